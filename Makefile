@@ -1,0 +1,45 @@
+# What there is to do here; `make` alone lists it.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# The composed scripts are plain Lua 5.1 with what Redis adds; KEYS and ARGV are bound at the top of each.
+LUACHECK := luacheck --quiet --std lua51 --max-line-length 120 \
+	--read-globals redis cjson cmsgpack bit struct KEYS ARGV
+
+.DEFAULT_GOAL := help
+.PHONY: help venv run test lint format clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: .venv/.ready ## a virtual environment with everything, in .venv
+
+# hatchling is installed first and used as it is, so that the build's tools are pinned like everything else.
+.venv/.ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install -c constraints.txt hatchling editables
+	$(PIP) install -c constraints.txt --no-build-isolation -e '.[embedded,test,lint,bench]'
+	touch $@
+
+run: venv ## serve with demo access on loopback, and print lines to paste
+	@exec $(BIN)/python -m service.demo
+
+test: venv ## run all tests; ARGS='-k ping' chooses some
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: venv ## check style, types and the Lua scripts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@mkdir -p .lint && rm -f .lint/*.lua
+	$(BIN)/python -m service.storage.scripts --all .lint
+	$(LUACHECK) .lint
+
+format: venv ## put the code into its one form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what was made, but not the data
+	rm -rf .venv .lint .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,11 @@
+--- How many live records a collection has.
+--- Replies with: the number.
+--- Flags: no-writes
+
+local index  = KEYS[1] -- zset: any index of the collection
+local expiry = KEYS[2] -- zset: id -> expiry (ms)
+
+--- @include now
+
+local before = '(' .. string.format('%.0f', math.floor(now() / 1000))
+return redis.call('ZCARD', index) - redis.call('ZCOUNT', expiry, '-inf', before)

@@ -1,0 +1,25 @@
+--- Remove a record and its index entries.
+--- Replies with: documents and bytes that the collection grew by (negative).
+--- Refuses: NOTFOUND, CHANGED.
+--- Flags: allow-oom
+
+local record  = KEYS[1] -- string: packed header, then the body
+local expiry  = KEYS[2] -- zset: id -> expiry (ms)
+local indexes = {unpack(KEYS, 3)} -- zsets: id -> what `kinds` says
+
+local id        = ARGV[1] -- the id of the record, as the indexes hold it
+local condition = ARGV[2] -- see include/unmet.lua
+local kinds     = ARGV[3] -- see include/score.lua
+
+--- @include now
+--- @include header
+--- @include unmet
+--- @include forget
+
+local before = header(record, now())
+local refusal = unmet(condition, before)
+if refusal then return redis.error_reply(refusal) end
+if not before then return redis.error_reply('NOTFOUND there is no such record') end
+redis.call('UNLINK', record)
+forget({id}, expiry, indexes, kinds)
+return {-1, -before.size}

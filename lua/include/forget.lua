@@ -1,0 +1,13 @@
+--- Take ids out of a collection's indexes and its expiry set; replies how many bytes they stood for (0 without an
+--- index of sizes). `ids` is not empty and at most a few hundred: unpack puts them on Lua's stack.
+local function forget(ids, expiry, indexes, kinds)
+  local bytes = 0
+  for i, index in ipairs(indexes) do
+    if string.sub(kinds, i, i) == 's' then
+      for _, size in ipairs(redis.call('ZMSCORE', index, unpack(ids))) do bytes = bytes + (tonumber(size) or 0) end
+    end
+    redis.call('ZREM', index, unpack(ids))
+  end
+  redis.call('ZREM', expiry, unpack(ids))
+  return bytes
+end

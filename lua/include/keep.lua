@@ -1,0 +1,27 @@
+--- What follows once a record's string is written: its expiry's and its indexes' entries, and the clearing away of a
+--- few due neighbours when it is new (two out for each one in, so that a collection that is only written to stays
+--- bounded). Replies the documents and bytes that the collection grew by.
+--- Runs after the write that needs memory: an earlier ZREM would let that write through when memory is full.
+--- @include expire
+--- @include index
+local function keep(id, before, after, expiry, indexes, kinds, at)
+  local documents, bytes = 0, after.size
+  if before then
+    bytes = bytes - before.size
+  else
+    documents = 1
+    if redis.call('ZREM', expiry, id) == 1 then -- its expired namesake was still indexed
+      documents = 0
+      bytes = bytes - forget({id}, expiry, indexes, kinds)
+    end
+    local gone, freed = expire(expiry, indexes, kinds, at, 2)
+    documents, bytes = documents - gone, bytes - freed
+  end
+  if after.expires > 0 then
+    redis.call('ZADD', expiry, after.expires, id)
+  elseif before and before.expires > 0 then
+    redis.call('ZREM', expiry, id)
+  end
+  index(indexes, kinds, id, before, after)
+  return documents, bytes
+end

@@ -1,0 +1,9 @@
+--- Write a record's string with its native expiry.
+--- @include packed
+local function set(record, header, body)
+  if header.expires > 0 then
+    redis.call('SET', record, packed(header) .. body, 'PXAT', string.format('%.0f', header.expires))
+  else
+    redis.call('SET', record, packed(header) .. body)
+  end
+end

@@ -1,0 +1,25 @@
+--- Store a record, replacing any earlier one, and index it.
+--- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes that the
+--- collection grew by.
+--- Refuses: CHANGED, INVALID, UNREGISTERED, QUOTA.
+
+local record  = KEYS[1] -- string: packed header, then the body
+local expiry  = KEYS[2] -- zset: id -> expiry (ms)
+local indexes = {unpack(KEYS, 3)} -- zsets: id -> what `kinds` says
+
+local id         = ARGV[1] -- the id of the record, as the indexes hold it
+local body       = ARGV[2] -- stored byte for byte
+local by         = ARGV[3] -- id of the caller
+local lifetime   = ARGV[4] -- see include/deadline.lua
+local condition  = ARGV[5] -- see include/unmet.lua
+local kinds      = ARGV[6] -- see include/score.lua
+local registered = ARGV[7] -- see include/barred.lua
+local room       = ARGV[8] -- see include/barred.lua
+
+--- @include set
+--- @include store
+
+return store({record = record, expiry = expiry, indexes = indexes, kinds = kinds}, {
+  id = id, by = by, lifetime = lifetime, condition = condition, registered = registered, room = room, size = #body,
+  write = function(header) set(record, header, body) end,
+})

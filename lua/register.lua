@@ -1,0 +1,13 @@
+--- Name a collection in its namespace's registry, or confirm it. The registry is a superset: a collection is named
+--- before its first record is written, and an empty one is dropped long after (see unregister.lua).
+--- Replies with: the time of the registration (us), later than any before.
+
+local registry = KEYS[1] -- zset: collection -> when it was last registered (us)
+
+local name = ARGV[1] -- the collection's name
+
+--- @include now
+
+local at = math.max(now(), (tonumber(redis.call('ZSCORE', registry, name)) or 0) + 1)
+redis.call('ZADD', registry, string.format('%.0f', at), name)
+return at

@@ -1,0 +1,152 @@
+"""The command line: the one place where all parts meet.
+
+Exit statuses: 0 when done or stopped as asked, 1 when it could not start or fsck found damage, 2 for a wrong
+call or setting.
+"""
+
+import argparse
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from service import __version__, logs
+from service.settings import BadSetting, Settings, add_flags, read, unknown
+
+if TYPE_CHECKING:
+    from service.supervisor import Announce, Serving
+
+DESCRIPTION = "Four vendors' storage APIs, served from one core on Redis. Flags win over their POLYSTOW_ variables."
+PLACE = ("redis_url", "data_dir")  # the settings that say where the data is
+
+# Each command imports what it needs when it runs: a worker does not load the supervisor, `--version` nothing.
+
+
+def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
+    from service.supervisor import serve
+
+    return uvloop.run(serve(settings, arguments.announce))
+
+
+def announce(serving: "Serving") -> None:
+    """Tell a person, on standard output, where the service is and which tokens were generated."""
+    for token in serving.tokens:
+        print(json.dumps(token))
+    print(f"polystow {__version__} is listening on {serving.url} (operations: {serving.ops_url})", flush=True)
+
+
+def _worker(settings: Settings, arguments: argparse.Namespace) -> int:
+    from service.worker import work
+
+    listener = socket.socket(fileno=arguments.listener)
+    link_end = socket.socket(fileno=arguments.link)
+    return uvloop.run(work(settings, listener, link_end))
+
+
+def _access_apply(settings: Settings, arguments: argparse.Namespace) -> int:
+    return uvloop.run(_apply(settings, arguments.file, _contents(arguments.file)))
+
+
+async def _apply(settings: Settings, file: str, document: bytes) -> int:
+    from service.declaration import Malformed, declare
+
+    async with _redis(settings) as redis_url:
+        try:
+            tokens = await declare(redis_url, document)
+        except Malformed as error:
+            raise BadSetting(f"{file}: {error}") from error
+    for token in tokens:
+        print(json.dumps(token))
+    return 0
+
+
+def _contents(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise BadSetting(f"{file}: {error.strerror}") from error
+
+
+def _fsck(settings: Settings, arguments: argparse.Namespace) -> int:
+    return uvloop.run(_examine(settings, arguments.repair))
+
+
+async def _examine(settings: Settings, repair: bool) -> int:
+    from service.storage import fsck
+
+    async with _redis(settings) as redis_url:
+        return await fsck.run(redis_url, repair=repair, out=print)
+
+
+@asynccontextmanager
+async def _redis(settings: Settings) -> AsyncIterator[str]:
+    """The URL of the Redis that was named, of a running service's embedded one, or of one for the moment."""
+    from service.redis.embedded import Embedded, running
+
+    known = settings.redis_url or running(settings.data_dir)
+    if known is not None:
+        yield known
+        return
+    server = str(settings.redis_server) if settings.redis_server else None
+    embedded = Embedded(settings.data_dir, server=server, appendfsync=settings.appendfsync)
+    await embedded.start()
+    try:
+        yield embedded.url
+    finally:
+        await embedded.stop()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their flags."""
+    root = argparse.ArgumentParser(prog="polystow", allow_abbrev=False, description=DESCRIPTION)
+    root.add_argument("--version", action="version", version=f"polystow {__version__}")
+    commands = root.add_subparsers(metavar="COMMAND", required=True)
+    serve = commands.add_parser("serve", help="serve the dialects", allow_abbrev=False)
+    add_flags(serve)
+    serve.set_defaults(run=_serve)
+    access = commands.add_parser("access", help="declare who may do what").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    apply = access.add_parser("apply", help="apply an access document", allow_abbrev=False)
+    apply.add_argument("file", metavar="FILE", help="YAML or JSON; - for standard input")
+    add_flags(apply, PLACE)
+    apply.set_defaults(run=_access_apply)
+    fsck = commands.add_parser("fsck", help="compare indexes, expiries and records", allow_abbrev=False)
+    fsck.add_argument("--repair", action="store_true", help="also put right what is wrong")
+    add_flags(fsck, PLACE)
+    fsck.set_defaults(run=_fsck)
+    worker = commands.add_parser("worker")  # without help, and so unlisted: the supervisor's own
+    for name in ("index", "listener", "link"):
+        worker.add_argument(name, type=int)
+    worker.set_defaults(run=_worker)
+    return root
+
+
+def main(arguments: Sequence[str] | None = None, announce: "Announce" = announce) -> int:
+    """Run one command; the exit status. `announce` is called once when `serve` is ready."""
+    parsed = parser().parse_args(arguments)
+    parsed.announce = announce
+    index = getattr(parsed, "index", None)
+    try:
+        settings = read(vars(parsed), os.environ)
+        logs.configure(settings.log_level, "parent" if index is None else f"worker {index}")
+        for name in unknown(os.environ):
+            logging.getLogger("service").warning("%s is not a setting of this version", name)
+        status: int = parsed.run(settings, parsed)
+    except BadSetting as error:
+        print(f"polystow: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

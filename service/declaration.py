@@ -1,0 +1,36 @@
+"""Applies an access document to the Redis at a URL: what the command line, the start and the admin API share.
+
+Invariant: the connection is this call's own and is closed with it; a document is applied rarely.
+"""
+
+from typing import Any
+
+from service import access
+from service.access import Malformed
+from service.dialects import discover
+from service.redis.client import Redis
+from service.redis.errors import Failed
+from service.storage.directory import Directory
+from service.storage.errors import Refusal
+from service.storage.runner import Runner
+
+__all__ = ["Malformed", "Unavailable", "declare"]
+
+CONNECT_SECONDS = 5.0
+
+
+class Unavailable(Exception):
+    """It cannot be done now; the text says why, and whether it may have been done in part."""
+
+
+async def declare(redis_url: str, document: bytes | str) -> list[dict[str, Any]]:
+    """Apply `document`; the tokens that were generated for it. Raises Malformed, Unavailable."""
+    redis = Redis.open(redis_url)
+    try:
+        await redis.connect(CONNECT_SECONDS)
+        directory = Directory(Runner(redis))  # plain commands only, so no script is loaded
+        return list(await access.apply(directory, document, discover()))
+    except (Failed, Refusal) as error:
+        raise Unavailable(f"redis: {error}") from error
+    finally:
+        await redis.close()

@@ -1,0 +1,44 @@
+"""`make run`: the service with demo access on loopback, and lines to paste once it is ready.
+
+Invariant: the lines work as they are printed, in their order, again and again; a test runs them.
+"""
+
+import sys
+from pathlib import Path
+
+from service.__main__ import announce, main
+from service.supervisor import Serving
+
+ACCESS = Path(__file__).with_name("demo.yaml")
+DOCUMENT = "/api/v1/storage/json/demo/first"
+
+# What a line does, its method, its path, and its body.
+STEPS = (
+    ("create", "POST", DOCUMENT, '{"title": "hello", "tags": []}'),
+    ("replace", "PUT", DOCUMENT, '{"title": "hello", "tags": ["new"], "total": 1250.00}'),
+    ("change a part (RFC 7386)", "PATCH", DOCUMENT, '{"title": "hello again", "tags": null}'),
+    ("read", "GET", DOCUMENT, None),
+    ("list", "GET", "/api/v1/storage/json/demo", None),
+    ("its metadata", "GET", f"{DOCUMENT}/meta", None),
+    ("delete", "DELETE", DOCUMENT, None),
+)
+
+
+def lines(url: str) -> list[str]:
+    """One curl command per step."""
+    return [_line(url + path, method, body) + f"  # {what}" for what, method, path, body in STEPS]
+
+
+def _line(url: str, method: str, body: str | None) -> str:
+    line = f"curl -sS -w '\\n' -X {method} {url} -H 'Authorization: Bearer demo-key'"
+    return line if body is None else f"{line} -H 'Content-Type: application/json' -d '{body}'"
+
+
+def greet(serving: Serving) -> None:
+    """Say where the service is, and what to do with it."""
+    announce(serving)
+    print("\nPaste into another terminal:\n", *lines(serving.url), "\nCtrl-C stops it.", sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(["serve", "--host", "127.0.0.1", "--access", str(ACCESS)], greet))

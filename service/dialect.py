@@ -1,0 +1,133 @@
+"""The contract between the service and a dialect: what a handler is given, what it answers, what a dialect is.
+
+A dialect is one module in `service/dialects/` with a `DIALECT`; it is found by discovery. Its handlers are three steps:
+understand the request, one storage call, answer. They know neither aiohttp nor Redis, so the same handler serves the
+ordinary path and the fast one (service/hot.py), and is tested without either.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from service.settings import Settings
+from service.storage.directory import Caller, Directory, Entry, Token
+from service.storage.errors import Invalid, Refusal
+from service.storage.store import Storage
+
+JSON = "application/json"
+
+
+class NoSuchPath(Refusal):
+    """No route has this path."""
+
+
+class NoSuchMethod(Refusal):
+    """The path is served, but not with this method; `allowed` are the methods that it has."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self.allowed = ", ".join(sorted(allowed))
+        super().__init__(f"this path allows {self.allowed}")
+
+
+class Failure(Refusal):
+    """A fault of the service's own; its cause is in the log, under the request's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole response. `headers` may hold what came from outside: values are checked where they are rendered."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A response of unknown length, asked for piece by piece, as fast as the client reads.
+
+    A refusal after the first piece can only cut the connection: the client sees an incomplete body, never a short one.
+    """
+
+    status: int
+    pieces: AsyncIterator[bytes]
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What every request of a worker shares."""
+
+    settings: Settings
+    storage: Storage
+    directory: Directory
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, as a handler sees it. Header names are looked up without regard to case."""
+
+    method: str
+    params: tuple[str, ...]  # the path's parameters, decoded, in the order of the template
+    query_string: str
+    headers: Mapping[str, str]
+    read: Callable[[int], Awaitable[bytes]]  # the body; TooLarge as soon as it is over that many bytes
+    caller: Caller
+    service: Service
+
+    def query(self) -> dict[str, str]:
+        """The query's parameters, decoded; of a repeated one the last. Raises Invalid (not UTF-8)."""
+        if not self.query_string:
+            return {}
+        try:
+            return dict(parse_qsl(self.query_string, keep_blank_values=True, errors="strict"))
+        except ValueError as error:
+            raise Invalid(f"the query string cannot be read: {error}") from None
+
+
+Handler = Callable[[Request], Awaitable[Answer | Stream]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path template whose `{name}` segments are parameters."""
+
+    method: str
+    template: str
+    handler: Handler
+    hot: bool  # served on the fast path where the request allows it: it never answers with a Stream
+
+
+class Routes(list[Route]):
+    """What a dialect serves, each route written down beside its handler."""
+
+    def route(self, method: str, template: str, *, hot: bool = False) -> Callable[[Handler], Handler]:
+        def add(handler: Handler) -> Handler:
+            self.append(Route(method, template, handler, hot))
+            return handler
+
+        return add
+
+
+class Access(Protocol):
+    """A dialect's section of the access document: a msgspec Struct that says what it declares."""
+
+    def changes(self) -> Iterable[Token | Entry]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One vendor's API."""
+
+    name: str
+    docs: str  # the vendor's own page
+    prefixes: tuple[str, ...]  # paths below these are refused in this dialect's shape
+    routes: Routes
+    credential: Callable[[Mapping[str, str]], str]  # the token in the headers; raises Unauthenticated
+    refuse: Callable[[Refusal, tuple[str, ...]], Answer]  # the vendor's way to say no; with the path's parameters
+    access: type[msgspec.Struct]  # an `Access`

@@ -1,0 +1,26 @@
+"""Ainoflow JSON storage: schema-free documents in categories.
+
+| vendor's word | ours | notes |
+| --- | --- | --- |
+| project | namespace | several API keys may belong to one |
+| category | collection | made by its first document |
+| key | record id | 32 hex digits where the client sends none |
+
+`handlers` are the endpoints; `parameters` is what a request says, `answers` what it is told, `access` who may.
+"""
+
+from service.dialect import Dialect
+from service.dialects.ainoflow.access import Access
+from service.dialects.ainoflow.answers import refuse
+from service.dialects.ainoflow.handlers import routes
+from service.dialects.ainoflow.parameters import NAME, credential
+
+DIALECT = Dialect(
+    name=NAME,
+    docs="https://www.ainoflow.io/docs/api/storage",
+    prefixes=("/api/v1/",),
+    routes=routes,
+    credential=credential,
+    refuse=refuse,
+    access=Access,
+)

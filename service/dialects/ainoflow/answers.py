@@ -1,0 +1,106 @@
+"""What the vendor answers: the shapes of its JSON, and its way to say no."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath
+from service.dialects.ainoflow.parameters import EPOCH
+from service.storage import errors
+from service.storage.errors import Refusal
+from service.storage.records import Record, Saved, etag
+
+
+def answer(status: int, value: Any, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    return Answer(status, orjson.dumps(value), headers=headers)
+
+
+def receipt(status: int, category: str, key: str, saved: Saved, body: bytes) -> Answer:
+    written = {
+        "category": category, "key": key, "version": saved.version, "etag": etag(body), "expiresAt": expiry(saved)
+    }  # fmt: skip
+    return answer(status, written)
+
+
+def described(category: str, key: str, record: Record) -> dict[str, Any]:
+    return {
+        "category": category,
+        "key": key,
+        "createdAt": instant(record.created),
+        "updatedAt": instant(record.updated),
+        "expiresAt": expiry(record),
+        "version": record.version,
+        "etag": record.etag,
+        "size": len(record.body),
+        "createdBy": record.creator,
+        "updatedBy": record.updater,
+    }
+
+
+async def listed(
+    found: AsyncIterator[list[tuple[str, Record]]], category: str, before: bytes, after: bytes
+) -> AsyncIterator[bytes]:
+    """The items of a page as JSON, a piece for each portion that storage read; a short page is one piece."""
+    piece, comma = before, b""
+    async for portion in found:
+        if comma:
+            yield piece
+            piece = b""
+        for key, record in portion:
+            piece += comma + item(category, key, record)
+            comma = b","
+    yield piece + after
+
+
+def item(category: str, key: str, record: Record) -> bytes:
+    described = {
+        "category": category, "key": key, "value": orjson.Fragment(record.body), "size": len(record.body),
+        "createdAt": instant(record.created), "updatedAt": instant(record.updated), "expiresAt": expiry(record),
+    }  # fmt: skip
+    return orjson.dumps(described)
+
+
+def totalled(total: int, page: int, limit: int) -> dict[str, int]:
+    return {"totalCount": total, "page": page, "pageSize": limit, "totalPages": -(-total // limit)}
+
+
+def paged(totals: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
+    names = ("X-Total-Count", "X-Page", "X-Limit", "X-Total-Pages")
+    return tuple(zip(names, map(str, totals.values()), strict=True))
+
+
+def instant(microseconds: int) -> str:
+    """A time as ISO 8601 in UTC; the fraction is left out where there is none."""
+    return (EPOCH + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")
+
+
+def expiry(record: Record | Saved) -> str | None:
+    return instant(record.expires * 1000) if record.expires else None
+
+
+STATUSES: dict[type[Refusal], int] = {
+    errors.Invalid: 400,
+    errors.Unauthenticated: 401,
+    errors.Denied: 403,
+    errors.NotFound: 404,
+    NoSuchPath: 404,
+    NoSuchMethod: 405,
+    errors.AlreadyExists: 409,
+    errors.Changed: 412,
+    errors.TooLarge: 413,
+    errors.Throttled: 429,
+    errors.QuotaExceeded: 429,
+    errors.Unavailable: 503,
+    errors.OutcomeUnknown: 503,
+    Failure: 500,
+}
+
+
+def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
+    message, headers = str(refusal), ()
+    if len(params) == 2 and isinstance(refusal, errors.AlreadyExists | errors.NotFound):
+        what = "already exists" if isinstance(refusal, errors.AlreadyExists) else "was not found"
+        message = f"Item with category '{params[0]}' and key '{params[1]}' {what}"
+    return Answer(STATUSES[type(refusal)], orjson.dumps({"error": {"message": message}}))

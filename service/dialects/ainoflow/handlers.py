@@ -1,0 +1,149 @@
+"""The routes: what each of the vendor's endpoints asks of storage."""
+
+from uuid import uuid4
+
+import orjson
+
+from service.dialect import Answer, Request, Routes, Stream
+from service.dialects.ainoflow.answers import (
+    answer,
+    described,
+    listed,
+    paged,
+    receipt,
+    totalled,
+)
+from service.dialects.ainoflow.parameters import (
+    INDEXES,
+    LAST_OFFSET,
+    NAME,
+    SORTS,
+    choice,
+    document,
+    flag,
+    lifetime,
+    paging,
+    place_of,
+    quota,
+)
+from service.preconditions import condition, http_date, not_modified
+
+DOCUMENTS = "/api/v1/storage/json"
+CATEGORY = DOCUMENTS + "/{category}"
+DOCUMENT = CATEGORY + "/{key}"
+
+routes = Routes()
+
+
+@routes.route("POST", CATEGORY, hot=True)
+async def create_unnamed(request: Request) -> Answer:
+    return await _create(request, request.params[0], uuid4().hex)
+
+
+@routes.route("POST", DOCUMENT, hot=True)
+async def create(request: Request) -> Answer:
+    return await _create(request, *request.params)
+
+
+async def _create(request: Request, category: str, key: str) -> Answer:
+    place, body = place_of(request, category, key), await document(request)
+    saved = await request.service.storage.create(
+        place, key, body, request.caller.id, lifetime=lifetime(request.query()), quota=await quota(request)
+    )
+    return receipt(201, category, key, saved, body)
+
+
+@routes.route("PUT", DOCUMENT, hot=True)
+async def put(request: Request) -> Answer:
+    category, key = request.params
+    place, body = place_of(request, category, key), await document(request)
+    saved = await request.service.storage.put(
+        place, key, body, request.caller.id,
+        lifetime=lifetime(request.query()), condition=condition(request.headers), quota=await quota(request),
+    )  # fmt: skip
+    return receipt(200, category, key, saved, body)
+
+
+@routes.route("PATCH", DOCUMENT, hot=True)
+async def patch(request: Request) -> Answer:
+    category, key = request.params
+    place, change = place_of(request, category, key), await document(request)
+    saved, body = await request.service.storage.merge(
+        place, key, change, request.caller.id,
+        limit=request.service.settings.max_document_bytes,
+        condition=condition(request.headers), quota=await quota(request),
+    )  # fmt: skip
+    return receipt(200, category, key, saved, body)
+
+
+@routes.route("GET", DOCUMENT, hot=True)
+async def get(request: Request) -> Answer:
+    category, key = request.params
+    place = place_of(request, category, key)
+    if request.query_string and flag(request.query(), "allowEmpty"):
+        found = await request.service.storage.find(place, key)
+        if found is None:
+            return Answer(200, b"{}")
+    else:
+        found = await request.service.storage.get(place, key)
+    tag = found.etag
+    headers = (("ETag", f'"{tag}"'), ("Last-Modified", http_date(found.updated // 1_000_000)))
+    if not_modified(request.headers, tag):
+        return Answer(304, headers=headers)
+    return Answer(200, found.body, headers=headers)
+
+
+@routes.route("DELETE", DOCUMENT, hot=True)
+async def delete(request: Request) -> Answer:
+    category, key = request.params
+    await request.service.storage.delete(
+        place_of(request, category, key), key,
+        condition=condition(request.headers), quota=await quota(request),
+    )  # fmt: skip
+    return answer(200, {"category": category, "key": key})
+
+
+@routes.route("GET", DOCUMENT + "/meta", hot=True)
+async def meta(request: Request) -> Answer:
+    category, key = request.params
+    found = await request.service.storage.get(place_of(request, category, key), key)
+    return answer(200, described(category, key, found))
+
+
+@routes.route("GET", DOCUMENTS)
+async def categories(request: Request) -> Answer:
+    query = request.query()
+    aggregate = flag(query, "aggregate")
+    # The vendor's page knows no paging here: without it, all of them.
+    page, limit = paging(query) if "page" in query or "limit" in query else (1, 0)
+    counts = await request.service.storage.collections(NAME, request.caller.claims["project"], INDEXES)
+    found = [{"category": place.name, "count": n} for place, n in counts.items() if n]
+    found.sort(key=lambda item: str(item["category"]))
+    totals = totalled(len(found), page, limit or len(found) or 1)
+    if limit:
+        found = found[(page - 1) * limit : page * limit]
+    return answer(200, {"items": found, **totals} if aggregate else found, headers=paged(totals))
+
+
+@routes.route("GET", CATEGORY)
+async def documents(request: Request) -> Stream:
+    query, category = request.query(), request.params[0]
+    place = place_of(request, category)
+    page, limit = paging(query)
+    kind = choice(query, "sortBy", "createdAt", SORTS)
+    descending = choice(query, "sortOrder", "asc", {"asc": False, "desc": True})
+    before, after = b"[", b"]"
+    aggregate = flag(query, "aggregate")
+    offset = min((page - 1) * limit, LAST_OFFSET)
+    total, ids = await request.service.storage.page(place, kind, offset, limit, descending=descending)
+    totals = totalled(total, page, limit)
+    if aggregate:
+        before = b'{"category":%b,"items":[' % orjson.dumps(category)
+        after = b"]," + orjson.dumps(totals)[1:]
+    found = request.service.storage.records(place, ids)
+    return Stream(200, listed(found, category, before, after), headers=paged(totals))
+
+
+@routes.route("GET", "/api/v1/whoami", hot=True)
+async def whoami(request: Request) -> Answer:
+    return answer(200, {"id": request.caller.id, "project": request.caller.claims["project"]})

@@ -1,0 +1,101 @@
+"""What a request says, checked: names, query parameters, the document itself."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from time import time
+from typing import Any
+
+import orjson
+
+from service.dialect import Request
+from service.storage import keys
+from service.storage.errors import Invalid, Unauthenticated
+from service.storage.keys import Collection
+from service.storage.quota import Quota
+
+NAME = "ainoflow"
+INDEXES = "cusn"  # by created, updated, size and name
+SORTS = {"createdAt": "c", "updatedAt": "u", "size": "s", "key": "n"}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_MS = 253_402_300_799_999  # 9999-12-31, the last day that ISO 8601 writes with four digits
+LAST_OFFSET = 1 << 50  # beyond any collection, and exact as a Lua number
+
+
+def credential(headers: Mapping[str, str]) -> str:
+    found = re.fullmatch(r"(?i:bearer) +([!-~]+) *", headers.get("Authorization", ""))
+    if found is None:
+        raise Unauthenticated("an API key is needed: Authorization: Bearer YOUR_API_KEY")
+    return found[1]
+
+
+def place_of(request: Request, category: str, key: str | None = None) -> Collection:
+    """The collection, once category and key are found to be lawful names."""
+    for word, text, longest in (("category", category, 100), ("key", key, 200)):
+        if text is not None and not 0 < len(text) <= longest:
+            raise Invalid(f"the {word} is to have 1 to {longest} characters")
+    return keys.collection(NAME, request.caller.claims["project"], category, INDEXES)
+
+
+async def document(request: Request) -> bytes:
+    """The body, found to be a JSON object or array. What is stored are its very bytes."""
+    body = await request.read(request.service.settings.max_document_bytes)
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"the body is not JSON: {error}") from None
+    if not isinstance(value, dict | list):
+        raise Invalid("the body is to be a JSON object or array")
+    return body
+
+
+async def quota(request: Request) -> Quota | None:
+    project = await request.service.directory.find(NAME, "project", request.caller.claims["project"])
+    return Quota(**project["quota"]) if project and project["quota"] else None
+
+
+def lifetime(query: Mapping[str, str]) -> str:
+    """When the document is to expire, as storage spells it; whether that is in the future, Redis's clock decides."""
+    at, ms = query.get("expiresAt"), query.get("expiresMs")
+    if at is not None and ms is not None:
+        raise Invalid("expiresAt and expiresMs exclude each other")
+    if ms is not None:
+        wait = number(query, "expiresMs", 0, 1, LAST_MS)
+        if time() * 1000 + wait > LAST_MS:
+            raise Invalid("expiresMs leads beyond the year 9999")
+        return f"+{wait}"
+    if at is None:
+        return ""
+    try:  # a "+" that was not percent-encoded arrives as a space
+        moment = datetime.fromisoformat(re.sub(r"(T.*) (\d\d:?\d\d)$", r"\1+\2", at.strip()))
+    except ValueError:
+        raise Invalid(f"expiresAt is not an ISO 8601 date: {at!r}") from None
+    moment = moment.replace(tzinfo=moment.tzinfo or UTC)
+    return str((moment - EPOCH) // timedelta(milliseconds=1))
+
+
+def number(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = query.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch("[0-9]{1,18}", text) or not least <= int(text) <= most:
+        raise Invalid(f"{name} is to be a whole number from {least} to {most}")
+    return int(text)
+
+
+def paging(query: Mapping[str, str]) -> tuple[int, int]:
+    return number(query, "page", 1, 1, LAST_OFFSET), number(query, "limit", 50, 1, 1000)
+
+
+def choice(query: Mapping[str, str], name: str, default: str, values: Mapping[str, Any]) -> Any:
+    try:
+        return values[query.get(name, default)]
+    except KeyError:
+        raise Invalid(f"{name} is to be one of {', '.join(values)}") from None
+
+
+def flag(query: Mapping[str, str], name: str) -> bool:
+    text = query.get(name, "false").lower()
+    if text not in ("true", "false"):
+        raise Invalid(f"{name} is to be true or false")
+    return text == "true"

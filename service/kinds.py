@@ -1,0 +1,113 @@
+"""The sorts of values that settings have: how each is read, written back, and described to an operator.
+
+Invariant: `parse(show(value)) == value`, because workers get their settings through the environment.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One sort of value. `parse` raises ValueError for what is not `expected`."""
+
+    parse: Callable[[str], Any]
+    expected: str
+    show: Callable[[Any], str] = str
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,15}", text) or not low <= int(text) <= high:
+            raise ValueError
+        return int(text)
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not low <= float(text) <= high:
+            raise ValueError
+        return float(text)
+
+    return parse
+
+
+def one_of(*words: str) -> Kind:
+    """One of these words, in any case."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError
+        return text.lower()
+
+    return Kind(parse, "one of " + ", ".join(words))
+
+
+def _matching(pattern: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError
+        return text
+
+    return parse
+
+
+def _list_of(item: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+    def parse(text: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(item(part.strip()) for part in text.split(",") if part.strip()))
+
+    return parse
+
+
+def _host(text: str) -> str:
+    if ":" in text or re.fullmatch(r"[0-9.]+", text):
+        return str(ip_address(text))
+    return _matching(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})")(text)
+
+
+def _switch(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError
+
+
+def _path(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError
+    return Path(text)
+
+
+def _redis_url(text: str) -> str:
+    return _matching(r"(rediss?|unix|redis\+sentinel|redis\+cluster)://\S+")(text)
+
+
+HOST = Kind(_host, "an IP address or a host name")
+PORT = Kind(_whole(0, 65535), "a port number from 0 (any free one) to 65535")
+PATH = Kind(_path, "a path")
+SWITCH = Kind(_switch, "true or false", lambda value: "true" if value else "false")
+SECRET = Kind(_matching(r"[\x21-\x7e]+"), "visible ASCII characters without a space")
+REDIS_URL = Kind(_redis_url, "a redis://, rediss://, unix://, redis+sentinel:// or redis+cluster:// URL")
+DIALECTS = Kind(_list_of(_matching("[a-z][a-z0-9_]*")), "dialect names, comma-separated", ",".join)
+ORIGINS = Kind(
+    _list_of(_matching(r"\*|https?://[^/\s*,]+")),
+    "* or origins such as https://app.example, comma-separated",
+    ",".join,
+)
+
+
+def between(low: int, high: int) -> Kind:
+    """Whole numbers, both ends included."""
+    return Kind(_whole(low, high), f"a whole number from {low} to {high}")
+
+
+def duration(low: float, high: float) -> Kind:
+    """Seconds, both ends included."""
+    return Kind(_seconds(low, high), f"seconds from {low:g} to {high:g}")

@@ -1,0 +1,59 @@
+"""Listening sockets: one per worker, all on the same port, opened by the parent before all else.
+
+Invariant: a socket outlives the worker that serves it. The parent keeps the descriptor, so connections that
+arrive while a worker is being replaced wait in the accept queue and are served by its successor.
+
+SO_REUSEPORT lets the kernel spread connections over the workers; with one shared socket, whichever worker
+wakes up first takes most of them.
+"""
+
+import socket
+from typing import Any
+
+BACKLOG = 1024  # connections that may wait per worker; the kernel caps it at net.core.somaxconn
+
+
+class PortTaken(OSError):
+    """The port cannot be had; the text says which, and why."""
+
+
+def listeners(host: str, port: int, count: int) -> list[socket.socket]:
+    """`count` listening sockets on one port; port 0 lets the kernel choose it. Raises PortTaken."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        if port:
+            _refuse_shared(family, address)
+        opened = [_listener(family, address)]
+        chosen = (address[0], opened[0].getsockname()[1], *address[2:])
+        opened += [_listener(family, chosen) for _ in range(count - 1)]
+    except OSError as error:
+        raise PortTaken(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+    return opened
+
+
+def _refuse_shared(family: int, address: tuple[Any, ...]) -> None:
+    # SO_REUSEPORT would let a second service join in silently and take half of the connections. A bind
+    # without it fails while anybody listens; SO_REUSEADDR lets it pass over what closed connections left.
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
+def _listener(family: int, address: tuple[Any, ...]) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened.bind(address)
+        opened.listen(BACKLOG)
+        opened.setblocking(False)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def url(opened: socket.socket) -> str:
+    """Where a client finds this socket."""
+    host, port = opened.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,102 @@
+"""Whether a Redis server may be trusted with data, asked once at start.
+
+Invariant: a doubt is put in words. `refuse` means that data would be lost or hidden; `warn` means that
+somebody may have wanted it so, or that it could not be found out.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from service.redis.errors import Rejected
+
+OLDEST = (6, 2, 0)
+
+Ask = Callable[..., Awaitable[Any]]  # sends one command and awaits its answer
+
+
+@dataclass(frozen=True)
+class Finding:
+    level: Literal["refuse", "warn"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """What a server says of itself. `version` is the Redis that it is compatible with, also for Valkey."""
+
+    version: tuple[int, ...] = (0, 0, 0)  # zeros: it does not say
+    valkey: bool = False
+    info: dict[str, str] = field(default_factory=dict)  # fields of INFO; empty: INFO is forbidden
+    save: str | None = None  # `CONFIG GET save`; None: CONFIG is forbidden
+
+
+async def check(ask: Ask) -> list[Finding]:
+    """What stands against using this server. Raises what `ask` raises, except Rejected."""
+    return findings(await inspect(ask))
+
+
+async def inspect(ask: Ask) -> Server:
+    """Ask the server about itself. Managed servers may forbid INFO or CONFIG: then less is known."""
+    try:
+        text = (await ask("INFO")).decode(errors="replace")
+    except Rejected:
+        return Server()
+    info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    try:
+        reply = await ask("CONFIG", "GET", "save")
+        save = reply[1].decode() if len(reply) == 2 else None
+    except Rejected:
+        save = None
+    version = tuple(int(part) for part in info.get("redis_version", "0.0.0").split(".") if part.isdigit())
+    return Server(version, info.get("server_name") == "valkey" or "valkey_version" in info, info, save)
+
+
+def findings(server: Server) -> list[Finding]:
+    """The rules, without asking anything."""
+    if not server.info:
+        return [Finding("warn", "the server forbids INFO: its version and settings could not be checked")]
+    return [*_kind(server), *_eviction(server.info), *_persistence(server)]
+
+
+def _kind(server: Server) -> list[Finding]:
+    found = []
+    if server.version < OLDEST:
+        said = ".".join(map(str, server.version))
+        found.append(Finding("refuse", f"the server is Redis {said}; 6.2 or newer is needed"))
+    if server.info.get("cluster_enabled") == "1":
+        found.append(Finding("refuse", "the server is a node of a Redis Cluster, the URL is that of a single server"))
+    if server.info.get("role", "master") != "master":
+        found.append(Finding("refuse", "the server is a read-only replica; the URL must name the primary"))
+    return found
+
+
+def _eviction(info: dict[str, str]) -> list[Finding]:
+    policy = info.get("maxmemory_policy")
+    if policy is None:
+        return [Finding("warn", "the server does not tell its maxmemory-policy; it must be noeviction")]
+    if policy == "noeviction":
+        return []
+    if info.get("maxmemory", "0") != "0":
+        return [
+            Finding(
+                "refuse",
+                f"maxmemory-policy is {policy}: data would vanish when memory is full; set noeviction",
+            )
+        ]
+    return [Finding("warn", f"maxmemory-policy is {policy}: data would vanish if maxmemory were set; set noeviction")]
+
+
+def _persistence(server: Server) -> list[Finding]:
+    if server.info.get("aof_enabled") == "1":
+        return []
+    if server.save is None:
+        return [Finding("warn", "the server has no append-only file, and forbids to look whether it saves snapshots")]
+    if server.save:
+        return [Finding("warn", "the server has no append-only file: a crash loses what came after the last snapshot")]
+    return [
+        Finding(
+            "warn",
+            "the server neither keeps an append-only file nor saves snapshots: a restart loses all data",
+        )
+    ]

@@ -1,0 +1,279 @@
+"""A Redis of our own: a child process that keeps its data in one directory and is reached by a socket in it.
+
+Invariant: at most one Redis writes a data directory's files. Redis itself does not lock them, so the parent
+locks `DATA_DIR/lock` with flock, and hands the locked file on to its Redis: the lock lasts until both are
+gone, however they end, and no later start can open files that an earlier Redis is still closing.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from service.redis.binary import Unusable, find_server
+
+log = logging.getLogger(__name__)
+
+MAX_SOCKET_PATH = 103  # bytes; sun_path holds 104 on BSD and macOS, 108 on Linux, with the closing NUL
+FIRST_BACKOFF_SECONDS = 0.1  # doubles
+MAX_BACKOFF_SECONDS = 5.0
+STOP_SECONDS = 30.0  # what Redis may take to write its files out after SIGTERM
+LOCK_SECONDS = 5.0  # for the Redis of a killed parent to end
+POLL_SECONDS = 0.02
+
+# Runs in the child before Redis does: asks the kernel to send SIGTERM (Redis then saves) when the parent
+# dies, checks that it has not died already, keeps other users from new files, and becomes Redis. A program of
+# its own rather than preexec_fn, which runs Python between fork and exec and can deadlock where there are
+# threads. 1 is PR_SET_PDEATHSIG. It fires when the parent's *thread* ends: start from the main thread.
+WRAPPER = """
+import ctypes, os, signal, sys
+prctl = getattr(ctypes.CDLL(None), "prctl", None)
+prctl and prctl(1, signal.SIGTERM)
+os.getppid() == int(sys.argv[1]) or sys.exit("the parent is gone")
+os.umask(0o077)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def socket_of(data_dir: Path) -> Path:
+    return data_dir.resolve() / "redis.sock"
+
+
+def running(data_dir: Path) -> str | None:
+    """The URL of the Redis that a service runs on this directory now, if any; it may still be loading."""
+    path = socket_of(data_dir)
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except TimeoutError:
+            pass  # somebody listens, but is too busy to accept
+        except OSError:
+            return None
+    return f"unix://{quote(str(path))}"
+
+
+class Embedded:
+    """See the module. `server` names a binary, else `binary.find_server` looks for one."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        server: str | Path | None = None,
+        appendfsync: Literal["everysec", "always"] = "everysec",
+    ) -> None:
+        self.data_dir = data_dir.resolve()
+        self.restarts = 0
+        self._given = server
+        self._appendfsync = appendfsync
+        self._binary = Path()
+        self._lock: int | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._log_start = 0  # where in the log the present child began to write
+
+    @property
+    def url(self) -> str:
+        return f"unix://{quote(str(socket_of(self.data_dir)))}"
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def start(self, within: float = 600.0) -> None:
+        """Start Redis and wait, `within` seconds at most, until it has loaded its files and answers.
+
+        To be called from the main thread. Raises Unusable, in words, with what Redis logged; nothing runs
+        then.
+        """
+        self._binary, version = find_server(self._given)
+        self._prepare(version)
+        self._lock = await self._locked()
+        try:
+            await self._spawn()
+            await self._answering(within)
+        except BaseException:
+            await self.stop()
+            raise
+        self._keeper = asyncio.create_task(self._keep_running())
+
+    async def stop(self) -> None:
+        """Let Redis save and end; kill it if that takes longer than STOP_SECONDS."""
+        self._stopping.set()
+        while True:
+            if self._process and self._process.returncode is None:
+                await self._end(self._process)
+            if self._keeper is None or self._keeper.done():
+                break
+            # It may be starting a Redis at this moment; cancelled there, it could leave one behind.
+            await asyncio.wait({self._keeper}, timeout=POLL_SECONDS)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            except TimeoutError:
+                log.error("the embedded Redis did not end within %g s: killed", STOP_SECONDS)
+                process.kill()
+                await process.wait()
+
+    def _prepare(self, version: tuple[int, int]) -> None:
+        """Make the directory, private; refuse one where this Redis would lose sight of data."""
+        path = socket_of(self.data_dir)
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+            raise Unusable(
+                f"the socket's path is longer than the {MAX_SOCKET_PATH} bytes that systems allow; choose a"
+                f" data directory with a shorter path: {path}"
+            )
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # A mounted volume may belong to another user, with access by group; the child's umask protects
+            # its files.
+            with contextlib.suppress(PermissionError):
+                self.data_dir.chmod(0o700)
+        except OSError as error:
+            raise Unusable(f"the data directory cannot be made: {error}") from None
+        # Redis 7 moved the append-only file into a directory, which an older one overlooks: it would start
+        # empty.
+        if version < (7, 0) and (self.data_dir / "appendonlydir").exists():
+            raise Unusable(
+                f"{self.data_dir} was written by Redis 7 or newer; {self._binary} is older and would start empty"
+            )
+
+    async def _locked(self) -> int:
+        """The locked file. Waits for the Redis of a parent that was killed, but not for a living parent."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LOCK_SECONDS
+        try:
+            lock = os.open(self.data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Unusable(f"the data directory cannot be used: {error}") from None
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.pread(lock, 20, 0).decode(errors="replace").strip()
+                if alive(owner) or loop.time() > deadline:
+                    os.close(lock)
+                    raise Unusable(f"{self.data_dir} is in use by another polystow (process {owner})") from None
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+                return lock
+
+    def _arguments(self) -> list[str]:
+        settings = {
+            "dir": str(self.data_dir),
+            "port": "0",
+            "unixsocket": str(socket_of(self.data_dir)),
+            "unixsocketperm": "700",
+            "daemonize": "no",
+            "logfile": str(self.data_dir / "redis.log"),
+            "appendonly": "yes",
+            "appendfsync": self._appendfsync,
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "lazyfree-lazy-expire": "yes",
+            "lazyfree-lazy-server-del": "yes",
+            "lazyfree-lazy-user-del": "yes",
+            "activedefrag": "no",
+        }
+        return [part for name, value in settings.items() for part in (f"--{name}", value)]
+
+    async def _spawn(self) -> None:
+        assert self._lock is not None
+        # What Redis says before it has read its settings goes to stderr: into the same log.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        output = os.open(self.data_dir / "redis.log", flags, 0o600)
+        try:
+            self._log_start = os.fstat(output).st_size
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", "-c", WRAPPER, str(os.getpid())),
+                *(str(self._binary), *self._arguments()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(self._lock,),
+                start_new_session=True,  # Ctrl-C in the terminal is for the parent, which stops Redis last
+            )
+        finally:
+            os.close(output)
+
+    async def _answering(self, within: float) -> None:
+        """Return when Redis answers PING. Raises Unusable when it ends, or takes longer."""
+        assert self._process is not None
+        try:
+            async with asyncio.timeout(within):
+                while not await answers(socket_of(self.data_dir)):
+                    if self._process.returncode is not None:
+                        raise Unusable(f"the embedded Redis ended at its start:\n{self._tail()}")
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            raise Unusable(f"the embedded Redis does not answer after {within:g} s:\n{self._tail()}") from None
+
+    def _tail(self) -> str:
+        """The last lines that the present child logged."""
+        with (self.data_dir / "redis.log").open("rb") as file:
+            file.seek(self._log_start)
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-10:])
+
+    async def _keep_running(self) -> None:
+        """Start Redis again whenever it ends, until it is stopped."""
+        loop = asyncio.get_running_loop()
+        backoff = FIRST_BACKOFF_SECONDS
+        while True:
+            assert self._process is not None
+            began = loop.time()
+            status = await self._process.wait()
+            if self._stopping.is_set():
+                return
+            log.error("the embedded Redis ended with status %s and is started again:\n%s", status, self._tail())
+            if loop.time() - began > MAX_BACKOFF_SECONDS:
+                backoff = FIRST_BACKOFF_SECONDS
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), backoff)
+                return
+            backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
+            try:
+                await self._spawn()
+                self.restarts += 1
+            except OSError as error:
+                log.error("the embedded Redis cannot be started: %s", error)
+
+
+async def answers(path: Path) -> bool:
+    """Whether a Redis behind this socket answers PING, and not that it is still loading."""
+    try:
+        async with asyncio.timeout(1.0):
+            reader, writer = await asyncio.open_unix_connection(str(path))
+            try:
+                writer.write(b"PING\r\n")
+                return await reader.readline() == b"+PONG\r\n"
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
+
+
+def alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass  # it lives, and belongs to another user
+    return True

@@ -1,0 +1,208 @@
+"""The commands of one lane that have no outcome yet, and the rules by which each gets exactly one.
+
+No I/O, no clock, no event loop of its own: bytes to write come out of `take`, replies go in through `answer`,
+time is an argument (seconds on any clock that only moves forward). So every rule is tested without a socket.
+
+A command is in one of three places:
+
+    waiting   to be written, oldest first
+    flight    written, oldest first; Redis answers in this order, so the next reply belongs to the front
+    resting   refused by the server for the moment; goes back to the front of `waiting` after a pause
+
+Invariant: the n-th reply of a connection goes to the n-th command that was written on it, whatever happened
+to its caller: who gave up (deadline, cancellation) leaves the slot in `flight`; its late reply is discarded.
+"""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import count, islice
+from typing import Any
+
+from service.redis.errors import NotSent, Overloaded, Rejected, Unanswered
+
+NOTHING = object()  # what `answer` is given when no complete reply is left
+
+# Words with which Redis refuses a command before it has any effect, for reasons that pass by themselves.
+TRANSIENT = frozenset({"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN"})
+
+PAUSE_SECONDS = 0.010  # before the first repetition; doubles
+MAX_PAUSE_SECONDS = 0.100
+
+
+class Unexpected(Exception):
+    """A reply came that no command waits for: the connection cannot be trusted any more."""
+
+
+class Command:
+    """One command on its way; `deadline` in seconds, `attempts` counts the server's passing refusals."""
+
+    __slots__ = ("attempts", "deadline", "future", "packed", "write")
+
+    def __init__(self, future: asyncio.Future[Any], packed: bytes, write: bool, deadline: float) -> None:
+        self.future = future
+        self.packed = packed
+        self.write = write
+        self.deadline = deadline
+        self.attempts = 0
+
+
+class Pending:
+    """See the module; `reason` says in words why commands wait, for those that wait too long."""
+
+    def __init__(self, max_commands: int, max_bytes: int) -> None:
+        self.waiting: deque[Command] = deque()
+        self.flight: deque[Command] = deque()
+        self.resting: list[tuple[float, int, Command]] = []  # heap by the end of the pause
+        self.size = 0  # bytes of all packed commands held
+        self.retries = 0
+        self.reason = "not connected yet"
+        self._max_commands = max_commands
+        self._max_bytes = max_bytes
+        self._number = count()  # makes heap entries comparable, first come first
+        # `waiting` and `flight` are in order of deadline, but for commands that have rested. Until the last
+        # deadline of those (0.0: there are none) every command is looked at, otherwise only the front.
+        self._unordered_until = 0.0
+
+    @property
+    def depth(self) -> int:
+        return len(self.waiting) + len(self.flight) + len(self.resting)
+
+    def add(self, command: Command) -> None:
+        """Queue a command, or refuse it with Overloaded. A single command of any size fits an empty queue."""
+        size = self.size + len(command.packed)
+        held = len(self.waiting) + len(self.flight) + len(self.resting)
+        if held >= self._max_commands or (size > self._max_bytes and held):
+            command.future.set_exception(Overloaded(f"{held} commands ({self.size} bytes) are pending"))
+            return
+        self.size = size
+        self.waiting.append(command)
+
+    def take(self, limit: int) -> list[bytes]:
+        """Move commands from `waiting` to `flight`, up to `limit` bytes but at least one, to be written.
+
+        One whose caller is gone is dropped instead. One longer than the limit comes alone, so that it is
+        never copied to be joined with others.
+        """
+        parts: list[bytes] = []
+        size = 0
+        waiting, flight = self.waiting, self.flight
+        while waiting:
+            command = waiting[0]
+            packed = command.packed
+            if command.future.done():
+                self.size -= len(packed)
+            else:
+                size += len(packed)
+                if size > limit and parts:
+                    break
+                flight.append(command)
+                parts.append(packed)
+            waiting.popleft()
+        return parts
+
+    def answer(self, next_reply: Callable[[], Any], now: float) -> bool:
+        """Give replies to the commands in flight, in order, until `next_reply` returns NOTHING.
+
+        True when one of them says that this server is no primary any more. Raises: Unexpected.
+        """
+        demoted = False
+        flight = self.flight
+        while (reply := next_reply()) is not NOTHING:
+            if not flight:
+                raise Unexpected(f"a reply without a command: {reply!r:.100}")
+            command = flight.popleft()
+            self.size -= len(command.packed)
+            future = command.future
+            if type(reply) is Rejected:
+                demoted |= reply.word == "READONLY"
+                self._refuse(command, reply, now)
+            elif not future.done():
+                future.set_result(reply)
+        return demoted
+
+    def _refuse(self, command: Command, error: Rejected, now: float) -> None:
+        if command.future.done():
+            return
+        if error.word not in TRANSIENT:
+            command.future.set_exception(error)
+            return
+        due = now + min(PAUSE_SECONDS * 2**command.attempts, MAX_PAUSE_SECONDS)
+        if due >= command.deadline:
+            command.future.set_exception(NotSent(f"refused until the deadline: {error.message}"))
+            return
+        command.attempts += 1
+        self.retries += 1
+        self.size += len(command.packed)
+        self._unordered_until = max(self._unordered_until, command.deadline)
+        heapq.heappush(self.resting, (due, next(self._number), command))
+
+    def wake(self, now: float) -> None:
+        """Put the commands whose pause is over back to the front, in their order."""
+        rested = []
+        while self.resting and self.resting[0][0] <= now:
+            rested.append(heapq.heappop(self.resting)[2])
+        self.waiting.extendleft(reversed(rested))
+
+    def expire(self, now: float) -> None:
+        """Tell the callers whose deadline is over; those in flight keep their slot."""
+        for command in self._due(self.flight, now):
+            if command.write:
+                command.future.set_exception(Unanswered("sent, but no answer came before the deadline"))
+            else:
+                command.future.set_exception(NotSent("no answer came before the deadline"))
+        for command in self._due(self.waiting, now):
+            command.future.set_exception(NotSent(f"not sent before the deadline: {self.reason}"))
+        if now >= self._unordered_until:
+            self._unordered_until = 0.0
+        while self.waiting and self.waiting[0].future.done():
+            self.size -= len(self.waiting.popleft().packed)
+
+    def _due(self, queue: deque[Command], now: float) -> Iterator[Command]:
+        for command in queue:
+            if command.deadline > now:
+                if not self._unordered_until:
+                    return
+            elif not command.future.done():
+                yield command
+
+    def next_event(self) -> float | None:
+        """When `wake` or `expire` will have something to do; None when nothing is pending.
+
+        Resting commands need no look at their deadline: a pause never ends after it.
+        """
+        times = [self.resting[0][0]] if self.resting else []
+        for queue in (self.flight, self.waiting):
+            live = (command.deadline for command in queue if not command.future.done())
+            times += live if self._unordered_until else islice(live, 1)
+        return min(times, default=None)
+
+    def disconnect(self, reason: str) -> None:
+        """The connection is gone, and with it all replies that it owed.
+
+        Reads go back to the front, in order, to be sent again; writes get Unanswered; what was never written
+        stays.
+        """
+        self.reason = reason
+        reads = []
+        for command in self.flight:
+            if not command.future.done() and not command.write:
+                reads.append(command)
+                continue
+            self.size -= len(command.packed)
+            if not command.future.done():
+                command.future.set_exception(Unanswered(f"sent, but the connection was lost: {reason}"))
+        self.flight.clear()
+        self.retries += len(reads)
+        self.waiting.extendleft(reversed(reads))
+
+    def close(self, reason: str) -> None:
+        """Give each command that is left its outcome, now."""
+        self.disconnect(reason)
+        for command in [*self.waiting, *(rest[2] for rest in self.resting)]:
+            if not command.future.done():
+                command.future.set_exception(NotSent(reason))
+        self.waiting.clear()
+        self.resting.clear()
+        self.size = 0

@@ -1,0 +1,180 @@
+"""Settings: one table from which the command line, the environment, validation and the documentation come.
+
+Invariant: a `Settings` that was read is valid; whatever is wrong was said before it was made, in one line
+that names the flag or variable, the value (never a secret's) and what is expected.
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from service.kinds import (
+    DIALECTS,
+    HOST,
+    ORIGINS,
+    PATH,
+    PORT,
+    REDIS_URL,
+    SECRET,
+    SWITCH,
+    Kind,
+    between,
+    duration,
+    one_of,
+)
+
+PREFIX = "POLYSTOW_"
+MEBIBYTE = 1024 * 1024
+
+
+class BadSetting(ValueError):
+    """A value that cannot be used; the text is the whole message for the operator."""
+
+
+def _about(kind: Kind, help: str, flag: str | None = None) -> dict[str, Any]:
+    return {"kind": kind, "help": help, "flag": flag}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an operator may decide. A field's variable is its name in capitals behind `POLYSTOW_`.
+
+    A field that `repr` leaves out is a secret, and is shown nowhere else either.
+    """
+
+    host: str = field(default="127.0.0.1", metadata=_about(HOST, "Address to listen on, for both ports.", "--host"))
+    port: int = field(default=8080, metadata=_about(PORT, "Port of the dialects.", "--port"))
+    ops_port: int = field(
+        default=8081,
+        metadata=_about(PORT, "Port of /healthz, /readyz, /metrics and /admin/; not for the public.", "--ops-port"),
+    )
+    workers: int = field(
+        default=1, metadata=_about(between(1, 256), "Worker processes; one per core is plenty.", "--workers")
+    )
+    redis_url: str | None = field(
+        default=None,
+        repr=False,
+        metadata=_about(REDIS_URL, "Redis to use instead of an embedded one.", "--redis"),
+    )
+    data_dir: Path = field(
+        default=Path("data"), metadata=_about(PATH, "Directory of the embedded Redis.", "--data-dir")
+    )
+    access: Path | None = field(default=None, metadata=_about(PATH, "Access document to apply at start.", "--access"))
+    admin_token: str | None = field(
+        default=None,
+        repr=False,
+        metadata=_about(SECRET, "Bearer token of the admin API, which is off without it."),
+    )
+    redis_server: Path | None = field(
+        default=None, metadata=_about(PATH, "Program of the embedded Redis; found by itself when not given.")
+    )
+    appendfsync: Literal["everysec", "always"] = field(
+        default="everysec",
+        metadata=_about(one_of("everysec", "always"), "When the embedded Redis forces its log to disk."),
+    )
+    drain_seconds: float = field(
+        default=5.0,
+        metadata=_about(duration(0, 3600), "How long to serve on after SIGTERM, while /readyz already says no."),
+    )
+    log_level: str = field(
+        default="info",
+        metadata=_about(one_of("debug", "info", "warning", "error"), "Least important message to log."),
+    )
+    access_log: bool = field(default=False, metadata=_about(SWITCH, "Log one line per request."))
+    max_document_bytes: int = field(
+        default=10 * MEBIBYTE,
+        metadata=_about(between(1024, 512 * MEBIBYTE), "Largest document, in bytes; a larger one gets 413."),
+    )
+    request_timeout: float = field(
+        default=5.0,
+        metadata=_about(duration(0.1, 600), "Seconds that a request may spend on Redis before it gets 503."),
+    )
+    max_in_flight: int = field(
+        default=10_000,
+        metadata=_about(between(1, 10_000_000), "Redis commands in flight per worker; past it, requests get 503."),
+    )
+    keepalive_seconds: float = field(
+        default=75.0,
+        metadata=_about(duration(0, 86_400), "How long an idle client connection is kept open."),
+    )
+    cors_origins: tuple[str, ...] = field(
+        default=(), metadata=_about(ORIGINS, "Origins that browsers may call from; none when empty.")
+    )
+    dialects: tuple[str, ...] = field(
+        default=(), metadata=_about(DIALECTS, "Dialects to serve; all of them when empty.")
+    )
+
+    def environment(self) -> dict[str, str]:
+        """The variables from which `read` makes these settings again; unset ones are left out."""
+        values = ((entry, getattr(self, entry.name)) for entry in TABLE)
+        return {entry.variable: entry.kind.show(value) for entry, value in values if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the table: a setting and all that is known of it."""
+
+    name: str
+    variable: str
+    flag: str | None
+    default: Any
+    kind: Kind
+    help: str
+    secret: bool
+
+    def parse(self, source: str, text: str) -> Any:
+        """The value that `text` stands for. Raises BadSetting that names `source`, the flag or variable."""
+        try:
+            return self.kind.parse(text)
+        except (ValueError, KeyError):
+            shown = "its value" if self.secret else repr(text)
+            raise BadSetting(f"{source}: {shown} is not {self.kind.expected}{_hint(text)}") from None
+
+
+def _hint(text: str) -> str:
+    # Kubernetes injects POLYSTOW_PORT=tcp://... into every pod beside a Service that is called polystow.
+    return " (a Kubernetes service link? set enableServiceLinks: false)" if text.startswith("tcp://") else ""
+
+
+TABLE: tuple[Entry, ...] = tuple(
+    Entry(
+        name=each.name,
+        variable=PREFIX + each.name.upper(),
+        default=each.default,
+        secret=not each.repr,
+        **each.metadata,
+    )
+    for each in fields(Settings)
+)
+
+
+def add_flags(parser: argparse.ArgumentParser, names: tuple[str, ...] | None = None) -> None:
+    """Give `parser` the flags of these settings, or of all that have one."""
+    for entry in TABLE:
+        if entry.flag and (names is None or entry.name in names):
+            default = "none" if entry.default is None else entry.kind.show(entry.default)
+            about = f"{entry.help} [{entry.variable}; {default}]".replace("%", "%%")
+            parser.add_argument(entry.flag, dest=entry.name, metavar=entry.flag.strip("-").upper(), help=about)
+
+
+def read(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
+    """Settings from the command line, else the environment, else the defaults.
+
+    An empty variable counts as unset, as Compose and Kubernetes templates leave them. Raises BadSetting.
+    """
+    values = {}
+    for entry in TABLE:
+        given = flags.get(entry.name)
+        if given is not None:
+            values[entry.name] = entry.parse(entry.flag or entry.name, given)
+        elif environment.get(entry.variable):
+            values[entry.name] = entry.parse(entry.variable, environment[entry.variable])
+    return Settings(**values)
+
+
+def unknown(environment: Mapping[str, str]) -> list[str]:
+    """Variables that look like settings and are none: most likely a slip of the pen."""
+    known = {entry.variable for entry in TABLE}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)

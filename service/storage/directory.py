@@ -1,0 +1,152 @@
+"""The access directory: who may call, and what the access document declared about projects, agents and the like.
+
+Entries lie in Redis one by one; tokens are named by their SHA-256 and are nowhere in the clear. A worker keeps what it
+looked up. Every change advances one number, the epoch, which each worker reads twice a second: while it is confirmed
+unchanged, what is kept stays good; where it cannot be confirmed, nothing kept is used that is older than a second. So a
+revoked token stops working everywhere within one second, also when a message would have been lost.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from time import monotonic, time
+from typing import Any
+
+from msgpack import packb, unpackb
+
+from service.storage import keys
+from service.storage.errors import Refusal, Unauthenticated
+from service.storage.runner import Runner
+
+FRESH = 1.0  # seconds for which what was looked up may be used unconfirmed
+POLL = 0.4  # seconds between two readings of the epoch
+SIZE = 20_000  # entries kept (also of unknown tokens); the cache starts afresh beyond that
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls. `claims` are the dialect's own; `rate` is requests per seconds; `expires` is a Unix time or None.
+
+    `id` and whatever else gets into a record's header are bounded there (records.CALLER_ID_BYTES).
+    """
+
+    id: str
+    claims: Mapping[str, Any]
+    rate: tuple[int, float] | None = None
+    expires: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A declared credential. `name` identifies it in the document where the dialect names its tokens; `token` None
+    asks for one to be generated, unless the name has one."""
+
+    caller: Caller
+    token: str | None = None
+    name: str | None = None
+    remove: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A declared thing; `value` None removes it."""
+
+    kind: str
+    id: str
+    value: dict[str, Any] | None
+
+
+class Directory:
+    def __init__(self, runner: Runner) -> None:
+        self._command = runner.command
+        self._kept: dict[tuple[str, str, str], tuple[Any, float]] = {}
+        self._epoch: bytes | None = None
+        self._confirmed = 0.0  # when the epoch was last read unchanged (monotonic seconds)
+        self._clearings = 0
+
+    def kept_caller(self, dialect: str, token: str) -> Caller | None:
+        """The caller with that token, if that is known without asking Redis."""
+        kept = self._kept.get((dialect, "token", token))
+        if kept is None or max(kept[1], self._confirmed) < monotonic() - FRESH:
+            return None
+        return _unexpired(kept[0])
+
+    async def caller(self, dialect: str, token: str) -> Caller:
+        """The caller with that token. Raises Unauthenticated."""
+        return _unexpired(await self._find(dialect, "token", token, digest(token), _caller))
+
+    async def find(self, dialect: str, kind: str, id: str) -> dict[str, Any] | None:
+        """What was declared of that kind under that id."""
+        found: dict[str, Any] | None = await self._find(dialect, kind, id, id, unpackb)
+        return found
+
+    async def _find(self, dialect: str, kind: str, id: str, name: str, decode: Callable[[bytes], Any]) -> Any:
+        cached = (dialect, kind, id)
+        kept = self._kept.get(cached)
+        if kept is not None and max(kept[1], self._confirmed) >= monotonic() - FRESH:
+            return kept[0]
+        asked, clearings = monotonic(), self._clearings
+        key = keys.entry(dialect, kind, name)
+        packed = await self._command("GET", key, key=key)
+        found = None if packed is None else decode(packed)
+        if clearings == self._clearings:  # else the answer may be older than the change that cleared the cache
+            if len(self._kept) >= SIZE:
+                self._kept.clear()
+            self._kept[cached] = (found, asked)
+        return found
+
+    async def watch(self) -> None:
+        """Confirm the epoch again and again, for as long as the worker lives."""
+        while True:
+            asked = monotonic()
+            try:
+                epoch = await self._command("GET", keys.EPOCH, key=keys.EPOCH)
+            except Refusal:
+                epoch = self._epoch  # not confirmed: what is kept goes out of use by itself
+            else:
+                if epoch != self._epoch:
+                    self._kept.clear()
+                    self._clearings += 1
+                self._epoch, self._confirmed = epoch, asked
+            await asyncio.sleep(POLL)
+
+    async def declare(self, dialect: str, entries: Iterable[Entry]) -> None:
+        """Write entries; they count everywhere within a second after `announce`. Safe to repeat."""
+        await asyncio.gather(*(self._declare(dialect, entry) for entry in entries))
+
+    async def _declare(self, dialect: str, entry: Entry) -> None:
+        key = keys.entry(dialect, entry.kind, entry.id)
+        if entry.value is None:
+            await self._command("DEL", key, key=key, write=True)
+        else:
+            await self._command("SET", key, packb(entry.value), key=key, write=True)
+
+    async def announce(self) -> None:
+        """Let every worker look up again what it kept."""
+        await self._command("INCR", keys.EPOCH, key=keys.EPOCH, write=True)
+
+
+def digest(token: str) -> str:
+    """How a token is named at rest. Tokens are long and random, so a plain hash is as good as a slow one."""
+    return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def token_entry(digest: str, caller: Caller) -> Entry:
+    """The entry of a token, under its digest."""
+    value = {"id": caller.id, "claims": dict(caller.claims), "rate": caller.rate, "expires": caller.expires}
+    return Entry("token", digest, value)
+
+
+def _caller(packed: bytes) -> Caller:
+    value = unpackb(packed)
+    rate = value["rate"]
+    return Caller(value["id"], value["claims"], tuple(rate) if rate else None, value["expires"])
+
+
+def _unexpired(caller: Caller | None) -> Caller:
+    if caller is None:
+        raise Unauthenticated("the token is unknown")
+    if caller.expires is not None and caller.expires <= time():
+        raise Unauthenticated("the token has expired")
+    return caller

@@ -1,0 +1,104 @@
+"""The refusals: every way in which storage says no, named by meaning.
+
+A dialect renders each of them in its vendor's shape (`Dialect.refuse`); nothing else leaves storage, so a handler needs
+no `try`. `word` is how a Lua script says the same thing (`redis.error_reply("EXISTS ...")`), None where none does.
+"""
+
+from typing import ClassVar
+
+
+class Refusal(Exception):
+    """A request that is not carried out. `str()` of it may be shown to the client: it holds no secret."""
+
+    word: ClassVar[str | None] = None
+
+
+class NotFound(Refusal):
+    """The record is not there, or has expired."""
+
+    word = "NOTFOUND"
+
+
+class AlreadyExists(Refusal):
+    """A record that was to be created is there."""
+
+    word = "EXISTS"
+
+
+class Changed(Refusal):
+    """A condition on the record's state does not hold (RFC 9110, section 13)."""
+
+    word = "CHANGED"
+
+
+class Unauthenticated(Refusal):
+    """The credential is missing, unknown, expired or malformed."""
+
+
+class Denied(Refusal):
+    """The caller may not do this here."""
+
+    word = "DENIED"
+
+
+class Invalid(Refusal):
+    """The request cannot be understood, or asks for something that cannot be."""
+
+    word = "INVALID"
+
+
+class TooLarge(Refusal):
+    """The body, or what it would make of the record, is over the limit."""
+
+    word = "TOOLARGE"
+
+
+class Throttled(Refusal):
+    """The caller's rate is used up; `retry_after` seconds (a float) from now a request is let through."""
+
+    word = "THROTTLED"
+
+    def __init__(self, microseconds: str) -> None:
+        self.retry_after = int(microseconds) / 1_000_000
+        super().__init__("rate limit exceeded")
+
+
+class QuotaExceeded(Refusal):
+    """The namespace's quota, or the store's memory, has no room for this write."""
+
+    word = "QUOTA"
+
+
+class Unavailable(Refusal):
+    """Redis is away or overloaded, and nothing was done: asking again is safe."""
+
+
+class OutcomeUnknown(Refusal):
+    """A write was sent and not answered: it may have been carried out or not."""
+
+
+class Unregistered(Refusal):
+    """Never leaves storage: the collection must be named in its registry before this write."""
+
+    word = "UNREGISTERED"
+
+
+class Due(Refusal):
+    """Never leaves storage: expired members must be swept before this page can be told."""
+
+    word = "DUE"
+
+
+class Long(Refusal):
+    """Never leaves storage: a merge that would hold Redis for too long, to be done in the worker."""
+
+    word = "LONG"
+
+
+class Gone(Refusal):
+    """Never leaves storage: a staged body expired before it was published."""
+
+    word = "GONE"
+
+
+BY_WORD: dict[str, type[Refusal]] = {kind.word: kind for kind in Refusal.__subclasses__() if kind.word is not None}

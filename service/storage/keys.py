@@ -1,0 +1,101 @@
+"""The only place that spells a Redis key.
+
+A collection is the unit of co-location: all of its keys carry one hash tag, so a script about it touches one slot. Ids
+from outside are percent-encoded before they enter a name, so no `{`, `}` or `:` can be forged.
+
+| key | type | holds |
+| --- | --- | --- |
+| `{DIALECT:NAMESPACE:COLLECTION}r:ID` | string | a record: packed header, then the body |
+| `{DIALECT:NAMESPACE:COLLECTION}s:TOKEN` | string | a large body on its way; lives for a minute |
+| `{DIALECT:NAMESPACE:COLLECTION}x` | zset | id -> expiry (ms), of records that expire |
+| `{DIALECT:NAMESPACE:COLLECTION}c`, `u`, `s`, `n` | zset | id -> created, updated (us), size (bytes), 0 (so by id) |
+| `{DIALECT:NAMESPACE}collections` | zset | collection -> when it was last registered (us) |
+| `{DIALECT:NAMESPACE}usage` | hash | `documents` and `bytes` in use, where the namespace has a quota |
+| `polystow:namespaces` | hash | `DIALECT:NAMESPACE` of every namespace that ever had a record -> kinds of its indexes |
+| `polystow:entry:DIALECT:KIND:ID` | string | an entry of the access directory, packed |
+| `polystow:epoch` | string | a number that grows with every change of the access directory |
+| `polystow:rate:DIALECT:ID` | string | when the next request of a caller with a rate is due (us) |
+| `polystow:sweeper` | string | name of the worker that sweeps, with a short expiry |
+"""
+
+import re
+from functools import lru_cache
+from urllib.parse import quote, unquote
+
+NAMESPACES = "polystow:namespaces"
+EPOCH = "polystow:epoch"
+SWEEPER = "polystow:sweeper"
+
+_plain = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+_owned = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}([rs]):(.*)").fullmatch
+
+
+def escape(id: str) -> str:
+    """Percent-encode what is not an RFC 3986 unreserved character (UTF-8)."""
+    return id if _plain(id) else quote(id, safe="")
+
+
+class Collection:
+    """The keys of one collection. Make it with `collection()`, which keeps the ones in use.
+
+    `kinds` has a letter for each index that the collection keeps, as lua/include/index.lua reads them.
+    """
+
+    __slots__ = ("dialect", "expiry", "indexes", "kinds", "name", "namespace", "records", "registry", "staging", "tag")
+
+    def __init__(self, dialect: str, namespace: str, name: str, kinds: str) -> None:
+        self.dialect, self.namespace, self.name, self.kinds = dialect, namespace, name, kinds
+        self.tag = tag = f"{{{escape(dialect)}:{escape(namespace)}:{escape(name)}}}"
+        self.records = tag + "r:"
+        self.staging = tag + "s:"
+        self.expiry = tag + "x"
+        self.indexes = tuple(tag + kind for kind in kinds)
+        self.registry = registry(dialect, namespace)
+
+    def record(self, id: str) -> str:
+        return self.records + escape(id)
+
+    def staged(self, token: str) -> str:
+        return self.staging + token
+
+    def index(self, kind: str) -> str:
+        """The index of that letter; ValueError if the collection keeps none."""
+        return self.indexes[self.kinds.index(kind)]
+
+
+collection = lru_cache(maxsize=10_000)(Collection)
+
+
+def registry(dialect: str, namespace: str) -> str:
+    return f"{{{escape(dialect)}:{escape(namespace)}}}collections"
+
+
+def usage(dialect: str, namespace: str) -> str:
+    return f"{{{escape(dialect)}:{escape(namespace)}}}usage"
+
+
+def namespace(dialect: str, name: str) -> str:
+    """How a namespace is named in `NAMESPACES`."""
+    return f"{escape(dialect)}:{escape(name)}"
+
+
+def parse_namespace(member: str) -> tuple[str, str]:
+    """The inverse of `namespace`: dialect and name."""
+    dialect, name = member.split(":")
+    return unquote(dialect), unquote(name)
+
+
+def parse(key: str) -> tuple[str, str, str, str, str] | None:
+    """Dialect, namespace, collection, kind (`r`, `s`) and the rest of a record's or a staged body's key, else None."""
+    if (match := _owned(key)) is None:
+        return None
+    dialect, namespace, name, kind, rest = match.groups()
+    return unquote(dialect), unquote(namespace), unquote(name), kind, unquote(rest)
+
+
+def entry(dialect: str, kind: str, id: str) -> str:
+    return f"polystow:entry:{escape(dialect)}:{escape(kind)}:{escape(id)}"
+
+
+def rate(dialect: str, id: str) -> str:
+    return f"polystow:rate:{escape(dialect)}:{escape(id)}"

@@ -1,0 +1,48 @@
+"""Walks over what is stored: namespaces, their collections, the members of an index.
+
+Registries are supersets (lua/register.lua), so what they name may be empty: the truth lies with each collection. A walk
+goes in steps that hold Redis shortly, and sees everything that was there all the while it took.
+"""
+
+from collections.abc import AsyncIterator
+
+from service.storage import keys
+from service.storage.keys import Collection
+from service.storage.runner import Runner
+
+STEP = 1000  # members per command: below 1 ms of Redis's time
+
+
+async def namespaces(runner: Runner) -> dict[tuple[str, str], str]:
+    """Dialect and name of every namespace, and the kinds of index that its collections keep."""
+    found = {}
+    async for member, kinds in scan(runner, "HSCAN", keys.NAMESPACES):
+        found[keys.parse_namespace(member)] = kinds
+    return found
+
+
+async def collections(runner: Runner, dialect: str, namespace: str, kinds: str) -> dict[Collection, str]:
+    """The collections that a namespace's registry names, and when each was last registered (us)."""
+    found = {}
+    async for name, seen in scan(runner, "ZSCAN", keys.registry(dialect, namespace)):
+        found[keys.collection(dialect, namespace, name, kinds)] = seen
+    return found
+
+
+async def scan(runner: Runner, command: str, key: str) -> AsyncIterator[tuple[str, str]]:
+    """The pairs of a hash or a sorted set; one may come twice while the set is changed."""
+    cursor = b"0"
+    while True:
+        cursor, pairs = await runner.command(command, key, cursor, "COUNT", STEP, key=key)
+        for first, second in zip(pairs[::2], pairs[1::2], strict=True):
+            yield first.decode(), second.decode()
+        if cursor == b"0":
+            return
+
+
+async def sizes(runner: Runner, collection: Collection) -> tuple[int, int]:
+    """How many records the index of sizes names, and the bytes that they have in all."""
+    documents = size = 0
+    async for _, weight in scan(runner, "ZSCAN", collection.index("s")):
+        documents, size = documents + 1, size + int(weight)
+    return documents, size

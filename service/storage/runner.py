@@ -1,0 +1,71 @@
+"""Runs commands and scripts on Redis, and says what went wrong in storage's own words.
+
+The one place where `EVALSHA` is spelled, where a script that the server has forgotten (`NOSCRIPT`: a restart, a
+failover, a flush) is repaired by resending that one command as `EVAL`, and where Redis's errors become refusals.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from service.redis.check import inspect
+from service.redis.client import Redis
+from service.redis.errors import Failed, Overloaded, Rejected, Unanswered
+from service.redis.wire import Ask
+from service.storage import scripts
+from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
+from service.storage.scripts import Script
+
+
+class Runner:
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self._execute = redis.execute
+        self._scripts = scripts.load()
+        self._sent: dict[str, tuple[Script, str, str]] = {}  # script, text and SHA-1 as this server has them
+
+    async def load(self, ask: Ask) -> None:
+        """Make one server know every script; `ask` is the means to reach it alone."""
+        server = await inspect(ask)
+        self._sent = {name: (script, *script.for_server(server.version)) for name, script in self._scripts.items()}
+        for _, text, _ in self._sent.values():
+            await ask("SCRIPT", "LOAD", text)
+
+    async def run(self, name: str, keys: Sequence[str], /, **arguments: Any) -> Any:
+        """Run a script; `arguments` are named as its bindings are. Raises Refusal, KeyError (a name is missing)."""
+        script, text, sha = self._sent[name]
+        given = (len(keys), *keys, *script.pick(arguments))
+        try:
+            return await self._execute("EVALSHA", sha, *given, key=keys[0], write=script.writes)
+        except Rejected as error:
+            if error.word != "NOSCRIPT":
+                raise refusal(error) from None
+        except Failed as error:
+            raise refusal(error) from None
+        try:
+            return await self._execute("EVAL", text, *given, key=keys[0], write=script.writes)
+        except Failed as error:
+            raise refusal(error) from None
+
+    async def command(self, *command: str | bytes | int, key: str, write: bool = False) -> Any:
+        """Run a plain command. Raises Refusal."""
+        try:
+            return await self._execute(*command, key=key, write=write)
+        except Failed as error:
+            raise refusal(error) from None
+
+
+def refusal(error: Failed) -> Refusal | Failed:
+    """What a failure of the Redis side means to a client; an error that no one foresaw stays what it is."""
+    if isinstance(error, Rejected):
+        if kind := BY_WORD.get(error.word):
+            return kind(error.message.removeprefix(error.word).strip())
+        if error.word == "OOM":
+            return QuotaExceeded("the store's memory is full")
+        if error.word in ("MISCONF", "NOREPLICAS"):
+            return Unavailable("the store does not accept writes at the moment")
+        return error
+    if isinstance(error, Unanswered):
+        return OutcomeUnknown("the store did not answer in time: the write may or may not have been carried out")
+    if isinstance(error, Overloaded):
+        return Unavailable("the service is overloaded")
+    return Unavailable("the store cannot be reached")

@@ -1,0 +1,131 @@
+"""Finds the Lua scripts, composes their includes, and learns their interface from their own binding lines.
+
+A script binds names once: `local record = KEYS[1] -- ...` and `local body = ARGV[2] -- ...`; a last
+`local indexes = {unpack(KEYS, 3)}` or `local records = KEYS` takes any number of keys. These lines are the interface:
+Python calls by name, and no position is written twice.
+
+    python -m service.storage.scripts put          prints the composed text (Redis reports line numbers of it)
+    python -m service.storage.scripts --all DIR    writes all of them, for luacheck
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha1
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+_include = re.compile(r"^--- @include (\S+)\n", re.MULTILINE)
+_binding = re.compile(r"^local (\w+) *= (KEYS|ARGV)\[(\d+)\]", re.MULTILINE)
+_tail = re.compile(r"^local (\w+) *= (?:\{unpack\(KEYS, (\d+)\)\}|KEYS\b(?!\[))", re.MULTILINE)
+_flags = re.compile(r"^--- Flags: (.+)$", re.MULTILINE)
+
+
+class Malformed(Exception):
+    """A script that cannot be composed or whose bindings have gaps; names the script and what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One composed script. `keys` and `arguments` are names in the order of their positions."""
+
+    name: str
+    text: str
+    keys: tuple[str, ...]
+    arguments: tuple[str, ...]
+    flags: str
+    pick: Callable[[dict[str, Any]], tuple[Any, ...]]
+
+    @property
+    def writes(self) -> bool:
+        return "no-writes" not in self.flags
+
+    def for_server(self, version: tuple[int, ...]) -> tuple[str, str]:
+        """Text and SHA-1 for a server: from 7.0 on with the shebang, so that a full memory refuses a write up front."""
+        shebang = f"#!lua flags={self.flags}" if self.flags else "#!lua"
+        text = f"{shebang}\n{self.text}" if version >= (7, 0) else self.text
+        return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def folder() -> Path:
+    """`lua/` inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    inside = package / "lua"
+    return inside if inside.is_dir() else package.parent / "lua"
+
+
+def load(where: Path | None = None) -> dict[str, Script]:
+    """All scripts by name. Raises Malformed."""
+    where = where or folder()
+    return {path.stem: _script(path.stem, where) for path in sorted(where.glob("*.lua"))}
+
+
+def _script(name: str, where: Path) -> Script:
+    source = (where / f"{name}.lua").read_text()
+    keys, arguments = _names(name, source)
+    flags = _flags.search(source)
+    return Script(
+        name=name,
+        text=_composed(source, name, where, seen=[], inside=(name,)),
+        keys=keys,
+        arguments=arguments,
+        flags=flags[1].strip() if flags else "",
+        pick=_picker(arguments),
+    )
+
+
+def _composed(source: str, name: str, where: Path, seen: list[str], inside: tuple[str, ...]) -> str:
+    """The source with each include put in once, before its first use."""
+
+    def insert(match: re.Match[str]) -> str:
+        include = match[1]
+        if include in inside:
+            raise Malformed(f"{name}: includes go round in a circle: {' > '.join((*inside, include))}")
+        if include in seen:
+            return ""
+        path = where / "include" / f"{include}.lua"
+        if not path.is_file():
+            raise Malformed(f"{name}: there is no include {include!r} (named in {inside[-1]})")
+        seen.append(include)
+        return _composed(path.read_text(), name, where, seen, (*inside, include)) + "\n"
+
+    return _include.sub(insert, source)
+
+
+def _names(name: str, source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names bound to keys and arguments, checked to run 1, 2, 3... without a gap."""
+    bound: dict[str, dict[int, str]] = {"KEYS": {}, "ARGV": {}}
+    for variable, kind, position in _binding.findall(source):
+        if bound[kind].setdefault(int(position), variable) != variable:
+            raise Malformed(f"{name}: {kind}[{position}] is bound twice")
+    for variable, position in _tail.findall(source):
+        bound["KEYS"][int(position or 1)] = variable
+    for kind, names in bound.items():
+        if sorted(names) != list(range(1, len(names) + 1)):
+            raise Malformed(f"{name}: the bindings of {kind} have a gap: {sorted(names)}")
+    keys, arguments = ([names[i] for i in sorted(names)] for names in bound.values())
+    return tuple(keys), tuple(arguments)
+
+
+def _picker(names: tuple[str, ...]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    """From arguments by name to arguments in order; KeyError names the one that is missing."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda given: tuple(given[name] for name in names)
+
+
+def main(arguments: list[str]) -> None:
+    scripts = load()
+    if len(arguments) == 2 and arguments[0] == "--all":
+        for script in scripts.values():
+            (Path(arguments[1]) / f"{script.name}.lua").write_text(script.text)
+    elif len(arguments) == 1 and arguments[0] in scripts:
+        print(scripts[arguments[0]].text, end="")
+    else:
+        sys.exit(f"usage: python -m service.storage.scripts {{{','.join(scripts)}}} | --all DIR")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

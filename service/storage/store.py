@@ -1,0 +1,264 @@
+"""The operations: one typed method per Lua script, always keys -> arguments -> run -> typed result.
+
+A write is surrounded by three things that a script cannot do alone: naming a new collection in its registry, the
+namespace's quota, and what is too large or too slow for a script. All three are here, once, for every write.
+
+Times are Redis's, in microseconds since the epoch; a `lifetime` is spelled as lua/include/deadline.lua reads it.
+Every method may raise Unavailable, every write OutcomeUnknown as well.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+from uuid import uuid4
+
+from service.storage import keys, registry
+from service.storage.conditions import ANYTHING, NEW, PRESENT, UNCONDITIONAL, Condition, exactly
+from service.storage.errors import Changed, Due, Long, NotFound, TooLarge, Unregistered
+from service.storage.keys import Collection
+from service.storage.proofs import Proofs
+from service.storage.quota import Quota, Usage
+from service.storage.records import HEADER_ROOM, Record, Saved, Swept
+from service.storage.runner import Runner
+from service.storage.splice import splice
+
+READ_BYTES = 1_000_000  # of records per `read`: about 0.5 ms of Redis's time, and all that a slow reader holds here
+SWEEP_MEMBERS = 200  # per `sweep`: about 1 ms of Redis's time with four indexes of 1,000,000
+INLINE_BYTES = 500_000  # a larger body goes ahead to a staging key: a script copies its arguments, three times each
+MERGE_BYTES = 128_000  # a longer document and patch are merged in the worker
+MERGE_STEPS = 10_000  # scanning steps of a merge in Redis, at most 2 ms
+ATTEMPTS = 100  # at a state that others keep changing, before the caller is told
+STAGED_SECONDS = 60
+FAN_OUT = 500  # scripts sent in one go
+
+T = TypeVar("T")
+
+
+class Storage:
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._run = runner.run
+        self._command = runner.command
+        self._proofs = Proofs()
+        self._usage = Usage(runner)
+
+    async def create(
+        self,
+        place: Collection,
+        id: str,
+        body: bytes,
+        by: str,
+        *,
+        lifetime: str = "",
+        quota: Quota | None = None,
+    ) -> Saved:
+        """Store a record that is not there yet. Raises AlreadyExists, Invalid (lifetime), QuotaExceeded."""
+        if len(body) > INLINE_BYTES:
+            return await self.publish(place, id, body, by, lifetime, NEW, quota)
+        names = (place.record(id), place.expiry, *place.indexes)
+        return await self._write("create", names, place, quota, id=id, body=body, by=by, lifetime=lifetime)
+
+    async def put(
+        self, place: Collection, id: str, body: bytes, by: str, *,
+        lifetime: str = "", condition: Condition = UNCONDITIONAL, quota: Quota | None = None,
+    ) -> Saved:  # fmt: skip
+        """Store a record, replacing any earlier one. Raises Changed, Invalid (lifetime), QuotaExceeded."""
+        return await self._under(condition, place, id, partial(self._put, place, id, body, by, lifetime, quota))
+
+    async def _put(
+        self, place: Collection, id: str, body: bytes, by: str, lifetime: str, quota: Quota | None, state: str
+    ) -> Saved:
+        if len(body) > INLINE_BYTES:
+            return await self.publish(place, id, body, by, lifetime, state, quota)
+        names = (place.record(id), place.expiry, *place.indexes)
+        return await self._write(
+            "put", names, place, quota, id=id, body=body, by=by, lifetime=lifetime, condition=state
+        )
+
+    async def publish(
+        self, place: Collection, id: str, body: bytes, by: str, lifetime: str, state: str, quota: Quota | None
+    ) -> Saved:
+        """Store a large record: `state` is as in lua/include/unmet.lua. Raises what create and put raise."""
+        staged = place.staged(uuid4().hex)
+        await self._command("SET", staged, bytes(HEADER_ROOM) + body, "EX", STAGED_SECONDS, key=staged, write=True)
+        names = (place.record(id), staged, place.expiry, *place.indexes)
+        return await self._write(
+            "publish", names, place, quota, id=id, by=by, lifetime=lifetime, condition=state,
+            room_for_header=HEADER_ROOM,
+        )  # fmt: skip
+
+    async def merge(
+        self, place: Collection, id: str, patch: bytes, by: str, *,
+        limit: int, condition: Condition = UNCONDITIONAL, quota: Quota | None = None,
+    ) -> tuple[Saved, bytes]:  # fmt: skip
+        """Apply a JSON merge patch (RFC 7386); replies the new body too. Its expiry stays.
+
+        `patch` is an object or an array; `limit` is the largest body, in bytes.
+        Raises NotFound, Changed, TooLarge, QuotaExceeded.
+        """
+        return await self._under(condition, place, id, partial(self._merge, place, id, patch, by, limit, quota))
+
+    async def _merge(
+        self, place: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, state: str
+    ) -> tuple[Saved, bytes]:
+        room = await self._usage.room(quota, place) if quota else ""
+        names = (place.record(id), place.expiry, *place.indexes)
+        try:
+            reply = await self._run(
+                "merge", names, id=id, patch=patch, by=by, condition=state, kinds=place.kinds, room=room,
+                limit=limit, longest=MERGE_BYTES, budget=MERGE_STEPS,
+            )  # fmt: skip
+        except Long:
+            return await self._merge_here(place, id, patch, by, limit, quota, state)
+        if quota:
+            await self.settle(place, reply[4], reply[5])
+        return Saved(*reply[:4]), reply[6]
+
+    async def _merge_here(
+        self, place: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, state: str
+    ) -> tuple[Saved, bytes]:
+        """The merge that would hold Redis for too long: done here, committed only onto the state that was read."""
+        for _ in range(ATTEMPTS):
+            record = await self.get(place, id)
+            if state not in (ANYTHING, PRESENT) and state != exactly(record):
+                break
+            body = splice(record.body, patch)
+            if len(body) > limit:
+                raise TooLarge("the merged document would be over the limit")
+            lifetime = str(record.expires) if record.expires else ""
+            try:
+                return await self._put(place, id, body, by, lifetime, quota, exactly(record)), body
+            except Changed:
+                continue
+        raise Changed("the record keeps changing")
+
+    async def get(self, place: Collection, id: str) -> Record:
+        """Read one record of a collection without scopes: a bare GET, for Redis a fraction of a script's cost.
+
+        Raises NotFound.
+        """
+        key = place.record(id)
+        packed = await self._command("GET", key, key=key)
+        if packed is None:
+            raise NotFound
+        return Record.unpack(packed)
+
+    async def find(self, place: Collection, id: str) -> Record | None:
+        """Read one record, or None."""
+        try:
+            return await self.get(place, id)
+        except NotFound:
+            return None
+
+    async def records(self, place: Collection, ids: Sequence[str]) -> AsyncIterator[list[tuple[str, Record]]]:
+        """Read many records, portion by portion as they are asked for; those gone meanwhile are left out."""
+        while ids:
+            found = await self.read(place, ids)
+            yield [(id, record) for id, record in zip(ids, found, strict=False) if record is not None]
+            ids = ids[len(found) :]
+
+    async def collections(self, dialect: str, namespace: str, kinds: str) -> dict[Collection, int]:
+        """The collections of a namespace and how many live records each has; some have none."""
+        places = list(await registry.collections(self._runner, dialect, namespace, kinds))
+        counts: list[int] = []
+        for start in range(0, len(places), FAN_OUT):
+            counts += await asyncio.gather(*map(self.count, places[start : start + FAN_OUT]))
+        return dict(zip(places, counts, strict=True))
+
+    async def read(self, place: Collection, ids: Sequence[str]) -> list[Record | None]:
+        """Read records in the order of `ids` (not empty), None where there is none; as many as `READ_BYTES` allow, at
+        least one. Ask again for the rest."""
+        packed = await self._run("read", [place.record(id) for id in ids], budget=READ_BYTES)
+        return [None if one is None else Record.unpack(one) for one in packed]
+
+    async def delete(
+        self, place: Collection, id: str, *, condition: Condition = UNCONDITIONAL, quota: Quota | None = None
+    ) -> None:
+        """Remove a record. Raises NotFound, Changed."""
+        await self._under(condition, place, id, partial(self._delete, place, id, quota))
+
+    async def _delete(self, place: Collection, id: str, quota: Quota | None, state: str) -> None:
+        names = (place.record(id), place.expiry, *place.indexes)
+        documents, size = await self._run("delete", names, id=id, condition=state, kinds=place.kinds)
+        if quota:
+            await self.settle(place, documents, size)
+
+    async def page(
+        self, place: Collection, kind: str, offset: int, limit: int, *, descending: bool = False
+    ) -> tuple[int, list[str]]:
+        """How many records there are, and the ids of one page of them in the order of the index `kind`."""
+        names = (place.index(kind), place.expiry)
+        while True:
+            try:
+                total, ids = await self._run("page", names, offset=offset, limit=limit, descending=int(descending))
+            except Due:
+                await self.sweep(place)
+            else:
+                return total, [id.decode() for id in ids]
+
+    async def count(self, place: Collection) -> int:
+        """How many live records a collection has that keeps an index."""
+        return int(await self._run("count", (place.indexes[0], place.expiry)))
+
+    async def sweep(self, place: Collection) -> Swept:
+        """Take expired members out of the indexes, `SWEEP_MEMBERS` at the most."""
+        names = (place.expiry, *place.indexes)
+        documents, size, more, left = await self._run("sweep", names, kinds=place.kinds, limit=SWEEP_MEMBERS)
+        if documents:
+            await self.settle(place, documents, size)
+        return Swept(-documents, bool(more), left)
+
+    async def examine(self, place: Collection, id: str, *, repair: bool) -> list[str]:
+        """What the indexes say wrongly of one record, a text each; put right if so wished."""
+        names = (place.record(id), place.expiry, *place.indexes)
+        faults = await self._run("examine", names, id=id, kinds=place.kinds, repair=int(repair))
+        return [fault.decode() for fault in faults]
+
+    async def settle(self, place: Collection, documents: int, size: int) -> None:
+        """Add what a write did to the namespace's usage, where that is kept."""
+        usage = keys.usage(place.dialect, place.namespace)
+        await self._run("settle", (usage,), documents=documents, bytes=size)
+
+    async def register(self, place: Collection) -> str:
+        """Name a collection in its registry, and its namespace among the namespaces; replies the proof of it."""
+        namespace = keys.namespace(place.dialect, place.namespace)
+        await self._command("HSET", keys.NAMESPACES, namespace, place.kinds, key=keys.NAMESPACES, write=True)
+        return self._proofs.keep(place, str(await self._run("register", (place.registry,), name=place.name)))
+
+    async def unregister(self, place: Collection, seen: str) -> bool:
+        """Drop a collection found empty, if its registration is still `seen` and an hour old."""
+        return bool(await self._run("unregister", (place.registry,), name=place.name, seen=seen))
+
+    async def throttle(self, dialect: str, caller: str, requests: int, seconds: float) -> None:
+        """Count a request of a caller whose rate is `requests` per `seconds`. Raises Throttled."""
+        interval = round(seconds * 1_000_000 / requests)
+        await self._run("throttle", (keys.rate(dialect, caller),), interval=interval, burst=requests)
+
+    async def _write(
+        self, script: str, names: tuple[str, ...], place: Collection, quota: Quota | None, /, **arguments: object
+    ) -> Saved:
+        """Run a script that may create a record, with the collection's registration and the quota around it."""
+        room = await self._usage.room(quota, place) if quota else ""
+        write = partial(self._run, script, names, kinds=place.kinds, room=room, **arguments)
+        try:
+            reply = await write(registered=self._proofs.of(place))
+        except Unregistered:
+            reply = await write(registered=await self.register(place))
+        if quota:
+            await self.settle(place, reply[4], reply[5])
+        return Saved(*reply[:4])
+
+    async def _under(self, condition: Condition, place: Collection, id: str, write: Callable[[str], Awaitable[T]]) -> T:
+        """Carry out a write under a condition. Etags are compared here, for Redis has no MD5; the script is then held
+        to exactly the state that was looked at, so that of two writers with one etag only one wins."""
+        if condition.state is not None:
+            return await write(condition.state)
+        for _ in range(ATTEMPTS):
+            record = await self.find(place, id)
+            state = condition.on_nothing() if record is None else condition.on(record)
+            try:
+                return await write(state)
+            except Changed:
+                continue
+        raise Changed("the record keeps changing")

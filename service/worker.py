@@ -1,0 +1,97 @@
+"""The worker: one process, one event loop, one listening socket that it inherited from the parent.
+
+Invariant: a request that was begun is answered, whatever ends the worker (a signal, the parent's death),
+unless it takes longer than `SHUTDOWN_SECONDS` or the worker is killed.
+"""
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+from contextlib import suppress
+from functools import partial
+
+from aiohttp import web
+
+from service.app import App, start
+from service.link import DRAIN, connect, frame
+from service.metrics import Meter, watch_process
+from service.ports import BACKLOG
+from service.settings import Settings
+
+SHUTDOWN_SECONDS = 10.0
+REPORT_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+async def work(settings: Settings, listener: socket.socket, link_end: socket.socket) -> int:
+    """Serve until told to stop; the exit status. 1 says that it could not start; the log says why."""
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    orders, reports = await connect(link_end)
+    meter = Meter()
+    watch_process(meter)
+    try:
+        app = await start(settings, settings.redis_url or "", meter)
+    except Exception as error:
+        log.error("cannot start: %s", error, exc_info=log.isEnabledFor(logging.DEBUG))
+        return 1
+    _watch(meter, app)
+    runner = web.ServerRunner(app.server, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    await web.SockSite(runner, listener, backlog=BACKLOG).start()
+    _freeze()
+    obeying = asyncio.create_task(_obey(orders, app, stopping))
+    reporting = asyncio.create_task(_report(reports, meter))
+    await stopping.wait()
+    app.draining = True
+    await runner.cleanup()
+    await app.close()
+    obeying.cancel()
+    reporting.cancel()
+    await _say_goodbye(reports, meter)
+    return 0
+
+
+def _freeze() -> None:
+    # What start-up made (modules, routes, scripts) lives as long as the process. Out of the collector's
+    # sight, it is not visited again and again: a full collection costs what requests left behind, no more.
+    gc.collect()
+    gc.freeze()
+
+
+def _watch(meter: Meter, app: App) -> None:
+    meter.watch("polystow_requests_in_flight", lambda: app.in_flight)
+    for name in ("commands", "round_trips", "retries", "reconnects"):
+        meter.watch(f"polystow_redis_{name}_total", partial(_sum, app, name))
+    meter.watch("polystow_redis_lane_depth", partial(_sum, app, "depth"))
+
+
+def _sum(app: App, name: str) -> float:
+    return float(sum(getattr(lane, name) for lane in app.redis.lanes))
+
+
+async def _obey(orders: asyncio.StreamReader, app: App, stopping: asyncio.Event) -> None:
+    with suppress(ConnectionError):
+        while order := await orders.read(1):
+            app.draining = app.draining or order == DRAIN
+    stopping.set()  # the parent is gone, and with it everybody who would stop this process
+
+
+async def _report(reports: asyncio.StreamWriter, meter: Meter) -> None:
+    while True:
+        # A parent that does not read (it is stopped, say) must not make this process hoard reports.
+        if reports.transport.get_write_buffer_size() == 0:
+            reports.write(frame({"ready": True, "metrics": meter.snapshot()}))
+        await asyncio.sleep(REPORT_SECONDS)
+
+
+async def _say_goodbye(reports: asyncio.StreamWriter, meter: Meter) -> None:
+    with suppress(ConnectionError, TimeoutError):
+        reports.write(frame({"ready": False, "metrics": meter.snapshot()}))
+        async with asyncio.timeout(1):
+            await reports.drain()
+            reports.close()
+            await reports.wait_closed()

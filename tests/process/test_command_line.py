@@ -1,0 +1,85 @@
+"""The command line: what it says, and with which exit status."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service import __version__
+from service.__main__ import main
+from tests.running import Running, polystow
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"polystow {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["sreve"], ["serve", "--prot", "1"], ["serve", "--por", "1"], ["access"], ["access", "apply"]]
+)
+def test_a_wrong_call_is_refused_with_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: polystow" in capsys.readouterr().err
+
+
+def test_a_bad_value_is_refused_in_one_line_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--workers", "many"]) == 2
+    expected = "polystow: --workers: 'many' is not a whole number from 1 to 256\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_help_names_each_flag_with_its_variable_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--ops-port" in shown
+    assert "[POLYSTOW_OPS_PORT; 8081]" in shown
+
+
+def test_the_worker_command_is_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "worker" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("document", "said"), [(None, "No such file"), ("[", "not YAML"), ("nonsense: {}", "no such dialect")]
+)
+@pytest.mark.parametrize("command", ["serve", "apply"])
+def test_an_unusable_access_document_is_refused_with_status_2(
+    tmp_path: Path, command: str, document: str | None, said: str
+) -> None:
+    file = tmp_path / "access.yaml"
+    if document is not None:
+        file.write_text(document)
+    arguments = ("serve", "--access") if command == "serve" else ("access", "apply")
+    with Running() as running:
+        redis_url = f"unix://{running.wait_ready().data_dir}/redis.sock"
+        done = polystow(*arguments, str(file), redis_url=redis_url, port=0, ops_port=0)
+    assert done.returncode == 2
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith(f"polystow: {file}: ")
+    assert said in message
+
+
+def test_access_apply_without_a_running_service_writes_to_its_data_directory(tmp_path: Path) -> None:
+    with Running() as running:
+        running.wait_ready()
+        assert running.stop() == 0
+        done = polystow(
+            *("access", "apply", "-"),
+            stdin=b"ainoflow: {keys: [{id: offline, project: acme}]}",
+            data_dir=running.data_dir,
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["id"] == "offline"
+
+
+def test_a_variable_that_is_no_setting_is_pointed_out(tmp_path: Path) -> None:
+    done = polystow("access", "apply", str(tmp_path / "none"), data_dirr="x")
+    assert "POLYSTOW_DATA_DIRR is not a setting" in done.stderr

@@ -1,0 +1,43 @@
+"""The link: reports arrive whole or not at all, and its end is the other side's."""
+
+import asyncio
+import socket
+
+import pytest
+
+from service import link
+
+
+async def received(*pieces: bytes) -> list[link.Report]:
+    reader = asyncio.StreamReader()
+    for piece in pieces:
+        reader.feed_data(piece)
+    reader.feed_eof()
+    return [report async for report in link.reports(reader)]
+
+
+async def test_reports_arrive_in_order_however_they_are_cut() -> None:
+    stream = link.frame({"ready": True, "metrics": {"n": 1}}) + link.frame({"ready": False, "metrics": {}})
+    whole = await received(stream)
+    assert whole == [{"ready": True, "metrics": {"n": 1}}, {"ready": False, "metrics": {}}]
+    assert await received(*(bytes([byte]) for byte in stream)) == whole
+
+
+async def test_a_report_that_its_sender_died_in_is_dropped() -> None:
+    stream = link.frame({"ready": True, "metrics": {}})
+    assert await received(stream + stream[:-1]) == [{"ready": True, "metrics": {}}]
+    assert await received(stream[:2]) == []
+
+
+async def test_what_is_too_long_to_be_a_report_is_refused() -> None:
+    with pytest.raises(ValueError, match="report of 4294967295 bytes"):
+        await received(b"\xff\xff\xff\xff")
+
+
+async def test_the_other_side_learns_of_a_death() -> None:
+    ours, theirs = socket.socketpair()
+    reader, writer = await link.connect(ours)
+    theirs.send(link.frame({"ready": True, "metrics": {}})[:3])
+    theirs.close()
+    assert [report async for report in link.reports(reader)] == []
+    writer.close()

@@ -1,0 +1,167 @@
+"""Stopping and starting: no request fails, nothing is left behind, and the exit status says how it went."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.running import ACCESS, Running, polystow
+
+KEY = {"Authorization": "Bearer ak-1", "Content-Type": "application/json"}
+DOCUMENT = "/api/v1/storage/json/stop/one"
+
+
+class Load:
+    """Clients that put and get without pause, until the load balancer (`/readyz`) says that they should not."""
+
+    def __init__(self, running: Running) -> None:
+        self.statuses: dict[int, int] = {}
+        self.asked_to_close = 0
+        self._running = running
+        self._removed = False
+
+    async def run(self) -> None:
+        async with ClientSession(headers=KEY) as http:
+            await asyncio.gather(self._balance(http), *(self._client(http) for _ in range(16)))
+
+    async def _client(self, http: ClientSession) -> None:
+        while not self._removed:
+            for method in ("PUT", "GET"):
+                data = b'{"a":1}' if method == "PUT" else None
+                async with http.request(method, self._running.url + DOCUMENT, data=data) as answer:
+                    await answer.read()
+                self.statuses[answer.status] = self.statuses.get(answer.status, 0) + 1
+                self.asked_to_close += answer.headers.get("Connection", "").lower() == "close"
+
+    async def _balance(self, http: ClientSession) -> None:
+        refused = 0
+        while refused < 3:  # as a Kubernetes probe with failureThreshold 3
+            async with http.get(self._running.ops_url + "/readyz") as answer:
+                refused += answer.status == 503
+            await asyncio.sleep(0.1)
+        self._removed = True
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_no_request_fails_in_a_stop_under_load(serve: Callable[..., Running], workers: int) -> None:
+    running = serve(workers=workers, drain_seconds=2)
+    load = Load(running)
+    loading = asyncio.create_task(load.run())
+    await asyncio.sleep(0.5)
+    running.send(signal.SIGTERM)
+    await loading
+    assert set(load.statuses) == {200}
+    assert load.asked_to_close > 0
+    assert await asyncio.to_thread(running.ended) == 0
+
+
+async def test_what_was_acknowledged_is_there_after_a_restart(
+    serve: Callable[..., Running], http: ClientSession
+) -> None:
+    running = serve()
+    async with http.put(running.url + DOCUMENT, data=b'{"kept":[]}', headers=KEY) as answer:
+        assert answer.status == 200
+    await asyncio.to_thread(running.restart)
+    async with http.get(running.url + DOCUMENT, headers=KEY) as answer:
+        assert (answer.status, await answer.read()) == (200, b'{"kept":[]}')
+
+
+async def test_a_request_in_flight_is_finished_before_the_end(serve: Callable[..., Running]) -> None:
+    running = serve()
+    host, port = running.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"PUT {DOCUMENT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ak-1\r\nContent-Length: 7\r\n\r\n"
+    writer.write(head.encode() + b'{"a"')
+    await asyncio.sleep(0.2)
+    running.send(signal.SIGTERM)
+    await asyncio.sleep(0.5)
+    assert running.process.poll() is None
+    writer.write(b":1}")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.close()
+    assert await asyncio.to_thread(running.ended) == 0
+
+
+def test_nothing_is_left_running_after_sigterm(serve: Callable[..., Running]) -> None:
+    running = serve(workers=2)
+    pids = [*running.worker_pids(), running.redis_pid()]
+    assert running.stop() == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_sigint_does_not_wait_for_the_drain(serve: Callable[..., Running]) -> None:
+    running = serve(drain_seconds=3600)
+    assert running.stop(signal.SIGINT) == 0
+
+
+def test_a_second_sigterm_ends_the_drain(serve: Callable[..., Running]) -> None:
+    running = serve(drain_seconds=3600)
+    running.send(signal.SIGTERM)
+    time.sleep(0.3)
+    assert running.process.poll() is None
+    assert running.stop(signal.SIGTERM) == 0
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_parent_alone_and_ends_all_in_order(
+    serve: Callable[..., Running],
+) -> None:
+    running = serve(workers=2, drain_seconds=3600)
+    os.killpg(running.process.pid, signal.SIGINT)
+    assert running.ended() == 0
+    assert "died" not in running.log
+
+
+def test_sigterm_during_the_start_ends_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+        running = Running(redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}", access="")
+        try:
+            connection, _ = silent.accept()
+            assert running.stop() == 0
+            connection.close()
+        finally:
+            running.close()
+
+
+@pytest.mark.parametrize("flag", ["--port", "--ops-port"])
+def test_a_second_service_on_a_port_is_refused(service: Running, tmp_path: Path, flag: str) -> None:
+    url = service.url if flag == "--port" else service.ops_url
+    port = url.rpartition(":")[2]
+    done = polystow("serve", flag, port, data_dir=tmp_path / "d", port=0, ops_port=0)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in done.stderr
+
+
+def test_a_second_service_on_a_data_directory_is_refused(service: Running) -> None:
+    done = polystow("serve", port=0, ops_port=0, data_dir=service.data_dir)
+    assert done.returncode == 1
+    assert "is in use by another polystow" in done.stderr
+
+
+def test_a_redis_that_is_not_there_is_refused_in_words(tmp_path: Path) -> None:
+    done = polystow("serve", "--redis", f"unix://{tmp_path}/none.sock", port=0, ops_port=0)
+    assert done.returncode == 1
+    assert "redis: " in json.loads(done.stderr.splitlines()[-1])["message"]
+
+
+def test_a_redis_server_that_cannot_be_run_is_refused_in_words(tmp_path: Path) -> None:
+    done = polystow("serve", port=0, ops_port=0, data_dir=tmp_path / "d", redis_server="/nowhere/redis-server")
+    assert done.returncode == 1
+    assert "/nowhere/redis-server" in json.loads(done.stderr.splitlines()[-1])["message"]
+
+
+def test_log_lines_are_json_and_hold_no_credential(serve: Callable[..., Running]) -> None:
+    running = serve(log_level="debug", access_log=True)
+    assert running.stop() == 0
+    lines = [json.loads(line) for line in running.log.splitlines()]
+    assert lines
+    assert all({"time", "level", "logger", "process", "message"} <= set(line) for line in lines)
+    for secret in ("ak-1", running.admin_token):
+        assert secret not in running.log
+    assert ACCESS.exists()

@@ -1,0 +1,125 @@
+"""Any interleaving of writes, replies, refusals, cancellations, disconnects and deadlines keeps the queue's promises.
+
+A toy server executes what it is sent in order, and says how often each command was executed or refused.
+"""
+
+import asyncio
+from collections import Counter, deque
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.redis.errors import NotSent, Overloaded, Rejected, Unanswered, rejected
+from service.redis.pending import NOTHING, Command, Pending
+
+TIMEOUT = 1.0
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.booleans(), st.integers(1, 40)),
+        st.tuples(st.just("add"), st.booleans(), st.integers(1, 40)),
+        st.tuples(st.just("take"), st.integers(1, 60)),
+        st.tuples(st.just("reply"), st.lists(st.sampled_from(["ok", "ok", "BUSY no", "DENIED no"]), max_size=6)),
+        st.tuples(st.just("cancel"), st.integers(0, 30)),
+        st.tuples(st.just("pass"), st.sampled_from([0.001, 0.02, 0.3, 0.9])),
+        st.tuples(st.just("disconnect")),
+    ),
+    max_size=60,
+)
+
+
+class World:
+    """The queue, its callers, one connection to the toy server, and a clock."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.queue = Pending(max_commands=12, max_bytes=150)
+        self.now = 0.0
+        self.commands: list[Command] = []
+        self.wire: deque[bytes] = deque()  # sent on this connection, not yet answered
+        self.sent: Counter[bytes] = Counter()
+        self.refused: Counter[bytes] = Counter()
+
+    def add(self, write: bool, length: int) -> None:
+        name = b"%d" % len(self.commands)
+        command = Command(self.loop.create_future(), name.ljust(length), write, self.now + TIMEOUT)
+        self.commands.append(command)
+        self.queue.add(command)
+
+    def take(self, limit: int) -> None:
+        for packed in self.queue.take(limit):
+            self.wire.append(packed)
+            self.sent[packed] += 1
+
+    def reply(self, kinds: list[str]) -> None:
+        replies: list[Any] = []
+        for kind in kinds[: len(self.wire)]:
+            packed = self.wire.popleft()
+            self.refused[packed] += kind.startswith("BUSY")
+            replies.append(packed if kind == "ok" else rejected(kind))
+        self.queue.answer(iter([*replies, NOTHING]).__next__, self.now)
+
+    def cancel(self, number: int) -> None:
+        if number < len(self.commands):
+            self.commands[number].future.cancel()
+
+    def disconnect(self) -> None:
+        self.wire.clear()
+        self.queue.disconnect("gone")
+
+    def let_pass(self, seconds: float) -> None:
+        self.now += seconds
+        self.queue.wake(self.now)
+        self.queue.expire(self.now)
+        late = [c for c in self.commands if c.deadline <= self.now and not c.future.done()]
+        assert not late
+
+    def check(self) -> None:
+        queue = self.queue
+        assert [c.packed for c in queue.flight] == list(self.wire)
+        held = [*queue.flight, *queue.waiting, *(rest[2] for rest in queue.resting)]
+        assert queue.size == sum(len(c.packed) for c in held)
+        assert queue.depth == len(held) <= 12
+        open_ones = [c for c in self.commands if not c.future.done()]
+        assert {id(c) for c in open_ones} <= {id(c) for c in held}
+        if open_ones:
+            event = queue.next_event()
+            assert event is not None
+            assert event <= min(c.deadline for c in open_ones)
+        for command in self.commands:
+            self.check_outcome(command)
+
+    def check_outcome(self, command: Command) -> None:
+        executions = self.sent[command.packed] - self.refused[command.packed]  # at most, that is
+        if command.write:
+            assert executions <= 1
+        if not command.future.done() or command.future.cancelled():
+            return
+        error = command.future.exception()
+        if error is None:
+            assert command.future.result() == command.packed
+        elif isinstance(error, Rejected):
+            assert error.word == "DENIED"
+        elif isinstance(error, Unanswered):
+            assert command.write
+            assert executions == 1
+        elif command.write:
+            assert isinstance(error, NotSent | Overloaded)
+            assert executions == 0
+
+
+@settings(max_examples=1500, deadline=None)
+@given(STEPS)
+def test_each_caller_gets_exactly_one_outcome_and_never_anothers_reply(steps: list[tuple[Any, ...]]) -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        world = World(loop)
+        for name, *arguments in steps:
+            getattr(world, "let_pass" if name == "pass" else name)(*arguments)
+            world.check()
+        world.queue.close("closed")
+        assert all(command.future.done() for command in world.commands)
+        assert (world.queue.depth, world.queue.size) == (0, 0)
+    finally:
+        loop.close()

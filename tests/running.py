@@ -1,0 +1,187 @@
+"""The service as its users run it: a real process with a Redis of its own, on ports that were free.
+
+Invariant: whatever a test does to it, `close` leaves no process and no file behind.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+ROOT = Path(__file__).parent.parent
+ACCESS = Path(__file__).with_name("access.yaml")
+ADMIN_TOKEN = "test-admin-token"
+START_SECONDS = 60.0  # far beyond what a start takes; a slow machine must not fail a test
+
+
+def environment(settings: dict[str, object]) -> dict[str, str]:
+    """This process's environment with these settings and no other."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("POLYSTOW_")}
+    return inherited | {f"POLYSTOW_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def polystow(*arguments: str, stdin: bytes = b"", **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        cwd=ROOT,
+        env=environment(settings),
+        input=stdin.decode(),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+    )
+
+
+def eventually(check: Callable[[], Any], within: float = START_SECONDS) -> Any:
+    """The first true answer of `check`; fails when there is none. For what takes as long as it takes."""
+    deadline = time.monotonic() + within
+    while True:
+        answer = check()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not within {within:g} s"
+        time.sleep(0.02)
+
+
+async def soon(check: Callable[[], Awaitable[Any]]) -> Any:
+    """`eventually`, for what is asked asynchronously."""
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            answer = await check()
+            if answer:
+                return answer
+            await asyncio.sleep(0.02)
+
+
+class Running:
+    """One `polystow serve`."""
+
+    def __init__(self, module: str = "service", arguments: tuple[str, ...] = ("serve",), **settings: object) -> None:
+        # Not pytest's tmp_path: a Unix socket's path is limited to some 100 bytes.
+        self._scratch = Path(tempfile.mkdtemp(prefix="polystow-"))
+        self.data_dir = Path(str(settings.pop("data_dir", self._scratch / "data")))
+        self.admin_token = ADMIN_TOKEN
+        self._command = [sys.executable, "-m", module, *arguments]
+        self._settings: dict[str, object] = {
+            "port": 0,
+            "ops_port": 0,
+            "data_dir": self.data_dir,
+            "admin_token": ADMIN_TOKEN,
+            "access": ACCESS,
+            "drain_seconds": 0,
+        } | settings
+        self.url = self.ops_url = ""
+        self.process = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with (self._scratch / "out").open("wb") as out, (self._scratch / "log").open("ab") as log:
+            return subprocess.Popen(
+                self._command,
+                cwd=ROOT,
+                env=environment(self._settings),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_ready(self) -> "Running":
+        """Return once it says that it listens; fails, with its log, if it ends instead."""
+
+        def listening() -> re.Match[str] | None:
+            assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log}"
+            return re.search(r"listening on (\S+) \(operations: (\S+)\)\n", self.output)
+
+        self.url, self.ops_url = cast("re.Match[str]", eventually(listening)).groups()
+        return self
+
+    @property
+    def output(self) -> str:
+        """What it wrote for people."""
+        return (self._scratch / "out").read_text()
+
+    @property
+    def log(self) -> str:
+        """What it logged, since its first start."""
+        return (self._scratch / "log").read_text()
+
+    @property
+    def redis(self) -> "redis.Redis":
+        """A client of its embedded Redis; to be closed."""
+        return redis.Redis(unix_socket_path=str(self.data_dir / "redis.sock"), retry=Retry(NoBackoff(), 0))
+
+    def redis_pid(self) -> int:
+        """The process of its embedded Redis. Raises redis.ConnectionError while there is none."""
+        with self.redis as client:
+            return int(cast("dict[str, Any]", client.info("server"))["process_id"])
+
+    def kill_redis(self) -> None:
+        """Kill -9 its embedded Redis, and return when another one answers."""
+        before = self.redis_pid()
+        os.kill(before, signal.SIGKILL)
+
+        def replaced() -> bool:
+            try:
+                return self.redis_pid() != before
+            except redis.RedisError:
+                return False
+
+        eventually(replaced)
+
+    def worker_pids(self) -> list[int]:
+        """The processes of its workers, in the order of their start."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        named = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in children}
+        return [pid for pid, command in named.items() if b"worker" in command]
+
+    def send(self, number: int) -> None:
+        """Send a signal to the parent process alone."""
+        self.process.send_signal(number)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to stop; its exit status."""
+        if self.process.poll() is None:
+            self.send(number)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait for its end; its exit status."""
+        return self.process.wait(START_SECONDS)
+
+    def restart(self) -> None:
+        """Stop it and start it on the same ports and data."""
+        assert self.stop() == 0, self.log
+        self._settings |= {
+            "port": self.url.rpartition(":")[2],
+            "ops_port": self.ops_url.rpartition(":")[2],
+        }
+        self.process = self._spawn()
+        self.wait_ready()
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it, by force if need be, and remove its files."""
+        try:
+            self.stop(signal.SIGINT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self._scratch, ignore_errors=True)

