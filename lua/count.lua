@@ -6,6 +6,6 @@ local index  = KEYS[1] -- zset: any index of the collection
 local expiry = KEYS[2] -- zset: id -> expiry (ms)
 
 --- @include now
+--- @include due
 
-local before = '(' .. string.format('%.0f', math.floor(now() / 1000))
-return redis.call('ZCARD', index) - redis.call('ZCOUNT', expiry, '-inf', before)
+return redis.call('ZCARD', index) - redis.call('ZCOUNT', expiry, '-inf', due(now()))

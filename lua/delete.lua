@@ -17,9 +17,8 @@ local kinds     = ARGV[3] -- see include/score.lua
 --- @include forget
 
 local before = header(record, now())
-local refusal = unmet(condition, before)
+local refusal = unmet(condition, before) or not before and 'NOTFOUND there is no such record'
 if refusal then return redis.error_reply(refusal) end
-if not before then return redis.error_reply('NOTFOUND there is no such record') end
 redis.call('UNLINK', record)
 forget({id}, expiry, indexes, kinds)
 return {-1, -before.size}

@@ -1,4 +1,5 @@
---- Apply a JSON merge patch (RFC 7386) to a record's text. What the patch does not name keeps its bytes.
+--- Apply a JSON merge patch (RFC 7386) to a record's text. What the patch does not name keeps its bytes, and the record
+--- its expiry.
 --- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes that the
 --- collection grew by, the new body.
 --- Refuses: NOTFOUND, CHANGED, TOOLARGE, QUOTA, LONG (it would hold Redis for too long: merge it in the worker).
@@ -14,34 +15,32 @@ local condition = ARGV[4] -- see include/unmet.lua
 local kinds     = ARGV[5] -- see include/score.lua
 local room      = ARGV[6] -- see include/barred.lua
 local limit     = ARGV[7] -- largest body, bytes
-local longest   = ARGV[8] -- largest body that is merged here, bytes
+local longest   = ARGV[8] -- largest body and patch, together, that are merged here, bytes
 local budget    = ARGV[9] -- scanning steps that the merge may take here
 
 --- @include now
 --- @include header
---- @include unmet
---- @include barred
 --- @include set
---- @include keep
+--- @include store
 --- @include splice
+
+local LONG = 'LONG the merge is to be done in the worker'
 
 local at = now()
 local before = header(record, at)
 local refusal = unmet(condition, before)
-if refusal then return redis.error_reply(refusal) end
-if not before then return redis.error_reply('NOTFOUND there is no such record') end
-if before.size + #patch > tonumber(longest) then return redis.error_reply('LONG it is to be merged in the worker') end
-
-local body = splice(string.sub(redis.call('GET', record), -before.size), patch, tonumber(budget))
-if not body then return redis.error_reply('LONG it is to be merged in the worker') end
-if #body > tonumber(limit) then return redis.error_reply('TOOLARGE the merged document would be over the limit') end
-refusal = barred(before, #body, indexes, '', room, at)
+  or not before and 'NOTFOUND there is no such record'
+  or before.size + #patch > tonumber(longest) and LONG
 if refusal then return redis.error_reply(refusal) end
 
-local after = {
-  version = before.version + 1, created = before.created, updated = at, expires = before.expires,
-  creator = before.creator, updater = by, size = #body,
-}
-set(record, after, body)
-local documents, bytes = keep(id, before, after, expiry, indexes, kinds, at)
-return {after.version, after.created, after.updated, after.expires, documents, bytes, body}
+local body = splice(redis.call('GETRANGE', record, before.offset, -1), patch, tonumber(budget))
+refusal = not body and LONG
+  or #body > tonumber(limit) and 'TOOLARGE the merged document would be over the limit'
+if refusal then return redis.error_reply(refusal) end
+
+local reply = store(at, before, {
+  expiry = expiry, indexes = indexes, kinds = kinds,
+  id = id, by = by, lifetime = '=', condition = '', registered = '', room = room, size = #body,
+}, function(after) set(record, after, body) end)
+if not reply.err then reply[7] = body end
+return reply

@@ -1,19 +1,23 @@
 --- One page of the ids of a collection, in the order of an index, and how many there are in all.
---- Replies with: total, ids.
+--- Replies with: total, ids, the size of each (bytes), so that the records can be read a bounded portion at a time.
 --- Refuses: DUE (expired members stand in the way: sweep, then ask again).
 --- Flags: no-writes
 
 local index  = KEYS[1] -- zset: id -> what the page is sorted by
-local expiry = KEYS[2] -- zset: id -> expiry (ms)
+local sizes  = KEYS[2] -- zset: id -> size (bytes)
+local expiry = KEYS[3] -- zset: id -> expiry (ms)
 
 local offset     = ARGV[1] -- ids to pass over
-local limit      = ARGV[2] -- ids in the page
+local limit      = ARGV[2] -- ids in the page, 1 to 1000: unpack puts them on Lua's stack
 local descending = ARGV[3] -- '1': the exact reverse of the ascending order
+local moment     = ARGV[4] -- when it was last swept clean (us): what fell due since then is still told; '' = now
 
 --- @include now
+--- @include due
 
-local due = redis.call('ZCOUNT', expiry, '-inf', '(' .. string.format('%.0f', math.floor(now() / 1000)))
-if due > 0 then return redis.error_reply('DUE expired members are to be swept first') end
+if redis.call('ZCOUNT', expiry, '-inf', due(tonumber(moment) or now())) > 0 then
+  return redis.error_reply('DUE expired members are to be swept first')
+end
 local command = descending == '1' and 'ZREVRANGE' or 'ZRANGE'
-local last = string.format('%.0f', tonumber(offset) + tonumber(limit) - 1)
-return {redis.call('ZCARD', index), redis.call(command, index, offset, last)}
+local ids = redis.call(command, index, offset, offset + limit - 1)
+return {redis.call('ZCARD', index), ids, #ids > 0 and redis.call('ZMSCORE', sizes, unpack(ids)) or ids}

@@ -16,10 +16,13 @@ local kinds      = ARGV[6] -- see include/score.lua
 local registered = ARGV[7] -- see include/barred.lua
 local room       = ARGV[8] -- see include/barred.lua
 
+--- @include now
+--- @include header
 --- @include set
 --- @include store
 
-return store({record = record, expiry = expiry, indexes = indexes, kinds = kinds}, {
+local at = now()
+return store(at, header(record, at), {
+  expiry = expiry, indexes = indexes, kinds = kinds,
   id = id, by = by, lifetime = lifetime, condition = condition, registered = registered, room = room, size = #body,
-  write = function(header) set(record, header, body) end,
-})
+}, function(after) set(record, after, body) end)

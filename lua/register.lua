@@ -9,5 +9,5 @@ local name = ARGV[1] -- the collection's name
 --- @include now
 
 local at = math.max(now(), (tonumber(redis.call('ZSCORE', registry, name)) or 0) + 1)
-redis.call('ZADD', registry, string.format('%.0f', at), name)
+redis.call('ZADD', registry, at, name)
 return at

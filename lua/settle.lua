@@ -2,13 +2,16 @@
 --- Replies with: OK.
 --- Flags: allow-oom
 
-local usage = KEYS[1] -- hash: documents, bytes; expires an hour after it was counted
+local usage = KEYS[1] -- string: documents and bytes in use; expires an hour after it was counted
 
 local documents = ARGV[1] -- documents that the namespace grew by
 local bytes     = ARGV[2] -- bytes that the namespace grew by
 
-if redis.call('EXISTS', usage) == 1 then
-  redis.call('HINCRBY', usage, 'documents', documents)
-  redis.call('HINCRBY', usage, 'bytes', bytes)
+--- @include renew
+
+local left = redis.call('PTTL', usage)
+if left > 0 then
+  local had, held = string.match(redis.call('GET', usage), '^(%-?%d+) (%-?%d+)$')
+  renew(usage, string.format('%.0f %.0f', had + documents, held + bytes), left)
 end
 return redis.status_reply('OK')

@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from service import __version__, logs
+from service.redis.binary import Unusable
+from service.redis.errors import Failed
 from service.settings import BadSetting, Settings, add_flags, read, unknown
+from service.storage.errors import Refusal
 
 if TYPE_CHECKING:
     from service.supervisor import Announce, Serving
@@ -141,8 +144,11 @@ def main(arguments: Sequence[str] | None = None, announce: "Announce" = announce
             logging.getLogger("service").warning("%s is not a setting of this version", name)
         status: int = parsed.run(settings, parsed)
     except BadSetting as error:
-        print(f"polystow: {error}", file=sys.stderr)
+        print("polystow:", " ".join(str(error).split()), file=sys.stderr)  # one line, whatever YAML's errors have
         return 2
+    except (Failed, Refusal, Unusable) as error:
+        print("polystow:", error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return status

@@ -11,7 +11,7 @@ from service.dialects import discover
 from service.redis.client import Redis
 from service.redis.errors import Failed
 from service.storage.directory import Directory
-from service.storage.errors import Refusal
+from service.storage.errors import Refusal, Unavailable
 from service.storage.runner import Runner
 
 __all__ = ["Malformed", "Unavailable", "declare"]
@@ -19,16 +19,16 @@ __all__ = ["Malformed", "Unavailable", "declare"]
 CONNECT_SECONDS = 5.0
 
 
-class Unavailable(Exception):
-    """It cannot be done now; the text says why, and whether it may have been done in part."""
-
-
 async def declare(redis_url: str, document: bytes | str) -> list[dict[str, Any]]:
-    """Apply `document`; the tokens that were generated for it. Raises Malformed, Unavailable."""
-    redis = Redis.open(redis_url)
+    """Apply `document`; the tokens that were generated for it.
+
+    Raises Malformed, and Unavailable, after which it may have been applied in part: repeat it.
+    """
+    redis = Redis.open(redis_url, on_connect=lambda ask: runner.load(ask))
+    runner = Runner(redis)
     try:
         await redis.connect(CONNECT_SECONDS)
-        directory = Directory(Runner(redis))  # plain commands only, so no script is loaded
+        directory = Directory(runner)
         return list(await access.apply(directory, document, discover()))
     except (Failed, Refusal) as error:
         raise Unavailable(f"redis: {error}") from error

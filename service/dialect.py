@@ -1,23 +1,26 @@
 """The contract between the service and a dialect: what a handler is given, what it answers, what a dialect is.
 
 A dialect is one module in `service/dialects/` with a `DIALECT`; it is found by discovery. Its handlers are three steps:
-understand the request, one storage call, answer. They know neither aiohttp nor Redis, so the same handler serves the
-ordinary path and the fast one (service/hot.py), and is tested without either.
+understand the request, one storage call, answer. They know neither aiohttp nor Redis.
+
+What is made for each request is a msgspec Struct: 0.1 us for one of seven fields, a dataclass takes 0.5.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from service.settings import Settings
+from service.storage.commands import Command, Commands
 from service.storage.directory import Caller, Directory, Entry, Token
 from service.storage.errors import Invalid, Refusal
 from service.storage.store import Storage
 
 JSON = "application/json"
+BODILESS = frozenset((204, 304))  # statuses whose answer has no body (RFC 9110, section 6.4.1)
 
 
 class NoSuchPath(Refusal):
@@ -36,8 +39,7 @@ class Failure(Refusal):
     """A fault of the service's own; its cause is in the log, under the request's id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct):
     """A whole response. `headers` may hold what came from outside: values are checked where they are rendered."""
 
     status: int
@@ -46,8 +48,7 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(msgspec.Struct):
     """A response of unknown length, asked for piece by piece, as fast as the client reads.
 
     A refusal after the first piece can only cut the connection: the client sees an incomplete body, never a short one.
@@ -65,11 +66,11 @@ class Service:
 
     settings: Settings
     storage: Storage
+    commands: Commands
     directory: Directory
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """One request, as a handler sees it. Header names are looked up without regard to case."""
 
     method: str
@@ -90,7 +91,13 @@ class Request:
             raise Invalid(f"the query string cannot be read: {error}") from None
 
 
-Handler = Callable[[Request], Awaitable[Answer | Stream]]
+Handler = Callable[[Request], Coroutine[Any, Any, Answer | Stream]]
+
+
+# The short way of a route: a plain function that understands a request whose body has arrived, and says which one
+# command of Redis answers it and how its reply is told; None where it takes more than that. Both may raise refusals.
+# It shares its steps with the handler, which can always answer in its place and must answer the same.
+Direct = Callable[[Request, bytes], tuple[Command, Callable[[Any], Answer]] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +107,15 @@ class Route:
     method: str
     template: str
     handler: Handler
-    hot: bool  # served on the fast path where the request allows it: it never answers with a Stream
+    direct: Direct | None
 
 
 class Routes(list[Route]):
     """What a dialect serves, each route written down beside its handler."""
 
-    def route(self, method: str, template: str, *, hot: bool = False) -> Callable[[Handler], Handler]:
+    def route(self, method: str, template: str, direct: Direct | None = None) -> Callable[[Handler], Handler]:
         def add(handler: Handler) -> Handler:
-            self.append(Route(method, template, handler, hot))
+            self.append(Route(method, template, handler, direct))
             return handler
 
         return add

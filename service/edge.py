@@ -4,13 +4,13 @@ aiohttp's low-level server is used rather than `web.Application`: routing and re
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
+from msgspec.structs import replace
 
-from service.dialect import Answer, Stream
+from service.dialect import BODILESS, Answer, Stream
 from service.storage.errors import Invalid, TooLarge
 
 
@@ -18,13 +18,15 @@ async def read(request: web.BaseRequest, limit: int) -> bytes:
     """The body. Raises TooLarge before reading on, as soon as it is known to be over `limit` bytes; Invalid."""
     if (request.content_length or 0) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes")
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # only now: a refused body is never sent
     body = bytearray()
     try:
         async for piece in request.content.iter_any():
             body += piece
             if len(body) > limit:
                 raise TooLarge(f"the body is over the limit of {limit} bytes")
-    except (RequestPayloadError, HttpProcessingError) as error:
+    except (RequestPayloadError, HttpProcessingError, ConnectionError) as error:
         raise Invalid(f"the body cannot be read: {error}") from None
     return bytes(body)
 
@@ -50,8 +52,8 @@ async def _resumed(first: bytes, second: bytes, rest: AsyncIterator[bytes]) -> A
 
 async def send(request: web.BaseRequest, answer: Answer | Stream, *, closing: bool) -> web.StreamResponse:
     """Send an answer; `closing` asks the client not to use the connection again."""
-    headers = [*answer.headers]
-    if answer.status not in (204, 304):
+    headers = [*answer.headers, ("Server", "polystow")]
+    if answer.status not in BODILESS:
         headers.append(("Content-Type", answer.content_type))
     if isinstance(answer, Stream):
         return await _stream(request, answer, web.StreamResponse(status=answer.status, headers=headers), closing)

@@ -99,6 +99,9 @@ class Settings:
         default=75.0,
         metadata=_about(duration(0, 86_400), "How long an idle client connection is kept open."),
     )
+    fast_path: bool = field(
+        default=True, metadata=_about(SWITCH, "Answer small, common requests without aiohttp's request objects.")
+    )
     cors_origins: tuple[str, ...] = field(
         default=(), metadata=_about(ORIGINS, "Origins that browsers may call from; none when empty.")
     )

@@ -19,6 +19,7 @@ from typing import Any
 
 from service import __version__
 from service.declaration import Malformed, Unavailable, declare
+from service.dialects import discover
 from service.exposition import Totals, registry
 from service.metrics import Meter
 from service.operations import PING_SECONDS, Operations, listen
@@ -33,7 +34,7 @@ from service.signals import Stop
 from service.workers import StartFailed, Worker, environment
 
 REDIS_SECONDS = 10.0  # how long an external Redis may take to be there at start
-STOP_SECONDS = 12.0  # the workers' own limit is 10 s
+STOP_SECONDS = 12.0  # workers end by themselves within 10 s
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +205,11 @@ def _opened(stack: AsyncExitStack, host: str, port: int, count: int) -> list[soc
 
 
 async def serve(settings: Settings, announce: Announce) -> int:
-    """Run the service in the foreground; the exit status. Raises BadSetting (of the access document)."""
+    """Run the service in the foreground; the exit status. Raises BadSetting (dialects, access document)."""
+    try:
+        discover(settings.dialects)
+    except ValueError as error:
+        raise BadSetting(f"POLYSTOW_DIALECTS: {error}") from error
     try:
         await Supervisor(settings).run(Stop(), announce)
     except (StartFailed, PortTaken) as error:

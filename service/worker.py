@@ -1,7 +1,7 @@
 """The worker: one process, one event loop, one listening socket that it inherited from the parent.
 
 Invariant: a request that was begun is answered, whatever ends the worker (a signal, the parent's death),
-unless it takes longer than `SHUTDOWN_SECONDS` or the worker is killed.
+unless it takes longer than `FINISH_SECONDS` or the worker is killed.
 """
 
 import asyncio
@@ -20,7 +20,9 @@ from service.metrics import Meter, watch_process
 from service.ports import BACKLOG
 from service.settings import Settings
 
-SHUTDOWN_SECONDS = 10.0
+FINISH_SECONDS = 6.0  # for requests to be received and answered
+CLOSE_SECONDS = 2.0  # for answers to be sent; aiohttp may take it twice. All of it is under 10 s
+POLL_SECONDS = 0.01
 REPORT_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -39,14 +41,17 @@ async def work(settings: Settings, listener: socket.socket, link_end: socket.soc
         log.error("cannot start: %s", error, exc_info=log.isEnabledFor(logging.DEBUG))
         return 1
     _watch(meter, app)
-    runner = web.ServerRunner(app.server, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
+    runner = web.ServerRunner(app.server, handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
-    await web.SockSite(runner, listener, backlog=BACKLOG).start()
+    site = web.SockSite(runner, listener, backlog=BACKLOG)
+    await site.start()
     _freeze()
     obeying = asyncio.create_task(_obey(orders, app, stopping))
     reporting = asyncio.create_task(_report(reports, meter))
     await stopping.wait()
     app.draining = True
+    await site.stop()
+    await _finish(app)
     await runner.cleanup()
     await app.close()
     obeying.cancel()
@@ -60,6 +65,14 @@ def _freeze() -> None:
     # sight, it is not visited again and again: a full collection costs what requests left behind, no more.
     gc.collect()
     gc.freeze()
+
+
+async def _finish(app: App) -> None:
+    # aiohttp's own shutdown stops reading first: a body that is still on its way would never arrive.
+    for _ in range(round(FINISH_SECONDS / POLL_SECONDS)):
+        if app.in_flight == 0:
+            return
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def _watch(meter: Meter, app: App) -> None:

@@ -3,11 +3,16 @@
 Invariant: a RedisProcess that was left with `with` or `stop` leaves no process and no file behind.
 """
 
+import asyncio
+import contextlib
+import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +22,8 @@ from urllib.parse import quote
 
 import redis
 import trustme
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 START_SECONDS = 10.0
 
@@ -55,6 +62,55 @@ class Certificates:
             blob.write_to_path(str(self.certificate), append=True)
 
 
+class TlsFront:
+    """Takes TLS connections for a server that was built without: what a TLS-terminating proxy does."""
+
+    def __init__(self, port: int, certificates: Certificates, target: Path) -> None:
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(certificates.certificate, certificates.key)
+        self._port = port
+        self._target = target
+        self._loop = asyncio.new_event_loop()
+        server = asyncio.start_server(self._serve, "127.0.0.1", port, ssl=self._context)
+        self._server = self._loop.run_until_complete(server)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._close())
+        self._loop.close()
+
+    async def _close(self) -> None:
+        self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_unix_connection(str(self._target))
+        ways = [(reader, inner_writer), (inner_reader, writer)]
+        pumps = [asyncio.create_task(self._pump(source, sink)) for source, sink in ways]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            writer.transport.abort()
+            inner_writer.transport.abort()
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(1 << 16):
+                sink.write(data)
+                await sink.drain()
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
@@ -63,6 +119,7 @@ def free_port() -> int:
 
 class RedisProcess:
     """One server. It always listens on a unix socket; `tcp` or `tls` adds a port, the same after a restart.
+    A binary without TLS gets a proxy in front that has it.
 
     `config` is given to it as its command line ("--appendonly", "yes"); it keeps no data unless that says so.
     """
@@ -79,6 +136,7 @@ class RedisProcess:
         self._tls = tls
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
+        self._front = TlsFront(self.port, tls, self.socket) if tls and not speaks_tls(path) else None
 
     @property
     def url(self) -> str:
@@ -106,7 +164,9 @@ class RedisProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.kill()  # its directory goes with it; SIGTERM takes Redis up to 0.1 s to notice
+        if self._front:
+            self._front.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(self, *, wait: bool = True) -> None:
@@ -123,7 +183,7 @@ class RedisProcess:
     def _arguments(self) -> list[str]:
         arguments = ["--dir", str(self.directory), "--unixsocket", str(self.socket), "--save", ""]
         arguments += ["--port", "0" if self._tls else str(self.port), "--bind", "127.0.0.1"]
-        if self._tls:
+        if self._tls and not self._front:
             arguments += ["--tls-port", str(self.port), "--tls-auth-clients", "no"]
             arguments += ["--tls-ca-cert-file", str(self._tls.authority)]
             arguments += ["--tls-cert-file", str(self._tls.certificate), "--tls-key-file", str(self._tls.key)]
@@ -144,7 +204,8 @@ class RedisProcess:
 
     def command(self, *arguments: str | int | bytes) -> Any:
         """Run one command beside the code under test, and return its reply (bytes, not decoded)."""
-        with redis.Redis(unix_socket_path=str(self.socket), password=self.password or None) as client:
+        path, password, once = str(self.socket), self.password or None, Retry(NoBackoff(), 0)
+        with redis.Redis(unix_socket_path=path, password=password, retry=once) as client:
             return client.execute_command(*arguments)
 
     def stop(self) -> None:
@@ -171,9 +232,10 @@ class RedisProcess:
                 self._process.wait()
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay, nothing answers."""
+        """SIGSTOP: connections stay, nothing answers. Returns when the process has stopped."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         assert self._process is not None

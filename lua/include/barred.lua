@@ -1,15 +1,17 @@
---- Why a write may not go ahead for reasons of its collection, or nil.
+--- Why a write may not go ahead for reasons of its collection, or nil. `change` is as in store.lua.
 --- UNREGISTERED: the first record of a collection wants proof that the namespace's registry names it: `registered`,
---- the time of that (us), no older than ten minutes (the registry drops an empty collection after an hour).
+--- the time of that (us), no older than ten minutes (see unregister.lua).
 --- QUOTA: the write would take more documents or bytes than `room` (two numbers, or '') leaves to the namespace.
-local function barred(before, size, indexes, registered, room, at)
-  if not before and indexes[1] and redis.call('EXISTS', indexes[1]) == 0 then
-    if registered == '' or at - tonumber(registered) > 600000000 then return 'UNREGISTERED the collection is to be registered first' end
+local function barred(change, before, at)
+  local first = change.indexes[1]
+  if not before and first and redis.call('EXISTS', first) == 0 then
+    local registered = tonumber(change.registered)
+    if not registered or at - registered > 600000000 then return 'UNREGISTERED the collection has no name yet' end
   end
-  if room == '' then return nil end
-  local documents, bytes = string.match(room, '^(%-?%d+) (%-?%d+)$')
+  if change.room == '' then return nil end
+  local documents, bytes = string.match(change.room, '^(%-?%d+) (%-?%d+)$')
   if not before and tonumber(documents) < 1 then return 'QUOTA the quota of documents is used up' end
-  local grown = size - (before and before.size or 0)
+  local grown = change.size - (before and before.size or 0)
   if grown > 0 and grown > tonumber(bytes) then return 'QUOTA the quota of bytes is used up' end
   return nil
 end

@@ -1,18 +1,18 @@
---- What follows once a record's string is written: its expiry's and its indexes' entries, and the clearing away of a
---- few due neighbours when it is new (two out for each one in, so that a collection that is only written to stays
---- bounded). Replies the documents and bytes that the collection grew by.
+--- What follows once a record's string is written: its entries in the expiry set and the indexes, and the clearing away
+--- of a few due neighbours when it is new (two out for each one in, so that a collection that is only written to stays
+--- bounded). `change` is as in store.lua. Replies the documents and bytes that the collection grew by.
 --- Runs after the write that needs memory: an earlier ZREM would let that write through when memory is full.
 --- @include expire
 --- @include index
-local function keep(id, before, after, expiry, indexes, kinds, at)
+local function keep(change, before, after, at)
+  local id, expiry, indexes, kinds = change.id, change.expiry, change.indexes, change.kinds
   local documents, bytes = 0, after.size
   if before then
     bytes = bytes - before.size
   else
     documents = 1
     if redis.call('ZREM', expiry, id) == 1 then -- its expired namesake was still indexed
-      documents = 0
-      bytes = bytes - forget({id}, expiry, indexes, kinds)
+      documents, bytes = 0, bytes - forget({id}, expiry, indexes, kinds)
     end
     local gone, freed = expire(expiry, indexes, kinds, at, 2)
     documents, bytes = documents - gone, bytes - freed

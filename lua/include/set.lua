@@ -2,7 +2,7 @@
 --- @include packed
 local function set(record, header, body)
   if header.expires > 0 then
-    redis.call('SET', record, packed(header) .. body, 'PXAT', string.format('%.0f', header.expires))
+    redis.call('SET', record, packed(header) .. body, 'PXAT', header.expires)
   else
     redis.call('SET', record, packed(header) .. body)
   end

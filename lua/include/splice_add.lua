@@ -1,6 +1,6 @@
---- Put what an object of `text` lacks behind its last value, at `last`: the members of the patch's `object` that are not
---- gone and not marked `seen` with its place, `at`. `kept` says that a member stands before them. Replies the new `run`
---- (see splice_merge), and the steps that are left.
+--- Put what an object of `text` lacks behind its last value, at `last`: the members of the patch's `object` that are
+--- not gone and not marked `seen` with its place, `at`. `kept` says that a member stands before them. Replies the new
+--- `run` (see splice_merge), and `left`.
 --- @include splice_put
 local function splice_add(text, at, last, kept, patch, object, run, out, left)
   local before, member = object.from, object.members.first
@@ -11,7 +11,7 @@ local function splice_add(text, at, last, kept, patch, object, run, out, left)
       run = last + 1
       if kept then out[#out + 1] = ',' end
       kept = true
-      left = splice_put(patch, member, string.find(patch, '"', before + 1, true), out, left)
+      left = splice_put(patch, member, string.find(patch, '"', before + 1, true), out, left - 6)
     end
     before, member = member.to, member.following
   end

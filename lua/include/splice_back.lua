@@ -1,7 +1,7 @@
---- The last place before `at` that is not white space, and the steps that are left.
+--- The last place before `at` that is not white space, and `left`.
 local function splice_back(text, at, left)
   repeat
-    at, left = at - 1, left - 0.5
+    at, left = at - 1, left - 1
     local char = string.byte(text, at)
   until char ~= 32 and char ~= 10 and char ~= 13 and char ~= 9 or left < 0
   return at, left

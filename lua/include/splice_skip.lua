@@ -1,21 +1,16 @@
---- Where the JSON value that begins at `at` ends, and the steps that are left; the place is void where these are
---- negative.
+--- Where the JSON value that begins at `at` ends, and `left`. From there to `slash` the text has no backslash.
 --- @include splice_string
 --- @include splice_brackets
-local function splice_skip(text, at, left)
-  local find, byte = string.find, string.byte
-  local open = byte(text, at)
-  if open == 34 then -- 34: "
-    local last = find(text, '"', at + 1, true)
-    if byte(text, last - 1) ~= 92 then return last, left - 1 end -- 92: backslash
-    return splice_string(text, at, left)
-  end
+local function splice_skip(text, at, slash, left)
+  local find = string.find
+  local open = string.byte(text, at)
+  if open == 34 then return splice_string(text, at, slash, left) end -- 34: "
   if open ~= 123 and open ~= 91 then -- 123: {  91: [
-    local _, last = find(text, '^[^,%]}%s]*', at)
-    return last, left - 1
+    local _, last = find(text, '^[%w.+-]*', at)
+    return last, left - 1 - (last - at) / 16
   end
   -- %b pairs brackets inside of strings too: right where the span, its escapes and then its strings taken out, is a
-  -- pair. Wrong, it may cost the rest of the text each time, so it is charged for what it ran over.
+  -- pair. Wrong, it may run over all of the text each time, so it is charged for what it ran over.
   local pair = open == 123 and '^%b{}' or '^%b[]'
   local _, last = find(text, pair, at)
   left = left - 4 - ((last or #text) - at) / 8
@@ -24,8 +19,8 @@ local function splice_skip(text, at, left)
     local quote = find(text, '"', at, true)
     if not quote or quote > last then return last, left end
     local bare = string.sub(text, at, last)
-    if find(bare, '\\', 1, true) then bare = string.gsub(bare, '\\.', '') end
-    bare = string.gsub(bare, '"[^"]*"', '')
+    if slash < last then bare = string.gsub(bare, '\\.', '') end
+    bare = string.gsub(bare, '[,:]?"[^"]*"', '')
     local _, whole = find(bare, pair)
     if whole == #bare and not find(bare, '"', 1, true) then return last, left end
   end

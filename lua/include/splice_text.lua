@@ -1,11 +1,10 @@
 --- Put the text of a patch value into `out` as it is inserted: without the members that are gone (see splice_read), at
---- any depth. `run` is the first byte of the patch that is not in `out` yet. Replies the new `run`, and the steps that are
---- left.
+--- any depth. `run` is the first byte of the patch that is not in `out` yet. Replies the new `run`, and `left`.
 local function splice_text(patch, value, run, out, left)
   local before, kept = value.from, false
   local member = value.members and value.members.first
   while member and left >= 0 do
-    left = left - 1
+    left = left - 3
     if member.gone then
       out[#out + 1] = string.sub(patch, run, before)
       run = member.to + 1

@@ -19,7 +19,6 @@ from redis.backoff import NoBackoff
 
 SCHEMES = {"redis": Connection, "rediss": SSLConnection, "unix": UnixDomainSocketConnection}
 CONNECT_SECONDS = 2.0  # for the socket, and for each answer of the handshake
-CLIENT_NAME = "polystow"
 
 OPTIONS = frozenset({"db", "username", "password"})
 TLS_OPTIONS = frozenset(
@@ -52,7 +51,7 @@ class Address:
         secret = ":***" if "password" in self.settings else ""
         login = f"{quote(self.username)}{secret}@" if self.username or secret else ""
         database = f"?db={self.db}" if self.scheme == "unix" else f"/{self.db}"
-        return f"{self.scheme}://{login}{quote(self.place, safe='/:')}{database}"
+        return f"{self.scheme}://{login}{quote(self.place, safe='/:[]')}{database}"
 
 
 def parse(url: str) -> Address:
@@ -71,11 +70,10 @@ def parse(url: str) -> Address:
             "the Redis URL is malformed; special characters of a password must be percent-encoded"
         ) from None
     settings.pop("connection_class", None)
+    if scheme != "unix":
+        settings.setdefault("port", 6379)
     _check(scheme, path, settings)
-    if scheme == "unix":
-        place = settings["path"]
-    else:
-        place = f"{settings['host']}:{settings.setdefault('port', 6379)}"
+    place = settings["path"] if scheme == "unix" else f"{_bracketed(settings['host'])}:{settings['port']}"
     return Address(scheme, place, settings.setdefault("db", 0), settings.get("username", ""), settings)
 
 
@@ -95,16 +93,20 @@ def _check(scheme: str, path: str, settings: dict[str, Any]) -> None:
         raise ValueError("the path of the Redis URL is not the number of a database")
 
 
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 def connection(address: Address) -> AbstractConnection:
     """A fresh connection, not yet connected. It repeats nothing by itself: that is the lane's decision.
 
     RESP2, because nothing here needs RESP3's types, and its pushes would come between replies. CLIENT SETINFO
-    is left out (`driver_info`): before Redis 7.2 it is an error, counted by the server at each connect.
+    is left out (`driver_info`): before Redis 7.2 it is an error, counted by the server at each connect. CLIENT
+    SETNAME is left to `wire`, which forgives a server that forbids it.
     """
     kind: type[AbstractConnection] = SCHEMES[address.scheme]
     return kind(
         **address.settings,
-        client_name=CLIENT_NAME,
         protocol=2,
         decode_responses=False,
         retry=Retry(NoBackoff(), 0),

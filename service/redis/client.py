@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from service.redis import address
 from service.redis.lane import Lane
+from service.redis.pending import Outcome
 from service.redis.wire import Argument, Ask
 
 
@@ -22,14 +23,19 @@ class Execute(Protocol):
     def __call__(self, *args: Argument, key: str | bytes, write: bool) -> asyncio.Future[Any]: ...
 
 
+class Send(Protocol):
+    """The same for a caller that takes the outcome itself; see `Lane.send`."""
+
+    def __call__(self, outcome: Outcome, args: tuple[Argument, ...], *, key: str | bytes, write: bool) -> None: ...
+
+
 class Redis:
-    """A Redis, of any topology: its `lanes` (one per primary) and the way from a key to one of them."""
+    """A Redis, of any topology: its `lanes` (one per primary) and the ways from a key to one of them."""
 
-    execute: Execute
-
-    def __init__(self, lanes: Sequence[Lane], execute: Execute) -> None:
+    def __init__(self, lanes: Sequence[Lane], execute: Execute, send: Send) -> None:
         self.lanes = lanes
         self.execute = execute
+        self.send = send
 
     @staticmethod
     def open(
@@ -53,7 +59,7 @@ class Redis:
             max_bytes=max_bytes,
             on_connect=on_connect,
         )
-        return Redis([lane], lane.execute)
+        return Redis([lane], lane.execute, lane.send)
 
     async def connect(self, within: float = 5.0) -> None:
         """Wait until every lane is connected. Raises NotSent, in words; they go on trying until `close`."""

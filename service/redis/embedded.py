@@ -1,8 +1,8 @@
 """A Redis of our own: a child process that keeps its data in one directory and is reached by a socket in it.
 
-Invariant: at most one Redis writes a data directory's files. Redis itself does not lock them, so the parent
-locks `DATA_DIR/lock` with flock, and hands the locked file on to its Redis: the lock lasts until both are
-gone, however they end, and no later start can open files that an earlier Redis is still closing.
+Invariant: at most one Redis writes a data directory's files. Redis itself does not lock them, so the parent holds
+two locks (flock). `lock` is its own: who finds it taken is refused. `redis.lock` is handed on to its Redis and lasts
+until both are gone, however they end: no later start opens files that an earlier Redis is still closing.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ MAX_SOCKET_PATH = 103  # bytes; sun_path holds 104 on BSD and macOS, 108 on Linu
 FIRST_BACKOFF_SECONDS = 0.1  # doubles
 MAX_BACKOFF_SECONDS = 5.0
 STOP_SECONDS = 30.0  # what Redis may take to write its files out after SIGTERM
-LOCK_SECONDS = 5.0  # for the Redis of a killed parent to end
 POLL_SECONDS = 0.02
+TAIL_BYTES = 4096
 
 # Runs in the child before Redis does: asks the kernel to send SIGTERM (Redis then saves) when the parent
 # dies, checks that it has not died already, keeps other users from new files, and becomes Redis. A program of
@@ -75,7 +75,7 @@ class Embedded:
         self._given = server
         self._appendfsync = appendfsync
         self._binary = Path()
-        self._lock: int | None = None
+        self._locks: list[int] = []
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -95,10 +95,11 @@ class Embedded:
         To be called from the main thread. Raises Unusable, in words, with what Redis logged; nothing runs
         then.
         """
+        self._stopping.clear()
         self._binary, version = find_server(self._given)
         self._prepare(version)
-        self._lock = await self._locked()
         try:
+            await self._take_locks()
             await self._spawn()
             await self._answering(within)
         except BaseException:
@@ -116,9 +117,8 @@ class Embedded:
                 break
             # It may be starting a Redis at this moment; cancelled there, it could leave one behind.
             await asyncio.wait({self._keeper}, timeout=POLL_SECONDS)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        while self._locks:
+            os.close(self._locks.pop())
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -153,27 +153,24 @@ class Embedded:
                 f"{self.data_dir} was written by Redis 7 or newer; {self._binary} is older and would start empty"
             )
 
-    async def _locked(self) -> int:
-        """The locked file. Waits for the Redis of a parent that was killed, but not for a living parent."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + LOCK_SECONDS
+    async def _take_locks(self) -> None:
+        """Refuse at once where another service lives; wait for the Redis of one that was killed."""
         try:
-            lock = os.open(self.data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            mine = locked(self.data_dir / "lock")
+            if mine is None:
+                owner = (self.data_dir / "lock").read_text().strip()
+                raise Unusable(f"{self.data_dir} is in use by another polystow (process {owner})")
+            self._locks.append(mine)
+            os.ftruncate(mine, 0)
+            os.write(mine, b"%d\n" % os.getpid())
+            deadline = asyncio.get_running_loop().time() + STOP_SECONDS
+            while (shared := locked(self.data_dir / "redis.lock")) is None:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise Unusable(f"the Redis of a polystow that was killed is still running on {self.data_dir}")
+                await asyncio.sleep(POLL_SECONDS)
+            self._locks.append(shared)
         except OSError as error:
             raise Unusable(f"the data directory cannot be used: {error}") from None
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                owner = os.pread(lock, 20, 0).decode(errors="replace").strip()
-                if alive(owner) or loop.time() > deadline:
-                    os.close(lock)
-                    raise Unusable(f"{self.data_dir} is in use by another polystow (process {owner})") from None
-                await asyncio.sleep(POLL_SECONDS)
-            else:
-                os.ftruncate(lock, 0)
-                os.pwrite(lock, b"%d\n" % os.getpid(), 0)
-                return lock
 
     def _arguments(self) -> list[str]:
         settings = {
@@ -195,7 +192,6 @@ class Embedded:
         return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
     async def _spawn(self) -> None:
-        assert self._lock is not None
         # What Redis says before it has read its settings goes to stderr: into the same log.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         output = os.open(self.data_dir / "redis.log", flags, 0o600)
@@ -207,7 +203,7 @@ class Embedded:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=(self._lock,),
+                pass_fds=self._locks[1:],
                 start_new_session=True,  # Ctrl-C in the terminal is for the parent, which stops Redis last
             )
         finally:
@@ -228,7 +224,8 @@ class Embedded:
     def _tail(self) -> str:
         """The last lines that the present child logged."""
         with (self.data_dir / "redis.log").open("rb") as file:
-            file.seek(self._log_start)
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(self._log_start, end - TAIL_BYTES))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-10:])
 
     async def _keep_running(self) -> None:
@@ -269,11 +266,12 @@ async def answers(path: Path) -> bool:
         return False
 
 
-def alive(pid: str) -> bool:
+def locked(path: Path) -> int | None:
+    """An open file that holds the lock; None when another holds it. The lock ends when the last copy is closed."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        pass  # it lives, and belongs to another user
-    return True
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    return file

@@ -6,7 +6,7 @@ Invariant: every failure of this layer is one of these; callers never see an exc
 import re
 
 # Redis 6.2 wraps what a command inside a script answered; 7.0 sends the word first. Callers see one form.
-IN_SCRIPT = re.compile(r"ERR Error running script .*?: -(?=[A-Z]+ )", re.DOTALL)
+IN_SCRIPT = re.compile(r"ERR Error running script \(call to f_\w+\): (?:@user_script: ?\d+: )+-?(?=[A-Z]{2,} )")
 
 
 class Failed(Exception):
@@ -44,5 +44,6 @@ class Rejected(Failed):
 
 def rejected(text: str) -> Rejected:
     """The failure for an error reply, from its text without the leading `-`."""
-    message = IN_SCRIPT.sub("", text, count=1) if text.startswith("ERR ") else text
+    wrapped = IN_SCRIPT.match(text)
+    message = text[wrapped.end() :] if wrapped else text
     return Rejected(message.partition(" ")[0], message)

@@ -17,8 +17,8 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError
 
-from service.redis.errors import NotSent
-from service.redis.pending import Command, Pending
+from service.redis.errors import NotSent, Rejected
+from service.redis.pending import Command, Outcome, Pending
 from service.redis.wire import Argument, Ask, Wire, established, pack
 
 log = logging.getLogger(__name__)
@@ -99,14 +99,19 @@ class Lane:
         key: it is there so that `Redis.execute` is this method itself on a standalone server, with no call
         between.
         """
-        packed = pack(args)
         future = self._create_future()
+        self.send(future, args, write=write)
+        return future
+
+    def send(self, outcome: Outcome, args: tuple[Argument, ...], *, key: str | bytes = b"", write: bool) -> None:
+        """The same for a caller that takes the outcome itself, in the midst of the reading of replies: it must not
+        raise, and not take long. A future and its way through the event loop cost 0.9 us, this costs nothing."""
+        packed = pack(args)
         if not self._flushing:
             self._flushing = True
             self._deadline = self._loop.time() + self.timeout
             self._loop.call_soon(self._flush)
-        self._pending.add(Command(future, packed, write, self._deadline))
-        return future
+        self._pending.add(Command(outcome, packed, write, self._deadline))
 
     async def connect(self, within: float = 5.0) -> None:
         """Wait until the lane is connected, for `within` seconds at most.
@@ -224,4 +229,5 @@ def backoff(attempt: int) -> float:
 def hopeless(error: Exception) -> bool:
     """Whether a failure to connect is one of configuration, which waiting does not mend."""
     untrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)
-    return untrusted or isinstance(error, AuthenticationError)
+    unauthenticated = isinstance(error, Rejected) and error.word == "NOAUTH"
+    return untrusted or unauthenticated or isinstance(error, AuthenticationError)

@@ -13,14 +13,13 @@ Invariant: the n-th reply of a connection goes to the n-th command that was writ
 to its caller: who gave up (deadline, cancellation) leaves the slot in `flight`; its late reply is discarded.
 """
 
-import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count, islice
-from typing import Any
+from typing import Any, Protocol
 
-from service.redis.errors import NotSent, Overloaded, Rejected, Unanswered
+from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
 
 NOTHING = object()  # what `answer` is given when no complete reply is left
 
@@ -31,6 +30,19 @@ PAUSE_SECONDS = 0.010  # before the first repetition; doubles
 MAX_PAUSE_SECONDS = 0.100
 
 
+class Outcome(Protocol):
+    """What a command's caller is told through, exactly once: a future, or what looks like one.
+
+    Neither call may raise. `set_exception` may be called while the queues are walked through, so it must not send.
+    """
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Any, /) -> None: ...
+
+    def set_exception(self, exception: Failed, /) -> None: ...
+
+
 class Unexpected(Exception):
     """A reply came that no command waits for: the connection cannot be trusted any more."""
 
@@ -38,10 +50,10 @@ class Unexpected(Exception):
 class Command:
     """One command on its way; `deadline` in seconds, `attempts` counts the server's passing refusals."""
 
-    __slots__ = ("attempts", "deadline", "future", "packed", "write")
+    __slots__ = ("attempts", "deadline", "outcome", "packed", "write")
 
-    def __init__(self, future: asyncio.Future[Any], packed: bytes, write: bool, deadline: float) -> None:
-        self.future = future
+    def __init__(self, outcome: Outcome, packed: bytes, write: bool, deadline: float) -> None:
+        self.outcome = outcome
         self.packed = packed
         self.write = write
         self.deadline = deadline
@@ -74,7 +86,7 @@ class Pending:
         size = self.size + len(command.packed)
         held = len(self.waiting) + len(self.flight) + len(self.resting)
         if held >= self._max_commands or (size > self._max_bytes and held):
-            command.future.set_exception(Overloaded(f"{held} commands ({self.size} bytes) are pending"))
+            command.outcome.set_exception(Overloaded(f"{held} commands ({self.size} bytes) are pending"))
             return
         self.size = size
         self.waiting.append(command)
@@ -91,7 +103,7 @@ class Pending:
         while waiting:
             command = waiting[0]
             packed = command.packed
-            if command.future.done():
+            if command.outcome.done():
                 self.size -= len(packed)
             else:
                 size += len(packed)
@@ -114,23 +126,23 @@ class Pending:
                 raise Unexpected(f"a reply without a command: {reply!r:.100}")
             command = flight.popleft()
             self.size -= len(command.packed)
-            future = command.future
+            outcome = command.outcome
             if type(reply) is Rejected:
                 demoted |= reply.word == "READONLY"
                 self._refuse(command, reply, now)
-            elif not future.done():
-                future.set_result(reply)
+            elif not outcome.done():
+                outcome.set_result(reply)
         return demoted
 
     def _refuse(self, command: Command, error: Rejected, now: float) -> None:
-        if command.future.done():
+        if command.outcome.done():
             return
         if error.word not in TRANSIENT:
-            command.future.set_exception(error)
+            command.outcome.set_exception(error)
             return
         due = now + min(PAUSE_SECONDS * 2**command.attempts, MAX_PAUSE_SECONDS)
         if due >= command.deadline:
-            command.future.set_exception(NotSent(f"refused until the deadline: {error.message}"))
+            command.outcome.set_exception(NotSent(f"refused until the deadline: {error.message}"))
             return
         command.attempts += 1
         self.retries += 1
@@ -149,14 +161,14 @@ class Pending:
         """Tell the callers whose deadline is over; those in flight keep their slot."""
         for command in self._due(self.flight, now):
             if command.write:
-                command.future.set_exception(Unanswered("sent, but no answer came before the deadline"))
+                command.outcome.set_exception(Unanswered("sent, but no answer came before the deadline"))
             else:
-                command.future.set_exception(NotSent("no answer came before the deadline"))
+                command.outcome.set_exception(NotSent("no answer came before the deadline"))
         for command in self._due(self.waiting, now):
-            command.future.set_exception(NotSent(f"not sent before the deadline: {self.reason}"))
+            command.outcome.set_exception(NotSent(f"not sent before the deadline: {self.reason}"))
         if now >= self._unordered_until:
             self._unordered_until = 0.0
-        while self.waiting and self.waiting[0].future.done():
+        while self.waiting and self.waiting[0].outcome.done():
             self.size -= len(self.waiting.popleft().packed)
 
     def _due(self, queue: deque[Command], now: float) -> Iterator[Command]:
@@ -164,7 +176,7 @@ class Pending:
             if command.deadline > now:
                 if not self._unordered_until:
                     return
-            elif not command.future.done():
+            elif not command.outcome.done():
                 yield command
 
     def next_event(self) -> float | None:
@@ -174,7 +186,7 @@ class Pending:
         """
         times = [self.resting[0][0]] if self.resting else []
         for queue in (self.flight, self.waiting):
-            live = (command.deadline for command in queue if not command.future.done())
+            live = (command.deadline for command in queue if not command.outcome.done())
             times += live if self._unordered_until else islice(live, 1)
         return min(times, default=None)
 
@@ -187,12 +199,12 @@ class Pending:
         self.reason = reason
         reads = []
         for command in self.flight:
-            if not command.future.done() and not command.write:
+            if not command.outcome.done() and not command.write:
                 reads.append(command)
                 continue
             self.size -= len(command.packed)
-            if not command.future.done():
-                command.future.set_exception(Unanswered(f"sent, but the connection was lost: {reason}"))
+            if not command.outcome.done():
+                command.outcome.set_exception(Unanswered(f"sent, but the connection was lost: {reason}"))
         self.flight.clear()
         self.retries += len(reads)
         self.waiting.extendleft(reversed(reads))
@@ -201,8 +213,8 @@ class Pending:
         """Give each command that is left its outcome, now."""
         self.disconnect(reason)
         for command in [*self.waiting, *(rest[2] for rest in self.resting)]:
-            if not command.future.done():
-                command.future.set_exception(NotSent(reason))
+            if not command.outcome.done():
+                command.outcome.set_exception(NotSent(reason))
         self.waiting.clear()
         self.resting.clear()
         self.size = 0

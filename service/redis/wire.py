@@ -1,6 +1,6 @@
 """One established connection: bytes of commands out, replies in, flow control, the end.
 
-redis-py connects (TCP, TLS or unix socket, AUTH, SELECT, CLIENT SETNAME); then its transport is taken over,
+redis-py connects (TCP, TLS or unix socket, AUTH, SELECT); then its transport is taken over,
 so that a reply costs neither a task nor a stream reader.
 
 Invariant: once `lost` is done, no command is taken from the queue for this connection.
@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 import hiredis
 from redis.asyncio.connection import AbstractConnection
 
-from service.redis.errors import rejected
+from service.redis.errors import Rejected, rejected
 from service.redis.pending import NOTHING, Command, Pending, Unexpected
 
 Argument = str | bytes | int | float
@@ -26,6 +26,7 @@ pack = cast(Callable[[tuple[Argument, ...]], bytes], hiredis.pack_command)
 # a write does.
 JOIN_BYTES = 256 * 1024
 CONNECT_SECONDS = 2.0  # for socket, TLS and handshake together
+CLIENT_NAME = "polystow"
 
 
 class Ask(Protocol):
@@ -147,6 +148,8 @@ async def established(
         await connection.disconnect(nowait=True)
         raise
     try:
+        async with limit(CONNECT_SECONDS, "the first answer"):
+            await _introduce(wire)
         if prepare is not None:
             async with limit(within, "preparing the connection"):
                 await prepare(wire.ask)
@@ -154,6 +157,15 @@ async def established(
         await wire.close()
         raise
     return wire
+
+
+async def _introduce(wire: Wire) -> None:
+    """Say who we are. Also the first command, with which a server says that it wants a password."""
+    try:
+        await wire.ask("CLIENT", "SETNAME", CLIENT_NAME)
+    except Rejected as error:
+        if error.word != "NOPERM":  # an ACL may forbid it, as "-@dangerous" does on Redis 6.2
+            raise
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 Entries lie in Redis one by one; tokens are named by their SHA-256 and are nowhere in the clear. A worker keeps what it
 looked up. Every change advances one number, the epoch, which each worker reads twice a second: while it is confirmed
-unchanged, what is kept stays good; where it cannot be confirmed, nothing kept is used that is older than a second. So a
+unchanged, what is kept stays good; where it cannot be confirmed for a second, nothing that is kept is used. So a
 revoked token stops working everywhere within one second, also when a message would have been lost.
 """
 
@@ -10,18 +10,22 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from time import monotonic, time
+from logging import getLogger
+from time import time
 from typing import Any
 
 from msgpack import packb, unpackb
 
+from service.redis.errors import Failed
 from service.storage import keys
 from service.storage.errors import Refusal, Unauthenticated
 from service.storage.runner import Runner
 
-FRESH = 1.0  # seconds for which what was looked up may be used unconfirmed
+FRESH = 1.0  # seconds for which what is kept may be used after the epoch was asked for
 POLL = 0.4  # seconds between two readings of the epoch
 SIZE = 20_000  # entries kept (also of unknown tokens); the cache starts afresh beyond that
+
+log = getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +63,24 @@ class Entry:
 
 class Directory:
     def __init__(self, runner: Runner) -> None:
+        self._run = runner.run
         self._command = runner.command
-        self._kept: dict[tuple[str, str, str], tuple[Any, float]] = {}
+        self._kept: dict[tuple[str, str, str], tuple[Any]] = {}
         self._epoch: bytes | None = None
-        self._confirmed = 0.0  # when the epoch was last read unchanged (monotonic seconds)
+        self._fresh = False  # the epoch was confirmed less than `FRESH` seconds ago
         self._clearings = 0
 
+    def kept(self, dialect: str, kind: str, id: str) -> tuple[Any] | None:
+        """What was declared, alone in a tuple, if that is known without asking Redis."""
+        return self._kept.get((dialect, kind, id)) if self._fresh else None
+
     def kept_caller(self, dialect: str, token: str) -> Caller | None:
-        """The caller with that token, if that is known without asking Redis."""
-        kept = self._kept.get((dialect, "token", token))
-        if kept is None or max(kept[1], self._confirmed) < monotonic() - FRESH:
+        """The caller with that token, if that is known without asking Redis. Raises Unauthenticated."""
+        kept = self._kept.get((dialect, "token", token)) if self._fresh else None
+        if kept is None:
             return None
-        return _unexpired(kept[0])
+        caller: Caller | None = kept[0]
+        return caller if caller is not None and caller.expires is None else _unexpired(caller)
 
     async def caller(self, dialect: str, token: str) -> Caller:
         """The caller with that token. Raises Unauthenticated."""
@@ -82,34 +92,40 @@ class Directory:
         return found
 
     async def _find(self, dialect: str, kind: str, id: str, name: str, decode: Callable[[bytes], Any]) -> Any:
-        cached = (dialect, kind, id)
-        kept = self._kept.get(cached)
-        if kept is not None and max(kept[1], self._confirmed) >= monotonic() - FRESH:
+        if (kept := self.kept(dialect, kind, id)) is not None:
             return kept[0]
-        asked, clearings = monotonic(), self._clearings
+        clearings = self._clearings
         key = keys.entry(dialect, kind, name)
         packed = await self._command("GET", key, key=key)
         found = None if packed is None else decode(packed)
         if clearings == self._clearings:  # else the answer may be older than the change that cleared the cache
             if len(self._kept) >= SIZE:
                 self._kept.clear()
-            self._kept[cached] = (found, asked)
+            self._kept[dialect, kind, id] = (found,)
         return found
 
     async def watch(self) -> None:
         """Confirm the epoch again and again, for as long as the worker lives."""
+        loop = asyncio.get_running_loop()
+        end = loop.call_later(0, self._stale)
         while True:
-            asked = monotonic()
+            asked = loop.time()
             try:
                 epoch = await self._command("GET", keys.EPOCH, key=keys.EPOCH)
-            except Refusal:
-                epoch = self._epoch  # not confirmed: what is kept goes out of use by itself
+            except (Refusal, Failed) as error:  # not confirmed: what is kept goes out of use by itself
+                log.debug("the epoch could not be read: %s", error)
             else:
                 if epoch != self._epoch:
                     self._kept.clear()
                     self._clearings += 1
-                self._epoch, self._confirmed = epoch, asked
+                    self._epoch = epoch
+                end.cancel()
+                end = loop.call_at(asked + FRESH, self._stale)
+                self._fresh = loop.time() < asked + FRESH
             await asyncio.sleep(POLL)
+
+    def _stale(self) -> None:
+        self._fresh = False
 
     async def declare(self, dialect: str, entries: Iterable[Entry]) -> None:
         """Write entries; they count everywhere within a second after `announce`. Safe to repeat."""
@@ -124,7 +140,7 @@ class Directory:
 
     async def announce(self) -> None:
         """Let every worker look up again what it kept."""
-        await self._command("INCR", keys.EPOCH, key=keys.EPOCH, write=True)
+        await self._run("announce", (keys.EPOCH,))
 
 
 def digest(token: str) -> str:

@@ -11,6 +11,7 @@ class Refusal(Exception):
     """A request that is not carried out. `str()` of it may be shown to the client: it holds no secret."""
 
     word: ClassVar[str | None] = None
+    internal: ClassVar[bool] = False  # it never leaves storage: the operation has another way
 
 
 class NotFound(Refusal):
@@ -78,27 +79,31 @@ class OutcomeUnknown(Refusal):
 
 
 class Unregistered(Refusal):
-    """Never leaves storage: the collection must be named in its registry before this write."""
+    """The collection must be named in its registry before this write."""
 
     word = "UNREGISTERED"
+    internal = True
 
 
 class Due(Refusal):
-    """Never leaves storage: expired members must be swept before this page can be told."""
+    """Expired members must be swept before this page can be told."""
 
     word = "DUE"
+    internal = True
 
 
 class Long(Refusal):
-    """Never leaves storage: a merge that would hold Redis for too long, to be done in the worker."""
+    """A merge that would hold Redis for too long, to be done in the worker."""
 
     word = "LONG"
+    internal = True
 
 
 class Gone(Refusal):
-    """Never leaves storage: a staged body expired before it was published."""
+    """A staged body expired before it was published."""
 
     word = "GONE"
+    internal = True
 
 
 BY_WORD: dict[str, type[Refusal]] = {kind.word: kind for kind in Refusal.__subclasses__() if kind.word is not None}

@@ -1,13 +1,17 @@
 """Compares records with the indexes, expiries, registries and usages that speak of them, and repairs on request.
 
-It may run beside a serving instance: each record is compared by one script, so nothing can change in between.
+It may run beside a serving instance: each record is compared by one script, so nothing can change in between, and what
+takes longer to compare is a fault only if it stays the same while it is looked at. What cannot be read is told, and
+left alone.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
+from typing import NamedTuple
 
 from service.redis.client import Redis
+from service.redis.errors import Rejected
 from service.storage import keys, registry
 from service.storage.keys import Collection
 from service.storage.quota import Usage
@@ -15,7 +19,20 @@ from service.storage.runner import Runner
 from service.storage.store import Storage
 
 BATCH = 200  # records compared at once
+LOOKS = 5  # at a usage that does not fit, half of a second in all: what was in flight has arrived by then
+PAUSE = 0.1  # seconds
+
 Out = Callable[[str], object]
+
+
+class Stored(NamedTuple):
+    """What the keys of one collection tell: the ids of its records, the kinds of its indexes."""
+
+    ids: set[str]
+    kinds: set[str]
+
+
+Found = dict[tuple[str, str, str], Stored]  # by dialect, namespace and name of the collection
 
 
 async def run(redis_url: str, *, repair: bool, out: Out) -> int:
@@ -35,38 +52,52 @@ class Fsck:
     def __init__(self, runner: Runner, repair: bool, out: Out) -> None:
         self._runner, self._repair, self._out = runner, repair, out
         self._storage = Storage(runner)
+        self._usage = Usage(runner)
         self._faults = 0
 
     async def run(self) -> int:
+        """The number of faults."""
+        # Records first, then who names them: what is written meanwhile was named before (lua/register.lua).
         stored = await self._stored()
-        for (dialect, namespace), kinds in (await registry.namespaces(self._runner)).items():
-            named = set(await registry.collections(self._runner, dialect, namespace, kinds))
-            held = {keys.collection(*place, kinds) for place in stored if place[:2] == (dialect, namespace)}
-            for place in held - named:
-                self._fault(f"{place.tag}: its registry does not name it")
-                if self._repair:
-                    await self._storage.register(place)
-            for place in held | named:
-                ids = stored.pop((dialect, namespace, place.name), set()) | await self._indexed(place)
-                await self._compare(place, ids)
-            await self._usage(named | held)
-        for dialect, namespace, _ in stored:
-            self._fault(f"{dialect}:{namespace}: no such namespace is known, but it has records")
+        namespaces = await registry.namespaces(self._runner)
+        for dialect, namespace in {place[:2] for place in stored} - set(namespaces):
+            found = [known.kinds for place, known in stored.items() if place[:2] == (dialect, namespace)]
+            namespaces[dialect, namespace] = kinds = "".join(sorted(set().union(*found)))
+            self._fault(f"{keys.namespace(dialect, namespace)}: is not among the namespaces")
+            if self._repair:
+                await registry.name(self._runner, dialect, namespace, kinds)
+        for (dialect, namespace), kinds in namespaces.items():
+            await self._namespace(dialect, namespace, kinds, stored)
         return self._faults
+
+    async def _namespace(self, dialect: str, namespace: str, kinds: str, stored: Found) -> None:
+        named = set(await registry.collections(self._runner, dialect, namespace, kinds))
+        held = {keys.collection(*place, kinds) for place in stored if place[:2] == (dialect, namespace)}
+        for place in held - named:
+            self._fault(f"{place.tag}: its registry does not name it")
+            if self._repair:
+                await self._storage.register(place)
+        for place in held | named:
+            known = stored.get((dialect, namespace, place.name))
+            await self._records(place, (known.ids if known else set()) | await self._indexed(place))
+        for place in list(held | named)[:1]:
+            await self._compare_usage(place)
 
     def _fault(self, text: str) -> None:
         self._faults += 1
         self._out(text)
 
-    async def _stored(self) -> dict[tuple[str, str, str], set[str]]:
-        """The ids of all records, by collection; staged bodies that would stay for ever are faults."""
-        found: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    async def _stored(self) -> Found:
+        """All collections of which there is a key; staged bodies that would stay for ever are faults."""
+        found: Found = defaultdict(lambda: Stored(set(), set()))
         async for key in self._keys():
             if (parsed := keys.parse(key)) is None:
                 continue
-            dialect, namespace, name, kind, rest = parsed
-            if kind == "r":
-                found[dialect, namespace, name].add(rest)
+            dialect, namespace, name, kind, id = parsed
+            if kind == "r:":
+                found[dialect, namespace, name].ids.add(id)
+            elif kind != "s:":
+                found[dialect, namespace, name].kinds.update(kind.strip("x"))
             elif await self._runner.command("TTL", key, key=key) == -1:
                 self._fault(f"{key}: staged, and never expires")
                 if self._repair:
@@ -91,24 +122,32 @@ class Fsck:
                 found.add(id)
         return found
 
-    async def _compare(self, place: Collection, ids: Iterable[str]) -> None:
+    async def _records(self, place: Collection, ids: Iterable[str]) -> None:
         waiting = list(ids)
         for start in range(0, len(waiting), BATCH):
-            some = waiting[start : start + BATCH]
-            found = await asyncio.gather(*(self._storage.examine(place, id, repair=self._repair) for id in some))
-            for id, faults in zip(some, found, strict=True):
-                for fault in faults:
-                    self._fault(f"{place.record(id)}: {fault}")
+            await asyncio.gather(*(self._record(place, id) for id in waiting[start : start + BATCH]))
 
-    async def _usage(self, places: set[Collection]) -> None:
-        """Compare a namespace's usage with its collections; writes in flight are given a second look."""
-        for place in list(places)[:1]:
-            usage = keys.usage(place.dialect, place.namespace)
-            for _ in range(3):
-                kept = await self._runner.command("HMGET", usage, "documents", "bytes", key=usage)
-                counted = await Usage(self._runner).count(place)
-                if None in kept or tuple(map(int, kept)) == counted:
-                    return
-            self._fault(f"{usage}: says {tuple(map(int, kept))}, counted {counted}")
-            if self._repair:
-                await Usage(self._runner).recount(place)
+    async def _record(self, place: Collection, id: str) -> None:
+        try:
+            faults = await self._storage.examine(place, id, repair=self._repair)
+        except Rejected as error:
+            faults = [f"cannot be read: {error}"]
+        for fault in faults:
+            self._fault(f"{place.record(id)}: {fault}")
+
+    async def _compare_usage(self, place: Collection) -> None:
+        """Compare a namespace's usage with its collections. It is wrong if it stays, and stays wrong by as much."""
+        differences = set()
+        for _ in range(LOOKS):
+            before = await self._usage.kept(place)
+            counted = await self._usage.count(place)
+            after = await self._usage.kept(place)
+            if after is None or before != after or after == counted:
+                return
+            differences.add((after[0] - counted[0], after[1] - counted[1]))
+            if len(differences) > 1:
+                return
+            await asyncio.sleep(PAUSE)
+        self._fault(f"{keys.usage(place.dialect, place.namespace)}: says {after}, counted {counted}")
+        if self._repair:
+            await self._usage.recount(place, replace=True)

@@ -10,7 +10,7 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | `{DIALECT:NAMESPACE:COLLECTION}x` | zset | id -> expiry (ms), of records that expire |
 | `{DIALECT:NAMESPACE:COLLECTION}c`, `u`, `s`, `n` | zset | id -> created, updated (us), size (bytes), 0 (so by id) |
 | `{DIALECT:NAMESPACE}collections` | zset | collection -> when it was last registered (us) |
-| `{DIALECT:NAMESPACE}usage` | hash | `documents` and `bytes` in use, where the namespace has a quota |
+| `{DIALECT:NAMESPACE}usage` | string | documents and bytes in use, where there is a quota; lives for an hour |
 | `polystow:namespaces` | hash | `DIALECT:NAMESPACE` of every namespace that ever had a record -> kinds of its indexes |
 | `polystow:entry:DIALECT:KIND:ID` | string | an entry of the access directory, packed |
 | `polystow:epoch` | string | a number that grows with every change of the access directory |
@@ -27,7 +27,7 @@ EPOCH = "polystow:epoch"
 SWEEPER = "polystow:sweeper"
 
 _plain = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
-_owned = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}([rs]):(.*)").fullmatch
+_owned = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}([rs]:|[a-z]$)(.*)").fullmatch
 
 
 def escape(id: str) -> str:
@@ -41,7 +41,19 @@ class Collection:
     `kinds` has a letter for each index that the collection keeps, as lua/include/index.lua reads them.
     """
 
-    __slots__ = ("dialect", "expiry", "indexes", "kinds", "name", "namespace", "records", "registry", "staging", "tag")
+    __slots__ = (
+        "dialect",
+        "expiry",
+        "indexes",
+        "kinds",
+        "name",
+        "namespace",
+        "records",
+        "registry",
+        "staging",
+        "tag",
+        "tail",
+    )
 
     def __init__(self, dialect: str, namespace: str, name: str, kinds: str) -> None:
         self.dialect, self.namespace, self.name, self.kinds = dialect, namespace, name, kinds
@@ -50,7 +62,14 @@ class Collection:
         self.staging = tag + "s:"
         self.expiry = tag + "x"
         self.indexes = tuple(tag + kind for kind in kinds)
+        self.tail = (self.expiry, *self.indexes)  # the keys that every writing script has behind its own
         self.registry = registry(dialect, namespace)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Collection) and (self.tag, self.kinds) == (other.tag, other.kinds)
+
+    def __hash__(self) -> int:
+        return hash(self.tag)
 
     def record(self, id: str) -> str:
         return self.records + escape(id)
@@ -86,7 +105,7 @@ def parse_namespace(member: str) -> tuple[str, str]:
 
 
 def parse(key: str) -> tuple[str, str, str, str, str] | None:
-    """Dialect, namespace, collection, kind (`r`, `s`) and the rest of a record's or a staged body's key, else None."""
+    """Of a collection's key: dialect, namespace, name, kind (`r:`, `s:`, an index's letter), id or token; else None."""
     if (match := _owned(key)) is None:
         return None
     dialect, namespace, name, kind, rest = match.groups()

@@ -14,15 +14,15 @@ SIZE = 10_000  # collections; the cache starts afresh beyond that
 
 class Proofs:
     def __init__(self) -> None:
-        self._known: dict[Collection, tuple[str, float]] = {}
+        self._known: dict[str, tuple[str, float]] = {}  # by tag: a string keeps its hash
 
     def of(self, collection: Collection) -> str:
         """The proof, or '' where there is none that is good."""
-        proof, until = self._known.get(collection, ("", 0.0))
+        proof, until = self._known.get(collection.tag, ("", 0.0))
         return proof if monotonic() < until else ""
 
     def keep(self, collection: Collection, proof: str) -> str:
         if len(self._known) >= SIZE:
             self._known.clear()
-        self._known[collection] = (proof, monotonic() + LIFETIME)
+        self._known[collection.tag] = (proof, monotonic() + LIFETIME)
         return proof

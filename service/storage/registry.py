@@ -1,4 +1,4 @@
-"""Walks over what is stored: namespaces, their collections, the members of an index.
+"""Names what is stored and walks over it: namespaces, their collections, the members of an index.
 
 Registries are supersets (lua/register.lua), so what they name may be empty: the truth lies with each collection. A walk
 goes in steps that hold Redis shortly, and sees everything that was there all the while it took.
@@ -11,6 +11,12 @@ from service.storage.keys import Collection
 from service.storage.runner import Runner
 
 STEP = 1000  # members per command: below 1 ms of Redis's time
+
+
+async def name(runner: Runner, dialect: str, namespace: str, kinds: str) -> None:
+    """Name a namespace, and the kinds of index that its collections keep."""
+    member = keys.namespace(dialect, namespace)
+    await runner.command("HSET", keys.NAMESPACES, member, kinds, key=keys.NAMESPACES, write=True)
 
 
 async def namespaces(runner: Runner) -> dict[tuple[str, str], str]:

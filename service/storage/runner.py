@@ -30,6 +30,11 @@ class Runner:
         for _, text, _ in self._sent.values():
             await ask("SCRIPT", "LOAD", text)
 
+    def script(self, name: str, keys: Sequence[str], /, **arguments: Any) -> tuple[Any, ...]:
+        """The command that runs a script; `arguments` as for `run`."""
+        script, _, sha = self._sent[name]
+        return ("EVALSHA", sha, len(keys), *keys, *script.pick(arguments))
+
     async def run(self, name: str, keys: Sequence[str], /, **arguments: Any) -> Any:
         """Run a script; `arguments` are named as its bindings are. Raises Refusal, KeyError (a name is missing)."""
         script, text, sha = self._sent[name]
@@ -52,6 +57,13 @@ class Runner:
             return await self._execute(*command, key=key, write=write)
         except Failed as error:
             raise refusal(error) from None
+
+
+def repairable(error: Failed) -> bool:
+    """Was a script refused, before any effect, for what `Storage` knows how to put right?"""
+    return isinstance(error, Rejected) and (
+        error.word == "NOSCRIPT" or (error.word in BY_WORD and BY_WORD[error.word].internal)
+    )
 
 
 def refusal(error: Failed) -> Refusal | Failed:

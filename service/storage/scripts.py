@@ -5,7 +5,7 @@ A script binds names once: `local record = KEYS[1] -- ...` and `local body = ARG
 Python calls by name, and no position is written twice.
 
     python -m service.storage.scripts put          prints the composed text (Redis reports line numbers of it)
-    python -m service.storage.scripts --all DIR    writes all of them, for luacheck
+    python -m service.storage.scripts --all DIR    writes all of them, and each include by itself, for luacheck
 """
 
 import re
@@ -116,11 +116,18 @@ def _picker(names: tuple[str, ...]) -> Callable[[dict[str, Any]], tuple[Any, ...
     return lambda given: tuple(given[name] for name in names)
 
 
+def _write(scripts: dict[str, Script], where: Path) -> None:
+    for script in scripts.values():
+        (where / f"{script.name}.lua").write_text(script.text)
+    for path in sorted((folder() / "include").glob("*.lua")):
+        text = _composed(path.read_text(), path.stem, folder(), seen=[], inside=(path.stem,))
+        (where / f"include_{path.stem}.lua").write_text(f"{text}return {path.stem}\n")
+
+
 def main(arguments: list[str]) -> None:
     scripts = load()
     if len(arguments) == 2 and arguments[0] == "--all":
-        for script in scripts.values():
-            (Path(arguments[1]) / f"{script.name}.lua").write_text(script.text)
+        _write(scripts, Path(arguments[1]))
     elif len(arguments) == 1 and arguments[0] in scripts:
         print(scripts[arguments[0]].text, end="")
     else:

@@ -1,2 +1,264 @@
-def splice(target: bytes, patch: bytes) -> bytes:
-    raise RuntimeError
+r"""JSON merge patch (RFC 7386) on the text of large documents; lua/include/splice.lua does the small ones inside Redis.
+
+What the patch does not name keeps its bytes: order, white space, escapes, number texts. The two agree to the byte:
+
+- A member owns the bytes from the end of the value before it (or from the brace) to the end of its own value: white
+  space, the comma, its name and value. Removing it removes exactly these. Where that brings another member to the
+  front, its bytes up to and with its comma go too. White space between the last value and the brace stays.
+- A changed member gets the bytes of the patch's value in place of its own value's. Of several of one name, each does.
+- A new member comes behind the last value: a comma, if a member stands before it, then the patch's bytes from the name
+  to the end of the value. New members keep the patch's order.
+- A patch value is inserted without its null members (but for those inside of arrays), removed by the same rule. Of its
+  members of one name only the last counts, the others are removed like null ones.
+- A patch that is not an object is the result, byte for byte; one that meets no object is, without its null members.
+
+A regular expression passes over whole values in C, and nothing recurses, so that depth costs no stack.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import orjson
+
+from service.storage.errors import TooLarge
+
+LONGEST = 512 * 1024 * 1024  # bytes: the longest string that Redis holds
+
+DEPTH = 6  # levels of brackets that one match passes over; what is deeper is taken apart level by level
+PATIENCE = 32  # members looked at one by one before the patch's names are searched for ahead
+NAMES = 8  # a patch object with more names is not searched for
+WINDOW = 4096  # bytes searched ahead at first; grows with success, so that small objects in large texts stay cheap
+
+OPEN, NULL, BRACKETS = ord("{"), ord("n"), b"[{"
+
+_Match = Callable[[bytes, int], re.Match[bytes]]  # of an expression that always matches
+
+# An empty alternative ends each repetition of a group: before Python 3.11.5 a possessive one that ends by a failed try
+# does not go back to where that try began.
+_string = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_scalar = rb'[^][{}",\s]++'
+_inside = rb'[^][{}"]++|' + _string
+for _ in range(DEPTH):
+    _nested = rb"[{[](?:" + _inside + rb"|)*+[]}]"
+    _inside = rb'[^][{}"]++|' + _string + rb"|" + _nested
+_flat_value = _string + rb"|" + _scalar
+_any_value = _flat_value + rb"|" + _nested
+_space = cast(_Match, re.compile(rb"\s*+").match)
+_member = re.compile(rb'[\s,]*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*+:\s*+(' + _flat_value + rb")?").match
+_whole = re.compile(_nested).match
+_shallow = cast(_Match, re.compile(rb"(?:" + _inside + rb"|)*+").match)
+_members = re.compile(rb'(?:[\s,]*+"[^"\\]*+"\s*+:\s*+(?:' + _any_value + rb")(?=\s*+[,}])|)*+")
+
+Task = Iterator["Task"]  # one level of a recursion: yields the levels below it, and goes on when each is done
+
+
+def splice(target: bytes, patch: bytes, limit: int = LONGEST) -> bytes:
+    """The text of `target` with the merge patch applied.
+
+    Both are UTF-8 JSON, validated, without lone surrogates. Raises TooLarge where the result would be longer than
+    `limit` bytes, before it takes that memory: many members of one name multiply what they are given.
+    """
+    start = _space(patch, 0).end()
+    if patch[start] != OPEN:
+        return patch
+    whole = _Object(start)
+    _run(_read(patch, whole))
+    at = _space(target, 0).end()
+    if target[at] != OPEN:
+        return patch[:start] + whole.text(patch) + patch[whole.stop :]
+    splicing = _Splicing(target, patch, limit)
+    _run(splicing.merge(at, whole))
+    return splicing.result()
+
+
+def _run(task: Task) -> None:
+    """A recursion of any depth: JSON may be 1,024 levels deep, Python's calls may not."""
+    tasks = [task]
+    while tasks:
+        below = next(tasks[-1], None)
+        if below is None:
+            tasks.pop()
+        else:
+            tasks.append(below)
+
+
+def _stop(text: bytes, start: int) -> int:
+    """Where the array or object that begins at `start` ends."""
+    match = _whole(text, start)
+    if match:
+        return match.end()
+    depth = 0
+    while True:
+        start = _shallow(text, start).end()
+        depth += 1 if text[start] in BRACKETS else -1
+        start += 1
+        if depth == 0:
+            return start
+
+
+def _unescaped(name: bytes) -> bytes:
+    return cast(str, orjson.loads(b'"%b"' % name)).encode() if b"\\" in name else name
+
+
+class _Member:
+    """A member of the patch, by places in its text: `start` and `stop` bound its value, `own` is where its bytes begin.
+
+    Of a `gone` one nothing is inserted. `seen` is the object of the target that last had this member.
+    """
+
+    __slots__ = ("gone", "own", "seen", "start", "stop")
+
+    dirty = False
+
+    def __init__(self, start: int, stop: int = 0, own: int = 0, gone: bool = False) -> None:
+        self.start, self.stop, self.own, self.gone, self.seen = start, stop, own, gone, -1
+
+    def text(self, patch: bytes) -> bytes:
+        """The value as it is inserted."""
+        return patch[self.start : self.stop]
+
+
+class _Object(_Member):
+    """A member that is an object, or the whole patch: all its `members` by name; `kept`, those that are inserted; and
+    `last`, where its last value ends. It is `dirty` where members are not inserted, at any level.
+    """
+
+    __slots__ = ("_text", "dirty", "kept", "last", "members")
+
+    def __init__(self, start: int, own: int = 0) -> None:
+        super().__init__(start, own=own)
+        self.members: dict[bytes, _Member] = {}
+        self.kept: list[_Member] = []
+        self.last, self.dirty = start + 1, False
+        self._text: bytes | None = None
+
+    def text(self, patch: bytes) -> bytes:
+        if self._text is None:  # kept, since many members of one name in the target ask for it again
+            cuts = [self.start]
+            if self.dirty:
+                _run(_cut(self, cuts))
+            cuts.append(self.stop)
+            self._text = b"".join([patch[cuts[i] : cuts[i + 1]] for i in range(0, len(cuts), 2)])
+        return self._text
+
+
+def _read(patch: bytes, object: _Object) -> Task:
+    """Learn the members of the patch's object."""
+    members, last, count = object.members, object.start + 1, 0
+    while match := _member(patch, last):
+        start, stop = match.span(2)
+        member: _Member
+        if stop < 0 and patch[match.end()] == OPEN:
+            member = below = _Object(match.end(), last)
+            yield _read(patch, below)
+            object.dirty |= below.dirty
+        elif stop < 0:
+            member = _Member(match.end(), _stop(patch, match.end()), last)
+        else:
+            member = _Member(start, stop, last, patch[start] == NULL)
+        name = _unescaped(match[1])
+        members.pop(name, None)  # so that the order is that of the last ones
+        members[name] = member
+        last, count = member.stop, count + 1
+    object.last, object.stop = last, patch.index(b"}", last) + 1
+    object.kept = kept = [member for member in members.values() if not member.gone]
+    object.dirty |= len(kept) < count
+    if kept and kept[0].own > object.start + 1:
+        kept[0].own = patch.index(b",", kept[0].own) + 1
+
+
+def _cut(object: _Object, cuts: list[int]) -> Task:
+    """Append where each cut begins and ends that takes out what is not inserted."""
+    edge = object.start + 1
+    for member in object.kept:
+        if member.own > edge:
+            cuts += (edge, member.own)
+        if isinstance(member, _Object) and member.dirty:
+            yield _cut(member, cuts)
+        edge = member.stop
+    if object.last > edge:
+        cuts += (edge, object.last)
+
+
+class _Splicing:
+    """One pass over the target. The new text is `out`, then the target from `run` on."""
+
+    def __init__(self, target: bytes, patch: bytes, limit: int) -> None:
+        self._target, self._patch, self._limit = target, patch, limit
+        self._out = bytearray()
+        self._run = 0
+        self._last = 0  # where the object ends that was merged last
+
+    def result(self) -> bytes:
+        if self._run == 0:
+            return self._target
+        self._put(self._target[self._run :])
+        return bytes(self._out)
+
+    def merge(self, at: int, object: _Object) -> Task:
+        """Merge the patch's object into the target's at `at`."""
+        text, members = self._target, object.members
+        last, kept, walked, window = at + 1, False, 0, WINDOW
+        while True:
+            if walked >= PATIENCE:
+                last, walked, window = self._ahead(last, members, window)
+            match = _member(text, last)
+            if match is None:
+                break
+            start, stop = match.span(2)
+            change = members.get(_unescaped(match[1]))
+            if not kept and (change is None or not change.gone):
+                self._run = self._run if last == at + 1 else text.index(b",", last) + 1
+                kept = True
+            if stop < 0:
+                start = match.end()
+                if isinstance(change, _Object) and text[start] == OPEN:
+                    yield self.merge(start, change)
+                    last, change.seen = self._last, at
+                    continue
+                stop = _stop(text, start)
+            if change is None:
+                walked += 1
+            else:
+                self._change(last, start, stop, change)
+                change.seen = at
+            last = stop
+        self._add(at, last, kept, object)
+        self._last = text.index(b"}", last) + 1
+
+    def _ahead(self, last: int, members: dict[bytes, _Member], window: int) -> tuple[int, int, int]:
+        """Pass over whole members that the patch does not name. Replies the new `last`, `walked` and `window`."""
+        if len(members) > NAMES:
+            return last, 0, window
+        limit = last + window
+        for name in members:
+            place = self._target.find(b'"%b"' % name, last, limit)
+            limit = limit if place < 0 else place
+        passed = _members.match(self._target, last, limit)
+        stop = passed.end() if passed else last
+        if stop - last > window // 2:
+            return stop, PATIENCE, window * 2
+        return stop, PATIENCE if stop > last else 0, WINDOW
+
+    def _change(self, before: int, start: int, stop: int, change: _Member) -> None:
+        """Replace the value between `start` and `stop`, or remove its member, whose bytes begin at `before`."""
+        self._put(self._target[self._run : before if change.gone else start])
+        if not change.gone:
+            self._put(change.text(self._patch))
+        self._run = stop
+
+    def _add(self, at: int, last: int, kept: bool, object: _Object) -> None:
+        """Put what the object at `at` lacks behind `last`. No more work than what it has and what it gets."""
+        patch = self._patch
+        for member in object.kept:
+            if member.seen != at:
+                comma = b"," if kept else b""
+                name = patch[patch.index(b'"', member.own) : member.start]
+                self._put(self._target[self._run : last] + comma + name + member.text(patch))
+                self._run, kept = last, True
+
+    def _put(self, piece: bytes) -> None:
+        if len(self._out) + len(piece) > self._limit:
+            raise TooLarge("the merged document would be over the limit")
+        self._out += piece

@@ -8,31 +8,38 @@ Every method may raise Unavailable, every write OutcomeUnknown as well.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from functools import partial
+from logging import getLogger
 from typing import TypeVar
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 from service.storage import keys, registry
 from service.storage.conditions import ANYTHING, NEW, PRESENT, UNCONDITIONAL, Condition, exactly
-from service.storage.errors import Changed, Due, Long, NotFound, TooLarge, Unregistered
+from service.storage.errors import Changed, Due, Gone, Long, NotFound, Refusal, Unavailable, Unregistered
 from service.storage.keys import Collection
 from service.storage.proofs import Proofs
 from service.storage.quota import Quota, Usage
-from service.storage.records import HEADER_ROOM, Record, Saved, Swept
+from service.storage.records import MARGIN, Listed, Record, Saved, Swept, portions
 from service.storage.runner import Runner
 from service.storage.splice import splice
 
-READ_BYTES = 1_000_000  # of records per `read`: about 0.5 ms of Redis's time, and all that a slow reader holds here
-SWEEP_MEMBERS = 200  # per `sweep`: about 1 ms of Redis's time with four indexes of 1,000,000
-INLINE_BYTES = 500_000  # a larger body goes ahead to a staging key: a script copies its arguments, three times each
-MERGE_BYTES = 128_000  # a longer document and patch are merged in the worker
+READ_BYTES = 1_000_000  # of records in one MGET: about 0.4 ms of Redis's time, and all that a slow reader holds here
+SWEEP_MEMBERS = 40  # per `sweep`: about 2 ms of Redis's time in a collection of 1,000,000 (45 us a member)
+INLINE_BYTES = 32_000  # a larger body goes ahead to a staging key: a script copies its arguments (lua/README.md)
+MERGE_BYTES = 32_000  # a longer document and patch, together, are merged in the worker, for the same reason
 MERGE_STEPS = 10_000  # scanning steps of a merge in Redis, at most 2 ms
 ATTEMPTS = 100  # at a state that others keep changing, before the caller is told
 STAGED_SECONDS = 60
 FAN_OUT = 500  # scripts sent in one go
 
+KEEP = "="  # the lifetime of a record that is written again and is to expire when it would have
+
 T = TypeVar("T")
+
+log = getLogger(__name__)
 
 
 class Storage:
@@ -40,8 +47,9 @@ class Storage:
         self._runner = runner
         self._run = runner.run
         self._command = runner.command
-        self._proofs = Proofs()
+        self.proofs = Proofs()
         self._usage = Usage(runner)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by key of a record
 
     async def create(
         self,
@@ -81,12 +89,15 @@ class Storage:
     ) -> Saved:
         """Store a large record: `state` is as in lua/include/unmet.lua. Raises what create and put raise."""
         staged = place.staged(uuid4().hex)
-        await self._command("SET", staged, bytes(HEADER_ROOM) + body, "EX", STAGED_SECONDS, key=staged, write=True)
+        await self._command("SET", staged, bytes(MARGIN) + body, "EX", STAGED_SECONDS, key=staged, write=True)
         names = (place.record(id), staged, place.expiry, *place.indexes)
-        return await self._write(
-            "publish", names, place, quota, id=id, by=by, lifetime=lifetime, condition=state,
-            room_for_header=HEADER_ROOM,
-        )  # fmt: skip
+        write = partial(self._write, "publish", names, place, quota, id=id, by=by, lifetime=lifetime)
+        try:
+            return await write(condition=state, margin=MARGIN)
+        except Refusal:
+            with suppress(Refusal):  # it would expire anyway
+                await self._command("UNLINK", staged, key=staged, write=True)
+            raise
 
     async def merge(
         self, place: Collection, id: str, patch: bytes, by: str, *,
@@ -118,20 +129,21 @@ class Storage:
     async def _merge_here(
         self, place: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, state: str
     ) -> tuple[Saved, bytes]:
-        """The merge that would hold Redis for too long: done here, committed only onto the state that was read."""
-        for _ in range(ATTEMPTS):
-            record = await self.get(place, id)
-            if state not in (ANYTHING, PRESENT) and state != exactly(record):
-                break
-            body = splice(record.body, patch)
-            if len(body) > limit:
-                raise TooLarge("the merged document would be over the limit")
-            lifetime = str(record.expires) if record.expires else ""
-            try:
-                return await self._put(place, id, body, by, lifetime, quota, exactly(record)), body
-            except Changed:
-                continue
-        raise Changed("the record keeps changing")
+        """The merge that would hold Redis for too long: done here, committed only onto the state that was read.
+
+        The merges of one record take turns, so that each meets at most one rival for each other worker.
+        """
+        async with self._turns.setdefault(place.record(id), asyncio.Lock()):
+            for _ in range(ATTEMPTS):
+                record = await self.find(place, id)
+                if record is None and state == ANYTHING:
+                    raise NotFound("there is no such record")
+                if record is None or state not in (ANYTHING, PRESENT, exactly(record)):
+                    raise Changed("the record has changed")
+                body = splice(record.body, patch, limit)
+                with suppress(Changed):
+                    return await self._put(place, id, body, by, KEEP, quota, exactly(record)), body
+        raise Unavailable("the record keeps changing; nothing was done")
 
     async def get(self, place: Collection, id: str) -> Record:
         """Read one record of a collection without scopes: a bare GET, for Redis a fraction of a script's cost.
@@ -141,7 +153,7 @@ class Storage:
         key = place.record(id)
         packed = await self._command("GET", key, key=key)
         if packed is None:
-            raise NotFound
+            raise NotFound("there is no such record")
         return Record.unpack(packed)
 
     async def find(self, place: Collection, id: str) -> Record | None:
@@ -151,12 +163,12 @@ class Storage:
         except NotFound:
             return None
 
-    async def records(self, place: Collection, ids: Sequence[str]) -> AsyncIterator[list[tuple[str, Record]]]:
-        """Read many records, portion by portion as they are asked for; those gone meanwhile are left out."""
-        while ids:
-            found = await self.read(place, ids)
-            yield [(id, record) for id, record in zip(ids, found, strict=False) if record is not None]
-            ids = ids[len(found) :]
+    async def records(self, place: Collection, listed: Iterable[Listed]) -> AsyncIterator[list[tuple[str, Record]]]:
+        """Read what `page` listed, portion by portion as they are asked for; what is gone meanwhile is left out."""
+        for portion in portions(listed, READ_BYTES):
+            names = [place.record(one.id) for one in portion]
+            found = await self._command("MGET", *names, key=names[0])
+            yield [(one.id, Record.unpack(packed)) for one, packed in zip(portion, found, strict=True) if packed]
 
     async def collections(self, dialect: str, namespace: str, kinds: str) -> dict[Collection, int]:
         """The collections of a namespace and how many live records each has; some have none."""
@@ -165,12 +177,6 @@ class Storage:
         for start in range(0, len(places), FAN_OUT):
             counts += await asyncio.gather(*map(self.count, places[start : start + FAN_OUT]))
         return dict(zip(places, counts, strict=True))
-
-    async def read(self, place: Collection, ids: Sequence[str]) -> list[Record | None]:
-        """Read records in the order of `ids` (not empty), None where there is none; as many as `READ_BYTES` allow, at
-        least one. Ask again for the rest."""
-        packed = await self._run("read", [place.record(id) for id in ids], budget=READ_BYTES)
-        return [None if one is None else Record.unpack(one) for one in packed]
 
     async def delete(
         self, place: Collection, id: str, *, condition: Condition = UNCONDITIONAL, quota: Quota | None = None
@@ -186,16 +192,24 @@ class Storage:
 
     async def page(
         self, place: Collection, kind: str, offset: int, limit: int, *, descending: bool = False
-    ) -> tuple[int, list[str]]:
-        """How many records there are, and the ids of one page of them in the order of the index `kind`."""
-        names = (place.index(kind), place.expiry)
+    ) -> tuple[int, list[Listed]]:
+        """How many records there are, and one page of them in the order of the index `kind`; `limit` is 1 to 1000.
+
+        Where members are due, they are swept first, and the page is of that moment: so it comes to an end also where
+        records expire all the time.
+        """
+        names = (place.index(kind), place.index("s"), place.expiry)
+        ask = partial(self._run, "page", names, offset=offset, limit=limit)
+        moment: int | str = ""
         while True:
             try:
-                total, ids = await self._run("page", names, offset=offset, limit=limit, descending=int(descending))
+                total, ids, sizes = await ask(descending=int(descending), moment=moment)
             except Due:
-                await self.sweep(place)
+                while (swept := await self.sweep(place)).more:
+                    pass
+                moment = swept.at
             else:
-                return total, [id.decode() for id in ids]
+                return total, [Listed(id.decode(), int(size or 0)) for id, size in zip(ids, sizes, strict=True)]
 
     async def count(self, place: Collection) -> int:
         """How many live records a collection has that keeps an index."""
@@ -204,10 +218,9 @@ class Storage:
     async def sweep(self, place: Collection) -> Swept:
         """Take expired members out of the indexes, `SWEEP_MEMBERS` at the most."""
         names = (place.expiry, *place.indexes)
-        documents, size, more, left = await self._run("sweep", names, kinds=place.kinds, limit=SWEEP_MEMBERS)
-        if documents:
-            await self.settle(place, documents, size)
-        return Swept(-documents, bool(more), left)
+        documents, size, more, left, at = await self._run("sweep", names, kinds=place.kinds, limit=SWEEP_MEMBERS)
+        await self.settle(place, documents, size)
+        return Swept(-documents, bool(more), left, at)
 
     async def examine(self, place: Collection, id: str, *, repair: bool) -> list[str]:
         """What the indexes say wrongly of one record, a text each; put right if so wished."""
@@ -216,23 +229,27 @@ class Storage:
         return [fault.decode() for fault in faults]
 
     async def settle(self, place: Collection, documents: int, size: int) -> None:
-        """Add what a write did to the namespace's usage, where that is kept."""
+        """Add what a write did to the namespace's usage, where that is kept. It never refuses: the write is done."""
+        if not documents and not size:
+            return
         usage = keys.usage(place.dialect, place.namespace)
-        await self._run("settle", (usage,), documents=documents, bytes=size)
+        try:
+            await self._run("settle", (usage,), documents=documents, bytes=size)
+        except Refusal as refusal:
+            log.warning("%s is off by %d documents, %d bytes until counted: %s", usage, documents, size, refusal)
 
     async def register(self, place: Collection) -> str:
         """Name a collection in its registry, and its namespace among the namespaces; replies the proof of it."""
-        namespace = keys.namespace(place.dialect, place.namespace)
-        await self._command("HSET", keys.NAMESPACES, namespace, place.kinds, key=keys.NAMESPACES, write=True)
-        return self._proofs.keep(place, str(await self._run("register", (place.registry,), name=place.name)))
+        await registry.name(self._runner, place.dialect, place.namespace, place.kinds)
+        return self.proofs.keep(place, str(await self._run("register", (place.registry,), name=place.name)))
 
-    async def unregister(self, place: Collection, seen: str) -> bool:
-        """Drop a collection found empty, if its registration is still `seen` and an hour old."""
-        return bool(await self._run("unregister", (place.registry,), name=place.name, seen=seen))
+    async def unregister(self, place: Collection, seen: str, empty: int) -> bool:
+        """Drop a collection found empty at `empty` (us), if its registration still is `seen`, an hour before that."""
+        return bool(await self._run("unregister", (place.registry,), name=place.name, seen=seen, empty=empty))
 
     async def throttle(self, dialect: str, caller: str, requests: int, seconds: float) -> None:
         """Count a request of a caller whose rate is `requests` per `seconds`. Raises Throttled."""
-        interval = round(seconds * 1_000_000 / requests)
+        interval = max(1, round(seconds * 1_000_000 / requests))
         await self._run("throttle", (keys.rate(dialect, caller),), interval=interval, burst=requests)
 
     async def _write(
@@ -242,9 +259,12 @@ class Storage:
         room = await self._usage.room(quota, place) if quota else ""
         write = partial(self._run, script, names, kinds=place.kinds, room=room, **arguments)
         try:
-            reply = await write(registered=self._proofs.of(place))
-        except Unregistered:
-            reply = await write(registered=await self.register(place))
+            try:
+                reply = await write(registered=self.proofs.of(place))
+            except Unregistered:
+                reply = await write(registered=await self.register(place))
+        except (Unregistered, Gone):  # this process, or Redis, stood still for minutes
+            raise Unavailable("the store did not answer in time; nothing was done") from None
         if quota:
             await self.settle(place, reply[4], reply[5])
         return Saved(*reply[:4])
@@ -257,8 +277,6 @@ class Storage:
         for _ in range(ATTEMPTS):
             record = await self.find(place, id)
             state = condition.on_nothing() if record is None else condition.on(record)
-            try:
+            with suppress(Changed):
                 return await write(state)
-            except Changed:
-                continue
-        raise Changed("the record keeps changing")
+        raise Unavailable("the record keeps changing; nothing was done")

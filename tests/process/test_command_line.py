@@ -52,15 +52,14 @@ def test_the_worker_command_is_not_offered(capsys: pytest.CaptureFixture[str]) -
 )
 @pytest.mark.parametrize("command", ["serve", "apply"])
 def test_an_unusable_access_document_is_refused_with_status_2(
-    tmp_path: Path, command: str, document: str | None, said: str
+    service: Running, tmp_path: Path, command: str, document: str | None, said: str
 ) -> None:
     file = tmp_path / "access.yaml"
     if document is not None:
         file.write_text(document)
     arguments = ("serve", "--access") if command == "serve" else ("access", "apply")
-    with Running() as running:
-        redis_url = f"unix://{running.wait_ready().data_dir}/redis.sock"
-        done = polystow(*arguments, str(file), redis_url=redis_url, port=0, ops_port=0)
+    redis_url = f"unix://{service.data_dir}/redis.sock"
+    done = polystow(*arguments, str(file), redis_url=redis_url, port=0, ops_port=0)
     assert done.returncode == 2
     message = done.stderr.splitlines()[-1]
     assert message.startswith(f"polystow: {file}: ")
@@ -83,3 +82,30 @@ def test_access_apply_without_a_running_service_writes_to_its_data_directory(tmp
 def test_a_variable_that_is_no_setting_is_pointed_out(tmp_path: Path) -> None:
     done = polystow("access", "apply", str(tmp_path / "none"), data_dirr="x")
     assert "POLYSTOW_DATA_DIRR is not a setting" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("access", "apply", "-"), ("fsck",)])
+def test_a_redis_that_cannot_be_reached_is_said_in_words_with_status_1(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    done = polystow(*command, "--redis", f"unix://{tmp_path}/none.sock", stdin=b"ainoflow: {}")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("polystow: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_redis_server_that_cannot_be_run_is_said_in_words_with_status_1(tmp_path: Path) -> None:
+    done = polystow("fsck", data_dir=tmp_path / "d", redis_server="/nowhere/redis-server")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("polystow: ")
+
+
+def test_fsck_finds_nothing_wrong_beside_a_running_service(service: Running) -> None:
+    done = polystow("fsck", "--data-dir", str(service.data_dir))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_dialect_that_there_is_not_is_refused_with_status_2() -> None:
+    done = polystow("serve", dialects="ainoflow,gopher")
+    assert done.returncode == 2
+    assert done.stderr.startswith("polystow: POLYSTOW_DIALECTS: no such dialect: gopher")

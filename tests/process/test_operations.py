@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -99,7 +100,7 @@ def admin(token: str | None) -> dict[str, str]:
 
 
 async def put_access(
-    http: ClientSession, running: Running, token: str | None, document: str | bytes
+    http: ClientSession, running: Running, token: str | None, document: str | bytes | BytesIO
 ) -> tuple[int, Any]:
     async with http.put(running.ops_url + "/admin/access", data=document, headers=admin(token)) as answer:
         assert answer.content_type == JSON
@@ -138,7 +139,7 @@ async def test_a_malformed_document_is_refused_in_words(
 
 
 async def test_a_document_over_the_limit_is_refused(service: Running, http: ClientSession) -> None:
-    document = b"#" * (LARGEST_ACCESS_BYTES + 1)
+    document = BytesIO(b"#" * (LARGEST_ACCESS_BYTES + 1))
     assert (await put_access(http, service, service.admin_token, document))[0] == 413
 
 

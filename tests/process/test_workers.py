@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 
 import pytest
@@ -129,11 +129,12 @@ def alive(pid: int) -> bool:
 
 
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], workers.Worker]:
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], workers.Worker]]:
     """A worker whose process runs this Python text instead of the service."""
+    listener = socket.socket()
 
     def make(text: str) -> workers.Worker:
-        made = workers.Worker(0, socket.socket(), workers.environment(Settings()), Totals(Meter()))
+        made = workers.Worker(0, listener, workers.environment(Settings()), Totals(Meter()))
 
         async def spawn(link_end: socket.socket) -> asyncio.subprocess.Process:
             return await asyncio.create_subprocess_exec(
@@ -145,7 +146,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], workers.Worker]:
         monkeypatch.setattr(made, "_spawn", spawn)
         return made
 
-    return make
+    yield make
+    listener.close()
 
 
 READY = """

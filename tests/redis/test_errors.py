@@ -4,18 +4,17 @@ import pytest
 
 from service.redis.errors import rejected
 
+RUNNING = "ERR Error running script (call to f_ab): @user_script:1: "
+
 
 @pytest.mark.parametrize(
     ("text", "word", "message"),
     [
         ("DENIED you may not", "DENIED", "DENIED you may not"),
         ("NOSCRIPT", "NOSCRIPT", "NOSCRIPT"),
-        (
-            "ERR Error running script (call to f_ab): @user_script:1: -READONLY You can't write",
-            "READONLY",
-            "READONLY You can't write",
-        ),
-        ("ERR Error running script (call to f_ab): @user_script:3: bad", "ERR", None),
+        (RUNNING + "@user_script: 1: -READONLY You can't write", "READONLY", "READONLY You can't write"),
+        (RUNNING + "WRONGTYPE Operation against", "WRONGTYPE", "WRONGTYPE Operation against"),
+        (RUNNING + "user_script:1: my own words", "ERR", None),
         ("ERR unknown command", "ERR", "ERR unknown command"),
     ],
 )

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 from service.storage.directory import Caller, Entry, Token
 from service.storage.records import CALLER_ID_BYTES
 
-Id = str | int
+Id = Annotated[str, Meta(min_length=1)] | int
 Count = Annotated[int, Meta(ge=0)]
 
 

@@ -8,6 +8,7 @@ import orjson
 
 from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath
 from service.dialects.ainoflow.parameters import EPOCH
+from service.preconditions import http_date, not_modified
 from service.storage import errors
 from service.storage.errors import Refusal
 from service.storage.records import Record, Saved, etag
@@ -22,6 +23,19 @@ def receipt(status: int, category: str, key: str, saved: Saved, body: bytes) -> 
         "category": category, "key": key, "version": saved.version, "etag": etag(body), "expiresAt": expiry(saved)
     }  # fmt: skip
     return answer(status, written)
+
+
+def shown(headers: Mapping[str, str], record: Record) -> Answer:
+    """A document, or that the client has it."""
+    tag = record.etag
+    known = (("ETag", f'"{tag}"'), ("Last-Modified", http_date(record.updated // 1_000_000)))
+    if not_modified(headers, tag):
+        return Answer(304, headers=known)
+    return Answer(200, record.body, headers=known)
+
+
+def deleted(category: str, key: str) -> Answer:
+    return answer(200, {"category": category, "key": key})
 
 
 def described(category: str, key: str, record: Record) -> dict[str, Any]:
@@ -45,12 +59,13 @@ async def listed(
     """The items of a page as JSON, a piece for each portion that storage read; a short page is one piece."""
     piece, comma = before, b""
     async for portion in found:
+        if not portion:
+            continue
         if comma:
             yield piece
             piece = b""
-        for key, record in portion:
-            piece += comma + item(category, key, record)
-            comma = b","
+        piece += comma + b",".join([item(category, key, record) for key, record in portion])
+        comma = b","
     yield piece + after
 
 
@@ -99,8 +114,8 @@ STATUSES: dict[type[Refusal], int] = {
 
 
 def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
-    message, headers = str(refusal), ()
+    message = str(refusal)
     if len(params) == 2 and isinstance(refusal, errors.AlreadyExists | errors.NotFound):
         what = "already exists" if isinstance(refusal, errors.AlreadyExists) else "was not found"
         message = f"Item with category '{params[0]}' and key '{params[1]}' {what}"
-    return Answer(STATUSES[type(refusal)], orjson.dumps({"error": {"message": message}}))
+    return Answer(STATUSES.get(type(refusal), 500), orjson.dumps({"error": {"message": message}}))

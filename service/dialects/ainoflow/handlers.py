@@ -5,12 +5,15 @@ from uuid import uuid4
 import orjson
 
 from service.dialect import Answer, Request, Routes, Stream
+from service.dialects.ainoflow import direct
 from service.dialects.ainoflow.answers import (
     answer,
+    deleted,
     described,
     listed,
     paged,
     receipt,
+    shown,
     totalled,
 )
 from service.dialects.ainoflow.parameters import (
@@ -26,7 +29,7 @@ from service.dialects.ainoflow.parameters import (
     place_of,
     quota,
 )
-from service.preconditions import condition, http_date, not_modified
+from service.preconditions import condition
 
 DOCUMENTS = "/api/v1/storage/json"
 CATEGORY = DOCUMENTS + "/{category}"
@@ -35,12 +38,12 @@ DOCUMENT = CATEGORY + "/{key}"
 routes = Routes()
 
 
-@routes.route("POST", CATEGORY, hot=True)
+@routes.route("POST", CATEGORY)
 async def create_unnamed(request: Request) -> Answer:
     return await _create(request, request.params[0], uuid4().hex)
 
 
-@routes.route("POST", DOCUMENT, hot=True)
+@routes.route("POST", DOCUMENT, direct.create)
 async def create(request: Request) -> Answer:
     return await _create(request, *request.params)
 
@@ -53,7 +56,7 @@ async def _create(request: Request, category: str, key: str) -> Answer:
     return receipt(201, category, key, saved, body)
 
 
-@routes.route("PUT", DOCUMENT, hot=True)
+@routes.route("PUT", DOCUMENT, direct.put)
 async def put(request: Request) -> Answer:
     category, key = request.params
     place, body = place_of(request, category, key), await document(request)
@@ -64,7 +67,7 @@ async def put(request: Request) -> Answer:
     return receipt(200, category, key, saved, body)
 
 
-@routes.route("PATCH", DOCUMENT, hot=True)
+@routes.route("PATCH", DOCUMENT, direct.patch)
 async def patch(request: Request) -> Answer:
     category, key = request.params
     place, change = place_of(request, category, key), await document(request)
@@ -76,7 +79,7 @@ async def patch(request: Request) -> Answer:
     return receipt(200, category, key, saved, body)
 
 
-@routes.route("GET", DOCUMENT, hot=True)
+@routes.route("GET", DOCUMENT, direct.get)
 async def get(request: Request) -> Answer:
     category, key = request.params
     place = place_of(request, category, key)
@@ -86,24 +89,20 @@ async def get(request: Request) -> Answer:
             return Answer(200, b"{}")
     else:
         found = await request.service.storage.get(place, key)
-    tag = found.etag
-    headers = (("ETag", f'"{tag}"'), ("Last-Modified", http_date(found.updated // 1_000_000)))
-    if not_modified(request.headers, tag):
-        return Answer(304, headers=headers)
-    return Answer(200, found.body, headers=headers)
+    return shown(request.headers, found)
 
 
-@routes.route("DELETE", DOCUMENT, hot=True)
+@routes.route("DELETE", DOCUMENT, direct.delete)
 async def delete(request: Request) -> Answer:
     category, key = request.params
     await request.service.storage.delete(
         place_of(request, category, key), key,
         condition=condition(request.headers), quota=await quota(request),
     )  # fmt: skip
-    return answer(200, {"category": category, "key": key})
+    return deleted(category, key)
 
 
-@routes.route("GET", DOCUMENT + "/meta", hot=True)
+@routes.route("GET", DOCUMENT + "/meta", direct.meta)
 async def meta(request: Request) -> Answer:
     category, key = request.params
     found = await request.service.storage.get(place_of(request, category, key), key)
@@ -135,15 +134,15 @@ async def documents(request: Request) -> Stream:
     before, after = b"[", b"]"
     aggregate = flag(query, "aggregate")
     offset = min((page - 1) * limit, LAST_OFFSET)
-    total, ids = await request.service.storage.page(place, kind, offset, limit, descending=descending)
+    total, found = await request.service.storage.page(place, kind, offset, limit, descending=descending)
     totals = totalled(total, page, limit)
     if aggregate:
         before = b'{"category":%b,"items":[' % orjson.dumps(category)
         after = b"]," + orjson.dumps(totals)[1:]
-    found = request.service.storage.records(place, ids)
-    return Stream(200, listed(found, category, before, after), headers=paged(totals))
+    portions = request.service.storage.records(place, found)
+    return Stream(200, listed(portions, category, before, after), headers=paged(totals))
 
 
-@routes.route("GET", "/api/v1/whoami", hot=True)
+@routes.route("GET", "/api/v1/whoami")
 async def whoami(request: Request) -> Answer:
     return answer(200, {"id": request.caller.id, "project": request.caller.claims["project"]})

@@ -21,9 +21,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS = 253_402_300_799_999  # 9999-12-31, the last day that ISO 8601 writes with four digits
 LAST_OFFSET = 1 << 50  # beyond any collection, and exact as a Lua number
 
+_iso_8601 = re.compile(r"[0-9W-]+(?:[T ][0-9:.,]+(?:Z|[ +-][0-9:]+)?)?").fullmatch
+_bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
+
 
 def credential(headers: Mapping[str, str]) -> str:
-    found = re.fullmatch(r"(?i:bearer) +([!-~]+) *", headers.get("Authorization", ""))
+    found = _bearer(headers.get("Authorization", ""))
     if found is None:
         raise Unauthenticated("an API key is needed: Authorization: Bearer YOUR_API_KEY")
     return found[1]
@@ -31,20 +34,25 @@ def credential(headers: Mapping[str, str]) -> str:
 
 def place_of(request: Request, category: str, key: str | None = None) -> Collection:
     """The collection, once category and key are found to be lawful names."""
-    for word, text, longest in (("category", category, 100), ("key", key, 200)):
-        if text is not None and not 0 < len(text) <= longest:
-            raise Invalid(f"the {word} is to have 1 to {longest} characters")
+    if not 0 < len(category) <= 100:
+        raise Invalid("the category is to have 1 to 100 characters")
+    if key is not None and not 0 < len(key) <= 200:
+        raise Invalid("the key is to have 1 to 200 characters")
     return keys.collection(NAME, request.caller.claims["project"], category, INDEXES)
 
 
 async def document(request: Request) -> bytes:
     """The body, found to be a JSON object or array. What is stored are its very bytes."""
-    body = await request.read(request.service.settings.max_document_bytes)
+    return checked(await request.read(request.service.settings.max_document_bytes))
+
+
+def checked(body: bytes) -> bytes:
+    """The same bytes, found to be a JSON object or array. Raises Invalid."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise Invalid(f"the body is not JSON: {error}") from None
-    if not isinstance(value, dict | list):
+    if not isinstance(value, (dict, list)):
         raise Invalid("the body is to be a JSON object or array")
     return body
 
@@ -64,14 +72,23 @@ def lifetime(query: Mapping[str, str]) -> str:
         if time() * 1000 + wait > LAST_MS:
             raise Invalid("expiresMs leads beyond the year 9999")
         return f"+{wait}"
-    if at is None:
-        return ""
-    try:  # a "+" that was not percent-encoded arrives as a space
-        moment = datetime.fromisoformat(re.sub(r"(T.*) (\d\d:?\d\d)$", r"\1+\2", at.strip()))
+    return "" if at is None else str(_moment(at))
+
+
+def _moment(text: str) -> int:
+    """Milliseconds since the epoch until an ISO 8601 date, which is in UTC where it names no zone. Raises Invalid."""
+    try:
+        found = _iso_8601(text.upper())  # `fromisoformat` lets any character stand for the T
+        if found is None:
+            raise ValueError
+        # A "+" that was not percent-encoded arrives as a space.
+        moment = datetime.fromisoformat(found[0][:11] + found[0][11:].replace(" ", "+"))
     except ValueError:
-        raise Invalid(f"expiresAt is not an ISO 8601 date: {at!r}") from None
-    moment = moment.replace(tzinfo=moment.tzinfo or UTC)
-    return str((moment - EPOCH) // timedelta(milliseconds=1))
+        raise Invalid(f"expiresAt is not an ISO 8601 date: {text!r}") from None
+    ms = (moment.replace(tzinfo=moment.tzinfo or UTC) - EPOCH) // timedelta(milliseconds=1)
+    if ms > LAST_MS:
+        raise Invalid("expiresAt is beyond the year 9999")
+    return ms
 
 
 def number(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

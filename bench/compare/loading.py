@@ -1,0 +1,92 @@
+"""Puts into a system what the workloads read, over HTTP, and looks at one answer of each kind before it is timed.
+
+Invariant: a system that answers wrongly is not measured.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import orjson
+from aiohttp import ClientSession
+from yarl import URL
+
+from bench.compare.system import System
+from bench.compare.workloads import ITEMS, Kind, Workload
+from bench.compare.wrk import Request
+from bench.documents import document
+
+CONNECTIONS = 16
+PROBE = "probe"  # a key that no workload uses
+
+
+class Wrong(Exception):
+    """A system answered what it must not; says which, and what."""
+
+
+async def prepare(system: System, workloads: Sequence[Workload]) -> None:
+    """Store what those of these workloads need that the system knows, and check them. Raises Wrong."""
+    known = [workload for workload in workloads if system.knows(workload)]
+    if not system.url or not known:
+        return
+    stored: dict[tuple[str, int], int] = {}
+    for workload in known:
+        where = (workload.place, workload.size)
+        stored[where] = max(stored.get(where, 0), 0 if workload.fresh else system.keys(workload))
+    async with ClientSession(base_url=system.url) as session:
+        for (place, size), keys in stored.items():
+            for request in system.setup(place):
+                await _sent(session, request, "")
+            await _fill(system, session, place, size, [*map(str, range(keys)), PROBE])
+        for workload in known:
+            for _, kind in workload.parts:
+                await _check(system, session, workload, kind)
+
+
+async def _fill(system: System, session: ClientSession, place: str, size: int, keys: Iterable[str]) -> None:
+    request = system.request("put", place, size)
+    if request is None:  # it stores nothing
+        return
+    left = iter(keys)
+
+    async def work() -> None:
+        for key in left:
+            status, body = await _sent(session, request, key)
+            if status >= 300:
+                raise Wrong(f"{system.name}: PUT of {place} {key} was answered {status}: {body[:200]!r}")
+
+    await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
+
+
+async def _check(system: System, session: ClientSession, workload: Workload, kind: Kind) -> None:
+    """One request of this kind, and what it must have done."""
+    request = system.request(kind, workload.place, workload.size)
+    assert request is not None
+    status, body = await _sent(session, request, PROBE)
+    if status != 404 if kind == "missing" else status >= 300:
+        raise Wrong(f"{system.name}: {workload.name} was answered {status}: {body[:200]!r}")
+    if kind == "missing":
+        return
+    wanted = orjson.loads(document(workload.size))
+    if kind == "list":
+        _compare(system, workload, system.found(body), [wanted] * ITEMS)
+        return
+    if kind == "patch" and request.method == "PATCH":
+        wanted["count"] = 11
+    get = system.request("get", workload.place, workload.size)
+    assert get is not None
+    _compare(system, workload, system.found((await _sent(session, get, PROBE))[1]), [wanted])
+
+
+def _compare(system: System, workload: Workload, found: list[object], wanted: list[dict[str, object]]) -> None:
+    """Each document has the wanted members; Kinto adds its own."""
+    same = len(found) == len(wanted) and all(
+        isinstance(one, dict) and one | other == one for one, other in zip(found, wanted, strict=True)
+    )
+    if not same:
+        raise Wrong(f"{system.name}: {workload.name} holds {str(found)[:200]}, wanted {str(wanted)[:200]}")
+
+
+async def _sent(session: ClientSession, request: Request, key: str) -> tuple[int, bytes]:
+    url = URL(request.path.replace("KEY", key), encoded=True)
+    async with session.request(request.method, url, headers=request.headers, data=request.body or None) as answer:
+        return answer.status, await answer.read()

@@ -1,0 +1,85 @@
+"""The part `memory`: bytes that a record takes in Redis, part by part, as a multiple of its payload.
+
+Ids have 32 hexadecimal digits, as those that the service makes itself. The parts are what MEMORY USAGE says of the
+record and of each index; what is left of the growth of `used_memory` are the database's own hash tables.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean
+from typing import Any, cast
+
+from bench.compare.workloads import SIZES, SMALL
+from bench.documents import document
+from bench.filling import collection, fill, opened
+from bench.placement import Placement
+from bench.redis_server import RedisServer
+from bench.results import table
+
+PAYLOADS = (SMALL, SIZES["1k"], SIZES["10k"])
+LARGEST_TOTAL = 200 * 1024 * 1024  # bytes of payload
+RECORDS = 100_000
+QUICK_RECORDS = 5000
+SAMPLED = 1000
+LIFETIME = "+86400000"  # a day
+INDEX_NAMES = {"c": "created", "u": "updated", "s": "size", "n": "name"}
+
+
+def run(
+    placement: Placement, directory: Path, *, quick: bool, say: Callable[[str], None]
+) -> tuple[str, dict[str, Any]]:
+    """Measure; replies a table and the figures. Raises Unusable."""
+    found = []
+    for payload in PAYLOADS:
+        for lifetime in ("", LIFETIME):
+            records = min(QUICK_RECORDS if quick else RECORDS, LARGEST_TOTAL // payload)
+            say(f"memory: {records:,} records of {payload:,} bytes{', with expiry' if lifetime else ''}")
+            with RedisServer(directory, placement.redis) as server:
+                found.append(weighed(server, payload, records, lifetime))
+    return _table(found), {"quick": quick, "records": found}
+
+
+def weighed(server: RedisServer, payload: int, records: int, lifetime: str) -> dict[str, Any]:
+    async def filled(count: int) -> None:
+        async with opened(server.url) as (_, storage):
+            await fill(storage, place, count, document(payload), lifetime=lifetime, name=name)
+
+    def name(number: int) -> str:
+        return f"{number:032x}"
+
+    place = collection("weighed")
+    asyncio.run(filled(1))  # the scripts and all that there is once are no record's
+    before = server.info("memory")["used_memory"]
+    asyncio.run(filled(records))
+    total = (server.info("memory")["used_memory"] - before) / (records - 1)
+    with server.client() as client:
+
+        def usage(key: str) -> int:
+            return cast(int, client.memory_usage(key, samples=0) or 0)
+
+        sampled = range(0, records, max(1, records // SAMPLED))
+        parts = {"record": mean(usage(place.record(name(i))) for i in sampled)}
+        for kind, key in zip(place.kinds, place.indexes, strict=True):
+            parts[INDEX_NAMES[kind]] = usage(key) / records
+        parts["expiry"] = usage(place.expiry) / records
+    parts["tables"] = total - sum(parts.values())
+    return {
+        "payload": payload, "expires": bool(lifetime), "records": records,
+        "bytes": {part: round(each, 1) for part, each in parts.items()},
+        "total": round(total, 1), "ratio": round(total / payload, 3),
+    }  # fmt: skip
+
+
+def _table(found: list[dict[str, Any]]) -> str:
+    parts = list(found[0]["bytes"])
+    rows = [
+        [
+            f"{each['payload']:,} B{', expires' if each['expires'] else ''}",
+            *(f"{each['bytes'][part]:,.0f}" for part in parts),
+            f"{each['total']:,.0f}",
+            f"{each['ratio']:.2f}",
+        ]
+        for each in found
+    ]
+    return table(["payload", *parts, "bytes in all", "x payload"], rows)

@@ -1,0 +1,84 @@
+"""The contract of a system that is compared: how it starts, how each kind of request is put to it, what it holds.
+
+Adding one is a module in `systems/` and a line in its table.
+"""
+
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, ClassVar
+
+import orjson
+
+from bench.compare.workloads import Kind, Workload
+from bench.compare.wrk import Order, Request, Sample, run
+from bench.placement import Placement
+from bench.processes import cpu_seconds
+
+
+class System(ABC):
+    """Started with `start`, stopped by the ExitStack that `start` is given."""
+
+    name: ClassVar[str]
+    about: ClassVar[str]  # what it is, in the words of the report
+    most_keys: ClassVar[int] = 10_000
+    everything: ClassVar[bool] = True  # it is asked for every workload that it knows, not for the main ones only
+
+    def __init__(self, placement: Placement, directory: Path) -> None:
+        self.placement = placement
+        self.directory = directory / self.name.replace(" ", "-")
+        self.directory.mkdir(parents=True)
+        self.url = ""
+        self.processes: dict[str, list[int]] = {}  # the ones whose CPU time is read: server, redis
+
+    @abstractmethod
+    def start(self, stack: ExitStack) -> None:
+        """Start it, and leave its end to `stack`. Raises Unusable."""
+
+    @abstractmethod
+    def request(self, kind: Kind, place: str, size: int) -> Request | None:
+        """How it is asked, None where it cannot do that."""
+
+    def setup(self, place: str) -> list[Request]:
+        """What it wants to be told before a place is used."""
+        return []
+
+    def found(self, answer: bytes) -> list[Any]:
+        """The documents in the answer to a GET or a list."""
+        return [orjson.loads(answer)]
+
+    def version(self) -> str:
+        return ""
+
+    def knows(self, workload: Workload) -> bool:
+        if not (self.everything or workload.main):
+            return False
+        return all(self.request(kind, workload.place, workload.size) for _, kind in workload.parts)
+
+    def keys(self, workload: Workload) -> int:
+        """Over how many keys it is asked."""
+        return min(workload.keys, self.most_keys)
+
+    def measure(self, workload: Workload, seconds: int, turn: int) -> Sample:
+        """One turn of a workload that it knows."""
+        parts = [
+            (weight, request)
+            for weight, kind in workload.parts
+            if (request := self.request(kind, workload.place, workload.size))
+        ]
+        first = turn * 10_000_000 if workload.fresh else 0
+        return self.carry_out(
+            Order(workload.script, parts, workload.connections, self.keys(workload), first, seed=turn + 1), seconds
+        )
+
+    def carry_out(self, order: Order, seconds: int) -> Sample:
+        """Run an order against it, and see what CPU time that took."""
+        before = self.cpu()
+        sample = run(self.url, order, seconds, directory=self.directory, cores=self.placement.client)
+        used = {name: 1e6 * (now - before[name]) / sample.requests for name, now in self.cpu().items()}
+        sample.cpu.update(used)
+        return sample
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds that its processes have used so far, by name."""
+        return {name: cpu_seconds(pids) for name, pids in self.processes.items()}

@@ -1,0 +1,85 @@
+"""What is asked of the systems: kinds of request, sizes, connections, keys."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Kind = Literal["get", "put", "patch", "list", "missing"]
+Parts = tuple[tuple[int, Kind], ...]
+
+SIZES = {"288": 288, "1k": 1024, "10k": 10 * 1024, "100k": 100 * 1024}
+SMALL = 125
+ITEMS = 50  # of a page
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """`parts` are kinds of request with their weights, of 100. `main` ones are what every system is asked for."""
+
+    name: str
+    title: str
+    parts: Parts
+    size: int = SMALL  # bytes of a document
+    connections: int = 64
+    keys: int = 10_000
+    fresh: bool = False  # each request has a key of its own that was never used
+    main: bool = False
+
+    @property
+    def script(self) -> str:
+        """Which of wrk/*.lua makes its requests."""
+        if self.fresh:
+            return "fresh"
+        return "same" if self.keys == 1 or self.parts[0][1] == "list" else "spread"
+
+    @property
+    def place(self) -> str:
+        """The collection that it works on. Those that change documents have their own."""
+        if self.fresh:
+            return "fresh"
+        return f"{'patched' if self.parts[0][1] == 'patch' else 'stored'}{self.size}"
+
+
+def _sized(workload: Workload, *sizes: str) -> list[Workload]:
+    """The same at other sizes, over fewer keys, so that what is stored stays within some 10 MB a system."""
+    return [
+        replace(
+            workload,
+            name=f"{workload.name}-{size}",
+            title=f"{workload.title.split(',')[0]}, {size.upper().replace('K', ' KB')}",
+            size=SIZES[size],
+            keys=100 if size == "100k" else 1000,
+            main=False,
+        )
+        for size in sizes
+    ]
+
+
+def _connected(workload: Workload, *connections: int) -> list[Workload]:
+    return [
+        replace(
+            workload,
+            name=f"{workload.name}-c{n}",
+            title=f"{workload.title}, {n} connection{'s' if n > 1 else ''}",
+            connections=n,
+            main=False,
+        )
+        for n in connections
+    ]
+
+
+GET = Workload("get", "GET, 125 B", ((100, "get"),), main=True)
+PUT = Workload("put", "PUT existing, 125 B", ((100, "put"),), main=True)
+NEW = Workload("new", "PUT new, 125 B", ((100, "put"),), fresh=True, main=True)
+PATCH = Workload("patch", "PATCH, 125 B (Webdis: SET)", ((100, "patch"),), main=True)
+LIST = Workload("list", f"list page of {ITEMS}", ((100, "list"),), main=True)
+MISSING = Workload("missing", "GET that is a 404", ((100, "missing"),), main=True)
+MIX = Workload("mix", "95 % GET, 5 % PUT, 125 B", ((95, "get"), (5, "put")), main=True)
+HOT = Workload("hot", "GET, one hot key, 125 B", ((100, "get"),), keys=1)
+
+WORKLOADS = (
+    GET, PUT, NEW, PATCH, LIST, MISSING, MIX, HOT,
+    *_connected(GET, 1, 512), *_sized(GET, *SIZES),
+    *_connected(PUT, 1, 512), *_sized(PUT, *SIZES),
+    *_sized(PATCH, "1k", "10k"),
+)  # fmt: skip
+BY_NAME = {workload.name: workload for workload in WORKLOADS}

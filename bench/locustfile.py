@@ -1,0 +1,12 @@
+"""The load test: `locust -f bench/locustfile.py`, from the root of the checkout. README.md has the rest.
+
+Locust takes from here whatever user and shape classes it sees; options and gates register themselves.
+"""
+
+from bench import gates, options
+from bench.shapes import Shape
+from bench.users import discover
+
+__all__ = ["Shape", "gates", "options"]
+
+globals().update(discover())

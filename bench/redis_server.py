@@ -1,0 +1,42 @@
+"""A redis-server for one measurement: on loopback TCP, without persistence, its memory its own.
+
+Without persistence, because writing files would be measured as well, and is the same Redis for every system.
+"""
+
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+
+from bench.processes import Child, Unusable, free_port, listening
+from service.redis import binary
+
+QUIET = ("--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--maxmemory-policy", "noeviction")
+
+
+class RedisServer(Child):
+    def __init__(self, directory: Path, cores: str = "") -> None:
+        self.port = free_port()
+        command = [str(server_program()), "--port", str(self.port), "--dir", str(directory), *QUIET]
+        super().__init__(command, log=directory / f"redis-{self.port}.log", cores=cores)
+        self.until(lambda: listening(self.port))
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> "redis.Redis":
+        """A client of it; to be closed."""
+        return redis.Redis(port=self.port)
+
+    def info(self, section: str) -> dict[str, Any]:
+        with self.client() as client:
+            return cast("dict[str, Any]", client.info(section))
+
+
+def server_program() -> Path:
+    """The redis-server that is measured: the one that the service would choose. Raises Unusable."""
+    try:
+        return binary.find_server()[0]
+    except binary.Unusable as error:
+        raise Unusable(str(error)) from None

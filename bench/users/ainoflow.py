@@ -1,0 +1,117 @@
+"""A client of the Ainoflow dialect.
+
+Weights, of 100. A document store behind an application is read far more than written: YCSB's workload B, the one it
+calls "photo tagging", has 95 % reads, its A ("session store") 50 %. Automations, the vendor's customers, keep state
+there and write more than photographs are tagged, so this lies between: 80 reads, 20 writes.
+
+| of 100 | request | why |
+| --- | --- | --- |
+| 66 | GET document | the point of the store |
+| 6 | GET with If-None-Match | clients that cache; mostly a 304 |
+| 3 | GET meta | looks at version or size first |
+| 5 | GET a page of 20 | screens and batch jobs |
+| 8 | PUT | the state is replaced |
+| 6 | PATCH | one member of it changes |
+| 3 | POST, key made by the service | events, inboxes |
+| 3 | DELETE of one of these | what came is dealt with, so the collection stays as large as it was |
+"""
+
+from hashlib import md5
+from typing import Any
+
+from locust import task
+
+from bench.dialect_user import DialectUser, document_of, key_of
+from bench.options import credentials, declared
+
+CATEGORY = "/api/v1/storage/json/load"
+DOCUMENT = CATEGORY + "/{key}"
+
+
+class AinoflowUser(DialectUser):
+    def on_start(self) -> None:
+        keys = credentials(self.options) or [
+            each["key"] for each in declared(self.options, "ainoflow").get("keys", []) if "key" in each
+        ]
+        if not keys:
+            raise ValueError("no API key: give --credentials, or --access with a document that has one")
+        self._headers = {"Authorization": f"Bearer {keys[0]}", "Content-Type": "application/json"}
+        self._etags: dict[str, str] = {}
+        self._created: list[str] = []
+        super().on_start()
+
+    def fill(self) -> None:
+        for number in range(self.options.documents):
+            self._put(key_of(number), "PUT, to fill")
+
+    def _ask(self, method: str, path: str, name: str, body: bytes = b"", etag: str = "") -> Any:
+        """One request, whose answer is looked at: `with self._ask(...) as answer`."""
+        headers = self._headers | {"If-None-Match": etag} if etag else self._headers
+        data: Any = body or None  # its annotation knows no bytes, what it calls does
+        return self.client.request(method, path, name=name, data=data, headers=headers, catch_response=True)
+
+    def _put(self, key: str, name: str = "PUT") -> None:
+        body = self.body(key)
+        with self._ask("PUT", f"{CATEGORY}/{key}", name, body) as answer:
+            if answer.status_code != 200:
+                answer.failure(f"status {answer.status_code}")
+            elif answer.json()["etag"] != md5(body, usedforsecurity=False).hexdigest():
+                answer.failure("the etag is of other bytes")
+
+    @task(66)
+    def get(self) -> None:
+        key = self.key()
+        with self._ask("GET", f"{CATEGORY}/{key}", "GET") as answer:
+            if answer.status_code != 200:
+                answer.failure(f"status {answer.status_code}")
+            elif not document_of(key, answer.content):
+                answer.failure("the body is another document")
+            else:
+                self._etags = {key: answer.headers["ETag"]}  # the last one, to ask for again
+
+    @task(6)
+    def get_again(self) -> None:
+        for key, etag in self._etags.items():
+            with self._ask("GET", f"{CATEGORY}/{key}", "GET, cached", etag=etag) as answer:
+                if answer.status_code not in (200, 304):
+                    answer.failure(f"status {answer.status_code}")
+
+    @task(3)
+    def meta(self) -> None:
+        key = self.key()
+        with self._ask("GET", f"{CATEGORY}/{key}/meta", "GET meta") as answer:
+            if answer.status_code != 200 or answer.json()["key"] != key:
+                answer.failure(f"status {answer.status_code}")
+
+    @task(5)
+    def page(self) -> None:
+        with self._ask("GET", f"{CATEGORY}?limit=20", "GET page of 20") as answer:
+            if answer.status_code != 200 or len(answer.json()) != min(20, self.options.documents):
+                answer.failure(f"status {answer.status_code}, or a short page")
+
+    @task(8)
+    def put(self) -> None:
+        self._put(self.key())
+
+    @task(6)
+    def patch(self) -> None:
+        with self._ask("PATCH", f"{CATEGORY}/{self.key()}", "PATCH", b'{"count":11}') as answer:
+            if answer.status_code != 200:
+                answer.failure(f"status {answer.status_code}")
+
+    @task(3)
+    def create(self) -> None:
+        with self._ask("POST", CATEGORY, "POST", self.body("created")) as answer:
+            if answer.status_code != 201:
+                answer.failure(f"status {answer.status_code}")
+            else:
+                self._created.append(answer.json()["key"])
+
+    @task(3)
+    def delete(self) -> None:
+        if not self._created:
+            return self.create()
+        with self._ask("DELETE", f"{CATEGORY}/{self._created.pop()}", "DELETE") as answer:
+            if answer.status_code != 200:
+                answer.failure(f"status {answer.status_code}")
+        return None

@@ -1,0 +1,86 @@
+"""The short ways of the common requests: no condition, no quota, nothing that takes more than one command.
+
+Each says what the handler of the same name would send, and tells the reply as it would; None leaves it to the handler.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from service.dialect import Answer, Request
+from service.dialects.ainoflow.answers import answer, deleted, described, receipt, shown
+from service.dialects.ainoflow.parameters import NAME, checked, lifetime, place_of
+from service.storage.commands import Command
+from service.storage.errors import NotFound
+from service.storage.records import Record, Saved
+
+Asked = tuple[Command, Callable[[Any], Answer]] | None
+
+
+def get(request: Request, body: bytes) -> Asked:
+    if request.query_string:
+        return None
+    category, key = request.params
+    return (
+        request.service.commands.get(place_of(request, category, key), key),
+        lambda reply: shown(request.headers, record(reply)),
+    )
+
+
+def meta(request: Request, body: bytes) -> Asked:
+    category, key = request.params
+    return (
+        request.service.commands.get(place_of(request, category, key), key),
+        lambda reply: answer(200, described(category, key, record(reply))),
+    )
+
+
+def create(request: Request, body: bytes) -> Asked:
+    if not plain(request, body):
+        return None
+    category, key = request.params
+    place, until = place_of(request, category, key), lifetime(request.query())
+    command = request.service.commands.create(place, key, checked(body), request.caller.id, until)
+    return command and (command, lambda reply: receipt(201, category, key, Saved(*reply[:4]), body))
+
+
+def put(request: Request, body: bytes) -> Asked:
+    if not plain(request, body):
+        return None
+    category, key = request.params
+    place, until = place_of(request, category, key), lifetime(request.query())
+    command = request.service.commands.put(place, key, checked(body), request.caller.id, until)
+    return command and (command, lambda reply: receipt(200, category, key, Saved(*reply[:4]), body))
+
+
+def patch(request: Request, body: bytes) -> Asked:
+    if not plain(request, body):
+        return None
+    category, key = request.params
+    place, limit = place_of(request, category, key), request.service.settings.max_document_bytes
+    command = request.service.commands.merge(place, key, checked(body), request.caller.id, limit)
+    return command, lambda reply: receipt(200, category, key, Saved(*reply[:4]), reply[6])
+
+
+def delete(request: Request, body: bytes) -> Asked:
+    if not plain(request, body):
+        return None
+    category, key = request.params
+    return (
+        request.service.commands.delete(place_of(request, category, key), key),
+        lambda reply: deleted(category, key),
+    )
+
+
+def plain(request: Request, body: bytes) -> bool:
+    """Is there neither a condition nor a quota, and is the body within the limit?"""
+    headers, service = request.headers, request.service
+    if "If-Match" in headers or "If-None-Match" in headers or len(body) > service.settings.max_document_bytes:
+        return False
+    project = service.directory.kept(NAME, "project", request.caller.claims["project"])
+    return project is not None and not (project[0] and project[0]["quota"])
+
+
+def record(reply: bytes | None) -> Record:
+    if reply is None:
+        raise NotFound("there is no such record")
+    return Record.unpack(reply)

@@ -1,0 +1,108 @@
+"""What surrounds every handler, of every dialect and on either path: who calls before it, the last touches after it.
+
+Plain functions but for what must ask Redis, so that the fast path pays no coroutine for them. How a refusal reads is
+the dialect's; here are the headers that HTTP wants beside it, what is measured, and what is logged.
+"""
+
+import logging
+import math
+import re
+from collections.abc import Mapping
+from time import perf_counter
+from typing import TypeVar
+from uuid import uuid4
+
+import orjson
+from msgspec.structs import replace
+
+from service.cors import Cors
+from service.dialect import Answer, Dialect, Failure, NoSuchMethod, Service, Stream
+from service.metrics import Meter
+from service.storage.directory import Caller
+from service.storage.errors import Invalid, OutcomeUnknown, Refusal, Throttled, Unauthenticated, Unavailable
+
+log = logging.getLogger(__name__)
+
+Headers = Mapping[str, str]
+Reply = TypeVar("Reply", bound=Answer | Stream)
+
+RETRY_SECONDS = "1"  # when to come again after a 503: a restarted Redis is back by then
+_lawful_id = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
+
+
+class Middleware:
+    def __init__(self, service: Service, meter: Meter) -> None:
+        self.cors = Cors(service.settings.cors_origins)
+        self._storage, self._directory, self._meter = service.storage, service.directory, meter
+        self._logging = service.settings.access_log
+        self._adorning = bool(service.settings.cors_origins) or self._logging
+
+    def known(self, dialect: Dialect, headers: Headers) -> Caller | None:
+        """Who calls, if that is known without asking Redis and the caller has no rate. Raises Unauthenticated."""
+        caller = self._directory.kept_caller(dialect.name, dialect.credential(headers))
+        return caller if caller is not None and caller.rate is None else None
+
+    async def admit(self, dialect: Dialect, headers: Headers) -> Caller:
+        """Who calls. Raises Unauthenticated, Throttled."""
+        caller = await self._directory.caller(dialect.name, dialect.credential(headers))
+        if caller.rate is not None:
+            await self._storage.throttle(dialect.name, caller.id, *caller.rate)
+        return caller
+
+    def refused(self, dialect: Dialect | None, params: tuple[str, ...], error: Exception, headers: Headers) -> Answer:
+        """The dialect's way to say no. The cause of a fault of our own goes to the log, under the id that the client
+        is told."""
+        request_id = _identify(headers)
+        if not isinstance(error, Refusal):
+            log.error("a request failed", exc_info=error, extra={"request_id": request_id})
+            error = Failure("the service failed to answer")
+        self._meter.refused(dialect.name if dialect else "", type(error).__name__)
+        answer = dialect.refuse(error, params) if dialect else _refuse(error)
+        return replace(answer, headers=(*answer.headers, *_explained(error), ("X-Request-Id", request_id)))
+
+    def answered(
+        self, answer: Reply, dialect: Dialect | None, template: str, method: str, headers: Headers, started: float
+    ) -> Reply:
+        """What is done with every answer: measured, logged if so wished, and its last headers added."""
+        name = dialect.name if dialect else ""
+        seconds = perf_counter() - started
+        self._meter.observe(name, template, method, answer.status, seconds)
+        if answer.status < 400 and "X-Request-Id" in headers:
+            answer = replace(answer, headers=(*answer.headers, ("X-Request-Id", _identify(headers))))
+        if self._adorning:
+            answer = replace(answer, headers=(*answer.headers, *self.cors.shared(headers)))
+            if self._logging:
+                _log(answer, name, template, method, seconds)
+        return answer
+
+
+def _identify(headers: Headers) -> str:
+    """The client's own id of the request if it is lawful, else a new one."""
+    given = headers.get("X-Request-Id", "")
+    return given if _lawful_id(given) else uuid4().hex
+
+
+def _explained(refusal: Refusal) -> tuple[tuple[str, str], ...]:
+    """What HTTP says beside a refusal (RFC 9110, sections 10.2.1, 10.2.3 and 11.6.1)."""
+    if isinstance(refusal, NoSuchMethod):
+        return (("Allow", refusal.allowed),)
+    if isinstance(refusal, Throttled):
+        return (("Retry-After", str(math.ceil(refusal.retry_after))),)
+    if isinstance(refusal, Unavailable | OutcomeUnknown):
+        return (("Retry-After", RETRY_SECONDS),)
+    if isinstance(refusal, Unauthenticated):
+        return (("WWW-Authenticate", "Bearer"),)
+    return ()
+
+
+def _refuse(refusal: Refusal) -> Answer:
+    """The way to say no where no dialect is spoken."""
+    return Answer(400 if isinstance(refusal, Invalid) else 404, orjson.dumps({"error": str(refusal)}))
+
+
+def _log(answer: Answer | Stream, dialect: str, template: str, method: str, seconds: float) -> None:
+    fields = {
+        "dialect": dialect, "route": template, "method": method,
+        "status": answer.status, "seconds": round(seconds, 6),
+    }  # fmt: skip
+    log.info("request", extra={"request_id": dict(answer.headers).get("X-Request-Id"), "fields": fields})

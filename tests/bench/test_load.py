@@ -1,0 +1,62 @@
+"""The load test, as its users run it: a Locust of its own, a few seconds long, judged by its exit status."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from service.dialects import discover
+from tests.running import ACCESS, ROOT, Running, environment
+
+FEW = ("--users", "5", "--documents", "20", "--sizes", "125,1024")
+
+
+def locust(service: Running, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable, "-m", "locust", "-f", "bench/locustfile.py", "--headless", "--only-summary",
+        "--host", service.url, "--access", str(ACCESS), *FEW, *arguments,
+    ]  # fmt: skip
+    pipe, same = subprocess.PIPE, subprocess.STDOUT
+    return subprocess.run(command, cwd=ROOT, env=environment({}), stdout=pipe, stderr=same, text=True, timeout=60)
+
+
+def test_a_run_without_a_failure_succeeds_and_asks_for_everything(service: Running) -> None:
+    done = locust(service, "--run-time", "3s", "--max-p99", "60000")
+    assert done.returncode == 0, done.stdout
+    for name in ("GET", "GET meta", "GET page of 20", "PUT", "PATCH", "POST", "PUT, to fill"):
+        assert re.search(rf"^\S+ +{name} +[1-9]\d* +0\(0\.00%\)", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_failed_requests_fail_the_run(service: Running) -> None:
+    done = locust(service, "--run-time", "1s", "--credentials", "unknown")
+    assert done.returncode == 1
+    assert "requests failed" in done.stdout
+
+
+def test_failures_within_the_allowed_share_do_not_fail_the_run(service: Running) -> None:
+    done = locust(service, "--run-time", "1s", "--credentials", "unknown", "--max-failures", "1", "--max-p99", "60000")
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_slow_tail_fails_the_run(service: Running) -> None:
+    done = locust(service, "--run-time", "1s", "--max-p99", "0.0001")
+    assert done.returncode == 1
+    assert "the 99th percentile is" in done.stdout
+
+
+def test_a_run_that_could_ask_for_nothing_fails(service: Running) -> None:
+    done = locust(service, "--run-time", "1s", "--access", "")
+    assert done.returncode == 1
+    assert "no API key" in done.stdout
+
+
+def test_master_and_workers_are_judged_as_one(service: Running) -> None:
+    done = locust(service, "--run-time", "2s", "--processes", "2", "--max-p99", "60000")
+    assert done.returncode == 0, done.stdout
+    done = locust(service, "--run-time", "2s", "--processes", "2", "--credentials", "unknown")
+    assert done.returncode == 1, done.stdout
+
+
+def test_every_dialect_has_its_users() -> None:
+    users = {path.stem for path in (Path(ROOT) / "bench" / "users").glob("*.py")}
+    assert {dialect.name for dialect in discover()} <= users

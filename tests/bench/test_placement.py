@@ -1,0 +1,21 @@
+"""Who is measured on which core."""
+
+import pytest
+
+from bench.placement import placement
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 8])
+def test_the_server_shares_its_core_with_nobody(count: int) -> None:
+    where = placement(list(range(count)))
+    assert where.server not in (where.redis, where.client)
+
+
+def test_one_core_is_shared_and_said_so() -> None:
+    where = placement([3])
+    assert where.server == where.redis == where.client == "3"
+    assert "one core only" in where.note
+
+
+def test_two_workers_have_two_cores() -> None:
+    assert [placement(list(range(count))).workers for count in (2, 3, 4)] == ["0,1", "0,1", "0,3"]

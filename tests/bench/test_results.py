@@ -1,0 +1,34 @@
+"""What measurements leave behind."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+from bench.results import shown, table, write
+
+
+def test_results_say_how_when_and_on_what_but_not_where(tmp_path: Path) -> None:
+    path = write(tmp_path, "some", ["--quick", "--out", str(tmp_path)], {"figure": 1})
+    written = json.loads(path.read_text())
+    assert written["figure"] == 1
+    assert written["command"].endswith("--quick")
+    assert {"date", "hardware", "versions"} <= written.keys()
+    assert str(tmp_path) not in path.read_text()
+    assert os.getcwd() not in path.read_text()
+    assert written["hardware"].keys() == {"cpu", "cores", "memory_gib", "kernel"}
+    assert socket.gethostname() not in written["hardware"].values()
+
+
+def test_the_directory_of_the_results_is_left_out_of_the_command() -> None:
+    assert shown(["--quick", "--out", "x", "--only", "get"]) == ["--quick", "--only", "get"]
+    assert shown(["--out=x"]) == []
+
+
+def test_a_table_is_markdown_with_its_figures_to_the_right() -> None:
+    assert table(["", "a"], [["row", 1], ["r", 100]]).splitlines() == [
+        "|     |   a |",
+        "| --- | --: |",
+        "| row |   1 |",
+        "| r   | 100 |",
+    ]

@@ -1,0 +1,23 @@
+"""The soak's verdict."""
+
+from bench.soak import MEBIBYTE, Point, growth, verdict
+
+
+def points(*resident: float) -> list[Point]:
+    return [Point(200_000 * (i + 1), int(each * MEBIBYTE)) for i, each in enumerate(resident)]
+
+
+def test_memory_that_stays_is_flat_whatever_the_warm_up_took() -> None:
+    flat, said = verdict(points(20, 50, 50.1, 49.9, 50, 50, 50.1, 49.9, 50, 50))
+    assert flat
+    assert said.startswith("flat: ")
+
+
+def test_memory_that_rises_with_every_request_is_not_flat() -> None:
+    flat, said = verdict(points(*(50 + 0.5 * i for i in range(10))))
+    assert not flat
+    assert "bytes per request" in said
+
+
+def test_growth_is_that_of_the_whole_run() -> None:
+    assert round(growth(points(*range(50, 60))) / MEBIBYTE) == 10

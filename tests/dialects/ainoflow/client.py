@@ -1,0 +1,117 @@
+"""What the tests of this dialect speak with: a client of one project, and bytes on a bare socket."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+from urllib.parse import quote, urlencode
+from uuid import uuid4
+
+from aiohttp import ClientSession
+from multidict import CIMultiDict
+from yarl import URL
+
+from tests.running import START_SECONDS, Running
+
+DOCUMENTS = "/api/v1/storage/json"
+
+
+def at(*names: str, **query: object) -> str:
+    """The target of these path segments below `DOCUMENTS`, every character that may be encoded encoded."""
+    path = DOCUMENTS + "".join("/" + quote(name, safe="") for name in names)
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def refused(self, status: int) -> str:
+        """The message of a refusal, found to have this status and the vendor's shape, and nothing else in it."""
+        assert self.status == status, (self.status, self.body)
+        assert self.headers["Content-Type"] == "application/json"
+        assert list(self.json) == ["error"]
+        assert list(self.json["error"]) == ["message"]
+        message = self.json["error"]["message"]
+        assert isinstance(message, str)
+        assert message
+        return message
+
+
+class Client:
+    """A client with one key of one project."""
+
+    def __init__(self, http: ClientSession, running: Running, key: str, project: str) -> None:
+        self.running, self.key, self.project = running, key, project
+        self._http = http
+
+    async def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Reply:
+        """Send one request; `_` in a header's name stands for `-`."""
+        given = {"Authorization": f"Bearer {self.key}"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        url = URL(self.running.url + target, encoded=True)
+        data = None if body is None else BytesIO(body)  # aiohttp warns where large bytes are given as they are
+        async with self._http.request(method, url, data=data, headers=given) as answer:
+            return Reply(answer.status, answer.headers, await answer.read())
+
+    async def put(self, category: str, key: str, body: bytes = b"{}", **query: object) -> Reply:
+        """Put a document, which is to succeed."""
+        reply = await self.ask("PUT", at(category, key, **query), body)
+        assert reply.status == 200, reply.body
+        return reply
+
+    async def get(self, *names: str, **query: object) -> Reply:
+        return await self.ask("GET", at(*names, **query))
+
+    async def keys(self, category: str, **query: object) -> list[str]:
+        """The keys that a list holds, in its order."""
+        return [item["key"] for item in (await self.get(category, **query)).json]
+
+    async def nothing_stored(self) -> None:
+        """Fails when the project has a document."""
+        assert (await self.ask("GET", DOCUMENTS)).json == []
+
+
+async def declare(running: Running, http: ClientSession, section: Mapping[str, object]) -> list[dict[str, str]]:
+    """Apply a section `ainoflow` of the access document; the tokens that were generated."""
+    headers = {"Authorization": f"Bearer {running.admin_token}"}
+    document = {"ainoflow": section}
+    async with http.put(running.ops_url + "/admin/access", json=document, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        tokens: list[dict[str, str]] = (await answer.json())["tokens"]
+        return tokens
+
+
+async def open_project(running: Running, http: ClientSession, quota: Mapping[str, int] | None = None) -> Client:
+    """A new project with one key, whose id is the project's name."""
+    name = uuid4().hex
+    projects = [{"id": name, "quota": quota}] if quota else []
+    await declare(running, http, {"keys": [{"key": f"key-{name}", "id": name, "project": name}], "projects": projects})
+    return Client(http, running, f"key-{name}", name)
+
+
+async def on_the_wire(running: Running, request: bytes) -> Reply:
+    """Send these very bytes and read one answer, without waiting for the request's end."""
+    host, port = running.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(request)
+        return await read_reply(reader, head=request.startswith(b"HEAD"))
+    finally:
+        writer.close()
+
+
+async def read_reply(reader: asyncio.StreamReader, *, head: bool = False) -> Reply:
+    """One answer that says how long it is; `head` says that its body is not sent."""
+    async with asyncio.timeout(START_SECONDS):
+        start, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
+        headers: CIMultiDict[str] = CIMultiDict(tuple(line.split(": ", 1)) for line in lines)  # type: ignore[misc]
+        body = await reader.readexactly(0 if head else int(headers.get("Content-Length", "0")))
+    return Reply(int(start.split(" ")[1]), headers, body)

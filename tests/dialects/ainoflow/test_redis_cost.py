@@ -1,0 +1,263 @@
+"""What requests cost Redis: how many commands each sends, how long each holds it, how much memory answers take."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.dialects.ainoflow.client import DOCUMENTS, Client, at, open_project
+from tests.running import Running
+
+HOLD_US = 5000  # the longest that a command may hold Redis
+RUNS = 3  # a Redis that the machine preempts is no slow script: one run of three is to be clean
+MEBIBYTE = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def idle() -> Iterator[Running]:
+    """A service of which nobody else asks anything, and which does not sweep: someone else seems to hold that job."""
+    with Running() as running:
+        running.wait_ready()
+        with running.redis as client:
+            client.set("polystow:sweeper", "a test")
+        yield running
+
+
+@pytest.fixture
+async def alone(idle: Running, http: ClientSession) -> Client:
+    """A project with a document and a category that are known everywhere, so that nothing is left to look up."""
+    project = await open_project(idle, http)
+    for key in ("known", "k"):
+        await project.put("d", key, b'{"a":1}')
+    return project
+
+
+@contextmanager
+def commands(project: Client) -> Iterator[list[str]]:
+    """Collects what the service sends about a project meanwhile: the commands' names, not those inside of scripts."""
+    sent: list[str] = []
+    with project.running.redis as client, project.running.redis as marker, client.monitor() as monitor:
+        yield sent
+        marker.echo("the end")
+        for seen in monitor.listen():
+            if "the end" in seen["command"]:
+                break
+            if seen["client_type"] != "lua" and project.project in seen["command"]:
+                sent.append(seen["command"].split(" ")[0].upper())
+
+
+ONE_COMMAND = [
+    ("PUT", at("d", "k"), b'{"a":2}', "EVALSHA"), ("PUT", at("d", "new", expiresMs=60_000), b"{}", "EVALSHA"),
+    ("POST", at("d", "new"), b"{}", "EVALSHA"), ("POST", at("d"), b"{}", "EVALSHA"),
+    ("PATCH", at("d", "k"), b'{"b":{"c":null}}', "EVALSHA"), ("DELETE", at("d", "k"), None, "EVALSHA"),
+    ("GET", at("d", "k"), None, "GET"), ("HEAD", at("d", "k"), None, "GET"), ("GET", at("d", "k", "meta"), None, "GET"),
+    ("GET", at("d", "none"), None, "GET"), ("GET", at("d", "none", allowEmpty="true"), None, "GET"),
+    ("PATCH", at("d", "none"), b"{}", "EVALSHA"), ("POST", at("d", "k"), b"{}", "EVALSHA"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "target", "body", "command"), ONE_COMMAND)
+async def test_a_request_about_one_document_is_one_command(
+    alone: Client, method: str, target: str, body: bytes | None, command: str
+) -> None:
+    with commands(alone) as sent:
+        assert (await alone.ask(method, target, body)).status < 500
+    assert sent == [command]
+
+
+@pytest.mark.parametrize("header", ["If_Match", "If_None_Match"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+async def test_a_condition_on_being_there_costs_no_command(alone: Client, method: str, header: str) -> None:
+    with commands(alone) as sent:
+        await alone.ask(method, at("d", "k"), None if method == "DELETE" else b"{}", **{header: "*"})
+    assert sent == ["EVALSHA"]
+
+
+async def test_a_condition_on_an_etag_costs_one_look(alone: Client) -> None:
+    etag = (await alone.get("d", "k")).headers["ETag"]
+    with commands(alone) as sent:
+        assert (await alone.ask("PUT", at("d", "k"), b"{}", If_Match=etag)).status == 200
+    assert sent == ["GET", "EVALSHA"]
+
+
+@pytest.mark.parametrize("target", ["/api/v1/whoami", at("d", "x" * 201), at("d", limit=0), "/api/v1/nothing"])
+async def test_what_needs_no_document_asks_redis_nothing(alone: Client, target: str) -> None:
+    with commands(alone) as sent:
+        await alone.ask("GET", target)
+        await alone.ask("PUT", at("d", "k"), b"no document")
+    assert sent == []
+
+
+def calls(running: Running) -> dict[str, int]:
+    """How often each command ran, as Redis counts; those that scripts ran are among them."""
+    with running.redis as client:
+        stats: dict[str, Any] = client.info("commandstats")
+    return {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
+
+
+async def test_redis_counts_one_script_per_write_and_one_get_per_read(alone: Client) -> None:
+    count, before = 100, calls(alone.running)
+    for n in range(count):
+        await alone.put("d", f"k{n}", b'{"a":1}')
+        assert (await alone.ask("PATCH", at("d", f"k{n}"), b'{"a":2}')).status == 200
+        assert (await alone.ask("DELETE", at("d", f"k{n}"))).status == 200
+    written = calls(alone.running)
+    assert written["evalsha"] - before["evalsha"] == 3 * count
+    assert written.get("eval", 0) == before.get("eval", 0)
+    for _ in range(count):
+        await alone.get("d", "known")
+    read = calls(alone.running)
+    assert read["evalsha"] == written["evalsha"]
+    # The workers look twice a second whether an access document was applied: that is a GET as well.
+    assert count <= read["get"] - written["get"] < 2 * count
+
+
+async def held(running: Running, operation: Callable[[], Awaitable[object]]) -> list[str]:
+    """The commands that held Redis too long while the operation ran; in the best of some runs.
+
+    Not a bare GET, SET or MGET of one document: each is a single copy, which takes 10 MB 4 to 10 ms.
+    """
+    found: list[str] = []
+    with running.redis as client:
+        client.config_set("slowlog-log-slower-than", HOLD_US)
+        for _ in range(RUNS):
+            client.slowlog_reset()
+            await operation()
+            slow = client.slowlog_get(100)
+            found = [f"{each['duration']} us: {each['command'][:80]!r}" for each in slow if not one_copy(each)]
+            if not found:
+                break
+    return found
+
+
+def one_copy(entry: dict[str, Any]) -> bool:
+    name, *arguments = entry["command"].split(b" ")
+    return name in (b"GET", b"SET") or (name == b"MGET" and len(arguments) == 1)
+
+
+def shapes(size: int) -> dict[str, bytes]:
+    """Documents of about this size, of the shapes that are laborious to merge into."""
+    flat = json.dumps({f"member{n}": n for n in range(size // 18)})
+    nested = json.dumps({f"m{n}": {"a": {"b": [n, {}]}, "c": "d"} for n in range(size // 48)})
+    deep = '{"a":' * 500 + f'{{"pad":"{"x" * size}"}}' + "}" * 500
+    escapes = json.dumps({"a": '"' * (size // 2), "b": 1})
+    numbers = json.dumps({"a": list(range(size // 7)), "b": 1})
+    brackets = json.dumps({"a": "}{][" * (size // 8), "b": {"c": [[]] * (size // 8)}})
+    return {name: text.encode() for name, text in {
+        "flat": flat, "nested": nested, "deep": deep, "escapes": escapes, "numbers": numbers, "brackets": brackets,
+    }.items()}  # fmt: skip
+
+
+PATCHES = [b'{"member77":null,"m77":{"a":{"b":null}},"a":{"a":{"a":1}},"b":{"c":1},"new":{"x":[1]}}', b'{"z":1}']
+
+
+@pytest.mark.parametrize("size", [60_000, 126_000, 2_000_000])
+@pytest.mark.parametrize("shape", shapes(0))
+async def test_no_patch_holds_redis_for_long(alone: Client, shape: str, size: int) -> None:
+    document = shapes(size)[shape]
+
+    async def patch() -> None:
+        await alone.put("d", "large", document)
+        for change in PATCHES:
+            assert (await alone.ask("PATCH", at("d", "large"), change)).status == 200
+
+    assert await held(alone.running, patch) == []
+
+
+@pytest.mark.parametrize("size", [31_000, 100_000, 500_000, 2_000_000, 10 * MEBIBYTE])
+async def test_no_large_document_holds_redis_for_long(alone: Client, size: int) -> None:
+    document = b'{"a":"%b"}' % (b"x" * (size - 8))
+
+    async def use() -> None:
+        await alone.put("d", "large", document)
+        assert (await alone.ask("POST", at("d", "created"), document)).status == 201
+        assert (await alone.get("d", "large")).body == document
+        assert len((await alone.get("d", sortBy="size")).body) > 2 * size
+        assert (await alone.ask("PATCH", at("d", "created"), b'{"a":null}')).status == 200
+        for key in ("large", "created"):
+            assert (await alone.ask("DELETE", at("d", key))).status == 200
+
+    assert await held(alone.running, use) == []
+
+
+async def fill(project: Client, category: str, count: int, body: bytes, **query: object) -> None:
+    busy = asyncio.Semaphore(16)
+
+    async def put(n: int) -> None:
+        async with busy:
+            await project.put(category, f"k{n:04}", body, **query)
+
+    await asyncio.gather(*(put(n) for n in range(count)))
+
+
+async def test_no_list_of_many_documents_holds_redis_for_long(alone: Client) -> None:
+    await fill(alone, "many", 3000, b'{"a":1}')
+
+    async def read() -> None:
+        for sort in ("key", "createdAt", "updatedAt", "size"):
+            for order in ("asc", "desc"):
+                assert len(await alone.keys("many", sortBy=sort, sortOrder=order, limit=1000, page=2)) == 1000
+        assert (await alone.ask("GET", DOCUMENTS)).status == 200
+
+    assert await held(alone.running, read) == []
+
+
+async def test_no_list_after_many_expired_holds_redis_for_long(alone: Client) -> None:
+    async def expire() -> None:
+        await fill(alone, "short", 1000, b'{"a":1}', expiresMs=1)
+        assert await alone.keys("short", limit=1000) == []
+
+    assert await held(alone.running, expire) == []
+
+
+def resident(running: Running) -> int:
+    """Memory of the one worker, in bytes."""
+    (pid,) = running.worker_pids()
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+
+
+def output_buffers(running: Running) -> int:
+    """What Redis holds of replies that nobody took yet, in bytes."""
+    with running.redis as client:
+        return sum(int(each["omem"]) for each in client.client_list())
+
+
+async def slowly(content: AsyncIterator[bytes], look: Callable[[], None]) -> bytes:
+    """Read a body, pausing at each mebibyte to look."""
+    body, looked = bytearray(), 0
+    async for piece in content:
+        body += piece
+        if len(body) - looked > MEBIBYTE:
+            await asyncio.sleep(0.01)
+            await asyncio.to_thread(look)
+            looked = len(body)
+    return bytes(body)
+
+
+async def test_1000_documents_of_100_kb_are_streamed_with_memory_bounded_on_both_sides(alone: Client) -> None:
+    running, document = alone.running, b'{"a":"%b"}' % (b"x" * 99_992)
+    await fill(alone, "pages", 1000, document)
+    before, residents, buffers = resident(running), [0], [0]
+
+    def look() -> None:
+        residents.append(resident(running))
+        buffers.append(output_buffers(running))
+
+    async def read() -> None:
+        headers = {"Authorization": f"Bearer {alone.key}"}
+        url = running.url + at("pages", limit=1000, sortBy="key")
+        async with ClientSession(read_bufsize=64 * 1024) as slow, slow.get(url, headers=headers) as answer:
+            assert answer.status == 200
+            await asyncio.sleep(0.5)  # a reader that does not read at all
+            body = await slowly(answer.content.iter_any(), look)
+        assert body.count(document) == 1000
+        assert [item["key"] for item in json.loads(body)] == [f"k{n:04}" for n in range(1000)]
+
+    assert await held(running, read) == []
+    assert max(residents) - before < 48 * MEBIBYTE
+    assert max(buffers) < 8 * MEBIBYTE

@@ -1,0 +1,43 @@
+"""What storage sees."""
+
+from typing import Any
+
+import pytest
+
+from service.redis.client import Redis
+from service.redis.errors import NotSent
+from tests.servers import RedisProcess
+
+
+async def test_commands_go_to_the_node_of_their_key(redis: RedisProcess) -> None:
+    client = Redis.open(redis.url)
+    await client.connect()
+    assert await client.execute("SET", "k", "v", key="k", write=True) == b"OK"
+    assert await client.execute("GET", "k", key=b"k", write=False) == b"v"
+    assert await client.on_every_primary("DBSIZE") == [1]
+    assert [(lane.connected, lane.depth) for lane in client.lanes] == [(True, 0)]
+    await client.close()
+    assert not client.lanes[0].connected
+
+
+async def test_on_a_single_server_execute_is_the_lanes_own_method(redis: RedisProcess) -> None:
+    client = Redis.open(redis.url)
+    assert client.execute == client.lanes[0].execute
+    await client.close()
+
+
+async def test_settings_reach_the_lane(redis: RedisProcess) -> None:
+    async def refuse(ask: Any) -> None:
+        raise RuntimeError("not on my watch")
+
+    client = Redis.open(redis.url, timeout=0.1, on_connect=refuse)
+    with pytest.raises(NotSent, match="not on my watch"):
+        await client.connect(0.3)
+    with pytest.raises(NotSent, match="deadline"):
+        await client.execute("PING", key="", write=False)
+    await client.close()
+
+
+async def test_an_unusable_url_is_refused_before_anything_is_opened() -> None:
+    with pytest.raises(ValueError, match="redis\\+cluster"):
+        Redis.open("redis+cluster://h")

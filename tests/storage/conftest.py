@@ -1,0 +1,74 @@
+"""Storage on real servers: each test runs on every redis-server here."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.redis.client import Redis
+from service.storage.runner import Runner
+from service.storage.store import Storage
+from tests.servers import RedisProcess, binaries
+from tests.storage.keyspace import Keyspace
+
+BINARIES = dict(binaries())
+
+Connect = Callable[[RedisProcess], Awaitable[Runner]]
+
+
+@pytest.fixture(scope="session", params=BINARIES)
+def binary(request: pytest.FixtureRequest) -> Path:
+    return BINARIES[request.param]
+
+
+@pytest.fixture(scope="session")
+def shared(binary: Path) -> Iterator[RedisProcess]:
+    """A server that every test of the session uses: not to be stopped or reconfigured."""
+    with RedisProcess(binary) as process:
+        yield process
+
+
+@pytest.fixture
+def redis(shared: RedisProcess) -> RedisProcess:
+    """The shared server, empty."""
+    shared.command("FLUSHALL")
+    return shared
+
+
+@pytest.fixture
+def own(binary: Path) -> Iterator[RedisProcess]:
+    """A server that this test may stop and reconfigure; it keeps its data."""
+    with RedisProcess(binary, "--appendonly", "yes") as process:
+        yield process
+
+
+@pytest.fixture
+def keyspace(redis: RedisProcess) -> Keyspace:
+    return Keyspace(redis)
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Makes runners, as workers have them, and closes them after the test."""
+    opened: list[Redis] = []
+
+    async def runner_to(process: RedisProcess) -> Runner:
+        redis = Redis.open(process.url, on_connect=lambda ask: made.load(ask))
+        made = Runner(redis)
+        opened.append(redis)
+        await redis.connect()
+        return made
+
+    yield runner_to
+    for redis in opened:
+        await redis.close()
+
+
+@pytest.fixture
+async def runner(connect: Connect, redis: RedisProcess) -> Runner:
+    return await connect(redis)
+
+
+@pytest.fixture
+def storage(runner: Runner) -> Storage:
+    return Storage(runner)

@@ -1,0 +1,75 @@
+"""What lies in a Redis, seen past the code under test, and the collection that tests use."""
+
+import time
+from typing import Any
+
+from service.storage import keys
+from service.storage.records import Record
+from tests.servers import RedisProcess
+
+NAMESPACE = "acme"
+PLACE = keys.collection("ainoflow", NAMESPACE, "orders", "cusn")
+RECORD = PLACE.record
+INDEXES = {*PLACE.indexes}
+REGISTRIES = {PLACE.registry, keys.NAMESPACES}
+USAGE = keys.usage("ainoflow", NAMESPACE)
+ME = "api_key_123"
+LIMIT = 10 * 1024 * 1024  # bytes: the largest body that the service lets through
+
+
+class Keyspace:
+    def __init__(self, redis: RedisProcess) -> None:
+        self.command = redis.command
+
+    def names(self) -> set[str]:
+        """Every key."""
+        return {key.decode() for key in self.command("KEYS", "*")}
+
+    def scores(self, key: str) -> dict[str, int]:
+        """A sorted set."""
+        pairs = self.command("ZRANGE", key, 0, -1, "WITHSCORES")
+        return {member.decode(): int(score) for member, score in pairs}
+
+    def indexes(self) -> dict[str, dict[str, int]]:
+        """The indexes of PLACE by letter, its expiry set as `x`; the empty ones are left out."""
+        found = {key[-1]: self.scores(key) for key in (*PLACE.indexes, PLACE.expiry)}
+        return {letter: scores for letter, scores in found.items() if scores}
+
+    def record(self, id: str) -> Record:
+        return Record.unpack(self.command("GET", RECORD(id)))
+
+    def header(self, id: str) -> bytes:
+        packed = self.command("GET", RECORD(id))
+        return bytes(packed[: packed[0] + 1])
+
+    def expires(self, id: str) -> int:
+        """The native expiry (ms since the epoch), -1 for ever, to within what PTTL tells."""
+        left = int(self.command("PTTL", RECORD(id)))
+        return left if left < 0 else left + int(time.time() * 1000)
+
+    def plant(self, id: str, **scores: int) -> None:
+        """Give an id these scores, by the letter of the index."""
+        for letter, score in scores.items():
+            self.command("ZADD", f"{PLACE.tag}{letter}", score, id)
+
+    def plant_many(self, ids: list[str], **scores: int) -> None:
+        for letter, score in scores.items():
+            self.command("ZADD", f"{PLACE.tag}{letter}", *(word for id in ids for word in (score, id)))
+
+    def now(self) -> int:
+        """Redis's clock (us)."""
+        seconds, micros = self.command("TIME")
+        return int(seconds) * 1_000_000 + int(micros)
+
+    def wait_past(self, ms: int) -> None:
+        """Until Redis's clock is past that millisecond."""
+        while self.now() // 1000 <= ms:
+            time.sleep(0.001)
+
+
+def numbered(count: int) -> list[str]:
+    return [f"k{number:05}" for number in range(count)]
+
+
+def ids(listed: Any) -> list[str]:
+    return [one.id for one in listed]

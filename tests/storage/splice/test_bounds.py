@@ -1,0 +1,108 @@
+"""No input makes a splice run on: in Redis it gives up, in the worker it stops at the limit, and it never recurses."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from service.storage.errors import TooLarge
+from service.storage.splice import splice
+from tests.storage.splice.conftest import Splice, in_python
+from tests.storage.splice.reference import merge
+from tests.storage.splice.script import Script
+from tests.storage.splice.texts import pairs
+
+
+def of(members: list[str]) -> str:
+    return f"{{{','.join(members)}}}"
+
+
+ADVERSE = {  # targets that take many steps for their size, with a patch
+    "members": (of([f'"{i}":1' for i in range(9000)]), '{",":1}'),
+    "duplicates": (of(['"a":1'] * 9000), '{"a":2}'),
+    "escaped names": (of(['"\\u0061":1'] * 9000), '{"b":2}'),
+    "escaped quotes": (of(['"k":"' + '\\"' * 40_000 + '"']), '{"b":2}'),
+    "backslashes": (of(['"k":"' + "\\\\" * 40_000 + '"']), '{"b":2}'),
+    "brackets": (of(['"k":["[",' + "[]," * 20_000 + "[]]"]), '{"b":2}'),
+    "unbalanced strings": (of(['"k":["["]'] * 9000), '{"b":2}'),
+    "white space": (of(['"k":1', " " * 200_000 + '"l":1']), '{"b":2}'),
+    "a large patch": ("{}", of([f'"{i}":{{"x":null}}' for i in range(5000)])),
+    "a value given many times": (of(['"a":1'] * 1000), of([f'"a":"{"x" * 5000}"'])),
+}
+
+
+@pytest.mark.parametrize(("target", "patch"), ADVERSE.values(), ids=ADVERSE)
+def test_budget_that_does_not_suffice_gives_nothing_and_the_worker_still_does_it(
+    splicers: dict[str, Script], target: str, patch: str
+) -> None:
+    expected = merge(target, patch)
+    for script in splicers.values():
+        assert script.splice([(target, patch)], budget=10_000) == [None]
+        assert script.splice([(target, patch)]) == [expected]
+    assert in_python(target, patch) == expected
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(pair=pairs())
+def test_any_budget_gives_the_whole_result_or_nothing(splicers: dict[str, Script], pair: tuple[str, str]) -> None:
+    expected = merge(*pair)
+    steps = {script.least_budget(*pair, expected) for script in splicers.values()}
+    assert len(steps) == 1, "the steps depend on the texts alone, not on the server"
+
+
+def test_budget_bounds_the_result(splicers: dict[str, Script]) -> None:
+    target, patch = ADVERSE["a value given many times"]
+    grown = [(target[: 6 * n] + target[-6:], patch) for n in range(1, 40)]
+    for script in splicers.values():
+        results = script.splice(grown, budget=2000)
+        assert results[0] is not None
+        assert results[-1] is None
+        assert all(len(result.encode()) <= 32 * 2000 for result in results if result)
+
+
+def test_small_documents_take_few_steps(splicers: dict[str, Script]) -> None:
+    target = '{"name":"Ada Lovelace","age":36,"email":"ada@example.org","active":true,"tags":["a","b"],"city":"London"}'
+    for script in splicers.values():
+        assert script.splice([(target, '{"age":37,"city":"Paris"}')], budget=150) != [None]
+
+
+@pytest.mark.parametrize("depth", [7, 100, 1000])
+def test_depth_costs_no_stack(apply: Splice, depth: int) -> None:
+    target = '{"a":[],"d":' * depth + "1" + "}" * depth
+    assert apply(target, '{"d":' * depth + "2" + "}" * depth) == target.replace('"d":1', '"d":2')
+    nulls = '{"n":null,"d":' * depth + "2" + "}" * depth
+    assert apply("[]", nulls) == '{"d":' * depth + "2" + "}" * depth
+    assert apply(target, '{"b":1}') == f'{target[:-1]},"b":1}}'
+
+
+def test_worker_splices_large_documents() -> None:
+    documents = {
+        f"user{i}": {"name": f"é{i}", "tags": ["a", {"b": [i]}], "text": 'q"{' * (i % 9)} for i in range(20000)
+    }
+    target = json.dumps(documents)
+    result = in_python(target, '{"user7":null,"user15000":{"name":"new"},"user19999":{"tags":[]},"more":1}')
+    del documents["user7"]
+    documents["user15000"]["name"] = "new"
+    documents["user19999"]["tags"] = []
+    assert json.loads(result) == {**documents, "more": 1}
+    assert list(json.loads(result)) == [*documents, "more"]
+
+
+def test_result_over_the_limit_is_refused_before_it_is_made() -> None:
+    target = b'{"a":1' + b',"a":1' * 100_000 + b"}"
+    patch = b'{"a":"' + b"x" * 1_000_000 + b'"}'
+    with pytest.raises(TooLarge):
+        splice(target, patch, limit=10_000_000)
+
+
+def test_result_of_exactly_the_limit_is_made() -> None:
+    assert splice(b'{"a":1}', b'{"a":22}', limit=8) == b'{"a":22}'
+    with pytest.raises(TooLarge):
+        splice(b'{"a":1}', b'{"a":22}', limit=7)
+
+
+def test_work_without_any_result_is_bounded_too() -> None:
+    """Quadratic at a careless design: many objects of one name, each given many members that are all null."""
+    target = b"{" + b",".join([b'"a":{},"a":1'] * 20_000) + b"}"
+    patch = b'{"a":{' + b",".join(b'"%d":null' % i for i in range(20_000)) + b"}}"
+    assert splice(target, patch) == target.replace(b'"a":1', b'"a":{}')

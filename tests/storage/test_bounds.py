@@ -1,0 +1,105 @@
+"""No script holds Redis for more than 5 ms, whatever it is given.
+
+That is a bound on work, but it shows as time. Redis itself takes the time of each script (SLOWLOG); of several runs the
+shortest counts, for a longer one may have been interrupted by the machine's other work.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from service.storage.runner import Runner
+from service.storage.store import INLINE_BYTES, MERGE_BYTES, SWEEP_MEMBERS, Storage
+from tests.servers import RedisProcess
+from tests.storage.keyspace import LIMIT, ME, PLACE, Keyspace, numbered
+
+MOST = 5000  # us
+RUNS = 5
+MANY = 100_000
+
+
+def text(size: int) -> bytes:
+    return b'{"n":1,"pad":"' + b"x" * (size - 16) + b'"}'
+
+
+def brackets(size: int) -> bytes:
+    return b'{"n":1,"pad":' + b"[" * 400 + b"[]," * ((size - 820) // 3) + b"[]" + b"]" * 400 + b"}"
+
+
+def members(size: int) -> bytes:
+    return json.dumps({f"k{n}": n for n in range(size // 16)}).encode()
+
+
+async def shortest(redis: RedisProcess, work: Callable[[], Awaitable[Any]], prepare: Callable[[], Any]) -> int:
+    """Of the longest script of each run (us)."""
+    longest: list[int] = []
+    for _ in range(RUNS):
+        prepared = prepare()
+        if prepared is not None:
+            await prepared
+        redis.command("SLOWLOG", "RESET")
+        redis.command("CONFIG", "SET", "slowlog-log-slower-than", 0)
+        await work()
+        redis.command("CONFIG", "SET", "slowlog-log-slower-than", -1)
+        log = redis.command("SLOWLOG", "GET", 1000)
+        longest.append(max(int(took) for _, _, took, words, *_ in log if words[0].startswith(b"EVAL")))
+    return min(longest)
+
+
+BODIES = {
+    "the largest inline": text(INLINE_BYTES),
+    "the smallest staged": text(INLINE_BYTES + 1),
+    "the largest": text(LIMIT),
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+async def test_a_body_of_any_size_can_be_written_and_deleted(storage: Storage, redis: RedisProcess, body: str) -> None:
+    def put() -> Awaitable[Any]:
+        return storage.put(PLACE, "a", BODIES[body], ME)
+
+    assert await shortest(redis, put, lambda: None) < MOST
+    assert await shortest(redis, lambda: storage.delete(PLACE, "a"), put) < MOST
+
+
+DOCUMENTS = {
+    f"{make.__name__} of {size} bytes": make(size)
+    for make in (text, brackets, members)
+    for size in (1000, MERGE_BYTES - 100, MERGE_BYTES + 100, 2_000_000)
+}
+PATCHES = {
+    "one member": b'{"n":2}',
+    "many members": json.dumps({f"k{n}": None if n % 2 else n + 1 for n in range(0, 1200, 3)}).encode(),
+}
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+@pytest.mark.parametrize("document", DOCUMENTS)
+async def test_a_document_of_any_shape_can_be_merged(
+    storage: Storage, redis: RedisProcess, document: str, patch: str
+) -> None:
+    def put() -> Awaitable[Any]:
+        return storage.put(PLACE, "a", DOCUMENTS[document], ME)
+
+    def merge() -> Awaitable[Any]:
+        return storage.merge(PLACE, "a", PATCHES[patch], ME, limit=LIMIT)
+
+    assert await shortest(redis, merge, put) < MOST
+
+
+async def test_a_large_collection_can_be_paged_swept_and_counted(
+    runner: Runner, storage: Storage, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    for start in range(0, MANY, 10_000):
+        some = [f"{start + n:08}" for n in range(10_000)]
+        keyspace.plant_many(some, c=start, u=start, s=start, n=0, x=9_000_000_000_000)
+
+    def due() -> None:
+        keyspace.plant_many(numbered(SWEEP_MEMBERS), c=1, u=1, s=1, n=0, x=1)
+
+    assert await shortest(redis, lambda: storage.page(PLACE, "c", MANY // 2, 1000), lambda: None) < MOST
+    assert await shortest(redis, lambda: storage.count(PLACE), lambda: None) < MOST
+    assert await shortest(redis, lambda: storage.sweep(PLACE), due) < MOST
+    assert await shortest(redis, lambda: storage.put(PLACE, "new", b"[]", ME), due) < MOST

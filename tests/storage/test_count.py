@@ -1,0 +1,52 @@
+"""count: how many records live."""
+
+from service.storage import keys
+from service.storage.store import FAN_OUT, Storage
+from tests.storage.keyspace import INDEXES, ME, PLACE, RECORD, REGISTRIES, Keyspace, numbered
+
+
+async def test_an_unknown_collection_has_none(storage: Storage, keyspace: Keyspace) -> None:
+    assert await storage.count(PLACE) == 0
+    assert keyspace.names() == set()
+
+
+async def test_what_is_due_is_subtracted_at_once(storage: Storage, keyspace: Keyspace) -> None:
+    for n, id in enumerate(numbered(30)):
+        await storage.put(PLACE, id, b"[]", ME, lifetime="+200" if n % 3 else "")
+    assert await storage.count(PLACE) == 30
+    keyspace.wait_past(max(keyspace.indexes()["x"].values()))
+    assert await storage.count(PLACE) == 10
+    assert len(keyspace.indexes()["x"]) == 20  # counted out, not swept
+
+
+async def test_the_count_and_the_record_agree_to_the_millisecond(storage: Storage, keyspace: Keyspace) -> None:
+    """Whatever the moment: a record that is counted can be read, and one that can be read is counted."""
+    for n in range(20):
+        saved = await storage.put(PLACE, "a", b"[]", ME, lifetime=f"+{2 + n % 3}")
+        while keyspace.now() // 1000 <= saved.expires:
+            before = await storage.count(PLACE)
+            found = await storage.find(PLACE, "a")
+            after = await storage.count(PLACE)
+            assert before >= (found is not None) >= after
+        assert (await storage.count(PLACE), await storage.find(PLACE, "a")) == (0, None)
+
+
+async def test_the_collections_of_a_namespace_with_their_counts(storage: Storage) -> None:
+    names = [f"c{n}" for n in range(FAN_OUT + 20)]
+    places = [keys.collection("ainoflow", "acme", name, "cusn") for name in names]
+    for n, place in enumerate(places[:20]):
+        for id in numbered(n):
+            await storage.put(place, id, b"[]", ME)
+    for place in places[20:]:
+        await storage.put(place, "a", b"[]", ME)
+    await storage.put(keys.collection("ainoflow", "other", "c1", "cusn"), "a", b"[]", ME)
+    found = await storage.collections("ainoflow", "acme", "cusn")
+    assert {place.name: count for place, count in found.items()} == {
+        name: n if n < 20 else 1 for n, name in enumerate(names) if n
+    }
+
+
+async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+    await storage.put(PLACE, "a", b"[]", ME)
+    await storage.count(PLACE)
+    assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

@@ -1,0 +1,168 @@
+"""The access directory: who may call, known everywhere within a second."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from service.storage import directory as module
+from service.storage import keys
+from service.storage.directory import FRESH, POLL, Caller, Directory, Entry, digest, token_entry
+from service.storage.errors import Unauthenticated
+from service.storage.runner import Runner
+from tests.servers import RedisProcess
+from tests.storage.conftest import Connect
+from tests.storage.keyspace import ME, Keyspace
+
+TOKEN = "a-token"
+CALLER = Caller(ME, {"project": "acme"}, (100, 1.5), None)
+
+
+@pytest.fixture
+async def directory(runner: Runner) -> Directory:
+    found = Directory(runner)
+    await found.declare("ainoflow", [token_entry(digest(TOKEN), CALLER)])
+    await found.announce()
+    return found
+
+
+@pytest.fixture
+async def watching(directory: Directory) -> AsyncIterator[Directory]:
+    watch = asyncio.create_task(directory.watch())
+    yield directory
+    watch.cancel()
+
+
+async def test_a_declared_token_is_its_caller(directory: Directory) -> None:
+    assert await directory.caller("ainoflow", TOKEN) == CALLER
+
+
+@pytest.mark.parametrize("token", ["", "unknown", "a-token ", "A-TOKEN", "\udcff"])
+async def test_an_unknown_token_is_refused(directory: Directory, token: str) -> None:
+    with pytest.raises(Unauthenticated, match=r"^the token is unknown$"):
+        await directory.caller("ainoflow", token)
+
+
+async def test_a_token_of_one_dialect_is_none_of_another(directory: Directory) -> None:
+    with pytest.raises(Unauthenticated):
+        await directory.caller("avaamo", TOKEN)
+
+
+async def test_an_expired_token_is_refused_also_when_it_is_kept(directory: Directory) -> None:
+    until = time.time() + 0.05
+    await directory.declare("ainoflow", [token_entry(digest("short"), Caller(ME, {}, None, until))])
+    assert (await directory.caller("ainoflow", "short")).expires == until
+    await asyncio.sleep(until - time.time() + 0.02)
+    with pytest.raises(Unauthenticated, match=r"^the token has expired$"):
+        directory.kept_caller("ainoflow", "short")
+    with pytest.raises(Unauthenticated):
+        await directory.caller("ainoflow", "short")
+
+
+async def test_tokens_are_nowhere_in_the_clear(directory: Directory, keyspace: Keyspace) -> None:
+    values = [keyspace.command("GET", name) for name in keyspace.names()]
+    assert not any(TOKEN.encode() in value for value in values)
+    assert not any(TOKEN in name for name in keyspace.names())
+
+
+async def test_what_was_looked_up_is_not_asked_for_again(directory: Directory, redis: RedisProcess) -> None:
+    assert directory.kept_caller("ainoflow", TOKEN) is None
+    await directory.caller("ainoflow", TOKEN)
+    redis.command("CONFIG", "RESETSTAT")
+    assert directory.kept_caller("ainoflow", TOKEN) == CALLER
+    assert await directory.caller("ainoflow", TOKEN) == CALLER
+    assert "cmdstat_get" not in redis.command("INFO", "commandstats")
+
+
+async def seen(found: Callable[[], object]) -> None:
+    """Wait until `found` is true; no longer than a change may take to be known, and what a slow machine adds."""
+    deadline = time.monotonic() + 30
+    while not found():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def test_a_revoked_token_stops_working_when_the_change_is_seen(
+    watching: Directory, connect: Connect, redis: RedisProcess
+) -> None:
+    await watching.caller("ainoflow", TOKEN)
+    other = Directory(await connect(redis))  # another worker applies the change
+    await other.declare("ainoflow", [Entry("token", digest(TOKEN), None)])
+    await other.announce()
+    await seen(lambda: watching.kept_caller("ainoflow", TOKEN) is None)
+    with pytest.raises(Unauthenticated):
+        await watching.caller("ainoflow", TOKEN)
+
+
+async def test_what_cannot_be_confirmed_is_not_used_for_longer_than_a_second(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The epoch has not been read, for Redis is away: what was kept goes out of use by its age."""
+    now = time.monotonic()
+    await directory.caller("ainoflow", TOKEN)
+    monkeypatch.setattr(module, "monotonic", lambda: now + FRESH - 0.1)
+    assert directory.kept_caller("ainoflow", TOKEN) is not None
+    monkeypatch.setattr(module, "monotonic", lambda: now + FRESH + 5)
+    assert directory.kept_caller("ainoflow", TOKEN) is None
+    assert FRESH <= 1.0 > POLL * 2
+
+
+async def test_what_is_confirmed_stays_good(watching: Directory) -> None:
+    await seen(lambda: watching._confirmed > 0)
+    await watching.caller("ainoflow", TOKEN)
+    kept = watching._kept["ainoflow", "token", TOKEN]
+    watching._kept["ainoflow", "token", TOKEN] = (kept[0], kept[1] - 100)
+    assert watching.kept_caller("ainoflow", TOKEN) == CALLER
+
+
+async def test_the_watch_outlives_every_error(own: RedisProcess, connect: Connect) -> None:
+    directory = Directory(await connect(own))
+    await directory.announce()
+    watch = asyncio.create_task(directory.watch())
+    await seen(lambda: directory._confirmed > 0)
+    own.command("DEL", keys.EPOCH)
+    own.command("RPUSH", keys.EPOCH, "foreign")  # an error that is no refusal
+    await asyncio.sleep(2 * POLL)
+    own.command("DEL", keys.EPOCH)
+    own.restart()
+    since = directory._confirmed
+    await seen(lambda: directory._confirmed > since)
+    assert not watch.done()
+    watch.cancel()
+
+
+async def test_an_answer_older_than_the_change_is_not_kept(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look-up was under way when the change was seen: its answer may be the old one."""
+    command = directory._command
+
+    async def overtaken(*args, **arguments):  # type: ignore[no-untyped-def]
+        found = await command(*args, **arguments)
+        directory._kept.clear()
+        directory._clearings += 1
+        return found
+
+    monkeypatch.setattr(directory, "_command", overtaken)
+    assert await directory.caller("ainoflow", TOKEN) == CALLER
+    assert directory.kept_caller("ainoflow", TOKEN) is None
+
+
+async def test_unknown_tokens_do_not_grow_the_cache_without_bound(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SIZE", 10)
+    for n in range(25):
+        with pytest.raises(Unauthenticated):
+            await directory.caller("ainoflow", f"guess{n}")
+    assert len(directory._kept) <= 10
+
+
+async def test_entries_are_found_replaced_and_removed(directory: Directory) -> None:
+    await directory.declare("ainoflow", [Entry("project", "a:b", {"quota": {"documents": 1}})])
+    assert await directory.find("ainoflow", "project", "a:b") == {"quota": {"documents": 1}}
+    assert await directory.find("ainoflow", "project", "a") is None
+    await directory.declare("ainoflow", [Entry("project", "a:b", None), Entry("project", "never", None)])
+    directory._kept.clear()
+    assert await directory.find("ainoflow", "project", "a:b") is None

@@ -1,0 +1,169 @@
+"""fsck: damage of every kind is found and repaired, and a service at work shows none."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from service.storage import fsck, keys
+from service.storage.quota import Quota
+from service.storage.store import INLINE_BYTES, Storage
+from tests.servers import RedisProcess
+from tests.storage.keyspace import ME, PLACE, RECORD, USAGE, Keyspace, numbered
+
+Damage = Callable[[Keyspace], object]
+
+
+async def check(redis: RedisProcess, *, repair: bool = False) -> tuple[int, list[str]]:
+    out: list[str] = []
+    status = await fsck.run(redis.url, repair=repair, out=out.append)
+    return status, out
+
+
+@pytest.fixture
+async def filled(storage: Storage) -> Storage:
+    """Records of every sort: with and without expiry, small and large, expired and not swept."""
+    quota = Quota(documents=100)
+    for id in numbered(5):
+        await storage.put(PLACE, id, b'["%s"]' % id.encode(), ME, quota=quota)
+    await storage.put(PLACE, "later", b"[]", ME, lifetime="+600000", quota=quota)
+    await storage.put(PLACE, "large", b'["' + b"x" * INLINE_BYTES + b'"]', ME, quota=quota)
+    await storage.put(keys.collection("ainoflow", "acme", "x:y {z}", "cusn"), "ä:b", b"[]", ME, quota=quota)
+    await storage.put(keys.collection("ainoflow", "other", "orders", "cusn"), "a", b"[]", ME)
+    return storage
+
+
+async def test_an_empty_redis_is_sound(redis: RedisProcess) -> None:
+    assert await check(redis) == (0, ["0 faults found"])
+
+
+async def test_a_sound_redis_is_told_so(filled: Storage, redis: RedisProcess) -> None:
+    assert await check(redis) == (0, ["0 faults found"])
+    assert await check(redis, repair=True) == (0, ["0 faults found"])
+
+
+async def test_what_waits_to_be_swept_is_no_fault(storage: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
+    for id in numbered(3):
+        gone = await storage.put(PLACE, id, b"[]", ME, lifetime="+20", quota=Quota(documents=9))
+    keyspace.wait_past(gone.expires)
+    assert await check(redis) == (0, ["0 faults found"])
+
+
+DAMAGE: dict[str, tuple[Damage, str]] = {
+    "an index lacks a record": (lambda k: k.command("ZREM", PLACE.index("u"), "k00001"), "index u: missing"),
+    "no index has a record": (lambda k: [k.command("ZREM", i, "k00001") for i in PLACE.indexes], "index c: missing"),
+    "all indexes are gone": (lambda k: k.command("DEL", *PLACE.indexes), "index s: missing"),
+    "an index is wrong": (lambda k: k.plant("k00001", s=1), "index s: wrong"),
+    "an index names no record": (lambda k: k.plant("ghost", c=1), "index c: without a record"),
+    "a record is gone": (lambda k: k.command("DEL", RECORD("k00002")), "index n: without a record"),
+    "a record that expires is gone": (lambda k: k.command("DEL", RECORD("later")), "expiry: without a record"),
+    "the expiry set lacks a record": (lambda k: k.command("ZREM", PLACE.expiry, "later"), "expiry: missing"),
+    "the expiry set is wrong": (lambda k: k.plant("later", x=253402300799999), "expiry: wrong"),
+    "the expiry set names a record for ever": (lambda k: k.plant("k00001", x=9_000_000_000_000), "expiry: without"),
+    "a due name of a record for ever": (lambda k: k.plant("k00001", x=1), "expiry: without a record"),
+    "a native expiry is gone": (lambda k: k.command("PERSIST", RECORD("later")), "native expiry: wrong"),
+    "a native expiry is wrong": (lambda k: k.command("EXPIRE", RECORD("later"), 90), "native expiry: wrong"),
+    "a native expiry too many": (lambda k: k.command("EXPIRE", RECORD("k00001"), 90), "there should be none"),
+    "a collection is not named": (lambda k: k.command("ZREM", PLACE.registry, "orders"), "registry does not name it"),
+    "a registry is gone": (lambda k: k.command("DEL", PLACE.registry), "registry does not name it"),
+    "a namespace is not named": (
+        lambda k: k.command("HDEL", keys.NAMESPACES, "ainoflow:acme"), "is not among the namespaces"
+    ),
+    "a staged body stays": (lambda k: k.command("SET", PLACE.staged("0f"), "x"), "staged, and never expires"),
+    "a usage is wrong": (lambda k: k.command("SET", USAGE, "1 1", "EX", 100), "usage: says (1, 1), counted (8, "),
+    "an index without any record": (
+        lambda k: k.command("ZADD", "{ainoflow:acme:lost}c", 5, "ghost"), "registry does not name it"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+async def test_damage_is_found_told_and_repaired(
+    filled: Storage, redis: RedisProcess, keyspace: Keyspace, damage: str
+) -> None:
+    do, fault = DAMAGE[damage]
+    do(keyspace)
+    status, out = await check(redis)
+    assert status == 1
+    assert any(fault in line for line in out)
+    assert out[-1].endswith("found")
+    assert await check(redis) == (1, out)  # looking changed nothing
+    status, repaired = await check(redis, repair=True)
+    assert (status, repaired[-1].endswith("repaired")) == (1, True)
+    assert await check(redis) == (0, ["0 faults found"])
+
+
+async def test_what_was_repaired_works_again(filled: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
+    before = keyspace.indexes()
+    keyspace.command("DEL", *PLACE.indexes, PLACE.expiry, PLACE.registry, keys.NAMESPACES, USAGE)
+    assert await filled.count(PLACE) == 0
+    await check(redis, repair=True)
+    assert keyspace.indexes() == before
+    assert (await filled.collections("ainoflow", "acme", "cusn"))[PLACE] == 7
+    assert await check(redis) == (0, ["0 faults found"])
+
+
+async def test_an_expired_record_that_lost_its_native_expiry_is_taken_away(
+    storage: Storage, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    gone = await storage.put(PLACE, "a", b"[]", ME, lifetime="+40")
+    keyspace.command("PERSIST", RECORD("a"))
+    keyspace.wait_past(gone.expires)
+    status, out = await check(redis, repair=True)
+    assert (status, out[0]) == (1, f"{RECORD('a')}: native expiry: missing, the record has expired")
+    assert RECORD("a") not in keyspace.names()
+    assert (await check(redis))[0] == 0
+
+
+@pytest.mark.parametrize("value", ["", "\xff", "no header at all", "\x03\x93\x01\x02\x03"])
+async def test_a_record_that_cannot_be_read_is_told_and_left_alone(
+    filled: Storage, redis: RedisProcess, value: str
+) -> None:
+    redis.command("SET", RECORD("broken"), value.encode("latin-1") or b"\0")
+    for repair in (False, True):
+        status, out = await check(redis, repair=repair)
+        assert status == 1
+        assert any(line.startswith(f"{RECORD('broken')}: cannot be read") for line in out)
+    assert redis.command("EXISTS", RECORD("broken")) == 1
+
+
+async def test_a_foreign_type_is_told_and_left_alone(filled: Storage, redis: RedisProcess) -> None:
+    redis.command("RPUSH", RECORD("list"), "x")
+    status, out = await check(redis, repair=True)
+    assert (status, any("WRONGTYPE" in line for line in out)) == (1, True)
+
+
+async def test_foreign_keys_are_none_of_its_business(filled: Storage, redis: RedisProcess) -> None:
+    redis.command("SET", "foreign", "x")
+    redis.command("RPUSH", "{a:b:c}list", "x")
+    assert await check(redis) == (0, ["0 faults found"])
+
+
+async def test_a_collection_made_twice_is_not_taken_for_damage(
+    filled: Storage, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With more collections than are kept in memory, the same one is not the same object."""
+    monkeypatch.setattr(keys, "collection", keys.Collection)
+    assert await check(redis) == (0, ["0 faults found"])
+
+
+async def test_a_service_at_work_shows_no_damage(filled: Storage, redis: RedisProcess) -> None:
+    working = True
+
+    async def work(n: int) -> None:
+        step = 0
+        while working:
+            step += 1
+            place = keys.collection("ainoflow", "acme", f"c{step % 3}", "cusn")
+            id, quota = f"k{n}-{step % 20}", Quota(documents=100_000)
+            await filled.put(place, id, b"[%d]" % step, ME, lifetime="+5" if step % 4 else "", quota=quota)
+            if step % 5 == 0:
+                await asyncio.gather(filled.delete(place, id, quota=quota), return_exceptions=True)
+            await filled.sweep(place)
+
+    workers = [asyncio.create_task(work(n)) for n in range(4)]
+    for _ in range(5):
+        assert await check(redis) == (0, ["0 faults found"])
+    working = False
+    await asyncio.gather(*workers)
+    assert await check(redis, repair=True) == (0, ["0 faults found"])

@@ -1,0 +1,31 @@
+"""hold: one worker at a time sweeps. test_sweeper.py has what it does."""
+
+from service.storage import keys
+from service.storage.runner import Runner
+from service.storage.store import Storage
+from service.storage.sweeper import HELD_FOR, Sweeper
+from tests.storage.keyspace import Keyspace
+
+
+async def test_one_worker_has_the_job_and_keeps_it(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
+    one, other = Sweeper(runner, storage), Sweeper(runner, storage)
+    assert await one.hold()
+    assert not await other.hold()
+    keyspace.command("PEXPIRE", keys.SWEEPER, 1000)
+    assert await one.hold()
+    assert HELD_FOR - 1000 < keyspace.command("PTTL", keys.SWEEPER) <= HELD_FOR
+    assert not await other.hold()
+
+
+async def test_another_takes_over_when_the_holder_is_gone(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
+    one, other = Sweeper(runner, storage), Sweeper(runner, storage)
+    assert await one.hold()
+    keyspace.command("PEXPIRE", keys.SWEEPER, 1)
+    keyspace.wait_past(keyspace.now() // 1000 + 2)
+    assert await other.hold()
+    assert not await one.hold()
+
+
+async def test_the_keys_left(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
+    await Sweeper(runner, storage).hold()
+    assert keyspace.names() == {keys.SWEEPER}

@@ -1,0 +1,83 @@
+"""The names of keys: nothing from outside can forge one, and each can be read back."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.storage import keys
+from service.storage.keys import Collection
+
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
+
+
+@given(names, names, names, names)
+def test_a_record_s_key_is_read_back_whatever_the_names_are(dialect: str, namespace: str, name: str, id: str) -> None:
+    place = Collection(dialect, namespace, name, "cusn")
+    assert keys.parse(place.record(id)) == (dialect, namespace, name, "r:", id)
+    assert keys.parse(place.staged("0f")) == (dialect, namespace, name, "s:", "0f")
+    for key in (*place.indexes, place.expiry):
+        assert keys.parse(key) == (dialect, namespace, name, key[-1], "")
+    assert keys.parse_namespace(keys.namespace(dialect, namespace)) == (dialect, namespace)
+
+
+@given(names, names)
+def test_all_keys_of_a_collection_have_one_hash_tag(name: str, id: str) -> None:
+    place = Collection("ainoflow", "acme", name, "cusn")
+    for key in (place.record(id), place.staged("0f"), place.expiry, *place.indexes):
+        found = re.search(r"\{(.*?)\}", key)  # Redis takes the first { and the first } behind it
+        assert found is not None
+        assert "{" + found[1] + "}" == place.tag
+
+
+@given(names, names, names, names)
+def test_two_different_records_never_share_a_key(a: str, b: str, c: str, d: str) -> None:
+    one, other = Collection("ainoflow", "acme", a, ""), Collection("ainoflow", "acme", b, "")
+    assert (one.record(c) == other.record(d)) == ((a, c) == (b, d))
+
+
+@pytest.mark.parametrize("id", ["a:b", "{a}", "a%3Ab", "}x{", "a b", "é", "\0", "a/b", "a\nb"])
+def test_separators_are_encoded(id: str) -> None:
+    assert not set("{}: /\0\n") & set(keys.escape(id))
+
+
+@pytest.mark.parametrize("id", ["abc", "A-Z_0.9~", "k00001"])
+def test_what_needs_no_encoding_stays_as_it_is(id: str) -> None:
+    assert keys.escape(id) == id
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "polystow:epoch",
+        "{ainoflow:acme}collections",
+        "{ainoflow:acme}usage",
+        "r:a",
+        "{a:b}r:c",
+        "{a:b:c}rr:d",
+        "{a:b:c}list",
+        "{a:b:c}r"[:-1],
+        "",
+    ],
+)
+def test_what_is_no_key_of_a_collection_is_not_taken_for_one(key: str) -> None:
+    assert keys.parse(key) is None
+
+
+def test_a_collection_is_what_its_names_and_indexes_are() -> None:
+    """Also when the cache of collections has thrown one out and made it again."""
+    one, same = Collection("ainoflow", "acme", "a", "cusn"), Collection("ainoflow", "acme", "a", "cusn")
+    assert (one, hash(one)) == (same, hash(same))
+    assert one not in (
+        Collection("ainoflow", "acme", "b", "cusn"),
+        Collection("ainoflow", "other", "a", "cusn"),
+        Collection("ainoflow", "acme", "a", "cu"),
+        one.tag,
+    )
+    assert keys.collection("ainoflow", "acme", "a", "cusn") is keys.collection("ainoflow", "acme", "a", "cusn")
+
+
+def test_an_index_that_a_collection_does_not_keep_is_refused() -> None:
+    with pytest.raises(ValueError, match="substring not found"):
+        Collection("genesys", "area", "a", "").index("c")

@@ -1,0 +1,157 @@
+"""When Redis's memory is full, or it cannot save: writes are refused with nothing half done, what frees goes on."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from service.storage import keys
+from service.storage.directory import Caller, Directory, token_entry
+from service.storage.errors import NotFound, QuotaExceeded, Throttled, Unauthenticated, Unavailable
+from service.storage.quota import Quota
+from service.storage.runner import Runner
+from service.storage.store import INLINE_BYTES, Storage
+from service.storage.sweeper import Sweeper
+from tests.servers import RedisProcess
+from tests.storage.keyspace import INDEXES, LIMIT, ME, PLACE, RECORD, REGISTRIES, USAGE, Keyspace
+
+LARGE = b'["' + b"x" * INLINE_BYTES + b'"]'
+
+
+@contextmanager
+def full(redis: RedisProcess) -> Iterator[None]:
+    """A limit that is reached already; nothing may be thrown out for it."""
+    redis.command("CONFIG", "SET", "maxmemory", 1)
+    try:
+        yield
+    finally:
+        redis.command("CONFIG", "SET", "maxmemory", 0)
+
+
+@contextmanager
+def not_saving(redis: RedisProcess) -> Iterator[None]:
+    """The last snapshot failed, and Redis takes no writes then."""
+    redis.command("CONFIG", "SET", "save", "3600 1000000")
+    (redis.directory / "dump.rdb").mkdir()
+    redis.command("BGSAVE")
+    while redis.command("INFO", "persistence")["rdb_last_bgsave_status"] == "ok":
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        redis.command("CONFIG", "SET", "save", "")
+        (redis.directory / "dump.rdb").rmdir()
+
+
+async def test_each_write_is_refused_and_nothing_is_half_done(
+    storage: Storage, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    await storage.put(PLACE, "a", b'{"a":1}', ME, lifetime="+600000")
+    await storage.put(PLACE, "large", LARGE, ME)
+    before = keyspace.names(), keyspace.indexes(), keyspace.header("a"), keyspace.expires("a") // 1000
+    with full(redis):
+        for write in (
+            storage.create(PLACE, "new", b"[]", ME),
+            storage.create(PLACE, "new", b"[]", ME, lifetime="+1000"),
+            storage.create(PLACE, "new", LARGE, ME),
+            storage.put(PLACE, "a", b"[]", ME),
+            storage.put(PLACE, "a", b"[1]", ME, quota=Quota(documents=5)),
+            storage.put(PLACE, "large", LARGE, ME),
+            storage.merge(PLACE, "a", b'{"b":1}', ME, limit=LIMIT),
+            storage.put(keys.collection("ainoflow", "acme", "first", "cusn"), "a", b"[]", ME),
+        ):
+            with pytest.raises(QuotaExceeded, match=r"^the store's memory is full$"):
+                await write
+        now = keyspace.names(), keyspace.indexes(), keyspace.header("a"), keyspace.expires("a") // 1000
+    assert now[:3] == before[:3]
+    assert abs(now[3] - before[3]) <= 1
+
+
+async def test_a_publish_that_finds_memory_full_gives_its_staged_body_back(
+    storage: Storage, redis: RedisProcess, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await storage.put(PLACE, "a", b"[]", ME)
+    run = storage._run
+
+    async def run_full(name: str, *args: object, **arguments: object) -> object:
+        with full(redis):
+            return await run(name, *args, **arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(storage, "_run", run_full)
+    with pytest.raises(QuotaExceeded):
+        await storage.put(PLACE, "a", LARGE, ME)
+    assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
+    assert (await storage.get(PLACE, "a")).body == b"[]"
+
+
+async def test_reads_deletes_and_sweeps_go_on(
+    runner: Runner, storage: Storage, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    quota = Quota(documents=5)
+    await storage.put(PLACE, "a", b"[1]", ME, quota=quota)
+    await storage.put(PLACE, "b", b"[1,2]", ME, quota=quota)
+    gone = await storage.put(PLACE, "gone", b"[]", ME, lifetime="+20", quota=quota)
+    keyspace.wait_past(gone.expires)
+    with full(redis):
+        assert (await storage.get(PLACE, "a")).body == b"[1]"
+        assert await storage.count(PLACE) == 2
+        assert await storage.examine(PLACE, "a", repair=False) == []
+        await storage.delete(PLACE, "b", quota=quota)
+        with pytest.raises(NotFound):
+            await storage.delete(PLACE, "b", quota=quota)
+        sweeper = Sweeper(runner, storage)
+        assert await sweeper.hold()
+        assert await sweeper.hold()
+        await sweeper.sweep()
+        total, _ = await storage.page(PLACE, "n", 0, 10)
+        assert total == 1
+        assert keyspace.command("GET", USAGE) == b"1 3"
+    assert keyspace.names() == {RECORD("a"), USAGE, keys.SWEEPER} | INDEXES | REGISTRIES
+
+
+async def test_a_page_sweeps_what_is_due(storage: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
+    gone = await storage.put(PLACE, "gone", b"[]", ME, lifetime="+20")
+    keyspace.wait_past(gone.expires)
+    with full(redis):
+        assert await storage.page(PLACE, "n", 0, 10) == (0, [])
+
+
+async def test_rates_are_counted_and_not_taken_for_a_full_quota(storage: Storage, redis: RedisProcess) -> None:
+    with full(redis):
+        await storage.throttle("ainoflow", ME, 2, 1000)
+        await storage.throttle("ainoflow", ME, 2, 1000)
+        with pytest.raises(Throttled):
+            await storage.throttle("ainoflow", ME, 2, 1000)
+
+
+async def test_a_token_can_be_revoked(runner: Runner, redis: RedisProcess) -> None:
+    directory = Directory(runner)
+    await directory.declare("ainoflow", [token_entry("d1", Caller(ME, {}))])
+    await directory.announce()
+    with full(redis):
+        entry = token_entry("d1", Caller(ME, {}))
+        await directory.declare("ainoflow", [type(entry)(entry.kind, entry.id, None)])
+        await directory.announce()
+        assert redis.command("GET", keys.EPOCH) == b"2"
+    with pytest.raises(Unauthenticated):
+        await directory.caller("ainoflow", "unknown")
+
+
+async def test_a_redis_that_cannot_save_refuses_writes_for_the_moment(
+    storage: Storage, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    await storage.put(PLACE, "a", b'{"a":1}', ME)
+    before = keyspace.names(), keyspace.indexes(), keyspace.header("a")
+    with not_saving(redis):
+        for write in (
+            storage.create(PLACE, "new", b"[]", ME),
+            storage.put(PLACE, "a", LARGE, ME),
+            storage.merge(PLACE, "a", b'{"b":1}', ME, limit=LIMIT),
+            storage.delete(PLACE, "a"),
+        ):
+            with pytest.raises(Unavailable, match=r"^the store does not accept writes at the moment$"):
+                await write
+        assert (keyspace.names(), keyspace.indexes(), keyspace.header("a")) == before
+        assert (await storage.get(PLACE, "a")).body == b'{"a":1}'
+        assert (await storage.page(PLACE, "n", 0, 10))[0] == 1

@@ -1,0 +1,163 @@
+"""merge: a JSON merge patch on a record's text (tests/storage/splice/ has the texts)."""
+
+import asyncio
+from collections.abc import Coroutine
+
+import pytest
+
+from service.storage.conditions import Condition
+from service.storage.errors import Changed, NotFound, QuotaExceeded, TooLarge
+from service.storage.quota import Quota
+from service.storage.records import etag
+from service.storage.store import MERGE_BYTES, Storage
+from tests.storage.keyspace import INDEXES, LIMIT, ME, PLACE, RECORD, REGISTRIES, Keyspace
+
+SMALL = b'{ "a" : 1.50, "n":0}'
+LARGE = b'{"pad":"' + b"x" * MERGE_BYTES + b'","n":0}'
+BOTH = pytest.mark.parametrize("body", [SMALL, LARGE], ids=["in Redis", "in the worker"])
+
+
+async def merge(storage: Storage, patch: bytes, *, limit: int = LIMIT, **more: Condition | Quota) -> tuple[int, bytes]:
+    saved, body = await storage.merge(PLACE, "a", patch, ME, limit=limit, **more)  # type: ignore[arg-type]
+    return saved.version, body
+
+
+@BOTH
+async def test_merge_changes_what_the_patch_names_and_tells_the_new_text(storage: Storage, body: bytes) -> None:
+    first = await storage.put(PLACE, "a", body, "author")
+    saved, merged = await storage.merge(PLACE, "a", b'{"n": 7}', ME, limit=LIMIT)
+    record = await storage.get(PLACE, "a")
+    assert record.body == merged == body.replace(b'"n":0', b'"n":7')
+    assert (saved.version, saved.created, saved.updated) == (2, first.created, record.updated)
+    assert (record.creator, record.updater) == ("author", ME)
+
+
+@BOTH
+async def test_merge_keeps_the_expiry(storage: Storage, keyspace: Keyspace, body: bytes) -> None:
+    first = await storage.put(PLACE, "a", body, ME, lifetime="+60000")
+    saved, _ = await storage.merge(PLACE, "a", b'{"n":1}', ME, limit=LIMIT)
+    assert saved.expires == first.expires == keyspace.indexes()["x"]["a"]
+    assert abs(keyspace.expires("a") - first.expires) < 100
+
+
+async def test_merge_of_nothing_is_refused(storage: Storage, keyspace: Keyspace) -> None:
+    with pytest.raises(NotFound, match=r"^there is no such record$"):
+        await merge(storage, b"{}")
+    saved = await storage.put(PLACE, "a", b"{}", ME, lifetime="+20")
+    keyspace.wait_past(saved.expires)
+    with pytest.raises(NotFound):
+        await merge(storage, b"{}")
+
+
+@BOTH
+async def test_a_result_over_the_limit_is_refused_and_nothing_changes(storage: Storage, body: bytes) -> None:
+    await storage.put(PLACE, "a", body, ME)
+    with pytest.raises(TooLarge):
+        await merge(storage, b'{"z":123}', limit=len(body) + 7)
+    assert (await storage.get(PLACE, "a")).body == body
+    version, merged = await merge(storage, b'{"z":123}', limit=len(body) + 8)
+    assert (version, len(merged)) == (2, len(body) + 8)
+
+
+@BOTH
+async def test_preconditions_decide(storage: Storage, body: bytes) -> None:
+    for condition in (Condition(match=frozenset({"*"})), Condition(match=frozenset({etag(body)}))):
+        with pytest.raises(Changed):
+            await merge(storage, b"{}", condition=condition)
+    await storage.put(PLACE, "a", body, ME)
+    with pytest.raises(Changed):
+        await merge(storage, b"{}", condition=Condition(match=frozenset({etag(b"{}")})))
+    with pytest.raises(Changed):
+        await merge(storage, b"{}", condition=Condition(none_match=frozenset({"*"})))
+    assert await merge(storage, b"{}", condition=Condition(match=frozenset({"*"}))) == (2, body)
+    assert await merge(storage, b"{}", condition=Condition(match=frozenset({etag(body)}))) == (3, body)
+
+
+@BOTH
+async def test_of_many_racing_merges_none_is_lost(storage: Storage, body: bytes) -> None:
+    """Two workers' storages, so that the merges done in a worker race, too."""
+    await storage.put(PLACE, "a", body, ME)
+    workers = [storage, Storage(storage._runner)]
+    done = await asyncio.gather(*(merge(workers[n % 2], b'{"k%d":%d}' % (n, n)) for n in range(60)))
+    assert sorted(version for version, _ in done) == list(range(2, 62))
+    text = (await storage.get(PLACE, "a")).body
+    assert all(b'"k%d":%d' % (n, n) in text for n in range(60))
+
+
+@BOTH
+async def test_of_many_merges_with_one_etag_exactly_one_wins(storage: Storage, body: bytes) -> None:
+    await storage.put(PLACE, "a", body, ME)
+    condition = Condition(match=frozenset({etag(body)}))
+    outcomes = await asyncio.gather(
+        *(merge(storage, b'{"k":%d}' % n, condition=condition) for n in range(1, 21)), return_exceptions=True
+    )
+    assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, Changed) for outcome in outcomes) == 19
+
+
+class Meddler(Storage):
+    """Runs `meddle` once, between the reading of a record and what is done with it."""
+
+    meddle: Coroutine[None, None, object] | None = None
+
+    async def find(self, place, id):  # type: ignore[no-untyped-def]
+        found = await super().find(place, id)
+        meddle, self.meddle = self.meddle, None
+        if meddle is not None:
+            await meddle
+        return found
+
+
+async def test_a_record_replaced_under_a_merge_in_the_worker_is_read_again(storage: Storage) -> None:
+    meddler = Meddler(storage._runner)
+    await storage.put(PLACE, "a", LARGE, ME)
+    meddler.meddle = storage.put(PLACE, "a", LARGE.replace(b'"n":0', b'"n":8'), "other")
+    version, merged = await merge(meddler, b'{"m":1}')
+    assert (version, merged.endswith(b'"n":8,"m":1}')) == (3, True)
+
+
+async def test_a_record_that_was_deleted_under_a_merge_in_the_worker_stays_deleted(storage: Storage) -> None:
+    for condition, refusal in ((Condition(), NotFound), (Condition(match=frozenset({"*"})), Changed)):
+        meddler = Meddler(storage._runner)
+        await storage.put(PLACE, "a", LARGE, ME)
+        meddler.meddle = storage.delete(PLACE, "a")
+        with pytest.raises(refusal):
+            await merge(meddler, b'{"m":1}', condition=condition)
+        assert await storage.find(PLACE, "a") is None
+
+
+async def test_a_record_deleted_and_created_again_under_a_merge_in_the_worker_is_read_again(storage: Storage) -> None:
+    async def again() -> None:
+        await storage.delete(PLACE, "a")
+        await storage.create(PLACE, "a", LARGE, "other")
+
+    meddler = Meddler(storage._runner)
+    await storage.put(PLACE, "a", LARGE, ME)
+    meddler.meddle = again()
+    version, _ = await merge(meddler, b'{"m":1}')
+    assert (version, (await storage.get(PLACE, "a")).creator) == (2, "other")
+
+
+@BOTH
+async def test_a_merge_that_the_quota_has_no_room_for_is_refused(storage: Storage, body: bytes) -> None:
+    await storage.put(PLACE, "a", body, ME)
+    with pytest.raises(QuotaExceeded):
+        await merge(storage, b'{"z":123}', quota=Quota(bytes=len(body) + 7))
+    assert (await storage.get(PLACE, "a")).body == body
+    assert (await merge(storage, b'{"n":null}', quota=Quota(bytes=5)))[0] == 2
+
+
+async def test_an_array_replaces_the_document(storage: Storage) -> None:
+    await storage.put(PLACE, "a", SMALL, ME)
+    assert await merge(storage, b"[null, 1.0]") == (2, b"[null, 1.0]")
+
+
+async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+    first = await storage.put(PLACE, "a", SMALL, ME)
+    for body in (SMALL, LARGE):
+        await storage.put(PLACE, "a", body, ME)
+        saved, merged = await storage.merge(PLACE, "a", b'{"n":12}', ME, limit=LIMIT)
+        assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
+        assert keyspace.indexes() == {
+            "c": {"a": first.created}, "u": {"a": saved.updated}, "s": {"a": len(merged)}, "n": {"a": 0},
+        }  # fmt: skip

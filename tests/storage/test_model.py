@@ -1,0 +1,210 @@
+"""Storage against a plain dict, through any sequence of operations; fsck finds nothing at the end of each."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from service.redis.client import Redis
+from service.storage import fsck
+from service.storage.conditions import UNCONDITIONAL, Condition
+from service.storage.errors import AlreadyExists, Changed, NotFound, QuotaExceeded, Refusal
+from service.storage.quota import Quota, Usage
+from service.storage.records import etag
+from service.storage.runner import Runner
+from service.storage.store import INLINE_BYTES, KEEP, MERGE_BYTES, Storage
+from tests.servers import RedisProcess
+from tests.storage.keyspace import LIMIT, ME, PLACE, Keyspace, ids
+
+T = TypeVar("T")
+
+QUOTA = Quota(documents=9)
+IDS = st.sampled_from(["a", "b", "B", "a:b", "{x}", "é", "\U0001f600", "k1", "k2", "k3", "k4", "k5"])
+# An object each, so that all can be merged; the longest take the other ways in: staged, merged in the worker.
+PADS = st.sampled_from([0, 0, 0, 1, 7, 100, INLINE_BYTES, MERGE_BYTES])
+BODIES = st.builds(lambda n, pad: b'{"n":%d,"pad":"%s"}' % (n, b"x" * pad), st.integers(0, 9), PADS)
+NEVER, LATER, SOON = "", "+600000", "+2"
+LIFETIMES = st.sampled_from([NEVER, NEVER, LATER, SOON, KEEP])
+CONDITIONS = st.sampled_from(["none", "none", "none", "any", "absent", "same", "other"])
+
+
+@dataclass
+class Held:
+    """A record as the model knows it; `written` orders the updates, `made` the creations."""
+
+    body: bytes
+    version: int
+    expires: int
+    made: int
+    written: int
+
+
+class Machine(RuleBasedStateMachine):
+    server: ClassVar[RedisProcess]
+    loop: ClassVar[asyncio.AbstractEventLoop]
+    runner: ClassVar[Runner]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[str, Held] = {}
+        self.step = 0
+
+    @initialize()
+    def empty(self) -> None:
+        self.server.command("FLUSHALL")
+        self.storage = Storage(self.runner)
+        self.keyspace = Keyspace(self.server)
+        self.do(Usage(self.runner).recount(PLACE))
+
+    def do(self, work: Awaitable[T]) -> T:
+        return self.loop.run_until_complete(asyncio.wait_for(work, 30))
+
+    def refused(self, work: Coroutine[Any, Any, object], expected: type[Refusal]) -> None:
+        with pytest.raises(expected):
+            self.do(work)
+
+    def expected(self, id: str, condition: str, growing: bool) -> type[Refusal] | None:
+        """How a conditional write of that id is refused, if it is. `growing`: it may create the record."""
+        there = id in self.held
+        if (condition == "absent" and there) or condition == "other":
+            return Changed
+        if condition in ("any", "same") and not there:
+            return Changed
+        if not there and not growing:
+            return NotFound
+        if not there and self.used() >= 9:
+            return QuotaExceeded
+        return None
+
+    def used(self) -> int:
+        """Documents that count against the quota: with those that wait to be swept."""
+        return self.do(Usage(self.runner).count(PLACE))[0]
+
+    def condition(self, id: str, word: str) -> Condition:
+        tag = etag(self.held[id].body) if id in self.held else etag(b"")
+        return {
+            "none": UNCONDITIONAL,
+            "any": Condition(match=frozenset({"*"})),
+            "absent": Condition(none_match=frozenset({"*"})),
+            "same": Condition(match=frozenset({tag, "zzz"})),
+            "other": Condition(match=frozenset({"zzz"})),
+        }[word]
+
+    def wrote(self, id: str, body: bytes, version: int, expires: int, lifetime: str) -> None:
+        """Note a write that was carried out; one that lives shortly is waited for, and so is unswept from then on."""
+        self.step += 1
+        before = self.held.get(id)
+        assert version == (before.version + 1 if before else 1)
+        if lifetime == KEEP:
+            assert expires == (before.expires if before else 0)
+        if lifetime == SOON:
+            self.held.pop(id, None)
+            self.keyspace.wait_past(expires)
+        else:
+            self.held[id] = Held(body, version, expires, before.made if before else self.step, self.step)
+
+    @rule(id=IDS, body=BODIES, lifetime=LIFETIMES)
+    def create(self, id: str, body: bytes, lifetime: str) -> None:
+        work = self.storage.create(PLACE, id, body, ME, lifetime=lifetime, quota=QUOTA)
+        if id in self.held:
+            self.refused(work, AlreadyExists)
+        elif refusal := self.expected(id, "none", growing=True):
+            self.refused(work, refusal)
+        else:
+            saved = self.do(work)
+            self.wrote(id, body, saved.version, saved.expires, lifetime)
+
+    @rule(id=IDS, body=BODIES, lifetime=LIFETIMES, condition=CONDITIONS)
+    def put(self, id: str, body: bytes, lifetime: str, condition: str) -> None:
+        asked = self.condition(id, condition)
+        work = self.storage.put(PLACE, id, body, ME, lifetime=lifetime, condition=asked, quota=QUOTA)
+        if refusal := self.expected(id, condition, growing=True):
+            self.refused(work, refusal)
+        else:
+            saved = self.do(work)
+            self.wrote(id, body, saved.version, saved.expires, lifetime)
+
+    @rule(id=IDS, n=st.integers(10, 99), condition=CONDITIONS)
+    def merge(self, id: str, n: int, condition: str) -> None:
+        patch = b'{"n":%d}' % n
+        asked = self.condition(id, condition)
+        work = self.storage.merge(PLACE, id, patch, ME, limit=LIMIT, condition=asked, quota=QUOTA)
+        if refusal := self.expected(id, condition, growing=False):
+            self.refused(work, refusal)
+        else:
+            saved, body = self.do(work)
+            assert body == b'{"n":%d,' % n + self.held[id].body.split(b",", 1)[1]
+            self.wrote(id, body, saved.version, saved.expires, KEEP)
+
+    @rule(id=IDS, condition=CONDITIONS)
+    def delete(self, id: str, condition: str) -> None:
+        work = self.storage.delete(PLACE, id, condition=self.condition(id, condition), quota=QUOTA)
+        if refusal := self.expected(id, condition, growing=False):
+            self.refused(work, refusal)
+        else:
+            self.do(work)
+            del self.held[id]
+
+    @rule(id=IDS)
+    def get(self, id: str) -> None:
+        if id not in self.held:
+            self.refused(self.storage.get(PLACE, id), NotFound)
+            return
+        record, held = self.do(self.storage.get(PLACE, id)), self.held[id]
+        assert (record.body, record.version, record.expires) == (held.body, held.version, held.expires)
+
+    @rule()
+    def sweep(self) -> None:
+        assert self.do(self.storage.sweep(PLACE)).left == len(self.held)
+
+    @rule(kind=st.sampled_from("cusn"), offset=st.integers(0, 12), limit=st.integers(1, 5), descending=st.booleans())
+    def page(self, kind: str, offset: int, limit: int, descending: bool) -> None:
+        order: dict[str, Callable[[Held], int]] = {
+            "c": lambda held: held.made, "u": lambda held: held.written, "s": lambda held: len(held.body),
+            "n": lambda held: 0,
+        }  # fmt: skip
+        expected = sorted(self.held, key=lambda id: (order[kind](self.held[id]), id.encode()), reverse=descending)
+        total, listed = self.do(self.storage.page(PLACE, kind, offset, limit, descending=descending))
+        assert (total, ids(listed)) == (len(self.held), expected[offset : offset + limit])
+        assert [one.size for one in listed] == [len(self.held[one.id].body) for one in listed]
+
+    @invariant()
+    def the_count_is_exact(self) -> None:
+        if hasattr(self, "storage"):
+            assert self.do(self.storage.count(PLACE)) == len(self.held)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "storage"):
+            return
+        told: list[str] = []
+        assert self.do(fsck.run(self.server.url, repair=False, out=told.append)) == 0, told
+        total = sum(len(held.body) for held in self.held.values())
+        while self.do(self.storage.sweep(PLACE)).more:
+            pass
+        assert self.do(Usage(self.runner).kept(PLACE)) == (len(self.held), total)
+
+
+def test_storage_is_a_dict_with_versions_expiry_and_orders(shared: RedisProcess) -> None:
+    loop = asyncio.new_event_loop()
+
+    async def connected() -> tuple[Redis, Runner]:
+        redis = Redis.open(shared.url, on_connect=lambda ask: runner.load(ask))
+        runner = Runner(redis)
+        await redis.connect()
+        return redis, runner
+
+    redis, runner = loop.run_until_complete(connected())
+    Machine.server, Machine.loop, Machine.runner = shared, loop, runner
+    few = settings(
+        max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    )
+    try:
+        run_state_machine_as_test(Machine, settings=few)
+    finally:
+        loop.run_until_complete(redis.close())
+        loop.close()

@@ -1,0 +1,124 @@
+"""publish: a large record, sent ahead to a staging key."""
+
+import asyncio
+
+import pytest
+
+from service.storage.conditions import NEW
+from service.storage.errors import AlreadyExists, Changed, Invalid, QuotaExceeded, Unavailable
+from service.storage.quota import Quota
+from service.storage.records import MARGIN
+from service.storage.store import INLINE_BYTES, STAGED_SECONDS, Storage
+from tests.servers import RedisProcess
+from tests.storage.keyspace import INDEXES, LIMIT, ME, PLACE, RECORD, REGISTRIES, Keyspace
+
+LARGE = b'["' + b"x" * INLINE_BYTES + b'"]'
+
+
+async def publish(storage: Storage, body: bytes = LARGE, lifetime: str = "", state: str = "", **more: Quota) -> int:
+    saved = await storage.publish(PLACE, "a", body, ME, lifetime, state, more.get("quota"))
+    return saved.version
+
+
+@pytest.mark.parametrize("size", [INLINE_BYTES + 1, 1_000_000, LIMIT])
+async def test_a_large_body_comes_back_byte_for_byte(storage: Storage, size: int) -> None:
+    body = b"[" + bytes(range(48, 58)) * (size // 10 + 1)
+    body = body[: size - 1] + b"]"
+    for version in (1, 2):
+        assert (await storage.put(PLACE, "a", body, ME)).version == version
+        record = await storage.get(PLACE, "a")
+        assert (record.body, record.version, record.creator) == (body, version, ME)
+    total, listed = await storage.page(PLACE, "s", 0, 1)
+    assert (total, listed) == (1, [("a", size)])
+
+
+async def test_a_large_body_is_never_an_argument_of_a_script(storage: Storage, redis: RedisProcess) -> None:
+    """A script copies its arguments, and the record once more: INLINE_BYTES says from when on that is too slow."""
+    redis.command("CONFIG", "RESETSTAT")
+    await storage.put(PLACE, "a", LARGE, ME)
+    stats = redis.command("INFO", "commandstats")
+    assert {"rename", "setrange", "persist"} <= {name.removeprefix("cmdstat_") for name in stats}
+
+
+async def test_the_first_record_of_a_collection_may_be_large(storage: Storage, keyspace: Keyspace) -> None:
+    """The refusal that asks for the registration must not cost the staged body."""
+    assert (await storage.create(PLACE, "a", LARGE, ME)).version == 1
+    assert "orders" in keyspace.scores(PLACE.registry)
+
+
+async def test_a_small_and_a_large_body_may_replace_each_other(storage: Storage, keyspace: Keyspace) -> None:
+    for version, body in enumerate((b"[]", LARGE, b"[]", LARGE), 1):
+        assert (await storage.put(PLACE, "a", body, ME)).version == version
+        assert (await storage.get(PLACE, "a")).body == body
+        assert keyspace.indexes()["s"] == {"a": len(body)}
+
+
+async def test_the_expiry_is_the_record_s_and_not_the_staged_body_s(storage: Storage, keyspace: Keyspace) -> None:
+    await publish(storage, lifetime="+600000")
+    assert abs(keyspace.expires("a") - keyspace.indexes()["x"]["a"]) < 100
+    await publish(storage)
+    assert keyspace.expires("a") == -1
+    assert "x" not in keyspace.indexes()
+
+
+async def test_each_refusal_leaves_the_old_record_and_no_staged_body(storage: Storage, keyspace: Keyspace) -> None:
+    await storage.put(PLACE, "a", b"[1]", ME)
+    with pytest.raises(AlreadyExists):
+        await publish(storage, state=NEW)
+    with pytest.raises(Changed):
+        await publish(storage, state="7:1")
+    with pytest.raises(Invalid):
+        await publish(storage, lifetime="1")
+    with pytest.raises(QuotaExceeded):
+        await publish(storage, quota=Quota(bytes=100))
+    assert (await storage.get(PLACE, "a")).body == b"[1]"
+    assert not [name for name in keyspace.names() if name.startswith(PLACE.staging)]
+
+
+async def test_a_staged_body_that_expired_says_come_again(
+    storage: Storage, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its minute may pass while Redis, or this process, stands still."""
+    run = storage._run
+
+    async def late(name: str, *args: object, **arguments: object) -> object:
+        redis.command("DEL", *redis.command("KEYS", "*s:*"))
+        return await run(name, *args, **arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(storage, "_run", late)
+    with pytest.raises(Unavailable, match="nothing was done"):
+        await publish(storage)
+    assert redis.command("EXISTS", RECORD("a")) == 0
+
+
+async def test_a_staged_body_whose_writer_died_expires_by_itself(
+    storage: Storage, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*args: object, **arguments: object) -> object:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(storage, "_run", die)
+    with pytest.raises(asyncio.CancelledError):
+        await publish(storage)
+    (staged,) = keyspace.names()
+    assert staged.startswith(PLACE.staging)
+    assert 0 < keyspace.command("TTL", staged) <= STAGED_SECONDS
+
+
+@pytest.mark.parametrize("id_bytes", [1, 80])
+async def test_the_header_fits_before_the_body_whatever_it_says(
+    storage: Storage, keyspace: Keyspace, id_bytes: int
+) -> None:
+    """The margin is filled up with a string, whose own length takes two bytes only from 32 to 255."""
+    by = "i" * id_bytes
+    await storage.publish(PLACE, "a", LARGE, by, "253402300799999", "", None)
+    assert len(keyspace.header("a")) == MARGIN
+    record = await storage.get(PLACE, "a")
+    assert (record.creator, record.updater, record.body == LARGE) == (by, by, True)
+
+
+async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+    await publish(storage)
+    assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
+    await publish(storage, lifetime="+60000")
+    assert keyspace.names() == {RECORD("a"), PLACE.expiry} | INDEXES | REGISTRIES

@@ -1,0 +1,195 @@
+"""What a namespace uses of its quota: exact for one writer, nearly so for many, and counted again every hour."""
+
+import asyncio
+
+import pytest
+
+from service.storage import keys
+from service.storage.errors import QuotaExceeded
+from service.storage.quota import COUNTED_FOR, Quota, Usage
+from service.storage.runner import Runner
+from service.storage.store import INLINE_BYTES, Storage
+from tests.servers import RedisProcess
+from tests.storage.keyspace import INDEXES, ME, PLACE, RECORD, REGISTRIES, USAGE, Keyspace, numbered
+
+ELSEWHERE = keys.collection("ainoflow", "acme", "invoices", "cusn")
+
+
+async def test_documents_up_to_the_quota_and_not_one_more(storage: Storage) -> None:
+    quota = Quota(documents=3)
+    for id in numbered(3):
+        await storage.create(PLACE, id, b"[]", ME, quota=quota)
+    for write in (storage.create, storage.put):
+        with pytest.raises(QuotaExceeded, match=r"^the quota of documents is used up$"):
+            await write(PLACE, "more", b"[]", ME, quota=quota)
+    with pytest.raises(QuotaExceeded):
+        await storage.put(ELSEWHERE, "more", b"[]", ME, quota=quota)
+    assert await storage.count(PLACE) == 3
+
+
+async def test_bytes_up_to_the_quota_and_not_one_more(storage: Storage) -> None:
+    quota = Quota(bytes=10)
+    await storage.create(PLACE, "a", b'"12345"', ME, quota=quota)
+    with pytest.raises(QuotaExceeded, match=r"^the quota of bytes is used up$"):
+        await storage.create(ELSEWHERE, "b", b"[12]", ME, quota=quota)
+    await storage.create(ELSEWHERE, "b", b"[1]", ME, quota=quota)
+
+
+async def test_at_full_quota_a_record_may_be_replaced_by_one_that_is_not_larger(storage: Storage) -> None:
+    quota = Quota(documents=1, bytes=5)
+    await storage.put(PLACE, "a", b"[111]", ME, quota=quota)
+    await storage.put(PLACE, "a", b"[222]", ME, quota=quota)
+    with pytest.raises(QuotaExceeded):
+        await storage.put(PLACE, "a", b"[3333]", ME, quota=quota)
+    await storage.put(PLACE, "a", b"[4]", ME, quota=quota)
+    await storage.put(PLACE, "a", b"[555]", ME, quota=quota)
+
+
+async def test_the_usage_follows_every_kind_of_write(storage: Storage, keyspace: Keyspace) -> None:
+    quota = Quota(documents=100, bytes=10_000_000)
+
+    def used() -> bytes:
+        return bytes(keyspace.command("GET", USAGE))
+
+    large = b'["' + b"x" * INLINE_BYTES + b'"]'
+    await storage.create(PLACE, "a", b"[1]", ME, quota=quota)
+    assert used() == b"1 3"
+    await storage.put(PLACE, "b", b"[1,2]", ME, quota=quota)
+    assert used() == b"2 8"
+    await storage.put(PLACE, "a", b"{}", ME, quota=quota)
+    assert used() == b"2 7"
+    await storage.merge(PLACE, "a", b'{"x":1}', ME, limit=100, quota=quota)
+    assert used() == b"2 12"
+    await storage.put(ELSEWHERE, "a", large, ME, quota=quota)
+    assert used() == b"3 %d" % (12 + len(large))
+    await storage.put(ELSEWHERE, "a", b"[]", ME, quota=quota)
+    assert used() == b"3 14"
+    await storage.delete(PLACE, "b", quota=quota)
+    assert used() == b"2 9"
+    assert await Usage(storage._runner).count(PLACE) == (2, 9)
+
+
+async def test_what_has_expired_gives_its_room_back_when_it_is_swept(storage: Storage, keyspace: Keyspace) -> None:
+    quota = Quota(documents=2)
+    gone = await storage.create(PLACE, "a", b"[]", ME, lifetime="+20", quota=quota)
+    await storage.create(PLACE, "b", b"[]", ME, quota=quota)
+    keyspace.wait_past(gone.expires)
+    await storage.sweep(PLACE)
+    await storage.create(PLACE, "c", b"[]", ME, quota=quota)
+    assert keyspace.command("GET", USAGE) == b"2 4"
+
+
+async def test_an_expired_namesake_counts_once(storage: Storage, keyspace: Keyspace) -> None:
+    quota = Quota(documents=5)
+    gone = await storage.create(PLACE, "a", b"[1,2,3]", ME, lifetime="+20", quota=quota)
+    keyspace.wait_past(gone.expires)
+    await storage.create(PLACE, "a", b"[]", ME, quota=quota)
+    assert keyspace.command("GET", USAGE) == b"1 2"
+
+
+async def test_due_neighbours_that_a_write_clears_away_are_given_back(storage: Storage, keyspace: Keyspace) -> None:
+    quota = Quota(documents=5)
+    for id in numbered(3):
+        gone = await storage.create(PLACE, id, b"[1,2,3]", ME, lifetime="+20", quota=quota)
+    keyspace.wait_past(gone.expires)
+    await storage.create(PLACE, "new", b"[]", ME, quota=quota)
+    assert keyspace.command("GET", USAGE) == b"2 9"
+
+
+async def test_a_usage_is_counted_when_it_is_first_needed_and_again_after_an_hour(
+    storage: Storage, keyspace: Keyspace
+) -> None:
+    for id in numbered(1500):
+        await storage.create(PLACE, id, b"[]", ME)
+    await storage.create(ELSEWHERE, "a", b"[1]", ME)
+    assert USAGE not in keyspace.names()
+    await storage.create(PLACE, "new", b"[]", ME, quota=Quota(documents=10_000))
+    assert keyspace.command("GET", USAGE) == b"1502 3005"
+    assert COUNTED_FOR - 60 < keyspace.command("TTL", USAGE) <= COUNTED_FOR
+    keyspace.command("SET", USAGE, "9000 9000", "PX", 1)  # it had drifted, and its hour is over
+    keyspace.wait_past(keyspace.now() // 1000 + 2)
+    await storage.create(PLACE, "newer", b"[]", ME, quota=Quota(documents=10_000))
+    assert keyspace.command("GET", USAGE) == b"1503 3007"
+
+
+async def test_writes_do_not_put_off_the_counting(storage: Storage, keyspace: Keyspace) -> None:
+    keyspace.command("SET", USAGE, "0 0", "EX", 100)
+    await storage.create(PLACE, "a", b"[]", ME, quota=Quota(documents=10))
+    assert 90 < keyspace.command("TTL", USAGE) <= 100
+
+
+async def test_many_requests_wait_for_one_counting(
+    storage: Storage, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = 0
+    count = Usage.count
+
+    async def counted(usage, place):  # type: ignore[no-untyped-def]
+        nonlocal counts
+        counts += 1
+        await asyncio.sleep(0.01)
+        return await count(usage, place)
+
+    monkeypatch.setattr(Usage, "count", counted)
+    await asyncio.gather(*(storage.put(PLACE, id, b"[]", ME, quota=Quota(documents=100)) for id in numbered(50)))
+    assert counts == 1
+    assert redis.command("GET", USAGE) == b"50 100"
+
+
+async def test_a_caller_that_gives_up_does_not_end_the_counting_for_the_others(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = Usage.count
+
+    async def slowly(usage, place):  # type: ignore[no-untyped-def]
+        await asyncio.sleep(0.05)
+        return await count(usage, place)
+
+    monkeypatch.setattr(Usage, "count", slowly)
+    first, second = (
+        asyncio.create_task(storage.put(PLACE, id, b"[]", ME, quota=Quota(documents=9))) for id in numbered(2)
+    )
+    await asyncio.sleep(0.02)
+    first.cancel()
+    assert (await second).version == 1
+
+
+async def test_of_two_countings_the_later_does_not_undo_what_was_settled_meanwhile(
+    runner: Runner, storage: Storage, keyspace: Keyspace
+) -> None:
+    usage = Usage(runner)
+    await usage.recount(PLACE)
+    await storage.settle(PLACE, 1, 2)
+    await usage.recount(PLACE)
+    assert await usage.kept(PLACE) == (1, 2)
+    await usage.recount(PLACE, replace=True)
+    assert await usage.kept(PLACE) == (0, 0)
+
+
+async def test_racing_writers_overshoot_by_no_more_than_what_is_in_flight(storage: Storage) -> None:
+    quota, workers = Quota(documents=40), [Storage(storage._runner) for _ in range(8)]
+
+    async def write(n: int) -> None:
+        for m in range(10):
+            await workers[n].create(PLACE, f"k{n}-{m}", b"[]", ME, quota=quota)
+
+    await asyncio.gather(*(write(n) for n in range(8)), return_exceptions=True)
+    count = await storage.count(PLACE)
+    assert 40 <= count <= 40 + 8
+    with pytest.raises(QuotaExceeded):
+        await storage.create(PLACE, "more", b"[]", ME, quota=quota)
+
+
+async def test_an_overdrawn_namespace_may_still_shrink(storage: Storage) -> None:
+    for id in numbered(5):
+        await storage.create(PLACE, id, b"[1,2,3]", ME)
+    quota = Quota(documents=2, bytes=5)
+    await storage.put(PLACE, "k00000", b"[1]", ME, quota=quota)
+    with pytest.raises(QuotaExceeded):
+        await storage.put(PLACE, "k00000", b"[1,2]", ME, quota=quota)
+    await storage.delete(PLACE, "k00000", quota=quota)
+
+
+async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+    await storage.create(PLACE, "a", b"[]", ME, quota=Quota(documents=1))
+    assert keyspace.names() == {RECORD("a"), USAGE} | INDEXES | REGISTRIES

@@ -1,0 +1,51 @@
+"""A record as it lies in Redis: what the scripts wrote, Python reads."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgpack import packb
+
+from service.storage.records import CALLER_ID_BYTES, Record, etag
+from service.storage.store import Storage
+from tests.storage.keyspace import PLACE, Keyspace
+
+LAST_MS = 253_402_300_799_999  # the end of the year 9999
+LONGEST = 255  # bytes, for one byte says how long a header is
+
+
+@given(
+    st.integers(1, 2**53), st.integers(0, 2**53), st.integers(0, 2**53), st.integers(0, LAST_MS),
+    st.text(max_size=20), st.text(max_size=20), st.binary(max_size=300),
+)  # fmt: skip
+def test_a_packed_record_is_read_back(
+    version: int, created: int, updated: int, expires: int, creator: str, updater: str, body: bytes
+) -> None:
+    fields = (version, created, updated, expires, creator, updater)
+    for header in (packb(fields), packb((*fields, "padding"))):
+        assert Record.unpack(bytes([len(header)]) + header + body) == Record(*fields, body)
+
+
+@pytest.mark.parametrize("id", ["i" * CALLER_ID_BYTES, "é" * (CALLER_ID_BYTES // 2), "", "i" * 31, "i" * 32])
+async def test_the_longest_header_has_room(storage: Storage, keyspace: Keyspace, id: str) -> None:
+    """The largest that each field gets: a version of 9 bytes, times, an expiry in the year 9999, the longest ids."""
+    await storage.put(PLACE, "a", b"[]", id)
+    now = keyspace.now()
+    header = packb((2**53 - 2, now, now, 0, id, id))
+    keyspace.command("SET", keyspace_key := PLACE.record("a"), bytes([len(header)]) + header + b"[]")
+    saved = await storage.put(PLACE, "a", b"[1]", id, lifetime=str(LAST_MS))
+    record = await storage.get(PLACE, "a")
+    assert (saved.version, record.version, record.expires) == (2**53 - 1, 2**53 - 1, LAST_MS)
+    assert (record.creator, record.updater, record.body) == (id, id, b"[1]")
+    assert len(keyspace.header("a")) <= LONGEST
+    assert keyspace.command("STRLEN", keyspace_key) == len(keyspace.header("a")) + 3
+    assert (await storage.merge(PLACE, "a", b"[2]", id, limit=100))[1] == b"[2]"
+
+
+@given(st.binary(max_size=100))
+def test_the_etag_is_the_md5_of_exactly_the_bytes(body: bytes) -> None:
+    assert len(etag(body)) == 32
+    assert etag(body) != etag(body + b" ")
+
+
+def test_the_etag_of_a_known_text() -> None:
+    assert etag(b"") == "d41d8cd98f00b204e9800998ecf8427e"

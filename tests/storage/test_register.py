@@ -1,0 +1,100 @@
+"""register: a collection is named before its first record is written. unregister: see its own file."""
+
+import asyncio
+
+import pytest
+
+from service.storage import keys
+from service.storage.errors import Unavailable, Unregistered
+from service.storage.keys import NAMESPACES
+from service.storage.store import Storage
+from tests.servers import RedisProcess
+from tests.storage.keyspace import INDEXES, ME, PLACE, RECORD, REGISTRIES, Keyspace
+
+TEN_MINUTES, HOUR = 600_000_000, 3_600_000_000  # us
+
+
+async def put(storage: Storage, registered: str) -> None:
+    """The bare script."""
+    names = (RECORD("a"), PLACE.expiry, *PLACE.indexes)
+    await storage._run(
+        "put", names, id="a", body=b"[]", by=ME, lifetime="", condition="", kinds=PLACE.kinds, room="",
+        registered=registered,
+    )  # fmt: skip
+
+
+async def test_a_first_record_without_proof_is_refused(storage: Storage, keyspace: Keyspace) -> None:
+    with pytest.raises(Unregistered):
+        await put(storage, "")
+    assert keyspace.names() == set()
+
+
+async def test_a_proof_is_good_for_ten_minutes(storage: Storage, keyspace: Keyspace) -> None:
+    with pytest.raises(Unregistered):
+        await put(storage, str(keyspace.now() - TEN_MINUTES))
+    await put(storage, str(keyspace.now() - TEN_MINUTES + 5_000_000))
+    await put(storage, "")  # the collection is there: nobody asks for a proof
+
+
+async def test_proof_is_asked_for_again_when_the_collection_is_empty_again(storage: Storage) -> None:
+    await storage.put(PLACE, "a", b"[]", ME)
+    await storage.delete(PLACE, "a")
+    with pytest.raises(Unregistered):
+        await put(storage, "")
+
+
+async def test_a_worker_registers_once_and_then_shows_its_proof(storage: Storage, redis: RedisProcess) -> None:
+    redis.command("CONFIG", "RESETSTAT")
+    for _ in range(5):
+        await storage.put(PLACE, "a", b"[]", ME)
+        await storage.delete(PLACE, "a")
+    assert redis.command("INFO", "commandstats")["cmdstat_hset"]["calls"] == 1
+
+
+async def test_the_namespace_is_named_with_the_kinds_of_its_indexes(storage: Storage, redis: RedisProcess) -> None:
+    odd = keys.collection("ainoflow", "a:b {c}", "x:y", "cs")
+    await storage.put(odd, "a", b"[]", ME)
+    assert redis.command("HGETALL", NAMESPACES) == {b"ainoflow:a%3Ab%20%7Bc%7D": b"cs"}
+
+
+async def test_each_registration_is_later_than_the_one_before(storage: Storage, keyspace: Keyspace) -> None:
+    first = int(await storage.register(PLACE))
+    assert abs(first - keyspace.now()) < 10_000_000
+    assert int(await storage.register(PLACE)) > first
+    ahead = first + HOUR  # another node's clock, or this one's before it was set back
+    keyspace.command("ZADD", PLACE.registry, ahead, PLACE.name)
+    assert int(await storage.register(PLACE)) == ahead + 1
+
+
+async def test_every_racing_first_writer_gets_through(storage: Storage, keyspace: Keyspace) -> None:
+    workers = [Storage(storage._runner) for _ in range(20)]
+    await asyncio.gather(*(worker.create(PLACE, f"k{n}", b"[]", ME) for n, worker in enumerate(workers)))
+    assert await storage.count(PLACE) == 20
+    assert set(keyspace.scores(PLACE.registry)) == {"orders"}
+
+
+async def test_a_writer_that_stood_still_too_long_is_told_to_come_again(
+    storage: Storage, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stale(place: object) -> str:
+        return "1"
+
+    monkeypatch.setattr(storage, "register", stale)
+    with pytest.raises(Unavailable, match="nothing was done"):
+        await storage.put(PLACE, "a", b"[]", ME)
+    assert keyspace.names() == set()
+
+
+async def test_a_crash_after_the_registration_leaves_an_empty_name_and_no_hidden_record(
+    storage: Storage, keyspace: Keyspace
+) -> None:
+    await storage.register(PLACE)
+    assert await storage.collections("ainoflow", "acme", "cusn") == {PLACE: 0}
+    assert keyspace.names() == REGISTRIES
+
+
+async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+    await storage.register(PLACE)
+    assert keyspace.names() == REGISTRIES
+    await storage.put(PLACE, "a", b"[]", ME)
+    assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

@@ -1,0 +1,124 @@
+"""The sweeper: idle collections are swept, empty ones unregistered after an hour, by one worker at a time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from service.storage import keys, sweeper
+from service.storage.runner import Runner
+from service.storage.store import SWEEP_MEMBERS, Storage
+from service.storage.sweeper import Sweeper
+from tests.servers import RedisProcess
+from tests.storage.conftest import Connect
+from tests.storage.keyspace import ME, PLACE, REGISTRIES, Keyspace, numbered
+from tests.storage.test_register import HOUR
+
+
+async def soon(check: Callable[[], Awaitable[bool] | bool]) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        found = check()
+        if found if isinstance(found, bool) else await found:
+            return
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def test_idle_collections_are_swept_whoever_they_belong_to(
+    runner: Runner, storage: Storage, keyspace: Keyspace
+) -> None:
+    places = [keys.collection("ainoflow", f"p{n % 7}", f"c{n}", "cusn") for n in range(sweeper.BATCH + 5)]
+    for place in places:
+        gone = await storage.put(place, "gone", b"[]", ME, lifetime="+20")
+        await storage.put(place, "stays", b"[]", ME)
+    keyspace.wait_past(gone.expires)
+    await Sweeper(runner, storage).sweep()
+    assert not [name for name in keyspace.names() if name.endswith("}x")]
+    assert [keyspace.command("ZCARD", place.indexes[0]) for place in places] == [1] * len(places)
+
+
+async def test_a_long_backlog_is_swept_in_one_round(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
+    await storage.register(PLACE)
+    keyspace.plant_many(numbered(3 * SWEEP_MEMBERS + 1), x=1, c=1, u=1, s=1, n=0)
+    await Sweeper(runner, storage).sweep()
+    assert keyspace.indexes() == {}
+
+
+async def test_an_empty_collection_stays_named_for_an_hour(
+    runner: Runner, storage: Storage, keyspace: Keyspace
+) -> None:
+    await storage.register(PLACE)
+    await Sweeper(runner, storage).sweep()
+    assert set(keyspace.scores(PLACE.registry)) == {"orders"}
+    keyspace.command("ZADD", PLACE.registry, keyspace.now() - HOUR + 60_000_000, PLACE.name)
+    await Sweeper(runner, storage).sweep()
+    assert set(keyspace.scores(PLACE.registry)) == {"orders"}
+    keyspace.command("ZADD", PLACE.registry, keyspace.now() - HOUR, PLACE.name)
+    await Sweeper(runner, storage).sweep()
+    assert keyspace.scores(PLACE.registry) == {}
+
+
+async def test_a_collection_with_records_stays_named_for_ever(
+    runner: Runner, storage: Storage, keyspace: Keyspace
+) -> None:
+    await storage.put(PLACE, "a", b"[]", ME)
+    keyspace.command("ZADD", PLACE.registry, 1, PLACE.name)
+    await Sweeper(runner, storage).sweep()
+    assert keyspace.scores(PLACE.registry) == {"orders": 1}
+
+
+async def test_a_collection_whose_last_record_expired_goes_in_one_round(
+    runner: Runner, storage: Storage, keyspace: Keyspace
+) -> None:
+    gone = await storage.put(PLACE, "a", b"[]", ME, lifetime="+20")
+    keyspace.command("ZADD", PLACE.registry, keyspace.now() - HOUR, PLACE.name)
+    keyspace.wait_past(gone.expires)
+    await Sweeper(runner, storage).sweep()
+    assert keyspace.names() == (REGISTRIES - {PLACE.registry}) | {keys.SWEEPER}
+
+
+async def test_the_round_ends_when_the_job_is_lost(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
+    places = [keys.collection("ainoflow", "acme", f"c{n}", "cusn") for n in range(2 * sweeper.BATCH)]
+    for place in places:
+        await storage.register(place)
+        keyspace.command("ZADD", place.expiry, 1, "due")
+    keyspace.command("SET", keys.SWEEPER, "another")
+    await Sweeper(runner, storage).sweep()
+    assert sum(keyspace.command("EXISTS", place.expiry) for place in places) == sweeper.BATCH
+
+
+async def test_the_job_is_handed_over_when_the_holder_dies(
+    runner: Runner, storage: Storage, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper, "PERIOD", 0.02)
+    monkeypatch.setattr(sweeper, "HELD_FOR", 200)
+    await storage.register(PLACE)
+    workers = [asyncio.create_task(Sweeper(runner, storage).run()) for _ in range(3)]
+    try:
+        while workers:
+            keyspace.plant("due", x=1, c=1, u=1, s=1, n=0)
+            await soon(lambda: keyspace.indexes() == {})
+            workers.pop().cancel()  # one of them had the job; as the last ones go, each has it once
+    finally:
+        for worker in workers:
+            worker.cancel()
+
+
+async def test_the_sweeper_outlives_every_error(
+    own: RedisProcess, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper, "PERIOD", 0.02)
+    runner = await connect(own)
+    storage = Storage(runner)
+    await storage.register(PLACE)
+    own.command("RPUSH", PLACE.expiry, "foreign")  # an error that is no refusal
+    run = asyncio.create_task(Sweeper(runner, storage).run())
+    await asyncio.sleep(0.2)
+    own.command("DEL", PLACE.expiry)
+    own.restart()
+    Keyspace(own).plant("due", x=1, c=1, u=1, s=1, n=0)
+    await soon(lambda: Keyspace(own).indexes() == {})
+    assert not run.done()
+    run.cancel()

@@ -1,0 +1,76 @@
+"""throttle: so many requests per so many seconds, with a burst of as many."""
+
+import pytest
+
+from service.storage import keys
+from service.storage.errors import Throttled
+from service.storage.store import Storage
+from tests.storage.keyspace import ME, Keyspace
+
+BUCKET = keys.rate("ainoflow", ME)
+
+
+async def allowed(storage: Storage, requests: int, seconds: float, most: int) -> int:
+    """How many requests in a row are let through, `most` at the most."""
+    for n in range(most):
+        try:
+            await storage.throttle("ainoflow", ME, requests, seconds)
+        except Throttled:
+            return n
+    return most
+
+
+@pytest.mark.parametrize(("requests", "seconds"), [(1, 600), (5, 600), (100, 3600.5)])
+async def test_a_burst_of_all_requests_is_let_through_and_no_more(
+    storage: Storage, requests: int, seconds: float
+) -> None:
+    assert await allowed(storage, requests, seconds, requests + 10) == requests
+
+
+async def test_a_refusal_says_when_the_next_request_is_let_through(storage: Storage) -> None:
+    assert await allowed(storage, 2, 100, 5) == 2
+    with pytest.raises(Throttled, match=r"^rate limit exceeded$") as refused:
+        await storage.throttle("ainoflow", ME, 2, 100)
+    assert 45 < refused.value.retry_after <= 50
+
+
+async def test_after_that_time_it_is(storage: Storage, keyspace: Keyspace) -> None:
+    refusal = None
+    while refusal is None:
+        try:
+            await storage.throttle("ainoflow", ME, 10, 1)
+        except Throttled as throttled:
+            refusal = throttled
+    keyspace.wait_past(keyspace.now() // 1000 + int(refusal.retry_after * 1000) + 1)
+    await storage.throttle("ainoflow", ME, 10, 1)
+
+
+async def test_a_refused_request_does_not_push_the_time_further(storage: Storage) -> None:
+    await storage.throttle("ainoflow", ME, 1, 1000)
+    waits = []
+    for _ in range(3):
+        with pytest.raises(Throttled) as refused:
+            await storage.throttle("ainoflow", ME, 1, 1000)
+        waits.append(refused.value.retry_after)
+    assert waits == sorted(waits, reverse=True)
+
+
+async def test_callers_do_not_share_a_rate(storage: Storage) -> None:
+    for caller in ("a", "b", "a:b", "{a}"):
+        await storage.throttle("ainoflow", caller, 1, 1000)
+    await storage.throttle("avaamo", "a", 1, 1000)
+
+
+async def test_a_rate_beyond_the_clock_s_grain_is_no_fault(storage: Storage) -> None:
+    assert await allowed(storage, 10_000_000, 1, 50) == 50
+
+
+async def test_what_was_held_back_is_forgotten_when_it_no_longer_matters(storage: Storage, keyspace: Keyspace) -> None:
+    await storage.throttle("ainoflow", ME, 10, 100)
+    assert 0 < keyspace.command("PTTL", BUCKET) <= 10_000
+
+
+async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+    await storage.throttle("ainoflow", ME, 1, 100)
+    assert keyspace.names() == {BUCKET}
+    assert 90_000 < keyspace.command("PTTL", BUCKET) <= 100_000

@@ -1,0 +1,85 @@
+"""unregister: an empty collection leaves its registry, and no order of steps can hide a record.
+
+A writer registers (r) and writes with that proof (w); a cleaner reads the registry (s), finds the collection empty (e)
+and unregisters (u). Every order of these five is tried, with every age that the registration may have had.
+"""
+
+from itertools import permutations
+
+import pytest
+
+from service.storage.errors import Unregistered
+from service.storage.store import Storage
+from tests.storage.keyspace import INDEXES, PLACE, RECORD, REGISTRIES, Keyspace
+from tests.storage.test_register import HOUR, TEN_MINUTES, put
+
+ORDERS = ["".join(order) for order in permutations("rwseu") if order.index("s") < order.index("e") < order.index("u")]
+WRITING = [order for order in ORDERS if order.index("r") < order.index("w")]
+
+
+async def test_an_empty_collection_is_dropped_an_hour_after_its_registration(
+    storage: Storage, keyspace: Keyspace
+) -> None:
+    seen = await storage.register(PLACE)
+    assert not await storage.unregister(PLACE, seen, int(seen) + HOUR - 1)
+    assert set(keyspace.scores(PLACE.registry)) == {"orders"}
+    assert await storage.unregister(PLACE, seen, int(seen) + HOUR)
+    assert keyspace.scores(PLACE.registry) == {}
+
+
+async def test_a_collection_registered_again_stays(storage: Storage, keyspace: Keyspace) -> None:
+    seen = await storage.register(PLACE)
+    await storage.register(PLACE)
+    assert not await storage.unregister(PLACE, seen, int(seen) + 2 * HOUR)
+    assert set(keyspace.scores(PLACE.registry)) == {"orders"}
+
+
+async def test_a_collection_that_is_not_named_cannot_be_dropped(storage: Storage) -> None:
+    assert not await storage.unregister(PLACE, "1", 2 * HOUR)
+
+
+@pytest.mark.parametrize("age", [0, TEN_MINUTES - 5_000_000, TEN_MINUTES + 1, HOUR, 2 * HOUR])
+@pytest.mark.parametrize("order", WRITING)
+async def test_no_order_of_writer_and_cleaner_hides_a_record(
+    storage: Storage, keyspace: Keyspace, order: str, age: int
+) -> None:
+    """`age` (us) is what an earlier registration has; the proof of the writer is as old if it registered then."""
+    past = keyspace.now() - age
+    keyspace.command("ZADD", PLACE.registry, past, PLACE.name)
+    proof, seen, empty, written = str(past), "", 0, False
+    for step in order:
+        if step == "r" and age in (0, HOUR):  # with the other ages the writer relies on the registration of old
+            proof = await storage.register(PLACE)
+        elif step == "w":
+            try:
+                await put(storage, proof)
+                written = True
+            except Unregistered:  # the real writer registers now, and tries again
+                await put(storage, await storage.register(PLACE))
+                written = True
+        elif step == "s":
+            seen = str(keyspace.scores(PLACE.registry)[PLACE.name])
+        elif step == "e":
+            swept = await storage.sweep(PLACE)
+            empty = swept.at if swept.left == 0 else 0
+        elif step == "u" and empty:
+            await storage.unregister(PLACE, seen, empty)
+    assert written
+    assert set(keyspace.scores(PLACE.registry)) == {"orders"}
+
+
+async def test_a_cleaner_that_slept_for_hours_hides_nothing(storage: Storage, keyspace: Keyspace) -> None:
+    """It saw the collection empty; a writer with a proof of before wrote; hours later the cleaner goes on."""
+    past = keyspace.now() - TEN_MINUTES + 10_000_000
+    keyspace.command("ZADD", PLACE.registry, past, PLACE.name)
+    empty = (await storage.sweep(PLACE)).at
+    await put(storage, str(past))
+    assert not await storage.unregister(PLACE, str(past), empty)
+
+
+async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+    seen = await storage.register(PLACE)
+    await storage.unregister(PLACE, seen, int(seen) + HOUR)
+    assert keyspace.names() == REGISTRIES - {PLACE.registry}  # a namespace stays named
+    await put(storage, await storage.register(PLACE))
+    assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

@@ -1,0 +1,239 @@
+"""What the code promises of itself: who may import whom, one word for one operation, sizes, habits.
+
+Each rule is about files, so a new module, script or dialect is held to it without being named here.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from service.storage import scripts
+from service.storage.errors import BY_WORD
+
+ROOT = Path(__file__).parent.parent
+LUA = ROOT / "lua"
+MODULES = sorted((ROOT / "service").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+DIALECTS = sorted(path for path in (ROOT / "service" / "dialects").iterdir() if path.is_dir() and path.name[0] != "_")
+OPERATIONS = sorted(LUA.glob("*.lua"))
+INCLUDES = sorted((LUA / "include").glob("*.lua"))
+
+
+def named(path: Path) -> str:
+    """The module's dotted name."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a module imports anywhere in it, `from x import y` as x and as x.y."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+IMPORTS = {named(path): imported(path) for path in MODULES}
+
+
+def within(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(package + ".") for package in packages)
+
+
+def strays(package: str, *allowed: str) -> list[str]:
+    """Imports of this service by modules of a package, outside of what it is allowed."""
+    return [
+        f"{module} imports {name}"
+        for module, names in IMPORTS.items()
+        if within(module, package)
+        for name in names
+        if within(name, "service") and name != "service" and not within(name, *allowed)
+    ]
+
+
+# Layers. -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_redis_layer_knows_nothing_of_the_service() -> None:
+    assert strays("service.redis", "service.redis") == []
+
+
+def test_storage_knows_only_redis_below_it() -> None:
+    assert strays("service.storage", "service.storage", "service.redis") == []
+
+
+def test_the_contract_of_dialects_knows_only_storage_and_settings() -> None:
+    assert strays("service.dialect", "service.storage", "service.settings", "service.dialect") == []
+
+
+@pytest.mark.parametrize("dialect", [path.name for path in DIALECTS])
+def test_a_dialect_knows_the_contract_and_no_other_dialect(dialect: str) -> None:
+    own = f"service.dialects.{dialect}"
+    assert strays(own, own, "service.dialect", "service.storage", "service.preconditions") == []
+
+
+def test_a_dialect_knows_neither_http_server_nor_redis_nor_scripts() -> None:
+    foreign = ("aiohttp", "redis", "hiredis", "uvloop", "service.redis", "asyncio", "socket")
+    machinery = tuple(f"service.storage.{name}" for name in ("runner", "scripts", "fsck", "sweeper", "registry"))
+    found = [
+        f"{module} imports {name}"
+        for module, names in IMPORTS.items()
+        if within(module, "service.dialects") and module != "service.dialects"
+        for name in names
+        if within(name, *foreign, *machinery)
+    ]
+    assert found == []
+
+
+def test_a_dialect_is_found_and_not_named() -> None:
+    """So that a fifth one needs no edit anywhere else."""
+    dialects = tuple(f"service.dialects.{path.name}" for path in DIALECTS)
+    found = [m for m, names in IMPORTS.items() if not within(m, *dialects) for name in names if within(name, *dialects)]
+    assert found == []
+
+
+def test_imports_go_round_nowhere() -> None:
+    graph = {
+        module: {other for other in IMPORTS if other != module and other in names} for module, names in IMPORTS.items()
+    }
+    TopologicalSorter(graph).prepare()
+
+
+def test_only_the_command_line_stands_above_everything() -> None:
+    assert [module for module, names in IMPORTS.items() if "service.__main__" in names] in ([], ["service.demo"])
+
+
+# One word for one operation. -----------------------------------------------------------------------------------------
+
+
+def methods() -> dict[str, ast.AsyncFunctionDef]:
+    """The public coroutines of the classes in service/storage, by name."""
+    return {
+        node.name: node
+        for path in sorted((ROOT / "service" / "storage").glob("*.py"))
+        for definition in ast.parse(path.read_text()).body
+        if isinstance(definition, ast.ClassDef)
+        for node in definition.body
+        if isinstance(node, ast.AsyncFunctionDef) and not node.name.startswith("_")
+    }
+
+
+@pytest.mark.parametrize("verb", [path.stem for path in OPERATIONS])
+def test_an_operation_has_one_script_one_method_and_one_test_file(verb: str) -> None:
+    assert verb in methods()
+    tests = ROOT / "tests" / "storage" / f"test_{verb}.py"
+    assert tests.is_file()
+    assert "async def test_the_keys_left" in tests.read_text()
+
+
+def test_each_script_is_run_from_one_place() -> None:
+    text = "".join(path.read_text() for path in sorted((ROOT / "service" / "storage").glob("*.py")))
+    calls = re.findall(r'(?:_run|\.run|_write)(?:\(|, )\s*"(\w+)"', text)
+    assert sorted(calls) == [path.stem for path in OPERATIONS]
+
+
+def test_each_word_that_a_script_refuses_with_is_a_refusal() -> None:
+    """And the header of the script says which those are."""
+    composed = scripts.load()
+    for path in OPERATIONS:
+        words = set(re.findall(r"'([A-Z]{3,}) [^']", composed[path.stem].text))
+        told = re.search(r"^--- Refuses: (.*?)\.$", path.read_text(), re.MULTILINE | re.DOTALL)
+        assert words <= set(BY_WORD), path.name
+        assert set(re.findall(r"[A-Z]{3,}", told[1] if told else "")) <= words, path.name
+
+
+# Lua. ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", OPERATIONS, ids=lambda path: path.stem)
+def test_a_script_starts_with_what_it_does_and_replies(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    header = "\n".join(line for line in next(group for _, group in groupby(lines, lambda line: line[:4])))
+    assert re.match(r"--- [A-Z][^.:]+[.:]", header)
+    assert "--- Replies with: " in header
+    assert len(lines) <= 60
+
+
+@pytest.mark.parametrize("path", INCLUDES, ids=lambda path: path.stem)
+def test_an_include_is_one_function_of_its_own_name(path: Path) -> None:
+    text = path.read_text()
+    functions = re.findall(r"^local function (\w+)\(", text, re.MULTILINE)
+    assert functions == [path.stem]
+    assert text.startswith("--- ")
+    assert len(text.splitlines()) <= 40
+
+
+def test_a_binding_says_what_it_is() -> None:
+    for path in OPERATIONS:
+        for line in path.read_text().splitlines():
+            if re.match(r"local \w+ *= .*(KEYS|ARGV)", line):
+                assert re.search(r" -- \S", line), f"{path.name}: {line}"
+
+
+def test_no_include_reads_what_its_includer_bound() -> None:
+    for path in INCLUDES:
+        assert not re.search(r"\b(KEYS|ARGV)\b", re.sub(r"--.*", "", path.read_text())), path.name
+
+
+def test_no_document_is_ever_encoded_by_lua() -> None:
+    """cjson and cmsgpack lose what a document says: only a header is packed, and only names are decoded."""
+    for path in (*OPERATIONS, *INCLUDES):
+        code = re.sub(r"--.*", "", path.read_text())
+        assert "cjson.encode" not in code, path.name
+        assert ("cmsgpack.pack" in code) == (path.stem == "packed"), path.name
+        assert ("cmsgpack.unpack" in code) == (path.stem == "header"), path.name
+
+
+def test_each_include_is_used() -> None:
+    text = "".join(path.read_text() for path in (*OPERATIONS, *INCLUDES))
+    assert set(re.findall(r"^--- @include (\w+)$", text, re.MULTILINE)) == {path.stem for path in INCLUDES}
+
+
+# Sizes and habits. ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_is_short_and_says_why_it_exists(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 300
+    assert not text.strip() or ast.get_docstring(ast.parse(text))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def test_a_function_is_short() -> None:
+    long = [
+        f"{path.name}: {function.name} has {lines} lines"
+        for path in MODULES
+        for function in functions(path)
+        if (lines := (function.end_lineno or 0) - function.lineno + 1) > 30
+    ]
+    assert long == []
+
+
+def test_a_handler_catches_nothing() -> None:
+    """Storage raises a small family of refusals, and the dialect's `refuse` renders them."""
+    found = [
+        f"{path.parent.name}/{path.name}: {function.name}"
+        for dialect in DIALECTS
+        for path in sorted(dialect.rglob("*.py"))
+        for function in functions(path)
+        if function.decorator_list or path.name == "handlers.py"
+        if any(isinstance(node, ast.Try) for node in ast.walk(function))
+    ]
+    assert found == []
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    nothing = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}
+    assert [path.name for path in (*MODULES, *TESTS) if path.stem.removeprefix("test_") in nothing] == []

@@ -1,0 +1,73 @@
+"""What is written down is complete: each key, setting, script, module and dialect is where a reader looks for it."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from service.settings import PREFIX, Settings
+from service.storage import keys
+
+ROOT = Path(__file__).parent.parent
+LUA = ROOT / "lua"
+DIALECTS = sorted(path for path in (ROOT / "service" / "dialects").iterdir() if path.is_dir() and path.name[0] != "_")
+SCRIPTS = sorted(LUA.rglob("*.lua"))
+
+
+def test_each_key_is_documented_where_keys_are_spelled() -> None:
+    place = keys.Collection("d", "n", "c", "cusn")
+    made = {
+        "NAMESPACES": keys.NAMESPACES, "EPOCH": keys.EPOCH, "SWEEPER": keys.SWEEPER, "registry": place.registry,
+        "usage": keys.usage("d", "n"), "entry": keys.entry("d", "k", "i"), "rate": keys.rate("d", "i"),
+        "record": place.record("i"), "staged": place.staged("t"), "expiry": place.expiry, "index": place.index("c"),
+    }  # fmt: skip
+    rows = re.findall(r"^\| `([^`]+)`(?:, `\w`)* \| \w+ \|", str(keys.__doc__), re.MULTILINE)
+    words = {"DIALECT": "d", "NAMESPACE": "n", "COLLECTION": "c", "ID": "i", "TOKEN": "t", "KIND": "k"}
+    documented = {re.sub("|".join(words), lambda match: words[match[0]], row) for row in rows}
+    assert documented == set(made.values())
+    spelled = {name for name in vars(keys.Collection) if name in ("record", "staged", "index")} | {
+        name
+        for name, value in vars(keys).items()
+        if not name.startswith("_") and (name.isupper() or getattr(value, "__module__", "") == keys.__name__)
+    }
+    # What is left makes no key of its own: names for what lies inside of keys, and the way back.
+    assert spelled - set(made) == {"Collection", "collection", "escape", "namespace", "parse", "parse_namespace"}
+
+
+@pytest.mark.parametrize("setting", [PREFIX + field.name.upper() for field in fields(Settings)])
+def test_each_setting_is_in_the_readme(setting: str) -> None:
+    assert f"`{setting}`" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_each_script_is_in_the_readme_of_its_folder(path: Path) -> None:
+    assert f"`{path.relative_to(LUA)}`" in (LUA / "README.md").read_text()
+
+
+@pytest.mark.parametrize("dialect", [path.name for path in DIALECTS])
+def test_each_dialect_is_in_the_readme_of_its_folder(dialect: str) -> None:
+    assert dialect in (ROOT / "service" / "dialects" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("folder", ["redis", "storage"])
+def test_each_module_is_in_the_readme_of_its_folder(folder: str) -> None:
+    readme = (ROOT / "service" / folder / "README.md").read_text()
+    modules = [path.name for path in sorted((ROOT / "service" / folder).glob("*.py")) if path.stem != "__init__"]
+    assert [name for name in modules if f"`{name}`" not in readme] == []
+
+
+def test_each_module_of_the_service_is_in_its_map() -> None:
+    readme = (ROOT / "service" / "README.md").read_text()
+    modules = [path.name for path in sorted((ROOT / "service").glob("*.py")) if path.stem != "__init__"]
+    assert [name for name in modules if f"`{name}`" not in readme] == []
+
+
+def test_links_between_the_readmes_lead_somewhere() -> None:
+    dead = [
+        f"{readme.relative_to(ROOT)}: {target}"
+        for readme in (ROOT / "README.md", *(ROOT / "service").rglob("README.md"), *LUA.rglob("README.md"))
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", readme.read_text())
+        if not (readme.parent / target).exists()
+    ]
+    assert dead == []
