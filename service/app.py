@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from time import perf_counter
-from typing import Any
 
 from aiohttp import web
 
@@ -41,9 +40,12 @@ class App:
         self.draining = False
         self.in_flight = 0
         self.middleware = Middleware(self.service, meter)
-        options: dict[str, Any] = {"access_log": None, "keepalive_timeout": settings.keepalive_seconds}
-        fast = settings.fast_path and hot.supported()
-        self.server = hot.HotServer(self, self._serve, **options) if fast else web.Server(self._serve, **options)
+        fast, keepalive = settings.fast_path and hot.supported(), settings.keepalive_seconds
+        self.server = (
+            hot.HotServer(self, self._serve, keepalive_timeout=keepalive)
+            if fast
+            else edge.Server(self._serve, keepalive_timeout=keepalive)
+        )
         self._tasks = [
             asyncio.create_task(self.service.directory.watch()),
             asyncio.create_task(Sweeper(runner, storage).run()),

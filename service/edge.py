@@ -1,17 +1,52 @@
-"""Between aiohttp and the contract: reads a body within its limit, and sends an Answer or a Stream.
+"""Between aiohttp and the contract: reads bodies within their limit, sends Answers and Streams, refuses what is no HTTP.
 
 aiohttp's low-level server is used rather than `web.Application`: routing and refusals are ours (service/routing.py).
 """
 
+import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestPayloadError
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from msgspec.structs import replace
 
-from service.dialect import BODILESS, Answer, Stream
+from service.dialect import BODILESS, JSON, Answer, Stream
 from service.storage.errors import Invalid, TooLarge
+
+LINE_BYTES = 65_536  # of a request's first line: so much that a name which is too long is refused by its dialect
+
+log = logging.getLogger(__name__)
+
+
+class Server(web.Server):
+    """aiohttp's low-level server, with connections that refuse in our way what is no HTTP."""
+
+    def __init__(self, handler: Any, **options: Any) -> None:
+        super().__init__(handler, access_log=None, max_line_size=LINE_BYTES, **options)
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+
+class Connection(RequestHandler):
+    """One connection. What aiohttp itself says of a message that is no HTTP quotes it, perhaps with its credential, and
+    it logs a traceback for whatever a stranger sends."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        if not isinstance(exc, HttpProcessingError) or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        log.debug("%s sent what is no HTTP request: %s", request.remote, type(exc).__name__)
+        headers = {"Content-Type": JSON, "Server": "polystow"}
+        said = b'{"error":{"message":"this is no HTTP request"}}'
+        response = web.Response(status=status, body=said, headers=headers)
+        response.force_close()
+        return response
 
 
 async def read(request: web.BaseRequest, limit: int) -> bytes:

@@ -23,6 +23,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from service.dialect import BODILESS, Answer, Dialect, Request, Route
+from service.edge import Connection, Server
 from service.middleware import Middleware
 from service.redis.errors import Failed
 from service.storage.errors import Refusal
@@ -43,8 +44,8 @@ def supported() -> bool:
     return all(hasattr(RequestHandler, name) for name in LEANS_ON)
 
 
-class HotServer(web.Server):
-    """aiohttp's low-level server, with connections that know the fast path."""
+class HotServer(Server):
+    """The server, with connections that know the fast path."""
 
     def __init__(self, app: "App", handler: Any, **options: Any) -> None:
         super().__init__(handler, **options)
@@ -54,7 +55,7 @@ class HotServer(web.Server):
         return HotConnection(self._app, self, loop=self._loop, **self._kwargs)
 
 
-class HotConnection(RequestHandler):
+class HotConnection(Connection):
     """One connection. While `_exchange` is not None, a hot request is being answered; the next one waits in
     `_messages`, so answers keep the order of their requests."""
 

@@ -97,7 +97,7 @@ def _explained(refusal: Refusal) -> tuple[tuple[str, str], ...]:
 
 def _refuse(refusal: Refusal) -> Answer:
     """The way to say no where no dialect is spoken."""
-    return Answer(400 if isinstance(refusal, Invalid) else 404, orjson.dumps({"error": str(refusal)}))
+    return Answer(400 if isinstance(refusal, Invalid) else 404, orjson.dumps({"error": {"message": str(refusal)}}))
 
 
 def _log(answer: Answer | Stream, dialect: str, template: str, method: str, seconds: float) -> None:

@@ -46,7 +46,7 @@ class Usage:
         return documents, size
 
     async def _counted(self, place: Collection) -> tuple[int, int]:
-        """Count and keep, once for all requests of this worker that wait for it: 1,000,000 records take a second."""
+        """Count and keep, once for all requests of this worker that wait for it: 200,000 records take half a second."""
         usage = keys.usage(place.dialect, place.namespace)
         counting = self._counting.get(usage)
         if counting is None:

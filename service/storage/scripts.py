@@ -1,8 +1,8 @@
 """Finds the Lua scripts, composes their includes, and learns their interface from their own binding lines.
 
 A script binds names once: `local record = KEYS[1] -- ...` and `local body = ARGV[2] -- ...`; a last
-`local indexes = {unpack(KEYS, 3)}` or `local records = KEYS` takes any number of keys. These lines are the interface:
-Python calls by name, and no position is written twice.
+`local indexes = {unpack(KEYS, 3)}` takes any number of keys. These lines are the interface: Python calls by name, no
+position is written twice.
 
     python -m service.storage.scripts put          prints the composed text (Redis reports line numbers of it)
     python -m service.storage.scripts --all DIR    writes all of them, and each include by itself, for luacheck
@@ -19,7 +19,7 @@ from typing import Any
 
 _include = re.compile(r"^--- @include (\S+)\n", re.MULTILINE)
 _binding = re.compile(r"^local (\w+) *= (KEYS|ARGV)\[(\d+)\]", re.MULTILINE)
-_tail = re.compile(r"^local (\w+) *= (?:\{unpack\(KEYS, (\d+)\)\}|KEYS\b(?!\[))", re.MULTILINE)
+_tail = re.compile(r"^local (\w+) *= \{unpack\(KEYS, (\d+)\)\}", re.MULTILINE)
 _flags = re.compile(r"^--- Flags: (.+)$", re.MULTILINE)
 
 
@@ -101,7 +101,7 @@ def _names(name: str, source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if bound[kind].setdefault(int(position), variable) != variable:
             raise Malformed(f"{name}: {kind}[{position}] is bound twice")
     for variable, position in _tail.findall(source):
-        bound["KEYS"][int(position or 1)] = variable
+        bound["KEYS"][int(position)] = variable
     for kind, names in bound.items():
         if sorted(names) != list(range(1, len(names) + 1)):
             raise Malformed(f"{name}: the bindings of {kind} have a gap: {sorted(names)}")

@@ -64,7 +64,7 @@ class Storage:
         """Store a record that is not there yet. Raises AlreadyExists, Invalid (lifetime), QuotaExceeded."""
         if len(body) > INLINE_BYTES:
             return await self.publish(place, id, body, by, lifetime, NEW, quota)
-        names = (place.record(id), place.expiry, *place.indexes)
+        names = (place.record(id), *place.tail)
         return await self._write("create", names, place, quota, id=id, body=body, by=by, lifetime=lifetime)
 
     async def put(
@@ -79,7 +79,7 @@ class Storage:
     ) -> Saved:
         if len(body) > INLINE_BYTES:
             return await self.publish(place, id, body, by, lifetime, state, quota)
-        names = (place.record(id), place.expiry, *place.indexes)
+        names = (place.record(id), *place.tail)
         return await self._write(
             "put", names, place, quota, id=id, body=body, by=by, lifetime=lifetime, condition=state
         )
@@ -90,7 +90,7 @@ class Storage:
         """Store a large record: `state` is as in lua/include/unmet.lua. Raises what create and put raise."""
         staged = place.staged(uuid4().hex)
         await self._command("SET", staged, bytes(MARGIN) + body, "EX", STAGED_SECONDS, key=staged, write=True)
-        names = (place.record(id), staged, place.expiry, *place.indexes)
+        names = (place.record(id), staged, *place.tail)
         write = partial(self._write, "publish", names, place, quota, id=id, by=by, lifetime=lifetime)
         try:
             return await write(condition=state, margin=MARGIN)
@@ -114,7 +114,7 @@ class Storage:
         self, place: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, state: str
     ) -> tuple[Saved, bytes]:
         room = await self._usage.room(quota, place) if quota else ""
-        names = (place.record(id), place.expiry, *place.indexes)
+        names = (place.record(id), *place.tail)
         try:
             reply = await self._run(
                 "merge", names, id=id, patch=patch, by=by, condition=state, kinds=place.kinds, room=room,
@@ -185,7 +185,7 @@ class Storage:
         await self._under(condition, place, id, partial(self._delete, place, id, quota))
 
     async def _delete(self, place: Collection, id: str, quota: Quota | None, state: str) -> None:
-        names = (place.record(id), place.expiry, *place.indexes)
+        names = (place.record(id), *place.tail)
         documents, size = await self._run("delete", names, id=id, condition=state, kinds=place.kinds)
         if quota:
             await self.settle(place, documents, size)
@@ -217,14 +217,14 @@ class Storage:
 
     async def sweep(self, place: Collection) -> Swept:
         """Take expired members out of the indexes, `SWEEP_MEMBERS` at the most."""
-        names = (place.expiry, *place.indexes)
+        names = place.tail
         documents, size, more, left, at = await self._run("sweep", names, kinds=place.kinds, limit=SWEEP_MEMBERS)
         await self.settle(place, documents, size)
         return Swept(-documents, bool(more), left, at)
 
     async def examine(self, place: Collection, id: str, *, repair: bool) -> list[str]:
         """What the indexes say wrongly of one record, a text each; put right if so wished."""
-        names = (place.record(id), place.expiry, *place.indexes)
+        names = (place.record(id), *place.tail)
         faults = await self._run("examine", names, id=id, kinds=place.kinds, repair=int(repair))
         return [fault.decode() for fault in faults]
 

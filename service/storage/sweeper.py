@@ -48,17 +48,23 @@ class Sweeper:
         return bool(await self._runner.run("hold", (keys.SWEEPER,), name=self._name, ms=HELD_FOR))
 
     async def sweep(self) -> None:
-        """One round over all collections."""
+        """One round over all collections. It pauses after a batch, whose collections may be of many namespaces."""
+        waiting: list[tuple[Collection, str]] = []
         for (dialect, namespace), kinds in (await registry.namespaces(self._runner)).items():
-            found = list((await registry.collections(self._runner, dialect, namespace, kinds)).items())
-            for start in range(0, len(found), BATCH):
-                batch = found[start : start + BATCH]
-                swept = await asyncio.gather(*(self._storage.sweep(place) for place, _ in batch))
-                for (place, seen), first in zip(batch, swept, strict=True):
-                    await self._finish(place, seen, first)
-                await asyncio.sleep(PAUSE)
-                if not await self.hold():
+            waiting += (await registry.collections(self._runner, dialect, namespace, kinds)).items()
+            while len(waiting) >= BATCH:
+                if not await self._batch(waiting[:BATCH]):
                     return
+                del waiting[:BATCH]
+        await self._batch(waiting)
+
+    async def _batch(self, batch: list[tuple[Collection, str]]) -> bool:
+        """Sweep these, and say whether the job is still held."""
+        swept = await asyncio.gather(*(self._storage.sweep(place) for place, _ in batch))
+        for (place, seen), first in zip(batch, swept, strict=True):
+            await self._finish(place, seen, first)
+        await asyncio.sleep(PAUSE)
+        return await self.hold()
 
     async def _finish(self, place: Collection, seen: str, swept: Swept) -> None:
         """What the first step left: one collection at a time, so that a request waits for one step at the most, with

@@ -1,6 +1,8 @@
 """count: how many records live."""
 
-from service.storage import keys
+from pathlib import Path
+
+from service.storage import keys, scripts
 from service.storage.store import FAN_OUT, Storage
 from tests.storage.keyspace import INDEXES, ME, PLACE, RECORD, REGISTRIES, Keyspace, numbered
 
@@ -29,6 +31,27 @@ async def test_the_count_and_the_record_agree_to_the_millisecond(storage: Storag
             after = await storage.count(PLACE)
             assert before >= (found is not None) >= after
         assert (await storage.count(PLACE), await storage.find(PLACE, "a")) == (0, None)
+
+
+PROBE = """local record = KEYS[1] -- string
+local expiry = KEYS[2] -- zset
+local at     = ARGV[1] -- us
+--- @include header
+--- @include due
+return {header(record, tonumber(at)) and 1 or 0, redis.call('ZCOUNT', expiry, '-inf', due(tonumber(at)))}
+"""
+
+
+async def test_a_record_is_due_in_the_very_microsecond_in_which_it_is_no_longer_alive(
+    storage: Storage, keyspace: Keyspace, tmp_path: Path
+) -> None:
+    (tmp_path / "include").symlink_to(scripts.folder() / "include")
+    (tmp_path / "probe.lua").write_text(PROBE)
+    text = scripts.load(tmp_path)["probe"].text
+    expires = (await storage.put(PLACE, "a", b"[]", ME, lifetime="+600000")).expires
+    for later, found in ((-1, [1, 0]), (0, [1, 0]), (999, [1, 0]), (1000, [0, 1])):  # us
+        at = expires * 1000 + later
+        assert keyspace.command("EVAL", text, 2, RECORD("a"), PLACE.expiry, at) == found
 
 
 async def test_the_collections_of_a_namespace_with_their_counts(storage: Storage) -> None:

@@ -72,7 +72,7 @@ def test_the_binding_lines_are_the_interface(tmp_path: Path) -> None:
         tmp_path,
         go="local record = KEYS[1] -- a\nlocal rest = {unpack(KEYS, 2)} -- b\nlocal b   = ARGV[2] -- c\n"
         "local a = ARGV[1]\n  local inner = ARGV[7] -- indented: no binding\n",
-        all="local records = KEYS    -- all of them\nlocal one = ARGV[1]\n",
+        all="local records = {unpack(KEYS, 1)} -- all of them\nlocal one = ARGV[1]\n",
         none="return 1\n",
     )
     found = load(tmp_path)

@@ -49,9 +49,10 @@ async def create(request: Request) -> Answer:
 
 
 async def _create(request: Request, category: str, key: str) -> Answer:
-    place, body = place_of(request, category, key), await document(request)
+    place, until = place_of(request, category, key), lifetime(request.query())
+    body = await document(request)
     saved = await request.service.storage.create(
-        place, key, body, request.caller.id, lifetime=lifetime(request.query()), quota=await quota(request)
+        place, key, body, request.caller.id, lifetime=until, quota=await quota(request)
     )
     return receipt(201, category, key, saved, body)
 
@@ -59,10 +60,11 @@ async def _create(request: Request, category: str, key: str) -> Answer:
 @routes.route("PUT", DOCUMENT, direct.put)
 async def put(request: Request) -> Answer:
     category, key = request.params
-    place, body = place_of(request, category, key), await document(request)
+    place, until = place_of(request, category, key), lifetime(request.query())
+    body = await document(request)
     saved = await request.service.storage.put(
         place, key, body, request.caller.id,
-        lifetime=lifetime(request.query()), condition=condition(request.headers), quota=await quota(request),
+        lifetime=until, condition=condition(request.headers), quota=await quota(request),
     )  # fmt: skip
     return receipt(200, category, key, saved, body)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Any
 
-import orjson
+import msgspec
 
 from service.dialect import Request
 from service.storage import keys
@@ -21,6 +21,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS = 253_402_300_799_999  # 9999-12-31, the last day that ISO 8601 writes with four digits
 LAST_OFFSET = 1 << 50  # beyond any collection, and exact as a Lua number
 
+# Checks a text's syntax and makes nothing of it, so that 10 MB of empty arrays cost 50 ms and no memory; `orjson.loads`
+# made 3,400,000 lists of them, 3 s and 270 MB. It does not look at the bytes inside of strings.
+_validate = msgspec.json.Decoder(msgspec.Raw).decode
 _iso_8601 = re.compile(r"[0-9W-]+(?:[T ][0-9:.,]+(?:Z|[ +-][0-9:]+)?)?").fullmatch
 _bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
 
@@ -49,10 +52,14 @@ async def document(request: Request) -> bytes:
 def checked(body: bytes) -> bytes:
     """The same bytes, found to be a JSON object or array. Raises Invalid."""
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        if not body.isascii():
+            body.decode()
+        _validate(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"the body is not JSON: {error}") from None
-    if not isinstance(value, (dict, list)):
+    except RecursionError:
+        raise Invalid("the body is nested too deep") from None
+    if body.lstrip()[:1] not in (b"{", b"["):
         raise Invalid("the body is to be a JSON object or array")
     return body
 

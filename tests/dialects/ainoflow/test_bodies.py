@@ -4,6 +4,7 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
@@ -123,6 +124,29 @@ async def test_a_body_that_is_cut_off_stores_nothing(project: Client, method: st
         await writer.drain()
     await asyncio.sleep(0.1)  # so that what should not be stored could have been
     await project.nothing_stored()
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_clients_that_do_not_wait_for_their_answer_are_no_faults(project: Client, method: str) -> None:
+    logged = project.running.log.count('"error"')
+    for _ in range(50):
+        async with connected(project) as (_, writer):
+            writer.write(head(project, method, "Content-Length: 2") + b"{}")
+            await writer.drain()
+    assert (await project.put("d", "other")).status == 200
+    assert project.running.log.count('"error"') == logged
+
+
+async def test_a_body_of_many_small_values_takes_no_more_memory_than_another(project: Client) -> None:
+    def most() -> int:
+        (pid,) = project.running.worker_pids()
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+    await project.put("d", "k", b'["' + b"x" * (LIMIT - 4) + b'"]')
+    before = most()
+    await project.put("d", "k", b"[" + b"[]," * 3_490_000 + b"[]]")
+    assert most() - before < 3 * LIMIT
 
 
 async def test_a_chunked_body_is_a_body(project: Client) -> None:

@@ -9,7 +9,7 @@ from tests.dialects.ainoflow.client import DOCUMENTS, Client, at
 DAMAGED_BY_REENCODING = [
     b"[]",
     b'{"a":[],"b":{}}',
-    b'{"n":100000000000001,"m":12345678901234567890,"e":1e2,"f":1.50,"z":-0.0,"s":1E-7}',
+    b'{"n":100000000000001,"m":12345678901234567890,"e":1e2,"f":1.50,"z":-0.0,"s":1E-7,"h":1e400}',
     b'{"z":1,"a":2,"m":3}',
     b' \r\n\t{ "white" :\t[ 1 , 2 ] }\n ',
     b'{"a":1,"a":2}',
