@@ -20,7 +20,6 @@ from service.redis.client import Redis
 from service.redis.wire import Ask
 from service.routing import Router
 from service.settings import Settings
-from service.storage.commands import Commands
 from service.storage.directory import Directory
 from service.storage.runner import Runner
 from service.storage.store import Storage
@@ -35,7 +34,7 @@ class App:
     def __init__(self, settings: Settings, redis: Redis, runner: Runner, meter: Meter) -> None:
         self.redis = redis
         storage = Storage(runner)
-        self.service = Service(settings, storage, Commands(runner, storage.proofs), Directory(runner))
+        self.service = Service(settings, storage, storage.commands, Directory(runner))
         self.router = Router(discover(settings.dialects))
         self.draining = False
         self.in_flight = 0

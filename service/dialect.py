@@ -14,9 +14,10 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from service.settings import Settings
-from service.storage.commands import Command, Commands
+from service.storage.commands import Commands
 from service.storage.directory import Caller, Directory, Entry, Token
 from service.storage.errors import Invalid, Refusal
+from service.storage.runner import Command as Command
 from service.storage.store import Storage
 
 JSON = "application/json"

@@ -1,4 +1,4 @@
-"""Between aiohttp and the contract: reads bodies within their limit, sends Answers and Streams, refuses what is no HTTP.
+"""Between aiohttp and the contract: reads bodies within their limit, sends answers, refuses what is no HTTP.
 
 aiohttp's low-level server is used rather than `web.Application`: routing and refusals are ours (service/routing.py).
 """
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from msgspec.structs import replace
@@ -53,7 +54,7 @@ async def read(request: web.BaseRequest, limit: int) -> bytes:
     """The body. Raises TooLarge before reading on, as soon as it is known to be over `limit` bytes; Invalid."""
     if (request.content_length or 0) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes")
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+    if _awaited(request) and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # only now: a refused body is never sent
     body = bytearray()
     try:
@@ -64,6 +65,12 @@ async def read(request: web.BaseRequest, limit: int) -> bytes:
     except (RequestPayloadError, HttpProcessingError, ConnectionError) as error:
         raise Invalid(f"the body cannot be read: {error}") from None
     return bytes(body)
+
+
+def _awaited(request: web.BaseRequest) -> bool:
+    """Does the client wait to be told before it sends the body? (RFC 9110, section 10.1.1)"""
+    expects = request.headers.get("Expect", "").lower() == "100-continue"
+    return expects and request.version >= HttpVersion11 and not request.content.is_eof()
 
 
 async def opened(stream: Stream) -> Answer | Stream:

@@ -10,6 +10,7 @@ This leans on names inside aiohttp (`LEANS_ON`). Where one of them is missing, `
 without the fast path, and a test fails. `POLYSTOW_FAST_PATH=false` switches it off.
 """
 
+import logging
 from asyncio import get_running_loop
 from collections.abc import Callable
 from email.utils import formatdate
@@ -18,30 +19,30 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.http import HttpRequestParser, HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-from service.dialect import BODILESS, Answer, Dialect, Request, Route
+from service.dialect import BODILESS, Answer, Dialect, Direct, Request, Route
 from service.edge import Connection, Server
-from service.middleware import Middleware
 from service.redis.errors import Failed
-from service.storage.errors import Refusal
 from service.storage.runner import refusal, repairable
 
 if TYPE_CHECKING:
     from service.app import App
 
+log = logging.getLogger(__name__)
+
 LEANS_ON = (
-    "_buffer_paused", "_close", "_force_close", "_handler_waiter", "_keepalive_timeout", "_messages",
-    "_next_keepalive_close_time", "_parser", "_paused", "_read_bufsize", "_reading_paused",
+    "_buffer_paused", "_close", "_force_close", "_handler_waiter", "_keepalive_handle", "_keepalive_timeout", "_loop",
+    "_messages", "_next_keepalive_close_time", "_parser", "_paused", "_process_keepalive", "_reading_paused",
     "_request_in_progress", "_waiter",
 )  # fmt: skip
 
 
 def supported() -> bool:
     """Does this aiohttp have the names that the fast path leans on?"""
-    return all(hasattr(RequestHandler, name) for name in LEANS_ON)
+    return all(hasattr(RequestHandler, name) for name in LEANS_ON) and hasattr(HttpRequestParser, "message_consumed")
 
 
 class HotServer(Server):
@@ -56,8 +57,9 @@ class HotServer(Server):
 
 
 class HotConnection(Connection):
-    """One connection. While `_exchange` is not None, a hot request is being answered; the next one waits in
-    `_messages`, so answers keep the order of their requests."""
+    """One connection. While `_exchange` is not None, a hot request is being answered; the next one waits behind it in
+    `_messages`, so answers keep the order of their requests, and one that the client is slow to read holds up the rest.
+    Only an exchange's end writes meanwhile: if writing is paused, it has been answered."""
 
     __slots__ = ("_app", "_exchange")
 
@@ -81,9 +83,26 @@ class HotConnection(Connection):
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         # aiohttp resumes at the end of every body, also where nothing was paused: a second parsing of nothing and an
-        # exception inside, a quarter of what a small PUT costs outside of this service.
-        if self._reading_paused:
+        # exception inside, a quarter of what a small PUT costs outside of this service. Where an ordinary request reads
+        # it may: the parser can stand still while reading is not paused (after a body of 16,385 chunks, say).
+        if self._reading_paused or (resume_parser and self._exchange is None):
             super().resume_reading(resume_parser)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._exchange is not None:
+            self._go_on()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self._paused and self._exchange is not None:
+            self._leave()
+
+    def _process_keepalive(self) -> None:
+        if self._exchange is None:
+            super()._process_keepalive()
+        else:  # aiohttp's task is idle, the connection is not
+            self._keepalive_handle = self._loop.call_later(self._keepalive_timeout, self._process_keepalive)
 
     def _advance(self) -> None:
         """Answer what was parsed, one after the other; the first that is not hot goes to aiohttp, and all after it."""
@@ -104,7 +123,7 @@ class HotConnection(Connection):
         if (
             type(message) is not RawRequestMessage or message.should_close or message.version != HttpVersion11
             or message.upgrade or not payload.is_eof()
-            or self._paused or self._buffer_paused or app.draining
+            or self._paused or self._buffer_paused or app.draining or self._keepalive_handle is None
         ):  # fmt: skip
             return False
         method, headers = message.method, message.headers
@@ -114,37 +133,38 @@ class HotConnection(Connection):
             if route.direct is None or method == "HEAD":
                 return False
             caller = app.middleware.known(dialect, headers)
-        except Refusal:
+        except Exception:  # the ordinary path meets it too, and says it
             return False
         if caller is None:
             return False
-        self._exchange = exchange = Exchange(self, app.middleware, dialect, route)
-        exchange.body = body = payload.read_nowait()  # may parse what comes behind: it only queues, an exchange is on
+        self._exchange = exchange = Exchange(self, app, dialect, route)
+        exchange.body = payload.read_nowait()  # may parse what comes behind: it only queues, an exchange is on
         exchange.request = Request(method, params, query, headers, _arrived, caller, app.service)
         self._request_in_progress = True
         app.in_flight += 1
-        try:
-            asked = route.direct(exchange.request, body)
-        except Exception as error:
-            exchange.refuse(error)
+        if exchange.begin(route.direct):
             return True
-        if asked is None:
-            self._restore(body)
-            return False
-        command, exchange.tell = asked
-        app.redis.send(exchange, command.args, key=command.key, write=command.write)
-        return True
+        self._restore(exchange.body)
+        return False
 
     def end(self, response: bytes) -> None:
-        """The exchange is over: answer, and go on with the next message."""
+        """Answer. A response that is made while draining has announced the connection's end."""
         self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self.transport is not None:
             self.transport.write(response)
+        self._close = self._close or self._app.draining
+        if self.transport is None or not self._paused:  # else the client is slow: `resume_writing` goes on
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """The exchange is over: on to the next message, or to the end of the connection."""
         self._leave()
-        if self._messages:
+        if self._close:
+            self.force_close()
+        elif self._messages:
             self._advance()
 
     def break_off(self, body: bytes) -> None:
@@ -155,7 +175,7 @@ class HotConnection(Connection):
     def _restore(self, body: bytes) -> None:
         """Put the message back as it was before its body was read."""
         if body:
-            payload = StreamReader(self, self._read_bufsize, loop=self._loop)
+            payload = StreamReader(self, len(body), loop=self._loop)  # so long that it never pauses reading
             payload.feed_data(body)
             payload.feed_eof()
             self._messages[0] = (self._messages[0][0], payload)
@@ -174,21 +194,36 @@ async def _arrived(limit: int) -> bytes:
 
 
 class Exchange:
-    """One request and its command; to the lane it is the command's outcome, as a future would be."""
+    """One request and its command; to the lane it is the command's outcome, as a future would be.
 
-    __slots__ = ("_connection", "_middleware", "_over", "body", "dialect", "request", "route", "started", "tell")
+    Invariant: it ends exactly once, and whatever fails on the way fails for this request alone.
+    """
+
+    __slots__ = ("_app", "_connection", "_over", "body", "dialect", "request", "route", "started", "tell")
 
     body: bytes
     request: Request
     tell: Callable[[Any], Answer]
 
-    def __init__(self, connection: HotConnection, middleware: Middleware, dialect: Dialect, route: Route) -> None:
+    def __init__(self, connection: HotConnection, app: "App", dialect: Dialect, route: Route) -> None:
         self._connection = connection
-        self._middleware = middleware
+        self._app = app
         self._over = False
         self.dialect = dialect
         self.route = route
         self.started = perf_counter()
+
+    def begin(self, direct: Direct) -> bool:
+        """Send the command, if one is enough."""
+        try:
+            asked = direct(self.request, self.body)
+            if asked is None:
+                return False
+            command, self.tell = asked
+            self._app.redis.send(self, command.args, key=command.key, write=command.write)
+        except Exception as error:
+            self.set_exception(error)
+        return True
 
     def done(self) -> bool:
         return self._over
@@ -196,50 +231,51 @@ class Exchange:
     def set_result(self, reply: Any) -> None:
         """The reply is here: answer at once, in the midst of the reading of replies."""
         try:
-            answer = self.tell(reply)
+            response = self._response(self.tell(reply))
         except Exception as error:
-            self.refuse(error)
+            self.set_exception(error)
         else:
-            self.finish(answer)
+            self._over = True
+            self._connection.end(response)
 
-    def set_exception(self, error: Failed) -> None:
-        """The command failed. What comes of it may send again, so it must wait until the queues are at rest."""
+    def set_exception(self, error: Exception) -> None:
+        """It failed. What comes of it may send again, so it must wait until the queues are at rest."""
         self._over = True
         get_running_loop().call_soon(self._fail, error)
 
-    def _fail(self, error: Failed) -> None:
-        if repairable(error):
-            self._connection.break_off(self.body)
-        else:
-            self.refuse(refusal(error))
-
-    def refuse(self, error: Exception) -> None:
-        request = self.request
-        self.finish(self._middleware.refused(self.dialect, request.params, error, request.headers))
-
-    def finish(self, answer: Answer) -> None:
-        self._over = True
-        request, middleware = self.request, self._middleware
-        template, method, headers = self.route.template, request.method, request.headers
-        answer = middleware.answered(answer, self.dialect, template, method, headers, self.started)
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, Failed):
+            if repairable(error):
+                self._connection.break_off(self.body)
+                return
+            error = refusal(error)
+        response = b""
         try:
-            response = rendered(answer)
-        except ValueError as error:
-            response = rendered(middleware.refused(self.dialect, request.params, error, headers))
+            params, headers = self.request.params, self.request.headers
+            response = self._response(self._app.middleware.refused(self.dialect, params, error, headers))
+        except Exception:
+            log.exception("a refusal cannot be told")
+            self._connection.close()
         self._connection.end(response)
+
+    def _response(self, answer: Answer) -> bytes:
+        app, request, route = self._app, self.request, self.route
+        method, headers = request.method, request.headers
+        answer = app.middleware.answered(answer, self.dialect, route.template, method, headers, self.started)
+        return rendered(answer, closing=app.draining)
 
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _dated = (0, "")
 
 
-def rendered(answer: Answer) -> bytes:
-    """A whole response in one piece. Raises ValueError where a header's value could break out of its line."""
+def rendered(answer: Answer, *, closing: bool) -> bytes:
+    """A whole response in one piece; `closing` announces the connection's end."""
     head = _STATUS_LINES[answer.status]
     for name, value in answer.headers:
-        if not value.isprintable():
-            raise ValueError(f"the header {name} has a value that is not printable")
         head += f"{name}: {value}\r\n"
+    if closing:
+        head += "Connection: close\r\n"
     if answer.status in BODILESS:
         return f"{head}Date: {_date()}\r\nServer: polystow\r\n\r\n".encode()
     body = answer.body

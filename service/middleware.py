@@ -62,8 +62,12 @@ class Middleware:
 
     def answered(
         self, answer: Reply, dialect: Dialect | None, template: str, method: str, headers: Headers, started: float
-    ) -> Reply:
-        """What is done with every answer: measured, logged if so wished, and its last headers added."""
+    ) -> Reply | Answer:
+        """What is done with every answer: measured, logged if so wished, and its last headers added. One whose headers
+        could break out of their lines is a fault of ours."""
+        if not _printable(answer):
+            fault = ValueError(f"a header that is not printable: {answer.headers}, {answer.content_type}")
+            return self.answered(self.refused(dialect, (), fault, headers), dialect, template, method, headers, started)
         name = dialect.name if dialect else ""
         seconds = perf_counter() - started
         self._meter.observe(name, template, method, answer.status, seconds)
@@ -74,6 +78,13 @@ class Middleware:
             if self._logging:
                 _log(answer, name, template, method, seconds)
         return answer
+
+
+def _printable(answer: Answer | Stream) -> bool:
+    for _, value in answer.headers:
+        if not value.isprintable():
+            return False
+    return answer.content_type.isprintable()
 
 
 def _identify(headers: Headers) -> str:

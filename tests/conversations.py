@@ -83,14 +83,14 @@ async def _exchange(exchange: Exchange, http: ClientSession, base: str, known: d
             assert name not in answer.headers, said
         else:
             assert _matches(value, answer.headers.get(name, ""), known), f"{name}: {said}"
-    assert not expected.body or _same(expected.body, body, known), said
+    assert not expected.body or same(expected.body, body, known), said
 
 
 def _filled(text: str, known: dict[str, str]) -> str:
     return _hole.sub(lambda hole: known[hole[1]], text)
 
 
-def _same(expected: str, actual: str, known: dict[str, str]) -> bool:
+def same(expected: str, actual: str, known: dict[str, str]) -> bool:
     """Does a body say what is expected, as JSON where that is JSON?"""
     if expected[0] not in "{[":
         return _matches(expected, actual, known)

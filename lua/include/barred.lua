@@ -4,9 +4,11 @@
 --- QUOTA: the write would take more documents or bytes than `room` (two numbers, or '') leaves to the namespace.
 local function barred(change, before, at)
   local first = change.indexes[1]
-  if not before and first and redis.call('EXISTS', first) == 0 then
+  if not before and first then
     local registered = tonumber(change.registered)
-    if not registered or at - registered > 600000000 then return 'UNREGISTERED the collection has no name yet' end
+    if not (registered and at - registered <= 600000000) and redis.call('EXISTS', first) == 0 then
+      return 'UNREGISTERED the collection has no name yet'
+    end
   end
   if change.room == '' then return nil end
   local documents, bytes = string.match(change.room, '^(%-?%d+) (%-?%d+)$')

@@ -10,12 +10,11 @@ local function keep(change, before, after, at)
   if before then
     bytes = bytes - before.size
   else
-    documents = 1
-    if redis.call('ZREM', expiry, id) == 1 then -- its expired namesake was still indexed
-      documents, bytes = 0, bytes - forget({id}, expiry, indexes, kinds)
-    end
     local gone, freed = expire(expiry, indexes, kinds, at, 2)
-    documents, bytes = documents - gone, bytes - freed
+    documents, bytes = 1 - gone, bytes - freed
+    if gone > 0 and redis.call('ZREM', expiry, id) == 1 then -- its expired namesake was due too, and still indexed
+      documents, bytes = documents - 1, bytes - forget({id}, expiry, indexes, kinds)
+    end
   end
   if after.expires > 0 then
     redis.call('ZADD', expiry, after.expires, id)

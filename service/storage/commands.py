@@ -1,28 +1,25 @@
-"""The operations as single commands, for the fast path: what `Storage` sends when there is nothing else to do.
+"""The operations as commands of Redis: keys -> arguments, each spelled once.
 
-No quota, no condition, a body that fits, a collection that is registered or not empty. A script refuses where one of
-these does not hold, before any effect, with a word that never leaves storage; then the operation is asked of `Storage`.
+`Storage` runs them with all that surrounds a write; the fast path sends them as they are where nothing needs to.
 """
 
-from typing import NamedTuple
-
-from service.redis.wire import Argument
 from service.storage.conditions import ANYTHING
 from service.storage.keys import Collection
 from service.storage.proofs import Proofs
-from service.storage.runner import Runner
-from service.storage.store import INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
+from service.storage.runner import Command, Runner
 
-
-class Command(NamedTuple):
-    """What to send, the key that it goes by, and whether it must not run twice."""
-
-    args: tuple[Argument, ...]
-    key: str
-    write: bool
+INLINE_BYTES = 32_000  # a larger body goes ahead to a staging key: a script copies its arguments (lua/README.md)
+MERGE_BYTES = 32_000  # a longer document and patch, together, are merged in the worker
+MERGE_STEPS = 10_000  # scanning steps of a merge in Redis, at most 2 ms
 
 
 class Commands:
+    """`state` is the condition, as lua/include/unmet.lua reads it, `room` the quota's, as lua/include/barred.lua does.
+
+    The replies of `create`, `put` and `merge` begin as `Saved` does, and go on with the documents and bytes that the
+    collection grew by; that of `merge` ends with the new body.
+    """
+
     def __init__(self, runner: Runner, proofs: Proofs) -> None:
         self._script = runner.script
         self._proof = proofs.of
@@ -32,43 +29,41 @@ class Commands:
         key = place.record(id)
         return Command(("GET", key), key, False)
 
-    def create(self, place: Collection, id: str, body: bytes, by: str, lifetime: str) -> Command | None:
-        """Replies what `Saved.reply` reads."""
-        if len(body) > INLINE_BYTES:
-            return None
-        key = place.record(id)
-        return Command(
-            self._script(
-                "create", (key, *place.tail), id=id, body=body, by=by, lifetime=lifetime,
-                kinds=place.kinds, registered=self._proof(place), room="",
-            ), key, True,
-        )  # fmt: skip
+    def create(self, place: Collection, id: str, body: bytes, by: str, lifetime: str, room: str = "") -> Command:
+        arguments = {
+            "id": id, "body": body, "by": by, "lifetime": lifetime,
+            "kinds": place.kinds, "registered": self._proof(place), "room": room,
+        }  # fmt: skip
+        return self._script("create", (place.record(id), *place.tail), arguments)
 
-    def put(self, place: Collection, id: str, body: bytes, by: str, lifetime: str) -> Command | None:
-        """Replies what `Saved.reply` reads."""
-        if len(body) > INLINE_BYTES:
-            return None
-        key = place.record(id)
-        return Command(
-            self._script(
-                "put", (key, *place.tail), id=id, body=body, by=by, lifetime=lifetime, condition=ANYTHING,
-                kinds=place.kinds, registered=self._proof(place), room="",
-            ), key, True,
-        )  # fmt: skip
+    def put(
+        self, place: Collection, id: str, body: bytes, by: str, lifetime: str, state: str = ANYTHING, room: str = ""
+    ) -> Command:
+        arguments = {
+            "id": id, "body": body, "by": by, "lifetime": lifetime, "condition": state,
+            "kinds": place.kinds, "registered": self._proof(place), "room": room,
+        }  # fmt: skip
+        return self._script("put", (place.record(id), *place.tail), arguments)
 
-    def merge(self, place: Collection, id: str, patch: bytes, by: str, limit: int) -> Command:
-        """Replies what `Saved.reply` reads, and the new body at the end."""
-        key = place.record(id)
-        return Command(
-            self._script(
-                "merge", (key, *place.tail), id=id, patch=patch, by=by, condition=ANYTHING,
-                kinds=place.kinds, room="", limit=limit, longest=MERGE_BYTES, budget=MERGE_STEPS,
-            ), key, True,
-        )  # fmt: skip
+    def publish(
+        self, place: Collection, id: str, staged: str, margin: int, by: str, lifetime: str, state: str, room: str
+    ) -> Command:
+        arguments = {
+            "id": id, "by": by, "lifetime": lifetime, "condition": state, "margin": margin,
+            "kinds": place.kinds, "registered": self._proof(place), "room": room,
+        }  # fmt: skip
+        return self._script("publish", (place.record(id), staged, *place.tail), arguments)
 
-    def delete(self, place: Collection, id: str) -> Command:
-        """Replies nothing of use."""
-        key = place.record(id)
-        return Command(
-            self._script("delete", (key, *place.tail), id=id, condition=ANYTHING, kinds=place.kinds), key, True
-        )
+    def merge(
+        self, place: Collection, id: str, patch: bytes, by: str, limit: int, state: str = ANYTHING, room: str = ""
+    ) -> Command:
+        arguments = {
+            "id": id, "patch": patch, "by": by, "condition": state, "kinds": place.kinds, "room": room,
+            "limit": limit, "longest": MERGE_BYTES, "budget": MERGE_STEPS,
+        }  # fmt: skip
+        return self._script("merge", (place.record(id), *place.tail), arguments)
+
+    def delete(self, place: Collection, id: str, state: str = ANYTHING) -> Command:
+        """Replies the documents and bytes that the collection grew by."""
+        arguments = {"id": id, "condition": state, "kinds": place.kinds}
+        return self._script("delete", (place.record(id), *place.tail), arguments)

@@ -5,7 +5,7 @@ failover, a flush) is repaired by resending that one command as `EVAL`, and wher
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.redis.check import inspect
 from service.redis.client import Redis
@@ -14,6 +14,14 @@ from service.redis.wire import Ask
 from service.storage import scripts
 from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
 from service.storage.scripts import Script
+
+
+class Command(NamedTuple):
+    """What to send, the key that it goes by, and whether it must not run twice."""
+
+    args: tuple[Any, ...]
+    key: str
+    write: bool
 
 
 class Runner:
@@ -30,26 +38,27 @@ class Runner:
         for _, text, _ in self._sent.values():
             await ask("SCRIPT", "LOAD", text)
 
-    def script(self, name: str, keys: Sequence[str], /, **arguments: Any) -> tuple[Any, ...]:
-        """The command that runs a script; `arguments` as for `run`."""
+    def script(self, name: str, keys: Sequence[str], arguments: dict[str, Any]) -> Command:
+        """The command that runs a script. Raises KeyError for a binding of the script that `arguments` lack."""
         script, _, sha = self._sent[name]
-        return ("EVALSHA", sha, len(keys), *keys, *script.pick(arguments))
+        return Command(("EVALSHA", sha, len(keys), *keys, *script.pick(arguments)), keys[0], script.writes)
 
     async def run(self, name: str, keys: Sequence[str], /, **arguments: Any) -> Any:
         """Run a script; `arguments` are named as its bindings are. Raises Refusal, KeyError (a name is missing)."""
-        script, text, sha = self._sent[name]
-        given = (len(keys), *keys, *script.pick(arguments))
+        return await self.send(self.script(name, keys, arguments))
+
+    async def send(self, command: Command) -> Any:
+        """Run a script's command, also where the server has forgotten the script. Raises Refusal."""
+        args, key, write = command
         try:
-            return await self._execute("EVALSHA", sha, *given, key=keys[0], write=script.writes)
+            return await self._execute(*args, key=key, write=write)
         except Rejected as error:
             if error.word != "NOSCRIPT":
                 raise refusal(error) from None
         except Failed as error:
             raise refusal(error) from None
-        try:
-            return await self._execute("EVAL", text, *given, key=keys[0], write=script.writes)
-        except Failed as error:
-            raise refusal(error) from None
+        text = next(text for _, text, sha in self._sent.values() if sha == args[1])
+        return await self.command("EVAL", text, *args[2:], key=key, write=write)
 
     async def command(self, *command: str | bytes | int, key: str, write: bool = False) -> Any:
         """Run a plain command. Raises Refusal."""

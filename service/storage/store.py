@@ -17,20 +17,18 @@ from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from service.storage import keys, registry
+from service.storage.commands import INLINE_BYTES, Commands
 from service.storage.conditions import ANYTHING, NEW, PRESENT, UNCONDITIONAL, Condition, exactly
 from service.storage.errors import Changed, Due, Gone, Long, NotFound, Refusal, Unavailable, Unregistered
 from service.storage.keys import Collection
 from service.storage.proofs import Proofs
 from service.storage.quota import Quota, Usage
 from service.storage.records import MARGIN, Listed, Record, Saved, Swept, portions
-from service.storage.runner import Runner
+from service.storage.runner import Command, Runner
 from service.storage.splice import splice
 
 READ_BYTES = 1_000_000  # of records in one MGET: about 0.4 ms of Redis's time, and all that a slow reader holds here
 SWEEP_MEMBERS = 40  # per `sweep`: about 2 ms of Redis's time in a collection of 1,000,000 (45 us a member)
-INLINE_BYTES = 32_000  # a larger body goes ahead to a staging key: a script copies its arguments (lua/README.md)
-MERGE_BYTES = 32_000  # a longer document and patch, together, are merged in the worker, for the same reason
-MERGE_STEPS = 10_000  # scanning steps of a merge in Redis, at most 2 ms
 ATTEMPTS = 100  # at a state that others keep changing, before the caller is told
 STAGED_SECONDS = 60
 FAN_OUT = 500  # scripts sent in one go
@@ -47,7 +45,9 @@ class Storage:
         self._runner = runner
         self._run = runner.run
         self._command = runner.command
-        self.proofs = Proofs()
+        self._send = runner.send
+        self._proofs = Proofs()
+        self.commands = Commands(runner, self._proofs)
         self._usage = Usage(runner)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by key of a record
 
@@ -64,8 +64,8 @@ class Storage:
         """Store a record that is not there yet. Raises AlreadyExists, Invalid (lifetime), QuotaExceeded."""
         if len(body) > INLINE_BYTES:
             return await self.publish(place, id, body, by, lifetime, NEW, quota)
-        names = (place.record(id), *place.tail)
-        return await self._write("create", names, place, quota, id=id, body=body, by=by, lifetime=lifetime)
+        command = partial(self.commands.create, place, id, body, by, lifetime)
+        return await self._write(command, place, quota)
 
     async def put(
         self, place: Collection, id: str, body: bytes, by: str, *,
@@ -79,10 +79,8 @@ class Storage:
     ) -> Saved:
         if len(body) > INLINE_BYTES:
             return await self.publish(place, id, body, by, lifetime, state, quota)
-        names = (place.record(id), *place.tail)
-        return await self._write(
-            "put", names, place, quota, id=id, body=body, by=by, lifetime=lifetime, condition=state
-        )
+        command = partial(self.commands.put, place, id, body, by, lifetime, state)
+        return await self._write(command, place, quota)
 
     async def publish(
         self, place: Collection, id: str, body: bytes, by: str, lifetime: str, state: str, quota: Quota | None
@@ -90,10 +88,9 @@ class Storage:
         """Store a large record: `state` is as in lua/include/unmet.lua. Raises what create and put raise."""
         staged = place.staged(uuid4().hex)
         await self._command("SET", staged, bytes(MARGIN) + body, "EX", STAGED_SECONDS, key=staged, write=True)
-        names = (place.record(id), staged, *place.tail)
-        write = partial(self._write, "publish", names, place, quota, id=id, by=by, lifetime=lifetime)
+        command = partial(self.commands.publish, place, id, staged, MARGIN, by, lifetime, state)
         try:
-            return await write(condition=state, margin=MARGIN)
+            return await self._write(command, place, quota)
         except Refusal:
             with suppress(Refusal):  # it would expire anyway
                 await self._command("UNLINK", staged, key=staged, write=True)
@@ -114,12 +111,8 @@ class Storage:
         self, place: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, state: str
     ) -> tuple[Saved, bytes]:
         room = await self._usage.room(quota, place) if quota else ""
-        names = (place.record(id), *place.tail)
         try:
-            reply = await self._run(
-                "merge", names, id=id, patch=patch, by=by, condition=state, kinds=place.kinds, room=room,
-                limit=limit, longest=MERGE_BYTES, budget=MERGE_STEPS,
-            )  # fmt: skip
+            reply = await self._send(self.commands.merge(place, id, patch, by, limit, state, room))
         except Long:
             return await self._merge_here(place, id, patch, by, limit, quota, state)
         if quota:
@@ -150,8 +143,7 @@ class Storage:
 
         Raises NotFound.
         """
-        key = place.record(id)
-        packed = await self._command("GET", key, key=key)
+        packed = await self._send(self.commands.get(place, id))
         if packed is None:
             raise NotFound("there is no such record")
         return Record.unpack(packed)
@@ -185,8 +177,7 @@ class Storage:
         await self._under(condition, place, id, partial(self._delete, place, id, quota))
 
     async def _delete(self, place: Collection, id: str, quota: Quota | None, state: str) -> None:
-        names = (place.record(id), *place.tail)
-        documents, size = await self._run("delete", names, id=id, condition=state, kinds=place.kinds)
+        documents, size = await self._send(self.commands.delete(place, id, state))
         if quota:
             await self.settle(place, documents, size)
 
@@ -241,7 +232,7 @@ class Storage:
     async def register(self, place: Collection) -> str:
         """Name a collection in its registry, and its namespace among the namespaces; replies the proof of it."""
         await registry.name(self._runner, place.dialect, place.namespace, place.kinds)
-        return self.proofs.keep(place, str(await self._run("register", (place.registry,), name=place.name)))
+        return self._proofs.keep(place, str(await self._run("register", (place.registry,), name=place.name)))
 
     async def unregister(self, place: Collection, seen: str, empty: int) -> bool:
         """Drop a collection found empty at `empty` (us), if its registration still is `seen`, an hour before that."""
@@ -252,17 +243,18 @@ class Storage:
         interval = max(1, round(seconds * 1_000_000 / requests))
         await self._run("throttle", (keys.rate(dialect, caller),), interval=interval, burst=requests)
 
-    async def _write(
-        self, script: str, names: tuple[str, ...], place: Collection, quota: Quota | None, /, **arguments: object
-    ) -> Saved:
-        """Run a script that may create a record, with the collection's registration and the quota around it."""
+    async def _write(self, command: Callable[[str], Command], place: Collection, quota: Quota | None) -> Saved:
+        """Send what may create a record, with the collection's registration and the quota around it.
+
+        `command` makes it for what room the quota leaves; it looks up the proof of the registration by itself.
+        """
         room = await self._usage.room(quota, place) if quota else ""
-        write = partial(self._run, script, names, kinds=place.kinds, room=room, **arguments)
         try:
             try:
-                reply = await write(registered=self.proofs.of(place))
+                reply = await self._send(command(room))
             except Unregistered:
-                reply = await write(registered=await self.register(place))
+                await self.register(place)
+                reply = await self._send(command(room))
         except (Unregistered, Gone):  # this process, or Redis, stood still for minutes
             raise Unavailable("the store did not answer in time; nothing was done") from None
         if quota:

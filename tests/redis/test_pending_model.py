@@ -29,6 +29,11 @@ STEPS = st.lists(
 )
 
 
+def future(command: Command) -> asyncio.Future[Any]:
+    assert isinstance(command.outcome, asyncio.Future)
+    return command.outcome
+
+
 class World:
     """The queue, its callers, one connection to the toy server, and a clock."""
 
@@ -62,7 +67,7 @@ class World:
 
     def cancel(self, number: int) -> None:
         if number < len(self.commands):
-            self.commands[number].outcome.cancel()
+            future(self.commands[number]).cancel()
 
     def disconnect(self) -> None:
         self.wire.clear()
@@ -94,11 +99,11 @@ class World:
         executions = self.sent[command.packed] - self.refused[command.packed]  # at most, that is
         if command.write:
             assert executions <= 1
-        if not command.outcome.done() or command.outcome.cancelled():
+        if not command.outcome.done() or future(command).cancelled():
             return
-        error = command.outcome.exception()
+        error = future(command).exception()
         if error is None:
-            assert command.outcome.result() == command.packed
+            assert future(command).result() == command.packed
         elif isinstance(error, Rejected):
             assert error.word == "DENIED"
         elif isinstance(error, Unanswered):

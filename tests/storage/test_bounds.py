@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from service.storage.commands import INLINE_BYTES, MERGE_BYTES
 from service.storage.runner import Runner
-from service.storage.store import INLINE_BYTES, MERGE_BYTES, SWEEP_MEMBERS, Storage
+from service.storage.store import SWEEP_MEMBERS, Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import LIMIT, ME, PLACE, Keyspace, numbered
 

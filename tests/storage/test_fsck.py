@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from service.storage import fsck, keys
+from service.storage.commands import INLINE_BYTES
 from service.storage.quota import Quota
-from service.storage.store import INLINE_BYTES, Storage
+from service.storage.store import Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import ME, PLACE, RECORD, USAGE, Keyspace, numbered
 

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 import pytest
 
 from service.storage import keys
+from service.storage.commands import INLINE_BYTES
 from service.storage.directory import Caller, Directory, token_entry
 from service.storage.errors import NotFound, QuotaExceeded, Throttled, Unauthenticated, Unavailable
 from service.storage.quota import Quota
-from service.storage.runner import Runner
-from service.storage.store import INLINE_BYTES, Storage
+from service.storage.runner import Command, Runner
+from service.storage.store import Storage
 from service.storage.sweeper import Sweeper
 from tests.servers import RedisProcess
 from tests.storage.keyspace import INDEXES, LIMIT, ME, PLACE, RECORD, REGISTRIES, USAGE, Keyspace
@@ -72,13 +73,13 @@ async def test_a_publish_that_finds_memory_full_gives_its_staged_body_back(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await storage.put(PLACE, "a", b"[]", ME)
-    run = storage._run
+    send = storage._send
 
-    async def run_full(name: str, *args: object, **arguments: object) -> object:
+    async def send_full(command: Command) -> object:
         with full(redis):
-            return await run(name, *args, **arguments)  # type: ignore[arg-type]
+            return await send(command)
 
-    monkeypatch.setattr(storage, "_run", run_full)
+    monkeypatch.setattr(storage, "_send", send_full)
     with pytest.raises(QuotaExceeded):
         await storage.put(PLACE, "a", LARGE, ME)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

@@ -5,11 +5,12 @@ from collections.abc import Coroutine
 
 import pytest
 
+from service.storage.commands import MERGE_BYTES
 from service.storage.conditions import Condition
 from service.storage.errors import Changed, NotFound, QuotaExceeded, TooLarge
 from service.storage.quota import Quota
 from service.storage.records import etag
-from service.storage.store import MERGE_BYTES, Storage
+from service.storage.store import Storage
 from tests.storage.keyspace import INDEXES, LIMIT, ME, PLACE, RECORD, REGISTRIES, Keyspace
 
 SMALL = b'{ "a" : 1.50, "n":0}'

@@ -12,12 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from service.redis.client import Redis
 from service.storage import fsck
+from service.storage.commands import INLINE_BYTES, MERGE_BYTES
 from service.storage.conditions import UNCONDITIONAL, Condition
 from service.storage.errors import AlreadyExists, Changed, NotFound, QuotaExceeded, Refusal
 from service.storage.quota import Quota, Usage
 from service.storage.records import etag
 from service.storage.runner import Runner
-from service.storage.store import INLINE_BYTES, KEEP, MERGE_BYTES, Storage
+from service.storage.store import KEEP, Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import LIMIT, ME, PLACE, Keyspace, ids
 

@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
+from service.storage.commands import INLINE_BYTES
 from service.storage.conditions import NEW
 from service.storage.errors import AlreadyExists, Changed, Invalid, QuotaExceeded, Unavailable
 from service.storage.quota import Quota
 from service.storage.records import MARGIN
-from service.storage.store import INLINE_BYTES, STAGED_SECONDS, Storage
+from service.storage.runner import Command
+from service.storage.store import STAGED_SECONDS, Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import INDEXES, LIMIT, ME, PLACE, RECORD, REGISTRIES, Keyspace
 
@@ -79,13 +81,13 @@ async def test_a_staged_body_that_expired_says_come_again(
     storage: Storage, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its minute may pass while Redis, or this process, stands still."""
-    run = storage._run
+    send = storage._send
 
-    async def late(name: str, *args: object, **arguments: object) -> object:
+    async def late(command: Command) -> object:
         redis.command("DEL", *redis.command("KEYS", "*s:*"))
-        return await run(name, *args, **arguments)  # type: ignore[arg-type]
+        return await send(command)
 
-    monkeypatch.setattr(storage, "_run", late)
+    monkeypatch.setattr(storage, "_send", late)
     with pytest.raises(Unavailable, match="nothing was done"):
         await publish(storage)
     assert redis.command("EXISTS", RECORD("a")) == 0
@@ -94,10 +96,10 @@ async def test_a_staged_body_that_expired_says_come_again(
 async def test_a_staged_body_whose_writer_died_expires_by_itself(
     storage: Storage, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def die(*args: object, **arguments: object) -> object:
+    async def die(command: Command) -> object:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(storage, "_run", die)
+    monkeypatch.setattr(storage, "_send", die)
     with pytest.raises(asyncio.CancelledError):
         await publish(storage)
     (staged,) = keyspace.names()

@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from service.storage import keys
+from service.storage.commands import INLINE_BYTES
 from service.storage.errors import QuotaExceeded
 from service.storage.quota import COUNTED_FOR, Quota, Usage
 from service.storage.runner import Runner
-from service.storage.store import INLINE_BYTES, Storage
+from service.storage.store import Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import INDEXES, ME, PLACE, RECORD, REGISTRIES, USAGE, Keyspace, numbered
 

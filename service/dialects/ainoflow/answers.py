@@ -1,7 +1,7 @@
 """What the vendor answers: the shapes of its JSON, and its way to say no."""
 
 from collections.abc import AsyncIterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -15,7 +15,7 @@ from service.storage.records import Record, Saved, etag
 
 
 def answer(status: int, value: Any, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    return Answer(status, orjson.dumps(value), headers=headers)
+    return Answer(status, orjson.dumps(value, option=orjson.OPT_UTC_Z), headers=headers)
 
 
 def receipt(status: int, category: str, key: str, saved: Saved, body: bytes) -> Answer:
@@ -74,7 +74,7 @@ def item(category: str, key: str, record: Record) -> bytes:
         "category": category, "key": key, "value": orjson.Fragment(record.body), "size": len(record.body),
         "createdAt": instant(record.created), "updatedAt": instant(record.updated), "expiresAt": expiry(record),
     }  # fmt: skip
-    return orjson.dumps(described)
+    return orjson.dumps(described, option=orjson.OPT_UTC_Z)
 
 
 def totalled(total: int, page: int, limit: int) -> dict[str, int]:
@@ -86,12 +86,12 @@ def paged(totals: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
     return tuple(zip(names, map(str, totals.values()), strict=True))
 
 
-def instant(microseconds: int) -> str:
-    """A time as ISO 8601 in UTC; the fraction is left out where there is none."""
-    return (EPOCH + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")
+def instant(microseconds: int) -> datetime:
+    """A time, which JSON has as ISO 8601 in UTC; the fraction is left out where there is none."""
+    return EPOCH + timedelta(microseconds=microseconds)
 
 
-def expiry(record: Record | Saved) -> str | None:
+def expiry(record: Record | Saved) -> datetime | None:
     return instant(record.expires * 1000) if record.expires else None
 
 

@@ -6,10 +6,10 @@ Each says what the handler of the same name would send, and tells the reply as i
 from collections.abc import Callable
 from typing import Any
 
-from service.dialect import Answer, Request
+from service.dialect import Answer, Command, Request
 from service.dialects.ainoflow.answers import answer, deleted, described, receipt, shown
 from service.dialects.ainoflow.parameters import NAME, checked, lifetime, place_of
-from service.storage.commands import Command
+from service.storage.commands import INLINE_BYTES
 from service.storage.errors import NotFound
 from service.storage.records import Record, Saved
 
@@ -40,7 +40,7 @@ def create(request: Request, body: bytes) -> Asked:
     category, key = request.params
     place, until = place_of(request, category, key), lifetime(request.query())
     command = request.service.commands.create(place, key, checked(body), request.caller.id, until)
-    return command and (command, lambda reply: receipt(201, category, key, Saved(*reply[:4]), body))
+    return (command, lambda reply: receipt(201, category, key, Saved(*reply[:4]), body))
 
 
 def put(request: Request, body: bytes) -> Asked:
@@ -49,7 +49,7 @@ def put(request: Request, body: bytes) -> Asked:
     category, key = request.params
     place, until = place_of(request, category, key), lifetime(request.query())
     command = request.service.commands.put(place, key, checked(body), request.caller.id, until)
-    return command and (command, lambda reply: receipt(200, category, key, Saved(*reply[:4]), body))
+    return (command, lambda reply: receipt(200, category, key, Saved(*reply[:4]), body))
 
 
 def patch(request: Request, body: bytes) -> Asked:
@@ -72,9 +72,11 @@ def delete(request: Request, body: bytes) -> Asked:
 
 
 def plain(request: Request, body: bytes) -> bool:
-    """Is there neither a condition nor a quota, and is the body within the limit?"""
+    """Is there neither a condition nor a quota, and does the body fit into one command?"""
     headers, service = request.headers, request.service
-    if "If-Match" in headers or "If-None-Match" in headers or len(body) > service.settings.max_document_bytes:
+    if "If-Match" in headers or "If-None-Match" in headers:
+        return False
+    if len(body) > INLINE_BYTES or len(body) > service.settings.max_document_bytes:
         return False
     project = service.directory.kept(NAME, "project", request.caller.claims["project"])
     return project is not None and not (project[0] and project[0]["quota"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from tests.dialects.ainoflow.client import DOCUMENTS, Client, at, open_project
+from tests.dialects.ainoflow.client import DOCUMENTS, Client, at
 from tests.running import Running
 
 HOLD_US = 5000  # the longest that a command may hold Redis
@@ -18,10 +18,20 @@ RUNS = 3  # a Redis that the machine preempts is no slow script: one run of thre
 MEBIBYTE = 1024 * 1024
 
 
+NAMES = [f"project-{n:03}" for n in range(100)]
+UNUSED = iter(NAMES)  # each test takes one
+
+
 @pytest.fixture(scope="module")
-def idle() -> Iterator[Running]:
-    """A service of which nobody else asks anything, and which does not sweep: someone else seems to hold that job."""
-    with Running() as running:
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A service of which nobody else asks anything, and which does not sweep: someone else seems to hold that job.
+
+    All that is ever declared is known to its worker from the start, so that nothing is looked up later on.
+    """
+    keys = [{"key": f"key-{name}", "id": name, "project": name} for name in NAMES]
+    file = tmp_path_factory.mktemp("access") / "access.yaml"
+    file.write_text(json.dumps({"ainoflow": {"keys": keys}}))
+    with Running(access=file) as running:
         running.wait_ready()
         with running.redis as client:
             client.set("polystow:sweeper", "a test")
@@ -31,7 +41,8 @@ def idle() -> Iterator[Running]:
 @pytest.fixture
 async def alone(idle: Running, http: ClientSession) -> Client:
     """A project with a document and a category that are known everywhere, so that nothing is left to look up."""
-    project = await open_project(idle, http)
+    name = next(UNUSED)
+    project = Client(http, idle, f"key-{name}", name)
     for key in ("known", "k"):
         await project.put("d", key, b'{"a":1}')
     return project

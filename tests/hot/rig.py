@@ -1,0 +1,100 @@
+"""One connection without a socket: the real application and its Redis, but replies arrive when the test lets them."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from service.app import App
+from service.hot import Exchange, HotConnection
+from service.redis.errors import Failed
+from service.redis.wire import Argument
+from tests.running import soon
+
+
+class Transport(asyncio.Transport):
+    """What the service wrote; `slow`: it takes no more after the next write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.closed = self.slow = False
+        self.pause: Callable[[], None] = lambda: None
+
+    def write(self, data: Any) -> None:
+        assert not self.closed
+        self.written.append(bytes(data))
+        if self.slow:
+            self.pause()
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Held(NamedTuple):
+    """A command on its way."""
+
+    exchange: Exchange
+    args: tuple[Argument, ...]
+    write: bool
+
+
+class Rig:
+    """`held` are the hot commands that wait for their reply, `ordinary` counts requests that aiohttp was left."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.held: list[Held] = []
+        self.ordinary = 0
+        self.transport = Transport()
+        app.redis.send = self._send  # type: ignore[assignment]
+        serve = app.server.request_handler
+
+        async def counted(request: Any) -> Any:
+            self.ordinary += 1
+            return await serve(request)
+
+        app.server.request_handler = counted
+        connection = app.server()
+        assert isinstance(connection, HotConnection)
+        self.connection: HotConnection = connection
+        self.transport.pause = connection.pause_writing
+        connection.connection_made(self.transport)
+
+    def _send(self, outcome: Exchange, args: tuple[Argument, ...], *, key: str, write: bool) -> None:
+        self.held.append(Held(outcome, args, write))
+
+    def receive(self, data: bytes) -> None:
+        self.connection.data_received(data)
+
+    async def reply(self) -> None:
+        """Let the oldest command be carried out, and its reply arrive."""
+        exchange, args, write = self.held.pop(0)
+        try:
+            exchange.set_result(await self.app.redis.execute(*args, key="", write=write))
+        except Failed as error:
+            exchange.set_exception(error)
+        await self.rest()
+
+    async def rest(self) -> None:
+        """Let everything that can happen happen, but for what waits for Redis."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def answered(self, count: int) -> None:
+        """Wait until there were so many writes."""
+
+        async def written() -> bool:
+            return len(self.transport.written) >= count
+
+        await soon(written)
+
+    @property
+    def statuses(self) -> list[int]:
+        return [int(data.split(b" ")[1]) for data in self.transport.written if data.startswith(b"HTTP/")]

@@ -1,0 +1,192 @@
+"""Redis dies, clients vanish or do not read, the service stops: on both paths each request is answered once or not at
+all, and the connection goes on or ends cleanly."""
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.hot.wire import DOCUMENTS, Wire, connected, request, warm
+from tests.running import Running, soon
+
+K = DOCUMENTS + "/faults/k"
+GET, PUT = request("GET", K), request("PUT", K, b'{"a":1}')
+Start = Callable[..., Running]
+
+
+@contextmanager
+def paused(pid: int) -> Any:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def warmed(running: Running, count: int) -> AsyncIterator[list[Wire]]:
+    async with AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(connected(running)) for _ in range(count)]
+        for wire in wires:
+            await warm(wire, K)
+        yield wires
+
+
+async def version(wire: Wire) -> int:
+    said = (await wire.ask("GET", K + "/meta")).body
+    return int(re.findall(rb'"version":(\d+)', said)[0])
+
+
+async def test_what_redis_does_not_answer_in_time_is_503_and_its_late_reply_is_nobodys(serve_either: Start) -> None:
+    running = serve_either(request_timeout=0.5)
+    async with warmed(running, 2) as (reading, writing):
+        with paused(running.redis_pid()):
+            await reading.send(GET)
+            await writing.send(PUT + GET)
+            assert b"cannot be reached" in (await reading.response()).body
+            unknown = await writing.response()
+            assert (unknown.status, unknown.headers["Retry-After"]) == (503, "1")
+            assert b"may or may not" in unknown.body
+            assert (await writing.response()).status == 503
+
+        async def works() -> bool:
+            return (await writing.ask("GET", K)).status == 200
+
+        await soon(works)
+        assert (await writing.ask("PUT", K + "2", b"[2]")).status == 200
+        assert (await writing.ask("GET", K + "2")).body == b"[2]"
+        assert (await reading.ask("GET", K)).body == b'{"a":1}'
+
+
+async def test_when_redis_dies_a_read_is_repeated_and_a_write_says_that_it_does_not_know(serve_either: Start) -> None:
+    running = serve_either(appendfsync="always")
+    async with warmed(running, 3) as (reading, writing, both):
+        pid = running.redis_pid()
+        os.kill(pid, signal.SIGSTOP)
+        await reading.send(GET)
+        await writing.send(PUT)
+        await both.send(PUT + GET)
+        await asyncio.sleep(0.1)  # so that the commands are with Redis
+        os.kill(pid, signal.SIGKILL)
+        assert (await reading.response()).status == 200
+        for wire in (writing, both):
+            assert b"may or may not" in (await wire.response()).body
+        assert (await both.response()).status == 200
+        for wire in (reading, writing, both):
+            assert (await wire.ask("PUT", K, b"[3]")).status == 200
+            assert (await wire.ask("GET", K)).body == b"[3]"
+
+
+async def test_a_write_whose_script_was_forgotten_is_done_once(serve_either: Start) -> None:
+    running = serve_either()
+    async with warmed(running, 1) as (wire,):
+        for flushes in range(3):
+            before = await version(wire)
+            with running.redis as client:
+                client.script_flush()
+            await wire.send(PUT + GET + PUT)
+            assert [(await wire.response()).status for _ in range(3)] == [200] * 3, flushes
+            assert await version(wire) == before + 2
+
+
+async def test_a_connection_is_kept_while_its_request_is_in_flight(serve_either: Start) -> None:
+    running = serve_either(keepalive_seconds=0.4)
+    async with warmed(running, 1) as (wire,):
+        with paused(running.redis_pid()):
+            await wire.send(GET)
+            await asyncio.sleep(1)
+        assert (await wire.response()).status == 200
+        assert (await wire.ask("GET", K)).status == 200
+        assert await wire.rest() == b""  # idle, it ends
+
+
+async def test_without_keepalive_a_connection_ends_with_its_answer(serve_either: Start) -> None:
+    running = serve_either(keepalive_seconds=0)
+    for _ in range(3):
+        async with connected(running) as wire:
+            assert (await wire.ask("PUT", K, b"{}")).status == 200
+            assert await wire.rest() == b""
+
+
+async def test_clients_that_vanish_leave_nothing_in_flight(serve_either: Start, http: ClientSession) -> None:
+    running = serve_either()
+
+    async def in_flight() -> float:
+        async with http.get(running.ops_url + "/metrics") as answer:
+            found = re.search(r"^polystow_requests_in_flight (\S+)", await answer.text(), re.MULTILINE)
+            return float(found[1]) if found else -1
+
+    async def busy() -> bool:
+        return await in_flight() >= 20
+
+    async def idle() -> bool:
+        return await in_flight() == 0
+
+    with paused(running.redis_pid()):
+        async with AsyncExitStack() as stack:
+            for _ in range(20):
+                wire = await stack.enter_async_context(connected(running))
+                await wire.send(PUT + GET)
+            await soon(busy)
+    await soon(idle)
+    async with warmed(running, 1) as (wire,):
+        assert (await wire.ask("GET", K)).status == 200
+
+
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def test_a_client_that_does_not_read_takes_little_memory(serve_either: Start) -> None:
+    running = serve_either()
+    document = b'["' + b"x" * 1_000_000 + b'"]'
+    async with warmed(running, 1) as (wire,):
+        assert (await wire.ask("PUT", K, document)).status == 200
+        assert (await wire.ask("GET", K)).body == document
+        (pid,) = running.worker_pids()
+        before = resident_bytes(pid)
+        await wire.send(GET * 150)
+        await asyncio.sleep(0.5)  # so that what should not be held could have been
+        assert resident_bytes(pid) - before < 30_000_000
+        for _ in range(150):
+            assert (await wire.response()).body == document
+        assert (await wire.ask("GET", K)).status == 200
+
+
+@pytest.mark.parametrize("drain", [0, 1])
+async def test_a_request_in_flight_is_answered_before_the_end(serve_either: Start, drain: int) -> None:
+    running = serve_either(drain_seconds=drain)
+    async with warmed(running, 2) as (reading, writing):
+        with paused(running.redis_pid()):
+            await reading.send(GET)
+            await writing.send(PUT)
+            await asyncio.sleep(0.1)
+            running.send(signal.SIGTERM)
+            await asyncio.sleep(0.3)
+        for wire in (reading, writing):
+            response = await wire.response()
+            assert (response.status, response.headers.get("Connection")) == (200, "close")
+            assert await wire.rest() == b""
+    assert await asyncio.to_thread(running.ended) == 0
+
+
+async def test_an_answer_that_is_slowly_read_is_whole_also_in_a_stop(serve_either: Start) -> None:
+    running = serve_either()
+    document = b'["' + b"x" * 9_000_000 + b'"]'
+    async with warmed(running, 1) as (wire,):
+        assert (await wire.ask("PUT", K, document)).status == 200
+        assert (await wire.ask("GET", K)).body == document
+        await wire.send(GET)
+        await asyncio.sleep(0.3)
+        running.send(signal.SIGTERM)
+        await asyncio.sleep(0.7)
+        assert running.process.poll() is None
+        assert (await wire.response()).body == document
+    assert await asyncio.to_thread(running.ended) == 0

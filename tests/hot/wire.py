@@ -1,0 +1,85 @@
+"""Bytes on a bare socket: requests as they are written, and all that comes back, response by response."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from tests.running import START_SECONDS, Running
+
+DOCUMENTS = "/api/v1/storage/json"
+WHOAMI = "/api/v1/whoami"
+
+
+def request(method: str, target: str, body: bytes | None = None, *headers: str, version: str = "1.1") -> bytes:
+    """A whole request of a caller that `tests/access.yaml` knows."""
+    lines = [f"{method} {target} HTTP/{version}", "Host: x", "Authorization: Bearer ak-1", *headers]
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + (body or b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def comparable(self) -> tuple[int, dict[str, str], bytes]:
+        """Without what differs from one moment to the next. The order of headers says nothing."""
+        odd = self.headers.get("X-Request-Id", "mine") != "mine"
+        other = {"Date", "Last-Modified", *(["X-Request-Id"] if odd else [])}
+        headers = {name: text for name, text in self.headers.items() if name not in other}
+        return self.status, headers, re.sub(rb"\d{4}-\d\d-\d\dT[0-9:.]+Z", b"TIME", self.body)
+
+
+class Wire:
+    """One connection of a client."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def send(self, *segments: bytes) -> None:
+        """Send each piece by itself, so that it arrives alone."""
+        for number, segment in enumerate(segments):
+            if number:
+                await asyncio.sleep(0.004)
+            self._writer.write(segment)
+
+    async def response(self, method: str = "GET") -> Response:
+        async with asyncio.timeout(START_SECONDS):
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
+            start, *lines = head.rstrip().split("\r\n")
+            headers = dict(line.split(": ", 1) for line in lines)
+            assert len(headers) == len(lines), head
+            status = int(start.split(" ")[1])
+            bodiless = method == "HEAD" or status in (100, 204, 304)
+            body = await self._reader.readexactly(0 if bodiless else int(headers["Content-Length"]))
+        return Response(status, headers, body)
+
+    async def ask(self, method: str, target: str, body: bytes | None = None, *headers: str) -> Response:
+        await self.send(request(method, target, body, *headers))
+        return await self.response(method)
+
+    async def rest(self) -> bytes:
+        """All that comes until the service closes."""
+        async with asyncio.timeout(START_SECONDS):
+            return await self._reader.read()
+
+
+@asynccontextmanager
+async def connected(running: Running) -> AsyncIterator[Wire]:
+    host, port = running.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        yield Wire(reader, writer)
+    finally:
+        writer.close()
+
+
+async def warm(wire: Wire, target: str) -> None:
+    """Let the service know the caller, the project and the category, so that it can take the fast path."""
+    assert (await wire.ask("PUT", target, b"{}")).status == 200
+    assert (await wire.ask("GET", target)).status == 200
