@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
 from msgspec.structs import replace
 
 from service.dialect import BODILESS, JSON, Answer, Stream
@@ -36,6 +36,13 @@ class Connection(RequestHandler):
     it logs a traceback for whatever a stranger sends."""
 
     __slots__ = ()
+
+    def __init__(self, server: web.Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        # aiohttp's parser stands still when it thinks that the queue is full, and is woken when the queue has drained
+        # from being full. But it counts one too many after a body that came later than its head: then the queue was
+        # never full, and the rest of a pipeline waited for ever.
+        self._max_msg_queue_size = MAX_MSG_QUEUE_SIZE - 1
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

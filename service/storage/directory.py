@@ -54,11 +54,13 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A declared thing; `value` None removes it."""
+    """A declared thing; `value` None removes it. `meters` names the namespace whose quota it may change: what that uses
+    is counted afresh, for without a quota nobody kept count."""
 
     kind: str
     id: str
     value: dict[str, Any] | None
+    meters: str | None = None
 
 
 class Directory:
@@ -137,6 +139,9 @@ class Directory:
             await self._command("DEL", key, key=key, write=True)
         else:
             await self._command("SET", key, packb(entry.value), key=key, write=True)
+        if entry.meters is not None:
+            usage = keys.usage(dialect, entry.meters)
+            await self._command("UNLINK", usage, key=usage, write=True)
 
     async def announce(self) -> None:
         """Let every worker look up again what it kept."""

@@ -1,10 +1,18 @@
-"""Services with the fast path and without it."""
+"""Services with the fast path and without it, and single connections without a socket."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from service.app import App, start
+from service.dialects.ainoflow import DIALECT
+from service.metrics import Meter
+from service.settings import Settings
+from service.storage.directory import Caller, digest, token_entry
+from tests.hot.rig import Rig
+from tests.hot.wire import DOCUMENTS, request
 from tests.running import Running
+from tests.servers import RedisProcess, binaries
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +27,42 @@ def serve_either(request: pytest.FixtureRequest, serve: Callable[..., Running]) 
     """`serve`, once with the fast path and once without."""
     fast = request.param == "fast"
     return lambda **settings: serve(fast_path=fast, **settings)
+
+
+@pytest.fixture(scope="module", params=["fast", "ordinary"])
+def either(request: pytest.FixtureRequest) -> Iterator[Running]:
+    """A service with the fast path, then one without; whatever a test does to it, it is to be well again after."""
+    with Running(fast_path=request.param == "fast") as running:
+        yield running.wait_ready()
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisProcess]:
+    with RedisProcess(binaries()[0][1]) as process:
+        yield process
+
+
+@pytest.fixture
+async def app(redis: RedisProcess) -> AsyncIterator[App]:
+    redis.command("FLUSHALL")
+    app = await start(Settings(), redis.url, Meter())
+    directory = app.service.directory
+    caller = Caller("me", {"project": "p"})
+    await directory.declare(DIALECT.name, [token_entry(digest("ak-1"), caller)])
+    yield app
+    await app.close()
+
+
+@pytest.fixture
+async def rig(app: App) -> Rig:
+    """A connection that has just answered two requests, in the ordinary way; so all is known."""
+    rig = Rig(app)
+    while app.service.directory.kept("ainoflow", "project", "p") is None:
+        rig.receive(request("PUT", DOCUMENTS + "/c/k", b'{"a":1}'))
+        await rig.answered(len(rig.transport.written) + 1)
+        await rig.rest()
+        if rig.held:
+            await rig.reply()
+    rig.transport.written.clear()
+    rig.ordinary = 0
+    return rig

@@ -98,3 +98,8 @@ class Rig:
     @property
     def statuses(self) -> list[int]:
         return [int(data.split(b" ")[1]) for data in self.transport.written if data.startswith(b"HTTP/")]
+
+
+def at_rest(rig: Rig) -> bool:
+    connection = rig.connection
+    return rig.app.in_flight == 0 and connection._exchange is None and not connection._request_in_progress

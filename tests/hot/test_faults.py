@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from aiohttp import ClientSession
 
 from tests.hot.wire import DOCUMENTS, Wire, connected, request, warm
@@ -84,12 +83,11 @@ async def test_when_redis_dies_a_read_is_repeated_and_a_write_says_that_it_does_
             assert (await wire.ask("GET", K)).body == b"[3]"
 
 
-async def test_a_write_whose_script_was_forgotten_is_done_once(serve_either: Start) -> None:
-    running = serve_either()
-    async with warmed(running, 1) as (wire,):
+async def test_a_write_whose_script_was_forgotten_is_done_once(either: Running) -> None:
+    async with warmed(either, 1) as (wire,):
         for flushes in range(3):
             before = await version(wire)
-            with running.redis as client:
+            with either.redis as client:
                 client.script_flush()
             await wire.send(PUT + GET + PUT)
             assert [(await wire.response()).status for _ in range(3)] == [200] * 3, flushes
@@ -115,11 +113,9 @@ async def test_without_keepalive_a_connection_ends_with_its_answer(serve_either:
             assert await wire.rest() == b""
 
 
-async def test_clients_that_vanish_leave_nothing_in_flight(serve_either: Start, http: ClientSession) -> None:
-    running = serve_either()
-
+async def test_clients_that_vanish_leave_nothing_in_flight(either: Running, http: ClientSession) -> None:
     async def in_flight() -> float:
-        async with http.get(running.ops_url + "/metrics") as answer:
+        async with http.get(either.ops_url + "/metrics") as answer:
             found = re.search(r"^polystow_requests_in_flight (\S+)", await answer.text(), re.MULTILINE)
             return float(found[1]) if found else -1
 
@@ -129,14 +125,14 @@ async def test_clients_that_vanish_leave_nothing_in_flight(serve_either: Start, 
     async def idle() -> bool:
         return await in_flight() == 0
 
-    with paused(running.redis_pid()):
+    with paused(either.redis_pid()):
         async with AsyncExitStack() as stack:
             for _ in range(20):
-                wire = await stack.enter_async_context(connected(running))
+                wire = await stack.enter_async_context(connected(either))
                 await wire.send(PUT + GET)
             await soon(busy)
     await soon(idle)
-    async with warmed(running, 1) as (wire,):
+    async with warmed(either, 1) as (wire,):
         assert (await wire.ask("GET", K)).status == 200
 
 
@@ -144,13 +140,12 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-async def test_a_client_that_does_not_read_takes_little_memory(serve_either: Start) -> None:
-    running = serve_either()
+async def test_a_client_that_does_not_read_takes_little_memory(either: Running) -> None:
     document = b'["' + b"x" * 1_000_000 + b'"]'
-    async with warmed(running, 1) as (wire,):
+    async with warmed(either, 1) as (wire,):
         assert (await wire.ask("PUT", K, document)).status == 200
         assert (await wire.ask("GET", K)).body == document
-        (pid,) = running.worker_pids()
+        (pid,) = either.worker_pids()
         before = resident_bytes(pid)
         await wire.send(GET * 150)
         await asyncio.sleep(0.5)  # so that what should not be held could have been
@@ -160,9 +155,8 @@ async def test_a_client_that_does_not_read_takes_little_memory(serve_either: Sta
         assert (await wire.ask("GET", K)).status == 200
 
 
-@pytest.mark.parametrize("drain", [0, 1])
-async def test_a_request_in_flight_is_answered_before_the_end(serve_either: Start, drain: int) -> None:
-    running = serve_either(drain_seconds=drain)
+async def test_a_request_in_flight_is_answered_before_the_end(serve_either: Start) -> None:
+    running = serve_either()
     async with warmed(running, 2) as (reading, writing):
         with paused(running.redis_pid()):
             await reading.send(GET)

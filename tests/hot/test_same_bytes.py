@@ -53,6 +53,8 @@ CASES = {
     "31 refused ones": Case([request("PUT", K, b"nonsense") * 31 + GET], [400] * 31 + [200]),
     "1,000 in one segment": Case([GET * 1000], [200] * 1000),
     "1,000 of all kinds": Case([(GET + PUT + LIST + request("PUT", K, b"?")) * 250], [200, 200, 200, 400] * 250),
+    "a pipeline behind a body in pieces": Case([PUT[:-4], PUT[-4:], GET * 40], [200] * 41),
+    "a pipeline with the end of a body": Case([PUT[:-4], PUT[-4:] + GET * 40], [200] * 41),
     "cut between two": Case([GET + PUT[:-4], PUT[-4:] + GET], [200] * 3),
     "cut within the head": Case([GET[:12], GET[12:] + GET[:-1], GET[-1:]], [200] * 2),
     "broken behind good ones": Case([GET, PUT, b"nonsense\r\n\r\n"], [200, 200, 400], closes=True),

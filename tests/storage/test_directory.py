@@ -166,3 +166,12 @@ async def test_entries_are_found_replaced_and_removed(directory: Directory) -> N
     await directory.declare("ainoflow", [Entry("project", "a:b", None), Entry("project", "never", None)])
     directory._kept.clear()
     assert await directory.find("ainoflow", "project", "a:b") is None
+
+
+async def test_what_meters_a_namespace_has_its_usage_counted_afresh(directory: Directory, keyspace: Keyspace) -> None:
+    """Without a quota nobody keeps count: an old usage would be wrong from then on."""
+    usage = keys.usage("ainoflow", "acme")
+    for declared in ({"quota": None}, None, {"quota": {"documents": 1}}):
+        keyspace.command("SET", usage, "7 70")
+        await directory.declare("ainoflow", [Entry("project", "acme", declared, meters="acme")])
+        assert keyspace.command("EXISTS", usage) == 0

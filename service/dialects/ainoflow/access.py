@@ -49,7 +49,7 @@ class Project(Struct, forbid_unknown_fields=True):
 
     def entry(self) -> Entry:
         quota = {"documents": self.quota.documents, "bytes": self.quota.bytes} if self.quota else None
-        return Entry("project", str(self.id), None if self.remove else {"quota": quota})
+        return Entry("project", str(self.id), None if self.remove else {"quota": quota}, meters=str(self.id))
 
 
 class Access(Struct, forbid_unknown_fields=True):
