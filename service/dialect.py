@@ -41,7 +41,7 @@ class Failure(Refusal):
 
 
 class Answer(msgspec.Struct):
-    """A whole response. `headers` may hold what came from outside: values are checked where they are rendered."""
+    """A whole response. `headers` may hold what came from outside: the middleware checks the values."""
 
     status: int
     body: bytes = b""
