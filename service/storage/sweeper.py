@@ -17,8 +17,8 @@ from service.storage.records import Swept
 from service.storage.runner import Runner
 from service.storage.store import Storage
 
-PERIOD = 3.0  # seconds between two rounds
-HELD_FOR = 10_000  # ms after which another worker may take over
+PERIOD = 2.0  # seconds between two rounds
+HELD_FOR = 5_000  # ms after which another worker may take over: room is given back within 10 s also after a restart
 BATCH = 20  # collections at once, then a pause: at most 2,000 a second, below 2 % of Redis's time where nothing is due
 PAUSE = 0.01  # seconds
 
