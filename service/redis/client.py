@@ -65,9 +65,5 @@ class Redis:
         """Wait until every lane is connected. Raises NotSent, in words; they go on trying until `close`."""
         await asyncio.gather(*(lane.connect(within) for lane in self.lanes))
 
-    async def on_every_primary(self, *args: Argument, write: bool = False) -> list[Any]:
-        """The replies of all primaries to one command. Raises the failure of the first that fails."""
-        return await asyncio.gather(*(lane.execute(*args, write=write) for lane in self.lanes))
-
     async def close(self) -> None:
         await asyncio.gather(*(lane.close() for lane in self.lanes))
