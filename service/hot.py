@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from aiohttp.http import HttpRequestParser, HttpVersion11, RawRequestMessage
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
+from msgspec import Struct
 
 from service.dialect import BODILESS, Answer, Dialect, Direct, Request, Route
 from service.edge import Connection, Server
@@ -118,7 +119,7 @@ class HotConnection(Connection):
             self._waiter.set_result(None)
 
     def _begin(self, message: Any, payload: StreamReader) -> bool:
-        """Begin to answer the first message, if it is one for this path."""
+        """Begin to answer the first message, if it is one for this path and one command is enough."""
         app = self._app
         if (
             type(message) is not RawRequestMessage or message.should_close or message.version != HttpVersion11
@@ -137,11 +138,12 @@ class HotConnection(Connection):
             return False
         if caller is None:
             return False
-        self._exchange = exchange = Exchange(self, app, dialect, route)
-        exchange.body = payload.read_nowait()  # may parse what comes behind: it only queues, an exchange is on
-        exchange.request = Request(method, params, query, headers, _arrived, caller, app.service)
+        request = Request(method, params, query, headers, _arrived, caller, app.service)
+        self._exchange = exchange = Exchange(self, app, dialect, route, request, perf_counter())
         self._request_in_progress = True
         app.in_flight += 1
+        if payload is not EMPTY_PAYLOAD:
+            exchange.body = payload.read_nowait()  # may parse what comes behind: it only queues, an exchange is on
         if exchange.begin(route.direct):
             return True
         self._restore(exchange.body)
@@ -193,25 +195,25 @@ async def _arrived(limit: int) -> bytes:
     raise RuntimeError("a direct route is given the body")
 
 
-class Exchange:
+def _untold(reply: Any) -> Answer:
+    raise RuntimeError("a reply came that nothing was asked for")
+
+
+class Exchange(Struct):
     """One request and its command; to the lane it is the command's outcome, as a future would be.
 
     Invariant: it ends exactly once, and whatever fails on the way fails for this request alone.
     """
 
-    __slots__ = ("_app", "_connection", "_over", "body", "dialect", "request", "route", "started", "tell")
-
-    body: bytes
+    connection: HotConnection
+    app: "App"
+    dialect: Dialect
+    route: Route
     request: Request
-    tell: Callable[[Any], Answer]
-
-    def __init__(self, connection: HotConnection, app: "App", dialect: Dialect, route: Route) -> None:
-        self._connection = connection
-        self._app = app
-        self._over = False
-        self.dialect = dialect
-        self.route = route
-        self.started = perf_counter()
+    started: float  # perf_counter()
+    body: bytes = b""
+    over: bool = False
+    tell: Callable[[Any], Answer] = _untold
 
     def begin(self, direct: Direct) -> bool:
         """Send the command, if one is enough."""
@@ -220,13 +222,13 @@ class Exchange:
             if asked is None:
                 return False
             command, self.tell = asked
-            self._app.redis.send(self, command.args, key=command.key, write=command.write)
+            self.app.redis.send(self, command.args, key=command.key, write=command.write)
         except Exception as error:
             self.set_exception(error)
         return True
 
     def done(self) -> bool:
-        return self._over
+        return self.over
 
     def set_result(self, reply: Any) -> None:
         """The reply is here: answer at once, in the midst of the reading of replies."""
@@ -235,60 +237,53 @@ class Exchange:
         except Exception as error:
             self.set_exception(error)
         else:
-            self._over = True
-            self._connection.end(response)
+            self.over = True
+            self.connection.end(response)
 
     def set_exception(self, error: Exception) -> None:
         """It failed. What comes of it may send again, so it must wait until the queues are at rest."""
-        self._over = True
+        self.over = True
         get_running_loop().call_soon(self._fail, error)
 
     def _fail(self, error: Exception) -> None:
         if isinstance(error, Failed):
             if repairable(error):
-                self._connection.break_off(self.body)
+                self.connection.break_off(self.body)
                 return
             error = refusal(error)
         response = b""
         try:
             params, headers = self.request.params, self.request.headers
-            response = self._response(self._app.middleware.refused(self.dialect, params, error, headers))
+            response = self._response(self.app.middleware.refused(self.dialect, params, error, headers))
         except Exception:
             log.exception("a refusal cannot be told")
-            self._connection.close()
-        self._connection.end(response)
+            self.connection.close()
+        self.connection.end(response)
 
     def _response(self, answer: Answer) -> bytes:
-        app, request, route = self._app, self.request, self.route
+        app, request, route = self.app, self.request, self.route
         method, headers = request.method, request.headers
         answer = app.middleware.answered(answer, self.dialect, route.template, method, headers, self.started)
         return rendered(answer, closing=app.draining)
 
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
-_dated = (0, "")
+_last_lines = (0, "")
 
 
 def rendered(answer: Answer, *, closing: bool) -> bytes:
     """A whole response in one piece; `closing` announces the connection's end."""
+    global _last_lines
     head = _STATUS_LINES[answer.status]
     for name, value in answer.headers:
         head += f"{name}: {value}\r\n"
     if closing:
         head += "Connection: close\r\n"
-    if answer.status in BODILESS:
-        return f"{head}Date: {_date()}\r\nServer: polystow\r\n\r\n".encode()
-    body = answer.body
-    return (
-        f"{head}Content-Type: {answer.content_type}\r\nContent-Length: {len(body)}\r\n"
-        f"Date: {_date()}\r\nServer: polystow\r\n\r\n"
-    ).encode() + body
-
-
-def _date() -> str:
-    """The time as HTTP writes it, made once a second."""
-    global _dated
     now = int(time())
-    if _dated[0] != now:
-        _dated = (now, formatdate(now, usegmt=True))
-    return _dated[1]
+    if _last_lines[0] != now:  # made once a second
+        _last_lines = (now, f"Date: {formatdate(now, usegmt=True)}\r\nServer: polystow\r\n\r\n")
+    if answer.status in BODILESS:
+        return f"{head}{_last_lines[1]}".encode()
+    body = answer.body
+    rest = f"Content-Type: {answer.content_type}\r\nContent-Length: {len(body)}\r\n{_last_lines[1]}"
+    return f"{head}{rest}".encode() + body

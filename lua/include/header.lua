@@ -6,9 +6,8 @@ local function header(record, at)
   if start == '' then return nil end
   local _, field = cmsgpack.unpack_one(start, 1)
   if field[4] > 0 and field[4] < math.floor(at / 1000) then return nil end
-  local offset = string.byte(start) + 1
   return {
     version = field[1], created = field[2], updated = field[3], expires = field[4],
-    creator = field[5], updater = field[6], offset = offset, size = redis.call('STRLEN', record) - offset,
+    creator = field[5], updater = field[6], size = field[7], offset = string.byte(start) + 1,
   }
 end

@@ -1,7 +1,7 @@
 """A lane: all commands for one Redis node, on one connection that is kept alive.
 
-Commands of one tick of the event loop are written together; their replies come back in the same order. A
-command costs a future and an entry in the queue: no task, no timer, no lock of its own.
+Commands of one tick of the event loop are written together, at the latest at its end; their replies come back in the
+same order. A command costs a future and an entry in the queue: no task, no timer, no lock of its own.
 
 Invariant: every future that `execute` returned has its outcome by its deadline, whatever the connection does.
 """
@@ -28,6 +28,9 @@ MAX_BACKOFF_SECONDS = 0.500
 # A connection that lived this long is replaced at once; one that did not counts as a failed attempt, so that
 # a server which accepts and hangs up is not hammered.
 STEADY_SECONDS = 1.0
+# So many are written without waiting for the end of the tick: Redis works on them while this process goes on with the
+# rest. All at the end, and the two take turns: 18,000 to 20,000 PUTs a second at 64 connections; so, 25,000.
+EAGER_COMMANDS = 16
 
 
 class Lane:
@@ -76,7 +79,7 @@ class Lane:
 
     @property
     def round_trips(self) -> int:
-        """Writes, each of which carries the commands of a tick."""
+        """Writes, each of which carries commands of one tick."""
         return self._former[1] + (self._wire.writes if self._wire else 0)
 
     @property
@@ -111,7 +114,10 @@ class Lane:
             self._flushing = True
             self._deadline = self._loop.time() + self.timeout
             self._loop.call_soon(self._flush)
-        self._pending.add(Command(outcome, packed, write, self._deadline))
+        pending = self._pending
+        pending.add(Command(outcome, packed, write, self._deadline))
+        if len(pending.waiting) >= EAGER_COMMANDS and self._wire is not None:
+            self._wire.flush()
 
     async def connect(self, within: float = 5.0) -> None:
         """Wait until the lane is connected, for `within` seconds at most.

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from itertools import count, islice
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
 
 NOTHING = object()  # what `answer` is given when no complete reply is left
@@ -47,17 +49,14 @@ class Unexpected(Exception):
     """A reply came that no command waits for: the connection cannot be trusted any more."""
 
 
-class Command:
+class Command(Struct):
     """One command on its way; `deadline` in seconds, `attempts` counts the server's passing refusals."""
 
-    __slots__ = ("attempts", "deadline", "outcome", "packed", "write")
-
-    def __init__(self, outcome: Outcome, packed: bytes, write: bool, deadline: float) -> None:
-        self.outcome = outcome
-        self.packed = packed
-        self.write = write
-        self.deadline = deadline
-        self.attempts = 0
+    outcome: Outcome
+    packed: bytes
+    write: bool
+    deadline: float
+    attempts: int = 0
 
 
 class Pending:

@@ -5,7 +5,9 @@ failover, a flush) is repaired by resending that one command as `EVAL`, and wher
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from service.redis.check import inspect
 from service.redis.client import Redis
@@ -16,7 +18,7 @@ from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refus
 from service.storage.scripts import Script
 
 
-class Command(NamedTuple):
+class Command(Struct, gc=False):
     """What to send, the key that it goes by, and whether it must not run twice."""
 
     args: tuple[Any, ...]
@@ -49,7 +51,7 @@ class Runner:
 
     async def send(self, command: Command) -> Any:
         """Run a script's command, also where the server has forgotten the script. Raises Refusal."""
-        args, key, write = command
+        args, key, write = command.args, command.key, command.write
         try:
             return await self._execute(*args, key=key, write=write)
         except Rejected as error:

@@ -20,7 +20,7 @@ LONGEST = 255  # bytes, for one byte says how long a header is
 def test_a_packed_record_is_read_back(
     version: int, created: int, updated: int, expires: int, creator: str, updater: str, body: bytes
 ) -> None:
-    fields = (version, created, updated, expires, creator, updater)
+    fields = (version, created, updated, expires, creator, updater, len(body))
     for header in (packb(fields), packb((*fields, "padding"))):
         assert Record.unpack(bytes([len(header)]) + header + body) == Record(*fields, body)
 
@@ -30,7 +30,7 @@ async def test_the_longest_header_has_room(storage: Storage, keyspace: Keyspace,
     """The largest that each field gets: a version of 9 bytes, times, an expiry in the year 9999, the longest ids."""
     await storage.put(PLACE, "a", b"[]", id)
     now = keyspace.now()
-    header = packb((2**53 - 2, now, now, 0, id, id))
+    header = packb((2**53 - 2, now, now, 0, id, id, 2))
     keyspace.command("SET", keyspace_key := PLACE.record("a"), bytes([len(header)]) + header + b"[]")
     saved = await storage.put(PLACE, "a", b"[1]", id, lifetime=str(LAST_MS))
     record = await storage.get(PLACE, "a")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from time import time
 from typing import Any
 
@@ -29,7 +30,12 @@ _bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
 
 
 def credential(headers: Mapping[str, str]) -> str:
-    found = _bearer(headers.get("Authorization", ""))
+    return _token(headers.get("Authorization", ""))
+
+
+@lru_cache(maxsize=1000)
+def _token(header: str) -> str:
+    found = _bearer(header)
     if found is None:
         raise Unauthenticated("an API key is needed: Authorization: Bearer YOUR_API_KEY")
     return found[1]
