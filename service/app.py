@@ -14,6 +14,7 @@ from aiohttp import web
 from service import edge, hot
 from service.dialect import Answer, Request, Service, Stream
 from service.dialects import discover
+from service.docs import Docs
 from service.metrics import Meter
 from service.middleware import Headers, Middleware
 from service.redis.client import Redis
@@ -35,7 +36,9 @@ class App:
         self.redis = redis
         storage = Storage(runner)
         self.service = Service(settings, storage, storage.commands, Directory(runner))
-        self.router = Router(discover(settings.dialects))
+        dialects = discover(settings.dialects)
+        self.router = Router(dialects)
+        self.docs = Docs(dialects if settings.docs else ())
         self.draining = False
         self.in_flight = 0
         self.middleware = Middleware(self.service, meter)
@@ -70,12 +73,16 @@ class App:
         params: tuple[str, ...] = ()
         self.in_flight += 1
         try:
-            dialect, route, params = self.router.find(method, path)
-            template = route.template
-            caller = await self.middleware.admit(dialect, headers)
-            answer = await route.handler(Request(method, params, query, headers, read, caller, self.service))
-            if isinstance(answer, Stream):
-                answer = await edge.opened(answer)
+            if dialect is None:
+                page = self.docs.find(method, path)
+                template, answer = page.path, page.answer(headers)
+            else:
+                dialect, route, params = self.router.find(method, path)
+                template = route.template
+                caller = await self.middleware.admit(dialect, headers)
+                answer = await route.handler(Request(method, params, query, headers, read, caller, self.service))
+                if isinstance(answer, Stream):
+                    answer = await edge.opened(answer)
         except ConnectionError:  # the client is gone
             raise
         except Exception as error:

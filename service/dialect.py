@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from service.description import JSON as JSON
+from service.description import Api, Description
 from service.settings import Settings
 from service.storage.commands import Commands
 from service.storage.directory import Caller, Directory, Entry, Token
@@ -20,7 +22,6 @@ from service.storage.errors import Invalid, Refusal
 from service.storage.runner import Command as Command
 from service.storage.store import Storage
 
-JSON = "application/json"
 BODILESS = frozenset((204, 304))  # statuses whose answer has no body (RFC 9110, section 6.4.1)
 
 
@@ -109,14 +110,17 @@ class Route:
     template: str
     handler: Handler
     direct: Direct | None
+    described: Description | None
 
 
 class Routes(list[Route]):
-    """What a dialect serves, each route written down beside its handler."""
+    """What a dialect serves, each route written down beside its handler, whose docstring says what it does."""
 
-    def route(self, method: str, template: str, direct: Direct | None = None) -> Callable[[Handler], Handler]:
+    def route(
+        self, method: str, template: str, direct: Direct | None = None, *, described: Description | None = None
+    ) -> Callable[[Handler], Handler]:
         def add(handler: Handler) -> Handler:
-            self.append(Route(method, template, handler, direct))
+            self.append(Route(method, template, handler, direct, described))
             return handler
 
         return add
@@ -139,3 +143,4 @@ class Dialect:
     credential: Callable[[Mapping[str, str]], str]  # the token in the headers; raises Unauthenticated
     refuse: Callable[[Refusal, tuple[str, ...]], Answer]  # the vendor's way to say no; with the path's parameters
     access: type[msgspec.Struct]  # an `Access`
+    api: Api | None = None  # what its OpenAPI document says of all routes

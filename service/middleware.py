@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 Headers = Mapping[str, str]
 Reply = TypeVar("Reply", bound=Answer | Stream)
 
+REQUEST_ID = "X-Request-Id"
 RETRY_SECONDS = "1"  # when to come again after a 503: a restarted Redis is back by then
 _lawful_id = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
@@ -58,7 +59,7 @@ class Middleware:
             error = Failure("the service failed to answer")
         self._meter.refused(dialect.name if dialect else "", type(error).__name__)
         answer = dialect.refuse(error, params) if dialect else _refuse(error)
-        return replace(answer, headers=(*answer.headers, *_explained(error), ("X-Request-Id", request_id)))
+        return replace(answer, headers=(*answer.headers, *explained(error), (REQUEST_ID, request_id)))
 
     def answered(
         self, answer: Reply, dialect: Dialect | None, template: str, method: str, headers: Headers, started: float
@@ -71,8 +72,8 @@ class Middleware:
         name = dialect.name if dialect else ""
         seconds = perf_counter() - started
         self._meter.observe(name, template, method, answer.status, seconds)
-        if answer.status < 400 and "X-Request-Id" in headers:
-            answer = replace(answer, headers=(*answer.headers, ("X-Request-Id", _identify(headers))))
+        if answer.status < 400 and REQUEST_ID in headers:
+            answer = replace(answer, headers=(*answer.headers, (REQUEST_ID, _identify(headers))))
         if self._adorning:
             answer = replace(answer, headers=(*answer.headers, *self.cors.shared(headers)))
             if self._logging:
@@ -89,11 +90,11 @@ def _printable(answer: Answer | Stream) -> bool:
 
 def _identify(headers: Headers) -> str:
     """The client's own id of the request if it is lawful, else a new one."""
-    given = headers.get("X-Request-Id", "")
+    given = headers.get(REQUEST_ID, "")
     return given if _lawful_id(given) else uuid4().hex
 
 
-def _explained(refusal: Refusal) -> tuple[tuple[str, str], ...]:
+def explained(refusal: Refusal) -> tuple[tuple[str, str], ...]:
     """What HTTP says beside a refusal (RFC 9110, sections 10.2.1, 10.2.3 and 11.6.1)."""
     if isinstance(refusal, NoSuchMethod):
         return (("Allow", refusal.allowed),)
@@ -108,7 +109,8 @@ def _explained(refusal: Refusal) -> tuple[tuple[str, str], ...]:
 
 def _refuse(refusal: Refusal) -> Answer:
     """The way to say no where no dialect is spoken."""
-    return Answer(400 if isinstance(refusal, Invalid) else 404, orjson.dumps({"error": {"message": str(refusal)}}))
+    status = {Invalid: 400, NoSuchMethod: 405, Failure: 500}.get(type(refusal), 404)
+    return Answer(status, orjson.dumps({"error": {"message": str(refusal)}}))
 
 
 def _log(answer: Answer | Stream, dialect: str, template: str, method: str, seconds: float) -> None:
@@ -116,4 +118,4 @@ def _log(answer: Answer | Stream, dialect: str, template: str, method: str, seco
         "dialect": dialect, "route": template, "method": method,
         "status": answer.status, "seconds": round(seconds, 6),
     }  # fmt: skip
-    log.info("request", extra={"request_id": dict(answer.headers).get("X-Request-Id"), "fields": fields})
+    log.info("request", extra={"request_id": dict(answer.headers).get(REQUEST_ID), "fields": fields})

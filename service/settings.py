@@ -108,6 +108,7 @@ class Settings:
     dialects: tuple[str, ...] = field(
         default=(), metadata=_about(DIALECTS, "Dialects to serve; all of them when empty.")
     )
+    docs: bool = field(default=True, metadata=_about(SWITCH, "Serve /docs and /openapi/, for anybody."))
 
     def environment(self) -> dict[str, str]:
         """The variables from which `read` makes these settings again; unset ones are left out."""

@@ -55,7 +55,10 @@ class TooLarge(Refusal):
 
 
 class Throttled(Refusal):
-    """The caller's rate is used up; `retry_after` seconds (a float) from now a request is let through."""
+    """The caller's rate is used up.
+
+    `retry_after` seconds (a float) from now a request is let through.
+    """
 
     word = "THROTTLED"
 

@@ -6,12 +6,14 @@
 | category | collection | made by its first document |
 | key | record id | 32 hex digits where the client sends none |
 
-`handlers` are the endpoints; `parameters` is what a request says, `answers` what it is told, `access` who may.
+`handlers` are the endpoints; `parameters` is what a request says, `answers` what it is told, in the `shapes` of the
+vendor's JSON; `description` says all of it for the OpenAPI document, and `access` who may.
 """
 
 from service.dialect import Dialect
 from service.dialects.ainoflow.access import Access
 from service.dialects.ainoflow.answers import refuse
+from service.dialects.ainoflow.description import API
 from service.dialects.ainoflow.handlers import routes
 from service.dialects.ainoflow.parameters import NAME, credential
 
@@ -23,4 +25,5 @@ DIALECT = Dialect(
     credential=credential,
     refuse=refuse,
     access=Access,
+    api=API,
 )

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
+from msgspec import Raw
 
 from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath
 from service.dialects.ainoflow.parameters import EPOCH
+from service.dialects.ainoflow.shapes import Error, Item, Message, Metadata, Receipt, encode
 from service.preconditions import http_date, not_modified
 from service.storage import errors
 from service.storage.errors import Refusal
@@ -15,14 +16,11 @@ from service.storage.records import Record, Saved, etag
 
 
 def answer(status: int, value: Any, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    return Answer(status, orjson.dumps(value, option=orjson.OPT_UTC_Z), headers=headers)
+    return Answer(status, encode(value), headers=headers)
 
 
 def receipt(status: int, category: str, key: str, saved: Saved, body: bytes) -> Answer:
-    written = {
-        "category": category, "key": key, "version": saved.version, "etag": etag(body), "expiresAt": expiry(saved)
-    }  # fmt: skip
-    return answer(status, written)
+    return answer(status, Receipt(category, key, saved.version, etag(body), expiry(saved)))
 
 
 def shown(headers: Mapping[str, str], record: Record) -> Answer:
@@ -34,23 +32,11 @@ def shown(headers: Mapping[str, str], record: Record) -> Answer:
     return Answer(200, record.body, headers=known)
 
 
-def deleted(category: str, key: str) -> Answer:
-    return answer(200, {"category": category, "key": key})
-
-
-def described(category: str, key: str, record: Record) -> dict[str, Any]:
-    return {
-        "category": category,
-        "key": key,
-        "createdAt": instant(record.created),
-        "updatedAt": instant(record.updated),
-        "expiresAt": expiry(record),
-        "version": record.version,
-        "etag": record.etag,
-        "size": len(record.body),
-        "createdBy": record.creator,
-        "updatedBy": record.updater,
-    }
+def described(category: str, key: str, record: Record) -> Metadata:
+    return Metadata(
+        category, key, instant(record.created), instant(record.updated), expiry(record), record.version, record.etag,
+        len(record.body), record.creator, record.updater,
+    )  # fmt: skip
 
 
 async def listed(
@@ -70,11 +56,10 @@ async def listed(
 
 
 def item(category: str, key: str, record: Record) -> bytes:
-    described = {
-        "category": category, "key": key, "value": orjson.Fragment(record.body), "size": len(record.body),
-        "createdAt": instant(record.created), "updatedAt": instant(record.updated), "expiresAt": expiry(record),
-    }  # fmt: skip
-    return orjson.dumps(described, option=orjson.OPT_UTC_Z)
+    return encode(Item(
+        category, key, Raw(record.body), len(record.body), instant(record.created), instant(record.updated),
+        expiry(record),
+    ))  # fmt: skip
 
 
 def totalled(total: int, page: int, limit: int) -> dict[str, int]:
@@ -118,4 +103,4 @@ def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
     if len(params) == 2 and isinstance(refusal, errors.AlreadyExists | errors.NotFound):
         what = "already exists" if isinstance(refusal, errors.AlreadyExists) else "was not found"
         message = f"Item with category '{params[0]}' and key '{params[1]}' {what}"
-    return Answer(STATUSES.get(type(refusal), 500), orjson.dumps({"error": {"message": message}}))
+    return Answer(STATUSES.get(type(refusal), 500), encode(Error(Message(message))))

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from service.dialect import Answer, Command, Request
-from service.dialects.ainoflow.answers import answer, deleted, described, receipt, shown
+from service.dialects.ainoflow.answers import answer, described, receipt, shown
 from service.dialects.ainoflow.parameters import NAME, checked, lifetime, place_of
+from service.dialects.ainoflow.shapes import Deleted
 from service.storage.commands import INLINE_BYTES
 from service.storage.errors import NotFound
 from service.storage.records import Record, Saved
@@ -67,7 +68,7 @@ def delete(request: Request, body: bytes) -> Asked:
     category, key = request.params
     return (
         request.service.commands.delete(place_of(request, category, key), key),
-        lambda reply: deleted(category, key),
+        lambda reply: answer(200, Deleted(category, key)),
     )
 
 

@@ -1,14 +1,12 @@
 """The routes: what each of the vendor's endpoints asks of storage."""
 
+from operator import attrgetter
 from uuid import uuid4
 
-import orjson
-
 from service.dialect import Answer, Request, Routes, Stream
-from service.dialects.ainoflow import direct
+from service.dialects.ainoflow import description, direct
 from service.dialects.ainoflow.answers import (
     answer,
-    deleted,
     described,
     listed,
     paged,
@@ -29,6 +27,7 @@ from service.dialects.ainoflow.parameters import (
     place_of,
     quota,
 )
+from service.dialects.ainoflow.shapes import Counted, Deleted, Identity, encode
 from service.preconditions import condition
 
 DOCUMENTS = "/api/v1/storage/json"
@@ -38,13 +37,21 @@ DOCUMENT = CATEGORY + "/{key}"
 routes = Routes()
 
 
-@routes.route("POST", CATEGORY)
+@routes.route("POST", CATEGORY, described=description.create_unnamed)
 async def create_unnamed(request: Request) -> Answer:
+    """Create a document under a generated key.
+
+    The key is a UUID without dashes: 32 hexadecimal digits.
+    """
     return await _create(request, request.params[0], uuid4().hex)
 
 
-@routes.route("POST", DOCUMENT, direct.create)
+@routes.route("POST", DOCUMENT, direct.create, described=description.create)
 async def create(request: Request) -> Answer:
+    """Create a document that is not there yet.
+
+    Use it for locks, unique records, or creation that may be repeated.
+    """
     return await _create(request, *request.params)
 
 
@@ -57,8 +64,12 @@ async def _create(request: Request, category: str, key: str) -> Answer:
     return receipt(201, category, key, saved, body)
 
 
-@routes.route("PUT", DOCUMENT, direct.put)
+@routes.route("PUT", DOCUMENT, direct.put, described=description.put)
 async def put(request: Request) -> Answer:
+    """Store a document, new or not.
+
+    The earlier one, if any, is replaced as a whole, its expiry with it.
+    """
     category, key = request.params
     place, until = place_of(request, category, key), lifetime(request.query())
     body = await document(request)
@@ -69,8 +80,13 @@ async def put(request: Request) -> Answer:
     return receipt(200, category, key, saved, body)
 
 
-@routes.route("PATCH", DOCUMENT, direct.patch)
+@routes.route("PATCH", DOCUMENT, direct.patch, described=description.patch)
 async def patch(request: Request) -> Answer:
+    """Apply a JSON merge patch (RFC 7386).
+
+    Members that the patch names are replaced, null removes them, objects merge. What it does not name keeps its bytes,
+    and the document its expiry.
+    """
     category, key = request.params
     place, change = place_of(request, category, key), await document(request)
     saved, body = await request.service.storage.merge(
@@ -81,8 +97,12 @@ async def patch(request: Request) -> Answer:
     return receipt(200, category, key, saved, body)
 
 
-@routes.route("GET", DOCUMENT, direct.get)
+@routes.route("GET", DOCUMENT, direct.get, described=description.get)
 async def get(request: Request) -> Answer:
+    """Read a document.
+
+    It is answered as it is, not wrapped.
+    """
     category, key = request.params
     place = place_of(request, category, key)
     if request.query_string and flag(request.query(), "allowEmpty"):
@@ -94,40 +114,49 @@ async def get(request: Request) -> Answer:
     return shown(request.headers, found)
 
 
-@routes.route("DELETE", DOCUMENT, direct.delete)
+@routes.route("DELETE", DOCUMENT, direct.delete, described=description.delete)
 async def delete(request: Request) -> Answer:
+    """Delete a document."""
     category, key = request.params
     await request.service.storage.delete(
         place_of(request, category, key), key,
         condition=condition(request.headers), quota=await quota(request),
     )  # fmt: skip
-    return deleted(category, key)
+    return answer(200, Deleted(category, key))
 
 
-@routes.route("GET", DOCUMENT + "/meta", direct.meta)
+@routes.route("GET", DOCUMENT + "/meta", direct.meta, described=description.meta)
 async def meta(request: Request) -> Answer:
+    """Read what is known of a document, without the document."""
     category, key = request.params
     found = await request.service.storage.get(place_of(request, category, key), key)
     return answer(200, described(category, key, found))
 
 
-@routes.route("GET", DOCUMENTS)
+@routes.route("GET", DOCUMENTS, described=description.categories)
 async def categories(request: Request) -> Answer:
+    """List the categories, by name.
+
+    Without `page` and `limit` all of them.
+    """
     query = request.query()
     aggregate = flag(query, "aggregate")
     # The vendor's page knows no paging here: without it, all of them.
     page, limit = paging(query) if "page" in query or "limit" in query else (1, 0)
     counts = await request.service.storage.collections(NAME, request.caller.claims["project"], INDEXES)
-    found = [{"category": place.name, "count": n} for place, n in counts.items() if n]
-    found.sort(key=lambda item: str(item["category"]))
+    found = sorted((Counted(place.name, n) for place, n in counts.items() if n), key=attrgetter("category"))
     totals = totalled(len(found), page, limit or len(found) or 1)
     if limit:
         found = found[(page - 1) * limit : page * limit]
     return answer(200, {"items": found, **totals} if aggregate else found, headers=paged(totals))
 
 
-@routes.route("GET", CATEGORY)
+@routes.route("GET", CATEGORY, described=description.documents)
 async def documents(request: Request) -> Stream:
+    """List the documents of a category.
+
+    A category that has none is an empty list.
+    """
     query, category = request.query(), request.params[0]
     place = place_of(request, category)
     page, limit = paging(query)
@@ -139,12 +168,16 @@ async def documents(request: Request) -> Stream:
     total, found = await request.service.storage.page(place, kind, offset, limit, descending=descending)
     totals = totalled(total, page, limit)
     if aggregate:
-        before = b'{"category":%b,"items":[' % orjson.dumps(category)
-        after = b"]," + orjson.dumps(totals)[1:]
+        before = b'{"category":%b,"items":[' % encode(category)
+        after = b"]," + encode(totals)[1:]
     portions = request.service.storage.records(place, found)
     return Stream(200, listed(portions, category, before, after), headers=paged(totals))
 
 
-@routes.route("GET", "/api/v1/whoami")
+@routes.route("GET", "/api/v1/whoami", described=description.whoami)
 async def whoami(request: Request) -> Answer:
-    return answer(200, {"id": request.caller.id, "project": request.caller.claims["project"]})
+    """Tell whose key this is.
+
+    Clients test their credential with it.
+    """
+    return answer(200, Identity(request.caller.id, request.caller.claims["project"]))

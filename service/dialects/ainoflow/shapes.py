@@ -1,0 +1,116 @@
+"""The vendor's JSON as types: answers are encoded from them, and their schemas go into the OpenAPI document.
+
+The order of the fields is the order on the wire.
+"""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Raw, Struct, json
+
+Category = Annotated[
+    str, Meta(min_length=1, max_length=100, description="The category: a logical grouping.", examples=["invoices"])
+]
+Key = Annotated[
+    str, Meta(min_length=1, max_length=200, description="The document's key.", examples=["inv-12345"])
+]  # fmt: skip
+Version = Annotated[int, Meta(ge=1, description="1 at creation, and 1 more with each write.")]
+Etag = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", description="The MD5 of the document's bytes, in hexadecimal.")]
+Size = Annotated[int, Meta(ge=2, description="The document's bytes.")]
+Instant = Annotated[datetime, Meta(tz=True)]
+Created = Annotated[Instant, Meta(description="When the document was created.")]
+Updated = Annotated[Instant, Meta(description="When it was last written.")]
+Expiry = Annotated[Instant | None, Meta(description="When it expires; null: never.")]
+Writer = Annotated[str, Meta(description="The id of an API key, never the key.", examples=["api_key_123"])]
+Count = Annotated[int, Meta(ge=0)]
+
+encode = json.Encoder().encode
+
+
+class Message(Struct):
+    message: Annotated[str, Meta(min_length=1)]
+
+
+class Error(Struct):
+    """Why a request was not carried out."""
+
+    error: Message
+
+
+class Receipt(Struct, rename="camel"):
+    """What a write left."""
+
+    category: Category
+    key: Key
+    version: Version
+    etag: Etag
+    expires_at: Expiry
+
+
+class Deleted(Struct):
+    """What was deleted."""
+
+    category: Category
+    key: Key
+
+
+class Metadata(Struct, rename="camel"):
+    """What is known of a document."""
+
+    category: Category
+    key: Key
+    created_at: Created
+    updated_at: Updated
+    expires_at: Expiry
+    version: Version
+    etag: Etag
+    size: Size
+    created_by: Writer
+    updated_by: Writer
+
+
+class Item(Struct, rename="camel"):
+    """A document in a list."""
+
+    category: Category
+    key: Key
+    value: Raw
+    size: Size
+    created_at: Created
+    updated_at: Updated
+    expires_at: Expiry
+
+
+class Counted(Struct):
+    """A category in a list, and how many documents it has."""
+
+    category: Category
+    count: Annotated[int, Meta(ge=1)]
+
+
+class Identity(Struct):
+    """Whose key this is."""
+
+    id: Writer
+    project: str
+
+
+class Documents(Struct, rename="camel"):
+    """A page of a category. (It is streamed: answers.py writes it piece by piece.)"""
+
+    category: Category
+    items: list[Item]
+    total_count: Count
+    page: Annotated[int, Meta(ge=1)]
+    page_size: Annotated[int, Meta(ge=1)]
+    total_pages: Count
+
+
+class Categories(Struct, rename="camel"):
+    """A page of the categories."""
+
+    items: list[Counted]
+    total_count: Count
+    page: Annotated[int, Meta(ge=1)]
+    page_size: Annotated[int, Meta(ge=1)]
+    total_pages: Count
