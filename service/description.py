@@ -25,7 +25,8 @@ class Content:
     shape: Any = None  # the body's type; None: there is no body
     media: tuple[str, ...] = (JSON,)  # content types that the body may have
     examples: Mapping[str, Any] = field(default_factory=dict)  # such values, by what they show
-    headers: type[msgspec.Struct] | None = None  # an answer's, besides those that every answer has
+    headers: type[msgspec.Struct] | None = None  # an answer's
+    leads_to: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # handlers by name, with their parameters
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class _Writer:
 
     def _responses(self, described: Description) -> Json:
         responses = {
-            status: self._message(content) | {"headers": _headers(content.headers)}
+            status: self._message(content) | {"headers": dict(_members(content.headers)), "links": _links(content)}
             for status, content in described.answers.items()
         }
         for status, refusals in self._refusals(described).items():
@@ -138,9 +138,8 @@ def _parameters(struct: type[msgspec.Struct] | None, place: str) -> list[Json]:
     return [{"name": name, "in": place} | member for name, member in _members(struct)]
 
 
-def _headers(struct: type[msgspec.Struct] | None) -> Json:
-    """The fields of a Struct as headers of an answer."""
-    return dict(_members(struct))
+def _links(content: Content) -> Json:
+    return {name: {"operationId": name, "parameters": values} for name, values in content.leads_to.items()}
 
 
 def _members(struct: type[msgspec.Struct] | None) -> Iterator[tuple[str, Json]]:

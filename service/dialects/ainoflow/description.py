@@ -137,7 +137,11 @@ def _listed(about: str, item: type, page: type, example: Any, totals: Any) -> Co
     )  # fmt: skip
 
 
-WRITTEN = Content("The document was stored.", shapes.Receipt, examples={"receipt": RECEIPT})
+# From an answer to the routes of the document that it names.
+THERE = {"category": "$response.body#/category", "key": "$response.body#/key"}
+LEADS_TO = dict.fromkeys(("get", "meta", "patch", "delete"), THERE)
+
+WRITTEN = Content("The document was stored.", shapes.Receipt, examples={"receipt": RECEIPT}, leads_to=LEADS_TO)
 
 # Routes.
 
@@ -171,7 +175,7 @@ meta = Description(
 )
 
 delete = Description(
-    {200: Content("The document was deleted.", shapes.Deleted, examples={"deleted": {
+    {200: Content("The document was deleted.", shapes.Deleted, leads_to=LEADS_TO, examples={"deleted": {
         "category": "invoices", "key": "inv-12345",
     }})},
     headers=Condition, refuses=(errors.NotFound, errors.Changed),

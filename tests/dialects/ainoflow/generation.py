@@ -1,0 +1,24 @@
+"""What schemathesis cannot read from the OpenAPI document, for OpenAPI cannot say it; only good requests are touched."""
+
+from typing import Any
+
+import schemathesis
+
+LASTING_MS = 600_000  # longer than a run
+FAR = "2100-01-01T00:00:00Z"
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: Any) -> None:
+    query, meta = case.query, case.meta
+    if not query or meta is None or not meta.generation.mode.is_positive:
+        return
+    # Each excludes the other; an expiry is in the future, and what is stored is to be there for the requests after it.
+    if "expiresAt" in query:
+        query.pop("expiresMs", None)
+        query["expiresAt"] = max(query["expiresAt"], FAR)
+    if "expiresMs" in query:
+        query["expiresMs"] = max(int(query["expiresMs"]), LASTING_MS)
+    # `{}` for what was deleted is what it is for; a sequence of requests would call that a document that is still there.
+    if meta.phase.name.value == "stateful":
+        query.pop("allowEmpty", None)
