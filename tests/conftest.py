@@ -8,6 +8,11 @@ from aiohttp import ClientSession
 from tests.running import Running
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--examples", type=int, default=20, help="requests that schemathesis makes up for each route")
+    parser.addoption("--seed", type=int, default=1, help="what schemathesis makes them up from")
+
+
 @pytest.fixture(scope="session")
 def service() -> Iterator[Running]:
     """One service for all tests that leave it as they found it: data may be added, nothing else changed."""

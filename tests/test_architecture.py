@@ -77,13 +77,16 @@ def test_storage_knows_only_redis_below_it() -> None:
 
 
 def test_the_contract_of_dialects_knows_only_storage_and_settings() -> None:
-    assert strays("service.dialect", "service.storage", "service.settings", "service.dialect") == []
+    assert (
+        strays("service.dialect", "service.storage", "service.settings", "service.description", "service.dialect") == []
+    )
+    assert strays("service.description", "service.storage") == []
 
 
 @pytest.mark.parametrize("dialect", [path.name for path in DIALECTS])
 def test_a_dialect_knows_the_contract_and_no_other_dialect(dialect: str) -> None:
     own = f"service.dialects.{dialect}"
-    assert strays(own, own, "service.dialect", "service.storage", "service.preconditions") == []
+    assert strays(own, own, "service.dialect", "service.description", "service.storage", "service.preconditions") == []
 
 
 def test_a_dialect_knows_neither_http_server_nor_redis_nor_scripts() -> None:

@@ -71,6 +71,14 @@ def test_a_route_is_documented_by_its_template(dialect: Dialect, route: Route) -
 
 
 @every_route
+def test_a_route_is_described(dialect: Dialect, route: Route) -> None:
+    """For the OpenAPI document: what it does in the handler's docstring, what it takes and answers beside the route."""
+    assert dialect.api is not None
+    assert route.described is not None
+    assert route.handler.__doc__
+
+
+@every_route
 def test_a_route_of_the_fast_path_answers_whole(dialect: Dialect, route: Route) -> None:
     """The fast path cannot send a Stream."""
     if route.direct is not None:

@@ -75,7 +75,7 @@ class Docs:
 
     def __init__(self, dialects: Iterable[Dialect]) -> None:
         shown = [dialect for dialect in dialects if dialect.api is not None]
-        self._pages = {page.path: page for page in (*_pages(shown), *(_assets() if shown else ()))}
+        self._pages = {page.path: page for page in (*_pages(shown), *_assets())} if shown else {}
 
     def find(self, method: str, path: str) -> Page:
         """The page at a path. Raises NoSuchPath, NoSuchMethod."""

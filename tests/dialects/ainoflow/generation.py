@@ -1,4 +1,4 @@
-"""What schemathesis cannot read from the OpenAPI document, for OpenAPI cannot say it; only good requests are touched."""
+"""What schemathesis cannot read from the OpenAPI document, for OpenAPI cannot say it. Bad requests stay as they are."""
 
 from typing import Any
 
@@ -19,6 +19,6 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         query["expiresAt"] = max(query["expiresAt"], FAR)
     if "expiresMs" in query:
         query["expiresMs"] = max(int(query["expiresMs"]), LASTING_MS)
-    # `{}` for what was deleted is what it is for; a sequence of requests would call that a document that is still there.
+    # It is for what was deleted, say; in a sequence of requests `{}` would pass for a document that is still there.
     if meta.phase.name.value == "stateful":
         query.pop("allowEmpty", None)

@@ -1,0 +1,116 @@
+"""A dialect's OpenAPI document: lawful, whole, and true where that can be seen without sending a request."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from service.dialect import Answer, Dialect, Request, Route, Routes
+from service.dialects import discover
+from service.openapi import Undescribed, document
+from tests.running import Running
+
+every_dialect = pytest.mark.parametrize("dialect", discover(), ids=lambda dialect: dialect.name)
+
+
+def operations(described: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for template, path in described["paths"].items():
+        for method, operation in path.items():
+            yield method.upper(), template, operation
+
+
+@every_dialect
+def test_it_is_lawful_openapi(dialect: Dialect) -> None:
+    described = document(dialect)
+    assert described["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(described).validate()
+
+
+@every_dialect
+def test_it_has_every_route_and_no_other(dialect: Dialect) -> None:
+    found = [(method, template) for method, template, _ in operations(document(dialect))]
+    assert sorted(found) == sorted((route.method, route.template) for route in dialect.routes)
+
+
+@every_dialect
+def test_every_operation_says_what_it_does_and_how_it_ends(dialect: Dialect) -> None:
+    for _, _, operation in operations(document(dialect)):
+        assert operation["summary"]
+        assert all(response["description"] for response in operation["responses"].values())
+        assert any(status.startswith("2") for status in operation["responses"])
+        assert {"500", "503"} <= set(operation["responses"])
+        for parameter in operation["parameters"]:
+            assert parameter["description"], parameter["name"]
+
+
+@every_dialect
+def test_every_example_is_what_its_schema_says(dialect: Dialect) -> None:
+    described = document(dialect)
+    looked_at = 0
+    for _, _, operation in operations(described):
+        for message in (*operation["responses"].values(), operation.get("requestBody", {})):
+            for body in message.get("content", {}).values():
+                validator = OAS31Validator(body["schema"] | {"components": described["components"]})
+                for example in body["examples"].values():
+                    validator.validate(example["value"])
+                    looked_at += 1
+    assert looked_at > len(dialect.routes)
+
+
+@every_dialect
+def test_every_refusal_in_it_has_the_vendors_shape(dialect: Dialect) -> None:
+    check = import_module(f"tests.dialects.{dialect.name}.shape").check
+    for _, _, operation in operations(document(dialect)):
+        for status, response in operation["responses"].items():
+            for content_type, body in response.get("content", {}).items():
+                for example in body["examples"].values() if int(status) >= 400 else ():
+                    check(Answer(int(status), json.dumps(example["value"]).encode(), content_type))
+
+
+@every_dialect
+def test_its_links_lead_to_operations_that_have_these_parameters(dialect: Dialect) -> None:
+    described = document(dialect)
+    known = {
+        operation["operationId"]: {parameter["name"] for parameter in operation["parameters"]}
+        for _, _, operation in operations(described)
+    }
+    assert len(known) == len(dialect.routes)
+    for _, _, operation in operations(described):
+        for response in operation["responses"].values():
+            for link in response.get("links", {}).values():
+                assert set(link["parameters"]) <= known[link["operationId"]]
+
+
+@every_dialect
+async def test_it_is_served_as_it_is(dialect: Dialect, service: Running, http: ClientSession) -> None:
+    async with http.get(f"{service.url}/openapi/{dialect.name}.json") as answer:
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+        assert await answer.json() == json.loads(json.dumps(document(dialect)))
+
+
+async def undocumented(request: Request) -> Answer:
+    return Answer(200)
+
+
+async def documented(request: Request) -> Answer:
+    """Do nothing."""
+    return Answer(200)
+
+
+def test_a_route_that_says_nothing_of_itself_is_refused() -> None:
+    dialect = discover()[0]
+    described = dialect.routes[0].described
+    for route in (
+        Route("GET", "/bare", documented, None, None),
+        Route("GET", "/bare", undocumented, None, described),
+    ):
+        with pytest.raises(Undescribed, match="GET /bare is not described"):
+            document(replace(dialect, routes=Routes([*dialect.routes, route])))
+    with pytest.raises(Undescribed, match=dialect.name):
+        document(replace(dialect, api=None))
