@@ -71,6 +71,7 @@ class App:
         started = perf_counter()
         dialect, template = self.router.owner(path), ""
         params: tuple[str, ...] = ()
+        answer: Answer | Stream
         self.in_flight += 1
         try:
             if dialect is None:

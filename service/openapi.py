@@ -64,8 +64,8 @@ class _Writer:
         if described is None or not prose:
             raise Undescribed(f"{route.method} {route.template} is not described")
         summary, _, more = prose.partition("\n\n")
-        segments = {parameter["name"]: parameter for parameter in _parameters(self._api.path, "path")}
-        operation = {
+        segments: Json = {parameter["name"]: parameter for parameter in _parameters(self._api.path, "path")}
+        operation: Json = {
             "operationId": route.handler.__name__,
             "tags": [self._dialect.name],
             "summary": " ".join(summary.split()).removesuffix("."),

@@ -76,6 +76,8 @@ def test_schemathesis_finds_a_document_that_is_wrong(dialect: Dialect, target: R
         for operation in path.values():
             operation["responses"] = {"299": {"description": "none"}}
     (tmp_path / "wrong.json").write_text(json.dumps(wrong))
-    report = checked(target, dialect, tmp_path / "wrong.json", tmp_path, "--max-examples", "1", "--phases", "fuzzing", "--seed", "1")
+    report = checked(
+        target, dialect, tmp_path / "wrong.json", tmp_path, "--phases", "fuzzing", "--max-examples", "1", "--seed", "1"
+    )
     found = {failure["type"]: failure["operations"] for failure in report["failures"]}
     assert len(found["UndefinedStatusCode"]) == len(dialect.routes)
