@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
+from msgspec import structs
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -92,6 +93,28 @@ async def test_it_is_served_as_it_is(dialect: Dialect, service: Running, http: C
     async with http.get(f"{service.url}/openapi/{dialect.name}.json") as answer:
         assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
         assert await answer.json() == json.loads(json.dumps(document(dialect)))
+
+
+def test_a_vendor_that_refuses_with_success_has_answers_of_two_kinds() -> None:
+    dialect = discover()[0]
+    puts = Routes(route for route in dialect.routes if route.method == "PUT")
+    kind = replace(dialect, routes=puts, refuse=lambda *said: structs.replace(dialect.refuse(*said), status=200))
+    described = document(kind)
+    [(_, _, operation)] = operations(described)
+    [(status, response)] = operation["responses"].items()
+    body = response["content"]["application/json"]
+    assert status == "200"
+    assert [schema["$ref"].rpartition("/")[2] for schema in body["schema"]["anyOf"]] == ["Receipt", "Error"]
+    assert {"receipt", "Invalid", "Unavailable"} <= set(body["examples"])
+    assert not any(header["required"] for header in response["headers"].values())
+    OpenAPIV31SpecValidator(described).validate()
+
+
+def test_a_dialect_that_is_open_to_all_says_so() -> None:
+    dialect = discover()[0]
+    assert dialect.api is not None
+    assert document(dialect)["security"] == [{"key": []}]
+    assert document(replace(dialect, api=replace(dialect.api, open=True)))["security"] == [{"key": []}, {}]
 
 
 async def undocumented(request: Request) -> Answer:

@@ -47,6 +47,7 @@ def checked(running: Running, dialect: Dialect, where: str | Path, scratch: Path
 
 
 @every_dialect
+@pytest.mark.timeout(0)  # as long as what `--examples` asks for takes
 def test_schemathesis_finds_nothing(
     dialect: Dialect, target: Running, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:

@@ -10,8 +10,6 @@ from service.dialects.ainoflow import shapes
 from service.dialects.ainoflow.parameters import LAST_OFFSET, LONGEST_MS
 from service.storage import errors
 
-# Requests.
-
 
 ExpiresAt = Annotated[shapes.Instant, Meta(
     description="When the document expires: ISO 8601, in the future; without a zone in UTC. Excludes `expiresMs`.",
@@ -84,8 +82,6 @@ def _document(**examples: Any) -> Content:
     return Content("An object or an array. It is kept, and comes back, byte for byte.", Json, examples=examples)
 
 
-# Answers.
-
 WHEN = {"createdAt": "2024-01-15T10:30:00Z", "updatedAt": "2024-01-15T14:20:00Z", "expiresAt": None}
 SUMS = {"totalCount": 1520, "page": 2, "pageSize": 10, "totalPages": 152}
 RECEIPT = {
@@ -142,8 +138,6 @@ THERE = {"category": "$response.body#/category", "key": "$response.body#/key"}
 LEADS_TO = dict.fromkeys(("get", "meta", "patch", "delete"), THERE)
 
 WRITTEN = Content("The document was stored.", shapes.Receipt, examples={"receipt": RECEIPT}, leads_to=LEADS_TO)
-
-# Routes.
 
 _WRITE = (errors.TooLarge, errors.QuotaExceeded)
 
