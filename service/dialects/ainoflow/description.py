@@ -10,7 +10,6 @@ from service.dialects.ainoflow import shapes
 from service.dialects.ainoflow.parameters import LAST_OFFSET, LONGEST_MS
 from service.storage import errors
 
-
 ExpiresAt = Annotated[shapes.Instant, Meta(
     description="When the document expires: ISO 8601, in the future; without a zone in UTC. Excludes `expiresMs`.",
     examples=["2099-01-15T10:30:00Z"],
