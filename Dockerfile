@@ -1,0 +1,64 @@
+# syntax=docker/dockerfile:1
+# The service without an embedded Redis: `docker build .`; the load test: `docker build --target loadtest .`
+ARG PYTHON=python:3.11.14-slim-bookworm
+
+FROM ${PYTHON} AS build
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY service service
+COPY lua lua
+# A virtual environment for the tools, which stays behind, and a wheel: what is installed is what is released.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv /opt/build \
+    && /opt/build/bin/pip install --disable-pip-version-check --constraint constraints.txt hatchling \
+    && /opt/build/bin/pip wheel --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir /opt/wheel .
+# Without pip: the image needs none. Modules are compiled here, because a read-only root takes no bytecode later.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv --without-pip /opt/polystow \
+    && /opt/build/bin/pip --python /opt/polystow/bin/python install --disable-pip-version-check \
+       --only-binary :all: --compile --constraint constraints.txt /opt/wheel/polystow-*.whl
+
+FROM build AS build-loadtest
+RUN --mount=type=cache,target=/root/.cache/pip \
+    wheel=$(echo /opt/wheel/polystow-*.whl) \
+    && /opt/build/bin/pip --python /opt/polystow/bin/python install --disable-pip-version-check \
+       --only-binary :all: --compile --constraint constraints.txt "${wheel}[loadtest]"
+
+FROM ${PYTHON} AS loadtest
+LABEL org.opencontainers.image.title="polystow-loadtest" \
+      org.opencontainers.image.description="Locust with the users of Polystow's load test" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build-loadtest /opt/polystow /opt/polystow
+WORKDIR /opt/loadtest
+COPY bench bench
+ENV PATH=/opt/polystow/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONPATH=/opt/loadtest \
+    PYTHONUNBUFFERED=1
+USER 10001:10001
+# The master's ports, which its workers come to.
+EXPOSE 5557 5558
+ENTRYPOINT ["locust", "-f", "bench/locustfile.py", "--headless"]
+
+FROM ${PYTHON} AS service
+LABEL org.opencontainers.image.title="polystow" \
+      org.opencontainers.image.description="Four vendors' storage APIs, served from one core on Redis" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/polystow /opt/polystow
+# Everything outside of these lines is a setting with its own default; POLYSTOW_REDIS_URL has to be given.
+ENV PATH=/opt/polystow/bin:$PATH \
+    POLYSTOW_HOST=0.0.0.0 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# By number, so that Kubernetes can tell that it is not root.
+USER 10001:10001
+WORKDIR /opt/polystow
+EXPOSE 8080 8081
+STOPSIGNAL SIGTERM
+# The process only: a Redis that is away is no reason to restart. Kubernetes has probes of its own instead.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 CMD ["python", "-c", "\
+import os, urllib.request; \
+port = os.getenv('POLYSTOW_OPS_PORT', '8081'); \
+urllib.request.urlopen(f'http://127.0.0.1:{port}/healthz', timeout=4)"]
+ENTRYPOINT ["polystow"]
+CMD ["serve"]

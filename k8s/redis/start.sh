@@ -1,0 +1,16 @@
+#!/bin/sh
+# Starts Redis with the redis.conf beside this file and what stands in no file: the password, and the pod's address.
+set -eu
+: "${REDIS_PASSWORD:?fill in secret.env}"
+here=$(dirname "$0")
+cluster=
+if [ -e "$here/cluster.conf" ]; then
+    cluster="include $here/cluster.conf
+cluster-announce-ip $POD_IP"
+fi
+# From standard input rather than by flags, which everybody on the machine can list.
+exec redis-server "$here/redis.conf" - <<END
+requirepass $REDIS_PASSWORD
+masterauth $REDIS_PASSWORD
+$cluster
+END
