@@ -36,8 +36,8 @@ ENV PATH=/opt/polystow/bin:$PATH \
     PYTHONPATH=/opt/loadtest \
     PYTHONUNBUFFERED=1
 USER 10001:10001
-# The master's ports, which its workers come to.
-EXPOSE 5557 5558
+# The master's port, which its workers come to.
+EXPOSE 5557
 ENTRYPOINT ["locust", "-f", "bench/locustfile.py", "--headless"]
 
 FROM ${PYTHON} AS service
