@@ -1,0 +1,26 @@
+"""The overlays, built once in every way that there is here."""
+
+import pytest
+
+from tests.k8s.kustomize import OVERLAYS, Object, ways
+
+BUILT = {name: {overlay: build(overlay) for overlay in OVERLAYS} for name, build in ways().items()}
+
+
+@pytest.fixture(params=OVERLAYS)
+def overlay(request: pytest.FixtureRequest) -> str:
+    """The name of an overlay."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def objects(overlay: str) -> list[Object]:
+    """All objects of the overlay, as Kubernetes gets them."""
+    return list(BUILT.values())[-1][overlay]
+
+
+@pytest.fixture
+def built() -> dict[str, dict[str, list[Object]]]:
+    """All builds: way -> overlay -> objects."""
+    return BUILT

@@ -1,0 +1,111 @@
+"""Redis nodes that are started by the overlays' own `start.sh`, each in a directory of its own, on a free port.
+
+Invariant: a Node that was left leaves no process and no file behind.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+from tests.servers import START_SECONDS, free_port
+
+PASSWORD = "a3f1c2"
+
+
+class Node:
+    """One node. What the pod has under /etc/redis lies in `etc`; its volume is `data`."""
+
+    def __init__(self, binary: Path, *folders: Path, port: int = 0) -> None:
+        self.password = PASSWORD
+        self.port = port or free_port()
+        self._root = Path(tempfile.mkdtemp(prefix="node-"))
+        self.etc, self._data = self._root / "etc", self._root / "data"
+        self._data.mkdir()
+        self.etc.mkdir()
+        for folder in folders:
+            for path in folder.iterdir():
+                if path.suffix in (".conf", ".sh"):
+                    shutil.copy(path, self.etc)
+        (self._root / "bin").mkdir()
+        (self._root / "bin" / "redis-server").symlink_to(binary)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def name(self) -> str:
+        """As the scripts call it."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What its container has."""
+        path = f"{self._root / 'bin'}:{os.environ['PATH']}"
+        given = {"REDIS_PASSWORD": PASSWORD, "REDISCLI_AUTH": PASSWORD, "POD_IP": "127.0.0.1", "NODE": self.name}
+        return {"PATH": path} | given | more
+
+    def start(self) -> None:
+        """Start it on its files; also on another port, which stands for a pod's new address."""
+        conf = self.etc / "redis.conf"
+        lines = conf.read_text().splitlines()
+        here = {"port": str(self.port), "dir": str(self._data), "bind": "127.0.0.1"}
+        kept = [line for line in lines if line.split(" ")[0] not in here]
+        conf.write_text("\n".join([*kept, *(f"{name} {value}" for name, value in here.items()), ""]))
+        with (self._root / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["sh", self.etc / "start.sh"], env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def wait(self) -> None:
+        """Return when it answers; fails with its log when it ends instead."""
+        deadline = time.monotonic() + START_SECONDS
+        while self.ask("ping") != "PONG":
+            assert self._process is not None
+            assert self._process.poll() is None, (self._root / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def ask(self, *command: str) -> str:
+        """One command by redis-cli; its reply as text."""
+        done = subprocess.run(
+            ["redis-cli", "-p", str(self.port), *command], env=self.environment(), capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    def config(self, name: str) -> str:
+        """A setting's value now, as the server writes it."""
+        return self.ask("config", "get", name).partition("\n")[2]
+
+    def run(self, script: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """One of the scripts, as the pod runs it."""
+        return subprocess.run(
+            ["sh", self.etc / script], env=self.environment(**more), capture_output=True, text=True, timeout=60
+        )
+
+    def kill(self) -> None:
+        """SIGKILL, and wait."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+    def restart(self, port: int = 0) -> None:
+        """Kill it and start it again, at another port where one is given."""
+        self.kill()
+        self.port = port or self.port
+        self.start()
+        self.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self._root, ignore_errors=True)

@@ -1,0 +1,114 @@
+"""The cluster overlay's scripts on six real nodes: bootstrap, again, stopped half way, handed over, all moved."""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.k8s.kustomize import K8S
+from tests.k8s.nodes import Node
+from tests.running import eventually
+from tests.servers import binaries, free_port
+
+FOLDERS = (K8S / "redis", K8S / "overlays" / "cluster")
+BINARY = binaries()[0][1]
+
+
+def names(nodes: list[Node]) -> str:
+    """What the pods have in NODES."""
+    return " ".join(node.name for node in nodes)
+
+
+def bus_free_port() -> int:
+    """A port whose bus (10000 above it) is a port too."""
+    return int(eventually(lambda: (port := free_port()) <= 55535 and port))
+
+
+@contextmanager
+def six() -> Iterator[list[Node]]:
+    """Six nodes that have never heard of each other."""
+    with ExitStack() as stack:
+        nodes = [stack.enter_context(Node(BINARY, *FOLDERS, port=bus_free_port())) for _ in range(6)]
+        for node in nodes:
+            node.wait()
+        yield nodes
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[list[Node]]:
+    """A cluster that bootstrap.sh has made."""
+    with six() as found:
+        bootstrap(found)
+        assert all("master" in node.ask("role") for node in found[:3])
+        yield found
+
+
+def bootstrap(nodes: list[Node], at: int = 0) -> None:
+    """Run the Job's script on the side of one node, until all see a whole cluster."""
+    done = nodes[at].run("bootstrap.sh", NODES=names(nodes))
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: all(shape(node) == (3, 3, 16384) for node in nodes))
+
+
+def said(node: Node, field: str) -> int:
+    """A number of CLUSTER INFO."""
+    found = re.search(rf"{field}:(\d+)", node.ask("cluster", "info"))
+    assert found
+    return int(found[1])
+
+
+def shape(node: Node) -> tuple[int, int, int]:
+    """Primaries with slots, replicas, slots that are served."""
+    lines = [line.split() for line in node.ask("cluster", "nodes").splitlines()]
+    primaries = sum("master" in line[2] and len(line) > 8 for line in lines)
+    return primaries, sum("slave" in line[2] for line in lines), said(node, "cluster_slots_ok")
+
+
+def test_a_second_run_changes_nothing(nodes: list[Node]) -> None:
+    before = [said(node, "cluster_current_epoch") for node in nodes]
+    bootstrap(nodes, at=5)
+    assert [said(node, "cluster_current_epoch") for node in nodes] == before
+
+
+def test_a_primary_that_stops_hands_over_with_all_that_it_has(nodes: list[Node]) -> None:
+    primaries = [node for node in nodes if node.ask("role").startswith("master")]
+    for number in range(100):
+        assert any(node.ask("set", f"k{number}", "1") == "OK" for node in primaries)
+    for node in primaries:
+        assert node.run("handover.sh").returncode == 0
+        assert node.ask("role").startswith("slave")
+    heirs = [node for node in nodes if node.ask("role").startswith("master")]
+    assert {node.name for node in heirs}.isdisjoint(node.name for node in primaries)
+    assert sum(int(node.ask("dbsize")) for node in heirs) == 100
+    assert primaries[0].run("handover.sh").returncode == 0, "a replica has nothing to hand over"
+    bootstrap(nodes)
+
+
+def test_nodes_that_all_have_new_addresses_find_each_other(nodes: list[Node]) -> None:
+    for node in nodes:
+        node.kill()
+    for node in nodes:
+        node.restart(port=bus_free_port())
+    for node in nodes:
+        assert node.run("rejoin.sh", NODES=names(nodes)).returncode == 0
+    eventually(lambda: all(shape(node) == (3, 3, 16384) for node in nodes))
+
+
+def test_it_goes_on_where_it_was_stopped() -> None:
+    with six() as fresh:
+        assert fresh[0].run("rejoin.sh", NODES=names(fresh)).returncode == 0
+        assert said(fresh[0], "cluster_known_nodes") == 1, "a new node waits for the bootstrap"
+        fresh[0].ask("cluster", "meet", "127.0.0.1", str(fresh[1].port))
+        fresh[0].ask("cluster", "addslots", *map(str, range(5461)))
+        bootstrap(fresh, at=2)
+
+
+def test_scripts_are_posix() -> None:
+    """Nothing of bash: the image's sh is dash, as Debian's is here."""
+    assert Path("/bin/sh").resolve().name == "dash"
+    for folder in FOLDERS:
+        for path in folder.glob("*.sh"):
+            text = path.read_text()
+            assert not re.search(r"\[\[|\blocal\b|\bfunction\b|<<<|<\(", text), path.name

@@ -1,0 +1,100 @@
+"""The overlays as a whole: they build, what is built is what Kubernetes knows, and every reference leads somewhere."""
+
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from service import __version__
+from tests.k8s.kustomize import OVERLAYS, Object, identity
+from tests.k8s.objects import containers, named, of, pod_specs
+
+# Of the oldest version in which everything here is stable, and of the newest that the package knows.
+VERSIONS = ("1.31", kubernetes_validate.latest_version())
+CUSTOM = {"ServiceMonitor": {"selector", "endpoints"}, "PrometheusRule": {"groups"}}
+
+EVERYWHERE = {"ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Namespace", "NetworkPolicy", "PodDisruptionBudget",
+              "PrometheusRule", "Secret", "Service", "ServiceAccount", "ServiceMonitor"}  # fmt: skip
+KINDS = {
+    "single": EVERYWHERE | {"StatefulSet"},
+    "cluster": EVERYWHERE | {"StatefulSet", "Job"},
+    "external": EVERYWHERE,
+    "loadtest": {"ConfigMap", "Job", "NetworkPolicy", "Secret", "Service", "ServiceAccount"},
+}
+
+
+def test_every_overlay_is_told_here() -> None:
+    assert set(KINDS) == set(OVERLAYS)
+
+
+def test_all_ways_to_build_an_overlay_agree(built: dict[str, dict[str, list[Object]]], overlay: str) -> None:
+    first, *others = [sorted(way[overlay], key=identity) for way in built.values()]
+    assert all(other == first for other in others)
+
+
+def test_an_overlay_has_every_kind_and_nothing_twice(objects: list[Object], overlay: str) -> None:
+    names = [identity(each) for each in objects]
+    assert {kind for kind, _ in names} == KINDS[overlay]
+    assert len(names) == len(set(names))
+
+
+def test_everything_lies_in_one_namespace(objects: list[Object], overlay: str) -> None:
+    assert {each["metadata"].get("namespace", each["metadata"]["name"]) for each in objects} == {"polystow"}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubernetes_knows_every_field(objects: list[Object], version: str) -> None:
+    for each in objects:
+        if each["kind"] in CUSTOM:
+            assert set(each["spec"]) == CUSTOM[each["kind"]]
+        else:
+            kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_what_a_pod_takes_from_configuration_is_there(objects: list[Object]) -> None:
+    kept = {identity(each): set(each["data"]) for each in objects if "data" in each}
+    for pod in pod_specs(objects):
+        for volume in pod.get("volumes", []):
+            if "secret" in volume:
+                assert kept["Secret", volume["secret"]["secretName"]]
+            elif "configMap" in volume:
+                assert kept["ConfigMap", volume["configMap"]["name"]]
+        for container in containers(pod):
+            for source in container.get("envFrom", []):
+                ((kind, name),) = [(kind, source[f"{kind[0].lower()}{kind[1:]}Ref"]["name"])
+                                   for kind in ("ConfigMap", "Secret")
+                                   if f"{kind[0].lower()}{kind[1:]}Ref" in source]  # fmt: skip
+                assert kept[kind, name]
+            for variable in container.get("env", []):
+                if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
+                    assert reference["key"] in kept["Secret", reference["name"]]
+
+
+def test_a_mounted_file_is_where_the_command_looks_for_it(objects: list[Object]) -> None:
+    files = {each["metadata"]["name"]: set(each["data"]) for each in of(objects, "ConfigMap")}
+    for pod in pod_specs(objects):
+        for container in containers(pod):
+            for word in _words(container):
+                if word.startswith("/etc/redis/"):
+                    assert word.removeprefix("/etc/redis/") in files["redis"], word
+
+
+def _words(container: dict[str, Any]) -> list[str]:
+    hooks = container.get("lifecycle", {}).values()
+    commands = [container.get("command", []), *(hook["exec"]["command"] for hook in hooks)]
+    return [word for command in commands for text in command for word in text.split()]
+
+
+def test_images_are_of_this_version(objects: list[Object]) -> None:
+    for pod in pod_specs(objects):
+        for container in containers(pod):
+            name, _, tag = container["image"].partition(":")
+            assert tag, name
+            if name.startswith("polystow"):
+                assert tag == __version__
+
+
+def test_the_autoscaler_and_the_budgets_are_for_what_is_there(objects: list[Object]) -> None:
+    for scaler in of(objects, "HorizontalPodAutoscaler"):
+        target = scaler["spec"]["scaleTargetRef"]
+        assert "replicas" not in named(objects, target["kind"], target["name"])["spec"]

@@ -1,0 +1,85 @@
+"""The Redis of the overlays, run as its pod runs it: `start.sh` and `redis.conf` on a real redis-server."""
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from service.redis.check import check
+from service.redis.client import Redis
+from tests.k8s.kustomize import K8S
+from tests.k8s.nodes import Node
+from tests.servers import binaries
+
+BINARIES = dict(binaries())
+CONFIG = K8S / "redis" / "redis.conf"
+
+
+@pytest.fixture(params=BINARIES)
+def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+    with Node(BINARIES[request.param], K8S / "redis") as started:
+        started.wait()
+        yield started
+
+
+async def test_the_service_has_nothing_against_it(node: Node) -> None:
+    redis = Redis.open(f"redis://:{node.password}@127.0.0.1:{node.port}/0")
+    try:
+        await redis.connect(5.0)
+        assert await check(partial(redis.lanes[0].execute, write=False)) == []
+    finally:
+        await redis.close()
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def in_bytes(value: str) -> str:
+    """A value as the server writes it: sizes as numbers, no quotes."""
+    if size := re.fullmatch(r"(\d+)(mb|gb)", value):
+        return str(int(size[1]) << {"mb": 20, "gb": 30}[size[2]])
+    return value.strip('"')
+
+
+def test_every_line_counts(node: Node) -> None:
+    settings = [line.split(maxsplit=1) for line in lines(CONFIG) if line and line[0] != "#"]
+    assert len({name for name, _ in settings}) == len(settings)
+    for name, value in settings:
+        if name not in ("bind", "dir", "port"):  # the test has its own
+            assert node.config(name) == in_bytes(value), name
+
+
+@pytest.mark.parametrize("path", [CONFIG, K8S / "overlays" / "cluster" / "cluster.conf"], ids=lambda path: path.stem)
+def test_every_line_is_explained(path: Path) -> None:
+    """By a comment above it, or above the lines of one purpose that it stands among."""
+    assert [line for before, line in pairwise(lines(path)) if line and line[0] != "#" and not before] == []
+
+
+def test_it_asks_for_its_password(node: Node) -> None:
+    bare = {name: value for name, value in os.environ.items() if name != "REDISCLI_AUTH"}
+    done = subprocess.run(["redis-cli", "-p", str(node.port), "ping"], env=bare, capture_output=True, text=True)
+    assert "NOAUTH" in done.stdout
+    command = Path(f"/proc/{node.pid}/cmdline").read_bytes()
+    assert node.password.encode() not in command
+
+
+def test_it_does_not_start_without_a_password(tmp_path: Path) -> None:
+    shutil.copy(K8S / "redis" / "start.sh", tmp_path)
+    done = subprocess.run(["sh", tmp_path / "start.sh"], env={"PATH": os.environ["PATH"], "REDIS_PASSWORD": ""},
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode != 0
+    assert "fill in secret.env" in done.stderr
+
+
+async def test_what_it_answered_is_there_after_a_kill(node: Node) -> None:
+    assert node.ask("set", "a", "1") == "OK"
+    await asyncio.to_thread(node.restart)
+    assert node.ask("get", "a") == "1"
