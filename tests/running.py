@@ -67,14 +67,22 @@ async def soon(check: Callable[[], Awaitable[Any]]) -> Any:
 
 
 class Running:
-    """One `polystow serve`."""
+    """One `polystow serve`: of this checkout, or of an installed `program`, which runs in a directory without one."""
 
-    def __init__(self, module: str = "service", arguments: tuple[str, ...] = ("serve",), **settings: object) -> None:
+    def __init__(
+        self,
+        module: str = "service",
+        arguments: tuple[str, ...] = ("serve",),
+        program: Path | None = None,
+        **settings: object,
+    ) -> None:
         # Not pytest's tmp_path: a Unix socket's path is limited to some 100 bytes.
         self._scratch = Path(tempfile.mkdtemp(prefix="polystow-"))
         self.data_dir = Path(str(settings.pop("data_dir", self._scratch / "data")))
         self.admin_token = ADMIN_TOKEN
-        self._command = [sys.executable, "-m", module, *arguments]
+        self._command = [str(program), *arguments] if program else [sys.executable, "-m", module, *arguments]
+        self.directory = self._scratch / "work" if program else ROOT
+        self.directory.mkdir(exist_ok=True)
         self._settings: dict[str, object] = {
             "port": 0,
             "ops_port": 0,
@@ -90,7 +98,7 @@ class Running:
         with (self._scratch / "out").open("wb") as out, (self._scratch / "log").open("ab") as log:
             return subprocess.Popen(
                 self._command,
-                cwd=ROOT,
+                cwd=self.directory,
                 env=environment(self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -1,0 +1,101 @@
+"""The Dockerfile, read; and its build stages carried out in a folder, without an engine.
+
+`Stages.run` does what COPY and RUN say, with the image's paths moved under the folder: what it copies is all that the
+commands find there, as in an image, and `.dockerignore` decides what there is to copy.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.running import ROOT
+
+
+@dataclass
+class Stage:
+    """One FROM and what follows."""
+
+    base: str
+    name: str
+    steps: list[tuple[str, str]] = field(default_factory=list)
+
+    def all(self, instruction: str) -> list[str]:
+        """What follows each such instruction."""
+        return [text for word, text in self.steps if word == instruction]
+
+
+def stages() -> dict[str, Stage]:
+    """The stages by name, in order."""
+    found: dict[str, Stage] = {}
+    for word, text in _instructions():
+        if word == "FROM":
+            base, _, name = text.partition(" AS ")
+            found[name] = stage = Stage(base, name)
+        elif found:
+            stage.steps.append((word, text))
+    return found
+
+
+def _instructions() -> Iterator[tuple[str, str]]:
+    lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
+    for line in "\n".join(lines).replace("\\\n", "").splitlines():
+        if line:
+            word, text = line.split(maxsplit=1)
+            yield word, text
+
+
+def context() -> list[Path]:
+    """The paths that `.dockerignore` leaves to the builder."""
+    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    assert rules[0] == "*"
+    return [ROOT / rule[1:] for rule in rules if rule.startswith("!")]
+
+
+class Workshop:
+    """A folder in the place of an image's root."""
+
+    MOVED = ("/src", "/opt/")
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def at(self, path: str) -> Path:
+        """Where something of the image lies."""
+        return self.root / path.lstrip("/")
+
+    def run(self, stage: Stage) -> None:
+        """Carry out its WORKDIR, COPY and RUN; fails with what a command said."""
+        where = self.at("/src")
+        for word, text in stage.steps:
+            if word == "WORKDIR":
+                where = self.at(text)
+                where.mkdir(parents=True, exist_ok=True)
+            elif word == "COPY":
+                *sources, target = text.split()
+                for source in sources:
+                    self._copy(ROOT / source, where / target)
+            elif word == "RUN":
+                self._command(text, where)
+
+    def _copy(self, source: Path, target: Path) -> None:
+        assert source in context(), f".dockerignore keeps {source.name} from the builder"
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "results", ".kinto-venv"))
+        else:
+            shutil.copy(source, target)
+
+    def _command(self, text: str, where: Path) -> None:
+        command = re.sub(r"--mount=\S+ ", "", text)
+        for path in self.MOVED:
+            command = re.sub(rf"(?<![\w.]){path}", f"{self.root}{path}", command)
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("POLYSTOW_")}
+        done = subprocess.run(
+            ["sh", "-ec", command], cwd=where, env=kept | {"PATH": path}, capture_output=True, text=True, timeout=110
+        )
+        assert done.returncode == 0, f"this needs the package index or pip's cache:\n{command}\n{done.stderr}"

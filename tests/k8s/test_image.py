@@ -1,0 +1,145 @@
+"""The image, as far as it can be checked without an engine: its rules, its steps, and what they make, running."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from service.settings import Settings
+from tests.k8s.dockerfile import Workshop, context, stages
+from tests.k8s.kustomize import Object
+from tests.k8s.objects import named
+from tests.running import ROOT, Running
+from tests.servers import RedisProcess, binaries
+
+STAGES = stages()
+SERVICE = STAGES["service"]
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """What the build stage leaves, made by its own commands."""
+    workshop = Workshop(tmp_path_factory.mktemp("image"))
+    workshop.run(STAGES["build"])
+    return workshop
+
+
+@pytest.fixture(scope="module")
+def running(image: Workshop) -> Iterator[Running]:
+    """The image's own program with the image's own settings."""
+    with RedisProcess(binaries()[0][1], tcp=True) as redis:
+        given = dict(pair.split("=", 1) for text in SERVICE.all("ENV") for pair in text.split())
+        settings = {name[9:].lower(): value for name, value in given.items() if name.startswith("POLYSTOW_")}
+        with Running(program=image.at("/opt/polystow/bin/polystow"), redis_url=redis.url, **settings) as started:
+            yield started.wait_ready()
+
+
+def test_only_what_is_needed_goes_to_the_builder() -> None:
+    assert {path.name for path in context()} == {
+        "pyproject.toml", "constraints.txt", "README.md", "LICENSE", "service", "lua", "bench",
+    }  # fmt: skip
+
+
+def test_the_last_stages_take_no_command_and_no_tool_along() -> None:
+    """Whoever gets in finds no compiler and no package manager of ours, and is nobody."""
+    assert list(STAGES)[-1] == "service"
+    for stage in (SERVICE, STAGES["loadtest"]):
+        assert stage.all("RUN") == []
+        assert stage.base == "${PYTHON}"
+        assert all("/opt/polystow /opt/polystow" in text or text == "bench bench" for text in stage.all("COPY"))
+        (user,) = stage.all("USER")
+        assert re.fullmatch(r"[1-9][0-9]{4,}:[1-9][0-9]{4,}", user)
+        assert json.loads(stage.all("ENTRYPOINT")[0])
+        assert "org.opencontainers.image.licenses" in stage.all("LABEL")[0]
+
+
+def test_the_base_has_a_version() -> None:
+    (base,) = re.findall(r"^ARG PYTHON=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert re.fullmatch(r"python:3\.1[1-3]\.[0-9]+-slim-[a-z]+", base)
+
+
+def test_ports_are_those_of_the_settings() -> None:
+    assert SERVICE.all("EXPOSE") == [f"{Settings().port} {Settings().ops_port}"]
+    assert SERVICE.all("STOPSIGNAL") == ["SIGTERM"]
+
+
+@pytest.mark.parametrize(("overlay", "kind", "name", "stage"), [
+    ("single", "Deployment", "polystow", "service"),
+    ("loadtest", "Job", "loadtest-master", "loadtest"),
+])  # fmt: skip
+def test_kubernetes_runs_it_as_the_user_of_the_image(
+    built: dict[str, dict[str, list[Object]]], overlay: str, kind: str, name: str, stage: str
+) -> None:
+    pod = named(built["reading"][overlay], kind, name)["spec"]["template"]["spec"]["securityContext"]
+    assert STAGES[stage].all("USER") == [f"{pod['runAsUser']}:{pod['runAsGroup']}"]
+
+
+def test_what_is_installed_is_what_is_pinned_and_has_no_pip(image: Workshop) -> None:
+    packages = next(image.at("/opt/polystow/lib").glob("python*")) / "site-packages"
+    installed = {path.name.rsplit(".", 1)[0].lower() for path in packages.glob("*.dist-info")}
+    pinned = {
+        line.lower().replace("-", "_").replace("==", "-") for line in (ROOT / "constraints.txt").read_text().split()
+    }
+    assert len(installed) > 9
+    assert {name for name in installed if not name.startswith("polystow-")} <= pinned
+    assert not (packages / "pip").exists()
+    assert sorted(path.name for path in (ROOT / "lua").rglob("*.lua")) == sorted(
+        path.name for path in (packages / "service" / "lua").rglob("*.lua")
+    )
+    assert list((packages / "service").rglob("*.pyc")), "a read-only root takes no bytecode later"
+
+
+def test_it_serves(running: Running) -> None:
+    port = running.ops_url.rpartition(":")[2]
+    with urlopen(f"http://127.0.0.1:{port}/readyz") as answer:
+        assert answer.status == 200
+    url = f"http://127.0.0.1:{running.url.rpartition(':')[2]}/api/v1/storage/json/image/one"
+    key = {"Authorization": "Bearer ak-1"}
+    with urlopen(Request(url, b'{"total": 1250.00}', key, method="PUT")) as answer:
+        assert answer.status == 200
+    with urlopen(Request(url, headers=key)) as answer:
+        assert answer.read() == b'{"total": 1250.00}'
+
+
+def test_it_writes_nothing(image: Workshop, running: Running) -> None:
+    """So that a read-only root is enough; the test before has served with it."""
+    newest = max(path.stat().st_ctime_ns for path in image.at("/opt/polystow").rglob("*"))
+    assert newest < Path(f"/proc/{running.process.pid}").stat().st_ctime_ns
+    assert list(running.directory.iterdir()) == []
+    files = [os.readlink(path) for pid in (running.process.pid, *running.worker_pids())
+             for path in Path(f"/proc/{pid}/fd").iterdir()]  # fmt: skip
+    assert not [path for path in files if path.startswith("/") and not path.startswith(("/dev/", "/proc/"))
+                and Path(path).parent != running.directory.parent]  # fmt: skip
+
+
+def test_it_listens_on_all_addresses(running: Running) -> None:
+    assert running.url.startswith("http://0.0.0.0:")
+
+
+def test_the_health_check_tells_life_from_death(running: Running, image: Workshop) -> None:
+    command = json.loads(SERVICE.all("HEALTHCHECK")[0].partition("CMD ")[2])
+    path = f"{image.at('/opt/polystow/bin')}:{os.environ['PATH']}"
+    for port, status in ((running.ops_url.rpartition(":")[2], 0), ("1", 1)):
+        done = subprocess.run(command, env={"PATH": path, "POLYSTOW_OPS_PORT": port}, capture_output=True, timeout=30)
+        assert done.returncode == status
+
+
+def test_without_a_redis_it_says_what_is_missing(image: Workshop, tmp_path: Path) -> None:
+    command = [image.at("/opt/polystow/bin/polystow"), "serve", "--port", "0", "--ops-port", "0"]
+    done = subprocess.run(command, env={"PATH": "/nowhere"}, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert "or a running Redis with --redis" in done.stderr
+
+
+def test_dockerfile_keeps_the_linters_rules() -> None:
+    """In the same way as `make lint`; here so that its exit status is proven to mean something."""
+    linter = Path(sys.executable).with_name("hadolint")
+    for text, status in (((ROOT / "Dockerfile").read_text(), 0), ("FROM python\nRUN cd /x\n", 1)):
+        done = subprocess.run([linter, "-"], input=text, capture_output=True, text=True, timeout=30)
+        assert done.returncode == status, done.stdout

@@ -1,0 +1,63 @@
+"""The load test's Jobs, run as their pods run them: the manifests' arguments and variables, one master, two workers."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.k8s.kustomize import Object
+from tests.k8s.objects import named
+from tests.running import ACCESS, ROOT, Running
+from tests.servers import free_port
+
+WORKERS = 2
+# What the image says before a container's arguments.
+ENTRYPOINT = ("-f", "bench/locustfile.py", "--headless")
+
+
+async def test_the_master_tells_how_the_load_test_went(
+    built: dict[str, dict[str, list[Object]]], service: Running
+) -> None:
+    objects = built["reading"]["loadtest"]
+    configured = named(objects, "ConfigMap", "loadtest")["data"]
+    told = {"POLYSTOW_BENCH_HOST": service.url, "POLYSTOW_BENCH_ACCESS": str(ACCESS), "POLYSTOW_BENCH_DOCUMENTS": "20",
+            "LOCUST_USERS": "8", "LOCUST_RUN_TIME": "3s", "LOCUST_EXPECT_WORKERS": str(WORKERS)}  # fmt: skip
+    assert set(told) <= set(configured), "the manifests and this test give the same variables"
+    port = str(free_port())
+    master = await _started([*_arguments(objects, "loadtest-master"), "--master-bind-port", port], configured | told)
+    arguments = [word.replace("loadtest-master", "127.0.0.1") for word in _arguments(objects, "loadtest-workers")]
+    workers = [await _started([*arguments, "--master-port", port], configured | told) for _ in range(WORKERS)]
+    try:
+        async with asyncio.timeout(60):
+            (said, _), *_ = await asyncio.gather(*(each.communicate() for each in (master, *workers)))
+    finally:
+        for each in (master, *workers):
+            if each.returncode is None:
+                each.kill()
+                await each.wait()
+    assert [each.returncode for each in (master, *workers)] == [0, 0, 0], said.decode()
+    assert "GET page of 20" in said.decode()
+
+
+def test_the_jobs_fit_together(built: dict[str, dict[str, list[Object]]]) -> None:
+    objects = built["reading"]["loadtest"]
+    workers = named(objects, "Job", "loadtest-workers")["spec"]
+    expected = named(objects, "ConfigMap", "loadtest")["data"]["LOCUST_EXPECT_WORKERS"]
+    assert workers["parallelism"] == workers["completions"] == int(expected)
+    (service,) = [each for each in objects if each["kind"] == "Service"]
+    assert service["metadata"]["name"] in _arguments(objects, "loadtest-workers")
+
+
+def _arguments(objects: list[Object], job: str) -> list[str]:
+    arguments: list[str] = named(objects, "Job", job)["spec"]["template"]["spec"]["containers"][0]["args"]
+    return [*ENTRYPOINT, *arguments]
+
+
+async def _started(arguments: list[str], variables: dict[str, Any]) -> asyncio.subprocess.Process:
+    locust = Path(sys.executable).with_name("locust")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("POLYSTOW_", "LOCUST_"))}
+    return await asyncio.create_subprocess_exec(
+        locust, *arguments, cwd=ROOT, env=kept | variables,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
