@@ -3,25 +3,26 @@
 ARG PYTHON=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY service service
 COPY lua lua
 # A virtual environment for the tools, which stays behind, and a wheel: what is installed is what is released.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m venv /opt/build \
-    && /opt/build/bin/pip install --disable-pip-version-check --constraint constraints.txt hatchling \
-    && /opt/build/bin/pip wheel --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir /opt/wheel .
+    python -m venv --without-pip /opt/build \
+    && pip --python /opt/build/bin/python install --constraint constraints.txt hatchling \
+    && pip --python /opt/build/bin/python wheel --no-deps --no-build-isolation --wheel-dir /opt/wheel .
 # Without pip: the image needs none. Modules are compiled here, because a read-only root takes no bytecode later.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/polystow \
-    && /opt/build/bin/pip --python /opt/polystow/bin/python install --disable-pip-version-check \
+    && pip --python /opt/polystow/bin/python install \
        --only-binary :all: --compile --constraint constraints.txt /opt/wheel/polystow-*.whl
 
 FROM build AS build-loadtest
 RUN --mount=type=cache,target=/root/.cache/pip \
     wheel=$(echo /opt/wheel/polystow-*.whl) \
-    && /opt/build/bin/pip --python /opt/polystow/bin/python install --disable-pip-version-check \
+    && pip --python /opt/polystow/bin/python install \
        --only-binary :all: --compile --constraint constraints.txt "${wheel}[loadtest]"
 
 FROM ${PYTHON} AS loadtest
@@ -33,7 +34,6 @@ WORKDIR /opt/loadtest
 COPY bench bench
 ENV PATH=/opt/polystow/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONPATH=/opt/loadtest \
     PYTHONUNBUFFERED=1
 USER 10001:10001
 # The master's port, which its workers come to.

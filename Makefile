@@ -29,10 +29,11 @@ run: venv ## serve with demo access on loopback, and print lines to paste
 test: venv ## run all tests; ARGS='-k ping' chooses some
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: venv ## check style, types and the Lua scripts
+lint: venv ## check style, types, the Dockerfile and the Lua scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
 	@rm -rf .lint && mkdir .lint
 	$(BIN)/python -m service.storage.scripts --all .lint
 	$(LUACHECK) .lint/*.lua

@@ -12,6 +12,7 @@ from service.storage import keys
 ROOT = Path(__file__).parent.parent
 LUA = ROOT / "lua"
 DIALECTS = sorted(path for path in (ROOT / "service" / "dialects").iterdir() if path.is_dir() and path.name[0] != "_")
+PARTS = ("service", "lua", "k8s")
 SCRIPTS = sorted(LUA.rglob("*.lua"))
 
 
@@ -66,7 +67,7 @@ def test_each_module_of_the_service_is_in_its_map() -> None:
 def test_links_between_the_readmes_lead_somewhere() -> None:
     dead = [
         f"{readme.relative_to(ROOT)}: {target}"
-        for readme in (ROOT / "README.md", *(ROOT / "service").rglob("README.md"), *LUA.rglob("README.md"))
+        for readme in (ROOT / "README.md", *(readme for part in PARTS for readme in (ROOT / part).rglob("README.md")))
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", readme.read_text())
         if not (readme.parent / target).exists()
     ]

@@ -34,6 +34,10 @@ class Balancer:
         """Whether new connections go there."""
         return self._ready[pod]
 
+    def chosen_since(self, pod: int, connections: int) -> bool:
+        """Whether it was given a connection since it had so many."""
+        return self.connections[pod] > connections
+
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         port = self._server.sockets[0].getsockname()[1]

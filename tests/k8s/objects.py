@@ -36,4 +36,5 @@ def containers(pod: Any) -> list[Any]:
 
 def selects(selector: dict[str, str], template: Any) -> bool:
     """Whether a map of labels selects pods of that template."""
-    return selector.items() <= template["metadata"]["labels"].items()
+    labels: dict[str, str] = template["metadata"]["labels"]
+    return selector.items() <= labels.items()

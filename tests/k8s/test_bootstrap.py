@@ -86,6 +86,16 @@ def test_a_primary_that_stops_hands_over_with_all_that_it_has(nodes: list[Node])
     bootstrap(nodes)
 
 
+def test_a_node_is_ready_when_it_could_take_over(nodes: list[Node]) -> None:
+    eventually(lambda: all(node.run("ready.sh").returncode == 0 for node in nodes))
+    (replica, *_) = [node for node in nodes if node.ask("role").startswith("slave")]
+    assert replica.ask("config", "set", "masterauth", "wrong") == "OK"
+    replica.ask("client", "kill", "type", "master")
+    eventually(lambda: replica.run("ready.sh").returncode == 1)
+    assert replica.ask("config", "set", "masterauth", replica.password) == "OK"
+    eventually(lambda: replica.run("ready.sh").returncode == 0)
+
+
 def test_nodes_that_all_have_new_addresses_find_each_other(nodes: list[Node]) -> None:
     for node in nodes:
         node.kill()
@@ -96,10 +106,25 @@ def test_nodes_that_all_have_new_addresses_find_each_other(nodes: list[Node]) ->
     eventually(lambda: all(shape(node) == (3, 3, 16384) for node in nodes))
 
 
+def test_a_node_that_lost_its_volume_becomes_a_replica_again(nodes: list[Node]) -> None:
+    lost, *others = nodes
+    number, primary = lost.ask("cluster", "myid"), lost.ask("role").startswith("master")
+    lost.kill()
+    lost.wipe()
+    if primary:
+        eventually(lambda: all(said(node, "cluster_slots_ok") == 16384 for node in others))
+    lost.restart()
+    assert said(lost, "cluster_known_nodes") == 1
+    others[0].ask("--cluster", "call", others[0].name, "cluster", "forget", number)
+    bootstrap(nodes, at=1)
+    assert lost.ask("role").startswith("slave")
+
+
 def test_it_goes_on_where_it_was_stopped() -> None:
     with six() as fresh:
         assert fresh[0].run("rejoin.sh", NODES=names(fresh)).returncode == 0
         assert said(fresh[0], "cluster_known_nodes") == 1, "a new node waits for the bootstrap"
+        assert fresh[0].run("ready.sh").returncode == 1
         fresh[0].ask("cluster", "meet", "127.0.0.1", str(fresh[1].port))
         fresh[0].ask("cluster", "addslots", *map(str, range(5461)))
         bootstrap(fresh, at=2)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -35,7 +36,9 @@ def running(image: Workshop) -> Iterator[Running]:
     """The image's own program with the image's own settings."""
     with RedisProcess(binaries()[0][1], tcp=True) as redis:
         given = dict(pair.split("=", 1) for text in SERVICE.all("ENV") for pair in text.split())
-        settings = {name[9:].lower(): value for name, value in given.items() if name.startswith("POLYSTOW_")}
+        settings: dict[str, Any] = {
+            name[9:].lower(): value for name, value in given.items() if name.startswith("POLYSTOW_")
+        }
         with Running(program=image.at("/opt/polystow/bin/polystow"), redis_url=redis.url, **settings) as started:
             yield started.wait_ready()
 
@@ -131,7 +134,7 @@ def test_the_health_check_tells_life_from_death(running: Running, image: Worksho
 
 
 def test_without_a_redis_it_says_what_is_missing(image: Workshop, tmp_path: Path) -> None:
-    command = [image.at("/opt/polystow/bin/polystow"), "serve", "--port", "0", "--ops-port", "0"]
+    command = [str(image.at("/opt/polystow/bin/polystow")), "serve", "--port", "0", "--ops-port", "0"]
     done = subprocess.run(command, env={"PATH": "/nowhere"}, cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
     assert "or a running Redis with --redis" in done.stderr
@@ -141,5 +144,5 @@ def test_dockerfile_keeps_the_linters_rules() -> None:
     """In the same way as `make lint`; here so that its exit status is proven to mean something."""
     linter = Path(sys.executable).with_name("hadolint")
     for text, status in (((ROOT / "Dockerfile").read_text(), 0), ("FROM python\nRUN cd /x\n", 1)):
-        done = subprocess.run([linter, "-"], input=text, capture_output=True, text=True, timeout=30)
+        done = subprocess.run([str(linter), "-"], input=text, capture_output=True, text=True, timeout=30)
         assert done.returncode == status, done.stdout

@@ -132,7 +132,7 @@ def test_services_lead_to_pods_and_their_ports(objects: list[Object], overlay: s
 def test_policies_and_budgets_select_pods(objects: list[Object], overlay: str) -> None:
     """dangling-networkpolicy, dangling-horizontalpodautoscaler, pdb-unhealthy-pod-eviction-policy,
     pdb-max-unavailable, dangling-servicemonitor. The load test's pods meet the service of another overlay."""
-    service = {"metadata": {"labels": {"app.kubernetes.io/name": "polystow"}}}
+    service: Any = {"metadata": {"labels": {"app.kubernetes.io/name": "polystow"}}}
     templates = [*pods(objects), service]
     for policy in of(objects, "NetworkPolicy"):
         assert any(selects(policy["spec"]["podSelector"]["matchLabels"], template) for template in templates)

@@ -22,7 +22,7 @@ async def test_the_master_tells_how_the_load_test_went(
     objects = built["reading"]["loadtest"]
     configured = named(objects, "ConfigMap", "loadtest")["data"]
     told = {"POLYSTOW_BENCH_HOST": service.url, "POLYSTOW_BENCH_ACCESS": str(ACCESS), "POLYSTOW_BENCH_DOCUMENTS": "20",
-            "LOCUST_USERS": "8", "LOCUST_RUN_TIME": "3s", "LOCUST_EXPECT_WORKERS": str(WORKERS)}  # fmt: skip
+            "LOCUST_USERS": "8", "LOCUST_RUN_TIME": "2s", "LOCUST_EXPECT_WORKERS": str(WORKERS)}  # fmt: skip
     assert set(told) <= set(configured), "the manifests and this test give the same variables"
     port = str(free_port())
     master = await _started([*_arguments(objects, "loadtest-master"), "--master-bind-port", port], configured | told)

@@ -25,7 +25,7 @@ ADDED = {"pod", "namespace", "le"}
 
 def series() -> dict[str, set[str]]:
     """Name and labels of everything that /metrics shows of the service."""
-    found = {}
+    found: dict[str, set[str]] = {}
     for metric in METRICS:
         ends = ("_bucket", "_count", "_sum") if metric.kind is Kind.HISTOGRAM else ("",)
         found |= {metric.name + end: set(metric.labels) for end in ends}

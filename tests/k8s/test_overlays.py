@@ -4,9 +4,10 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from service import __version__
-from tests.k8s.kustomize import OVERLAYS, Object, identity
+from tests.k8s.kustomize import K8S, OVERLAYS, Object, identity
 from tests.k8s.objects import containers, named, of, pod_specs
 
 # Of the oldest version in which everything here is stable, and of the newest that the package knows.
@@ -80,8 +81,8 @@ def test_a_mounted_file_is_where_the_command_looks_for_it(objects: list[Object])
 
 
 def _words(container: dict[str, Any]) -> list[str]:
-    hooks = container.get("lifecycle", {}).values()
-    commands = [container.get("command", []), *(hook["exec"]["command"] for hook in hooks)]
+    hooks = [*container.get("lifecycle", {}).values(), container.get("readinessProbe", {})]
+    commands = [container.get("command", []), *(hook["exec"]["command"] for hook in hooks if "exec" in hook)]
     return [word for command in commands for text in command for word in text.split()]
 
 
@@ -98,3 +99,18 @@ def test_the_autoscaler_and_the_budgets_are_for_what_is_there(objects: list[Obje
     for scaler in of(objects, "HorizontalPodAutoscaler"):
         target = scaler["spec"]["scaleTargetRef"]
         assert "replicas" not in named(objects, target["kind"], target["name"])["spec"]
+
+
+def test_the_pod_of_a_restore_fits_the_volume(built: dict[str, dict[str, list[Object]]]) -> None:
+    pod = yaml.safe_load((K8S / "redis" / "restore.yaml").read_text())
+    redis = named(built["reading"]["single"], "StatefulSet", "redis")
+    kubernetes_validate.validate(pod, VERSIONS[0], strict=True)
+    assert pod["metadata"]["namespace"] == redis["metadata"]["namespace"]
+    (claim,) = redis["spec"]["volumeClaimTemplates"]
+    (volume,) = pod["spec"]["volumes"]
+    assert volume["persistentVolumeClaim"]["claimName"] == f"{claim['metadata']['name']}-redis-0"
+    (theirs,), (ours,) = redis["spec"]["template"]["spec"]["containers"], pod["spec"]["containers"]
+    assert (ours["image"], ours["securityContext"]) == (theirs["image"], theirs["securityContext"])
+    assert ours["volumeMounts"][0] in theirs["volumeMounts"]
+    security = redis["spec"]["template"]["spec"]["securityContext"]
+    assert pod["spec"]["securityContext"].items() <= security.items()

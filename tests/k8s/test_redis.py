@@ -83,3 +83,19 @@ async def test_what_it_answered_is_there_after_a_kill(node: Node) -> None:
     assert node.ask("set", "a", "1") == "OK"
     await asyncio.to_thread(node.restart)
     assert node.ask("get", "a") == "1"
+
+
+def test_a_backup_that_is_taken_at_work_is_a_redis_of_that_moment(node: Node) -> None:
+    for number in range(50):
+        assert node.ask("set", f"before-{number}", "1") == "OK"
+    backup = node.backup()
+    assert node.ask("set", "after", "1") == "OK"
+    node.restore(backup)
+    assert node.ask("dbsize") == "50"
+
+
+def test_both_passwords_count_while_they_are_changed(node: Node) -> None:
+    assert node.ask("acl", "setuser", "default", ">new") == "OK"
+    for password in (node.password, "new"):
+        assert node.ask("-a", password, "--no-auth-warning", "ping") == "PONG"
+    assert node.ask("-a", "other", "--no-auth-warning", "ping").startswith("NOAUTH")

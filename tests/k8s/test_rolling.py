@@ -56,16 +56,16 @@ class Clients:
 
 
 async def test_no_request_fails_while_pods_are_replaced(serve: Callable[..., Running], redis: RedisProcess) -> None:
-    pods = [serve(redis_url=redis.url, drain_seconds=2) for _ in range(2)]
+    pods = [serve(redis_url=redis.url, drain_seconds=1) for _ in range(2)]
     async with Balancer(pods) as balancer:
         clients = Clients(balancer.url)
         loading = asyncio.create_task(clients.run())
         for number, pod in enumerate(pods):
-            before = balancer.connections[number]
             await asyncio.sleep(0.5)
+            before = balancer.connections[number]
             await asyncio.to_thread(pod.restart)  # fails unless it ended with status 0
             await asyncio.to_thread(eventually, partial(balancer.ready, number))
-            await asyncio.to_thread(eventually, lambda n=number, had=before: balancer.connections[n] > had)
+            await asyncio.to_thread(eventually, partial(balancer.chosen_since, number, before))
         clients.stopping = True
         await loading
     assert set(clients.statuses) == {200}, clients.statuses

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes one cluster of $NODES: the first half primaries, the others their replicas in the same order.
-# Each step does what is missing, so it may be stopped and run again, also on a cluster at work: then it only
-# introduces the nodes to each other, which heals one whose nodes all have new addresses.
+# Each step does what is missing, so it may be stopped and run again, also on a cluster at work: then it introduces the
+# nodes to each other, which heals one whose nodes all have new addresses, and makes a new node a replica.
 set -eu
 . "$(dirname "$0")/nodes.sh"
 
@@ -39,14 +39,13 @@ if [ "$(say "$first" cluster_slots_assigned)" -lt 16384 ]; then
     done
 fi
 
+# Whoever has no slots by now becomes a replica: of the node that is half the list away, or of that one's primary.
 index=0
 for node in $NODES; do
+    partner=$(echo "$NODES" | cut -d ' ' -f $(((index + half) % count + 1)))
     index=$((index + 1))
-    [ "$index" -gt "$half" ] || continue
-    primary=$(echo "$NODES" | cut -d ' ' -f $((index - half)))
-    # A primary without slots is a node that was never given a part; all others have theirs.
     idle=$(ask "$node" cluster nodes | awk '$3 ~ /myself,master/ && NF == 8')
-    while [ -n "$idle" ] && [ "$(ask "$node" cluster replicate "$(primary_of "$primary")" 2>&1)" != OK ]; do
+    while [ -n "$idle" ] && [ "$(ask "$node" cluster replicate "$(primary_of "$partner")" 2>&1)" != OK ]; do
         echo "$node does not know its primary yet"
         sleep 1
     done

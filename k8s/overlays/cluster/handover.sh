@@ -1,6 +1,6 @@
 #!/bin/sh
-# Before a stop: a primary lets its replica take over, which loses no write and takes less than a second; a death would be
-# noticed only after cluster-node-timeout.
+# Before a stop: a primary lets its replica take over, which loses no write; a death would be noticed only after
+# cluster-node-timeout.
 set -u
 . "$(dirname "$0")/nodes.sh"
 
@@ -10,7 +10,8 @@ role() {
 
 [ "$(role)" = master ] || exit 0
 me=$(primary_of "$NODE")
-replica=$(ask "$NODE" cluster replicas "$me" | awk '$3 !~ /fail/ && $8 == "connected" { sub(/@.*/, "", $2); print $2; exit }')
+replica=$(ask "$NODE" cluster replicas "$me" |
+    awk '$3 !~ /fail/ && $8 == "connected" { sub(/@.*/, "", $2); print $2; exit }')
 [ -n "$replica" ] || exit 0
 ask "$replica" cluster failover
 for _ in 1 2 3 4 5 6 7 8 9 10; do
