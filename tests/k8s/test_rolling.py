@@ -14,6 +14,7 @@ from tests.servers import RedisProcess, binaries
 
 KEY = {"Authorization": "Bearer ak-1", "Content-Type": "application/json"}
 CLIENTS = 16
+KEPT = 50  # requests, of all clients, until one of them closes its connection
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def redis() -> Iterator[RedisProcess]:
 
 
 class Clients:
-    """Each writes a document of its own and reads it back, without pause; a connection is kept as long as it is."""
+    """Each writes a document of its own and reads it back, without pause, and changes its connection now and then."""
 
     def __init__(self, url: str) -> None:
         self.statuses: Counter[object] = Counter()
@@ -47,7 +48,8 @@ class Clients:
 
     async def _ask(self, http: ClientSession, method: str, url: str, body: bytes | None = None) -> bytes | None:
         try:
-            async with http.request(method, url, data=body) as answer:
+            last = {"Connection": "close"} if sum(self.statuses.values()) % KEPT == 0 else None
+            async with http.request(method, url, data=body, headers=last) as answer:
                 self.statuses[answer.status] += 1
                 return await answer.read()
         except (ClientError, OSError) as error:
@@ -62,8 +64,8 @@ async def test_no_request_fails_while_pods_are_replaced(serve: Callable[..., Run
         loading = asyncio.create_task(clients.run())
         for number, pod in enumerate(pods):
             await asyncio.sleep(0.5)
-            before = balancer.connections[number]
             await asyncio.to_thread(pod.restart)  # fails unless it ended with status 0
+            before = balancer.connections[number]
             await asyncio.to_thread(eventually, partial(balancer.ready, number))
             await asyncio.to_thread(eventually, partial(balancer.chosen_since, number, before))
         clients.stopping = True
