@@ -1,0 +1,149 @@
+"""The checkers are believed only because they find what is wrong, and nothing where nothing is."""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from tests.faults import versions, zones
+from tests.faults.history import History, Outcome, Read, Write
+from tests.faults.made_up import FLAWS, history
+
+HISTORIES = 500
+OK, REFUSED, UNKNOWN = Outcome.OK, Outcome.REFUSED, Outcome.UNKNOWN
+
+Check = Callable[[History], list[str]]
+each_checker = pytest.mark.parametrize("check", [versions.check, zones.check], ids=["versions", "zones"])
+
+
+def write(value: str, begun: float, ended: float, version: int | None = None, outcome: Outcome = OK) -> Write:
+    return Write("k", value, begun, returned=ended, outcome=outcome, version=version)
+
+
+def read(value: str | None, begun: float, ended: float, version: int | None = None) -> Read:
+    return Read("k", begun, ended, value, version=version)
+
+
+SOUND = {
+    "nothing": History([], [read(None, 0, 1, 0)]),
+    "one after the other": History([write("a", 0, 1, 1), write("b", 2, 3, 2)], [read("b", 4, 5, 2)]),
+    "at once, the later first": History([write("a", 0, 9, 2), write("b", 0, 9, 1)], [read("a", 10, 11, 2)]),
+    "unknown and done": History([write("a", 0, 1, 1), write("b", 2, 3, None, UNKNOWN)], [read("b", 9, 10, 2)]),
+    "unknown and done late": History(
+        [write("b", 0, 1, None, UNKNOWN), write("a", 2, 3, 1)], [read("a", 4, 5, 1), read("b", 6, 7, 2)]
+    ),
+    "unknown and not done": History([write("a", 0, 1, 1), write("b", 2, 3, None, UNKNOWN)], [read("a", 9, 10, 1)]),
+    "unknown, unseen, in between": History(
+        [write("a", 0, 1, 1), write("b", 2, 3, None, UNKNOWN), write("c", 2, 3, 3)], [read("c", 9, 10, 3)]
+    ),
+    "refused": History([write("a", 0, 1, 1), write("b", 2, 3, None, REFUSED)], [read("a", 9, 10, 1)]),
+    "seen before its end": History([write("a", 0, 9, 1)], [read(None, 0, 1, 0), read("a", 2, 3, 1)]),
+}
+
+FAULTY: dict[str, tuple[str, History]] = {
+    "a lost write, seen by its number": ("lost", History([write("a", 0, 1, 1), write("b", 2, 3, 1)], [])),
+    "a lost write, seen at the end": (
+        "stale", History([write("a", 0, 1, 1), write("b", 2, 3, 2)], [read("a", 9, 10, 1)]),
+    ),
+    "a doubled write, seen by its number": (
+        "doubled", History([write("a", 0, 1, 1), write("b", 2, 3, 2)], [read("a", 4, 5, 3)]),
+    ),
+    "a doubled write, unseen": ("doubled", History([write("a", 0, 1, 1), write("b", 2, 3, 3)], [read("b", 4, 5, 3)])),
+    "a doubled write that no late one explains": (
+        "doubled", History([write("a", 0, 1, 1), write("b", 2, 3, 3), write("c", 4, 5, None, UNKNOWN)], []),
+    ),
+    "a stale read": (
+        "stale", History([write("a", 0, 1, 1), write("b", 2, 3, 2)], [read("a", 4, 5, 1), read("b", 6, 7, 2)]),
+    ),
+    "a read that goes back": (
+        "stale",
+        History([write("a", 0, 9, 1), write("b", 0, 9, 2)], [read("b", 1, 2, 2), read("a", 3, 4, 1)]),
+    ),
+    "nothing after something": ("stale", History([write("a", 0, 1, 1)], [read(None, 2, 3, 0)])),
+    "a reordered pair of writes": ("reordered", History([write("a", 0, 1, 2), write("b", 2, 3, 1)], [])),
+    "a refused write that was done": (
+        "half refused", History([write("a", 0, 1, None, REFUSED)], [read("a", 2, 3, 1)]),
+    ),
+    "a value from nowhere": ("made up", History([], [read("a", 2, 3, 1)])),
+    "a value from the future": ("reordered", History([write("a", 4, 5, 1)], [read("a", 2, 3, 1)])),
+    "an unknown write that has no version left": (
+        "lost",
+        History(
+            [write("a", 0, 1, 1), write("u", 2, 3, None, UNKNOWN), write("b", 6, 7, 2)],
+            [read("u", 4, 5), read("b", 8, 9, 2)],
+        ),
+    ),
+}  # fmt: skip
+
+
+@each_checker
+@pytest.mark.parametrize("name", SOUND)
+def test_nothing_is_found_in_a_sound_history(name: str, check: Check) -> None:
+    assert check(SOUND[name]) == []
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_each_fault_is_found_and_called_what_it_is(name: str) -> None:
+    kind, made = FAULTY[name]
+    assert any(f": {kind}: " in fault for fault in versions.check(made)), versions.check(made)
+
+
+@pytest.mark.parametrize("name", [
+    "a lost write, seen at the end", "a stale read", "nothing after something", "a refused write that was done",
+    "a value from nowhere", "a value from the future",
+])  # fmt: skip
+def test_what_needs_no_version_is_found_without(name: str) -> None:
+    assert zones.check(FAULTY[name][1])
+
+
+def test_a_write_that_broke_its_condition_is_found() -> None:
+    writes = [write("a", 0, 1, 1), write("b", 2, 3, 2), write("c", 4, 5, 3)]
+    writes[0].etag = "ea"
+    writes[2].expected = "ea"
+    assert any("condition broken" in fault for fault in versions.check(History(writes, [])))
+    writes[2].expected = "eb"
+    writes[1].etag = "eb"
+    assert versions.check(History(writes, [])) == []
+
+
+def test_a_patch_that_lost_what_it_did_not_name_is_found() -> None:
+    patch = Write("k", "p", 4, replaces=False, returned=5, outcome=OK, version=3)
+    seen = Read("k", 6, 7, "p", replaced_by="a", version=3)
+    writes = [write("a", 0, 1, 1), write("b", 2, 3, 2), patch]
+    assert any("torn" in fault for fault in versions.check(History(writes, [seen])))
+    seen.replaced_by = "b"
+    assert versions.check(History(writes, [seen])) == []
+
+
+@each_checker
+def test_nothing_is_found_in_many_made_up_histories(check: Check) -> None:
+    for seed in range(HISTORIES):
+        made, _ = history(Random(seed), clients=1 + seed % 6)
+        assert check(made) == [], f"seed {seed}"
+
+
+def hide_versions(made: History, random: Random) -> None:
+    """Some reads are of a kind that tells the value alone."""
+    for each in made.reads[:-1]:
+        if each.version and random.random() < 0.5:
+            each.version = None
+
+
+def test_nothing_is_found_where_some_reads_tell_no_version() -> None:
+    for seed in range(HISTORIES):
+        random = Random(seed)
+        made, _ = history(random, clients=1 + seed % 6)
+        hide_versions(made, random)
+        assert versions.check(made) == [], f"seed {seed}"
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_a_flaw_in_a_made_up_history_is_found_each_time(flaw: str) -> None:
+    """Each of them is one that clients could notice, for the last read comes after everything."""
+    flawed = 0
+    for seed in range(HISTORIES):
+        made, got_in = history(Random(seed), clients=1 + seed % 6, flaw=flaw)
+        if got_in:
+            flawed += 1
+            assert versions.check(made), f"seed {seed}"
+    assert flawed > HISTORIES / 2

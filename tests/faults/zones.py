@@ -1,0 +1,78 @@
+"""Is a history that of one register for each key, where answers tell no versions?
+
+Each value is written once, so all calls of a value belong together: the write, and the reads that saw it. Such a
+cluster is a *forward zone* where some call of it had ended before another of it began: in between, the register held
+this value. Otherwise all of its calls were under way together, and it is a *backward zone*. The calls can be put into
+an order exactly if no two forward zones overlap and no backward zone lies within a forward one (Gibbons and Korach,
+Testing Shared Memories, SIAM J. Comput. 26(4), 1997).
+
+The record that is not there yet counts as a value that was written before everything.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from itertools import pairwise
+from math import inf
+from typing import NamedTuple
+
+from tests.faults.history import History, Outcome
+
+NOTHING = ""  # the value of a record that is not there
+
+
+class Zone(NamedTuple):
+    low: float
+    high: float
+    value: str
+
+
+def check(history: History) -> list[str]:
+    """Every way in which the history cannot have been; none when it can. Keys are never deleted."""
+    return [f"{key}: {fault}" for key, part in history.by_key().items() for fault in _faults(part)]
+
+
+def _faults(history: History) -> list[str]:
+    writers = {write.value: write for write in history.writes}
+    calls: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    calls[NOTHING] = [(-inf, -inf)]
+    for write in history.writes:
+        if write.outcome is Outcome.OK:
+            calls[write.value].append((write.invoked, write.returned))
+    found = []
+    for read in history.reads:
+        value = NOTHING if read.version == 0 else read.value
+        if value is None:
+            continue
+        if value != NOTHING:
+            writer = writers.get(value)
+            if writer is None:
+                found.append(f"made up: {value} was read and never written")
+                continue
+            if writer.outcome is Outcome.REFUSED:
+                found.append(f"half refused: {value} was refused and is read")
+                continue
+            if read.returned < writer.invoked:
+                found.append(f"foreseen: {value} was read before it was written")
+            if not calls[value]:  # its outcome is unknown, but somebody saw it
+                calls[value].append((writer.invoked, inf))
+        calls[value].append((read.invoked, read.returned))
+    return found + _overlapping([Zone(*_ends(spans), value) for value, spans in calls.items() if spans])
+
+
+def _ends(spans: list[tuple[float, float]]) -> tuple[float, float]:
+    """The end of the call that ended first, the beginning of the one that began last."""
+    return min(end for _, end in spans), max(begin for begin, _ in spans)
+
+
+def _overlapping(zones: list[Zone]) -> list[str]:
+    forward = sorted(zone for zone in zones if zone.low < zone.high)
+    found = []
+    for one, other in pairwise(forward):
+        if other.low < one.high:
+            found.append(f"stale: {other.value or 'nothing'} was there, and {one.value or 'nothing'} before and after")
+    starts = [zone.low for zone in forward]
+    for zone in zones:
+        before = bisect_left(starts, zone.high) - 1  # the last forward zone that began before this one did
+        if zone.low >= zone.high and before >= 0 and zone.low < forward[before].high:
+            found.append(f"lost: {zone.value} was written while {forward[before].value or 'nothing'} stayed there")
+    return found
