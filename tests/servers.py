@@ -173,7 +173,11 @@ class RedisProcess:
         """Start it, and wait until it has loaded its data; fails with its log when it cannot."""
         with (self.directory / "redis.log").open("ab") as log:
             command = [str(self._path), *self._arguments()]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            # restore_signals: Python ignores SIGXFSZ and the child is to do so too, so that a file over its limit (a
+            # full disk, as tests make one) is a failed write and not the end of the process.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, restore_signals=False
+            )
         deadline = time.monotonic() + START_SECONDS
         while wait and not self.answers():
             assert self._process.poll() is None, self.log

@@ -1,0 +1,69 @@
+"""`make faults`: trials for as long as asked, with a seed that repeats the same calls and faults.
+
+The seed decides what is called and what is injected, and in which order; the moments are the machine's. Exit statuses:
+0 when every history can have been, 1 when one cannot; it is then written to a file.
+"""
+
+import argparse
+import asyncio
+import pickle
+import sys
+import tempfile
+from pathlib import Path
+from time import monotonic
+
+from tests.faults.faults import NAMES
+from tests.faults.history import History
+from tests.faults.register import registers
+from tests.faults.stand import standing
+from tests.faults.trial import Plan, trial
+from tests.servers import binaries
+
+LONGEST = 60.0  # seconds of one trial; then a new stand, and the next seed
+
+
+def arguments() -> argparse.Namespace:
+    servers = dict(binaries())
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=300, help="in all [300]")
+    parser.add_argument("--operations", type=int, help="end when so many calls were made")
+    parser.add_argument("--seed", type=int, default=1, help="of the first trial [1]")
+    parser.add_argument("--faults", default=",".join(NAMES), help=f"some of {','.join(NAMES)}, comma-separated [all]")
+    parser.add_argument("--appendfsync", choices=("everysec", "always"), default="everysec")
+    parser.add_argument("--dialect", choices=sorted(registers()), action="append", help="[each in turn]")
+    parser.add_argument("--server", choices=list(servers), default=next(iter(servers)))
+    parser.add_argument("--clients", type=int, default=16)
+    return parser.parse_args()
+
+
+def keep(history: History, seed: int) -> Path:
+    """Write a history to a file of its own, for who looks into what was found."""
+    kept = Path(tempfile.mkstemp(prefix=f"history-{seed}-", suffix=".pickle")[1])
+    kept.write_bytes(pickle.dumps(history))
+    return kept
+
+
+async def main(given: argparse.Namespace) -> int:
+    end, seed, calls, wrong = monotonic() + given.seconds, given.seed, 0, 0
+    dialects = {name: each for name, each in registers().items() if not given.dialect or name in given.dialect}
+    while monotonic() < end and (given.operations is None or calls < given.operations):
+        for name, register in dialects.items():
+            plan = Plan(
+                seed, min(LONGEST, max(1.0, end - monotonic())), tuple(given.faults.split(",")),
+                None if given.operations is None else given.operations - calls, given.clients,
+            )  # fmt: skip
+            binary = dict(binaries())[given.server]
+            async with standing(binary=binary, appendfsync=given.appendfsync) as stand:
+                verdict = await trial(stand, register, plan)
+            calls += len(verdict.history.writes) + len(verdict.history.reads)
+            print(f"{name} on {given.server}, {given.appendfsync}, seed {seed}: {verdict}", flush=True)
+            if verdict.found:
+                wrong += 1
+                print("\n".join([*verdict.found[:20], f"the history is in {keep(verdict.history, seed)}"]))
+        seed += 1
+    print(f"{calls} calls, {wrong} histories that cannot have been")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(arguments())))

@@ -1,0 +1,76 @@
+"""Clients that write and read over HTTP, each on a connection of its own, and note what comes of it."""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from time import monotonic
+
+from tests.faults.history import History, Outcome, Read
+from tests.faults.register import Keys, Register
+from tests.hot.wire import Response, Wire, connected
+from tests.running import Running
+
+PATIENCE = 4.0  # seconds for an answer, then its outcome is unknown and the connection left
+HEEDLESS = 0.002  # of the writes: the client breaks the connection and does not wait for the answer
+CUT_OFF = 0.002  # of the writes: it breaks before it has sent the request's last byte
+
+
+class Broken(Exception):
+    """The client itself gives up the connection."""
+
+
+class Client:
+    """One client. It calls until `over`, whatever happens to its connections."""
+
+    def __init__(self, number: str, register: Register, keys: list[str], history: History, random: Random) -> None:
+        self._number, self._register, self._history, self._random = number, register, history, random
+        self._keys = Keys(keys)
+        self._written = 0
+
+    async def run(self, service: Running, over: Callable[[], bool]) -> None:
+        while not over():
+            try:
+                async with connected(service) as wire:
+                    while not over():
+                        await (self._write(wire) if self._random.random() < 0.6 else self._read(wire))
+            except (OSError, EOFError, TimeoutError, Broken):
+                await asyncio.sleep(0.02)
+
+    async def _write(self, wire: Wire) -> None:
+        key = self._random.choice(self._keys.names)
+        known = self._keys.of(key)
+        self._written += 1
+        write, request = self._register.write(self._random, key, known, f"{self._number}-{self._written}")
+        self._history.writes.append(write)
+        write.invoked = monotonic()
+        fate = self._random.random()
+        if fate < CUT_OFF:
+            write.outcome = Outcome.REFUSED  # nobody carries out half a request
+            await wire.send(request[: self._random.randrange(1, len(request))])
+            raise Broken
+        await wire.send(request)
+        if fate < CUT_OFF + HEEDLESS:
+            await asyncio.sleep(self._random.choice([0, 0.001]))
+            raise Broken
+        response = await answered(wire)
+        write.returned = monotonic()
+        self._register.wrote(write, known, response)
+
+    async def _read(self, wire: Wire) -> None:
+        key = self._random.choice(self._keys.names)
+        await self.look(wire, key, self._register.read(self._random, key))
+
+    async def look(self, wire: Wire, key: str, request: bytes) -> bool:
+        """Read once; False when it was refused."""
+        read = Read(key, monotonic(), 0.0)
+        await wire.send(request)
+        response = await answered(wire)
+        read.returned = monotonic()
+        if told := self._register.saw(read, self._keys.of(key), response):
+            self._history.reads.append(read)
+        return told
+
+
+async def answered(wire: Wire) -> Response:
+    async with asyncio.timeout(PATIENCE):
+        return await wire.response()

@@ -1,0 +1,78 @@
+"""The faults, each a coroutine that does harm and heals it. A new one is a function with its place among `FAULTS`.
+
+Faults of one group come one after the other, those of different groups at once. A disk is not filled while Redis is
+killed: with `appendfsync everysec` the writes of one turn of Redis's loop are answered before it knows that the disk is
+full (docs/GUARANTEES.md).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+
+from tests.faults.stand import Stand
+
+Fault = Callable[[Stand, Random], Awaitable[None]]
+
+
+async def kill_redis(stand: Stand, random: Random) -> None:
+    await stand.kill_redis(random.choice([0, 0, 0.3, 1.2]))
+
+
+async def pause_redis(stand: Stand, random: Random) -> None:
+    await stand.pause_redis(random.choice([0.1, 0.5, 1.5]))
+
+
+async def kill_worker(stand: Stand, random: Random) -> None:
+    await stand.kill_worker(random)
+
+
+async def pause_worker(stand: Stand, random: Random) -> None:
+    await stand.pause_worker(random, random.choice([0.1, 0.5, 1.5]))
+
+
+async def reset(stand: Stand, random: Random) -> None:
+    """All connections to Redis break; for a while no new ones come about."""
+    stand.proxy.refuses = True
+    stand.proxy.reset()
+    await asyncio.sleep(random.choice([0, 0.1, 0.5]))
+    stand.proxy.refuses = False
+
+
+async def delay(stand: Stand, random: Random) -> None:
+    stand.proxy.delay = random.choice([0.005, 0.05, 0.3])
+    await asyncio.sleep(1)
+    stand.proxy.delay = 0.0
+
+
+async def half_reply(stand: Stand, random: Random) -> None:
+    stand.proxy.cut_reply(random)
+    await asyncio.sleep(0.1)
+
+
+async def half_request(stand: Stand, random: Random) -> None:
+    stand.proxy.cut_request(random)
+    await asyncio.sleep(0.1)
+
+
+async def flush_scripts(stand: Stand, random: Random) -> None:
+    await stand.flush_scripts()
+
+
+async def fill_memory(stand: Stand, random: Random) -> None:
+    await stand.configure("maxmemory", "1")
+    await asyncio.sleep(random.choice([0.1, 0.5]))
+    await stand.configure("maxmemory", "0")
+
+
+async def fill_disk(stand: Stand, random: Random) -> None:
+    stand.fill_disk(random.randrange(100_000))
+    await asyncio.sleep(random.choice([0.5, 1.5]))
+    await stand.free_disk()
+
+
+FAULTS: dict[str, dict[str, Fault]] = {
+    "redis": {each.__name__: each for each in (kill_redis, pause_redis, flush_scripts, fill_memory, fill_disk)},
+    "workers": {each.__name__: each for each in (kill_worker, pause_worker)},
+    "network": {each.__name__: each for each in (reset, delay, half_reply, half_request)},
+}
+NAMES = tuple(name for group in FAULTS.values() for name in group)

@@ -1,0 +1,115 @@
+"""A TCP proxy between the service and Redis that can be told to fail as networks do."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+PIECE = 1 << 16
+
+Way = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Proxy:
+    """Listens on a port of its own. `url` is Redis's through it.
+
+    delay    seconds that each piece waits, either way
+    refuses  new connections are closed at once
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.delay = 0.0
+        self.refuses = False
+        self.connections = 0
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._links: set[Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+
+    async def close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.reset()
+        await asyncio.gather(*self._tasks)
+
+    def reset(self) -> None:
+        """Break all connections."""
+        for link in list(self._links):
+            link.abort()
+
+    def cut_reply(self, random: Random) -> None:
+        """Of the next piece of replies let a part through, then break the connection; once for each that there is."""
+        for link in self._links:
+            link.cut_reply = lambda size: random.randrange(size)
+
+    def cut_request(self, random: Random) -> None:
+        """The same for the next piece of commands."""
+        for link in self._links:
+            link.cut_request = lambda size: random.randrange(size)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        if self.refuses:
+            writer.transport.abort()
+            return
+        try:
+            inner = await asyncio.open_unix_connection(str(self._target))
+        except OSError:
+            writer.transport.abort()
+            return
+        link = Link(self, (reader, writer), inner)
+        self._links.add(link)
+        task = asyncio.create_task(link.run())
+        self._tasks.add(task)
+        try:
+            await task
+        finally:
+            self._links.discard(link)
+            self._tasks.discard(task)
+
+
+class Link:
+    """One connection through the proxy: two pumps that end together."""
+
+    def __init__(self, proxy: Proxy, outer: Way, inner: Way) -> None:
+        self._proxy, self._outer, self._inner = proxy, outer, inner
+        self.cut_reply: Callable[[int], int] | None = None
+        self.cut_request: Callable[[int], int] | None = None
+
+    def abort(self) -> None:
+        self._outer[1].transport.abort()
+        self._inner[1].transport.abort()
+
+    async def run(self) -> None:
+        pumps = [
+            asyncio.create_task(self._pump(self._outer[0], self._inner[1], "cut_request")),
+            asyncio.create_task(self._pump(self._inner[0], self._outer[1], "cut_reply")),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.abort()
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, cut: str) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(PIECE):
+                if self._proxy.delay:
+                    await asyncio.sleep(self._proxy.delay)
+                if (cutting := getattr(self, cut)) is not None:
+                    sink.write(data[: cutting(len(data))])
+                    await asyncio.sleep(0)  # so that it is written before the end is
+                    return
+                sink.write(data)
+                await sink.drain()

@@ -1,0 +1,95 @@
+"""What faults are tried on: a Redis that keeps its data, a proxy before it, a service of some workers behind it.
+
+A stand for a cluster has nodes where this one has a server; faults name what they do, not how it is done.
+"""
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.faults.proxy import Proxy
+from tests.running import Running, polystow
+from tests.servers import RedisProcess, binaries
+
+UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+
+class Stand:
+    """See the module. What it does to Redis and to workers returns when it is done."""
+
+    def __init__(self, redis: RedisProcess, proxy: Proxy, service: Running) -> None:
+        self.redis, self.proxy, self.service = redis, proxy, service
+
+    async def kill_redis(self, away: float) -> None:
+        """SIGKILL; on its files again after `away` seconds."""
+        await asyncio.to_thread(self.redis.kill)
+        await asyncio.sleep(away)
+        await asyncio.to_thread(self.redis.start)
+
+    async def pause_redis(self, seconds: float) -> None:
+        self.redis.pause()
+        await asyncio.sleep(seconds)
+        self.redis.resume()
+
+    async def kill_worker(self, random: Random) -> None:
+        for pid in self._worker(random):
+            os.kill(pid, signal.SIGKILL)
+
+    async def pause_worker(self, random: Random, seconds: float) -> None:
+        for pid in self._worker(random):
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(seconds)
+            os.kill(pid, signal.SIGCONT)
+
+    def _worker(self, random: Random) -> list[int]:
+        return random.sample(pids, 1) if (pids := self.service.worker_pids()) else []
+
+    async def configure(self, name: str, value: str) -> None:
+        await asyncio.to_thread(self.redis.command, "CONFIG", "SET", name, value)
+
+    async def flush_scripts(self) -> None:
+        await asyncio.to_thread(self.redis.command, "SCRIPT", "FLUSH")
+
+    def fill_disk(self, left: int) -> None:
+        """No file of Redis's may grow by more than `left` bytes; what is written beyond fails as on a full disk."""
+        files = [path.stat().st_size for path in self.redis.directory.rglob("*.aof") if path.is_file()]
+        resource.prlimit(self.redis.pid, resource.RLIMIT_FSIZE, (max(files) + left, resource.RLIM_INFINITY))
+
+    async def free_disk(self) -> None:
+        """There is room again; a Redis that ended for want of it is started."""
+        with suppress(ProcessLookupError):
+            resource.prlimit(self.redis.pid, resource.RLIMIT_FSIZE, UNLIMITED)
+        if not await asyncio.to_thread(self.redis.answers):
+            await asyncio.to_thread(self.redis.restart)
+
+    async def fsck(self) -> tuple[int, str]:
+        """Exit status and what was said."""
+        done = await asyncio.to_thread(polystow, "fsck", redis_url=self.redis.url)
+        return done.returncode, done.stdout + done.stderr
+
+
+@asynccontextmanager
+async def standing(
+    *config: str, binary: Path | None = None, appendfsync: str = "everysec", **settings: object
+) -> AsyncIterator[Stand]:
+    """A stand; `config` is Redis's command line, `settings` are the service's."""
+    path = binary or binaries()[0][1]
+    keeping = ("--appendonly", "yes", "--appendfsync", appendfsync)
+    with RedisProcess(path, *keeping, *config) as redis:
+        proxy = Proxy(redis.socket)
+        await proxy.start()
+        # A deadline that faults outlast, so that there are outcomes nobody knows.
+        given: dict[str, Any] = {"workers": 2, "request_timeout": 1, "redis_url": proxy.url} | settings
+        with Running(**given) as service:
+            try:
+                await asyncio.to_thread(service.wait_ready)
+                yield Stand(redis, proxy, service)
+            finally:
+                await asyncio.to_thread(service.close)
+                await proxy.close()

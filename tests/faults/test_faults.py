@@ -1,0 +1,41 @@
+"""No acknowledged write is lost and none is done twice, whatever fails: a short trial of each dialect. `make faults`
+goes on for as long as asked."""
+
+import pytest
+
+from tests.faults.faults import FAULTS, NAMES
+from tests.faults.register import registers
+from tests.faults.stand import standing
+from tests.faults.trial import BACK_SECONDS, Plan, trial
+
+KILLS = ("kill_redis", "kill_worker")
+
+
+@pytest.mark.parametrize("dialect", registers())
+async def test_no_fault_loses_doubles_or_reorders_a_write(dialect: str) -> None:
+    async with standing() as stand:
+        verdict = await trial(stand, registers()[dialect], Plan(seed=11, seconds=7, faults=NAMES))
+    assert verdict.found == []
+    assert sum(verdict.injected.values()) > 5
+    assert len(verdict.history.writes) > 500
+    assert verdict.back < BACK_SECONDS
+
+
+@pytest.mark.parametrize("appendfsync", ["everysec", "always"])
+async def test_kill_9_of_redis_and_of_workers_loses_no_acknowledged_write(appendfsync: str) -> None:
+    async with standing(appendfsync=appendfsync) as stand:
+        verdict = await trial(stand, registers()["ainoflow"], Plan(seed=12, seconds=3, faults=KILLS))
+    assert verdict.found == []
+    assert set(verdict.injected) == set(KILLS)
+
+
+async def test_a_full_disk_stops_redis_or_its_writes_and_loses_none_that_was_acknowledged() -> None:
+    for appendfsync in ("everysec", "always"):
+        async with standing(appendfsync=appendfsync) as stand:
+            verdict = await trial(stand, registers()["ainoflow"], Plan(seed=13, seconds=2, faults=("fill_disk",)))
+        assert verdict.found == []
+        assert verdict.injected["fill_disk"] > 0
+
+
+def test_each_fault_has_a_name_of_its_own() -> None:
+    assert len(set(NAMES)) == sum(len(group) for group in FAULTS.values())

@@ -1,0 +1,106 @@
+"""One trial: clients call while faults are injected, then all is healed, read once more, and judged."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from time import monotonic
+
+from tests.faults import versions, zones
+from tests.faults.clients import Client
+from tests.faults.faults import FAULTS, Fault
+from tests.faults.history import History, Outcome
+from tests.faults.register import Register
+from tests.faults.stand import Stand
+from tests.hot.wire import connected
+from tests.running import soon
+
+LONGEST_PAUSE = 0.8  # seconds between two faults of a group
+BACK_SECONDS = 2.0  # from the last fault's end to the first answered write
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is tried. It ends after `seconds` or, if that comes first, `operations` calls with an outcome."""
+
+    seed: int
+    seconds: float
+    faults: tuple[str, ...]
+    operations: int | None = None
+    clients: int = 16
+    keys: int = 24
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What came of it; `found` is what cannot have been."""
+
+    history: History
+    injected: Counter[str] = field(default_factory=Counter)
+    found: list[str] = field(default_factory=list)
+    back: float = 0.0  # seconds from the last fault's end to the first answered write
+
+    def __str__(self) -> str:
+        writes = {outcome.value: self.history.count(outcome) for outcome in Outcome}
+        said = ", ".join(f"{number} {name}" for name, number in writes.items())
+        faults = ", ".join(f"{name} {number}" for name, number in sorted(self.injected.items()))
+        return (
+            f"{len(self.history.writes) + len(self.history.reads)} calls: writes {said}; "
+            f"{len(self.history.reads)} reads; faults: {faults or 'none'}; "
+            f"back after {self.back:.2f} s; {len(self.found)} violations"
+        )
+
+
+async def trial(stand: Stand, register: Register, plan: Plan) -> Verdict:
+    """Carry out the plan."""
+    verdict = Verdict(History())
+    names = [f"s{plan.seed}k{number}" for number in range(plan.keys)]
+    end = monotonic() + plan.seconds
+
+    def over() -> bool:
+        calls = len(verdict.history.writes) + len(verdict.history.reads)
+        return monotonic() > end or (plan.operations is not None and calls >= plan.operations)
+
+    clients = [
+        Client(f"{plan.seed}.{number}", register, names, verdict.history, Random(f"{plan.seed} client {number}"))
+        for number in range(plan.clients)
+    ]
+    async with asyncio.TaskGroup() as group:
+        for client in clients:
+            group.create_task(client.run(stand.service, over))
+        for name, faults in FAULTS.items():
+            chosen = [fault for fault in faults.values() if fault.__name__ in plan.faults]
+            if chosen:
+                group.create_task(_harm(stand, chosen, Random(f"{plan.seed} {name}"), over, verdict.injected))
+    healed = monotonic()
+    await soon(lambda: _look_at_all(stand, register, clients[0], names))
+    verdict.back = monotonic() - healed
+    verdict.found = (versions.check(verdict.history) if register.versions else []) + zones.check(verdict.history)
+    status, said = await stand.fsck()
+    verdict.found += [f"fsck: {said}"] if status else []
+    return verdict
+
+
+async def _harm(
+    stand: Stand, faults: list[Fault], random: Random, over: Callable[[], bool], injected: Counter[str]
+) -> None:
+    while not over():
+        await asyncio.sleep(LONGEST_PAUSE * random.random())
+        fault = random.choice(faults)
+        await fault(stand, random)
+        injected[fault.__name__] += 1
+
+
+async def _look_at_all(stand: Stand, register: Register, client: Client, names: list[str]) -> bool:
+    """Read every key in every way; False when something does not answer yet."""
+    try:
+        async with connected(stand.service) as wire:
+            random = Random(0)
+            for name in names:
+                for request in {register.read(random, name) for _ in range(20)}:
+                    if not await client.look(wire, name, request):
+                        return False
+    except (OSError, EOFError, TimeoutError):
+        return False
+    return True
