@@ -12,13 +12,19 @@ from service.redis.errors import Rejected
 
 OLDEST = (6, 2, 0)
 
+NOEVICTION = "CONFIG SET maxmemory-policy noeviction, and the same in its configuration file"
+APPEND_ONLY = "CONFIG SET appendonly yes, and the same in its configuration file"
+
 Ask = Callable[..., Awaitable[Any]]  # sends one command and awaits its answer
 
 
 @dataclass(frozen=True)
 class Finding:
+    """A doubt, and what to do about it."""
+
     level: Literal["refuse", "warn"]
     text: str
+    remedy: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,13 @@ async def inspect(ask: Ask) -> Server:
 def findings(server: Server) -> list[Finding]:
     """The rules, without asking anything."""
     if not server.info:
-        return [Finding("warn", "the server forbids INFO: its version and settings could not be checked")]
+        return [
+            Finding(
+                "warn",
+                "the server forbids INFO: its version and settings could not be checked",
+                "let the user run INFO and CONFIG GET (ACL SETUSER NAME +info +config|get)",
+            )
+        ]
     return [*_kind(server), *_eviction(server.info), *_persistence(server)]
 
 
@@ -63,18 +75,21 @@ def _kind(server: Server) -> list[Finding]:
     found = []
     if server.version < OLDEST:
         said = ".".join(map(str, server.version))
-        found.append(Finding("refuse", f"the server is Redis {said}; 6.2 or newer is needed"))
+        found.append(Finding("refuse", f"the server is Redis {said}; 6.2 or newer is needed", "upgrade the server"))
     if server.info.get("cluster_enabled") == "1":
-        found.append(Finding("refuse", "the server is a node of a Redis Cluster, the URL is that of a single server"))
+        text = "the server is a node of a Redis Cluster, the URL is that of a single server"
+        found.append(Finding("refuse", text, "name a server that is not in cluster mode"))
     if server.info.get("role", "master") != "master":
-        found.append(Finding("refuse", "the server is a read-only replica; the URL must name the primary"))
+        text = "the server is a read-only replica; the URL must name the primary"
+        found.append(Finding("refuse", text, "name the primary in POLYSTOW_REDIS_URL"))
     return found
 
 
 def _eviction(info: dict[str, str]) -> list[Finding]:
     policy = info.get("maxmemory_policy")
     if policy is None:
-        return [Finding("warn", "the server does not tell its maxmemory-policy; it must be noeviction")]
+        text = "the server does not tell its maxmemory-policy; it must be noeviction"
+        return [Finding("warn", text, "look at the provider's settings of this server")]
     if policy == "noeviction":
         return []
     if info.get("maxmemory", "0") != "0":
@@ -82,21 +97,26 @@ def _eviction(info: dict[str, str]) -> list[Finding]:
             Finding(
                 "refuse",
                 f"maxmemory-policy is {policy}: data would vanish when memory is full; set noeviction",
+                NOEVICTION,
             )
         ]
-    return [Finding("warn", f"maxmemory-policy is {policy}: data would vanish if maxmemory were set; set noeviction")]
+    text = f"maxmemory-policy is {policy}: data would vanish if maxmemory were set; set noeviction"
+    return [Finding("warn", text, NOEVICTION)]
 
 
 def _persistence(server: Server) -> list[Finding]:
     if server.info.get("aof_enabled") == "1":
         return []
     if server.save is None:
-        return [Finding("warn", "the server has no append-only file, and forbids to look whether it saves snapshots")]
+        text = "the server has no append-only file, and forbids to look whether it saves snapshots"
+        return [Finding("warn", text, APPEND_ONLY)]
     if server.save:
-        return [Finding("warn", "the server has no append-only file: a crash loses what came after the last snapshot")]
+        text = "the server has no append-only file: a crash loses what came after the last snapshot"
+        return [Finding("warn", text, APPEND_ONLY)]
     return [
         Finding(
             "warn",
             "the server neither keeps an append-only file nor saves snapshots: a restart loses all data",
+            APPEND_ONLY,
         )
     ]

@@ -32,7 +32,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--appendfsync", choices=("everysec", "always"), default="everysec")
     parser.add_argument("--dialect", choices=sorted(registers()), action="append", help="[each in turn]")
     parser.add_argument("--server", choices=list(servers), default=next(iter(servers)))
-    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--clients", type=int, default=16, help="[16]")
+    parser.add_argument("--pause", type=float, default=0.8, help="longest between two faults of a group, seconds [0.8]")
     return parser.parse_args()
 
 
@@ -50,7 +51,7 @@ async def main(given: argparse.Namespace) -> int:
         for name, register in dialects.items():
             plan = Plan(
                 seed, min(LONGEST, max(1.0, end - monotonic())), tuple(given.faults.split(",")),
-                None if given.operations is None else given.operations - calls, given.clients,
+                None if given.operations is None else given.operations - calls, given.clients, pause=given.pause,
             )  # fmt: skip
             binary = dict(binaries())[given.server]
             async with standing(binary=binary, appendfsync=given.appendfsync) as stand:

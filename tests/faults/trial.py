@@ -16,13 +16,13 @@ from tests.faults.stand import Stand
 from tests.hot.wire import connected
 from tests.running import soon
 
-LONGEST_PAUSE = 0.8  # seconds between two faults of a group
 BACK_SECONDS = 2.0  # from the last fault's end to the first answered write
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is tried. It ends after `seconds` or, if that comes first, `operations` calls with an outcome."""
+    """What is tried. It ends after `seconds` or, if that comes first, so many calls; `pause` is the longest between two
+    faults of a group, in seconds."""
 
     seed: int
     seconds: float
@@ -30,6 +30,7 @@ class Plan:
     operations: int | None = None
     clients: int = 16
     keys: int = 24
+    pause: float = 0.8
 
 
 @dataclass(slots=True)
@@ -72,7 +73,8 @@ async def trial(stand: Stand, register: Register, plan: Plan) -> Verdict:
         for name, faults in FAULTS.items():
             chosen = [fault for fault in faults.values() if fault.__name__ in plan.faults]
             if chosen:
-                group.create_task(_harm(stand, chosen, Random(f"{plan.seed} {name}"), over, verdict.injected))
+                random = Random(f"{plan.seed} {name}")
+                group.create_task(_harm(stand, chosen, random, plan.pause, over, verdict.injected))
     healed = monotonic()
     await soon(lambda: _look_at_all(stand, register, clients[0], names))
     verdict.back = monotonic() - healed
@@ -83,10 +85,10 @@ async def trial(stand: Stand, register: Register, plan: Plan) -> Verdict:
 
 
 async def _harm(
-    stand: Stand, faults: list[Fault], random: Random, over: Callable[[], bool], injected: Counter[str]
+    stand: Stand, faults: list[Fault], random: Random, pause: float, over: Callable[[], bool], injected: Counter[str]
 ) -> None:
     while not over():
-        await asyncio.sleep(LONGEST_PAUSE * random.random())
+        await asyncio.sleep(pause * random.random())
         fault = random.choice(faults)
         await fault(stand, random)
         injected[fault.__name__] += 1
