@@ -1,7 +1,7 @@
 """The command line: the one place where all parts meet.
 
-Exit statuses: 0 when done or stopped as asked, 1 when it could not start or fsck found damage, 2 for a wrong
-call or setting.
+Exit statuses: 0 when done or stopped as asked, 1 when it could not start or when fsck or doctor found something, 2 for
+a wrong call or setting.
 """
 
 import argparse
@@ -88,6 +88,17 @@ async def _examine(settings: Settings, repair: bool) -> int:
         return await fsck.run(redis_url, repair=repair, out=print)
 
 
+def _doctor(settings: Settings, arguments: argparse.Namespace) -> int:
+    return uvloop.run(_diagnose(settings))
+
+
+async def _diagnose(settings: Settings) -> int:
+    from service import doctor
+
+    async with _redis(settings) as redis_url:
+        return await doctor.run(settings, redis_url, print)
+
+
 @asynccontextmanager
 async def _redis(settings: Settings) -> AsyncIterator[str]:
     """The URL of the Redis that was named, of a running service's embedded one, or of one for the moment."""
@@ -125,6 +136,9 @@ def parser() -> argparse.ArgumentParser:
     fsck.add_argument("--repair", action="store_true", help="also put right what is wrong")
     add_flags(fsck, PLACE)
     fsck.set_defaults(run=_fsck)
+    doctor = commands.add_parser("doctor", help="what stands against running here", allow_abbrev=False)
+    add_flags(doctor)
+    doctor.set_defaults(run=_doctor)
     worker = commands.add_parser("worker")  # without help, and so unlisted: the supervisor's own
     for name in ("index", "listener", "link"):
         worker.add_argument(name, type=int)

@@ -1,0 +1,208 @@
+"""`polystow doctor` finds each misconfiguration of a real server, of settings and of the access document, and says what
+to do about it."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import ResponseError
+
+from service import diagnosis, doctor
+from service.redis.check import Finding, Server
+from service.settings import Settings
+from service.storage import scripts
+from tests.running import polystow
+from tests.servers import RedisProcess, binaries
+
+ACCESS = "ainoflow: {keys: [{key: ak-1, id: a, project: p}]}"
+APPLIED = ("SET", "polystow:epoch", "1")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisProcess]:
+    """A server with which nothing is wrong."""
+    with RedisProcess(binaries()[0][1], "--appendonly", "yes") as process:
+        process.command(*APPLIED)
+        yield process
+
+
+def examined(url: str, **settings: Any) -> tuple[int, str]:
+    """The exit status, and all that is said."""
+    said: list[str] = []
+    status = asyncio.run(doctor.run(Settings(redis_url=url, **settings), url, said.append))
+    return status, "\n".join(said)
+
+
+def test_where_nothing_is_wrong_it_tells_its_figures_and_exits_0(server: RedisProcess) -> None:
+    done = polystow("doctor", redis_url=server.url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert [line[:6].strip() for line in lines[:-1]] == ["ok"] * 4
+    assert lines[-1] == "0 findings"
+
+
+def test_a_fresh_embedded_redis_wants_an_access_document_and_nothing_else(tmp_path: Path) -> None:
+    document = tmp_path / "access.yaml"
+    document.write_text(ACCESS)
+    document.chmod(0o600)
+    done = polystow("doctor", data_dir=tmp_path / "data")
+    assert done.returncode == 1
+    assert "no access document" in done.stdout
+    assert done.stdout.endswith("1 finding\n")
+    done = polystow("doctor", data_dir=tmp_path / "data", access=document)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "0 findings"), done.stdout
+
+
+CONFIGURED = [
+    (("appendfsync", "no"), "warn", "appendfsync is no"),
+    (("no-appendfsync-on-rewrite", "yes"), "warn", "while the file is rewritten"),
+    (("min-replicas-to-write", "1"), "refuse", "0 replicas are connected"),
+    (("maxmemory-policy", "allkeys-lru"), "warn", "allkeys-lru"),
+    (("maxmemory", "1500000"), "warn|refuse", "of maxmemory"),
+    (("maxmemory", "1000000000000"), "warn", "of the machine's memory"),
+    (("proto-max-bulk-len", "1mb"), "refuse", "proto-max-bulk-len"),
+    (("client-query-buffer-limit", "1mb"), "refuse", "client-query-buffer-limit"),
+    (("timeout", "30"), "warn", "timeout is 30"),
+    (("client-output-buffer-limit", "normal 1mb 0 0"), "warn", "client-output-buffer-limit"),
+    (("maxclients", "10"), "warn|refuse", "maxclients is 10"),
+]
+
+
+@pytest.mark.parametrize(("setting", "level", "text"), CONFIGURED, ids=[" ".join(row[0]) for row in CONFIGURED])
+def test_each_setting_that_is_wrong_is_found(
+    server: RedisProcess, setting: tuple[str, str], level: str, text: str
+) -> None:
+    name, value = setting
+    before = server.command("CONFIG", "GET", name)[name.encode()]
+    server.command("CONFIG", "SET", name, value)
+    try:
+        status, said = examined(server.url)
+    finally:
+        server.command("CONFIG", "SET", name, before)
+    found = [line for line in said.splitlines() if text in line]
+    assert status == 1
+    assert found, said
+    assert found[0].split()[0] in level.split("|")
+
+
+def test_each_finding_says_what_to_do(server: RedisProcess) -> None:
+    server.command("CONFIG", "SET", "timeout", "30")
+    try:
+        _, said = examined(server.url)
+    finally:
+        server.command("CONFIG", "SET", "timeout", "0")
+    lines = said.splitlines()
+    assert [line for line in lines if line.startswith("       -> ")] == ["       -> CONFIG SET timeout 0"]
+
+
+def test_a_server_that_loses_data_is_found() -> None:
+    with RedisProcess(binaries()[0][1]) as process:
+        process.command(*APPLIED)
+        assert "a restart loses all data" in examined(process.url)[1]
+        process.command("CONFIG", "SET", "save", "3600 1")
+        assert "loses what came after the last snapshot" in examined(process.url)[1]
+
+
+def test_a_snapshot_that_failed_is_found(server: RedisProcess) -> None:
+    (server.directory / "dump.rdb").mkdir()
+    try:
+        server.command("BGSAVE")
+        for _ in range(200):
+            status, said = examined(server.url)
+            if status:
+                break
+        assert "the last snapshot failed" in said
+    finally:
+        (server.directory / "dump.rdb").rmdir()
+        server.command("SAVE")
+
+
+def test_a_command_that_the_server_forbids_is_found() -> None:
+    with RedisProcess(binaries()[0][1], "--appendonly", "yes", "--rename-command", "UNLINK", "") as process:
+        process.command(*APPLIED)
+        assert "does not let the service use UNLINK" in examined(process.url)[1]
+        process.command("ACL", "SETUSER", "meek", "on", ">x", "~*", "+@all", "-eval", "-evalsha")
+        said = examined(process.url.replace("unix://", "unix://meek:x@"))[1]
+        assert "does not let the service use EVAL, EVALSHA, UNLINK" in said
+
+
+def test_a_server_that_is_not_there_is_found() -> None:
+    done = polystow("doctor", redis_url="unix:///nowhere/redis.sock")
+    assert done.returncode == 1
+    assert "cannot connect" in done.stdout
+    assert "-> start it" in done.stdout
+
+
+def test_a_cache_that_lost_some_scripts_is_found(server: RedisProcess) -> None:
+    server.command("SCRIPT", "FLUSH")
+    assert examined(server.url)[0] == 0  # nobody served here yet
+    for version in ((6, 2), (7, 0)):  # with and without the first line that 7.0 wants
+        with suppress(ResponseError):
+            server.command("SCRIPT", "LOAD", scripts.load()["put"].for_server(version)[0])
+    status, said = examined(server.url)
+    server.command("SCRIPT", "FLUSH")
+    assert status == 1
+    assert "scripts are not in the server's cache" in said
+
+
+SETTINGS: list[tuple[dict[str, Any], str]] = [
+    ({"port": 9000, "ops_port": 9000}, "both ports are 9000"),
+    ({"appendfsync": "always"}, "POLYSTOW_APPENDFSYNC is for the embedded Redis"),
+    ({"redis_server": Path("redis-server")}, "POLYSTOW_REDIS_SERVER is for the embedded Redis"),
+    ({"request_timeout": 30.0}, "is cut off"),
+    ({"workers": 255}, "255 workers share"),
+    ({"admin_token": "secret"}, "it can be guessed"),
+    ({"cors_origins": ("*", "https://a")}, "adds nothing"),
+    ({"access": Path("/nowhere.yaml")}, "No such file"),
+]
+
+
+@pytest.mark.parametrize(("settings", "text"), SETTINGS, ids=[row[1] for row in SETTINGS])
+def test_each_contradiction_of_settings_is_found(settings: dict[str, Any], text: str) -> None:
+    [finding] = diagnosis.of_settings(Settings(redis_url="redis://x", **settings))
+    assert text in finding.text
+    assert finding.remedy
+
+
+def test_no_secret_is_told() -> None:
+    [finding] = diagnosis.of_settings(Settings(admin_token="hunter2"))
+    assert "hunter2" not in finding.text + finding.remedy
+
+
+@pytest.mark.parametrize(("text", "mode", "found"), [
+    (ACCESS, 0o600, ""), (ACCESS, 0o644, "everybody on this machine may read it"), ("ainoflow: [1]", 0o600, "ainoflow"),
+    ("nonsense: {}", 0o600, "no such dialect"), ("{", 0o600, "not YAML"),
+])  # fmt: skip
+def test_an_access_document_is_looked_at(tmp_path: Path, text: str, mode: int, found: str) -> None:
+    document = tmp_path / "access.yaml"
+    document.write_text(text)
+    document.chmod(mode)
+    said = [finding.text for finding in diagnosis.of_document(document)]
+    assert len(said) == bool(found)
+    assert found in "".join(said)
+
+
+def one(found: list[Finding]) -> str:
+    assert len(found) == 1
+    return found[0].text
+
+
+def test_clocks_latency_and_other_servers_are_judged() -> None:
+    assert list(diagnosis.of_clocks(0.9, 1.0)) == list(diagnosis.of_latency(0.004, 0.005)) == []
+    assert "5.0 s apart" in one(list(diagnosis.of_clocks(-5, 1.0)))
+    assert "takes 20.0 ms" in one(list(diagnosis.of_latency(0.020, 0.005)))
+    assert "makes up new ones" in one(list(diagnosis.of_scripts(15, 15, {"number_of_cached_scripts": "5000"})))
+
+
+@pytest.mark.parametrize(("info", "text"), [
+    ({"used_memory": "60", "total_system_memory": "100"}, "has no maxmemory"),
+    ({"used_memory": "97", "total_system_memory": "100"}, "97% of the machine's memory"),
+    ({"used_memory": "400000000", "used_memory_rss": "900000000"}, "2.2 times"),
+    ({"aof_enabled": "1", "aof_last_write_status": "err"}, "could not be written"),
+    ({"aof_enabled": "1", "aof_last_bgrewrite_status": "err"}, "could not be rewritten"),
+])  # fmt: skip
+def test_what_a_server_says_of_itself_is_judged(info: dict[str, str], text: str) -> None:
+    assert text in one(list(diagnosis.of_server(Server(info=info), {}, Settings())))
