@@ -16,8 +16,6 @@ from tests.faults.stand import Stand
 from tests.hot.wire import connected
 from tests.running import soon
 
-BACK_SECONDS = 2.0  # from the last fault's end to the first answered write
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -40,7 +38,7 @@ class Verdict:
     history: History
     injected: Counter[str] = field(default_factory=Counter)
     found: list[str] = field(default_factory=list)
-    back: float = 0.0  # seconds from the last fault's end to the first answered write
+    back: float = 0.0  # seconds from the end of the last fault until everything was answered again
 
     def __str__(self) -> str:
         writes = {outcome.value: self.history.count(outcome) for outcome in Outcome}
