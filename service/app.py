@@ -17,6 +17,7 @@ from service.dialects import discover
 from service.docs import Docs
 from service.metrics import Meter
 from service.middleware import Headers, Middleware
+from service.patience import HELD_BYTES, Arriving
 from service.redis.client import Redis
 from service.redis.wire import Ask
 from service.routing import Router
@@ -43,10 +44,12 @@ class App:
         self.in_flight = 0
         self.middleware = Middleware(self.service, meter)
         fast, keepalive = settings.fast_path and hot.supported(), settings.keepalive_seconds
+        held = max(HELD_BYTES, 4 * settings.max_document_bytes)
+        self._arriving = Arriving(held)
         self.server = (
-            hot.HotServer(self, self._serve, keepalive_timeout=keepalive)
+            hot.HotServer(self, self._serve, unread=held, keepalive_timeout=keepalive)
             if fast
-            else edge.Server(self._serve, keepalive_timeout=keepalive)
+            else edge.Server(self._serve, unread=held, keepalive_timeout=keepalive)
         )
         self._tasks = [
             asyncio.create_task(self.service.directory.watch()),
@@ -63,7 +66,8 @@ class App:
         if not target.startswith("/"):  # a whole URL, as for a proxy (RFC 9112, section 3.2.2)
             target = "/" + target.partition("://")[2].partition("/")[2]
         path, _, query = target.partition("?")
-        answer = await self.answer(request.method, path, query, request.headers, partial(edge.read, request))
+        read = partial(edge.read, request, self._arriving)
+        answer = await self.answer(request.method, path, query, request.headers, read)
         return await edge.send(request, answer, closing=self.draining)
 
     async def answer(self, method: str, path: str, query: str, headers: Headers, read: Read) -> Answer | Stream:

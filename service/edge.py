@@ -3,6 +3,7 @@
 aiohttp's low-level server is used rather than `web.Application`: routing and refusals are ours (service/routing.py).
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,6 +15,7 @@ from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayl
 from msgspec.structs import replace
 
 from service.dialect import BODILESS, JSON, Answer, Stream
+from service.patience import BODY_RATE, BODY_SECONDS, HELD_BYTES, Arriving, Unread
 from service.storage.errors import Invalid, TooLarge
 
 LINE_BYTES = 65_536  # of a request's first line: so much that a name which is too long is refused by its dialect
@@ -24,8 +26,9 @@ log = logging.getLogger(__name__)
 class Server(web.Server):
     """aiohttp's low-level server, with connections that refuse in our way what is no HTTP."""
 
-    def __init__(self, handler: Any, **options: Any) -> None:
+    def __init__(self, handler: Any, *, unread: int = HELD_BYTES, **options: Any) -> None:
         super().__init__(handler, access_log=None, max_line_size=LINE_BYTES, **options)
+        self.unread = Unread(unread)
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)
@@ -35,14 +38,27 @@ class Connection(RequestHandler):
     """One connection. What aiohttp itself says of a message that is no HTTP quotes it, perhaps with its credential, and
     it logs a traceback for whatever a stranger sends."""
 
-    __slots__ = ()
+    __slots__ = ("_unread",)
 
-    def __init__(self, server: web.Server, **options: Any) -> None:
+    def __init__(self, server: "Server", **options: Any) -> None:
         super().__init__(server, **options)
+        self._unread = server.unread
         # aiohttp's parser stands still when it thinks that the queue is full, and is woken when the queue has drained
         # from being full. But it counts one too many after a body that came later than its head: then the queue was
         # never full, and the rest of a pipeline waited for ever.
         self._max_msg_queue_size = MAX_MSG_QUEUE_SIZE - 1
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread.add(self)
+
+    def resume_writing(self) -> None:
+        self._unread.remove(self)
+        super().resume_writing()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._unread.remove(self)
+        super().connection_lost(exc)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -57,21 +73,26 @@ class Connection(RequestHandler):
         return response
 
 
-async def read(request: web.BaseRequest, limit: int) -> bytes:
-    """The body. Raises TooLarge before reading on, as soon as it is known to be over `limit` bytes; Invalid."""
+async def read(request: web.BaseRequest, arriving: Arriving, limit: int) -> bytes:
+    """The body. Raises TooLarge before reading on, as soon as it is known to be over `limit` bytes; Invalid, also where
+    it does not arrive in time; Unavailable where there is no room for it among those that are `arriving`."""
     if (request.content_length or 0) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes")
     if _awaited(request) and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # only now: a refused body is never sent
-    body = bytearray()
-    try:
-        async for piece in request.content.iter_any():
-            body += piece
-            if len(body) > limit:
-                raise TooLarge(f"the body is over the limit of {limit} bytes")
-    except (RequestPayloadError, HttpProcessingError, ConnectionError) as error:
-        raise Invalid(f"the body cannot be read: {error}") from None
-    return bytes(body)
+    seconds = BODY_SECONDS + (request.content_length or limit) / BODY_RATE
+    with arriving.body() as body:
+        try:
+            async with asyncio.timeout(seconds):
+                async for piece in request.content.iter_any():
+                    body.add(piece)
+                    if len(body.received) > limit:
+                        raise TooLarge(f"the body is over the limit of {limit} bytes")
+        except TimeoutError:
+            raise Invalid(f"the body did not arrive within {seconds:.0f} seconds") from None
+        except (RequestPayloadError, HttpProcessingError, ConnectionError) as error:
+            raise Invalid(f"the body cannot be read: {error}") from None
+        return bytes(body.received)
 
 
 def _awaited(request: web.BaseRequest) -> bool:

@@ -18,7 +18,6 @@ from http import HTTPStatus
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
 from aiohttp.http import HttpRequestParser, HttpVersion11, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
@@ -64,7 +63,7 @@ class HotConnection(Connection):
 
     __slots__ = ("_app", "_exchange")
 
-    def __init__(self, app: "App", server: web.Server, **options: Any) -> None:
+    def __init__(self, app: "App", server: Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._app = app
         self._exchange: Exchange | None = None

@@ -36,6 +36,9 @@ class Transport(asyncio.Transport):
 
     def resume_reading(self) -> None: ...
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
 
 class Held(NamedTuple):
     """A command on its way."""

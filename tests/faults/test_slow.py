@@ -1,0 +1,84 @@
+"""Slow clients and mean ones hold little of a worker's memory, in all, and who behaves is served meanwhile."""
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from service import patience
+from service.patience import HELD_BYTES, Arriving, Reader, Unread
+from service.storage.errors import Unavailable
+from tests.faults.slow import ATTACKS, memory_under
+from tests.hot.rig import Transport
+from tests.hot.wire import DOCUMENTS, connected, request
+from tests.running import Running
+
+
+@pytest.mark.parametrize(("attack", "connections"), [("heads", 200), ("bodies", 25), ("readers", 25)])
+async def test_memory_stays_bounded_and_others_are_served(attack: str, connections: int) -> None:
+    with Running() as running:
+        await asyncio.to_thread(running.wait_ready)
+        before, most = await memory_under(running, ATTACKS[attack], connections)
+    # What is held is bounded; making and joining large answers takes some times as much for a moment.
+    assert most - before < 4 * HELD_BYTES
+
+
+async def test_a_head_that_never_ends_is_closed_with_its_connection() -> None:
+    with Running(keepalive_seconds=1) as running:
+        await asyncio.to_thread(running.wait_ready)
+        async with connected(running) as wire:
+            await wire.send(request("GET", f"{DOCUMENTS}/c/k")[:-2])
+            assert await wire.rest() == b""
+
+
+def test_bodies_that_arrive_share_one_bound_and_give_it_back() -> None:
+    arriving = Arriving(100)
+    with arriving.body() as one, arriving.body() as other:
+        one.add(b"x" * 60)
+        other.add(b"x" * 40)
+        with pytest.raises(Unavailable):
+            other.add(b"x")
+        assert arriving.held == 100
+    assert arriving.held == 0
+
+
+class Waiting(Transport):
+    """A connection's transport that has so much left to send."""
+
+    left = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def abort(self) -> None:
+        self.closed = True
+
+
+class Client:
+    def __init__(self, left: int) -> None:
+        self.transport = Waiting()
+        self.transport.left = left
+
+
+def add(unread: Unread, left: int) -> Waiting:
+    client = Client(left)
+    unread.add(cast(Reader, client))
+    return client.transport
+
+
+async def test_of_clients_that_do_not_read_the_slowest_is_ended_when_all_hold_too_much() -> None:
+    unread = Unread(100)
+    first, second, third = add(unread, 50), add(unread, 50), add(unread, 1)
+    assert [first.closed, second.closed, third.closed] == [True, False, False]
+    alone = Unread(100)
+    assert not add(alone, 1000).closed  # a single answer may be as large as it is
+
+
+async def test_who_reads_slowly_is_waited_for_and_who_does_not_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "UNREAD_SECONDS", 0.05)
+    unread = Unread(1000)
+    slow, still = add(unread, 100), add(unread, 100)
+    while not still.closed:
+        slow.left -= 1
+        await asyncio.sleep(0.01)
+    assert not slow.closed
