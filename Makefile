@@ -9,7 +9,7 @@ LUACHECK := luacheck --quiet --std lua51 --max-line-length 140 --ignore '43.' \
 	--read-globals redis cjson cmsgpack bit struct KEYS ARGV --
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint faults bench compare format clean
+.PHONY: help venv run test lint faults fuzz bench compare format clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ lint: venv ## check style, types, the Dockerfile and the Lua scripts
 
 faults: venv ## kill, stop and cut while clients call, and judge it; ARGS='--seconds 600 --seed 7'
 	$(BIN)/python -m tests.faults $(ARGS)
+
+fuzz: venv ## broken requests and patches for five minutes; ARGS='--seconds 3600 --seed 7'
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: venv ## load-test a service of its own for half a minute; ARGS go to Locust
 	$(BIN)/python -m bench.short $(ARGS)

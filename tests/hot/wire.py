@@ -64,6 +64,10 @@ class Wire:
         await self.send(request(method, target, body, *headers))
         return await self.response(method)
 
+    async def some(self) -> bytes:
+        """What is here of the answers, or comes next; nothing at the end."""
+        return await self._reader.read(1 << 16)
+
     async def rest(self) -> bytes:
         """All that comes until the service closes."""
         async with asyncio.timeout(START_SECONDS):
