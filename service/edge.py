@@ -60,6 +60,13 @@ class Connection(RequestHandler):
         self._unread.remove(self)
         super().connection_lost(exc)
 
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        # Also where a body that nobody reads any more turns out to be broken (it is no gzip, say).
+        if isinstance(error := options.get("exc_info"), RequestPayloadError):
+            log.debug("the rest of a body cannot be read: %s", error)
+        else:
+            super().log_exception(*args, **options)
+
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:

@@ -72,3 +72,35 @@ def test_links_between_the_readmes_lead_somewhere() -> None:
         if not (readme.parent / target).exists()
     ]
     assert dead == []
+
+
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+TEST_NAMED = re.compile(r"`(tests/[A-Za-z0-9_/]+\.py)::(test_\w+)`")
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.stem)
+def test_each_test_that_is_named_in_the_docs_exists(path: Path) -> None:
+    missing = [
+        f"{file}::{name}"
+        for file, name in TEST_NAMED.findall(path.read_text())
+        if not (ROOT / file).is_file() or not re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.M)
+    ]
+    assert missing == []
+
+
+def test_each_guarantee_names_the_test_that_holds_it() -> None:
+    """But for what is not promised."""
+    text = (ROOT / "docs" / "GUARANTEES.md").read_text()
+    promises = re.findall(r"^- .*(?:\n  .*)*", text, re.MULTILINE)
+    assert len(promises) > 20
+    unheld = [
+        promise for promise in promises if not TEST_NAMED.search(promise) and not promise.startswith("- There is no")
+    ]
+    assert unheld == []
+
+
+def test_each_row_of_the_threats_names_a_test() -> None:
+    rows = re.findall(r"^\| .*", (ROOT / "docs" / "THREATS.md").read_text(), re.MULTILINE)
+    held = [row for row in rows if TEST_NAMED.search(row)]
+    assert len(held) > 20
+    assert len(rows) - len(held) == 2 * len([row for row in rows if row.startswith("| --")])

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from random import Random
 
+import pytest
+
 from tests.fuzz.edge import fuzz
 from tests.fuzz.requests import SEEDS, broken
+from tests.hot.wire import DOCUMENTS, connected, request
 from tests.running import Running
 
 REQUESTS = 1_500
@@ -22,3 +25,14 @@ def test_the_fuzzer_sends_sound_requests_and_broken_ones() -> None:
     sent = {broken(Random(number)) for number in range(1000)}
     assert len(sent) > 800
     assert len(sent & set(SEEDS)) > 5
+
+
+@pytest.mark.parametrize("token", ["ak-1", "unknown"])
+async def test_a_body_that_is_no_gzip_logs_no_traceback(serve: Callable[..., Running], token: str) -> None:
+    """Anybody could fill the log with them, also who has no key."""
+    running = serve()
+    sent = request("PUT", f"{DOCUMENTS}/c/k", b"this is no gzip", "Content-Encoding: gzip")
+    async with connected(running) as wire:
+        await wire.send(sent.replace(b"ak-1", token.encode()))
+        assert (await wire.response()).status == (400 if token == "ak-1" else 401)
+    assert "Traceback" not in running.log
