@@ -60,6 +60,13 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
             " a request that takes longer is cut off",
             f"set it to {FINISH_SECONDS:g} or less",
         )
+    yield from _of_operator(settings)
+    if settings.access is not None:
+        yield from of_document(settings.access)
+
+
+def _of_operator(settings: Settings) -> Iterator[Finding]:
+    """Settings that are lawful, and most likely not meant."""
     cores = len(os.sched_getaffinity(0))
     if settings.workers > cores:
         yield Finding(
@@ -75,8 +82,6 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "warn", "POLYSTOW_CORS_ORIGINS names * and origins beside it, which adds nothing", "leave one of the two"
         )
-    if settings.access is not None:
-        yield from of_document(settings.access)
 
 
 def of_document(path: Path) -> Iterator[Finding]:
@@ -118,13 +123,7 @@ def _durability(info: dict[str, str], told: dict[str, str]) -> Iterator[Finding]
                 "no-appendfsync-on-rewrite is yes: while the file is rewritten, appendfsync does not hold",
                 "CONFIG SET no-appendfsync-on-rewrite no",
             )
-    for name, what in (
-        ("aof_last_write_status", "the append-only file could not be written: writes are refused"),
-        ("aof_last_bgrewrite_status", "the append-only file could not be rewritten: it grows"),
-        ("rdb_last_bgsave_status", "the last snapshot failed: writes may be refused (stop-writes-on-bgsave-error)"),
-    ):
-        if info.get(name, "ok") != "ok":
-            yield Finding("refuse", what, "look at the server's log; most often the disk is full or read-only")
+    yield from _failures(info)
     wanted = int(told.get("min-replicas-to-write", "0"))
     if wanted > int(info.get("connected_slaves", "0")):
         yield Finding(
@@ -133,6 +132,16 @@ def _durability(info: dict[str, str], told: dict[str, str]) -> Iterator[Finding]
             " write is refused",
             "start the replicas, or lower min-replicas-to-write",
         )
+
+
+def _failures(info: dict[str, str]) -> Iterator[Finding]:
+    for name, what in (
+        ("aof_last_write_status", "the append-only file could not be written: writes are refused"),
+        ("aof_last_bgrewrite_status", "the append-only file could not be rewritten: it grows"),
+        ("rdb_last_bgsave_status", "the last snapshot failed: writes may be refused (stop-writes-on-bgsave-error)"),
+    ):
+        if info.get(name, "ok") != "ok":
+            yield Finding("refuse", what, "look at the server's log; most often the disk is full or read-only")
 
 
 def _memory(info: dict[str, str]) -> Iterator[Finding]:
@@ -190,6 +199,10 @@ def _limits(info: dict[str, str], told: dict[str, str], settings: Settings) -> I
             f"client-output-buffer-limit is {' '.join(normal[:4])}: a connection with many replies on their way is cut",
             'CONFIG SET client-output-buffer-limit "normal 0 0 0"',
         )
+    yield from _connections(info, told, settings)
+
+
+def _connections(info: dict[str, str], told: dict[str, str], settings: Settings) -> Iterator[Finding]:
     most, now = int(told.get("maxclients", "0")), int(info.get("connected_clients", "0"))
     needed = settings.workers + CONNECTIONS
     if most and now + needed + SPARE_CONNECTIONS > most:
