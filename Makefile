@@ -2,6 +2,8 @@
 
 PYTHON ?= python3.11
 BIN := .venv/bin
+# Tests wait for servers, expiries and processes more than they compute.
+JOBS ?= 2
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # The composed scripts are plain Lua 5.1 with what Redis adds. 43.: an include takes all that it needs as parameters,
 # which may well be called what the script that includes it calls them.
@@ -27,7 +29,7 @@ run: venv ## serve with demo access on loopback, and print lines to paste
 	@exec $(BIN)/python -m service.demo
 
 test: venv ## run all tests; ARGS='-k ping' chooses some
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 lint: venv ## check style, types, the Dockerfile and the Lua scripts
 	$(BIN)/ruff check .
