@@ -1,23 +1,28 @@
 --- Remove a record and its index entries.
 --- Replies with: documents and bytes that the collection grew by (negative).
---- Refuses: NOTFOUND, CHANGED.
+--- Refuses: DENIED, UNDECLARED, NOTFOUND, CHANGED.
 --- Flags: allow-oom
 
 local record  = KEYS[1] -- string: packed header, then the body
-local expiry  = KEYS[2] -- zset: id -> expiry (ms)
-local indexes = {unpack(KEYS, 3)} -- zsets: id -> what `kinds` says
+local acl     = KEYS[2] -- hash: subject -> verbs
+local expiry  = KEYS[3] -- zset: id -> expiry (ms)
+local indexes = {unpack(KEYS, 4)} -- zsets: id -> what `kinds` says
 
 local id        = ARGV[1] -- the id of the record, as the indexes hold it
 local condition = ARGV[2] -- see include/unmet.lua
 local kinds     = ARGV[3] -- see include/score.lua
+local subject   = ARGV[4] -- see include/allowed.lua
 
 --- @include now
 --- @include header
+--- @include allowed
 --- @include unmet
 --- @include forget
 
 local before = header(record, now())
-local refusal = unmet(condition, before) or not before and 'NOTFOUND there is no such record'
+local refusal = allowed(acl, subject, 'd')
+  or unmet(condition, before)
+  or not before and 'NOTFOUND there is no such record'
 if refusal then return redis.error_reply(refusal) end
 redis.call('UNLINK', record)
 forget({id}, expiry, indexes, kinds)

@@ -2,11 +2,13 @@
 --- its expiry.
 --- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes that the
 --- collection grew by, the new body.
---- Refuses: NOTFOUND, CHANGED, TOOLARGE, QUOTA, LONG (it would hold Redis for too long: merge it in the worker).
+--- Refuses: DENIED, UNDECLARED, NOTFOUND, CHANGED, TOOLARGE, QUOTA, LONG (it would hold Redis for too
+--- long: merge it in the worker).
 
 local record  = KEYS[1] -- string: packed header, then the body
-local expiry  = KEYS[2] -- zset: id -> expiry (ms)
-local indexes = {unpack(KEYS, 3)} -- zsets: id -> what `kinds` says
+local acl     = KEYS[2] -- hash: subject -> verbs
+local expiry  = KEYS[3] -- zset: id -> expiry (ms)
+local indexes = {unpack(KEYS, 4)} -- zsets: id -> what `kinds` says
 
 local id        = ARGV[1] -- the id of the record, as the indexes hold it
 local patch     = ARGV[2] -- a JSON object or array, validated
@@ -17,10 +19,12 @@ local room      = ARGV[6] -- see include/barred.lua
 local limit     = ARGV[7] -- largest body, bytes
 local longest   = ARGV[8] -- largest body and patch, together, that are merged here, bytes
 local budget    = ARGV[9] -- scanning steps that the merge may take here
+local subject   = ARGV[10] -- see include/allowed.lua
 
 --- @include now
 --- @include header
 --- @include set
+--- @include allowed
 --- @include store
 --- @include splice
 
@@ -28,7 +32,8 @@ local LONG = 'LONG the merge is to be done in the worker'
 
 local at = now()
 local before = header(record, at)
-local refusal = unmet(condition, before)
+local refusal = allowed(acl, subject, 'w')
+  or unmet(condition, before)
   or not before and 'NOTFOUND there is no such record'
   or before.size + #patch > tonumber(longest) and LONG
 if refusal then return redis.error_reply(refusal) end
@@ -39,8 +44,8 @@ refusal = not body and LONG
 if refusal then return redis.error_reply(refusal) end
 
 local reply = store(at, before, {
-  expiry = expiry, indexes = indexes, kinds = kinds,
-  id = id, by = by, lifetime = '=', condition = '', registered = '', room = room, size = #body,
+  acl = acl, expiry = expiry, indexes = indexes, kinds = kinds,
+  subject = '', id = id, by = by, lifetime = '=', condition = '', registered = '', room = room, size = #body,
 }, function(after) set(record, after, body) end)
 if not reply.err then reply[7] = body end
 return reply

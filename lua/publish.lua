@@ -1,12 +1,14 @@
 --- Make a large record, sent ahead to a staging key behind room for a header, the record; nothing of it is copied.
 --- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes that the
 --- collection grew by.
---- Refuses: EXISTS, CHANGED, INVALID, UNREGISTERED, QUOTA (the staged body stays), GONE (it has expired).
+--- Refuses: DENIED, UNDECLARED, EXISTS, CHANGED, INVALID, UNREGISTERED, QUOTA (the staged body stays), GONE (it has
+--- expired).
 
 local record  = KEYS[1] -- string: packed header, then the body
 local staged  = KEYS[2] -- string: `margin` bytes, then the body; lives for a minute
-local expiry  = KEYS[3] -- zset: id -> expiry (ms)
-local indexes = {unpack(KEYS, 4)} -- zsets: id -> what `kinds` says
+local acl     = KEYS[3] -- hash: subject -> verbs
+local expiry  = KEYS[4] -- zset: id -> expiry (ms)
+local indexes = {unpack(KEYS, 5)} -- zsets: id -> what `kinds` says
 
 local id         = ARGV[1] -- the id of the record, as the indexes hold it
 local margin     = ARGV[2] -- bytes before the body in `staged`
@@ -16,6 +18,7 @@ local condition  = ARGV[5] -- see include/unmet.lua
 local kinds      = ARGV[6] -- see include/score.lua
 local registered = ARGV[7] -- see include/barred.lua
 local room       = ARGV[8] -- see include/barred.lua
+local subject    = ARGV[9] -- see include/allowed.lua
 
 --- @include now
 --- @include header
@@ -27,8 +30,9 @@ if size < 0 then return redis.error_reply('GONE the staged body has expired') en
 
 local at = now()
 return store(at, header(record, at), {
-  expiry = expiry, indexes = indexes, kinds = kinds,
-  id = id, by = by, lifetime = lifetime, condition = condition, registered = registered, room = room, size = size,
+  acl = acl, expiry = expiry, indexes = indexes, kinds = kinds,
+  subject = subject, id = id, by = by, lifetime = lifetime, condition = condition,
+  registered = registered, room = room, size = size,
 }, function(after)
   redis.call('SETRANGE', staged, 0, packed(after, tonumber(margin)))
   if after.expires > 0 then

@@ -1,11 +1,12 @@
 --- Store a record, replacing any earlier one, and index it.
 --- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes that the
 --- collection grew by.
---- Refuses: CHANGED, INVALID, UNREGISTERED, QUOTA.
+--- Refuses: DENIED, UNDECLARED, CHANGED, INVALID, UNREGISTERED, QUOTA.
 
 local record  = KEYS[1] -- string: packed header, then the body
-local expiry  = KEYS[2] -- zset: id -> expiry (ms)
-local indexes = {unpack(KEYS, 3)} -- zsets: id -> what `kinds` says
+local acl     = KEYS[2] -- hash: subject -> verbs
+local expiry  = KEYS[3] -- zset: id -> expiry (ms)
+local indexes = {unpack(KEYS, 4)} -- zsets: id -> what `kinds` says
 
 local id         = ARGV[1] -- the id of the record, as the indexes hold it
 local body       = ARGV[2] -- stored byte for byte
@@ -15,6 +16,7 @@ local condition  = ARGV[5] -- see include/unmet.lua
 local kinds      = ARGV[6] -- see include/score.lua
 local registered = ARGV[7] -- see include/barred.lua
 local room       = ARGV[8] -- see include/barred.lua
+local subject    = ARGV[9] -- see include/allowed.lua
 
 --- @include now
 --- @include header
@@ -23,6 +25,7 @@ local room       = ARGV[8] -- see include/barred.lua
 
 local at = now()
 return store(at, header(record, at), {
-  expiry = expiry, indexes = indexes, kinds = kinds,
-  id = id, by = by, lifetime = lifetime, condition = condition, registered = registered, room = room, size = #body,
+  acl = acl, expiry = expiry, indexes = indexes, kinds = kinds,
+  subject = subject, id = id, by = by, lifetime = lifetime, condition = condition,
+  registered = registered, room = room, size = #body,
 }, function(after) set(record, after, body) end)

@@ -1,13 +1,16 @@
 --- Write a record, whole, once its condition and its collection allow it. `at` is the time (us), `before` the header
---- that is there, or nil. `change` names the keys (expiry, indexes, kinds) and what the caller wants: id, by, lifetime,
---- condition, registered, room, size; `write(after)` puts the string there. Replies as put.lua does, or refuses.
+--- that is there, or nil. `change` names the keys (acl, expiry, indexes, kinds) and what the caller wants: subject, id,
+--- by, lifetime, condition, registered, room, size; `write(after)` puts the string there. Replies as put.lua does, or
+--- refuses.
+--- @include allowed
 --- @include unmet
 --- @include deadline
 --- @include barred
 --- @include keep
 local function store(at, before, change, write)
   local expires = deadline(change.lifetime, at, before)
-  local refusal = unmet(change.condition, before)
+  local refusal = allowed(change.acl, change.subject, 'w')
+    or unmet(change.condition, before)
     or not expires and 'INVALID the expiry is not in the future'
     or barred(change, before, at)
   if refusal then return redis.error_reply(refusal) end

@@ -17,7 +17,8 @@ class Commands:
     """`state` is the condition, as lua/include/unmet.lua reads it, `room` the quota's, as lua/include/barred.lua does.
 
     The replies of `create`, `put` and `merge` begin as `Saved` does, and go on with the documents and bytes that the
-    collection grew by; that of `merge` ends with the new body.
+    collection grew by; that of `merge` ends with the new body. `subject` is who asks, as the collection's grants name
+    callers, "" where it has no scopes (lua/include/allowed.lua).
     """
 
     def __init__(self, runner: Runner, proofs: Proofs) -> None:
@@ -29,41 +30,68 @@ class Commands:
         key = place.record(id)
         return Command(("GET", key), key, False)
 
-    def create(self, place: Collection, id: str, body: bytes, by: str, lifetime: str, room: str = "") -> Command:
+    def create(
+        self, place: Collection, id: str, body: bytes, by: str, lifetime: str, room: str = "", subject: str = ""
+    ) -> Command:
         arguments = {
             "id": id, "body": body, "by": by, "lifetime": lifetime,
-            "kinds": place.kinds, "registered": self._proof(place), "room": room,
+            "kinds": place.kinds, "registered": self._proof(place), "room": room, "subject": subject,
         }  # fmt: skip
-        return self._script("create", (place.record(id), *place.tail), arguments)
+        return self._script("create", (place.record(id), *place.guarded), arguments)
 
     def put(
-        self, place: Collection, id: str, body: bytes, by: str, lifetime: str, state: str = ANYTHING, room: str = ""
+        self,
+        place: Collection,
+        id: str,
+        body: bytes,
+        by: str,
+        lifetime: str,
+        state: str = ANYTHING,
+        room: str = "",
+        subject: str = "",
     ) -> Command:
         arguments = {
             "id": id, "body": body, "by": by, "lifetime": lifetime, "condition": state,
-            "kinds": place.kinds, "registered": self._proof(place), "room": room,
+            "kinds": place.kinds, "registered": self._proof(place), "room": room, "subject": subject,
         }  # fmt: skip
-        return self._script("put", (place.record(id), *place.tail), arguments)
+        return self._script("put", (place.record(id), *place.guarded), arguments)
 
     def publish(
-        self, place: Collection, id: str, staged: str, margin: int, by: str, lifetime: str, state: str, room: str
+        self,
+        place: Collection,
+        id: str,
+        staged: str,
+        margin: int,
+        by: str,
+        lifetime: str,
+        state: str,
+        room: str,
+        subject: str = "",
     ) -> Command:
         arguments = {
             "id": id, "by": by, "lifetime": lifetime, "condition": state, "margin": margin,
-            "kinds": place.kinds, "registered": self._proof(place), "room": room,
+            "kinds": place.kinds, "registered": self._proof(place), "room": room, "subject": subject,
         }  # fmt: skip
-        return self._script("publish", (place.record(id), staged, *place.tail), arguments)
+        return self._script("publish", (place.record(id), staged, *place.guarded), arguments)
 
     def merge(
-        self, place: Collection, id: str, patch: bytes, by: str, limit: int, state: str = ANYTHING, room: str = ""
+        self,
+        place: Collection,
+        id: str,
+        patch: bytes,
+        by: str,
+        limit: int,
+        state: str = ANYTHING,
+        room: str = "",
+        subject: str = "",
     ) -> Command:
         arguments = {
             "id": id, "patch": patch, "by": by, "condition": state, "kinds": place.kinds, "room": room,
-            "limit": limit, "longest": MERGE_BYTES, "budget": MERGE_STEPS,
+            "limit": limit, "longest": MERGE_BYTES, "budget": MERGE_STEPS, "subject": subject,
         }  # fmt: skip
-        return self._script("merge", (place.record(id), *place.tail), arguments)
+        return self._script("merge", (place.record(id), *place.guarded), arguments)
 
-    def delete(self, place: Collection, id: str, state: str = ANYTHING) -> Command:
+    def delete(self, place: Collection, id: str, state: str = ANYTHING, subject: str = "") -> Command:
         """Replies the documents and bytes that the collection grew by."""
-        arguments = {"id": id, "condition": state, "kinds": place.kinds}
-        return self._script("delete", (place.record(id), *place.tail), arguments)
+        arguments = {"id": id, "condition": state, "kinds": place.kinds, "subject": subject}
+        return self._script("delete", (place.record(id), *place.guarded), arguments)

@@ -169,5 +169,5 @@ def _unexpired(caller: Caller | None) -> Caller:
     if caller is None:
         raise Unauthenticated("the token is unknown")
     if caller.expires is not None and caller.expires <= time():
-        raise Unauthenticated("the token has expired")
+        raise Unauthenticated("the token has expired", expired=True)
     return caller

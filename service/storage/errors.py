@@ -4,6 +4,7 @@ A dialect renders each of them in its vendor's shape (`Dialect.refuse`); nothing
 no `try`. `word` is how a Lua script says the same thing (`redis.error_reply("EXISTS ...")`), None where none does.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -33,13 +34,23 @@ class Changed(Refusal):
 
 
 class Unauthenticated(Refusal):
-    """The credential is missing, unknown, expired or malformed."""
+    """The credential is missing, unknown, malformed, or has `expired`."""
+
+    def __init__(self, message: str, *, expired: bool = False) -> None:
+        self.expired = expired
+        super().__init__(message)
 
 
 class Denied(Refusal):
     """The caller may not do this here."""
 
     word = "DENIED"
+
+
+class Undeclared(Denied):
+    """Nor may anybody else: the resource was never declared, or was removed."""
+
+    word = "UNDECLARED"
 
 
 class Invalid(Refusal):
@@ -109,4 +120,10 @@ class Gone(Refusal):
     internal = True
 
 
-BY_WORD: dict[str, type[Refusal]] = {kind.word: kind for kind in Refusal.__subclasses__() if kind.word is not None}
+def _below(kind: type[Refusal]) -> Iterator[type[Refusal]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _below(each)
+
+
+BY_WORD: dict[str, type[Refusal]] = {kind.word: kind for kind in _below(Refusal) if kind.word is not None}

@@ -63,6 +63,8 @@ class Fsck:
         for dialect, namespace in {place[:2] for place in stored} - set(namespaces):
             found = [known.kinds for place, known in stored.items() if place[:2] == (dialect, namespace)]
             namespaces[dialect, namespace] = kinds = "".join(sorted(set().union(*found)))
+            if not kinds:  # what keeps no index is never listed, so nobody names it
+                continue
             self._fault(f"{keys.namespace(dialect, namespace)}: is not among the namespaces")
             if self._repair:
                 await registry.name(self._runner, dialect, namespace, kinds)
@@ -73,7 +75,7 @@ class Fsck:
     async def _namespace(self, dialect: str, namespace: str, kinds: str, stored: Found) -> None:
         named = set(await registry.collections(self._runner, dialect, namespace, kinds))
         held = {keys.collection(*place, kinds) for place in stored if place[:2] == (dialect, namespace)}
-        for place in held - named:
+        for place in held - named if kinds else ():
             self._fault(f"{place.tag}: its registry does not name it")
             if self._repair:
                 await self._storage.register(place)
@@ -97,7 +99,7 @@ class Fsck:
             if kind == "r:":
                 found[dialect, namespace, name].ids.add(id)
             elif kind != "s:":
-                found[dialect, namespace, name].kinds.update(kind.strip("x"))
+                found[dialect, namespace, name].kinds.update(kind.strip("xa"))
             elif await self._runner.command("TTL", key, key=key) == -1:
                 self._fault(f"{key}: staged, and never expires")
                 if self._repair:

@@ -6,8 +6,9 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | key | type | holds |
 | --- | --- | --- |
 | `{DIALECT:NAMESPACE:COLLECTION}r:ID` | string | a record: packed header, then the body |
-| `{DIALECT:NAMESPACE:COLLECTION}s:TOKEN` | string | a large body on its way; lives for a minute |
+| `{DIALECT:NAMESPACE:COLLECTION}s:TOKEN` | string | a large body (or, a hash, many grants) on its way, for a minute |
 | `{DIALECT:NAMESPACE:COLLECTION}x` | zset | id -> expiry (ms), of records that expire |
+| `{DIALECT:NAMESPACE:COLLECTION}a` | hash | subject -> verbs, where there are scopes; '' -> '': declared |
 | `{DIALECT:NAMESPACE:COLLECTION}c`, `u`, `s`, `n` | zset | id -> created, updated (us), size (bytes), 0 (so by id) |
 | `{DIALECT:NAMESPACE}collections` | zset | collection -> when it was last registered (us) |
 | `{DIALECT:NAMESPACE}usage` | string | documents and bytes in use, where there is a quota; lives for an hour |
@@ -42,8 +43,10 @@ class Collection:
     """
 
     __slots__ = (
+        "acl",
         "dialect",
         "expiry",
+        "guarded",
         "indexes",
         "kinds",
         "name",
@@ -60,9 +63,11 @@ class Collection:
         self.tag = tag = f"{{{escape(dialect)}:{escape(namespace)}:{escape(name)}}}"
         self.records = tag + "r:"
         self.staging = tag + "s:"
+        self.acl = tag + "a"
         self.expiry = tag + "x"
         self.indexes = tuple(tag + kind for kind in kinds)
-        self.tail = (self.expiry, *self.indexes)  # the keys that every writing script has behind its own
+        self.tail = (self.expiry, *self.indexes)  # the keys that every script about the indexes has behind its own
+        self.guarded = (self.acl, *self.tail)  # and those of a script that first looks whether the caller may
         self.registry = registry(dialect, namespace)
 
     def __eq__(self, other: object) -> bool:

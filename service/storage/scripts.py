@@ -1,8 +1,8 @@
 """Finds the Lua scripts, composes their includes, and learns their interface from their own binding lines.
 
 A script binds names once: `local record = KEYS[1] -- ...` and `local body = ARGV[2] -- ...`; a last
-`local indexes = {unpack(KEYS, 3)}` takes any number of keys. These lines are the interface: Python calls by name, no
-position is written twice.
+`local indexes = {unpack(KEYS, 3)}` takes any number of keys, `{unpack(ARGV, 3)}` any number of arguments.
+These lines are the interface: Python calls by name, no position is written twice.
 
     python -m service.storage.scripts put          prints the composed text (Redis reports line numbers of it)
     python -m service.storage.scripts --all DIR    writes all of them, and each include by itself, for luacheck
@@ -19,7 +19,7 @@ from typing import Any
 
 _include = re.compile(r"^--- @include (\S+)\n", re.MULTILINE)
 _binding = re.compile(r"^local (\w+) *= (KEYS|ARGV)\[(\d+)\]", re.MULTILINE)
-_tail = re.compile(r"^local (\w+) *= \{unpack\(KEYS, (\d+)\)\}", re.MULTILINE)
+_tail = re.compile(r"^local (\w+) *= \{unpack\((KEYS|ARGV), (\d+)\)\}", re.MULTILINE)
 _flags = re.compile(r"^--- Flags: (.+)$", re.MULTILINE)
 
 
@@ -72,7 +72,7 @@ def _script(name: str, where: Path) -> Script:
         keys=keys,
         arguments=arguments,
         flags=flags[1].strip() if flags else "",
-        pick=_picker(arguments),
+        pick=_picker(arguments, several=any(kind == "ARGV" for _, kind, _ in _tail.findall(source))),
     )
 
 
@@ -100,8 +100,8 @@ def _names(name: str, source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     for variable, kind, position in _binding.findall(source):
         if bound[kind].setdefault(int(position), variable) != variable:
             raise Malformed(f"{name}: {kind}[{position}] is bound twice")
-    for variable, position in _tail.findall(source):
-        bound["KEYS"][int(position)] = variable
+    for variable, kind, position in _tail.findall(source):
+        bound[kind][int(position)] = variable
     for kind, names in bound.items():
         if sorted(names) != list(range(1, len(names) + 1)):
             raise Malformed(f"{name}: the bindings of {kind} have a gap: {sorted(names)}")
@@ -109,8 +109,12 @@ def _names(name: str, source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(keys), tuple(arguments)
 
 
-def _picker(names: tuple[str, ...]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
-    """From arguments by name to arguments in order; KeyError names the one that is missing."""
+def _picker(names: tuple[str, ...], *, several: bool) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    """From arguments by name to arguments in order; KeyError names the one that is missing. `several`: the last one is
+    any number of them."""
+    if several:
+        first = _picker(names[:-1], several=False)
+        return lambda given: (*first(given), *given[names[-1]])
     if len(names) > 1:
         return itemgetter(*names)
     return lambda given: tuple(given[name] for name in names)

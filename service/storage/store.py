@@ -3,7 +3,8 @@
 A write is surrounded by three things that a script cannot do alone: naming a new collection in its registry, the
 namespace's quota, and what is too large or too slow for a script. All three are here, once, for every write.
 
-Times are Redis's, in microseconds since the epoch; a `lifetime` is spelled as lua/include/deadline.lua reads it.
+Times are Redis's, in microseconds since the epoch; a `lifetime` is spelled as lua/include/deadline.lua reads it. The
+`subject` is who asks, as the collection's grants name callers (grants.py), "" where it has no scopes.
 Every method may raise Unavailable, every write OutcomeUnknown as well.
 """
 
@@ -60,35 +61,39 @@ class Storage:
         *,
         lifetime: str = "",
         quota: Quota | None = None,
+        subject: str = "",
     ) -> Saved:
-        """Store a record that is not there yet. Raises AlreadyExists, Invalid (lifetime), QuotaExceeded."""
+        """Store a record that is not there yet. Raises Denied, AlreadyExists, Invalid (lifetime), QuotaExceeded."""
         if len(body) > INLINE_BYTES:
-            return await self.publish(place, id, body, by, lifetime, NEW, quota)
-        command = partial(self.commands.create, place, id, body, by, lifetime)
+            return await self.publish(place, id, body, by, lifetime, NEW, quota, subject)
+        command = partial(self.commands.create, place, id, body, by, lifetime, subject=subject)
         return await self._write(command, place, quota)
 
     async def put(
         self, place: Collection, id: str, body: bytes, by: str, *,
-        lifetime: str = "", condition: Condition = UNCONDITIONAL, quota: Quota | None = None,
+        lifetime: str = "", condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
     ) -> Saved:  # fmt: skip
-        """Store a record, replacing any earlier one. Raises Changed, Invalid (lifetime), QuotaExceeded."""
-        return await self._under(condition, place, id, partial(self._put, place, id, body, by, lifetime, quota))
+        """Store a record, replacing any earlier one. Raises Denied, Changed, Invalid (lifetime), QuotaExceeded."""
+        write = partial(self._put, place, id, body, by, lifetime, quota, subject)
+        return await self._under(condition, place, id, write)
 
     async def _put(
-        self, place: Collection, id: str, body: bytes, by: str, lifetime: str, quota: Quota | None, state: str
-    ) -> Saved:
+        self, place: Collection, id: str, body: bytes, by: str, lifetime: str, quota: Quota | None, subject: str,
+        state: str,
+    ) -> Saved:  # fmt: skip
         if len(body) > INLINE_BYTES:
-            return await self.publish(place, id, body, by, lifetime, state, quota)
-        command = partial(self.commands.put, place, id, body, by, lifetime, state)
+            return await self.publish(place, id, body, by, lifetime, state, quota, subject)
+        command = partial(self.commands.put, place, id, body, by, lifetime, state, subject=subject)
         return await self._write(command, place, quota)
 
     async def publish(
-        self, place: Collection, id: str, body: bytes, by: str, lifetime: str, state: str, quota: Quota | None
-    ) -> Saved:
+        self, place: Collection, id: str, body: bytes, by: str, lifetime: str, state: str, quota: Quota | None,
+        subject: str = "",
+    ) -> Saved:  # fmt: skip
         """Store a large record: `state` is as in lua/include/unmet.lua. Raises what create and put raise."""
         staged = place.staged(uuid4().hex)
         await self._command("SET", staged, bytes(MARGIN) + body, "EX", STAGED_SECONDS, key=staged, write=True)
-        command = partial(self.commands.publish, place, id, staged, MARGIN, by, lifetime, state)
+        command = partial(self.commands.publish, place, id, staged, MARGIN, by, lifetime, state, subject=subject)
         try:
             return await self._write(command, place, quota)
         except Refusal:
@@ -98,30 +103,33 @@ class Storage:
 
     async def merge(
         self, place: Collection, id: str, patch: bytes, by: str, *,
-        limit: int, condition: Condition = UNCONDITIONAL, quota: Quota | None = None,
+        limit: int, condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
     ) -> tuple[Saved, bytes]:  # fmt: skip
         """Apply a JSON merge patch (RFC 7386); replies the new body too. Its expiry stays.
 
         `patch` is an object or an array; `limit` is the largest body, in bytes.
-        Raises NotFound, Changed, TooLarge, QuotaExceeded.
+        Raises Denied, NotFound, Changed, TooLarge, QuotaExceeded.
         """
-        return await self._under(condition, place, id, partial(self._merge, place, id, patch, by, limit, quota))
+        write = partial(self._merge, place, id, patch, by, limit, quota, subject)
+        return await self._under(condition, place, id, write)
 
     async def _merge(
-        self, place: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, state: str
-    ) -> tuple[Saved, bytes]:
+        self, place: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, subject: str,
+        state: str,
+    ) -> tuple[Saved, bytes]:  # fmt: skip
         room = await self._usage.room(quota, place) if quota else ""
         try:
-            reply = await self._send(self.commands.merge(place, id, patch, by, limit, state, room))
+            reply = await self._send(self.commands.merge(place, id, patch, by, limit, state, room, subject))
         except Long:
-            return await self._merge_here(place, id, patch, by, limit, quota, state)
+            return await self._merge_here(place, id, patch, by, limit, quota, subject, state)
         if quota:
             await self.settle(place, reply[4], reply[5])
         return Saved(*reply[:4]), reply[6]
 
     async def _merge_here(
-        self, place: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, state: str
-    ) -> tuple[Saved, bytes]:
+        self, place: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, subject: str,
+        state: str,
+    ) -> tuple[Saved, bytes]:  # fmt: skip
         """The merge that would hold Redis for too long: done here, committed only onto the state that was read.
 
         The merges of one record take turns, so that each meets at most one rival for each other worker.
@@ -135,7 +143,7 @@ class Storage:
                     raise Changed("the record has changed")
                 body = splice(record.body, patch, limit)
                 with suppress(Changed):
-                    return await self._put(place, id, body, by, KEEP, quota, exactly(record)), body
+                    return await self._put(place, id, body, by, KEEP, quota, subject, exactly(record)), body
         raise Unavailable("the record keeps changing; nothing was done")
 
     async def get(self, place: Collection, id: str) -> Record:
@@ -171,13 +179,14 @@ class Storage:
         return dict(zip(places, counts, strict=True))
 
     async def delete(
-        self, place: Collection, id: str, *, condition: Condition = UNCONDITIONAL, quota: Quota | None = None
-    ) -> None:
-        """Remove a record. Raises NotFound, Changed."""
-        await self._under(condition, place, id, partial(self._delete, place, id, quota))
+        self, place: Collection, id: str, *,
+        condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
+    ) -> None:  # fmt: skip
+        """Remove a record. Raises Denied, NotFound, Changed."""
+        await self._under(condition, place, id, partial(self._delete, place, id, quota, subject))
 
-    async def _delete(self, place: Collection, id: str, quota: Quota | None, state: str) -> None:
-        documents, size = await self._send(self.commands.delete(place, id, state))
+    async def _delete(self, place: Collection, id: str, quota: Quota | None, subject: str, state: str) -> None:
+        documents, size = await self._send(self.commands.delete(place, id, state, subject))
         if quota:
             await self.settle(place, documents, size)
 

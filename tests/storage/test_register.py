@@ -16,10 +16,10 @@ TEN_MINUTES, HOUR = 600_000_000, 3_600_000_000  # us
 
 async def put(storage: Storage, registered: str) -> None:
     """The bare script."""
-    names = (RECORD("a"), PLACE.expiry, *PLACE.indexes)
+    names = (RECORD("a"), *PLACE.guarded)
     await storage._run(
         "put", names, id="a", body=b"[]", by=ME, lifetime="", condition="", kinds=PLACE.kinds, room="",
-        registered=registered,
+        registered=registered, subject="",
     )  # fmt: skip
 
 

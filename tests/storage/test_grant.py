@@ -1,0 +1,160 @@
+"""grant: who may do what in a collection, all at once; and that every write looks at it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from service.storage import fsck, keys
+from service.storage.commands import INLINE_BYTES
+from service.storage.conditions import UNCONDITIONAL, Condition
+from service.storage.errors import Changed, Denied, NotFound, Undeclared
+from service.storage.grants import PORTION, Grants
+from service.storage.runner import Runner
+from service.storage.store import Storage
+from tests.servers import RedisProcess
+from tests.storage.keyspace import LIMIT, Keyspace
+from tests.storage.test_memory_full import full
+
+FIELD = keys.collection("auravant", "fields", "12345", "")
+RECORD = FIELD.record
+LARGE = b'["' + b"x" * INLINE_BYTES + b'"]'
+
+Write = Callable[[Storage, str], Awaitable[Any]]
+WRITES: dict[str, tuple[str, Write]] = {
+    "create": ("w", lambda s, who: s.create(FIELD, "new", b"[]", who, subject=who)),
+    "create, large": ("w", lambda s, who: s.create(FIELD, "new-large", LARGE, who, subject=who)),
+    "put": ("w", lambda s, who: s.put(FIELD, "a", b"[1]", who, subject=who)),
+    "put, large": ("w", lambda s, who: s.put(FIELD, "a", LARGE, who, subject=who)),
+    "merge": ("w", lambda s, who: s.merge(FIELD, "a", b'{"b":1}', who, limit=LIMIT, subject=who)),
+    "merge in the worker": ("w", lambda s, who: s.merge(FIELD, "large", b'{"b":1}', who, limit=LIMIT, subject=who)),
+    "delete": ("d", lambda s, who: s.delete(FIELD, "a", subject=who)),
+}
+
+
+@pytest.fixture
+def grants(runner: Runner) -> Grants:
+    return Grants(runner)
+
+
+@pytest.fixture
+async def filled(storage: Storage) -> Storage:
+    await storage.put(FIELD, "a", b'{"a":1}', "me")
+    await storage.put(FIELD, "large", LARGE, "me")
+    return storage
+
+
+def held(redis: RedisProcess) -> dict[bytes, bytes]:
+    """The grants as they lie in Redis."""
+    flat = redis.command("HGETALL", FIELD.acl)
+    return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+async def test_grants_replace_all_earlier_ones(grants: Grants, redis: RedisProcess) -> None:
+    await grants.grant(FIELD, {"owner": "rwd", "reader": "r"})
+    await grants.grant(FIELD, {"reader": "rw", "ünique \n": "r"})
+    assert held(redis) == {b"": b"", b"reader": b"rw", "ünique \n".encode(): b"r"}
+
+
+async def test_the_keys_left_by_grant(grants: Grants, keyspace: Keyspace) -> None:
+    await grants.grant(FIELD, {"owner": "rwd"})
+    assert keyspace.names() == {FIELD.acl}
+    await grants.grant(FIELD, {})
+    assert keyspace.names() == {FIELD.acl}
+    await grants.grant(FIELD, None)
+    assert keyspace.names() == set()
+    await grants.grant(FIELD, None)
+
+
+@pytest.mark.parametrize("count", [0, 1, PORTION - 1, PORTION, PORTION + 1, 3 * PORTION])
+async def test_any_number_of_subjects_is_granted_at_once(
+    grants: Grants, redis: RedisProcess, keyspace: Keyspace, count: int
+) -> None:
+    await grants.grant(FIELD, {"earlier": "r"})
+    wanted = {f"u{n}": "rw" for n in range(count)}
+    await grants.grant(FIELD, wanted)
+    assert held(redis) == {b"": b""} | {k.encode(): v.encode() for k, v in wanted.items()}
+    assert keyspace.names() == {FIELD.acl}
+    assert redis.command("TTL", FIELD.acl) == -1
+
+
+@pytest.mark.parametrize("title", WRITES)
+async def test_a_write_wants_its_verb(
+    filled: Storage, grants: Grants, redis: RedisProcess, keyspace: Keyspace, title: str
+) -> None:
+    verb, write = WRITES[title]
+    await grants.grant(FIELD, {"other": "rwd", "without": "rwd".replace(verb, ""), "with": verb})
+    before = keyspace.names(), redis.command("GET", RECORD("a")), redis.command("GET", RECORD("large"))
+    for who in ("without", "stranger", "wit", "with "):
+        with pytest.raises(Denied) as caught:
+            await write(filled, who)
+        assert type(caught.value) is Denied
+    assert (keyspace.names(), redis.command("GET", RECORD("a")), redis.command("GET", RECORD("large"))) == before
+    await write(filled, "with")
+
+
+@pytest.mark.parametrize("title", WRITES)
+async def test_a_resource_that_nobody_declared_is_told_from_a_forbidden_one(
+    filled: Storage, keyspace: Keyspace, title: str
+) -> None:
+    before = keyspace.names()
+    with pytest.raises(Undeclared):
+        await WRITES[title][1](filled, "owner")
+    assert keyspace.names() == before
+
+
+async def test_permission_is_looked_at_before_the_record(filled: Storage, grants: Grants) -> None:
+    """So that nobody learns from a refusal what is there."""
+    await grants.grant(FIELD, {})
+    absent = Condition(none_match=frozenset({"*"}))
+    for condition in (UNCONDITIONAL, absent):
+        for id in ("a", "none"):
+            with pytest.raises(Denied):
+                await filled.put(FIELD, id, b"[]", "me", subject="stranger", condition=condition)
+            with pytest.raises(Denied):
+                await filled.delete(FIELD, id, subject="stranger", condition=condition)
+            with pytest.raises(Denied):
+                await filled.merge(FIELD, id, b"{}", "me", limit=LIMIT, subject="stranger", condition=condition)
+    await grants.grant(FIELD, {"owner": "rwd"})
+    with pytest.raises(Changed):
+        await filled.put(FIELD, "a", b"[]", "me", subject="owner", condition=absent)
+    with pytest.raises(NotFound):
+        await filled.delete(FIELD, "none", subject="owner")
+
+
+async def test_a_collection_without_scopes_asks_for_none(filled: Storage, grants: Grants) -> None:
+    for _, write in WRITES.values():
+        await write(filled, "")
+
+
+async def test_no_write_lands_after_it_was_revoked(storage: Storage, grants: Grants, redis: RedisProcess) -> None:
+    """The writes are on their way, in any order with the revoke: what was refused or came later left nothing."""
+    await grants.grant(FIELD, {"owner": "rwd"})
+    writes = [asyncio.create_task(storage.put(FIELD, f"k{n}", b"[]", "me", subject="owner")) for n in range(300)]
+    await asyncio.sleep(0)
+    await grants.grant(FIELD, {})
+    landed = set(redis.command("KEYS", RECORD("") + "*"))
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    assert set(redis.command("KEYS", RECORD("") + "*")) == landed
+    assert len(landed) == sum(not isinstance(outcome, Denied) for outcome in outcomes)
+
+
+async def test_grants_can_be_taken_back_when_memory_is_full(
+    filled: Storage, grants: Grants, redis: RedisProcess
+) -> None:
+    await grants.grant(FIELD, {"owner": "rwd", "reader": "r"})
+    with full(redis):
+        await grants.grant(FIELD, {"reader": "r"})
+        assert held(redis) == {b"": b"", b"reader": b"r"}
+        await grants.grant(FIELD, None)
+    assert held(redis) == {}
+
+
+async def test_fsck_takes_neither_grants_nor_records_without_index_for_damage(
+    filled: Storage, grants: Grants, redis: RedisProcess
+) -> None:
+    await grants.grant(FIELD, {"owner": "rwd"})
+    out: list[str] = []
+    assert await fsck.run(redis.url, repair=True, out=out.append) == 0, out
+    assert out == ["0 faults found"]
