@@ -21,7 +21,7 @@ def test_each_key_is_documented_where_keys_are_spelled() -> None:
     made = {
         "NAMESPACES": keys.NAMESPACES, "EPOCH": keys.EPOCH, "SWEEPER": keys.SWEEPER, "registry": place.registry,
         "usage": keys.usage("d", "n"), "entry": keys.entry("d", "k", "i"), "rate": keys.rate("d", "i"),
-        "acl": place.acl,
+        "acl": place.acl, "REVISION": keys.REVISION, "links": keys.links("d", "k", "i"),
         "record": place.record("i"), "staged": place.staged("t"), "expiry": place.expiry, "index": place.index("c"),
     }  # fmt: skip
     rows = re.findall(r"^\| `([^`]+)`(?:, `\w`)* \| \w+ \|", str(keys.__doc__), re.MULTILINE)

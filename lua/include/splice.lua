@@ -1,5 +1,6 @@
 --- Apply a JSON merge patch (RFC 7386) to the text of a document: what the patch does not name keeps its bytes.
 --- Replies the new text, or nil where that may take more than `budget` steps. Both texts are UTF-8 JSON, validated.
+--- `flat`: null is a value like others, and members that are objects are replaced, not merged.
 --- service/storage/splice.py says which white space goes with a removed member, and does the same to the byte.
 ---
 --- A step is some 0.2 us of Redis. A member that is looked at takes 4, one of the patch 12; one is taken by 32 bytes
@@ -8,7 +9,7 @@
 --- @include splice_read
 --- @include splice_text
 --- @include splice_merge
-local function splice(target, patch, budget)
+local function splice(target, patch, budget, flat)
   local find, byte = string.find, string.byte
   local left = budget - (#target + #patch) / 32
   if left < 0 then return nil end
@@ -16,7 +17,7 @@ local function splice(target, patch, budget)
   if byte(patch, from) ~= 123 then return patch end -- 123: {
   local whole, rest, run = {from = from, to = 0, members = false}, target
   local out = {nil, nil, nil, nil, nil, nil, nil, nil} -- room without rehashing
-  left = splice_read(patch, whole, find(patch, '\\', 1, true) or #patch + 1, left)
+  left = splice_read(patch, whole, find(patch, '\\', 1, true) or #patch + 1, left, flat)
   if left < 0 then return nil end
   if byte(target, at) == 123 then
     local marks = {['{'] = 0, ['}'] = 0, ['['] = 0, ['\\'] = find(target, '\\', 1, true) or #target + 1}

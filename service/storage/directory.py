@@ -9,6 +9,7 @@ revoked token stops working everywhere within one second, also when a message wo
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from logging import getLogger
 from time import time
@@ -19,6 +20,7 @@ from msgpack import packb, unpackb
 from service.redis.errors import Failed
 from service.storage import keys
 from service.storage.errors import Refusal, Unauthenticated
+from service.storage.fan_out import fan_out
 from service.storage.runner import Runner
 
 FRESH = 1.0  # seconds for which what is kept may be used after the epoch was asked for
@@ -131,7 +133,7 @@ class Directory:
 
     async def declare(self, dialect: str, entries: Iterable[Entry]) -> None:
         """Write entries; they count everywhere within a second after `announce`. Safe to repeat."""
-        await asyncio.gather(*(self._declare(dialect, entry) for entry in entries))
+        await fan_out(partial(self._declare, dialect), entries)
 
     async def _declare(self, dialect: str, entry: Entry) -> None:
         key = keys.entry(dialect, entry.kind, entry.id)

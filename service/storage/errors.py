@@ -59,6 +59,12 @@ class Invalid(Refusal):
     word = "INVALID"
 
 
+class Mismatched(Invalid):
+    """The value cannot be appended to what is there."""
+
+    word = "MISMATCH"
+
+
 class TooLarge(Refusal):
     """The body, or what it would make of the record, is over the limit."""
 
@@ -111,6 +117,17 @@ class Long(Refusal):
 
     word = "LONG"
     internal = True
+
+
+class Outdated(Refusal):
+    """Grants that follow from less than those that are there: of what `revision` those are."""
+
+    word = "OUTDATED"
+    internal = True
+
+    def __init__(self, revision: str) -> None:
+        self.revision = int(revision)
+        super().__init__("who may do what was changed meanwhile")
 
 
 class Gone(Refusal):

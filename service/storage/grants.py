@@ -2,12 +2,17 @@
 
 They lie in the collection's slot and nobody keeps a copy, so what was taken back counts from the moment that `grant`
 was answered: no write that comes later can pass.
+
+Grants follow from what was declared. Of two that follow at the same time the one that read more must win, whichever
+comes later: so declare, then take a revision, then read what is declared, then grant. A grant of a lower revision
+than what is there is refused, and who is refused does the same with a new one.
 """
 
 from collections.abc import Mapping
 from itertools import chain
 from uuid import uuid4
 
+from service.storage import keys
 from service.storage.keys import Collection
 from service.storage.runner import Runner
 
@@ -21,16 +26,29 @@ class Grants:
         self._run = runner.run
         self._command = runner.command
 
-    async def grant(self, place: Collection, verbs: Mapping[str, str] | None) -> None:
-        """Let each subject do what its verbs say and nobody anything else; None undeclares the collection's resource.
+    async def revise(self, above: int = 0) -> int:
+        """A new revision, higher than all before, and than `above`."""
+        return int(await self._run("revise", (keys.REVISION,), above=above))
 
-        In one step, however many they are: more than `PORTION` go ahead to a staging key. Safe to repeat.
-        Raises Unavailable, OutcomeUnknown.
+    async def grant(self, place: Collection, verbs: Mapping[str, str] | None, revision: int) -> list[str]:
+        """Let each subject do what its verbs say and nobody anything else; None undeclares the collection's resource.
+        Replies the subjects that there were before, as far as they are known.
+
+        In one step, however many they are: what is more than `PORTION` goes ahead to a staging key. Safe to repeat.
+        Raises Outdated, Unavailable, OutcomeUnknown.
         """
         staged = place.staged(uuid4().hex)
-        pairs = [] if verbs is None else [("", ""), *verbs.items()]
+        pairs = [*verbs.items()] if verbs else []
         *ahead, last = [pairs[start : start + PORTION] for start in range(0, len(pairs), PORTION)] or [[]]
         for portion in ahead:
             await self._command("HSET", staged, *chain.from_iterable(portion), key=staged, write=True)
             await self._command("EXPIRE", staged, STAGED_SECONDS, key=staged, write=True)
-        await self._run("grant", (place.acl, staged), grants=[*chain.from_iterable(last)])
+        before = await self._run(
+            "grant", (place.acl, staged),
+            revision=revision, declared="" if verbs is None else 1, grants=[*chain.from_iterable(last)],
+        )  # fmt: skip
+        return [subject.decode() for subject in before if subject]
+
+    async def permit(self, place: Collection, subject: str, verb: str) -> None:
+        """Let a caller go on to what leads to a write there. Raises Denied."""
+        await self._run("permit", (place.acl,), subject=subject, verb=verb)

@@ -8,7 +8,7 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | `{DIALECT:NAMESPACE:COLLECTION}r:ID` | string | a record: packed header, then the body |
 | `{DIALECT:NAMESPACE:COLLECTION}s:TOKEN` | string | a large body (or, a hash, many grants) on its way, for a minute |
 | `{DIALECT:NAMESPACE:COLLECTION}x` | zset | id -> expiry (ms), of records that expire |
-| `{DIALECT:NAMESPACE:COLLECTION}a` | hash | subject -> verbs, where there are scopes; '' -> '': declared |
+| `{DIALECT:NAMESPACE:COLLECTION}a` | hash | subject -> verbs, where there are scopes; '' -> revision of these grants |
 | `{DIALECT:NAMESPACE:COLLECTION}c`, `u`, `s`, `n` | zset | id -> created, updated (us), size (bytes), 0 (so by id) |
 | `{DIALECT:NAMESPACE}collections` | zset | collection -> when it was last registered (us) |
 | `{DIALECT:NAMESPACE}usage` | string | documents and bytes in use, where there is a quota; lives for an hour |
@@ -16,6 +16,8 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | `polystow:entry:DIALECT:KIND:ID` | string | an entry of the access directory, packed |
 | `polystow:epoch` | string | a number that grows with every change of the access directory |
 | `polystow:rate:DIALECT:ID` | string | when the next request of a caller with a rate is due (us) |
+| `polystow:links:DIALECT:KIND:ID` | zset | what an id is linked to -> the revision at which it was |
+| `polystow:revision` | string | a number that grows with every change of who may do what |
 | `polystow:sweeper` | string | name of the worker that sweeps, with a short expiry |
 """
 
@@ -25,6 +27,7 @@ from urllib.parse import quote, unquote
 
 NAMESPACES = "polystow:namespaces"
 EPOCH = "polystow:epoch"
+REVISION = "polystow:revision"
 SWEEPER = "polystow:sweeper"
 
 _plain = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
@@ -119,6 +122,10 @@ def parse(key: str) -> tuple[str, str, str, str, str] | None:
 
 def entry(dialect: str, kind: str, id: str) -> str:
     return f"polystow:entry:{escape(dialect)}:{escape(kind)}:{escape(id)}"
+
+
+def links(dialect: str, kind: str, id: str) -> str:
+    return f"polystow:links:{escape(dialect)}:{escape(kind)}:{escape(id)}"
 
 
 def rate(dialect: str, id: str) -> str:

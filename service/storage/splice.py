@@ -53,8 +53,9 @@ _members = re.compile(rb'(?:[\s,]*+"[^"\\]*+"\s*+:\s*+(?:' + _any_value + rb")(?
 Task = Iterator["Task"]  # one level of a recursion: yields the levels below it, and goes on when each is done
 
 
-def splice(target: bytes, patch: bytes, limit: int = LONGEST) -> bytes:
-    """The text of `target` with the merge patch applied.
+def splice(target: bytes, patch: bytes, limit: int = LONGEST, *, flat: bool = False) -> bytes:
+    """The text of `target` with the merge patch applied; `flat`: null is a value like others, and members that are
+    objects are replaced, not merged.
 
     Both are UTF-8 JSON, validated, without lone surrogates. Raises TooLarge where the result would be longer than
     `limit` bytes, before it takes that memory: many members of one name multiply what they are given.
@@ -63,7 +64,7 @@ def splice(target: bytes, patch: bytes, limit: int = LONGEST) -> bytes:
     if patch[start] != OPEN:
         return patch
     whole = _Object(start)
-    _run(_read(patch, whole))
+    _run(_read(patch, whole, flat))
     at = _space(target, 0).end()
     if target[at] != OPEN:
         return patch[:start] + whole.text(patch) + patch[whole.stop :]
@@ -143,20 +144,20 @@ class _Object(_Member):
         return self._text
 
 
-def _read(patch: bytes, object: _Object) -> Task:
+def _read(patch: bytes, object: _Object, flat: bool) -> Task:
     """Learn the members of the patch's object."""
     members, last, count = object.members, object.start + 1, 0
     while match := _member(patch, last):
         start, stop = match.span(2)
         member: _Member
-        if stop < 0 and patch[match.end()] == OPEN:
+        if stop < 0 and patch[match.end()] == OPEN and not flat:
             member = below = _Object(match.end(), last)
-            yield _read(patch, below)
+            yield _read(patch, below, flat)
             object.dirty |= below.dirty
         elif stop < 0:
             member = _Member(match.end(), _stop(patch, match.end()), last)
         else:
-            member = _Member(start, stop, last, patch[start] == NULL)
+            member = _Member(start, stop, last, patch[start] == NULL and not flat)
         name = _unescaped(match[1])
         members.pop(name, None)  # so that the order is that of the last ones
         members[name] = member

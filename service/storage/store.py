@@ -21,18 +21,21 @@ from service.storage import keys, registry
 from service.storage.commands import INLINE_BYTES, Commands
 from service.storage.conditions import ANYTHING, NEW, PRESENT, UNCONDITIONAL, Condition, exactly
 from service.storage.errors import Changed, Due, Gone, Long, NotFound, Refusal, Unavailable, Unregistered
+from service.storage.fan_out import fan_out
+from service.storage.grants import WRITE, Grants
 from service.storage.keys import Collection
+from service.storage.links import Links
 from service.storage.proofs import Proofs
 from service.storage.quota import Quota, Usage
 from service.storage.records import MARGIN, Listed, Record, Saved, Swept, portions
 from service.storage.runner import Command, Runner
+from service.storage.scoped import Scoped
 from service.storage.splice import splice
 
 READ_BYTES = 1_000_000  # of records in one MGET: about 0.4 ms of Redis's time, and all that a slow reader holds here
 SWEEP_MEMBERS = 40  # per `sweep`: about 2 ms of Redis's time in a collection of 1,000,000 (45 us a member)
 ATTEMPTS = 100  # at a state that others keep changing, before the caller is told
 STAGED_SECONDS = 60
-FAN_OUT = 500  # scripts sent in one go
 
 KEEP = "="  # the lifetime of a record that is written again and is to expire when it would have
 
@@ -49,6 +52,9 @@ class Storage:
         self._send = runner.send
         self._proofs = Proofs()
         self.commands = Commands(runner, self._proofs)
+        self.grants = Grants(runner)
+        self.links = Links(runner)
+        self.scoped = Scoped(self, runner, self.commands)
         self._usage = Usage(runner)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by key of a record
 
@@ -91,6 +97,8 @@ class Storage:
         subject: str = "",
     ) -> Saved:  # fmt: skip
         """Store a large record: `state` is as in lua/include/unmet.lua. Raises what create and put raise."""
+        if subject:  # so that nobody makes Redis hold what would be refused
+            await self.grants.permit(place, subject, WRITE)
         staged = place.staged(uuid4().hex)
         await self._command("SET", staged, bytes(MARGIN) + body, "EX", STAGED_SECONDS, key=staged, write=True)
         command = partial(self.commands.publish, place, id, staged, MARGIN, by, lifetime, state, subject=subject)
@@ -121,18 +129,19 @@ class Storage:
         try:
             reply = await self._send(self.commands.merge(place, id, patch, by, limit, state, room, subject))
         except Long:
-            return await self._merge_here(place, id, patch, by, limit, quota, subject, state)
+            change = partial(splice, patch=patch, limit=limit)
+            return await self.rewrite(place, id, change, by, quota=quota, subject=subject, state=state)
         if quota:
             await self.settle(place, reply[4], reply[5])
         return Saved(*reply[:4]), reply[6]
 
-    async def _merge_here(
-        self, place: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, subject: str,
-        state: str,
+    async def rewrite(
+        self, place: Collection, id: str, change: Callable[[bytes], bytes], by: str, *,
+        quota: Quota | None = None, subject: str = "", state: str = ANYTHING,
     ) -> tuple[Saved, bytes]:  # fmt: skip
-        """The merge that would hold Redis for too long: done here, committed only onto the state that was read.
+        """What would hold Redis for too long: a record changed here, committed only onto the state that was read.
 
-        The merges of one record take turns, so that each meets at most one rival for each other worker.
+        Those who rewrite one record take turns, so that each meets at most one rival for each other worker.
         """
         async with self._turns.setdefault(place.record(id), asyncio.Lock()):
             for _ in range(ATTEMPTS):
@@ -141,7 +150,7 @@ class Storage:
                     raise NotFound("there is no such record")
                 if record is None or state not in (ANYTHING, PRESENT, exactly(record)):
                     raise Changed("the record has changed")
-                body = splice(record.body, patch, limit)
+                body = change(record.body)
                 with suppress(Changed):
                     return await self._put(place, id, body, by, KEEP, quota, subject, exactly(record)), body
         raise Unavailable("the record keeps changing; nothing was done")
@@ -173,10 +182,7 @@ class Storage:
     async def collections(self, dialect: str, namespace: str, kinds: str) -> dict[Collection, int]:
         """The collections of a namespace and how many live records each has; some have none."""
         places = list(await registry.collections(self._runner, dialect, namespace, kinds))
-        counts: list[int] = []
-        for start in range(0, len(places), FAN_OUT):
-            counts += await asyncio.gather(*map(self.count, places[start : start + FAN_OUT]))
-        return dict(zip(places, counts, strict=True))
+        return dict(zip(places, await fan_out(self.count, places), strict=True))
 
     async def delete(
         self, place: Collection, id: str, *,

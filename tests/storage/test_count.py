@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from service.storage import keys, scripts
-from service.storage.store import FAN_OUT, Storage
+from service.storage.fan_out import FAN_OUT
+from service.storage.store import Storage
 from tests.storage.keyspace import INDEXES, ME, PLACE, RECORD, REGISTRIES, Keyspace, numbered
 
 

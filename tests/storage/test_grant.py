@@ -9,7 +9,7 @@ import pytest
 from service.storage import fsck, keys
 from service.storage.commands import INLINE_BYTES
 from service.storage.conditions import UNCONDITIONAL, Condition
-from service.storage.errors import Changed, Denied, NotFound, Undeclared
+from service.storage.errors import Changed, Denied, NotFound, Outdated, Undeclared
 from service.storage.grants import PORTION, Grants
 from service.storage.runner import Runner
 from service.storage.store import Storage
@@ -33,9 +33,19 @@ WRITES: dict[str, tuple[str, Write]] = {
 }
 
 
+class Granting:
+    """Grants, each of a later revision."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.inner = Grants(runner)
+
+    async def grant(self, place: keys.Collection, verbs: dict[str, str] | None) -> list[str]:
+        return await self.inner.grant(place, verbs, await self.inner.revise())
+
+
 @pytest.fixture
-def grants(runner: Runner) -> Grants:
-    return Grants(runner)
+def grants(runner: Runner) -> Granting:
+    return Granting(runner)
 
 
 @pytest.fixture
@@ -47,41 +57,66 @@ async def filled(storage: Storage) -> Storage:
 
 def held(redis: RedisProcess) -> dict[bytes, bytes]:
     """The grants as they lie in Redis."""
-    flat = redis.command("HGETALL", FIELD.acl)
-    return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+    found: dict[bytes, bytes] = redis.command("HGETALL", FIELD.acl)
+    return found
 
 
-async def test_grants_replace_all_earlier_ones(grants: Grants, redis: RedisProcess) -> None:
+async def test_grants_replace_all_earlier_ones(grants: Granting, redis: RedisProcess) -> None:
     await grants.grant(FIELD, {"owner": "rwd", "reader": "r"})
     await grants.grant(FIELD, {"reader": "rw", "ünique \n": "r"})
-    assert held(redis) == {b"": b"", b"reader": b"rw", "ünique \n".encode(): b"r"}
+    assert held(redis) == {b"": b"2", b"reader": b"rw", "ünique \n".encode(): b"r"}
 
 
-async def test_the_keys_left_by_grant(grants: Grants, keyspace: Keyspace) -> None:
+async def test_what_was_granted_before_is_told(grants: Granting) -> None:
+    assert await grants.grant(FIELD, {"owner": "rwd", "reader": "r"}) == []
+    assert sorted(await grants.grant(FIELD, {"reader": "rw"})) == ["owner", "reader"]
+    assert await grants.grant(FIELD, None) == ["reader"]
+    assert await grants.grant(FIELD, {f"u{n}": "r" for n in range(6000)}) == []
+    assert await grants.grant(FIELD, {}) == []
+
+
+async def test_the_keys_left_by_grant(grants: Granting, keyspace: Keyspace, redis: RedisProcess) -> None:
     await grants.grant(FIELD, {"owner": "rwd"})
-    assert keyspace.names() == {FIELD.acl}
+    assert keyspace.names() == {FIELD.acl, keys.REVISION}
     await grants.grant(FIELD, {})
-    assert keyspace.names() == {FIELD.acl}
+    assert redis.command("TTL", FIELD.acl) == -1
     await grants.grant(FIELD, None)
-    assert keyspace.names() == set()
-    await grants.grant(FIELD, None)
+    assert keyspace.names() == {FIELD.acl, keys.REVISION}
+    assert held(redis) == {b"": b"-3"}
+    assert 86_000 < redis.command("TTL", FIELD.acl) <= 86_400
+    await grants.grant(FIELD, {"owner": "r"})
+    assert (held(redis), redis.command("TTL", FIELD.acl)) == ({b"": b"4", b"owner": b"r"}, -1)
+
+
+async def test_what_follows_from_less_never_replaces_what_follows_from_more(
+    grants: Granting, redis: RedisProcess
+) -> None:
+    """Whichever comes later, also where the resource was undeclared."""
+    earlier, later = await grants.inner.revise(), await grants.inner.revise()
+    for latest in ({"owner": "r"}, None):
+        await grants.inner.grant(FIELD, latest, later)
+        there = held(redis)
+        with pytest.raises(Outdated) as caught:
+            await grants.inner.grant(FIELD, {"owner": "rwd"}, earlier)
+        assert (caught.value.revision, held(redis)) == (later, there)
+        await grants.inner.grant(FIELD, latest, later)  # it is safe to repeat
 
 
 @pytest.mark.parametrize("count", [0, 1, PORTION - 1, PORTION, PORTION + 1, 3 * PORTION])
 async def test_any_number_of_subjects_is_granted_at_once(
-    grants: Grants, redis: RedisProcess, keyspace: Keyspace, count: int
+    grants: Granting, redis: RedisProcess, keyspace: Keyspace, count: int
 ) -> None:
     await grants.grant(FIELD, {"earlier": "r"})
     wanted = {f"u{n}": "rw" for n in range(count)}
     await grants.grant(FIELD, wanted)
-    assert held(redis) == {b"": b""} | {k.encode(): v.encode() for k, v in wanted.items()}
-    assert keyspace.names() == {FIELD.acl}
+    assert held(redis) == {b"": b"2"} | {k.encode(): v.encode() for k, v in wanted.items()}
+    assert keyspace.names() == {FIELD.acl, keys.REVISION}
     assert redis.command("TTL", FIELD.acl) == -1
 
 
 @pytest.mark.parametrize("title", WRITES)
 async def test_a_write_wants_its_verb(
-    filled: Storage, grants: Grants, redis: RedisProcess, keyspace: Keyspace, title: str
+    filled: Storage, grants: Granting, redis: RedisProcess, keyspace: Keyspace, title: str
 ) -> None:
     verb, write = WRITES[title]
     await grants.grant(FIELD, {"other": "rwd", "without": "rwd".replace(verb, ""), "with": verb})
@@ -104,7 +139,7 @@ async def test_a_resource_that_nobody_declared_is_told_from_a_forbidden_one(
     assert keyspace.names() == before
 
 
-async def test_permission_is_looked_at_before_the_record(filled: Storage, grants: Grants) -> None:
+async def test_permission_is_looked_at_before_the_record(filled: Storage, grants: Granting) -> None:
     """So that nobody learns from a refusal what is there."""
     await grants.grant(FIELD, {})
     absent = Condition(none_match=frozenset({"*"}))
@@ -123,12 +158,12 @@ async def test_permission_is_looked_at_before_the_record(filled: Storage, grants
         await filled.delete(FIELD, "none", subject="owner")
 
 
-async def test_a_collection_without_scopes_asks_for_none(filled: Storage, grants: Grants) -> None:
+async def test_a_collection_without_scopes_asks_for_none(filled: Storage, grants: Granting) -> None:
     for _, write in WRITES.values():
         await write(filled, "")
 
 
-async def test_no_write_lands_after_it_was_revoked(storage: Storage, grants: Grants, redis: RedisProcess) -> None:
+async def test_no_write_lands_after_it_was_revoked(storage: Storage, grants: Granting, redis: RedisProcess) -> None:
     """The writes are on their way, in any order with the revoke: what was refused or came later left nothing."""
     await grants.grant(FIELD, {"owner": "rwd"})
     writes = [asyncio.create_task(storage.put(FIELD, f"k{n}", b"[]", "me", subject="owner")) for n in range(300)]
@@ -141,18 +176,18 @@ async def test_no_write_lands_after_it_was_revoked(storage: Storage, grants: Gra
 
 
 async def test_grants_can_be_taken_back_when_memory_is_full(
-    filled: Storage, grants: Grants, redis: RedisProcess
+    filled: Storage, grants: Granting, redis: RedisProcess
 ) -> None:
     await grants.grant(FIELD, {"owner": "rwd", "reader": "r"})
     with full(redis):
         await grants.grant(FIELD, {"reader": "r"})
-        assert held(redis) == {b"": b"", b"reader": b"r"}
+        assert held(redis) == {b"": b"2", b"reader": b"r"}
         await grants.grant(FIELD, None)
-    assert held(redis) == {}
+    assert held(redis) == {b"": b"-3"}
 
 
 async def test_fsck_takes_neither_grants_nor_records_without_index_for_damage(
-    filled: Storage, grants: Grants, redis: RedisProcess
+    filled: Storage, grants: Granting, redis: RedisProcess
 ) -> None:
     await grants.grant(FIELD, {"owner": "rwd"})
     out: list[str] = []

@@ -1,0 +1,48 @@
+--- Add a JSON value to a record's text: to an array its elements or the value itself, to an object its members, to a
+--- string its characters. What was there keeps its bytes, and the record its expiry.
+--- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes that the
+--- collection grew by.
+--- Refuses: DENIED, UNDECLARED, NOTFOUND, MISMATCH, TOOLARGE, QUOTA, LONG (it would hold Redis for too long: append in
+--- the worker).
+
+local record  = KEYS[1] -- string: packed header, then the body
+local acl     = KEYS[2] -- hash: subject -> verbs
+local expiry  = KEYS[3] -- zset: id -> expiry (ms)
+local indexes = {unpack(KEYS, 4)} -- zsets: id -> what `kinds` says
+
+local id      = ARGV[1] -- the id of the record, as the indexes hold it
+local value   = ARGV[2] -- JSON, validated
+local by      = ARGV[3] -- id of the caller
+local kinds   = ARGV[4] -- see include/score.lua
+local room    = ARGV[5] -- see include/barred.lua
+local limit   = ARGV[6] -- largest body, bytes
+local longest = ARGV[7] -- largest body and value, together, that are joined here, bytes
+local budget  = ARGV[8] -- scanning steps that it may take here
+local subject = ARGV[9] -- see include/allowed.lua
+
+--- @include now
+--- @include header
+--- @include set
+--- @include allowed
+--- @include store
+--- @include join
+
+local LONG = 'LONG it is to be appended in the worker'
+
+local at = now()
+local before = header(record, at)
+local refusal = allowed(acl, subject, 'w')
+  or not before and 'NOTFOUND there is no such record'
+  or before.size + #value > tonumber(longest) and LONG
+if refusal then return redis.error_reply(refusal) end
+
+local body, left = join(redis.call('GETRANGE', record, before.offset, -1), value, tonumber(budget))
+refusal = left < 0 and LONG
+  or not body and 'MISMATCH the value cannot be appended to what is there'
+  or #body > tonumber(limit) and 'TOOLARGE the document would be over the limit'
+if refusal then return redis.error_reply(refusal) end
+
+return store(at, before, {
+  acl = acl, expiry = expiry, indexes = indexes, kinds = kinds,
+  subject = '', id = id, by = by, lifetime = '=', condition = '', registered = '', room = room, size = #body,
+}, function(after) set(record, after, body) end)

@@ -1,0 +1,28 @@
+--- Remove records, those of them that are there, and their index entries.
+--- Replies with: documents and bytes that the collection grew by (negative).
+--- Refuses: DENIED, UNDECLARED.
+--- Flags: allow-oom
+
+local acl    = KEYS[1] -- hash: subject -> verbs
+local expiry = KEYS[2] -- zset: id -> expiry (ms)
+local rest   = {unpack(KEYS, 3)} -- zsets: id -> what `kinds` says; then strings: the records, as `ids` names them
+
+local subject = ARGV[1] -- see include/allowed.lua
+local kinds   = ARGV[2] -- see include/score.lua
+local ids     = {unpack(ARGV, 3)} -- at most 100, as the indexes hold them
+
+--- @include now
+--- @include header
+--- @include allowed
+--- @include forget
+
+local refusal = allowed(acl, subject, 'd')
+if refusal then return redis.error_reply(refusal) end
+local at, documents, bytes = now(), 0, 0
+for i = #kinds + 1, #rest do
+  local before = header(rest[i], at)
+  if before then documents, bytes = documents + 1, bytes + before.size end
+end
+redis.call('UNLINK', unpack(rest, #kinds + 1))
+forget(ids, expiry, {unpack(rest, 1, #kinds)}, kinds)
+return {-documents, -bytes}

@@ -1,0 +1,31 @@
+--- Read records of one collection, if the caller may.
+--- Replies with: of each the packed record, nil where there is none, or its size (bytes) where it did not fit.
+--- Refuses: DENIED, NOTFOUND (what is not declared cannot be read), LONG (not all of them fit, and all were wanted).
+--- Flags: no-writes
+
+local acl     = KEYS[1] -- hash: subject -> verbs
+local records = {unpack(KEYS, 2)} -- strings: packed header, then the body
+
+local subject = ARGV[1] -- see include/allowed.lua
+local most    = ARGV[2] -- bytes that are replied at the most
+local whole   = ARGV[3] -- '1': all of them or nothing
+
+--- @include allowed
+
+local refusal = allowed(acl, subject, 'r')
+if refusal and string.find(refusal, '^UNDECLARED') then refusal = 'NOTFOUND there is no such resource' end
+if refusal then return redis.error_reply(refusal) end
+local found, left = {}, tonumber(most)
+for i, record in ipairs(records) do
+  local size = redis.call('STRLEN', record)
+  if size == 0 then
+    found[i] = false
+  elseif size <= left then
+    found[i], left = redis.call('GET', record), left - size
+  elseif whole == '1' then
+    return redis.error_reply('LONG the records are to be read in portions')
+  else
+    found[i] = size
+  end
+end
+return found

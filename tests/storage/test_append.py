@@ -1,0 +1,246 @@
+"""append: a JSON value added to a record's, byte for byte, inside Redis and in the worker alike."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis as client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.storage import keys
+from service.storage.commands import INLINE_BYTES, MERGE_BYTES
+from service.storage.errors import Denied, Mismatched, NotFound, TooLarge, Undeclared
+from service.storage.join import join
+from service.storage.store import Storage
+from tests.servers import RedisProcess, binaries
+from tests.storage.keyspace import LIMIT, ME, Keyspace
+from tests.storage.splice.reference import SPACE, Member, Object, Parser, parse, write
+from tests.storage.splice.script import composed
+from tests.storage.splice.texts import SPACES, objects, values
+from tests.storage.test_bounds import MOST, shortest
+
+FIELD = keys.collection("auravant", "fields", "12345", "")
+JOINING = """
+local budget = ARGV[1] -- steps
+--- @include join
+local text, left = join(ARGV[2], ARGV[3], tonumber(budget))
+return {text or false, left < 0 and 1 or 0}
+"""
+PLENTY = 10**9  # steps
+
+
+def added(target: Object, value: Object) -> Object:
+    """The members of one object in another, shallowly."""
+    changes = {member.name: member for member in value.members}
+    members = [
+        replace(member, value=changes[member.name].value) if member.name in changes else member
+        for member in target.members
+    ]
+    present = {member.name for member in members}
+    for member in value.members:
+        if member is changes[member.name] and member.name not in present:
+            members.append(Member(",", "", member.quoted, member.colon, member.value))
+    return Object(tuple(members), target.tail)
+
+
+def elements(text: str) -> list[str]:
+    """The elements of an array as they are written, without the white space around them."""
+    parser, found = Parser(text), []
+    parser.place = 1
+    parser.space()
+    while text[parser.place] != "]":
+        parser.place += text[parser.place] == ","
+        parser.space()
+        start = parser.place
+        parser.value()
+        found.append(text[start : parser.place])
+        parser.space()
+    return found
+
+
+def reference(text: str, value: str) -> str | None:
+    """The same, slow and plain; None where the two do not go together."""
+    lead, target, trail = parse(text)
+    _, change, _ = parse(value)
+    if isinstance(target, Object) or (isinstance(change, Object) and not text.strip(SPACE).startswith("[")):
+        if not (isinstance(target, Object) and isinstance(change, Object)):
+            return None
+        return lead + write(added(target, change)) + trail
+    old, new = text.strip(SPACE), value.strip(SPACE)
+    if old[0] == new[0] == '"':
+        return lead + old[:-1] + new[1:] + trail
+    if old[0] != "[":
+        return None
+    # Of an array's value what stands between its elements stays as it is written too.
+    more = new[1:-1].strip(SPACE) if new[0] == "[" else new
+    if not more:
+        return text
+    head = old[:-1].rstrip(SPACE)
+    return lead + head + ("," if elements(old) else "") + more + old[len(head) :] + trail
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[str, str]:
+    spaces, escapes = draw(st.sampled_from([[""], SPACES])), draw(st.booleans())
+    space = st.sampled_from(spaces)
+    fillers = draw(st.sampled_from([0, 0, 8, 50]))
+    big = objects(2, spaces, escapes, fillers)
+    target, value = draw(
+        st.one_of(
+            st.tuples(big, objects(2, spaces, escapes)),
+            st.tuples(values(2, spaces, escapes), values(2, spaces, escapes)),
+        )
+    )
+    return draw(space) + target + draw(space), draw(space) + value + draw(space)
+
+
+@pytest.fixture(scope="module")
+def joiners() -> Iterator[dict[str, Any]]:
+    """The Lua join on each redis-server."""
+    servers = {name: RedisProcess(path) for name, path in binaries()}
+    found, clients = {}, []
+    for name, server in servers.items():
+        server.start()
+        clients.append(client.Redis(unix_socket_path=str(server.socket)))
+        found[name] = clients[-1].register_script(composed(JOINING))
+    yield found
+    for each, server in zip(clients, servers.values(), strict=True):
+        each.close()
+        server.__exit__(None, None, None)
+
+
+def in_python(text: str, value: str) -> str | None:
+    try:
+        return join(text.encode(), value.encode()).decode()
+    except Mismatched:
+        return None
+
+
+@settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(pair=pairs())
+def test_every_join_gives_the_bytes_of_the_reference(joiners: dict[str, Any], pair: tuple[str, str]) -> None:
+    expected = reference(*pair)
+    assert in_python(*pair) == expected
+    for script in joiners.values():
+        text, over = script(args=[PLENTY, *pair])
+        assert (text and text.decode(), over) == (expected, 0)
+
+
+CASES = [
+    ("[1,2]", "[3,4]", "[1,2,3,4]"),
+    ("[ 1 ]", "[ 2 , 3 ]", "[ 1,2 , 3 ]"),
+    ("[]", "[1]", "[1]"),
+    ("[ ]", "[]", "[ ]"),
+    ("[]", "[]", "[]"),
+    ("[[]]", "[[]]", "[[],[]]"),
+    ("[[]]", "1", "[[],1]"),
+    ("[1]", "{}", "[1,{}]"),
+    ("[1]", '"x"', '[1,"x"]'),
+    ("[1]", "null", "[1,null]"),
+    ('["[", "]"]', "[1]", '["[", "]",1]'),
+    ('{"a":1}', '{"b":null}', '{"a":1,"b":null}'),
+    ('{"a":{"b":1},"c":2}', '{"a":{"d":3}}', '{"a":{"d":3},"c":2}'),
+    ('{"a":1}', '{"a":null}', '{"a":null}'),
+    ('{"a":1}', "{}", '{"a":1}'),
+    ("{}", '{"a":1.50}', '{"a":1.50}'),
+    ('"a\\""', '"\\u0062"', '"a\\"\\u0062"'),
+    ('""', '""', '""'),
+    ("100000000000001", "1", None), ("1", "[1]", None), ("true", "true", None), ("null", "null", None),
+    ('"a"', "1", None), ("1", '"a"', None), ('"a"', "[1]", None), ('"a"', "{}", None),
+    ("{}", "[1]", None), ("{}", '"a"', None), ("{}", "1", None), ("1", "{}", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "value", "expected"), CASES)
+async def test_what_goes_together_is_joined_and_the_rest_is_refused(
+    storage: Storage, joiners: dict[str, Any], text: str, value: str, expected: str | None
+) -> None:
+    assert reference(text, value) == in_python(text, value) == expected
+    saved = await storage.put(FIELD, "a", text.encode(), ME)
+    append = storage.scoped.append(FIELD, "a", value.encode(), "another", limit=LIMIT, subject="")
+    if expected is None:
+        with pytest.raises(Mismatched):
+            await append
+        assert (await storage.get(FIELD, "a")).updated == saved.updated
+    else:
+        assert (await append).version == 2
+        record = await storage.get(FIELD, "a")
+        assert (record.body, record.creator, record.updater) == (expected.encode(), ME, "another")
+
+
+BIG = {
+    "array": (b"[" + b"1," * MERGE_BYTES + b"1]", b"[2]"),
+    "object": (b'{"a":"' + b"x" * MERGE_BYTES + b'","b":1}', b'{"b":2}'),
+    "string": (b'"' + b"x" * MERGE_BYTES + b'"', b'"y"'),
+    "array and a large value": (b"[1]", b'["' + b"x" * INLINE_BYTES + b'"]'),
+    "array with white space": (b"[1" + b" " * (MERGE_BYTES - 20) + b"]", b"[2]"),
+}
+
+
+@pytest.mark.parametrize("title", BIG)
+async def test_what_is_large_is_joined_in_the_worker(storage: Storage, redis: RedisProcess, title: str) -> None:
+    body, value = BIG[title]
+    await storage.grants.grant(FIELD, {"owner": "rw", "reader": "r"}, 1)
+    await storage.put(FIELD, "a", body, ME)
+    with pytest.raises(Denied):
+        await storage.scoped.append(FIELD, "a", value, ME, limit=LIMIT, subject="reader")
+    with pytest.raises(NotFound):
+        await storage.scoped.append(FIELD, "none", value, ME, limit=LIMIT, subject="owner")
+    with pytest.raises(TooLarge):
+        await storage.scoped.append(FIELD, "a", value, ME, limit=len(body) - 1, subject="owner")
+    assert (await storage.get(FIELD, "a")).version == 1
+    await storage.scoped.append(FIELD, "a", value, ME, limit=LIMIT, subject="owner")
+    assert (await storage.get(FIELD, "a")).body == join(body, value)
+
+    async def append() -> None:
+        await storage.scoped.append(FIELD, "a", value, ME, limit=LIMIT, subject="owner")
+
+    assert await shortest(redis, append, lambda: storage.put(FIELD, "a", body, ME)) < MOST
+
+
+async def test_a_value_that_would_outgrow_the_limit_changes_nothing(storage: Storage) -> None:
+    await storage.put(FIELD, "a", b"[1,2]", ME)
+    with pytest.raises(TooLarge):
+        await storage.scoped.append(FIELD, "a", b"[3]", ME, limit=6, subject="")
+    await storage.scoped.append(FIELD, "a", b"[3]", ME, limit=7, subject="")
+    assert (await storage.get(FIELD, "a")).body == b"[1,2,3]"
+
+
+async def test_the_budget_is_kept(joiners: dict[str, Any]) -> None:
+    pair = ["[1" + " " * 500 + "]", "[ 2" + " " * 500 + "]"]
+    for script in joiners.values():
+        assert script(args=[10, *pair])[1] == 1
+        assert script(args=[5000, *pair]) == [b"[1,2" + b" " * 500 + b"]", 0]
+
+
+async def test_no_append_is_lost(storage: Storage) -> None:
+    """Small ones in Redis and large ones in the worker, all onto the same record."""
+    await storage.put(FIELD, "a", b"[]", ME)
+    large = b'"' + b"x" * (MERGE_BYTES // 2) + b'"'
+    values = [large if n % 10 == 0 else b"%d" % n for n in range(60)]
+    await asyncio.gather(*(storage.scoped.append(FIELD, "a", v, ME, limit=LIMIT, subject="") for v in values))
+    record = await storage.get(FIELD, "a")
+    assert record.version == 61
+    assert sorted(elements(record.body.decode())) == sorted(value.decode() for value in values)
+
+
+async def test_permission_is_looked_at_first(storage: Storage) -> None:
+    for value in (b"1", b'"' + b"x" * INLINE_BYTES + b'"'):
+        with pytest.raises(Undeclared):
+            await storage.scoped.append(FIELD, "none", value, ME, limit=LIMIT, subject="owner")
+    await storage.grants.grant(FIELD, {"reader": "r"}, 1)
+    for value in (b"1", b'"' + b"x" * INLINE_BYTES + b'"'):
+        with pytest.raises(Denied):
+            await storage.scoped.append(FIELD, "none", value, ME, limit=LIMIT, subject="reader")
+
+
+async def test_the_keys_left_by_append(storage: Storage, keyspace: Keyspace) -> None:
+    saved = await storage.put(FIELD, "a", b"[1]", ME, lifetime="+600000")
+    before = keyspace.names()
+    appended = await storage.scoped.append(FIELD, "a", b"[2]", ME, limit=LIMIT, subject="")
+    assert keyspace.names() == before == {FIELD.record("a"), FIELD.expiry}
+    assert (appended.expires, appended.created) == (saved.expires, saved.created)
+    assert keyspace.command("PTTL", FIELD.record("a")) > 0

@@ -1,0 +1,44 @@
+"""permit: may a caller go on to what leads to a write."""
+
+import pytest
+
+from service.storage import keys
+from service.storage.errors import Denied, Undeclared
+from service.storage.grants import Grants
+from service.storage.runner import Runner
+from service.storage.store import Storage
+from tests.servers import RedisProcess
+from tests.storage.keyspace import Keyspace
+from tests.storage.test_grant import FIELD, LARGE
+
+
+async def test_who_has_the_verb_may(runner: Runner) -> None:
+    grants = Grants(runner)
+    await grants.grant(FIELD, {"owner": "rwd", "reader": "r"}, 1)
+    for verb in "rwd":
+        await grants.permit(FIELD, "owner", verb)
+    await grants.permit(FIELD, "reader", "r")
+    for subject, verb in (("reader", "w"), ("reader", "d"), ("stranger", "r"), ("owne", "r"), ("owner", "x")):
+        with pytest.raises(Denied) as caught:
+            await grants.permit(FIELD, subject, verb)
+        assert not isinstance(caught.value, Undeclared)
+    await grants.grant(FIELD, None, 2)
+    for place in (FIELD, keys.collection("auravant", "fields", "other", "")):
+        with pytest.raises(Undeclared):
+            await grants.permit(place, "owner", "r")
+
+
+async def test_the_keys_left_by_permit(runner: Runner, keyspace: Keyspace) -> None:
+    with pytest.raises(Undeclared):
+        await Grants(runner).permit(FIELD, "owner", "r")
+    assert keyspace.names() == set()
+
+
+async def test_a_large_body_is_not_sent_ahead_by_who_may_not_write(storage: Storage, redis: RedisProcess) -> None:
+    await storage.grants.grant(FIELD, {"reader": "r"}, 1)
+    redis.command("CONFIG", "RESETSTAT")
+    for write in (storage.put, storage.create):
+        with pytest.raises(Denied):
+            await write(FIELD, "a", LARGE, "me", subject="reader")
+    stats = redis.command("INFO", "commandstats")
+    assert "cmdstat_set" not in stats

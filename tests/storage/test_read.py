@@ -1,0 +1,105 @@
+"""read: many records of one collection, once it is found that the caller may."""
+
+import pytest
+
+from service.storage import keys
+from service.storage.errors import Denied, Long, NotFound
+from service.storage.keys import Collection
+from service.storage.scoped import ONE_BYTES, Shelf, unreadable
+from service.storage.store import READ_BYTES, Storage
+from tests.servers import RedisProcess
+from tests.storage.keyspace import Keyspace
+
+FIELDS = [keys.collection("auravant", "fields", str(n), "") for n in range(30)]
+FIELD, OTHER, GONE = FIELDS[:3]
+
+
+async def everything(storage: Storage, shelf: Shelf) -> dict[str, bytes]:
+    return {id: record.body async for portion in storage.scoped.records(shelf) for id, record in portion}
+
+
+async def granted(storage: Storage, *places: Collection) -> Storage:
+    for place in places:
+        await storage.grants.grant(place, {"owner": "rwd", "writer": "w"}, 1)
+    return storage
+
+
+async def test_what_is_there_is_read_and_what_is_not_is_left_out(storage: Storage) -> None:
+    await granted(storage, FIELD)
+    await storage.put(FIELD, "a:{b}", b'{ "a" : 1.50 }', "me")
+    await storage.put(FIELD, "b", b"[]", "me")
+    (shelf,) = await storage.scoped.survey([FIELD], ["b", "none", "a:{b}"], "owner")
+    assert (shelf.place, shelf.refused) == (FIELD, None)
+    assert await everything(storage, shelf) == {"b": b"[]", "a:{b}": b'{ "a" : 1.50 }'}
+
+
+async def test_each_collection_says_whether_it_may_be_read(storage: Storage) -> None:
+    await granted(storage, FIELD, OTHER)
+    await storage.put(FIELD, "a", b"[]", "me")
+    shelves = await storage.scoped.survey([FIELD, OTHER, GONE], ["a"], "owner")
+    assert [type(shelf.refused) for shelf in shelves] == [type(None), type(None), NotFound]
+    for who in ("writer", "stranger"):
+        shelves = await storage.scoped.survey([FIELD, OTHER, GONE], ["a"], who)
+        assert [type(shelf.refused) for shelf in shelves] == [Denied, Denied, NotFound]
+        assert [await everything(storage, shelf) for shelf in shelves] == [{}, {}, {}]
+        assert isinstance(unreadable(shelves), NotFound)
+        assert type(unreadable(shelves[:2])) is Denied
+    assert unreadable([]) is None
+
+
+async def test_many_collections_are_read_in_one_round_trip_and_a_script_each(
+    storage: Storage, redis: RedisProcess
+) -> None:
+    await granted(storage, *FIELDS)
+    ids = [f"k{n}" for n in range(10)]
+    for place in FIELDS:
+        for id in ids:
+            await storage.put(place, id, b"[1]", "me")
+    redis.command("CONFIG", "RESETSTAT")
+    shelves = await storage.scoped.survey(FIELDS, ids, "owner")
+    stats = redis.command("INFO", "commandstats")
+    assert stats["cmdstat_evalsha"]["calls"] == len(FIELDS)
+    assert [set(shelf.found) for shelf in shelves] == [set(ids)] * len(FIELDS)
+
+
+async def test_what_is_large_is_read_in_portions(storage: Storage, redis: RedisProcess) -> None:
+    await granted(storage, FIELD)
+    bodies = {f"k{n:02}": b'["' + b"%02d" % n * (ONE_BYTES // 8) + b'"]' for n in range(12)}
+    bodies["small"] = b"[]"
+    bodies["huge"] = b'["' + b"x" * (2 * READ_BYTES) + b'"]'
+    for id, body in bodies.items():
+        await storage.put(FIELD, id, body, "me")
+    (shelf,) = await storage.scoped.survey([FIELD], [*bodies], "owner")
+    assert sum(len(record.body) for record in shelf.found.values()) <= ONE_BYTES
+    assert {"small", "k00"} <= set(shelf.found)
+    sizes = [sum(len(r.body) for _, r in portion) async for portion in storage.scoped.records(shelf)]
+    assert max(sizes[:-1]) <= READ_BYTES
+    assert sizes[-1] == len(bodies["huge"])
+    assert await everything(storage, shelf) == bodies
+
+
+async def test_a_short_way_wants_all_or_nothing(storage: Storage) -> None:
+    await granted(storage, FIELD)
+    await storage.put(FIELD, "a", b"[1]", "me")
+    await storage.put(FIELD, "b", b'["%b"]' % (b"x" * 1000), "me")
+    commands = storage.commands
+    replies = await storage._send(commands.read(FIELD, ["none", "b", "a"], "owner", 2000, whole=True))
+    assert [reply and reply[-3:] for reply in replies] == [None, b'x"]', b"[1]"]
+    with pytest.raises(Long):
+        await storage._send(commands.read(FIELD, ["a", "b"], "owner", 1000, whole=True))
+
+
+async def test_what_goes_between_the_steps_is_left_out(storage: Storage) -> None:
+    await granted(storage, FIELD)
+    await storage.put(FIELD, "huge", b'["' + b"x" * ONE_BYTES + b'"]', "me")
+    (shelf,) = await storage.scoped.survey([FIELD], ["huge"], "owner")
+    await storage.delete(FIELD, "huge", subject="owner")
+    assert await everything(storage, shelf) == {}
+
+
+async def test_the_keys_left_by_read(storage: Storage, keyspace: Keyspace) -> None:
+    await granted(storage, FIELD)
+    await storage.put(FIELD, "a", b"[]", "me")
+    before = keyspace.names()
+    await storage.scoped.survey([FIELD, GONE], ["a", "b"], "owner")
+    assert keyspace.names() == before == {FIELD.acl, FIELD.record("a")}

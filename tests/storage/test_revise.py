@@ -1,0 +1,26 @@
+"""revise: revisions of who may do what, each higher than all before."""
+
+from service.storage import keys
+from service.storage.store import Storage
+from tests.servers import RedisProcess
+from tests.storage.keyspace import Keyspace
+from tests.storage.test_memory_full import full
+
+
+async def test_a_revision_is_above_all_before_and_what_it_is_to_be_above(storage: Storage) -> None:
+    """So that grants go on after a failover that lost the latest ones."""
+    assert await storage.grants.revise() == 1
+    assert await storage.grants.revise(above=1) == 2
+    assert await storage.grants.revise(above=100) == 101
+    assert await storage.grants.revise() == 102
+
+
+async def test_a_revision_can_be_taken_when_memory_is_full(storage: Storage, redis: RedisProcess) -> None:
+    with full(redis):
+        assert [await storage.grants.revise() for _ in range(3)] == [1, 2, 3]
+
+
+async def test_the_keys_left_by_revise(storage: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
+    await storage.grants.revise()
+    assert keyspace.names() == {keys.REVISION}
+    assert (redis.command("GET", keys.REVISION), redis.command("TTL", keys.REVISION)) == (b"1", -1)
