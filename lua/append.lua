@@ -1,24 +1,26 @@
 --- Add a JSON value to a record's text: to an array its elements or the value itself, to an object its members, to a
---- string its characters. What was there keeps its bytes, and the record its expiry.
+--- string its characters. What was there keeps its bytes, and the record its expiry. What was not may be created.
 --- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes that the
 --- collection grew by.
---- Refuses: DENIED, UNDECLARED, NOTFOUND, MISMATCH, TOOLARGE, QUOTA, LONG (it would hold Redis for too long: append in
---- the worker).
+--- Refuses: DENIED, UNDECLARED, NOTFOUND, MISMATCH, TOOLARGE, UNREGISTERED, QUOTA, LONG (it would hold Redis for too
+--- long: append in the worker).
 
 local record  = KEYS[1] -- string: packed header, then the body
 local acl     = KEYS[2] -- hash: subject -> verbs
 local expiry  = KEYS[3] -- zset: id -> expiry (ms)
 local indexes = {unpack(KEYS, 4)} -- zsets: id -> what `kinds` says
 
-local id      = ARGV[1] -- the id of the record, as the indexes hold it
-local value   = ARGV[2] -- JSON, validated
-local by      = ARGV[3] -- id of the caller
-local kinds   = ARGV[4] -- see include/score.lua
-local room    = ARGV[5] -- see include/barred.lua
-local limit   = ARGV[6] -- largest body, bytes
-local longest = ARGV[7] -- largest body and value, together, that are joined here, bytes
-local budget  = ARGV[8] -- scanning steps that it may take here
-local subject = ARGV[9] -- see include/allowed.lua
+local id         = ARGV[1] -- the id of the record, as the indexes hold it
+local value      = ARGV[2] -- JSON, validated
+local by         = ARGV[3] -- id of the caller
+local kinds      = ARGV[4] -- see include/score.lua
+local registered = ARGV[5] -- see include/barred.lua
+local room       = ARGV[6] -- see include/barred.lua
+local limit      = ARGV[7] -- largest body, bytes
+local longest    = ARGV[8] -- largest body and value, together, that are joined here, bytes
+local budget     = ARGV[9] -- scanning steps that it may take here
+local creating   = ARGV[10] -- '1': where there is no record, the value becomes one
+local subject    = ARGV[11] -- see include/allowed.lua
 
 --- @include now
 --- @include header
@@ -32,11 +34,12 @@ local LONG = 'LONG it is to be appended in the worker'
 local at = now()
 local before = header(record, at)
 local refusal = allowed(acl, subject, 'w')
-  or not before and 'NOTFOUND there is no such record'
-  or before.size + #value > tonumber(longest) and LONG
+  or not before and creating ~= '1' and 'NOTFOUND there is no such record'
+  or (before and before.size or 0) + #value > tonumber(longest) and LONG
 if refusal then return redis.error_reply(refusal) end
 
-local body, left = join(redis.call('GETRANGE', record, before.offset, -1), value, tonumber(budget))
+local body, left = value, 0
+if before then body, left = join(redis.call('GETRANGE', record, before.offset, -1), value, tonumber(budget)) end
 refusal = left < 0 and LONG
   or not body and 'MISMATCH the value cannot be appended to what is there'
   or #body > tonumber(limit) and 'TOOLARGE the document would be over the limit'
@@ -44,5 +47,6 @@ if refusal then return redis.error_reply(refusal) end
 
 return store(at, before, {
   acl = acl, expiry = expiry, indexes = indexes, kinds = kinds,
-  subject = '', id = id, by = by, lifetime = '=', condition = '', registered = '', room = room, size = #body,
+  subject = '', id = id, by = by, lifetime = '=', condition = '',
+  registered = registered, room = room, size = #body,
 }, function(after) set(record, after, body) end)

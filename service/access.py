@@ -7,20 +7,29 @@ all is written, so an answered apply counts in every worker within a second.
 
 import secrets
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import yaml
 
 from service.dialect import Dialect
 from service.storage.directory import Directory, Entry, Token, digest, token_entry
+from service.storage.store import Storage
 
 
 class Malformed(Exception):
     """The document cannot be applied; says where and why. Nothing was written."""
 
 
-def parse(text: bytes | str, dialects: Iterable[Dialect]) -> list[tuple[Dialect, list[Token | Entry]]]:
+class Section(NamedTuple):
+    """What a document declares of one dialect, in the dialect's own words and as what is to be written down."""
+
+    dialect: Dialect
+    declared: Any
+    changes: list[Token | Entry]
+
+
+def parse(text: bytes | str, dialects: Iterable[Dialect]) -> list[Section]:
     """What a document declares, dialect by dialect. Raises Malformed."""
     try:
         document = yaml.safe_load(text)
@@ -31,28 +40,32 @@ def parse(text: bytes | str, dialects: Iterable[Dialect]) -> list[tuple[Dialect,
         raise Malformed(f"the document is to be a map with some of: {', '.join(known)}")
     if unknown := [str(name) for name in document if name not in known]:
         raise Malformed(f"no such dialect: {', '.join(unknown)}; there are {', '.join(known)}")
-    return [(known[name], _section(known[name], section or {})) for name, section in document.items()]
+    return [_section(known[name], section or {}) for name, section in document.items()]
 
 
-def _section(dialect: Dialect, section: Any) -> list[Token | Entry]:
+def _section(dialect: Dialect, section: Any) -> Section:
     try:
         declared: Any = msgspec.convert(section, dialect.access, strict=True)
-        return list(declared.changes())
+        return Section(dialect, declared, list(declared.changes()))
     except (msgspec.ValidationError, ValueError) as error:
         raise Malformed(f"{dialect.name}: {error}") from None
 
 
-async def apply(directory: Directory, text: bytes | str, dialects: Iterable[Dialect]) -> list[dict[str, str]]:
+async def apply(
+    directory: Directory, storage: Storage, text: bytes | str, dialects: Iterable[Dialect]
+) -> list[dict[str, str]]:
     """Apply a document; replies the tokens that were generated for it, which are shown this once.
 
     Raises Malformed, Unavailable, OutcomeUnknown (repeat it).
     """
     issued: list[dict[str, str]] = []
-    for dialect, changes in parse(text, dialects):
+    for dialect, declared, changes in parse(text, dialects):
         await directory.declare(dialect.name, [change for change in changes if isinstance(change, Entry)])
         for change in changes:
             if isinstance(change, Token):
                 issued += await _apply_token(directory, dialect.name, change)
+        if dialect.follow is not None:
+            await dialect.follow(declared, directory, storage)
     await directory.announce()
     return issued
 

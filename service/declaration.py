@@ -13,6 +13,7 @@ from service.redis.errors import Failed
 from service.storage.directory import Directory
 from service.storage.errors import Refusal, Unavailable
 from service.storage.runner import Runner
+from service.storage.store import Storage
 
 __all__ = ["Malformed", "Unavailable", "declare"]
 
@@ -28,8 +29,7 @@ async def declare(redis_url: str, document: bytes | str) -> list[dict[str, Any]]
     runner = Runner(redis)
     try:
         await redis.connect(CONNECT_SECONDS)
-        directory = Directory(runner)
-        return list(await access.apply(directory, document, discover()))
+        return list(await access.apply(Directory(runner), Storage(runner), document, discover()))
     except (Failed, Refusal) as error:
         raise Unavailable(f"redis: {error}") from error
     finally:

@@ -144,3 +144,5 @@ class Dialect:
     refuse: Callable[[Refusal, tuple[str, ...]], Answer]  # the vendor's way to say no; with the path's parameters
     access: type[msgspec.Struct]  # an `Access`
     api: Api | None = None  # what its OpenAPI document says of all routes
+    # What follows from such a section once its entries are written: grants. It is safe to repeat, as all of an apply.
+    follow: Callable[[Any, Directory, Storage], Awaitable[None]] | None = None

@@ -95,11 +95,14 @@ class Commands:
         return self._script("merge", (place.record(id), *place.guarded), arguments)
 
     def append(
-        self, place: Collection, id: str, value: bytes, by: str, limit: int, room: str = "", subject: str = ""
-    ) -> Command:
+        self, place: Collection, id: str, value: bytes, by: str, limit: int, room: str = "", subject: str = "",
+        *, creating: bool,
+    ) -> Command:  # fmt: skip
         arguments = {
-            "id": id, "value": value, "by": by, "kinds": place.kinds, "room": room,
-            "limit": limit, "longest": MERGE_BYTES, "budget": MERGE_STEPS, "subject": subject,
+            "id": id, "value": value, "by": by,
+            "kinds": place.kinds, "registered": self._proof(place), "room": room,
+            "limit": limit, "longest": MERGE_BYTES, "budget": MERGE_STEPS,
+            "creating": int(creating), "subject": subject,
         }  # fmt: skip
         return self._script("append", (place.record(id), *place.guarded), arguments)
 

@@ -6,18 +6,19 @@ nor this process holds much of it at once.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from service.storage.commands import DISCARDED, INLINE_BYTES, Commands
-from service.storage.errors import Denied, Long, NotFound
+from service.storage.errors import AlreadyExists, Denied, Long, NotFound
 from service.storage.fan_out import fan_out
-from service.storage.grants import WRITE, Grants
+from service.storage.grants import WRITE
 from service.storage.join import join
 from service.storage.keys import Collection
 from service.storage.records import Listed, Record, Saved
-from service.storage.runner import Runner
+from service.storage.runner import Command, Runner
 
 if TYPE_CHECKING:
     from service.storage.store import Storage
@@ -41,7 +42,6 @@ class Scoped:
     def __init__(self, storage: "Storage", runner: Runner, commands: Commands) -> None:
         self._storage, self._commands = storage, commands
         self._send = runner.send
-        self._permit = Grants(runner).permit
 
     async def survey(self, places: Sequence[Collection], ids: Sequence[str], subject: str) -> list[Shelf]:
         """The first step: the same ids in each of these collections. It raises nothing for a collection that the caller
@@ -66,22 +66,32 @@ class Scoped:
         async for portion in self._storage.records(shelf.place, shelf.rest):
             yield portion
 
-    async def append(self, place: Collection, id: str, value: bytes, by: str, *, limit: int, subject: str) -> Saved:
-        """Add a JSON value to a record's (service/storage/join.py). Its expiry stays.
+    async def append(
+        self, place: Collection, id: str, value: bytes, by: str, *, limit: int, subject: str, creating: bool = False
+    ) -> Saved:
+        """Add a JSON value to a record's (service/storage/join.py); `creating`: where there is none, the value is it.
+        Its expiry stays.
 
         `limit` is the largest body, in bytes. Raises Denied, NotFound, Mismatched, TooLarge, QuotaExceeded.
         """
-        if len(value) <= INLINE_BYTES:
-            try:
-                reply = await self._send(self._commands.append(place, id, value, by, limit, subject=subject))
-            except Long:
-                pass
-            else:
-                return Saved(*reply[:4])
+
+        def command(room: str) -> Command:
+            return self._commands.append(place, id, value, by, limit, room, subject, creating=creating)
+
+        if len(value) > INLINE_BYTES:
+            await self._storage.grants.permit(place, subject, WRITE)
         else:
-            await self._permit(place, subject, WRITE)
-        saved, _ = await self._storage.rewrite(place, id, lambda body: join(body, value, limit), by, subject=subject)
-        return saved
+            with suppress(Long):
+                return await self._storage.write(command, place, None)
+        while True:  # where others create and delete it in turns, one of the two works out
+            try:
+                change = partial(_joined, value, limit)
+                return (await self._storage.rewrite(place, id, change, by, subject=subject))[0]
+            except NotFound:
+                if not creating:
+                    raise
+            with suppress(AlreadyExists):
+                return await self._storage.create(place, id, value, by, subject=subject)
 
     async def discard(self, place: Collection, ids: Sequence[str], subject: str) -> None:
         """Remove records, those of them that are there; `DISCARDED` in a step. Raises Denied."""
@@ -93,3 +103,7 @@ def unreadable(shelves: Iterable[Shelf]) -> Refused | None:
     """Why not all of these may be read: what is not there counts before what is forbidden."""
     refused = [shelf.refused for shelf in shelves if shelf.refused is not None]
     return next((each for each in refused if isinstance(each, NotFound)), refused[0] if refused else None)
+
+
+def _joined(value: bytes, limit: int, body: bytes) -> bytes:
+    return join(body, value, limit)

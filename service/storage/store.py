@@ -73,7 +73,7 @@ class Storage:
         if len(body) > INLINE_BYTES:
             return await self.publish(place, id, body, by, lifetime, NEW, quota, subject)
         command = partial(self.commands.create, place, id, body, by, lifetime, subject=subject)
-        return await self._write(command, place, quota)
+        return await self.write(command, place, quota)
 
     async def put(
         self, place: Collection, id: str, body: bytes, by: str, *,
@@ -90,7 +90,7 @@ class Storage:
         if len(body) > INLINE_BYTES:
             return await self.publish(place, id, body, by, lifetime, state, quota, subject)
         command = partial(self.commands.put, place, id, body, by, lifetime, state, subject=subject)
-        return await self._write(command, place, quota)
+        return await self.write(command, place, quota)
 
     async def publish(
         self, place: Collection, id: str, body: bytes, by: str, lifetime: str, state: str, quota: Quota | None,
@@ -103,7 +103,7 @@ class Storage:
         await self._command("SET", staged, bytes(MARGIN) + body, "EX", STAGED_SECONDS, key=staged, write=True)
         command = partial(self.commands.publish, place, id, staged, MARGIN, by, lifetime, state, subject=subject)
         try:
-            return await self._write(command, place, quota)
+            return await self.write(command, place, quota)
         except Refusal:
             with suppress(Refusal):  # it would expire anyway
                 await self._command("UNLINK", staged, key=staged, write=True)
@@ -258,7 +258,7 @@ class Storage:
         interval = max(1, round(seconds * 1_000_000 / requests))
         await self._run("throttle", (keys.rate(dialect, caller),), interval=interval, burst=requests)
 
-    async def _write(self, command: Callable[[str], Command], place: Collection, quota: Quota | None) -> Saved:
+    async def write(self, command: Callable[[str], Command], place: Collection, quota: Quota | None) -> Saved:
         """Send what may create a record, with the collection's registration and the quota around it.
 
         `command` makes it for what room the quota leaves; it looks up the proof of the registration by itself.

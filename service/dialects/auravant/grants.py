@@ -1,0 +1,155 @@
+"""What follows from an access document that was written down: who may do what at which user, field or farm.
+
+A user's grants follow from the spaces and groups that the user belongs to, those of a field or farm from its own entry.
+They are computed anew from what is declared, after a revision was taken, and replace the earlier ones of a resource in
+one step (service/storage/grants.py): of two documents that are applied at once none undoes what the other one said.
+
+Three links serve as indexes, each a superset (service/storage/links.py): the members of a space or group, also those
+that left and were not seen to yet; the spaces and groups of a user; the fields and farms that a user may read. They are
+made before a grant is widened and taken back after it was narrowed. So an apply that stops half way leaves resources as
+they were or as declared, and the next one sees to the rest.
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from itertools import chain
+
+from service.dialects.auravant.access import LEADERS, MEMBERS, USER, Access
+from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS, NAME, ROLES, USERS
+from service.storage import keys
+from service.storage.directory import Directory
+from service.storage.errors import Outdated, Unavailable
+from service.storage.fan_out import fan_out
+from service.storage.grants import READ
+from service.storage.store import Storage
+
+CIRCLES = "circles"  # the spaces and groups that a user belongs to: kind of links
+ATTEMPTS = 20  # at a resource about which others keep saying something else
+
+Verbs = dict[str, str] | None
+Pairs = Iterable[tuple[str, str]]  # what is linked to what
+
+
+def readable(scope: str) -> str:
+    """The kind of the links from a user to the fields or farms that the user may read."""
+    return f"readable {scope}"
+
+
+async def follow(section: Access, directory: Directory, storage: Storage) -> None:
+    """Grant what follows from a section whose entries are written. Safe to repeat. Raises Unavailable."""
+    following = Following(directory, storage, await storage.grants.revise())
+    circles = [*(space.name for space in section.spaces), *(group.name for group in section.groups)]
+    await following.users({str(user.id) for user in section.people()}, circles)
+    for scope, plots in ((FIELDS, section.fields), (FARMS, section.farms)):
+        await following.plots(scope, [str(plot.id) for plot in plots])
+
+
+class Following:
+    """One apply. What it read of a circle is kept while its revision is the latest that it knows of."""
+
+    def __init__(self, directory: Directory, storage: Storage, revision: int) -> None:
+        self._find = partial(directory.find, NAME)
+        self._storage, self._links = storage, storage.links
+        self._revision = revision
+        self._kept: dict[str, tuple[frozenset[str], dict[str, str]]] = {}
+
+    async def users(self, users: set[str], circles: list[str]) -> None:
+        """The users that are named, and those that belong to one of these spaces and groups, or did."""
+        now: list[tuple[str, str]] = []
+        before: list[tuple[str, str]] = []
+        for circle in circles:
+            members, _ = await self._circle(circle)
+            now += ((circle, member) for member in members)
+            before += ((circle, member) for member in await self._links.linked(NAME, MEMBERS, circle))
+        await self._join(now, self._revision)
+        circles_of = grouped((member, circle) for circle, member in now)
+
+        async def settle(user: str) -> None:
+            again = partial(self._join, [(circle, user) for circle in circles_of.get(user, ())])
+            await self._settle(USERS, user, partial(self._led, user), again)
+
+        await fan_out(settle, users | {member for _, member in (*now, *before)})
+        gone = set(before) - set(now)
+        await self._withdraw(MEMBERS, gone)
+        await self._withdraw(CIRCLES, ((member, circle) for circle, member in gone))
+
+    async def plots(self, scope: str, ids: list[str]) -> None:
+        """Fields or farms."""
+        roles = dict(zip(ids, await fan_out(partial(self._find, scope), ids), strict=True))
+        readers = {id: [user for user, role in (found or {}).items() if READ in ROLES[scope][role]]
+                   for id, found in roles.items()}  # fmt: skip
+        kind = readable(scope)
+        await self._link(kind, ((user, id) for id in ids for user in readers[id]), self._revision)
+
+        async def settle(id: str) -> list[tuple[str, str]]:
+            again = partial(self._link, kind, [(user, id) for user in readers[id]])
+            before = await self._settle(scope, id, partial(self._permitted, scope, id), again)
+            return [(user, id) for user in set(before) - set(readers[id])]
+
+        await self._withdraw(kind, chain.from_iterable(await fan_out(settle, ids)))
+
+    async def _settle(
+        self, scope: str, id: str, verbs: Callable[[], Awaitable[Verbs]], again: Callable[[int], Awaitable[None]]
+    ) -> list[str]:
+        """Grant what is declared; `again` links what this apply linked, for a later revision. Replies the subjects that
+        there were before."""
+        place, revision = keys.collection(NAME, scope, id, ""), self._revision
+        for _ in range(ATTEMPTS):
+            try:
+                return await self._storage.grants.grant(place, await verbs(), revision)
+            except Outdated as outdated:
+                revision = await self._storage.grants.revise(outdated.revision)
+                self._kept.clear()
+                await again(revision)
+        raise Unavailable("access is being changed by many at once; apply it again")
+
+    async def _led(self, user: str) -> Verbs:
+        """Who may do what at a user; None where that is not declared."""
+        if await self._find(USER, user) is None:
+            return None
+        roles = ROLES[USERS]
+        verbs = {user: roles["self"], ANYONE: roles["anyone"]}
+        for circle in await self._links.linked(NAME, CIRCLES, user):
+            members, leaders = await self._circle(circle)
+            if user in members:
+                for leader, role in leaders.items():
+                    verbs[leader] = "".join(sorted({*verbs.get(leader, ""), *roles[role]}))
+        return verbs
+
+    async def _permitted(self, scope: str, id: str) -> Verbs:
+        found = await self._find(scope, id)
+        return None if found is None else {user: ROLES[scope][role] for user, role in found.items()}
+
+    async def _circle(self, circle: str) -> tuple[frozenset[str], dict[str, str]]:
+        """The members of a space or group, and the roles of those who lead it."""
+        if circle not in self._kept:
+            members, leaders = await self._find(MEMBERS, circle), await self._find(LEADERS, circle)
+            self._kept[circle] = frozenset(members["ids"] if members else ()), leaders or {}
+        return self._kept[circle]
+
+    async def _join(self, pairs: Pairs, revision: int) -> None:
+        """Link circles and members both ways."""
+        pairs = list(pairs)
+        await self._link(MEMBERS, pairs, revision)
+        await self._link(CIRCLES, ((member, circle) for circle, member in pairs), revision)
+
+    async def _link(self, kind: str, pairs: Pairs, revision: int) -> None:
+        async def link(item: tuple[str, list[str]]) -> None:
+            await self._links.link(NAME, kind, *item, revision)
+
+        await fan_out(link, grouped(pairs).items())
+
+    async def _withdraw(self, kind: str, pairs: Pairs) -> None:
+        async def withdraw(item: tuple[str, list[str]]) -> None:
+            await self._links.withdraw(NAME, kind, *item, self._revision)
+
+        await fan_out(withdraw, grouped(pairs).items())
+
+
+def grouped(pairs: Pairs) -> dict[str, list[str]]:
+    """What is linked to each id."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for id, member in pairs:
+        found[id].append(member)
+    return found

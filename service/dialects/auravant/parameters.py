@@ -1,0 +1,191 @@
+"""What a request says, checked in the order of the vendor's codes: what is missing, keys, the extension's version.
+
+A body is JSON or a form. The value inside it is found without being read: its bytes are stored as they stand there.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Raw, Struct
+
+from service.dialect import Request
+from service.dialects.auravant.access import EXTENSION, ID_LENGTH
+from service.dialects.auravant.answers import BAD_KEY, BAD_VERSION, MISSING, NOT_CLAIMED, Coded
+from service.dialects.auravant.roles import NAME
+from service.storage import keys
+from service.storage.errors import Invalid, NotFound, TooLarge, Unauthenticated, Undeclared
+from service.storage.keys import Collection
+
+CLAIM = "storage"
+READ_VALUES = 20_000  # ids times keys in one request
+READ_KEYS = 1_000
+FORM = "application/x-www-form-urlencoded"
+FORM_FIELDS = 100
+
+NULL = Raw(b"null")  # what is null and what is absent is the same
+
+Id = str | int
+
+_key = re.compile(r"[A-Za-z0-9_]{1,200}").fullmatch
+_bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
+_validate = msgspec.json.Decoder(Raw).decode
+
+
+class Body(Struct):
+    """A request's body. Of the members that an operation does not know nothing is looked at but whether they are
+    JSON."""
+
+    id: Id | None = None
+    key: str | None = None
+    value: Raw = NULL
+    data: Raw = NULL
+    overwrite: bool = False
+    append: bool = False
+    create: bool = False
+    ids: list[Id] | None = None
+    keys: list[str] | None = None
+
+
+_body = msgspec.json.Decoder(Body).decode
+_ids = msgspec.json.Decoder(list[Id] | None).decode
+_keys = msgspec.json.Decoder(list[str] | None).decode
+
+
+class Write(Struct):
+    """A PUT or a PATCH."""
+
+    place: Collection
+    id: str
+    key: str
+    value: bytes
+
+
+class Several(Struct):
+    """A GET or a DELETE: keys, and the record id of each; of a GET the resources, None where the body names none."""
+
+    keys: list[str]
+    ids: list[str]
+    resources: list[str] | None
+
+
+def credential(headers: Mapping[str, str]) -> str:
+    found = _bearer(headers.get("Authorization", ""))
+    if found is None:
+        raise Unauthenticated("a token is needed: Authorization: Bearer TOKEN")
+    return found[1]
+
+
+def operation(request: Request) -> str:
+    name = request.query().get("operation", "")
+    if name not in ("GET", "PUT", "PATCH", "DELETE"):
+        raise Invalid("operation is to be GET, PUT, PATCH or DELETE")
+    return name
+
+
+def body_of(headers: Mapping[str, str], text: bytes) -> Body:
+    """The body, of the right types. Raises Invalid."""
+    form = headers.get("Content-Type", "").partition(";")[0].strip().lower() == FORM
+    try:
+        if not text.isascii():
+            text.decode()
+        return _form(text) if form else _body(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise Invalid(f"the body is not what it is to be: {error}") from None
+    except RecursionError:
+        raise Invalid("the body is nested too deep") from None
+
+
+def _form(text: bytes) -> Body:
+    """A form's body: `value`, `data`, `ids` and `keys` are JSON."""
+    pairs = parse_qsl(text.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS)
+    fields = dict(pairs)
+
+    def decoded(name: str, decode: Callable[[bytes], Any]) -> Any:
+        return decode(fields.get(name, "").strip(" \t\r\n").encode() or b"null")
+
+    def flag(name: str) -> bool:
+        if fields.get(name, "false") not in ("true", "false"):
+            raise ValueError(f"{name} is to be true or false")
+        return fields.get(name) == "true"
+
+    return Body(
+        fields.get("id"), fields.get("key"), decoded("value", _validate), decoded("data", _validate),
+        flag("overwrite"), flag("append"), flag("create"), decoded("ids", _ids), decoded("keys", _keys),
+    )  # fmt: skip
+
+
+def written(request: Request, extension: dict[str, Any], scope: str, body: Body) -> Write:
+    """What a PUT or PATCH asks for, once everything that it needs is there."""
+    value = next((bytes(raw) for raw in (body.value, body.data) if bytes(raw) != b"null"), None)
+    if body.id in (None, "") or not body.key or value is None:
+        raise Coded(MISSING, "id, key and value are needed")
+    checked([body.key])
+    versioned(request, extension)
+    return Write(place_of(scope, str(body.id)), record_of(request, body.key), body.key, value)
+
+
+def several(request: Request, extension: dict[str, Any], body: Body) -> Several:
+    """What a GET asks for, or a DELETE but for its resource."""
+    if not body.keys:
+        raise Coded(MISSING, "keys are needed")
+    if len(body.keys) > READ_KEYS:
+        raise TooLarge(f"at most {READ_KEYS} keys in one request")
+    names = checked([*dict.fromkeys(body.keys)])
+    versioned(request, extension)
+    resources = None if body.ids is None else [*dict.fromkeys(map(str, body.ids))]
+    if resources and len(resources) * len(names) > READ_VALUES:
+        raise TooLarge(f"at most {READ_VALUES} values in one request: ids times keys")
+    return Several(names, [record_of(request, key) for key in names], resources)
+
+
+def checked(names: list[str]) -> list[str]:
+    """The same names, found to be lawful keys."""
+    for name in names:
+        if not _key(name):
+            raise Coded(BAD_KEY, "a key has 1 to 200 letters a-z and A-Z, digits and underscores")
+    return names
+
+
+async def extension_of(request: Request) -> dict[str, Any]:
+    """What is declared of the caller's extension. Raises Coded where it may not store."""
+    return claimed(await request.service.directory.find(NAME, EXTENSION, request.caller.claims["extension"]))
+
+
+def claimed(extension: dict[str, Any] | None) -> dict[str, Any]:
+    if extension is None or CLAIM not in extension["claims"]:
+        raise Coded(NOT_CLAIMED, "the extension may not use the storage", status=403)
+    return extension
+
+
+def versioned(request: Request, extension: dict[str, Any]) -> None:
+    """The extension lists the version that the token names."""
+    if request.caller.claims["version"] not in extension["versions"]:
+        raise Coded(BAD_VERSION, "the extension has no such version")
+
+
+def place_of(scope: str, id: str) -> Collection:
+    """The collection of a resource. An id that none can have is that of one which nobody declared."""
+    if not 0 < len(id) <= ID_LENGTH:
+        raise Undeclared("there is no such resource")
+    return keys.collection(NAME, scope, id, "")
+
+
+def places_of(scope: str, ids: Sequence[str]) -> list[Collection]:
+    """The collections of resources to be read. Raises NotFound for an id that none can have."""
+    if not all(0 < len(id) <= ID_LENGTH for id in ids):
+        raise NotFound("there is no such resource")
+    return [keys.collection(NAME, scope, id, "") for id in ids]
+
+
+def record_of(request: Request, key: str) -> str:
+    """The id of the caller's record under that key."""
+    claims = request.caller.claims
+    return record_id(claims["extension"], claims["environment"], key)
+
+
+def record_id(client_id: str, environment: str, key: str) -> str:
+    """The id of a record: no client id can look like another one's with something behind it."""
+    return f"{keys.escape(client_id)}:{environment}:{key}"

@@ -1,0 +1,32 @@
+"""Who may do what, as the vendor's page says it: roles, and the verbs that they give (service/storage/grants.py).
+
+This table is all that decides it. It is applied when access is granted, so a change of it counts from the next apply.
+"""
+
+from service.storage.grants import DELETE, READ, WRITE
+
+NAME = "auravant"
+
+ANYONE = "*"  # as whom values that are public at user level are read; no user can be called that
+
+USERS, FIELDS, FARMS = "users", "fields", "farms"
+
+_PLOT = {
+    "owner": READ + WRITE + DELETE,
+    "administration": READ + WRITE + DELETE,
+    "edit": READ + WRITE,
+    "add": READ + WRITE,
+    "read": READ,
+}
+
+ROLES = {
+    USERS: {
+        "self": READ + WRITE + DELETE,
+        "admin": READ + WRITE + DELETE,  # of a space that the user belongs to
+        "supervisor edit": READ + WRITE + DELETE,  # of a group that the user belongs to
+        "supervisor read": READ,
+        "anyone": READ,  # asked for by name, for public keys alone
+    },
+    FIELDS: _PLOT,
+    FARMS: _PLOT,
+}

@@ -1,0 +1,132 @@
+"""Public values: what extensions let others read, of users, fields and farms.
+
+At user level whatever is public is readable by every valid token; of a field or farm only by who may read it.
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+
+import orjson
+
+from service.dialect import Request, Routes, Stream
+from service.dialects.auravant.access import CLIENT_ID_LENGTH, ID_LENGTH
+from service.dialects.auravant.answers import MISSING, NOT_PERMITTED, PIECE_BYTES, Coded, entry
+from service.dialects.auravant.parameters import checked, extension_of, places_of, record_id, versioned
+from service.dialects.auravant.public import PUBLIC, stored
+from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS, NAME, USERS
+from service.storage.errors import Invalid, TooLarge
+from service.storage.fan_out import FAN_OUT
+from service.storage.keys import Collection
+from service.storage.scoped import Shelf
+from service.storage.splice import splice
+
+routes = Routes()
+
+MOST_IDS = 10_000  # named in one request
+_number = re.compile(r"0|[1-9][0-9]{0,14}").fullmatch
+
+
+@routes.route("GET", "/publicvalues/user")
+async def of_users(request: Request) -> Stream:
+    query = request.query()
+    wanted = await records(request, query)
+    users = listed(query, "users")
+    if users is None:
+        links = request.service.storage.links
+        users = sorted({user for id in wanted for user in await links.linked(NAME, PUBLIC, id)})
+    return Stream(200, values(request, "user", surveyed(request, places_of(USERS, users), wanted), wanted))
+
+
+@routes.route("GET", "/publicvalues/field")
+async def of_fields(request: Request) -> Stream:
+    return await of_plots(request, FIELDS, "field")
+
+
+@routes.route("GET", "/publicvalues/farm")
+async def of_farms(request: Request) -> Stream:
+    return await of_plots(request, FARMS, "farm")
+
+
+async def of_plots(request: Request, scope: str, name: str) -> Stream:
+    """Of the fields or farms that are named, those that the caller may read."""
+    query = request.query()
+    ids = listed(query, scope)
+    if ids is None:
+        raise Coded(MISSING, f"{scope} are needed")
+    wanted = await records(request, query)
+    shelves = await request.service.storage.scoped.survey(places_of(scope, ids), wanted, request.caller.id)
+    readable = [shelf for shelf in shelves if shelf.refused is None]
+    if not readable:
+        raise Coded(NOT_PERMITTED, f"none of these {scope} may be read", status=401)
+    return Stream(200, values(request, name, each(readable), wanted))
+
+
+async def records(request: Request, query: Mapping[str, str]) -> list[str]:
+    """The ids of the records that the query means, the one that wins first."""
+    extension = await extension_of(request)
+    key, client_id = query.get("key"), query.get("client_id") or None
+    if not key:
+        raise Coded(MISSING, "key is needed")
+    checked([key])
+    versioned(request, extension)
+    if client_id is not None and len(client_id) > CLIENT_ID_LENGTH:
+        raise Invalid(f"client_id has at most {CLIENT_ID_LENGTH} characters")
+    if (dev := query.get("dev", "false")) not in ("true", "false"):
+        raise Invalid("dev is to be true or false")
+    environment = "dev" if dev == "true" else "production"
+    whose = client_id or request.caller.claims["extension"]
+    return [record_id(whose, environment, name) for name in stored(key, own=client_id is None)]
+
+
+def listed(query: Mapping[str, str], name: str) -> list[str] | None:
+    """The ids of a comma-separated list, None where there is none. Ids that none can have are left out at once."""
+    ids = [*dict.fromkeys(id for each in query.get(name, "").split(",") if (id := each.strip()))]
+    if len(ids) > MOST_IDS:
+        raise TooLarge(f"at most {MOST_IDS} {name} in one request")
+    return [id for id in ids if len(id) <= ID_LENGTH] if ids else None
+
+
+async def surveyed(request: Request, places: Sequence[Collection], ids: Sequence[str]) -> AsyncIterator[Shelf]:
+    """Users, so many at a time; one who was removed says nothing."""
+    for start in range(0, len(places), FAN_OUT):
+        for shelf in await request.service.storage.scoped.survey(places[start : start + FAN_OUT], ids, ANYONE):
+            yield shelf
+
+
+async def each(shelves: Sequence[Shelf]) -> AsyncIterator[Shelf]:
+    for shelf in shelves:
+        yield shelf
+
+
+async def values(
+    request: Request, name: str, shelves: AsyncIterator[Shelf], wanted: Sequence[str]
+) -> AsyncIterator[bytes]:
+    """The answer, piece by piece: an array with an object for each resource that has a value."""
+    piece, comma = bytearray(b"["), b""
+    async for shelf in shelves:
+        found = {id: record.body async for portion in request.service.storage.scoped.records(shelf)
+                 for id, record in portion}  # fmt: skip
+        bodies = [found[id] for id in wanted if id in found]
+        if not bodies:
+            continue
+        piece += comma + b"{" + entry(name, identifier(shelf.place.name)) + b"," + entry("value", merged(bodies)) + b"}"
+        comma = b","
+        if len(piece) > PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece) + b"]"
+
+
+def merged(bodies: Sequence[bytes]) -> bytes:
+    """One value of those of a resource: two objects together, else the one that wins. It wins also where one repeats a
+    name so often that the two together would be longer than both."""
+    if len(bodies) == 2 and all(body.startswith(b"{") for body in bodies):
+        with suppress(TooLarge):
+            return splice(bodies[1], bodies[0], sum(map(len, bodies)), flat=True)
+    return bodies[0]
+
+
+def identifier(id: str) -> bytes:
+    """An id as JSON: a number where it is one."""
+    return id.encode() if _number(id) else orjson.dumps(id)
