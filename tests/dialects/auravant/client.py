@@ -1,0 +1,123 @@
+"""What the tests of this dialect speak with: users, fields and farms of a test's own, and clients with their tokens."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import ClientSession
+from yarl import URL
+
+from tests.running import Running
+
+STORAGE = "/api/mktplace/storage"
+DONE = {"code": 0, "res": "ok", "info": {"code": 0, "res": "ok"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> int:
+        """The code, found to be in the envelope that it belongs into."""
+        assert self.headers["Content-Type"] == "application/json"
+        body = self.json
+        code: int = body["code"]
+        assert body["info"]["code"] == code
+        assert body["res"] == body["info"]["res"] == ("ok" if code == 0 else "err")
+        if code == 0:
+            assert {*body} == {"code", "res", "info"}
+        else:
+            assert body == {"code": code, "res": "err", "msg": body["msg"], "info": body["info"]}
+            assert body["info"] == {"code": code, "res": "err", "msg": body["msg"]}
+            assert body["msg"]
+        return code
+
+    @property
+    def objects(self) -> Any:
+        assert (self.status, self.code) == (200, 0), self.body
+        return self.json["info"]["objects"]
+
+
+class Client:
+    """Who asks with one token."""
+
+    def __init__(self, http: ClientSession, running: Running, token: str) -> None:
+        self.running, self.token = running, token
+        self._http = http
+
+    async def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Reply:
+        """Send one request; `_` in a header's name stands for `-`."""
+        given = {"Authorization": f"Bearer {self.token}"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        url = URL(self.running.url + target, encoded=True)
+        data = None if body is None else BytesIO(body)  # aiohttp warns where large bytes are given as they are
+        async with self._http.request(method, url, headers=given, data=data) as answer:
+            return Reply(answer.status, answer.headers, await answer.read())
+
+    async def storage(self, scope: str, operation: str, body: object) -> Reply:
+        """One operation; `body` is the bytes of the body, or what they are as JSON."""
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        target = f"{STORAGE}/{scope}?operation={operation}"
+        return await self.ask("POST", target, text, Content_Type="application/json")
+
+    async def put(self, scope: str, id: object, key: str, value: object, **more: object) -> Reply:
+        return await self.storage(scope, "PUT", {"id": id, "key": key, "value": value, **more})
+
+    async def patch(self, scope: str, id: object, key: str, value: object, **more: object) -> Reply:
+        return await self.storage(scope, "PATCH", {"id": id, "key": key, "value": value, **more})
+
+    async def get(self, scope: str, ids: object, *keys: str) -> Reply:
+        return await self.storage(scope, "GET", {"ids": ids, "keys": keys})
+
+    async def delete(self, scope: str, id: object, *keys: str) -> Reply:
+        return await self.storage(scope, "DELETE", {"id": id, "keys": keys})
+
+    async def shared(self, level: str, **query: object) -> Reply:
+        return await self.ask(
+            "GET", str(URL(f"/publicvalues/{level}").with_query({k: str(v) for k, v in query.items()}))
+        )
+
+
+async def declare(running: Running, http: ClientSession, section: Mapping[str, object]) -> list[dict[str, str]]:
+    """Apply a section of the access document, beside what is declared; the tokens that were generated for it."""
+    headers = {"Authorization": f"Bearer {running.admin_token}"}
+    async with http.put(running.ops_url + "/admin/access", json={"auravant": section}, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        tokens: list[dict[str, str]] = (await answer.json())["tokens"]
+        return tokens
+
+
+class World:
+    """Names that no other test has, and who may do what with them."""
+
+    def __init__(self, running: Running, http: ClientSession) -> None:
+        self.running, self.http = running, http
+        self.mark = uuid4().hex[:12]
+        self.extension = self.name("ext")
+
+    def name(self, what: str) -> str:
+        return f"{what}-{self.mark}"
+
+    async def declare(self, **section: object) -> list[dict[str, str]]:
+        return await declare(self.running, self.http, section)
+
+    async def open(self, *users: str, **section: Any) -> list[Client]:
+        """Users that are called so, each with a token of this world's extension; `section` is declared as well."""
+        tokens = [
+            {"token": self.name(f"at-{user}"), "user": self.name(user), "extension": self.extension, "version": "1"}
+            for user in users
+        ]
+        await self.declare(
+            extensions=[{"client_id": self.extension, "versions": ["1"], "claims": ["storage"]}],
+            users=[self.name(user) for user in users], tokens=tokens, **section,
+        )  # fmt: skip
+        return [Client(self.http, self.running, token["token"]) for token in tokens]
