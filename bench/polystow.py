@@ -1,5 +1,6 @@
-"""The service under test: a real `polystow serve`, with one key for one project."""
+"""The service under test: a real `polystow serve`, with one caller of each dialect."""
 
+import json
 import os
 import re
 import sys
@@ -9,7 +10,14 @@ from bench.processes import Child, children
 
 KEY = "bench-key"
 PROJECT = "bench"
-ACCESS = f'{{"ainoflow": {{"keys": [{{"key": "{KEY}", "id": "bench", "project": "{PROJECT}"}}]}}}}\n'
+ACCESS = {
+    "ainoflow": {"keys": [{"key": KEY, "id": "bench", "project": PROJECT}]},
+    "auravant": {
+        "extensions": [{"client_id": "bench", "versions": ["1"], "claims": ["storage"]}],
+        "users": ["UID-bench"],
+        "tokens": [{"token": "bench-token", "user": "UID-bench", "extension": "bench", "version": "1"}],
+    },
+}
 
 
 class Polystow(Child):
@@ -17,7 +25,7 @@ class Polystow(Child):
 
     def __init__(self, directory: Path, cores: str = "", **settings: object) -> None:
         access = directory / "access.json"
-        access.write_text(ACCESS)
+        access.write_text(json.dumps(ACCESS))
         given = {
             "port": 0, "ops_port": 0, "data_dir": directory / "data", "access": access, "drain_seconds": 0,
         } | settings  # fmt: skip

@@ -25,7 +25,7 @@ routes += sharing
 
 DIALECT = Dialect(
     name=NAME,
-    docs="https://developers.auravant.com/en/docs/apis/reference/api_storage",
+    docs="https://developers.auravant.com/en/docs/apis/reference/api_ref_storage",
     prefixes=("/api/mktplace/", "/publicvalues/", "/publicfiles/"),
     routes=routes,
     credential=credential,

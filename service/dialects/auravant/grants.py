@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from service.dialects.auravant.access import LEADERS, MEMBERS, USER, Access
 from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS, NAME, ROLES, USERS
@@ -71,8 +72,8 @@ class Following:
 
         await fan_out(settle, users | {member for _, member in (*now, *before)})
         gone = set(before) - set(now)
-        await self._withdraw(MEMBERS, gone)
         await self._withdraw(CIRCLES, ((member, circle) for circle, member in gone))
+        await self._withdraw(MEMBERS, gone)  # last: by these the next apply knows whom to see to
 
     async def plots(self, scope: str, ids: list[str]) -> None:
         """Fields or farms."""
@@ -84,7 +85,7 @@ class Following:
 
         async def settle(id: str) -> list[tuple[str, str]]:
             again = partial(self._link, kind, [(user, id) for user in readers[id]])
-            before = await self._settle(scope, id, partial(self._permitted, scope, id), again)
+            before = await self._settle(scope, id, partial(self._permitted, scope, id, roles), again)
             return [(user, id) for user in set(before) - set(readers[id])]
 
         await self._withdraw(kind, chain.from_iterable(await fan_out(settle, ids)))
@@ -117,8 +118,9 @@ class Following:
                     verbs[leader] = "".join(sorted({*verbs.get(leader, ""), *roles[role]}))
         return verbs
 
-    async def _permitted(self, scope: str, id: str) -> Verbs:
-        found = await self._find(scope, id)
+    async def _permitted(self, scope: str, id: str, known: dict[str, Any]) -> Verbs:
+        """Who may do what at a field or farm; what is `known` is good for one time."""
+        found = known.pop(id) if id in known else await self._find(scope, id)
         return None if found is None else {user: ROLES[scope][role] for user, role in found.items()}
 
     async def _circle(self, circle: str) -> tuple[frozenset[str], dict[str, str]]:

@@ -1,12 +1,36 @@
-"""A world of its own for each test, so that what one declares no other sees."""
+"""A world of its own for each test, so that what one declares no other sees; and bare servers to apply documents to."""
+
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from aiohttp import ClientSession
 
+from tests.dialects.auravant.applying import Applying
 from tests.dialects.auravant.client import World
 from tests.running import Running
+from tests.servers import RedisProcess, binaries
+
+BINARIES = dict(binaries())
+USERS = ["u1", "u2", "admin", "boss"]
 
 
 @pytest.fixture
 def world(service: Running, http: ClientSession) -> World:
     return World(service, http)
+
+
+@pytest.fixture(scope="module", params=BINARIES)
+def server(request: pytest.FixtureRequest) -> Iterator[RedisProcess]:
+    with RedisProcess(BINARIES[request.param]) as process:
+        yield process
+
+
+@pytest.fixture
+async def access(server: RedisProcess) -> AsyncIterator[Applying]:
+    """An empty Redis but for some users."""
+    server.command("FLUSHALL")
+    applying = Applying(server)
+    await applying.redis.connect()
+    await applying.apply(users=USERS)
+    yield applying
+    await applying.redis.close()

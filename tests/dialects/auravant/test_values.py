@@ -45,8 +45,9 @@ async def test_value_wins_over_data_and_null_counts_as_absent(world: World) -> N
     ):  # fmt: skip
         assert (await owner.storage("users", "PUT", {"id": id, "key": "k", "overwrite": True, **more})).code == 0
         assert (await owner.storage("users", "GET", {"keys": ["k"]})).objects == {"k": expected}
-    for more in ({}, {"value": None}, {"data": None}, {"value": None, "data": None}):
-        assert (await owner.storage("users", "PUT", {"id": id, "key": "new", **more})).code == 1
+    for names in ((), ("value",), ("data",), ("value", "data")):
+        body = {"id": id, "key": "new"} | dict.fromkeys(names)
+        assert (await owner.storage("users", "PUT", body)).code == 1
 
 
 async def test_put_creates_and_overwrites_only_when_told(world: World) -> None:
@@ -124,7 +125,8 @@ async def test_ids_left_out_mean_the_caller_or_all_that_may_be_read(world: World
     for field in fields[:2]:
         await owner.put("fields", field["id"], "k", 1)
     await owner.put("users", owner_id, "k", 2)
-    for ids in ([], None):
+    nothing: tuple[list[str] | None, ...] = ([], None)
+    for ids in nothing:
         assert (await owner.get("fields", ids, "k")).objects == {world.name("f0"): {"k": 1}, world.name("f1"): {"k": 1}}
         assert (await reader.get("fields", ids, "k")).objects == {world.name("f0"): {"k": 1}}
         assert (await reader.get("farms", ids, "k")).objects == {}

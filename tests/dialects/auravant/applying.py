@@ -1,0 +1,43 @@
+"""Applies sections of the access document to a Redis, past any service, and tells what is granted there."""
+
+import json
+from typing import Any
+
+from service.access import apply
+from service.dialects import discover
+from service.redis.client import Redis
+from service.storage import keys
+from service.storage.directory import Directory
+from service.storage.runner import Runner
+from service.storage.store import Storage
+from tests.servers import RedisProcess
+
+
+class Applying:
+    """As the command line does it."""
+
+    def __init__(self, server: RedisProcess) -> None:
+        self.server = server
+        self.redis = Redis.open(server.url, on_connect=lambda ask: self.runner.load(ask))
+        self.runner = Runner(self.redis)
+        self.storage = Storage(self.runner)
+
+    async def apply(self, **section: Any) -> None:
+        await apply(Directory(self.runner), self.storage, json.dumps({"auravant": section}), discover())
+
+    def granted(self, scope: str, id: str) -> dict[str, str] | None:
+        """Subject -> verbs; None where the resource is not declared."""
+        found = self.server.command("HGETALL", keys.collection("auravant", scope, id, "").acl)
+        verbs = {subject.decode(): "".join(sorted(value.decode())) for subject, value in found.items()}
+        revision = verbs.pop("", "-")
+        return None if "-" in revision else verbs
+
+    def leaders(self, user: str) -> dict[str, str]:
+        """Who else may do what at a user."""
+        verbs = self.granted("users", user)
+        assert verbs is not None
+        assert (verbs.pop(user), verbs.pop("*")) == ("drw", "r")
+        return verbs
+
+    async def linked(self, kind: str, id: str) -> list[str]:
+        return await self.storage.links.linked("auravant", kind, id)

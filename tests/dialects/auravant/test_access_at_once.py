@@ -1,0 +1,160 @@
+"""Who may do what follows from what was declared, also by many at once, by one that is slow, or only by half."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from service.dialects.auravant.grants import CIRCLES, readable
+from service.storage.directory import Directory
+from service.storage.errors import OutcomeUnknown, Unavailable
+from service.storage.store import Storage
+from tests.dialects.auravant.applying import Applying
+
+
+async def test_documents_applied_at_once_end_as_one_of_them_says(access: Applying) -> None:
+    """And what is linked is never less than what is granted."""
+    ids = [f"f{n}" for n in range(30)]
+    for _ in range(10):
+        who = [{"u1": "owner"}, {"u2": "read"}, {"admin": "edit", "u1": "read"}]
+        others = [Applying(access.server) for _ in who]
+        for other in others:
+            await other.redis.connect()
+        await asyncio.gather(
+            *(
+                other.apply(
+                    fields=[{"id": id, "permissions": permissions} for id in ids],
+                    spaces=[{"id": "s", "admins": [*permissions][:1], "members": ["boss"]}],
+                )
+                for other, permissions in zip(others, who, strict=True)
+            )
+        )
+        for other in others:
+            await other.redis.close()
+        directory = Directory(access.runner)
+        for id in ids:
+            declared = await directory.find("auravant", "fields", id)
+            assert declared in who
+            granted = access.granted("fields", id)
+            assert granted is not None
+            assert set(granted) == set(declared)
+            for user in granted:
+                assert id in await access.linked(readable("fields"), user)
+        space = await directory.find("auravant", "leaders", "space:s")
+        assert set(access.leaders("boss")) == set(space or {})
+
+
+async def test_a_slow_apply_never_brings_back_what_a_later_one_took(
+    access: Applying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has read what was declared and stands still; meanwhile a revoke is applied and answered."""
+    await access.apply(fields=[{"id": 1, "permissions": {"u1": "owner"}}])
+    slow, reached, later = Applying(access.server), asyncio.Event(), asyncio.Event()
+    await slow.redis.connect()
+    grant = slow.storage.grants.grant
+    tries = 0
+
+    async def late(*arguments: Any) -> list[str]:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            reached.set()
+            await later.wait()
+        return await grant(*arguments)
+
+    monkeypatch.setattr(slow.storage.grants, "grant", late)
+    task = asyncio.create_task(slow.apply(fields=[{"id": 1, "permissions": {"u1": "owner", "u2": "read"}}]))
+    await reached.wait()
+    await access.apply(fields=[{"id": 1, "permissions": {"u2": "read"}}])
+    assert access.granted("fields", "1") == {"u2": "r"}
+    later.set()
+    await task
+    await slow.redis.close()
+    assert tries == 2
+    assert access.granted("fields", "1") == {"u2": "r"}
+    assert await access.linked(readable("fields"), "u2") == ["1"]
+
+
+@pytest.mark.parametrize("document", ["widening", "narrowing", "removing"])
+async def test_an_apply_that_stops_anywhere_leaves_what_the_next_one_mends(
+    access: Applying, document: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped before each of its commands in turn: links stay supersets, and applying again ends as if nothing was."""
+    first = {
+        "fields": [{"id": 1, "permissions": {"u1": "owner", "u2": "read"}}],
+        "spaces": [{"id": "s", "admins": ["admin"], "members": ["u1", "u2"]}],
+    }
+    second: dict[str, Any] = {
+        "widening": {
+            "fields": [{"id": 1, "permissions": {"u1": "owner", "u2": "read", "boss": "edit"}}],
+            "spaces": [{"id": "s", "admins": ["admin", "boss"], "members": ["u1", "u2", "boss"]}],
+        },
+        "narrowing": {
+            "fields": [{"id": 1, "permissions": {"u2": "read"}}],
+            "spaces": [{"id": "s", "admins": ["boss"], "members": ["u2"]}],
+        },
+        "removing": {"fields": [{"id": 1, "remove": True}], "spaces": [{"id": "s", "remove": True}]},
+    }[document]
+
+    async def state() -> tuple[Any, ...]:
+        who = ("u1", "u2", "boss", "admin")
+        fields = [await access.linked(readable("fields"), user) for user in who]
+        circles = [await access.linked(CIRCLES, user) for user in who]
+        members = await access.linked("members", "space:s")
+        return (access.granted("fields", "1"), [access.leaders(user) for user in who], circles, members, fields)
+
+    await access.apply(**first)
+    await access.apply(**second)
+    wanted, left, execute = await state(), 0, access.runner._execute
+    while True:
+        await access.apply(**first)
+        with monkeypatch.context() as patch:
+            budget = left
+
+            async def until(*words: Any, key: str, write: bool) -> Any:
+                nonlocal budget
+                if write and budget == 0:
+                    raise OutcomeUnknown("it was killed")
+                budget -= write
+                return await execute(*words, key=key, write=write)
+
+            patch.setattr(access.runner, "_execute", until)
+            try:
+                await access.apply(**second)
+            except OutcomeUnknown:
+                finished = False
+            else:
+                finished = True
+        granted = access.granted("fields", "1") or {}
+        for user in granted:
+            assert "1" in await access.linked(readable("fields"), user), left
+        await access.apply(**second)
+        *exact, fields = await state()
+        assert exact == [*wanted[:-1]], left
+        assert all(set(links) <= set(found) for links, found in zip(wanted[-1], fields, strict=True)), left
+        if finished:
+            break
+        left += 1
+    assert left > 5
+
+
+async def test_a_large_document_is_applied_in_portions(access: Applying) -> None:
+    fields = [{"id": n, "permissions": {"u1": "owner", f"v{n % 50}": "read"}} for n in range(5000)]
+    members = [f"m{n}" for n in range(2000)]
+    await access.apply(fields=fields, users=members, spaces=[{"id": "s", "admins": ["admin"], "members": members}])
+    assert len(await access.linked(readable("fields"), "u1")) == 5000
+    assert len(await access.linked(readable("fields"), "v7")) == 100
+    assert access.leaders("m1999") == {"admin": "drw"}
+
+
+async def test_too_many_at_once_end_in_words(access: Applying, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody always knows better."""
+    grant, revise = access.storage.grants.grant, Storage(access.runner).grants.revise
+
+    async def outrun(place: Any, verbs: Any, revision: int) -> list[str]:
+        await Storage(access.runner).grants.grant(place, verbs, await revise())
+        return await grant(place, verbs, revision)
+
+    monkeypatch.setattr(access.storage.grants, "grant", outrun)
+    with pytest.raises(Unavailable, match="apply it again"):
+        await access.apply(fields=[{"id": 1, "permissions": {"u1": "owner"}}])

@@ -1,0 +1,229 @@
+"""Whatever is sent: its code, nothing stored, never a fault of the service's; by either path."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.dialects.auravant.client import STORAGE, Client, Reply, World
+from tests.running import Running
+
+LONG = "k" * 201
+KEYS = [
+    "",
+    " ",
+    "a b",
+    "a-b",
+    "a.b",
+    "é",
+    "k\n",
+    "\nk",
+    "k\r",
+    "k\u0000",
+    "\u0661",
+    "\uff41",
+    "a/b",
+    "a:b",
+    "{a}",
+    "%41",
+    LONG,
+]
+
+
+@pytest.fixture
+async def owner(world: World) -> Client:
+    (client,) = await world.open("owner")
+    await client.put("users", world.name("owner"), "there", [1])
+    return client
+
+
+async def unchanged(owner: Client, world: World, redis_keys: set[bytes]) -> None:
+    assert keys_of(owner.running) == redis_keys
+    assert (await owner.get("users", None, "there")).objects == {"there": [1]}
+
+
+def keys_of(running: Running) -> set[bytes]:
+    """Every record, staged body and link."""
+    with running.redis as client:
+        found: list[bytes] = client.keys("*")
+    return {key for key in found if b"}r:" in key or b"}s:" in key or b":links:" in key}
+
+
+def writes(id: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    return {
+        "PUT": ("PUT", {"id": id, "key": "new", "value": 1, "overwrite": True}),
+        "PATCH": ("PATCH", {"id": id, "key": "new", "value": 1, "create": True}),
+        "append": ("PATCH", {"id": id, "key": "new", "value": 1, "create": True, "append": True}),
+        "DELETE": ("DELETE", {"id": id, "keys": ["there"]}),
+        "GET": ("GET", {"ids": [id], "keys": ["there"]}),
+    }
+
+
+Spoil = Callable[[dict[str, Any]], object]
+
+BAD: dict[str, tuple[Spoil, int]] = {
+    # What is missing: 1.
+    "no id": (lambda b: b.pop("id", None) or b.pop("keys"), 1),
+    "no key": (lambda b: b.pop("key", None) or b.pop("keys", None), 1),
+    "an empty id": (lambda b: b.update(id="") if "id" in b else b.update(keys=[]), 1),
+    "null for a key": (lambda b: b.update(key=None) if "key" in b else b.update(keys=None), 1),
+    "no value": (lambda b: b.pop("value") if "value" in b else b.update(keys=[]), 1),
+    # Wrong types: -4.
+    "an object for a key": (lambda b: b.update(key={}) if "key" in b else b.update(keys=[{}]), -4),
+    "a number for a key": (lambda b: b.update(key=1) if "key" in b else b.update(keys=[1]), -4),
+    "a text for keys": (lambda b: b.update(key=["k"]) if "key" in b else b.update(keys="k"), -4),
+    "null among keys": (lambda b: b.update(key=[None]) if "key" in b else b.update(keys=["k", None]), -4),
+    "an object for an id": (lambda b: b.update(id={}) if "id" in b else b.update(ids=[{}]), -4),
+    "a fraction for an id": (lambda b: b.update(id=1.5) if "id" in b else b.update(ids=[1.5]), -4),
+    "true for an id": (lambda b: b.update(id=True) if "id" in b else b.update(ids=[True]), -4),
+    "a list for an id": (lambda b: b.update(id=["a"]) if "id" in b else b.update(ids="a"), -4),
+    "a text for overwrite": (lambda b: b.update(overwrite="true"), -4),
+    "a number for append": (lambda b: b.update(append=1), -4),
+    "null for create": (lambda b: b.update(create=None), -4),
+}
+
+
+@pytest.mark.parametrize("how", BAD)
+async def test_a_bad_body_has_its_code_and_stores_nothing(owner: Client, world: World, how: str) -> None:
+    spoil, code = BAD[how]
+    before = keys_of(owner.running)
+    for operation, body in writes(world.name("owner")).values():
+        spoil(body)
+        reply = await owner.storage("users", operation, body)
+        assert (reply.code, reply.status) == (code, 200 if code > 0 else 400), (operation, body, reply.body)
+    await unchanged(owner, world, before)
+
+
+NOT_JSON = [
+    b"", b" ", b"nonsense", b"[]", b'"text"', b"1", b"null", b"{", b'{"id":"a"', b'{"id":"a"}x', b"{'id':'a'}", b"{}{}",
+    b'\xef\xbb\xbf{"keys":["k"]}', b'{"keys":["\xff"]}', b'{"keys":["k"],"x":"\xff"}', b'{"keys":["\\ud800"]}',
+    b'{"keys":["k"],"x":01}', b'{"keys":["k"],"x":NaN}', b'{"keys":["k"],"x":"\n"}', b'{"value":"\\ud800"}',
+    b'{"value":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b'{"x":' + b'{"a":' * 100_000,
+    b'{"id":' + b"9" * 5000 + b"}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", ["PUT", "PATCH", "GET", "DELETE"])
+async def test_what_is_no_json_object_is_refused(owner: Client, world: World, operation: str) -> None:
+    before = keys_of(owner.running)
+    for body in NOT_JSON:
+        reply = await owner.storage("users", operation, body)
+        assert (reply.code, reply.status) == (-4, 400), body[:40]
+    await unchanged(owner, world, before)
+
+
+@pytest.mark.parametrize("key", KEYS, ids=ascii)
+async def test_a_key_is_ascii_letters_digits_and_underscores_to_its_end(owner: Client, world: World, key: str) -> None:
+    before, code = keys_of(owner.running), 2 if key else 1
+    for operation, body in writes(world.name("owner")).values():
+        if "keys" in body:
+            body["keys"] = ["there", key]
+            code = 2
+        else:
+            body["key"] = key
+        reply = await owner.storage("users", operation, body)
+        assert (reply.code, reply.status) == (code, 200), (operation, reply.body)
+    await unchanged(owner, world, before)
+
+
+async def test_the_longest_key_is_a_key(owner: Client, world: World) -> None:
+    key = LONG[:200]
+    assert (await owner.put("users", world.name("owner"), key, 1)).code == 0
+    assert (await owner.get("users", None, key)).objects == {key: 1}
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?operation=", "?operation=put", "?operation=DROP", "?Operation=PUT", "?operation=%FF"]
+)
+async def test_an_operation_that_is_none_is_refused(owner: Client, query: str) -> None:
+    for _ in range(2):
+        reply = await owner.ask("POST", f"{STORAGE}/users{query}", b'{"keys":["k"]}')
+        assert (reply.code, reply.status) == (-4, 400)
+
+
+PATHS = [
+    ("GET", f"{STORAGE}/users", 405), ("PUT", f"{STORAGE}/users", 405), ("DELETE", f"{STORAGE}/fields", 405),
+    ("POST", STORAGE, 404), ("POST", f"{STORAGE}/plots", 404), ("POST", f"{STORAGE}/users/x", 404),
+    ("GET", "/api/mktplace/nothing", 404), ("GET", "/publicvalues/space", 404), ("POST", "/publicvalues/user", 405),
+    ("GET", "/publicfiles/nothing", 404),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "status"), PATHS)
+async def test_paths_and_methods_that_are_not_there_are_refused_in_the_envelope(
+    owner: Client, method: str, path: str, status: int
+) -> None:
+    reply = await owner.ask(method, path)
+    assert (reply.code, reply.status) == (-4, status)
+    assert ("Allow" in reply.headers) == (status == 405)
+
+
+TOKENS = {"none": -3, "at-expired": -2, "at-unclaimed": -1, "at-undeclared": -1, "at-owner-old": 4, "at-owner": 0}
+
+
+@pytest.mark.parametrize("token", TOKENS)
+async def test_a_token_has_its_code(owner: Client, service: Running, token: str) -> None:
+    client, code = Client(owner._http, service, token), TOKENS[token]
+    status = {-3: 401, -2: 401, -1: 403}.get(code, 200)
+    for _ in range(2):
+        for operation, body in writes("UID-owner").values():
+            body |= {"keys": ["never"]} if "keys" in body else {"value": [1]}
+            reply = await client.storage("users", operation, body)
+            assert (reply.code, reply.status) == (code, status), (operation, reply.body)
+        for level in ("user", "field", "farm"):
+            reply = await client.shared(level, key="k", fields=12345, farms=777)
+            assert reply.status == status
+            assert code == 0 or reply.code == code
+    await Client(owner._http, service, "at-owner").delete("users", "UID-owner", "new")
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic eDp5", "at-owner", "Bearer at-owner x", "Bearer é"])
+async def test_no_token_is_minus_three(owner: Client, header: str) -> None:
+    reply = await owner.ask("POST", f"{STORAGE}/users?operation=GET", b"{}", Authorization=header)
+    assert (reply.code, reply.status) == (-3, 401)
+    assert reply.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_checks_come_in_the_order_of_the_page(service: Running, owner: Client) -> None:
+    """1 missing, 2 key, 4 version, 5 unknown id, 3 permission."""
+    old, stranger = Client(owner._http, service, "at-owner-old"), Client(owner._http, service, "at-stranger")
+    body: dict[str, Any] = {"ids": ["none", "UID-owner"]}
+    assert (await old.storage("users", "GET", body)).code == 1
+    assert (await old.storage("users", "GET", body | {"keys": ["k-k"]})).code == 2
+    assert (await old.storage("users", "GET", body | {"keys": ["k"]})).code == 4
+    assert (await stranger.storage("users", "GET", body | {"keys": ["k"]})).code == 5
+    assert (await stranger.storage("users", "GET", {"ids": ["UID-owner"], "keys": ["k"]})).code == 3
+    assert (await old.put("users", "none", "k-k", None)).code == 1
+    assert (await old.put("users", "none", "k-k", 1)).code == 2
+    assert (await old.put("users", "none", "k", 1)).code == 4
+    assert (await stranger.put("users", "none", "k", 1)).code == 3
+
+
+async def test_what_is_too_much_is_413(owner: Client, world: World) -> None:
+    id = world.name("owner")
+
+    async def refused(reply: Reply) -> None:
+        assert (reply.code, reply.status) == (-4, 413)
+
+    await refused(await owner.put("users", id, "new", "x" * (10 * 1024 * 1024)))
+    await refused(await owner.get("users", [f"u{n}" for n in range(201)], *(f"k{n}" for n in range(100))))
+    await refused(await owner.get("users", [id], *(f"k{n}" for n in range(1001))))
+    await refused(await owner.delete("users", id, *(f"k{n}" for n in range(1001))))
+    await refused(await owner.shared("field", key="k", fields=",".join(map(str, range(10_001)))))
+    assert (await owner.get("users", [id], *(f"k{n}" for n in range(1000)))).objects == {}
+    nearly = json.dumps(["x" * (10 * 1024 * 1024 - 200)]).encode()
+    assert (await owner.storage("users", "PUT", b'{"id":"%b","key":"n","value":%b}' % (id.encode(), nearly))).code == 0
+    await refused(await owner.patch("users", id, "n", "x" * 1000, append=True))
+
+
+async def test_ids_forge_no_keys(world: World) -> None:
+    """Braces, colons, percent signs: each is an id of its own."""
+    nasty = ["{a}", "a:b", "a%3Ab", "}r:x{", "*", " ", "\u0000", "é", "a/b", "'", "a\nb"]
+    fields = [{"id": world.name(id), "permissions": {world.name("owner"): "owner"}} for id in nasty]
+    (owner,) = await world.open("owner", fields=fields)
+    for id in nasty:
+        assert (await owner.put("fields", world.name(id), "k", id)).code == 0
+    found = (await owner.get("fields", [world.name(id) for id in nasty], "k")).objects
+    assert found == {world.name(id): {"k": id} for id in nasty}
+    assert (await owner.get("users", ["*"], "k")).code == 5

@@ -1,0 +1,157 @@
+"""What requests cost: commands, round trips, the worker's memory, the time for which a script holds Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from service.redis.client import Redis
+from service.storage import keys
+from service.storage.fan_out import fan_out
+from service.storage.runner import Runner
+from service.storage.store import Storage
+from tests.dialects.auravant.client import STORAGE, Client, World
+from tests.running import Running
+
+RUNS = 5  # what a worker does by itself meanwhile, or the machine, is in some runs and not in all
+MEBIBYTE = 1024 * 1024
+HOLD_US = 5000
+
+
+@pytest.fixture(scope="module", params=["true", "false"], ids=["fast path", "ordinary path"])
+def alone(request: pytest.FixtureRequest) -> Iterator[Running]:
+    """A service of which nobody else asks anything, and which does not sweep: someone else seems to hold that job."""
+    with Running(fast_path=request.param) as running:
+        running.wait_ready()
+        with running.redis as client:
+            client.set("polystow:sweeper", "a test")
+        yield running
+
+
+class Cost:
+    """What Redis counted, less what asking for it costs."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+
+    def now(self) -> tuple[int, int]:
+        """Scripts and reads from the network."""
+        with self._running.redis as client:
+            stats: dict[str, Any] = client.info("commandstats")
+            reads: dict[str, Any] = client.info("stats")
+        return stats.get("cmdstat_evalsha", {"calls": 0})["calls"], reads["total_reads_processed"]
+
+    async def of(self, ask: Any) -> tuple[int, int]:
+        """Scripts and round trips of a request, the least of several runs."""
+        found = []
+        for _ in range(RUNS):
+            before = await asyncio.to_thread(self.now)
+            await ask()
+            after = await asyncio.to_thread(self.now)
+            idle = await asyncio.to_thread(self.now)
+            found.append((after[0] - before[0], after[1] - before[1] - (idle[1] - after[1])))
+        return min(scripts for scripts, _ in found), min(reads for _, reads in found)
+
+
+async def opened(running: Running, http: ClientSession, fields: int) -> tuple[World, Client, list[str]]:
+    world = World(running, http)
+    ids = [world.name(f"f{n}") for n in range(fields)]
+    (owner,) = await world.open(
+        "owner", fields=[{"id": id, "permissions": {world.name("owner"): "owner"}} for id in ids]
+    )
+    await owner.get("users", [], "k")  # so that token and extension are known
+    return world, owner, ids
+
+
+@asynccontextmanager
+async def storage_of(running: Running) -> AsyncIterator[Storage]:
+    """A storage core of our own on the service's Redis, to fill it with."""
+    redis = Redis.open(f"unix://{running.data_dir}/redis.sock", on_connect=lambda ask: runner.load(ask))
+    runner = Runner(redis)
+    await redis.connect()
+    yield Storage(runner)
+    await redis.close()
+
+
+async def fill(running: Running, world: World, ids: list[str], names: list[str], value: bytes) -> None:
+    async with storage_of(running) as storage:
+
+        async def put(pair: tuple[str, str]) -> None:
+            place = keys.collection("auravant", "fields", pair[0], "")
+            await storage.put(place, f"{world.extension}:production:{pair[1]}", value, "me")
+
+        await fan_out(put, [(id, name) for id in ids for name in names])
+
+
+async def test_what_is_about_one_resource_is_one_script(alone: Running, http: ClientSession) -> None:
+    _, owner, (field,) = await opened(alone, http, 1)
+    number = iter(range(1000))
+    asks = {
+        "put": lambda: owner.put("fields", field, f"k{next(number)}", [1]),
+        "overwrite": lambda: owner.put("fields", field, "k0", [1], overwrite=True),
+        "patch": lambda: owner.patch("fields", field, "k0", [1]),
+        "append": lambda: owner.patch("fields", field, "k0", 1, append=True),
+        "get": lambda: owner.get("fields", [field], *(f"k{n}" for n in range(50))),
+        "get of nothing": lambda: owner.get("fields", [field], "none"),
+        "delete": lambda: owner.delete("fields", field, *(f"k{n}" for n in range(50))),
+        "refused": lambda: owner.put("fields", "none", "k", 1),
+    }
+    cost = Cost(alone)
+    assert {name: await cost.of(ask) for name, ask in asks.items()} == dict.fromkeys(asks, (1, 1))
+
+
+async def test_ten_keys_of_ten_ids_are_one_round_trip_of_ten_scripts(alone: Running, http: ClientSession) -> None:
+    world, owner, ids = await opened(alone, http, 10)
+    names = [f"k{n}" for n in range(10)]
+    await fill(alone, world, ids, names, b'{"n":1}')
+
+    async def ask() -> None:
+        found = (await owner.get("fields", ids, *names)).objects
+        assert found == {id: {name: {"n": 1} for name in names} for id in ids}
+
+    assert await Cost(alone).of(ask) == (10, 1)
+
+
+async def test_fifty_keys_of_two_hundred_ids_stay_within_memory_and_time(alone: Running, http: ClientSession) -> None:
+    """10,000 values, of 100 bytes and then of 10,000 (100 MB); the answer is never whole in the worker."""
+    world, owner, ids = await opened(alone, http, 200)
+    names = [f"k{n}" for n in range(50)]
+    await fill(alone, world, ids, names, b'"%b"' % (b"x" * 98))
+    found = (await owner.get("fields", ids, *names)).objects
+    assert {id: len(values) for id, values in found.items()} == dict.fromkeys(ids, 50)
+    await fill(alone, world, ids, names, b'"%b"' % (b"x" * 9_998))
+    before = peak(alone)
+    with alone.redis as client:
+        client.config_resetstat()
+    size = 0
+    body = str({"ids": ids, "keys": names}).replace("'", '"').encode()
+    url, headers = f"{alone.url}{STORAGE}/fields?operation=GET", {"Authorization": f"Bearer {owner.token}"}
+    async with http.post(url, data=body, headers=headers) as answer:
+        assert answer.status == 200
+        async for piece in answer.content.iter_any():
+            size += len(piece)
+    assert size > 100_000_000
+    assert peak(alone) - before < 60 * MEBIBYTE
+    with alone.redis as client:
+        stats: dict[str, Any] = client.info("commandstats")
+    for command, calls in (("evalsha", 200), ("mget", 200)):
+        assert stats[f"cmdstat_{command}"]["calls"] <= calls + 5
+        assert stats[f"cmdstat_{command}"]["usec_per_call"] < HOLD_US / 2  # a mean: some the machine interrupts
+
+
+def peak(running: Running) -> int:
+    """The most memory that the worker ever had (bytes)."""
+    (pid,) = running.worker_pids()
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+async def test_all_that_may_be_read_is_read_in_portions(alone: Running, http: ClientSession) -> None:
+    world, owner, ids = await opened(alone, http, 1200)
+    await fill(alone, world, ids, ["k"], b"1")
+    found = (await owner.get("fields", [], "k")).objects
+    assert found == {id: {"k": 1} for id in ids}

@@ -1,0 +1,16 @@
+"""The vendor's two pages work as printed: each of their examples, and each code that they list."""
+
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.conversations import replay
+from tests.running import Running
+
+CONVERSATIONS = sorted(Path(__file__).parent.glob("*.http"))
+
+
+@pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda path: path.stem)
+async def test_a_conversation_goes_as_it_is_written(conversation: Path, service: Running, http: ClientSession) -> None:
+    await replay(conversation, http, service.url, token="at-vendor")
