@@ -157,7 +157,7 @@ def _examples(values: Any) -> Json:
 
 
 def _either(one: Json, other: Json) -> Json:
-    """A response that is the one or the other."""
+    """A response that is the one, a success, or the other."""
     bodies = [response["content"][JSON] for response in (one, other)]
     return {
         "description": f"{one['description']} {other['description']}",
@@ -166,6 +166,7 @@ def _either(one: Json, other: Json) -> Json:
             "schema": {"anyOf": [body["schema"] for body in bodies]},
             "examples": bodies[0]["examples"] | bodies[1]["examples"],
         }},
+        "links": one["links"],
     }  # fmt: skip
 
 

@@ -8,13 +8,14 @@
 | extension | a claim of the token | its data is its own; its environments are production and dev |
 
 `handlers` and `sharing` are the endpoints, `direct` their short way; `parameters` is what a request says, `answers`
-what it is told; `access` is the section of the access document, `roles` the vendor's table of who may do what, and
-`grants` what follows from the two.
+and `refusals` what it is told, `description` all of it for the OpenAPI document; `access` is the section of the access
+document, `roles` the vendor's table of who may do what, and `grants` what follows from the two.
 """
 
 from service.dialect import Dialect
 from service.dialects.auravant.access import Access
 from service.dialects.auravant.answers import refuse
+from service.dialects.auravant.description import API
 from service.dialects.auravant.grants import follow
 from service.dialects.auravant.handlers import routes
 from service.dialects.auravant.parameters import credential
@@ -31,5 +32,6 @@ DIALECT = Dialect(
     credential=credential,
     refuse=refuse,
     access=Access,
+    api=API,
     follow=follow,
 )

@@ -8,24 +8,17 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 import orjson
 
 from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath
+from service.dialects.auravant.refusals import Coded
 from service.storage import errors
-from service.storage.errors import Invalid, Refusal
+from service.storage.errors import Refusal
 from service.storage.records import Record
 
-MISSING, BAD_KEY, NOT_PERMITTED, BAD_VERSION, WRONG_STATE, OTHER, TOO_LARGE = 1, 2, 3, 4, 5, 6, 7
-NOT_CLAIMED, EXPIRED, NO_TOKEN, BAD_REQUEST = -1, -2, -3, -4
+NOT_PERMITTED, WRONG_STATE, OTHER = 3, 5, 6
+EXPIRED, NO_TOKEN, BAD_REQUEST = -2, -3, -4
 
 DONE = Answer(200, b'{"code":0,"res":"ok","info":{"code":0,"res":"ok"}}')
 OPENED, CLOSED = b'{"code":0,"res":"ok","info":{"code":0,"res":"ok","objects":{', b"}}}"
 PIECE_BYTES = 65_536  # of an answer, before it is sent on its way
-
-
-class Coded(Invalid):
-    """A refusal that only this vendor knows."""
-
-    def __init__(self, code: int, message: str, *, status: int = 200) -> None:
-        self.code, self.status = code, status
-        super().__init__(message)
 
 
 # Of a kind of refusal that is not here, the kind above it counts.

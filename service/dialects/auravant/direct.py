@@ -8,7 +8,7 @@ from typing import Any
 
 from service.dialect import Answer, Command, Request
 from service.dialects.auravant.access import EXTENSION
-from service.dialects.auravant.answers import CLOSED, DONE, MISSING, OPENED, Coded, entry, members
+from service.dialects.auravant.answers import CLOSED, DONE, OPENED, entry, members
 from service.dialects.auravant.parameters import (
     Body,
     Several,
@@ -22,6 +22,7 @@ from service.dialects.auravant.parameters import (
     written,
 )
 from service.dialects.auravant.public import is_public
+from service.dialects.auravant.refusals import Missing
 from service.dialects.auravant.roles import NAME, USERS
 from service.storage.commands import DISCARDED, INLINE_BYTES
 from service.storage.conditions import PRESENT
@@ -67,7 +68,7 @@ def patch(request: Request, write: Write, body: Body) -> Command:
 
 def delete(request: Request, scope: str, body: Body, extension: dict[str, Any]) -> Asked:
     if body.id in (None, ""):
-        raise Coded(MISSING, "id and keys are needed")
+        raise Missing("id and keys are needed")
     asked = several(request, extension, body)
     if len(asked.ids) > DISCARDED:
         return None

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from service.dialect import Answer, Request, Routes, Stream
-from service.dialects.auravant import direct
-from service.dialects.auravant.answers import DONE, MISSING, Coded, pieces
+from service.dialects.auravant import description, direct
+from service.dialects.auravant.answers import DONE, pieces
 from service.dialects.auravant.grants import readable
 from service.dialects.auravant.parameters import (
     Body,
@@ -23,6 +23,7 @@ from service.dialects.auravant.parameters import (
     written,
 )
 from service.dialects.auravant.public import PUBLIC, is_public
+from service.dialects.auravant.refusals import Missing
 from service.dialects.auravant.roles import FARMS, FIELDS, NAME, USERS
 from service.storage.conditions import ANY, Condition
 from service.storage.fan_out import FAN_OUT
@@ -33,7 +34,37 @@ from service.storage.scoped import Shelf, unreadable
 
 routes = Routes()
 
+STORAGE = "/api/mktplace/storage"
+
 PRESENT = Condition(match=ANY)
+
+
+@routes.route("POST", f"{STORAGE}/users", partial(direct.storage, USERS), described=description.users)
+async def users(request: Request) -> Answer | Stream:
+    """Store, change, read or delete values that are kept at users.
+
+    `operation` says which. A user's values are read and written by the user, the admins of the user's spaces, and the
+    supervisors of the user's groups.
+    """
+    return await storage(USERS, request)
+
+
+@routes.route("POST", f"{STORAGE}/fields", partial(direct.storage, FIELDS), described=description.fields)
+async def fields(request: Request) -> Answer | Stream:
+    """Store, change, read or delete values that are kept at fields.
+
+    `operation` says which. Who may read the field reads them, whoever stored them.
+    """
+    return await storage(FIELDS, request)
+
+
+@routes.route("POST", f"{STORAGE}/farms", partial(direct.storage, FARMS), described=description.farms)
+async def farms(request: Request) -> Answer | Stream:
+    """Store, change, read or delete values that are kept at farms.
+
+    `operation` says which. Who may read the farm reads them, whoever stored them.
+    """
+    return await storage(FARMS, request)
 
 
 async def storage(scope: str, request: Request) -> Answer | Stream:
@@ -43,7 +74,7 @@ async def storage(scope: str, request: Request) -> Answer | Stream:
         return await get(request, scope, several(request, extension, body))
     if name == "DELETE":
         if body.id in (None, ""):
-            raise Coded(MISSING, "id and keys are needed")
+            raise Missing("id and keys are needed")
         asked = several(request, extension, body)
         await request.service.storage.scoped.discard(place_of(scope, str(body.id)), asked.ids, request.caller.id)
         return DONE
@@ -52,10 +83,6 @@ async def storage(scope: str, request: Request) -> Answer | Stream:
         await announce(request, write)
     await (put if name == "PUT" else patch)(request, write, body)
     return DONE
-
-
-for scope in (USERS, FIELDS, FARMS):
-    routes.route("POST", f"/api/mktplace/storage/{scope}", partial(direct.storage, scope))(partial(storage, scope))
 
 
 async def announce(request: Request, write: Write) -> None:

@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from service.dialect import Request
 from service.dialects.auravant.access import EXTENSION, ID_LENGTH
-from service.dialects.auravant.answers import BAD_KEY, BAD_VERSION, MISSING, NOT_CLAIMED, Coded
+from service.dialects.auravant.refusals import BadKey, BadVersion, Missing, NotClaimed
 from service.dialects.auravant.roles import NAME
 from service.storage import keys
 from service.storage.errors import Invalid, NotFound, TooLarge, Unauthenticated, Undeclared
@@ -121,7 +121,7 @@ def written(request: Request, extension: dict[str, Any], scope: str, body: Body)
     """What a PUT or PATCH asks for, once everything that it needs is there."""
     value = next((bytes(raw) for raw in (body.value, body.data) if bytes(raw) != b"null"), None)
     if body.id in (None, "") or not body.key or value is None:
-        raise Coded(MISSING, "id, key and value are needed")
+        raise Missing("id, key and value are needed")
     checked([body.key])
     versioned(request, extension)
     return Write(place_of(scope, str(body.id)), record_of(request, body.key), body.key, value)
@@ -130,7 +130,7 @@ def written(request: Request, extension: dict[str, Any], scope: str, body: Body)
 def several(request: Request, extension: dict[str, Any], body: Body) -> Several:
     """What a GET asks for, or a DELETE but for its resource."""
     if not body.keys:
-        raise Coded(MISSING, "keys are needed")
+        raise Missing("keys are needed")
     if len(body.keys) > READ_KEYS:
         raise TooLarge(f"at most {READ_KEYS} keys in one request")
     names = checked([*dict.fromkeys(body.keys)])
@@ -145,25 +145,25 @@ def checked(names: list[str]) -> list[str]:
     """The same names, found to be lawful keys."""
     for name in names:
         if not _key(name):
-            raise Coded(BAD_KEY, "a key has 1 to 200 letters a-z and A-Z, digits and underscores")
+            raise BadKey("a key has 1 to 200 letters a-z and A-Z, digits and underscores")
     return names
 
 
 async def extension_of(request: Request) -> dict[str, Any]:
-    """What is declared of the caller's extension. Raises Coded where it may not store."""
+    """What is declared of the caller's extension. Raises NotClaimed."""
     return claimed(await request.service.directory.find(NAME, EXTENSION, request.caller.claims["extension"]))
 
 
 def claimed(extension: dict[str, Any] | None) -> dict[str, Any]:
     if extension is None or CLAIM not in extension["claims"]:
-        raise Coded(NOT_CLAIMED, "the extension may not use the storage", status=403)
+        raise NotClaimed("the extension may not use the storage")
     return extension
 
 
 def versioned(request: Request, extension: dict[str, Any]) -> None:
     """The extension lists the version that the token names."""
     if request.caller.claims["version"] not in extension["versions"]:
-        raise Coded(BAD_VERSION, "the extension has no such version")
+        raise BadVersion("the extension has no such version")
 
 
 def place_of(scope: str, id: str) -> Collection:

@@ -10,10 +10,12 @@ from contextlib import suppress
 import orjson
 
 from service.dialect import Request, Routes, Stream
+from service.dialects.auravant import description
 from service.dialects.auravant.access import CLIENT_ID_LENGTH, ID_LENGTH
-from service.dialects.auravant.answers import MISSING, NOT_PERMITTED, PIECE_BYTES, Coded, entry
+from service.dialects.auravant.answers import PIECE_BYTES, entry
 from service.dialects.auravant.parameters import checked, extension_of, places_of, record_id, versioned
 from service.dialects.auravant.public import PUBLIC, stored
+from service.dialects.auravant.refusals import Missing, Unreadable
 from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS, NAME, USERS
 from service.storage.errors import Invalid, TooLarge
 from service.storage.fan_out import FAN_OUT
@@ -27,8 +29,12 @@ MOST_IDS = 10_000  # named in one request
 _number = re.compile(r"0|[1-9][0-9]{0,14}").fullmatch
 
 
-@routes.route("GET", "/publicvalues/user")
-async def of_users(request: Request) -> Stream:
+@routes.route("GET", "/publicvalues/user", described=description.public_of_users)
+async def public_of_users(request: Request) -> Stream:
+    """Tell the values that were made public at users.
+
+    Every valid token reads them: those of `public_ext_` keys of any extension, those of `public_priv_` keys of its own.
+    """
     query = request.query()
     wanted = await records(request, query)
     users = listed(query, "users")
@@ -38,13 +44,15 @@ async def of_users(request: Request) -> Stream:
     return Stream(200, values(request, "user", surveyed(request, places_of(USERS, users), wanted), wanted))
 
 
-@routes.route("GET", "/publicvalues/field")
-async def of_fields(request: Request) -> Stream:
+@routes.route("GET", "/publicvalues/field", described=description.public_of_fields)
+async def public_of_fields(request: Request) -> Stream:
+    """Tell the values that were made public at fields which the caller may read."""
     return await of_plots(request, FIELDS, "field")
 
 
-@routes.route("GET", "/publicvalues/farm")
-async def of_farms(request: Request) -> Stream:
+@routes.route("GET", "/publicvalues/farm", described=description.public_of_farms)
+async def public_of_farms(request: Request) -> Stream:
+    """Tell the values that were made public at farms which the caller may read."""
     return await of_plots(request, FARMS, "farm")
 
 
@@ -53,12 +61,12 @@ async def of_plots(request: Request, scope: str, name: str) -> Stream:
     query = request.query()
     ids = listed(query, scope)
     if ids is None:
-        raise Coded(MISSING, f"{scope} are needed")
+        raise Missing(f"{scope} are needed")
     wanted = await records(request, query)
     shelves = await request.service.storage.scoped.survey(places_of(scope, ids), wanted, request.caller.id)
     readable = [shelf for shelf in shelves if shelf.refused is None]
     if not readable:
-        raise Coded(NOT_PERMITTED, f"none of these {scope} may be read", status=401)
+        raise Unreadable(f"none of these {scope} may be read")
     return Stream(200, values(request, name, each(readable), wanted))
 
 
@@ -67,7 +75,7 @@ async def records(request: Request, query: Mapping[str, str]) -> list[str]:
     extension = await extension_of(request)
     key, client_id = query.get("key"), query.get("client_id") or None
     if not key:
-        raise Coded(MISSING, "key is needed")
+        raise Missing("key is needed")
     checked([key])
     versioned(request, extension)
     if client_id is not None and len(client_id) > CLIENT_ID_LENGTH:

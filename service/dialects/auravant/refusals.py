@@ -1,0 +1,42 @@
+"""What only this vendor refuses: each has its code."""
+
+from typing import ClassVar
+
+from service.storage.errors import Invalid
+
+
+class Coded(Invalid):
+    """A refusal with a code of its own."""
+
+    code: ClassVar[int]
+    status: ClassVar[int] = 200
+
+
+class Missing(Coded):
+    """What the operation needs is not there."""
+
+    code = 1
+
+
+class BadKey(Coded):
+    """A key is not 1 to 200 letters, digits and underscores."""
+
+    code = 2
+
+
+class BadVersion(Coded):
+    """The extension has no such version."""
+
+    code = 4
+
+
+class NotClaimed(Coded):
+    """The extension may not use the storage."""
+
+    code, status = -1, 403
+
+
+class Unreadable(Coded):
+    """The caller may read none of the fields or farms."""
+
+    code, status = 3, 401

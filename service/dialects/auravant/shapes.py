@@ -1,0 +1,86 @@
+"""The vendor's JSON as types, for the OpenAPI document: bodies, the envelope, what is shared."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from service.dialects.auravant.parameters import READ_KEYS
+
+Id = Annotated[str, Meta(min_length=1, max_length=200, examples=["UID-dbaefe8503fe6cdb7909611e8953e74f"])] | int
+Key = Annotated[str, Meta(pattern="^[A-Za-z0-9_]{1,200}$", examples=["test_key"])]
+ClientId = Annotated[str, Meta(min_length=1, max_length=100)]
+Value = Annotated[Any, Meta(description="Any JSON but null. Its bytes are kept, and come back, as they are.")]
+
+
+class Operated(Struct):
+    """What an operation is given. PUT and PATCH need `id`, `key` and a value, GET `keys`, DELETE `id` and `keys`."""
+
+    id: Annotated[Id, Meta(description="The user, field or farm.")] | UnsetType = UNSET
+    key: Annotated[Key, Meta(description="The key of the value.")] | UnsetType = UNSET
+    value: Value | UnsetType = UNSET
+    data: Annotated[Any, Meta(description="The same as `value`, which wins.")] | UnsetType = UNSET
+    overwrite: Annotated[bool, Meta(description="PUT: replace a value that is there.")] = False
+    append: Annotated[bool, Meta(description="PATCH: add to the value that is there.")] = False
+    create: Annotated[bool, Meta(description="PATCH: create a value that is not there.")] = False
+    ids: (
+        Annotated[list[Id], Meta(description="GET: of which resources; empty: of all that the caller may read.")]
+        | UnsetType
+    ) = UNSET
+    keys: (
+        Annotated[list[Key], Meta(min_length=1, max_length=READ_KEYS, description="GET and DELETE: which keys.")]
+        | UnsetType
+    ) = UNSET
+
+
+class Refused(Struct):
+    """Why a request was not carried out."""
+
+    code: Annotated[int, Meta(ge=-4, le=7)]
+    res: Literal["err"]
+    msg: Annotated[str, Meta(min_length=1)]
+
+
+class Failed(Struct):
+    """The envelope of a refusal: the same at the top and below `info`."""
+
+    code: Annotated[int, Meta(ge=-4, le=7)]
+    res: Literal["err"]
+    msg: Annotated[str, Meta(min_length=1)]
+    info: Refused
+
+
+class Info(Struct):
+    """That it went well, and of a GET the values by resource and key; by key alone where `ids` was left out."""
+
+    code: Literal[0]
+    res: Literal["ok"]
+    objects: dict[str, Any] | UnsetType = UNSET
+
+
+class Done(Struct):
+    """The envelope of an answer."""
+
+    code: Literal[0]
+    res: Literal["ok"]
+    info: Info
+
+
+class OfUser(Struct):
+    """What a user shares."""
+
+    user: str | int
+    value: Any
+
+
+class OfField(Struct):
+    """What is shared of a field."""
+
+    field: str | int
+    value: Any
+
+
+class OfFarm(Struct):
+    """What is shared of a farm."""
+
+    farm: str | int
+    value: Any
