@@ -11,6 +11,7 @@ from service.supervisor import Serving
 
 ACCESS = Path(__file__).with_name("demo.yaml")
 DOCUMENT = "/api/v1/storage/json/demo/first"
+FIELDS = "/api/mktplace/storage/fields?operation="
 
 # What a line does, its method, its path, and its body.
 STEPS = (
@@ -21,6 +22,13 @@ STEPS = (
     ("list", "GET", "/api/v1/storage/json/demo", None),
     ("its metadata", "GET", f"{DOCUMENT}/meta", None),
     ("delete", "DELETE", DOCUMENT, None),
+    (
+        "keep a value at a field",
+        "POST",
+        FIELDS + "PUT",
+        '{"id": 1, "key": "soil", "data": {"ph": 6.50}, "overwrite": true}',
+    ),
+    ("read it at all fields", "POST", FIELDS + "GET", '{"ids": [], "keys": ["soil"]}'),
 )
 
 
@@ -30,7 +38,7 @@ def lines(url: str) -> list[str]:
 
 
 def _line(url: str, method: str, body: str | None) -> str:
-    line = f"curl -sS -w '\\n' -X {method} {url} -H 'Authorization: Bearer demo-key'"
+    line = f"curl -sS -w '\\n' -X {method} '{url}' -H 'Authorization: Bearer demo-key'"
     return line if body is None else f"{line} -H 'Content-Type: application/json' -d '{body}'"
 
 
