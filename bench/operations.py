@@ -26,6 +26,7 @@ from bench.results import RESULTS, table, write
 from service.storage import scripts
 from service.storage.conditions import ANYTHING
 from service.storage.keys import Collection
+from service.storage.scoped import ONE_BYTES
 from service.storage.store import SWEEP_MEMBERS, Storage
 
 SIZES = (125, 1024, 10 * 1024, 100 * 1024)
@@ -80,6 +81,10 @@ async def read_page(bench: Bench, _: int) -> None:
         pass
 
 
+async def read_some(bench: Bench, _: int) -> None:
+    await bench.storage.scoped.read([bench.anyone for _ in range(ITEMS)], "", ONE_BYTES, bench.place)
+
+
 async def fall_due(bench: Bench) -> None:
     """Store what the sweeps are to find."""
     lifetime = f"+{DUE_MS}"
@@ -102,6 +107,16 @@ OPERATIONS = (
         lambda b, i: b.storage.merge(b.place, b.anyone, b'{"count":%d}' % (10 + i % 90), CALLER, limit=1 << 24),
         True,
     ),
+    Operation(
+        "append",
+        "append",
+        lambda b, _: b.storage.scoped.append(b.place, b.anyone, b'{"count":11}', CALLER, limit=1 << 24, subject=""),
+        True,
+    ),
+    Operation("grant, 2 subjects", "grant", lambda b, _: b.storage.grants.grant(b.place, {CALLER: "rwd", "b": "r"}, 1)),
+    Operation("permit", "permit", lambda b, _: b.storage.grants.permit(b.place, CALLER, "w")),
+    Operation(f"read, {ITEMS} records", "read", read_some, True, times=100),
+    Operation("discard, 1 record", "discard", lambda b, i: b.storage.scoped.discard(b.place, [f"b-{i}"], CALLER)),
     Operation("delete", "delete", lambda b, i: b.storage.delete(b.place, f"a-{i}"), True),
     Operation(f"page of {ITEMS} ids, the first", "page", lambda b, _: page(b, 0)),
     Operation(f"page of {ITEMS} ids, from the middle", "page", lambda b, _: page(b, b.count // 2)),
