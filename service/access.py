@@ -15,6 +15,7 @@ import yaml
 
 from service.dialect import Dialect
 from service.storage.directory import Directory, Entry, Token, digest, token_entry
+from service.storage.errors import AlreadyExists
 from service.storage.store import Storage
 
 
@@ -75,7 +76,10 @@ async def apply(
             if isinstance(change, Token):
                 issued += await _apply_token(directory, dialect.name, change)
         if dialect.follow is not None:
-            await dialect.follow(declared, directory, storage)
+            try:
+                await dialect.follow(declared, directory, storage)
+            except AlreadyExists as refusal:  # something else has what is declared: only the document can be changed
+                raise Malformed(f"{dialect.name}: {refusal}") from None
     await directory.announce()
     return issued
 

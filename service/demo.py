@@ -12,6 +12,8 @@ from service.supervisor import Serving
 ACCESS = Path(__file__).with_name("demo.yaml")
 DOCUMENT = "/api/v1/storage/json/demo/first"
 FIELDS = "/api/mktplace/storage/fields?operation="
+VARIABLES = "/dashboard/bots/8017/storages.json"
+BEARER, ACCESS_TOKEN = "Authorization: Bearer demo-key", "Access-Token: demo-key"
 
 # What a line does, its method, its path, and its body.
 STEPS = (
@@ -30,15 +32,30 @@ STEPS = (
     ),
     ("read it at all fields", "POST", FIELDS + "GET", '{"ids": [], "keys": ["soil"]}'),
 )
+# The same of the dialect that has its token in a header of its own.
+STEPS_BY_ACCESS_TOKEN = (
+    (
+        "set a variable of a user",
+        "POST",
+        "/bots_api/v1/users/ann/set_storage.json",
+        '{"key": "role", "value": "guest", "bot_id": 8017}',
+    ),
+    ("list variables", "GET", f"{VARIABLES}?per_page=5", None),
+    ("list those with a key and a value", "GET", f"{VARIABLES}?key=role&value=guest", None),
+)
 
 
 def lines(url: str) -> list[str]:
     """One curl command per step."""
-    return [_line(url + path, method, body) + f"  # {what}" for what, method, path, body in STEPS]
+    return [
+        _line(url + path, method, body, credential) + f"  # {what}"
+        for credential, steps in ((BEARER, STEPS), (ACCESS_TOKEN, STEPS_BY_ACCESS_TOKEN))
+        for what, method, path, body in steps
+    ]
 
 
-def _line(url: str, method: str, body: str | None) -> str:
-    line = f"curl -sS -w '\\n' -X {method} '{url}' -H 'Authorization: Bearer demo-key'"
+def _line(url: str, method: str, body: str | None, credential: str) -> str:
+    line = f"curl -sS -w '\\n' -X {method} '{url}' -H '{credential}'"
     return line if body is None else f"{line} -H 'Content-Type: application/json' -d '{body}'"
 
 

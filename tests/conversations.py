@@ -22,6 +22,7 @@ SORTS = {
     "hex": "[0-9a-f]{32}",
     "number": r"-?\d+(?:\.\d+)?",
     "text": ".*",
+    "seconds": r"\d{10}\.\d{1,6}",
     "time": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z",
     "date": r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT",
 }

@@ -19,6 +19,9 @@ SCRIPTS = sorted(LUA.rglob("*.lua"))
 def test_each_key_is_documented_where_keys_are_spelled() -> None:
     place = keys.Collection("d", "n", "c", "cusn")
     made = {
+        "variables": keys.variables(place), "names": keys.names(place), "listing": keys.listing(place),
+        "users": keys.users("d"), "declared": keys.declared("d"), "user": keys.user("d"),
+        "variable": keys.variable("d"),
         "NAMESPACES": keys.NAMESPACES, "EPOCH": keys.EPOCH, "SWEEPER": keys.SWEEPER, "registry": place.registry,
         "usage": keys.usage("d", "n"), "entry": keys.entry("d", "k", "i"), "rate": keys.rate("d", "i"),
         "acl": place.acl, "REVISION": keys.REVISION, "links": keys.links("d", "k", "i"),
@@ -34,7 +37,15 @@ def test_each_key_is_documented_where_keys_are_spelled() -> None:
         if not name.startswith("_") and (name.isupper() or getattr(value, "__module__", "") == keys.__name__)
     }
     # What is left makes no key of its own: names for what lies inside of keys, and the way back.
-    assert spelled - set(made) == {"Collection", "collection", "escape", "namespace", "parse", "parse_namespace"}
+    assert spelled - set(made) == {
+        "Collection",
+        "collection",
+        "escape",
+        "namespace",
+        "parse",
+        "parse_namespace",
+        "parse_variables",
+    }
 
 
 @pytest.mark.parametrize("setting", [PREFIX + field.name.upper() for field in fields(Settings)])

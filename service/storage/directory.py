@@ -7,7 +7,8 @@ revoked token stops working everywhere within one second, also when a message wo
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -26,6 +27,7 @@ from service.storage.runner import Runner
 FRESH = 1.0  # seconds for which what is kept may be used after the epoch was asked for
 POLL = 0.4  # seconds between two readings of the epoch
 SIZE = 20_000  # entries kept (also of unknown tokens); the cache starts afresh beyond that
+LEARNED = 100_000  # ids kept of one kind: some 14 MB; afresh beyond that too
 
 log = getLogger(__name__)
 
@@ -70,6 +72,7 @@ class Directory:
         self._run = runner.run
         self._command = runner.command
         self._kept: dict[tuple[str, str, str], tuple[Any]] = {}
+        self._learned: defaultdict[tuple[str, str], dict[str, Any]] = defaultdict(dict)  # by dialect and kind
         self._epoch: bytes | None = None
         self._fresh = False  # the epoch was confirmed less than `FRESH` seconds ago
         self._clearings = 0
@@ -108,6 +111,27 @@ class Directory:
             self._kept[dialect, kind, id] = (found,)
         return found
 
+    def learned(self, dialect: str, kind: str, id: str) -> Any:
+        """What `learn` replied of an id, if that is known without asking, else None."""
+        return self._learned[dialect, kind].get(id) if self._fresh else None
+
+    async def learn(
+        self, dialect: str, kind: str, ids: Sequence[str], ask: Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
+    ) -> list[Any]:
+        """What is known of each id by rules of the dialect's own, never None: `ask` is asked once for those that are
+        not kept, and what it replies is kept as entries are. The ids are short: very many are kept."""
+        found = {id: self.learned(dialect, kind, id) for id in ids}
+        if unknown := [id for id, value in found.items() if value is None]:
+            clearings = self._clearings
+            replied = dict(zip(unknown, await ask(unknown), strict=True))
+            found |= replied
+            if clearings == self._clearings:
+                learned = self._learned[dialect, kind]
+                if len(learned) + len(replied) > LEARNED:
+                    learned.clear()
+                learned |= replied
+        return [found[id] for id in ids]
+
     async def watch(self) -> None:
         """Confirm the epoch again and again, for as long as the worker lives."""
         loop = asyncio.get_running_loop()
@@ -121,6 +145,7 @@ class Directory:
             else:
                 if epoch != self._epoch:
                     self._kept.clear()
+                    self._learned.clear()
                     self._clearings += 1
                     self._epoch = epoch
                 end.cancel()

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from service.redis.client import Redis
 from service.redis.errors import Rejected
 from service.storage import keys, registry
+from service.storage.audit import Audit
 from service.storage.keys import Collection
 from service.storage.quota import Usage
 from service.storage.runner import Runner
@@ -54,6 +55,7 @@ class Fsck:
         self._storage = Storage(runner)
         self._usage = Usage(runner)
         self._faults = 0
+        self._variables: set[Collection] = set()  # collections of variables
 
     async def run(self) -> int:
         """The number of faults."""
@@ -68,6 +70,8 @@ class Fsck:
             self._fault(f"{keys.namespace(dialect, namespace)}: is not among the namespaces")
             if self._repair:
                 await registry.name(self._runner, dialect, namespace, kinds)
+        for place in self._variables:
+            await Audit(self._runner, place, self._fault, repair=self._repair).run()
         for (dialect, namespace), kinds in namespaces.items():
             await self._namespace(dialect, namespace, kinds, stored)
         return self._faults
@@ -94,6 +98,8 @@ class Fsck:
         found: Found = defaultdict(lambda: Stored(set(), set()))
         async for key in self._keys():
             if (parsed := keys.parse(key)) is None:
+                if place := keys.parse_variables(key):
+                    self._variables.add(place)
                 continue
             dialect, namespace, name, kind, id = parsed
             if kind == "r:":

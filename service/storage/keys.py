@@ -10,8 +10,15 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | `{DIALECT:NAMESPACE:COLLECTION}x` | zset | id -> expiry (ms), of records that expire |
 | `{DIALECT:NAMESPACE:COLLECTION}a` | hash | subject -> verbs, where there are scopes; '' -> revision of these grants |
 | `{DIALECT:NAMESPACE:COLLECTION}c`, `u`, `s`, `n` | zset | id -> created, updated (us), size (bytes), 0 (so by id) |
+| `{DIALECT:NAMESPACE:COLLECTION}variables` | hash | id (6 bytes) -> packed variable (variables.py) |
+| `{DIALECT:NAMESPACE:COLLECTION}names` | hash | digest of user and key -> id of that variable |
+| `{DIALECT:NAMESPACE:COLLECTION}listing` | zset | list, moment and id of variables, in one member; all scores 0 |
 | `{DIALECT:NAMESPACE}collections` | zset | collection -> when it was last registered (us) |
 | `{DIALECT:NAMESPACE}usage` | string | documents and bytes in use, where there is a quota; lives for an hour |
+| `{DIALECT}users` | hash | a user's name -> number |
+| `{DIALECT}declared` | hash | number that was declared -> display name, '' for the usual one |
+| `{DIALECT}user` | string | the last number that was allotted to a user |
+| `{DIALECT}variable` | string | the last number that was reserved for a variable |
 | `polystow:namespaces` | hash | `DIALECT:NAMESPACE` of every namespace that ever had a record -> kinds of its indexes |
 | `polystow:entry:DIALECT:KIND:ID` | string | an entry of the access directory, packed |
 | `polystow:epoch` | string | a number that grows with every change of the access directory |
@@ -31,6 +38,7 @@ REVISION = "polystow:revision"
 SWEEPER = "polystow:sweeper"
 
 _plain = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+_variables = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}(?:variables|names|listing)").fullmatch
 _owned = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}([rs]:|[a-z]$)(.*)").fullmatch
 
 
@@ -91,6 +99,41 @@ class Collection:
 
 
 collection = lru_cache(maxsize=10_000)(Collection)
+
+
+def variables(place: Collection) -> str:
+    return place.tag + "variables"
+
+
+def names(place: Collection) -> str:
+    return place.tag + "names"
+
+
+def listing(place: Collection) -> str:
+    return place.tag + "listing"
+
+
+def parse_variables(key: str) -> Collection | None:
+    """The collection whose variables, their names or listing a key holds; else None."""
+    if (match := _variables(key)) is None:
+        return None
+    return collection(*map(unquote, match.groups()), "")
+
+
+def users(dialect: str) -> str:
+    return f"{{{escape(dialect)}}}users"
+
+
+def declared(dialect: str) -> str:
+    return f"{{{escape(dialect)}}}declared"
+
+
+def user(dialect: str) -> str:
+    return f"{{{escape(dialect)}}}user"
+
+
+def variable(dialect: str) -> str:
+    return f"{{{escape(dialect)}}}variable"
 
 
 def registry(dialect: str, namespace: str) -> str:

@@ -31,6 +31,8 @@ from service.storage.records import MARGIN, Listed, Record, Saved, Swept, portio
 from service.storage.runner import Command, Runner
 from service.storage.scoped import Scoped
 from service.storage.splice import splice
+from service.storage.users import Users
+from service.storage.variables import Variables
 
 READ_BYTES = 1_000_000  # of records in one MGET: about 0.4 ms of Redis's time, and all that a slow reader holds here
 SWEEP_MEMBERS = 40  # per `sweep`: about 2 ms of Redis's time in a collection of 1,000,000 (45 us a member)
@@ -55,8 +57,13 @@ class Storage:
         self.grants = Grants(runner)
         self.links = Links(runner)
         self.scoped = Scoped(self, runner, self.commands)
+        self.variables = Variables(runner)
         self._usage = Usage(runner)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by key of a record
+
+    def users(self, dialect: str) -> Users:
+        """Numbers and display names of a dialect's users."""
+        return Users(self._runner, dialect)
 
     async def create(
         self,

@@ -34,7 +34,7 @@ async def test_the_printed_lines_work_as_pasted(demo: Running, http: ClientSessi
     await asyncio.to_thread(eventually, lambda: "Ctrl-C" in demo.output)
     lines = [line for line in demo.output.splitlines() if line.startswith("curl")]
     for _ in range(2):
-        assert [await pasted(http, line) for line in lines] == [201, *[200] * 8]
+        assert [await pasted(http, line) for line in lines] == [201, *[200] * 11]
 
 
 def test_the_demo_listens_on_loopback_alone(demo: Running) -> None:

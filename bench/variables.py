@@ -1,0 +1,302 @@
+"""`python -m bench.variables`: few and very many variables of an agent, what they cost Redis in time and memory.
+
+Redis's own account, as in `bench.operations`; the longest of a kind is that of SLOWLOG. Variables of 100,000 users at
+ten keys each; of the values, half are one of seven and half are nobody else's. The small agent has the first of them.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from random import Random
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import uvloop
+
+from bench.compare import wrk
+from bench.compare.wrk import Order, Request
+from bench.filling import AT_ONCE, opened
+from bench.placement import placement
+from bench.polystow import Polystow
+from bench.processes import Unusable, cpu_seconds
+from bench.redis_server import RedisServer
+from bench.results import RESULTS, table, write
+from service.storage import keys
+from service.storage.keys import Collection
+from service.storage.store import Storage
+from service.storage.variables import PAGE, Filter
+
+FEW = 1000
+MANY = 1_000_000
+VENDORS = 582_068  # entries that the vendor's example lists one per page
+TIMES = 300
+SLOW_US = 500  # what is longest is told from here on
+ROUNDS = 20  # of writes to the one and to the other, in turns
+WRITES = 100  # in one of them
+HTTP_ROUNDS, HTTP_SECONDS, WARM_SECONDS, CONNECTIONS = 5, 2, 12, 64
+USERS = 20_000  # that change their variables: known to the worker after a while
+TOKEN = "bench-token"
+
+Variable = tuple[int, str, str]  # user, key, value
+
+
+def variable(number: int) -> Variable:
+    plan = ("guest", "member", "premium", "trial", "yes", "no", "en")[number // 10 % 7]
+    return number // 10 + 1, f"variable_{number % 10}", plan if number % 2 else f"value {number}"
+
+
+class Bench:
+    """Two agents on one Redis, and what Redis says of itself."""
+
+    def __init__(self, server: RedisServer, storage: Storage, many: int, say: Callable[[str], None]) -> None:
+        self.server, self.storage, self.many, self._say = server, storage, many, say
+        self.agents = {count: keys.collection("avaamo", "agents", str(count), "") for count in (FEW, many)}
+        self.counts = dict.fromkeys(self.agents, 0)
+        self.random = Random(many)
+
+    async def fill(self, size: int, until: int) -> None:
+        """Set the variables of an agent up to that number."""
+        place = self.agents[size]
+        self._say(f"sets variables of the agent of {size:,}: {self.counts[size]:,} to {until:,}")
+        for start in range(self.counts[size], until, AT_ONCE):
+            some = map(variable, range(start, min(start + AT_ONCE, until)))
+            await asyncio.gather(*(self.set(place, each) for each in some))
+        self.counts[size] = until
+
+    async def set(self, place: Collection, each: Variable) -> int:
+        return await self.storage.variables.assign(place, "bench", *each)
+
+    async def select(self, place: Collection, by: Filter, offset: int, limit: int) -> int:
+        total, _ = await self.storage.variables.select(place, "bench", by, offset, limit)
+        return total
+
+    def memory(self) -> int:
+        return int(self.server.info("memory")["used_memory"])
+
+    async def timed(self, work: Sequence[Callable[[], Awaitable[object]]]) -> tuple[float, int]:
+        """Microseconds of Redis's time that each takes, and those of the longest."""
+        with self.server.client() as client:
+            client.config_set("slowlog-log-slower-than", SLOW_US)
+            client.slowlog_reset()
+            client.config_resetstat()
+            for each in work:
+                await each()
+            stats = self.server.info("commandstats")
+            client.config_set("slowlog-log-slower-than", -1)
+            log: Any = client.slowlog_get(100)
+        longest = max(
+            (int(each["duration"]) for each in log if each["command"].startswith(b"EVALSHA")), default=SLOW_US
+        )
+        return float(stats["cmdstat_evalsha"]["usec"]) / len(work), longest
+
+
+def filters(bench: Bench, size: int) -> dict[str, Callable[[], tuple[Filter, int, int]]]:
+    """What is asked of an agent with so many variables, by title: filter, offset, rows of a page."""
+
+    def anyone() -> Variable:
+        return variable(bench.random.randrange(size))
+
+    def of(**names: bool) -> Filter:
+        user, key, value = anyone()
+        return Filter(
+            user=user if names.get("user") else None,
+            key=key if names.get("key") else None,
+            value=value if names.get("value") else None,
+            since=1_000_000_000_000_000 if names.get("dates") else 0,
+        )
+
+    middle = size // 20
+    return {
+        "no filter, first page": lambda: (Filter(), 0, 25),
+        "no filter, last page": lambda: (Filter(), size - 25, 25),
+        "no filter, one per page, last page": lambda: (Filter(), size - 1, 1),
+        "no filter, 100 per page, middle": lambda: (Filter(), size // 2, PAGE),
+        "dates": lambda: (of(dates=True), 0, 25),
+        "key": lambda: (of(key=True), 0, 25),
+        "key, a page from the middle": lambda: (of(key=True), middle, 25),
+        "value": lambda: (of(value=True), 0, 25),
+        "user": lambda: (of(user=True), 0, 25),
+        "key and value": lambda: (of(key=True, value=True), 0, 25),
+        "key and value and dates": lambda: (of(key=True, value=True, dates=True), 0, 25),
+        "user and value": lambda: (of(user=True, value=True), 0, 25),
+        "user and key": lambda: (of(user=True, key=True), 0, 25),
+        "user and key and value and dates": lambda: (of(user=True, key=True, value=True, dates=True), 0, 25),
+    }
+
+
+async def lists(bench: Bench) -> list[dict[str, Any]]:
+    """Each filter on both agents."""
+    rows: dict[str, dict[str, Any]] = {}
+    for size, place in bench.agents.items():
+        for title, ask in filters(bench, size).items():
+            asked = [ask() for _ in range(TIMES)]
+            us, longest = await bench.timed([partial(bench.select, place, *each) for each in asked])
+            row = rows.setdefault(title, {"list": title})
+            row[f"us_{size}"], row[f"longest_{size}"] = round(us, 1), longest
+    return list(rows.values())
+
+
+async def writes(bench: Bench) -> list[dict[str, Any]]:
+    """Writes to the one and to the other agent in turns: of Redis's time, and of a round trip alone on the wire."""
+    rows = []
+    fresh = iter(range(10**9))
+
+    def new(size: int) -> Variable:
+        return next(fresh) + 10**9, "variable_0", "guest"
+
+    def changed(size: int) -> Variable:
+        user, key, _ = variable(bench.random.randrange(size))
+        return user, key, f"value {next(fresh)}"
+
+    for title, make in (("a new variable", new), ("a new value", changed)):
+        us: dict[int, list[float]] = {size: [] for size in bench.agents}
+        wall: dict[int, list[float]] = {size: [] for size in bench.agents}
+        longest = dict.fromkeys(bench.agents, 0)
+        for _ in range(ROUNDS):
+            for size, place in bench.agents.items():
+                some = [make(size) for _ in range(WRITES)]
+                started = perf_counter()
+                mean, most = await bench.timed([partial(bench.set, place, each) for each in some])
+                wall[size].append((perf_counter() - started) / WRITES * 1_000_000)
+                us[size].append(mean)
+                longest[size] = max(longest[size], most)
+        few, many = us
+        rows.append({
+            "write": title,
+            "us_few": round(median(us[few]), 1), "us_many": round(median(us[many]), 1),
+            "redis_ratio": round(median(b / a for a, b in zip(us[few], us[many], strict=True)), 2),
+            "trip_few": round(median(wall[few]), 1), "trip_many": round(median(wall[many]), 1),
+            "trip_ratio": round(median(b / a for a, b in zip(wall[few], wall[many], strict=True)), 2),
+            "longest": longest[many],
+        })  # fmt: skip
+    return rows
+
+
+def requests(bench: Bench, scratch: Path) -> dict[str, float]:
+    """New values over HTTP, from 64 connections, for the one and for the other agent in turns: microseconds a request,
+    and of the CPU time of service and Redis. The users of the variables have their numbers as names."""
+    where = placement()
+    access = scratch / "agents.json"
+    agents = {str(size): "edit" for size in bench.agents}
+    section = {"agents": [{"id": id} for id in agents], "tokens": [{"id": "bench", "token": TOKEN, "agents": agents}]}
+    access.write_text(json.dumps({"avaamo": section}))
+    with bench.server.client() as client:
+        for start in range(1, bench.many // 10 + 1, 1000):
+            client.hset(keys.users("avaamo"), mapping={str(n): n for n in range(start, start + 1000)})
+        client.set(keys.user("avaamo"), 2 * bench.many)
+    with Polystow(scratch, where.server, access=access, redis_url=bench.server.url) as service:
+        orders = {
+            size: Order("spread", [(100, Request(
+                "POST", "/bots_api/v1/users/KEY/set_storage.json", {"Access-Token": TOKEN},
+                b'{"key":"variable_1","value":"another value","bot_id":%d}' % size,
+            ))], CONNECTIONS, keys=min(size // 10, USERS), first=1) for size in bench.agents
+        }  # fmt: skip
+        took: dict[int, list[tuple[float, float, float]]] = {size: [] for size in bench.agents}
+        for turn in range(HTTP_ROUNDS + 1):
+            for size, order in orders.items():
+                before = cpu_seconds(service.pids()), cpu_seconds([bench.server.pid])
+                seconds = WARM_SECONDS if turn == 0 and size == bench.many else HTTP_SECONDS
+                sample = wrk.run(service.url, order, seconds, directory=scratch, cores=where.client)
+                after = cpu_seconds(service.pids()), cpu_seconds([bench.server.pid])
+                if sample.refused or sample.broken:
+                    raise Unusable(f"{sample.refused} requests were refused, {sample.broken} broken")
+                if turn:  # the first one is for the worker to learn the users
+                    used = [(b - a) / sample.requests * 1e6 for a, b in zip(before, after, strict=True)]
+                    took[size].append((1e6 / sample.rate, *used))  # type: ignore[arg-type]
+    few, many = took.values()
+    names = ("request", "of the service's CPU", "of Redis's CPU")
+    found: dict[str, float] = {}
+    for index, name in enumerate(names):
+        found[f"{name}, {FEW:,}"] = round(median(each[index] for each in few), 1)
+        found[f"{name}, {bench.many:,}"] = round(median(each[index] for each in many), 1)
+        found[f"{name}, ratio"] = round(median(b[index] / a[index] for a, b in zip(few, many, strict=True)), 2)
+    return found
+
+
+async def measure(server: RedisServer, many: int, scratch: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    async with opened(server.url) as (_, storage):
+        bench = Bench(server, storage, many, say)
+        for place in bench.agents.values():
+            await storage.grants.grant(place, {"bench": "rw"}, await storage.grants.revise())
+        await bench.fill(FEW, FEW)
+        before = bench.memory()
+        found: dict[str, Any] = {}
+        if many > VENDORS:
+            await bench.fill(many, VENDORS)
+            place = bench.agents[many]
+            totals = {await bench.select(place, Filter(), offset, 1) for offset in (0, VENDORS - 1, VENDORS)}
+            found["vendors_totals"] = sorted(totals)
+        await bench.fill(many, many)
+        found["memory"] = memory(bench, bench.memory() - before)
+        say("lists")
+        found["lists"] = await lists(bench)
+        say("writes, in turns")
+        found["writes"] = await writes(bench)
+        say("writes over HTTP, in turns")
+        found["requests"] = await asyncio.to_thread(requests, bench, scratch)
+        say("clears")
+        place = bench.agents[many]
+        us, _ = await bench.timed([lambda: storage.variables.clear(place, "bench")])
+        found["clear_us"] = round(us, 1)
+        found["left"] = await bench.select(place, Filter(), 0, 25)
+    return found
+
+
+def memory(bench: Bench, taken: int) -> dict[str, float]:
+    """Bytes a variable, of which its key and value are the payload, and of which the three keys have these."""
+    place = bench.agents[bench.many]
+    payload = sum(len(key) + len(value) for _, key, value in map(variable, range(bench.many)))
+    parts = {"listing": keys.listing(place), "names": keys.names(place), "variables": keys.variables(place)}
+    with bench.server.client() as client:
+        used = {name: float(client.memory_usage(key, samples=1000)) / bench.many for name, key in parts.items()}
+    all_of_it = {"in all": taken / bench.many, "payload": payload / bench.many, **used}
+    return {name: round(each, 1) for name, each in all_of_it.items()}
+
+
+def tabled(found: dict[str, Any], many: int) -> str:
+    lists = table(
+        ["microseconds of Redis", f"{FEW:,}", f"{many:,}", "longest"],
+        [[row["list"], row[f"us_{FEW}"], row[f"us_{many}"], row[f"longest_{many}"]] for row in found["lists"]],
+    )
+    writes = table(
+        ["write", f"{FEW:,}: Redis us", f"{many:,}", "ratio", "round trip us", f"{many:,}", "ratio", "longest"],
+        [list(row.values()) for row in found["writes"]],
+    )
+    bytes_each = table(["bytes a variable", "figure"], found["memory"].items())
+    requests = table(["microseconds of a set_storage, new value", "figure"], found["requests"].items())
+    cleared = f"Clearing {many:,} variables: {found['clear_us']} us of Redis's time, {found['left']} left."
+    vendors = f"Totals at {VENDORS:,} entries, one per page: {found.get('vendors_totals', 'not looked at')}."
+    return "\n\n".join((lists, writes, requests, bytes_each, cleared, vendors))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser(prog="python -m bench.variables", description=__doc__.splitlines()[0])
+    parser.add_argument("--many", type=int, default=MANY, help=f"variables of the large agent [{MANY}]")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where to write [bench/results]")
+    parsed = parser.parse_args(given)
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+            where = placement()
+            with RedisServer(Path(scratch), where.redis) as server:
+                found = uvloop.run(measure(server, parsed.many, Path(scratch), say))
+    except Unusable as error:
+        print(f"bench.variables: {error}", file=sys.stderr)
+        return 1
+    print(tabled(found, parsed.many))
+    write(parsed.out, "variables", given, {"few": FEW, "many": parsed.many, **found})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

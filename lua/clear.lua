@@ -1,0 +1,20 @@
+--- Remove all variables of a collection, in one step however many they are: UNLINK takes three keys out of the keyspace,
+--- and Redis frees their memory on a thread of its own.
+--- Replies with: how many variables there were.
+--- Refuses: DENIED, UNDECLARED.
+--- Flags: allow-oom
+
+local acl       = KEYS[1] -- hash: subject -> verbs
+local variables = KEYS[2] -- hash: id -> packed variable
+local names     = KEYS[3] -- hash: digest of user and key -> id
+local listing   = KEYS[4] -- zset: list, moment, id; all scores 0
+
+local subject = ARGV[1] -- see include/allowed.lua
+
+--- @include allowed
+
+local refusal = allowed(acl, subject, 'w')
+if refusal then return redis.error_reply(refusal) end
+local count = redis.call('HLEN', variables)
+redis.call('UNLINK', variables, names, listing)
+return count

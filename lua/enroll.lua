@@ -1,0 +1,29 @@
+--- Declare a user with a number and a display name. A number stays declared for ever, so it is nobody else's; a user that
+--- is removed loses its name, and is allotted another number when it comes again.
+--- Replies with: OK.
+--- Refuses: EXISTS (the number was allotted to somebody).
+--- Flags: allow-oom
+
+local users    = KEYS[1] -- hash: the user's name -> number
+local declared = KEYS[2] -- hash: number that was declared -> display name
+local last     = KEYS[3] -- string: the last number that was allotted
+
+local user    = ARGV[1] -- the user's name
+local number  = ARGV[2] -- '' removes the user
+local display = ARGV[3] -- display name, '' for the usual one
+
+local had = redis.call('HGET', users, user)
+if number == '' then
+  if had and redis.call('HEXISTS', declared, had) == 1 then
+    redis.call('HDEL', users, user)
+    redis.call('HSET', declared, had, '')
+  end
+  return redis.status_reply('OK')
+end
+local passed = tonumber(number) <= tonumber(redis.call('GET', last) or 0)
+if had ~= number and passed and redis.call('HEXISTS', declared, number) == 0 then
+  return redis.error_reply('EXISTS the number ' .. number .. ' is another user\'s')
+end
+redis.call('HSET', declared, number, display)
+redis.call('HSET', users, user, number)
+return redis.status_reply('OK')

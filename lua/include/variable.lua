@@ -1,0 +1,8 @@
+--- A packed variable read: when it was updated and created (7 bytes each, us), and the lists that it is in for its value
+--- (see entries.lua). The layout is that of service/storage/variables.py.
+local function variable(packed)
+  return {
+    updated = string.sub(packed, 1, 7), created = string.sub(packed, 8, 14),
+    valued = string.sub(packed, 22, 21 + string.byte(packed, 21)),
+  }
+end

@@ -1,0 +1,30 @@
+"""Avaamo user storage: variables of an agent's users, listed newest first through filters.
+
+| vendor's word | ours | notes |
+| --- | --- | --- |
+| agent, bot | collection | declared by the access document |
+| user_layer_id | a user's name | stands for an integer, the user's id; see service/storage/users.py |
+| storage variable | variable | of a user, or global; see service/storage/variables.py |
+| view, edit | verbs | granted to a token, for each agent |
+
+`handlers` are the endpoints; `parameters` is what a request says, `answers` what it is told, `access` who may, `grants`
+what follows from that.
+"""
+
+from service.dialect import Dialect
+from service.dialects.avaamo.access import Access
+from service.dialects.avaamo.answers import refuse
+from service.dialects.avaamo.grants import follow
+from service.dialects.avaamo.handlers import routes
+from service.dialects.avaamo.parameters import NAME, credential
+
+DIALECT = Dialect(
+    name=NAME,
+    docs="https://docs.avaamo.com/user-guide/ref/avaamo-platform-api-documentation/user-storage-api.md",
+    prefixes=("/dashboard/", "/bots_api/v1/"),
+    routes=routes,
+    credential=credential,
+    refuse=refuse,
+    access=Access,
+    follow=follow,
+)

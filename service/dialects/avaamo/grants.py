@@ -1,0 +1,96 @@
+"""What follows from an access document that was written down: what each token may do on which agent, and who users are.
+
+An agent's grants are computed anew from the entries of all tokens that are linked to it, after a revision was taken,
+and replace the earlier ones in one step (service/storage/grants.py). Two links serve as indexes, each a superset
+(service/storage/links.py): the agents of a token and the tokens of an agent. They are made before a grant is widened
+and taken back after it was narrowed, so the next document sees to what one that stopped half way has left.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+
+from service.dialects.avaamo.access import AGENT, PERMISSIONS, Access, User
+from service.dialects.avaamo.parameters import NAME, agent
+from service.storage.directory import Directory
+from service.storage.errors import Outdated, Unavailable
+from service.storage.fan_out import fan_out
+from service.storage.grants import READ, WRITE
+from service.storage.store import Storage
+
+VERBS = {"edit": READ + WRITE, "view": READ}
+AGENTS, TOKENS = "agents", "tokens"  # kinds of links: the agents of a token, the tokens of an agent
+ATTEMPTS = 20  # at an agent about which others keep saying something else
+
+
+async def follow(section: Access, directory: Directory, storage: Storage) -> None:
+    """Grant what follows from a section whose entries are written, and declare its users. Safe to repeat.
+
+    Raises AlreadyExists where a user's number is another's, Unavailable.
+    """
+    following = Following(directory, storage, await storage.grants.revise())
+    await following.tokens(
+        {token.subject: set(token.permissions) for token in section.tokens}, {str(each.id) for each in section.agents}
+    )
+    users = storage.users(NAME)
+
+    async def enroll(user: User) -> None:
+        await users.enroll(str(user.layer_id), user.number, user.display_name)
+
+    await fan_out(enroll, section.users)
+
+
+class Following:
+    """One apply; a token goes by its subject, an agent by its id."""
+
+    def __init__(self, directory: Directory, storage: Storage, revision: int) -> None:
+        self._find = partial(directory.find, NAME)
+        self._grants, self._links = storage.grants, storage.links
+        self._revision = revision
+
+    async def tokens(self, now: dict[str, set[str]], agents: set[str]) -> None:
+        """Grant anew on these agents, and on all that tokens have now, or had."""
+        subjects = list(now)
+        linked = await fan_out(partial(self._links.linked, NAME, AGENTS), subjects)
+        before = dict(zip(subjects, map(set, linked), strict=True))
+        for subject, ids in now.items():
+            await self._link(subject, ids, self._revision)
+        await fan_out(partial(self._grant, now), agents.union(*now.values(), *before.values()))
+        for subject, ids in now.items():
+            await self._withdraw(subject, before[subject] - ids)
+
+    async def _grant(self, now: dict[str, set[str]], id: str) -> None:
+        """Grant what is declared. What others have withdrawn for a later revision is linked again."""
+        revision = self._revision
+        for _ in range(ATTEMPTS):
+            try:
+                await self._grants.grant(agent(id), await self._verbs(id), revision)
+            except Outdated as outdated:
+                revision = await self._grants.revise(outdated.revision)
+                for subject in (each for each, ids in now.items() if id in ids):
+                    await self._link(subject, (id,), revision)
+            else:
+                return
+        raise Unavailable("access is being changed by many at once; apply it again")
+
+    async def _verbs(self, id: str) -> dict[str, str] | None:
+        """What each token may do on an agent; None where that is not declared."""
+        if await self._find(AGENT, id) is None:
+            return None
+        subjects = await self._links.linked(NAME, TOKENS, id)
+        found = await fan_out(partial(self._find, PERMISSIONS), subjects)
+        return {
+            subject: VERBS[permissions[id]]
+            for subject, permissions in zip(subjects, found, strict=True)
+            if permissions and id in permissions
+        }
+
+    async def _link(self, subject: str, ids: Iterable[str], revision: int) -> None:
+        """Both ways."""
+        ids = list(ids)
+        await self._links.link(NAME, AGENTS, subject, ids, revision)
+        await fan_out(lambda id: self._links.link(NAME, TOKENS, id, [subject], revision), ids)
+
+    async def _withdraw(self, subject: str, ids: Iterable[str]) -> None:
+        ids = list(ids)
+        await fan_out(lambda id: self._links.withdraw(NAME, TOKENS, id, [subject], self._revision), ids)
+        await self._links.withdraw(NAME, AGENTS, subject, ids, self._revision)

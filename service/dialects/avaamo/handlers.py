@@ -1,0 +1,105 @@
+"""The routes: what each of the vendor's endpoints asks of storage."""
+
+from collections.abc import Sequence
+
+from service.dialect import Answer, Request, Routes
+from service.dialects.avaamo import direct
+from service.dialects.avaamo.answers import SET, answer, listed
+from service.dialects.avaamo.parameters import (
+    BODY_BYTES,
+    NAME,
+    agent,
+    bot,
+    clearing,
+    filtered,
+    global_key,
+    key_of,
+    layer,
+    paging,
+    setting,
+    value_of,
+)
+from service.storage.errors import NotFound
+from service.storage.grants import WRITE
+from service.storage.keys import Collection
+from service.storage.variables import Variable
+
+GLOBAL = "/bots_api/v1/storages/{key}"  # it ends with .json
+
+routes = Routes()
+
+
+@routes.route("POST", "/bots_api/v1/users/{user_layer_id}/set_storage.json", direct.set_variable)
+async def set_variable(request: Request) -> Answer:
+    user, given = layer(request.params[0]), setting(await request.read(BODY_BYTES))
+    place, key, value = bot({}, given), key_of(given), value_of(given)
+    number = await _user(request, place, user)
+    await request.service.storage.variables.assign(place, request.caller.id, number, key, value)
+    return Answer(200, SET)
+
+
+@routes.route("GET", "/dashboard/bots/{agent_id}/storages.json")
+async def variables(request: Request) -> Answer:
+    query, place = request.query(), agent(request.params[0])
+    by, asked = filtered(query), paging(query)
+    total, found = await request.service.storage.variables.select(
+        place, request.caller.id, by, asked.offset, asked.per_page
+    )
+    return listed(total, asked, found, await _displays(request, found))
+
+
+@routes.route("PUT", GLOBAL)
+async def set_global(request: Request) -> Answer:
+    key, given = global_key(request.params[0]), setting(await request.read(BODY_BYTES))
+    place, value = bot(request.query(), given), value_of(given)
+    await request.service.storage.variables.assign(place, request.caller.id, 0, key, value)
+    return Answer(201, SET)
+
+
+@routes.route("GET", GLOBAL)
+async def get_global(request: Request) -> Answer:
+    key, place = global_key(request.params[0]), bot(request.query())
+    found = await request.service.storage.variables.recall(place, request.caller.id, 0, key)
+    if found is None:
+        raise NotFound("there is no such variable")
+    return answer(200, {"key": found.key, "value": found.value})
+
+
+@routes.route("DELETE", GLOBAL)
+async def delete_global(request: Request) -> Answer:
+    key, place = global_key(request.params[0]), bot(request.query())
+    await request.service.storage.variables.drop(place, request.caller.id, 0, key)
+    return answer(200, {"status": 200})
+
+
+@routes.route("POST", "/dashboard/agents/{agent_id}/clear_data.json")
+async def clear(request: Request) -> Answer:
+    place = agent(request.params[0])
+    clearing(await request.read(BODY_BYTES))
+    await request.service.storage.variables.clear(place, request.caller.id)
+    return answer(200, {"success": True})
+
+
+async def _user(request: Request, place: Collection, name: str) -> int:
+    """The integer of a user, known to the worker, or allotted to who may write."""
+    storage = request.service.storage
+    users = storage.users(NAME)
+
+    async def allot(names: Sequence[str]) -> list[int]:
+        await storage.grants.permit(place, request.caller.id, WRITE)
+        return [await users.allot(each) for each in names]
+
+    (number,) = await request.service.directory.learn(NAME, "user", [name], allot)
+    return int(number)
+
+
+async def _displays(request: Request, found: Sequence[Variable]) -> dict[int, str]:
+    """The declared display names of the users of these variables; one command for all that the worker does not know."""
+    users = request.service.storage.users(NAME)
+
+    async def ask(numbers: Sequence[str]) -> list[str]:
+        return await users.displays([*map(int, numbers)])
+
+    numbers = sorted({each.user for each in found if each.user})
+    displays = await request.service.directory.learn(NAME, "display", [*map(str, numbers)], ask)
+    return dict(zip(numbers, displays, strict=True))

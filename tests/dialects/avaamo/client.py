@@ -1,0 +1,109 @@
+"""What the tests of this dialect speak with: a client of one agent of its own."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import count
+from random import randrange
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from aiohttp import ClientSession
+from yarl import URL
+
+from tests.running import Running
+
+FIRST = randrange(10**6, 10**9) * 10**6  # so that tests of two runs against one service share no agent
+_agents = count(FIRST)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def refused(self, status: int) -> str:
+        """The message of a refusal, found to have this status and the vendor's shape, and nothing else in it."""
+        assert self.status == status, (self.status, self.body)
+        assert self.headers["Content-Type"] == "application/json"
+        assert list(self.json) == ["error"]
+        message = self.json["error"]
+        assert isinstance(message, str)
+        assert message
+        return message
+
+
+class Client:
+    """A client with a token, and an agent that it asks about where nothing else is said."""
+
+    def __init__(self, http: ClientSession, running: Running, token: str, agent: int) -> None:
+        self.running, self.token, self.agent = running, token, agent
+        self._http = http
+
+    async def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Reply:
+        """Send one request; `_` in a header's name stands for `-`."""
+        given = {"Access-Token": self.token} | {k.replace("_", "-"): v for k, v in headers.items()}
+        url = URL(self.running.url + target, encoded=True)
+        data = None if body is None else BytesIO(body)  # aiohttp warns where large bytes are given as they are
+        async with self._http.request(method, url, data=data, headers=given) as answer:
+            return Reply(answer.status, answer.headers, await answer.read())
+
+    async def send(self, user: str, setting: object) -> Reply:
+        """Ask for a variable to be set; `setting` is the body."""
+        body = setting if isinstance(setting, bytes) else json.dumps(setting).encode()
+        return await self.ask("POST", set_storage(user), body)
+
+    async def set(self, user: str, key: str, value: object) -> None:
+        """Set a variable of a user, which is to succeed."""
+        reply = await self.send(user, {"key": key, "value": value, "bot_id": self.agent})
+        assert (reply.status, reply.json) == (200, {"status": 201}), reply.body
+
+    async def list(self, **query: object) -> Any:
+        """What a list answers, which is to succeed."""
+        reply = await self.ask("GET", storages(self.agent, **query))
+        assert reply.status == 200, reply.body
+        return reply.json
+
+    async def rows(self, **query: object) -> Any:
+        return (await self.list(**query))["storage"]
+
+    async def pairs(self, **query: object) -> Any:
+        """Key and value of each row."""
+        return [(row["key"], row["value"]) for row in await self.rows(**query)]
+
+
+def set_storage(user: str) -> str:
+    return f"/bots_api/v1/users/{quote(user, safe='')}/set_storage.json"
+
+
+def storages(agent: object, **query: object) -> str:
+    path = f"/dashboard/bots/{agent}/storages.json"
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def global_storage(key: str, **query: object) -> str:
+    path = f"/bots_api/v1/storages/{quote(key, safe='')}.json"
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+async def declare(running: Running, http: ClientSession, section: Mapping[str, object], status: int = 200) -> Any:
+    """Apply a section `avaamo` of the access document; what was answered."""
+    headers = {"Authorization": f"Bearer {running.admin_token}"}
+    document = {"avaamo": section}
+    async with http.put(running.ops_url + "/admin/access", json=document, headers=headers) as answer:
+        assert answer.status == status, await answer.text()
+        return await answer.json()
+
+
+async def open_agent(running: Running, http: ClientSession, permission: str = "edit") -> Client:
+    """A new agent, and a client with a token that has this permission on it."""
+    agent = next(_agents)
+    token = {"token": f"token-{agent}", "agents": {str(agent): permission}}
+    await declare(running, http, {"agents": [{"id": agent}], "tokens": [token]})
+    return Client(http, running, f"token-{agent}", agent)

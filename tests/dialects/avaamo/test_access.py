@@ -1,0 +1,148 @@
+"""Who may do what: view to read, edit to write, checked where the data lies."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.dialects.avaamo.client import Client, declare, global_storage, open_agent, set_storage, storages
+from tests.running import Running
+
+UNKNOWN = 999_999_999_999  # an agent that nobody declared
+
+
+def requests(agent: int) -> list[tuple[str, str, bytes | None, str]]:
+    """Every route: method, target, body, and the permission that it takes."""
+    return [
+        ("GET", storages(agent), None, "view"),
+        ("HEAD", storages(agent), None, "view"),
+        ("GET", storages(agent, user_id=8880460, key="k"), None, "view"),
+        ("GET", global_storage("g", bot_id=agent), None, "view"),
+        ("POST", set_storage("named"), b'{"key":"k","value":"v","bot_id":%d}' % agent, "edit"),
+        ("PUT", global_storage("g", bot_id=agent), b'{"value":"v"}', "edit"),
+        ("DELETE", global_storage("g", bot_id=agent), None, "edit"),
+        ("POST", f"/dashboard/agents/{agent}/clear_data.json", b'{"data_types":["storage_data"]}', "edit"),
+    ]
+
+
+@pytest.mark.parametrize("permission", ["edit", "view", "none"])
+async def test_what_each_permission_allows(service: Running, http: ClientSession, permission: str) -> None:
+    owner = await open_agent(service, http)
+    token = {"token": f"other-{owner.agent}", "agents": {} if permission == "none" else {owner.agent: permission}}
+    await declare(service, http, {"tokens": [token]})
+    client = Client(http, service, f"other-{owner.agent}", owner.agent)
+    for method, target, body, needed in requests(owner.agent):
+        await owner.ask("PUT", global_storage("g", bot_id=owner.agent), b'{"value":"v"}')
+        reply = await client.ask(method, target, body)
+        if permission == "edit" or needed == permission:
+            assert reply.status in (200, 201), (method, target, reply.body)
+        elif method == "HEAD":
+            assert reply.status == 403
+        else:
+            reply.refused(403)
+
+
+async def test_an_unknown_agent_is_not_found(agent: Client) -> None:
+    for method, target, body, _ in requests(UNKNOWN):
+        reply = await agent.ask(method, target, body)
+        assert reply.status == 404
+    for target in ("/dashboard/bots/nonsense/storages.json", "/dashboard/bots/%00/storages.json", storages("8" * 30)):
+        (await agent.ask("GET", target)).refused(404)
+
+
+@pytest.mark.parametrize("token", ["", "unknown", "av-edit ä", "av edit"])
+async def test_without_a_known_token_nothing_is_said(service: Running, http: ClientSession, token: str) -> None:
+    client = Client(http, service, token, 8017)
+    for method, target, body, _ in requests(8017):
+        reply = await client.ask(method, target, body)
+        assert reply.status == 401
+        if method != "HEAD":
+            reply.refused(401)
+
+
+async def test_a_token_that_expired_is_refused(agent: Client, service: Running, http: ClientSession) -> None:
+    token = {"token": agent.token, "agents": {agent.agent: "edit"}, "expires": "2020-01-01T00:00:00Z"}
+    await declare(service, http, {"tokens": [token]})
+    await asyncio.sleep(1.1)  # a worker may rely on what it knows for a second
+    (await agent.ask("GET", storages(agent.agent))).refused(401)
+
+
+async def test_the_document_replaces_what_a_token_may_do(agent: Client, service: Running, http: ClientSession) -> None:
+    other = await open_agent(service, http)
+    await agent.set("u", "k", "v")
+
+    async def statuses(agents: dict[int, str]) -> list[int]:
+        await declare(service, http, {"tokens": [{"token": agent.token, "agents": agents}]})
+        return [(await agent.ask("GET", storages(each))).status for each in (agent.agent, other.agent)]
+
+    assert await statuses({other.agent: "view"}) == [403, 200]  # from the moment that the document was applied
+    assert await statuses({}) == [403, 403]
+    assert await statuses({agent.agent: "view", other.agent: "edit"}) == [200, 200]
+    (await agent.send("u", {"key": "k", "value": "v", "bot_id": agent.agent})).refused(403)
+    assert await agent.pairs() == [("k", "v")]
+    assert (await other.ask("GET", storages(other.agent))).status == 200  # others keep theirs
+
+
+async def test_an_agent_that_is_removed_is_unknown_and_comes_back_with_all_it_had(
+    agent: Client, service: Running, http: ClientSession
+) -> None:
+    await agent.set("u", "k", "v")
+    await declare(service, http, {"agents": [{"id": agent.agent, "remove": True}]})
+    (await agent.ask("GET", storages(agent.agent))).refused(404)
+    (await agent.send("u", {"key": "k", "value": "v2", "bot_id": agent.agent})).refused(404)
+    await declare(service, http, {"agents": [{"id": str(agent.agent)}]})
+    assert await agent.pairs() == [("k", "v")]
+
+
+async def test_tokens_are_generated_once_and_removed_by_name(
+    agent: Client, service: Running, http: ClientSession
+) -> None:
+    declared = {"id": f"ops-{agent.agent}", "agents": {agent.agent: "view"}}
+    (issued,) = (await declare(service, http, {"tokens": [declared]}))["tokens"]
+    assert (await declare(service, http, {"tokens": [declared]}))["tokens"] == []
+    client = Client(http, service, issued["token"], agent.agent)
+    assert await client.rows() == []
+    await declare(service, http, {"tokens": [{"id": declared["id"], "remove": True}]})
+    (await client.ask("GET", storages(agent.agent))).refused(403 if await known(client) else 401)
+
+
+async def known(client: Client) -> bool:
+    """Does a worker still rely on what it knows of a token? Its grants are gone in any case."""
+    return (await client.ask("GET", storages(UNKNOWN))).status != 401
+
+
+BAD = [
+    {"agents": [{"id": "x"}]}, {"agents": [{"id": -1}]}, {"agents": [{"id": 8017, "more": 1}]}, {"tokens": [{}]},
+    {"tokens": [{"token": "t", "agents": {"8017": "own"}}]}, {"tokens": [{"token": "t", "agents": {"x": "edit"}}]},
+    {"tokens": [{"token": "a b"}]}, {"tokens": [{"token": "a\n"}]}, {"users": [{"layer_id": "u"}]},
+    {"users": [{"layer_id": "", "id": 5}]}, {"users": [{"layer_id": "u", "id": 0}]},
+    {"users": [{"layer_id": "u", "id": 2**48}]}, {"agents": 5},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("section", BAD, ids=str)
+async def test_a_section_that_makes_no_sense_is_refused(
+    service: Running, http: ClientSession, section: dict[str, Any]
+) -> None:
+    await declare(service, http, section, 422)
+
+
+async def test_a_number_that_somebody_has_is_not_declared_for_another(
+    agent: Client, service: Running, http: ClientSession
+) -> None:
+    await agent.set(f"first-{agent.agent}", "k", "v")
+    number = (await agent.rows())[0]["user"]["id"]
+    answer = await declare(service, http, {"users": [{"layer_id": "another", "id": number}]}, 422)
+    assert str(number) in str(answer)
+
+
+async def test_two_documents_at_once_leave_what_one_of_them_says(service: Running, http: ClientSession) -> None:
+    agents = [await open_agent(service, http) for _ in range(2)]
+    token = f"raced-{agents[0].agent}"
+    documents = [{"tokens": [{"token": token, "agents": {each.agent: "edit"}}]} for each in agents]
+    for _ in range(3):
+        await asyncio.gather(*(declare(service, http, each) for each in documents))
+        client = Client(http, service, token, 0)
+        statuses = [(await client.ask("GET", storages(each.agent))).status for each in agents]
+        assert sorted(statuses) == [200, 403]

@@ -1,0 +1,114 @@
+"""assign: a variable set, whether it was there or not."""
+
+import asyncio
+
+import pytest
+
+from service.storage import keys
+from service.storage.errors import Denied, Undeclared
+from service.storage.numbers import BLOCK
+from service.storage.runner import Runner
+from service.storage.variables import VALUE_BYTES
+from tests.servers import RedisProcess
+from tests.storage.variables import (
+    AGENT,
+    DATA,
+    EDITOR,
+    GRANTED,
+    NUMBERS,
+    OTHER,
+    STRANGER,
+    VIEWER,
+    listed,
+    members,
+    names,
+    opened,
+)
+
+
+async def test_a_new_variable_takes_a_number_and_is_as_old_as_its_update(runner: Runner) -> None:
+    variables = await opened(runner)
+    id = await variables.assign(AGENT, EDITOR, 7, "role", "guest")
+    (found,) = await listed(variables)
+    assert (found.id, found.user, found.key, found.value) == (id, 7, "role", "guest")
+    assert found.created == found.updated
+
+
+async def test_one_that_is_there_keeps_id_and_creation_and_gives_the_number_back(runner: Runner) -> None:
+    variables = await opened(runner)
+    ids = [await variables.assign(AGENT, EDITOR, 7, "role", value) for value in ("guest", "admin", "admin")]
+    assert len(set(ids)) == 1
+    (found,) = await listed(variables)
+    assert found.updated > found.created
+    assert await variables.assign(AGENT, EDITOR, 8, "role", "guest") == ids[0] + 1
+
+
+async def test_it_leaves_the_lists_of_its_old_value(runner: Runner, redis: RedisProcess) -> None:
+    variables = await opened(runner)
+    for value in ("old", "new", "new", "newer"):
+        await variables.assign(AGENT, EDITOR, 7, "role", value)
+        assert members(redis) == 6
+    for by in ({}, {"user": 7}, {"key": "role"}, {"user": 7, "key": "role"}):
+        assert await listed(variables, value="old", **by) == []
+        assert len(await listed(variables, value="newer", **by)) == 1
+
+
+async def test_one_of_nobody_is_in_no_list_of_a_user(runner: Runner, redis: RedisProcess) -> None:
+    variables = await opened(runner)
+    await variables.assign(AGENT, EDITOR, 0, "role", "guest")
+    assert members(redis) == 4
+    (found,) = await listed(variables, key="role", value="guest")
+    assert found.user == 0
+
+
+async def test_names_cannot_be_forged(runner: Runner) -> None:
+    """Texts that look the same when they are put together are told apart."""
+    variables = await opened(runner)
+    pairs = [("a", "bc"), ("ab", "c"), ("", "abc"), ("1:a", "bc"), ("a1:b", "c"), ("a\0b", "c"), ("aa", "b\0c")]
+    for key, value in pairs:
+        await variables.assign(AGENT, EDITOR, 7, key, value)
+    for key, value in pairs:
+        assert [(each.key, each.value) for each in await listed(variables, key=key, value=value)] == [(key, value)]
+
+
+@pytest.mark.parametrize("size", [0, 1, VALUE_BYTES])
+async def test_a_value_of_any_size_comes_back(runner: Runner, size: int) -> None:
+    variables = await opened(runner)
+    value = "\0" * size
+    await variables.assign(AGENT, EDITOR, 7, "k", value)
+    assert [each.value for each in await listed(variables, value=value)] == [value]
+
+
+async def test_only_who_may_write_writes(runner: Runner, redis: RedisProcess) -> None:
+    variables = await opened(runner)
+    for subject in (VIEWER, STRANGER):
+        with pytest.raises(Denied):
+            await variables.assign(AGENT, subject, 7, "k", "v")
+    with pytest.raises(Undeclared):
+        await variables.assign(OTHER, EDITOR, 7, "k", "v")
+    assert names(redis) == {*GRANTED, NUMBERS}
+
+
+async def test_numbers_are_reserved_in_blocks_and_never_given_twice(runner: Runner, redis: RedisProcess) -> None:
+    workers = [await opened(runner) for _ in range(2)]
+    sets = [
+        each.assign(AGENT, EDITOR, user, f"k{n}", "v") for user, each in enumerate(workers, 1) for n in range(BLOCK)
+    ]
+    ids = await asyncio.gather(*sets)
+    assert len(set(ids)) == 2 * BLOCK
+    assert int(redis.command("GET", NUMBERS)) in (3 * BLOCK, 4 * BLOCK)
+
+
+async def test_racing_sets_of_one_name_make_one_variable(runner: Runner) -> None:
+    workers = [await opened(runner) for _ in range(4)]
+    ids = await asyncio.gather(*(each.assign(AGENT, EDITOR, 7, "k", f"{n}") for each in workers for n in range(25)))
+    assert len(set(ids)) == 1
+    assert len(await listed(workers[0])) == 1
+
+
+async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
+    variables = await opened(runner)
+    for value in ("old", "new"):
+        await variables.assign(AGENT, EDITOR, 7, "k", value)
+        assert names(redis) == {*GRANTED, NUMBERS, *DATA}
+    assert [redis.command("HLEN", key) for key in (keys.variables(AGENT), keys.names(AGENT))] == [1, 1]

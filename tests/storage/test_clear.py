@@ -1,0 +1,40 @@
+"""clear: all variables removed, in one step."""
+
+import asyncio
+
+import pytest
+
+from service.storage.errors import Denied, Undeclared
+from service.storage.grants import Grants
+from service.storage.runner import Runner
+from tests.servers import RedisProcess
+from tests.storage.variables import AGENT, EDITOR, GRANTED, NUMBERS, OTHER, VIEWER, listed, names, opened
+
+
+async def test_everything_goes_and_is_counted(runner: Runner) -> None:
+    variables = await opened(runner)
+    grants = Grants(runner)
+    await grants.grant(OTHER, {EDITOR: "rw"}, await grants.revise())
+    for place in (AGENT, OTHER):
+        await asyncio.gather(*(variables.assign(place, EDITOR, n % 3, f"k{n}", "v") for n in range(50)))
+    assert await variables.clear(AGENT, EDITOR) == 50
+    assert await variables.clear(AGENT, EDITOR) == 0
+    assert await listed(variables) == []
+    assert await variables.clear(OTHER, EDITOR) == 50
+
+
+async def test_only_who_may_write_clears(runner: Runner) -> None:
+    variables = await opened(runner)
+    await variables.assign(AGENT, EDITOR, 1, "k", "v")
+    with pytest.raises(Denied):
+        await variables.clear(AGENT, VIEWER)
+    with pytest.raises(Undeclared):
+        await variables.clear(OTHER, EDITOR)
+    assert len(await listed(variables)) == 1
+
+
+async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
+    variables = await opened(runner)
+    await variables.assign(AGENT, EDITOR, 1, "k", "v")
+    await variables.clear(AGENT, EDITOR)
+    assert names(redis) == {*GRANTED, NUMBERS}

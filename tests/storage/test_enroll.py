@@ -1,0 +1,59 @@
+"""enroll: a user declared with a number and a display name, or removed."""
+
+import pytest
+
+from service.storage.errors import AlreadyExists
+from service.storage.runner import Runner
+from service.storage.users import Users
+from tests.servers import RedisProcess
+from tests.storage.variables import names
+
+
+@pytest.fixture
+def users(runner: Runner) -> Users:
+    return Users(runner, "avaamo")
+
+
+async def test_a_declared_user_has_its_number_and_name(users: Users) -> None:
+    for _ in range(2):
+        await users.enroll("a", 50, "Ada")
+        assert await users.allot("a") == 50
+        assert await users.displays([50, 51]) == ["Ada", ""]
+
+
+async def test_a_declaration_wins_over_what_was_allotted(users: Users) -> None:
+    assert await users.allot("a") == 1
+    await users.enroll("a", 50, "")
+    assert await users.allot("a") == 50
+
+
+async def test_an_allotted_number_can_be_declared_for_its_owner_alone(users: Users) -> None:
+    assert [await users.allot(user) for user in ("a", "b")] == [1, 2]
+    with pytest.raises(AlreadyExists, match="1"):
+        await users.enroll("b", 1, "")
+    await users.enroll("a", 1, "Ada")
+    assert [await users.allot(user) for user in ("a", "b")] == [1, 2]
+    assert await users.displays([1]) == ["Ada"]
+
+
+async def test_a_removed_user_leaves_its_number_to_nobody(users: Users) -> None:
+    await users.enroll("a", 1, "Ada")
+    for _ in range(2):
+        await users.enroll("a", None, "")
+        assert await users.displays([1]) == [""]
+    assert await users.allot("b") == 2
+    assert await users.allot("a") == 3
+    await users.enroll("a", 1, "Ada")
+    assert await users.allot("a") == 1
+
+
+async def test_removing_who_was_never_declared_changes_nothing(users: Users) -> None:
+    assert await users.allot("a") == 1
+    for user in ("a", "stranger"):
+        await users.enroll(user, None, "")
+    assert await users.allot("a") == 1
+
+
+async def test_the_keys_left(users: Users, redis: RedisProcess) -> None:
+    await users.enroll("a", 50, "Ada")
+    assert names(redis) == {"{avaamo}users", "{avaamo}declared"}

@@ -1,0 +1,79 @@
+"""select: a page of what a filter selects, and how many there are."""
+
+import pytest
+
+from service.storage import variables as module
+from service.storage.errors import Denied, Undeclared
+from service.storage.runner import Runner
+from service.storage.variables import VALUE_BYTES, Filter
+from tests.servers import RedisProcess
+from tests.storage.variables import (
+    AGENT,
+    DATA,
+    EDITOR,
+    GRANTED,
+    NUMBERS,
+    OTHER,
+    STRANGER,
+    VIEWER,
+    listed,
+    names,
+    opened,
+)
+
+
+async def test_nothing_is_an_empty_list(runner: Runner) -> None:
+    variables = await opened(runner)
+    for by in (Filter(), Filter(user=1), Filter(user=1, key="k"), Filter(key="k", value="v")):
+        assert await variables.select(AGENT, VIEWER, by, 0, 10) == (0, [])
+
+
+async def test_pages_go_from_the_newest_to_the_oldest(runner: Runner) -> None:
+    variables = await opened(runner)
+    for n in range(23):
+        await variables.assign(AGENT, EDITOR, 1 + n % 2, f"k{n}", "v")
+    for by, expected in ((Filter(), range(22, -1, -1)), (Filter(user=1), range(22, -1, -2))):
+        found: list[str] = []
+        for offset in range(0, 40, 5):
+            total, page = await variables.select(AGENT, VIEWER, by, offset, 5)
+            assert total == len(expected)
+            found += [each.key for each in page]
+        assert found == [f"k{n}" for n in expected]
+
+
+async def test_a_span_holds_its_start_and_not_its_end(runner: Runner) -> None:
+    variables = await opened(runner)
+    for n in range(5):
+        await variables.assign(AGENT, EDITOR, 1, f"k{n}", "v")
+    times = [each.updated for each in reversed(await listed(variables))]
+    for by in ({}, {"user": 1}, {"key": "k2"}, {"value": "v"}, {"user": 1, "value": "v"}, {"user": 1, "key": "k2"}):
+        whole = {each.key for each in await listed(variables, **by)}
+        for first in range(5):
+            for end in range(5):  # also one before the start
+                found = await listed(variables, since=times[first], until=times[end], **by)
+                assert {each.key for each in found} == whole & {f"k{n}" for n in range(first, end)}
+
+
+async def test_a_page_of_large_values_is_read_in_portions(runner: Runner, redis: RedisProcess) -> None:
+    variables = await opened(runner)
+    for n in range(40):
+        await variables.assign(AGENT, EDITOR, 1, f"k{n}", f"{n:02}" + "x" * (VALUE_BYTES - 2))
+    redis.command("CONFIG", "RESETSTAT")
+    assert [each.value[:2] for each in await listed(variables)] == [f"{n:02}" for n in range(39, -1, -1)]
+    calls = redis.command("INFO", "commandstats")["cmdstat_hmget"]["calls"]
+    assert calls == -(-(40 - module.INLINE_BYTES // VALUE_BYTES - 1) // module.PORTION)
+
+
+async def test_only_who_may_read_reads(runner: Runner) -> None:
+    variables = await opened(runner)
+    with pytest.raises(Denied):
+        await variables.select(AGENT, STRANGER, Filter(), 0, 10)
+    with pytest.raises(Undeclared):
+        await variables.select(OTHER, VIEWER, Filter(), 0, 10)
+
+
+async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
+    variables = await opened(runner)
+    await variables.assign(AGENT, EDITOR, 1, "k", "v")
+    await listed(variables)
+    assert names(redis) == {*GRANTED, NUMBERS, *DATA}

@@ -1,0 +1,78 @@
+"""No script about variables holds Redis for more than 5 ms, and none asks for more where there are more of them.
+
+What it costs is counted in Redis: the commands that each script runs, and the time of its longest (of several runs the
+shortest counts: a longer one may have been interrupted by the machine's other work).
+"""
+
+import asyncio
+
+import pytest
+
+from service.storage import variables as module
+from service.storage.runner import Runner
+from service.storage.variables import PAGE, VALUE_BYTES, Filter, Variables
+from tests.servers import RedisProcess
+from tests.storage.test_bounds import MOST, shortest
+from tests.storage.variables import AGENT, EDITOR, VIEWER, opened
+
+FILTERS = {
+    "all": Filter(), "user": Filter(user=1), "key": Filter(key="k1"), "value": Filter(value="v1"),
+    "key and value": Filter(key="k1", value="v1"), "user and value": Filter(user=1, value="v1"),
+    "dates": Filter(since=1), "user and dates": Filter(user=1, since=1),
+}  # fmt: skip
+INSIDE = ("hget", "zlexcount", "zrange")
+
+
+async def filled(runner: Runner, count: int) -> Variables:
+    variables = await opened(runner)
+    await asyncio.gather(
+        *(variables.assign(AGENT, EDITOR, n // 10 + 1, f"k{n % 10}", f"v{n % 7}") for n in range(count))
+    )
+    return variables
+
+
+def calls(redis: RedisProcess) -> dict[str, int]:
+    stats = redis.command("INFO", "commandstats")
+    return {name: stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in INSIDE}
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+async def test_a_page_asks_for_as_much_in_a_large_collection_as_in_a_small_one(
+    runner: Runner, redis: RedisProcess, filter: str
+) -> None:
+    asked = []
+    for count in (100, 1000):
+        variables = await filled(runner, count)
+        total, _ = await variables.select(AGENT, VIEWER, FILTERS[filter], 0, 5)
+        for offset in (0, total - 5):
+            redis.command("CONFIG", "RESETSTAT")
+            _, found = await variables.select(AGENT, VIEWER, FILTERS[filter], max(offset, 0), 5)
+            asked.append({**calls(redis), "hget": calls(redis)["hget"] - len(found)})
+    assert asked == [{"hget": 1, "zlexcount": 2, "zrange": 1}] * 4
+
+
+async def test_no_script_takes_long(runner: Runner, redis: RedisProcess) -> None:
+    variables = await filled(runner, 5_000)
+    large = "x" * VALUE_BYTES
+
+    async def pages() -> None:
+        for by in FILTERS.values():
+            await variables.select(AGENT, VIEWER, by, 0, PAGE)
+
+    async def fill_with_large() -> None:
+        await asyncio.gather(*(variables.assign(AGENT, EDITOR, 1, f"large{n}", large) for n in range(PAGE)))
+
+    assert await shortest(redis, pages, lambda: None) < MOST
+    assert await shortest(redis, fill_with_large, lambda: None) < MOST
+    assert await shortest(redis, lambda: variables.select(AGENT, VIEWER, Filter(), 0, PAGE), lambda: None) < MOST
+    assert await shortest(redis, lambda: variables.recall(AGENT, VIEWER, 1, "large1"), lambda: None) < MOST
+    assert await shortest(redis, lambda: variables.clear(AGENT, EDITOR), lambda: filled(runner, 500)) < MOST
+
+
+async def test_a_page_of_large_values_brings_few_of_them_along(runner: Runner, redis: RedisProcess) -> None:
+    variables = await opened(runner)
+    for n in range(20):
+        await variables.assign(AGENT, EDITOR, 1, f"k{n}", "x" * VALUE_BYTES)
+    redis.command("CONFIG", "RESETSTAT")
+    await variables.select(AGENT, VIEWER, Filter(), 0, PAGE)
+    assert calls(redis)["hget"] - 1 <= module.INLINE_BYTES // VALUE_BYTES + 1

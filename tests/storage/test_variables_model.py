@@ -1,0 +1,120 @@
+"""Variables against a plain dict, through any sequence of sets, removals and clearings, listed through any filter."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import ClassVar, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from service.redis.client import Redis
+from service.storage import fsck
+from service.storage.errors import NotFound
+from service.storage.runner import Runner
+from service.storage.variables import LAST, Filter, Variable, Variables
+from tests.servers import RedisProcess
+from tests.storage.variables import AGENT, EDITOR, VIEWER, opened
+
+T = TypeVar("T")
+
+USERS = st.sampled_from([0, 1, 2, 3])  # 0: nobody's
+KEYS = st.sampled_from(["a", "b", "é", "a:b", "k1", "k2"])
+VALUES = st.sampled_from(["", "x", "y", "1.50", "\0", "x" * 300])
+
+
+class Machine(RuleBasedStateMachine):
+    server: ClassVar[RedisProcess]
+    loop: ClassVar[asyncio.AbstractEventLoop]
+    runner: ClassVar[Runner]
+    variables: Variables
+
+    def do(self, work: Awaitable[T]) -> T:
+        return self.loop.run_until_complete(asyncio.wait_for(work, 30))
+
+    @initialize()
+    def empty(self) -> None:
+        self.server.command("FLUSHALL")
+        self.variables = self.do(opened(self.runner))
+        self.held: dict[tuple[int, str], Variable] = {}
+
+    @rule(user=USERS, key=KEYS, value=VALUES)
+    def assign(self, user: int, key: str, value: str) -> None:
+        id = self.do(self.variables.assign(AGENT, EDITOR, user, key, value))
+        found = self.do(self.variables.recall(AGENT, VIEWER, user, key))
+        assert found is not None
+        before = self.held.get((user, key))
+        if before is None:
+            assert found == Variable(id, user, key, value, found.updated, found.updated)
+            assert id not in {each.id for each in self.held.values()}
+        else:
+            assert found == replace(before, value=value, updated=found.updated)
+        assert all(found.updated > each.updated for each in self.held.values())
+        self.held[user, key] = found
+
+    @rule(user=USERS, key=KEYS)
+    def drop(self, user: int, key: str) -> None:
+        work = self.variables.drop(AGENT, EDITOR, user, key)
+        if self.held.pop((user, key), None):
+            self.do(work)
+        else:
+            with pytest.raises(NotFound):
+                self.do(work)
+
+    @rule(sure=st.integers(0, 9))
+    def clear(self, sure: int) -> None:
+        if sure == 0:  # rarely, so that there is something to list
+            assert self.do(self.variables.clear(AGENT, EDITOR)) == len(self.held)
+            self.held.clear()
+
+    @rule(
+        user=st.none() | st.sampled_from([1, 2, 3, 9]), key=st.none() | KEYS, value=st.none() | VALUES,
+        first=st.none() | st.integers(0, 20), last=st.none() | st.integers(0, 20),
+        offset=st.integers(0, 12), limit=st.integers(1, 7),
+    )  # fmt: skip
+    def select(
+        self, user: int | None, key: str | None, value: str | None, first: int | None, last: int | None,
+        offset: int, limit: int,
+    ) -> None:  # fmt: skip
+        moments = sorted(each.updated for each in self.held.values())
+
+        def moment(place: int | None, default: int) -> int:
+            return moments[place % len(moments)] if moments and place is not None else default
+
+        by = Filter(user, key, value, moment(first, 0), moment(last, LAST))
+        expected = [
+            each
+            for each in sorted(self.held.values(), key=lambda each: (each.updated, each.id), reverse=True)
+            if user in (None, each.user) and key in (None, each.key) and value in (None, each.value)
+            and by.since <= each.updated < by.until
+        ]  # fmt: skip
+        found = self.do(self.variables.select(AGENT, VIEWER, by, offset, limit))
+        assert found == (len(expected), expected[offset : offset + limit])
+
+    def teardown(self) -> None:
+        if hasattr(self, "held"):
+            told: list[str] = []
+            assert self.do(fsck.run(self.server.url, repair=False, out=told.append)) == 0, told
+
+
+def test_variables_are_a_dict_that_is_listed_through_filters(shared: RedisProcess) -> None:
+    loop = asyncio.new_event_loop()
+
+    async def connected() -> tuple[Redis, Runner]:
+        redis = Redis.open(shared.url, on_connect=lambda ask: runner.load(ask))
+        runner = Runner(redis)
+        await redis.connect()
+        return redis, runner
+
+    redis, runner = loop.run_until_complete(connected())
+    Machine.server, Machine.loop, Machine.runner = shared, loop, runner
+    few = settings(
+        max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    )
+    try:
+        run_state_machine_as_test(Machine, settings=few)
+    finally:
+        loop.run_until_complete(redis.close())
+        loop.close()
