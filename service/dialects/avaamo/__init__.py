@@ -7,13 +7,14 @@
 | storage variable | variable | of a user, or global; see service/storage/variables.py |
 | view, edit | verbs | granted to a token, for each agent |
 
-`handlers` are the endpoints; `parameters` is what a request says, `answers` what it is told, `access` who may, `grants`
-what follows from that.
+`handlers` are the endpoints; `parameters` is what a request says, `answers` what it is told in the `shapes` of the
+vendor's JSON; `description` says all of it for the OpenAPI document, `access` who may, `grants` what follows from it.
 """
 
 from service.dialect import Dialect
 from service.dialects.avaamo.access import Access
 from service.dialects.avaamo.answers import refuse
+from service.dialects.avaamo.description import API
 from service.dialects.avaamo.grants import follow
 from service.dialects.avaamo.handlers import routes
 from service.dialects.avaamo.parameters import NAME, credential
@@ -26,5 +27,6 @@ DIALECT = Dialect(
     credential=credential,
     refuse=refuse,
     access=Access,
+    api=API,
     follow=follow,
 )

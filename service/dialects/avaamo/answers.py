@@ -1,48 +1,40 @@
-"""What the vendor answers: the shapes of its JSON, and its way to say no."""
+"""What the vendor answers, and its way to say no."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
+from msgspec import UNSET
 
 from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath
 from service.dialects.avaamo.parameters import Paging
+from service.dialects.avaamo.shapes import Error, Listed, Row, Set, User, encode
 from service.storage import errors
 from service.storage.errors import Refusal
 from service.storage.variables import Variable
 
-SET = b'{"status":201}'
+SET = encode(Set())
 
 
 def answer(status: int, value: Any) -> Answer:
-    return Answer(status, orjson.dumps(value))
+    return Answer(status, encode(value))
 
 
 def listed(total: int, paging: Paging, found: Sequence[Variable], displays: Mapping[int, str]) -> Answer:
-    return answer(200, {
-        "current_page": paging.page,
-        "per_page": paging.per_page,
-        "total_entries": total,
-        "total_pages": -(-total // paging.per_page),
-        "storage": [row(variable, displays) for variable in found],
-    })  # fmt: skip
+    rows = [row(variable, displays) for variable in found]
+    return answer(200, Listed(paging.page, paging.per_page, total, -(-total // paging.per_page), rows))
 
 
-def row(variable: Variable, displays: Mapping[int, str]) -> dict[str, Any]:
+def row(variable: Variable, displays: Mapping[int, str]) -> Row:
     """A variable as a list shows it; a global one has no user."""
-    shown: dict[str, Any] = {
-        "key": variable.key,
-        "value": variable.value,
-        "id": variable.id,
-        "created_at": variable.created / 1_000_000,
-        "updated_at": variable.updated / 1_000_000,
-    }
-    if variable.user:
-        shown["user"] = {
-            "display_name": displays[variable.user] or f"User {variable.user}",
-            "id": variable.user,
-        }
-    return shown
+    user = variable.user
+    return Row(
+        variable.key,
+        variable.value,
+        variable.id,
+        variable.created / 1_000_000,
+        variable.updated / 1_000_000,
+        User(displays[user] or f"User {user}", user) if user else UNSET,
+    )
 
 
 STATUSES: dict[type[Refusal], int] = {
@@ -56,6 +48,7 @@ STATUSES: dict[type[Refusal], int] = {
     errors.Changed: 409,
     errors.TooLarge: 413,
     errors.Invalid: 422,
+    errors.Mismatched: 422,
     errors.Throttled: 429,
     errors.QuotaExceeded: 429,
     errors.Unavailable: 503,
@@ -65,4 +58,4 @@ STATUSES: dict[type[Refusal], int] = {
 
 
 def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
-    return answer(STATUSES.get(type(refusal), 500), {"error": str(refusal)})
+    return answer(STATUSES.get(type(refusal), 500), Error(str(refusal)))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service.dialect import Answer, Request, Routes
-from service.dialects.avaamo import direct
+from service.dialects.avaamo import description, direct
 from service.dialects.avaamo.answers import SET, answer, listed
 from service.dialects.avaamo.parameters import (
     BODY_BYTES,
@@ -19,6 +19,7 @@ from service.dialects.avaamo.parameters import (
     setting,
     value_of,
 )
+from service.dialects.avaamo.shapes import Cleared, Deleted, Global
 from service.storage.errors import NotFound
 from service.storage.grants import WRITE
 from service.storage.keys import Collection
@@ -29,8 +30,17 @@ GLOBAL = "/bots_api/v1/storages/{key}"  # it ends with .json
 routes = Routes()
 
 
-@routes.route("POST", "/bots_api/v1/users/{user_layer_id}/set_storage.json", direct.set_variable)
+@routes.route(
+    "POST",
+    "/bots_api/v1/users/{user_layer_id}/set_storage.json",
+    direct.set_variable,
+    described=description.set_variable,
+)
 async def set_variable(request: Request) -> Answer:
+    """Set a variable of a user.
+
+    Setting it again keeps its id and when it was created.
+    """
     user, given = layer(request.params[0]), setting(await request.read(BODY_BYTES))
     place, key, value = bot({}, given), key_of(given), value_of(given)
     number = await _user(request, place, user)
@@ -38,8 +48,12 @@ async def set_variable(request: Request) -> Answer:
     return Answer(200, SET)
 
 
-@routes.route("GET", "/dashboard/bots/{agent_id}/storages.json")
+@routes.route("GET", "/dashboard/bots/{agent_id}/storages.json", described=description.variables)
 async def variables(request: Request) -> Answer:
+    """List an agent's variables, newest first.
+
+    Filters combine; totals are exact.
+    """
     query, place = request.query(), agent(request.params[0])
     by, asked = filtered(query), paging(query)
     total, found = await request.service.storage.variables.select(
@@ -48,36 +62,52 @@ async def variables(request: Request) -> Answer:
     return listed(total, asked, found, await _displays(request, found))
 
 
-@routes.route("PUT", GLOBAL)
+@routes.route("PUT", GLOBAL, described=description.set_global)
 async def set_global(request: Request) -> Answer:
+    """Set a global variable.
+
+    It belongs to the agent, and to none of its users.
+    """
     key, given = global_key(request.params[0]), setting(await request.read(BODY_BYTES))
     place, value = bot(request.query(), given), value_of(given)
     await request.service.storage.variables.assign(place, request.caller.id, 0, key, value)
     return Answer(201, SET)
 
 
-@routes.route("GET", GLOBAL)
+@routes.route("GET", GLOBAL, described=description.get_global)
 async def get_global(request: Request) -> Answer:
+    """Read a global variable.
+
+    View permission is enough.
+    """
     key, place = global_key(request.params[0]), bot(request.query())
     found = await request.service.storage.variables.recall(place, request.caller.id, 0, key)
     if found is None:
         raise NotFound("there is no such variable")
-    return answer(200, {"key": found.key, "value": found.value})
+    return answer(200, Global(found.key, found.value))
 
 
-@routes.route("DELETE", GLOBAL)
+@routes.route("DELETE", GLOBAL, described=description.delete_global)
 async def delete_global(request: Request) -> Answer:
+    """Delete a global variable.
+
+    It takes edit permission.
+    """
     key, place = global_key(request.params[0]), bot(request.query())
     await request.service.storage.variables.drop(place, request.caller.id, 0, key)
-    return answer(200, {"status": 200})
+    return answer(200, Deleted())
 
 
-@routes.route("POST", "/dashboard/agents/{agent_id}/clear_data.json")
+@routes.route("POST", "/dashboard/agents/{agent_id}/clear_data.json", described=description.clear)
 async def clear(request: Request) -> Answer:
+    """Clear an agent's data.
+
+    All of its variables go at once, global ones too.
+    """
     place = agent(request.params[0])
     clearing(await request.read(BODY_BYTES))
     await request.service.storage.variables.clear(place, request.caller.id)
-    return answer(200, {"success": True})
+    return answer(200, Cleared())
 
 
 async def _user(request: Request, place: Collection, name: str) -> int:
