@@ -89,8 +89,13 @@ variables = Description(
     {200: Content("A page of variables.", shapes.Listed, examples={"page": _PAGE})}, query=Listing, refuses=_GUARDED
 )
 
+# From an answer to the routes of the document that it names.
+_THERE = {"key": "$request.path.key", "bot_id": "$request.query.bot_id"}
+_LEADS_TO = dict.fromkeys(("get_global", "delete_global"), _THERE)
+
 set_global = Description(
-    {201: Content("The variable was set.", shapes.Set, examples={"set": _SET})}, query=OfBot, refuses=_WRITE,
+    {201: Content("The variable was set.", shapes.Set, examples={"set": _SET}, leads_to=_LEADS_TO)},
+    query=OfBot, refuses=_WRITE,
     body=Content("Its value.", GlobalSetting, examples={"greeting": {"value": "hello"}}),
 )  # fmt: skip
 
