@@ -14,6 +14,7 @@ from service.redis.client import Redis
 from service.redis.errors import Rejected
 from service.storage import keys, registry
 from service.storage.audit import Audit
+from service.storage.fsck_blobs import BlobCheck
 from service.storage.keys import Collection
 from service.storage.quota import Usage
 from service.storage.runner import Runner
@@ -74,6 +75,7 @@ class Fsck:
             await Audit(self._runner, place, self._fault, repair=self._repair).run()
         for (dialect, namespace), kinds in namespaces.items():
             await self._namespace(dialect, namespace, kinds, stored)
+        await BlobCheck(self._runner, self._repair, self._keys, self._fault).run()
         return self._faults
 
     async def _namespace(self, dialect: str, namespace: str, kinds: str, stored: Found) -> None:
@@ -102,6 +104,8 @@ class Fsck:
                     self._variables.add(place)
                 continue
             dialect, namespace, name, kind, id = parsed
+            if kind in ("f:", "b:"):  # records with files stand for themselves, and are not registered: see BlobCheck
+                continue
             if kind == "r:":
                 found[dialect, namespace, name].ids.add(id)
             elif kind != "s:":

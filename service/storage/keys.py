@@ -7,6 +7,8 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | --- | --- | --- |
 | `{DIALECT:NAMESPACE:COLLECTION}r:ID` | string | a record: packed header, then the body |
 | `{DIALECT:NAMESPACE:COLLECTION}s:TOKEN` | string | a large body (or, a hash, many grants) on its way, for a minute |
+| `{DIALECT:NAMESPACE:COLLECTION}f:ID` | string | a record with files: packed header, then its manifest |
+| `{DIALECT:NAMESPACE:COLLECTION}b:BLOB:NUMBER` | string | a chunk of a blob; on its way it lives for a minute |
 | `{DIALECT:NAMESPACE:COLLECTION}x` | zset | id -> expiry (ms), of records that expire |
 | `{DIALECT:NAMESPACE:COLLECTION}a` | hash | subject -> verbs, where there are scopes; '' -> revision of these grants |
 | `{DIALECT:NAMESPACE:COLLECTION}c`, `u`, `s`, `n` | zset | id -> created, updated (us), size (bytes), 0 (so by id) |
@@ -39,7 +41,7 @@ SWEEPER = "polystow:sweeper"
 
 _plain = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 _variables = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}(?:variables|names|listing)").fullmatch
-_owned = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}([rs]:|[a-z]$)(.*)").fullmatch
+_owned = re.compile(r"\{([^:{}]+):([^:{}]*):([^:{}]+)\}([rsfb]:|[a-z]$)(.*)").fullmatch
 
 
 def escape(id: str) -> str:
@@ -55,6 +57,8 @@ class Collection:
 
     __slots__ = (
         "acl",
+        "attached",
+        "chunks",
         "dialect",
         "expiry",
         "guarded",
@@ -75,6 +79,8 @@ class Collection:
         self.records = tag + "r:"
         self.staging = tag + "s:"
         self.acl = tag + "a"
+        self.attached = tag + "f:"
+        self.chunks = tag + "b:"
         self.expiry = tag + "x"
         self.indexes = tuple(tag + kind for kind in kinds)
         self.tail = (self.expiry, *self.indexes)  # the keys that every script about the indexes has behind its own
@@ -92,6 +98,12 @@ class Collection:
 
     def staged(self, token: str) -> str:
         return self.staging + token
+
+    def attachment(self, id: str) -> str:
+        return self.attached + escape(id)
+
+    def chunk(self, blob: str, number: int) -> str:
+        return f"{self.chunks}{blob}:{number}"
 
     def index(self, kind: str) -> str:
         """The index of that letter; ValueError if the collection keeps none."""
@@ -156,7 +168,8 @@ def parse_namespace(member: str) -> tuple[str, str]:
 
 
 def parse(key: str) -> tuple[str, str, str, str, str] | None:
-    """Of a collection's key: dialect, namespace, name, kind (`r:`, `s:`, an index's letter), id or token; else None."""
+    """Of a collection's key: dialect, namespace, name, kind (`r:`, `s:`, `f:`, `b:`, an index's letter), and what
+    follows: id, token, or `BLOB:NUMBER`; else None."""
     if (match := _owned(key)) is None:
         return None
     dialect, namespace, name, kind, rest = match.groups()

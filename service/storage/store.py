@@ -18,6 +18,7 @@ from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from service.storage import keys, registry
+from service.storage.areas import Areas
 from service.storage.commands import INLINE_BYTES, Commands
 from service.storage.conditions import ANYTHING, NEW, PRESENT, UNCONDITIONAL, Condition, exactly
 from service.storage.errors import Changed, Due, Gone, Long, NotFound, Refusal, Unavailable, Unregistered
@@ -54,6 +55,7 @@ class Storage:
         self._send = runner.send
         self._proofs = Proofs()
         self.commands = Commands(runner, self._proofs)
+        self.areas = Areas(runner)
         self.grants = Grants(runner)
         self.links = Links(runner)
         self.scoped = Scoped(self, runner, self.commands)

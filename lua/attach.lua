@@ -1,0 +1,45 @@
+--- Store a record with files: its manifest, whose blobs were sent ahead chunk by chunk. The chunks that it brings get its
+--- expiry, those that it no longer names are let go of.
+--- Replies with: version, created (us), updated (us), expires (ms, 0 = never).
+--- Refuses: EXISTS, CHANGED, INVALID, GONE (a chunk has expired).
+
+local record = KEYS[1] -- string: packed header, then the manifest
+local chunks = {unpack(KEYS, 2)} -- strings: those that the record brings, then those that it no longer names
+
+local manifest  = ARGV[1] -- stored byte for byte
+local by        = ARGV[2] -- id of the caller
+local lifetime  = ARGV[3] -- of the chunks it brings, and of the record: see include/deadline.lua
+local least     = ARGV[4] -- the record lives at least until then (ms), for what it held before; 0 = no matter
+local condition = ARGV[5] -- see include/held.lua
+local brought   = ARGV[6] -- how many chunks it brings
+local lasting   = ARGV[7] -- how many of these, the last ones, live as long as the record
+local grace     = ARGV[8] -- ms for which a chunk can be read longer than it is named
+
+--- @include now
+--- @include header
+--- @include deadline
+--- @include set
+--- @include held
+--- @include arrived
+--- @include release
+
+local at = now()
+local before = header(record, at)
+local expires = deadline(lifetime, at, before)
+local refusal = held(condition, record, before)
+  or not expires and 'INVALID the expiry is not in the future'
+  or not arrived(chunks, tonumber(brought)) and 'GONE a chunk has expired'
+if refusal then return redis.error_reply(refusal) end
+
+local after = {
+  version = before and before.version + 1 or 1, created = before and before.created or at, updated = at,
+  expires = expires > 0 and math.max(expires, tonumber(least)) or 0,
+  creator = before and before.creator or by, updater = by,
+}
+set(record, after, manifest)
+for i = 1, tonumber(brought) do
+  local ms = i > brought - lasting and after.expires or expires
+  if ms > 0 then redis.call('PEXPIREAT', chunks[i], ms + grace) else redis.call('PERSIST', chunks[i]) end
+end
+release(chunks, brought + 1, grace)
+return {after.version, after.created, after.updated, after.expires}

@@ -1,0 +1,22 @@
+--- Remove a record with files, and let go of its chunks.
+--- Replies with: OK.
+--- Refuses: NOTFOUND, CHANGED.
+--- Flags: allow-oom
+
+local record = KEYS[1] -- string: packed header, then the manifest
+local chunks = {unpack(KEYS, 2)} -- strings: all that the manifest names
+
+local condition = ARGV[1] -- see include/held.lua
+local grace     = ARGV[2] -- ms for which a chunk can be read longer than it is named
+
+--- @include now
+--- @include header
+--- @include held
+--- @include release
+
+local before = header(record, now())
+local refusal = held(condition, record, before) or not before and 'NOTFOUND there is no such record'
+if refusal then return redis.error_reply(refusal) end
+redis.call('UNLINK', record)
+release(chunks, 1, grace)
+return redis.status_reply('OK')

@@ -1,0 +1,8 @@
+--- Are the first `count` of these chunks all there? 1000 at a time: unpack puts them on Lua's stack.
+local function arrived(chunks, count)
+  for first = 1, count, 1000 do
+    local last = math.min(first + 999, count)
+    if redis.call('EXISTS', unpack(chunks, first, last)) < last - first + 1 then return false end
+  end
+  return true
+end

@@ -1,0 +1,9 @@
+--- Read a record, and the time at which it was read: parts of it may expire before it does.
+--- Replies with: the time (us), the record's string (nil: there is none).
+--- Flags: no-writes
+
+local record = KEYS[1] -- string: packed header, then the manifest
+
+--- @include now
+
+return {now(), redis.call('GET', record)}

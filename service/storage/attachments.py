@@ -1,0 +1,152 @@
+"""Records with files: a record whose body is a manifest, which names the blobs that lie beside it.
+
+Manifest and blobs change in one step (lua/attach.lua): a reader sees the files before or the files after, and no chunk
+is left that nothing names. What else the manifest says, `content`, is its dialect's business; where it is long, it is
+kept in a blob of its own, so that the record stays short.
+
+The scripts get every key from here. So who replaces or removes such a record must have read which blobs it names, and
+is held to exactly that state; only one without blobs ('bare') may be replaced unseen.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+
+from msgspec import Struct
+from msgspec.msgpack import Decoder, encode
+from msgspec.structs import replace
+
+from service.storage import blobs
+from service.storage.blobs import CHUNK_BYTES, GRACE_MS, Span, Staging
+from service.storage.conditions import exactly
+from service.storage.errors import Gone, Unavailable
+from service.storage.keys import Collection
+from service.storage.records import Record, Saved
+from service.storage.runner import Command, Runner
+
+CONTENT_BYTES = 24_000  # a longer content is kept in a blob: a script copies its arguments (lua/README.md)
+BARE = "bare"  # the condition of lua/include/held.lua: there is no record, or one that names no blobs
+
+
+class Blob(Struct, array_like=True, frozen=True):
+    """A blob as a manifest names it: its bytes, and when it may be gone although it is named (ms since the epoch; as it
+    is stored, a negative one counts from the writing). 0: it lives as long as the record."""
+
+    id: str
+    size: int
+    expires: int = 0
+
+    def chunks(self, place: Collection) -> list[str]:
+        return [place.chunk(self.id, number) for number in range(-(-self.size // CHUNK_BYTES))]
+
+
+class Manifest(Struct, array_like=True):
+    """The body of a record with files. It begins with the blobs; no blobs are what 'bare' looks for."""
+
+    blobs: list[Blob]
+    content: bytes | Span
+
+
+_manifest = Decoder(Manifest).decode
+
+
+class Attached(Struct):
+    """A record with files as it was read at `at` (us)."""
+
+    at: int
+    record: Record
+    blobs: dict[str, Blob]
+    content: bytes | Span
+
+    @classmethod
+    def unpack(cls, reply: tuple[int, bytes | None]) -> "Attached | None":
+        """From the reply of `peek`; None where there is no record, or it has expired."""
+        at, packed = reply
+        if packed is None:
+            return None
+        record = Record.unpack(packed)
+        if 0 < record.expires < at // 1000:
+            return None
+        manifest, written = _manifest(record.body), record.updated // 1000
+        blobs = {
+            blob.id: blob if blob.expires >= 0 else replace(blob, expires=written - blob.expires)
+            for blob in manifest.blobs
+        }
+        return cls(at, record, blobs, manifest.content)
+
+    def chunks(self, place: Collection) -> list[str]:
+        """The keys of all its blobs."""
+        return _chunks(place, self.blobs.values())
+
+
+def _chunks(place: Collection, blobs: Iterable[Blob]) -> list[str]:
+    return [key for blob in blobs for key in blob.chunks(place)]
+
+
+class Attachments:
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def staging(self, place: Collection) -> Staging:
+        """What takes in the blobs of a record that is to be attached; to be entered with `async with`."""
+        return Staging(self._runner, place)
+
+    def read(self, place: Collection, span: Span) -> AsyncIterator[bytes]:
+        """The bytes of a span; see `blobs.read`."""
+        return blobs.read(self._runner, place, span)
+
+    async def content(self, place: Collection, attached: Attached) -> bytes:
+        """The content, from wherever it lies. Raises NotFound where it went away meanwhile."""
+        if isinstance(attached.content, bytes):
+            return attached.content
+        return b"".join([piece async for piece in self.read(place, attached.content)])
+
+    def peeking(self, place: Collection, id: str) -> Command:
+        """The command of `peek`; `Attached.unpack` reads its reply."""
+        return self._runner.script("peek", (place.attachment(id),), {})
+
+    async def peek(self, place: Collection, id: str) -> Attached | None:
+        """Read a record with files, or None."""
+        return Attached.unpack(await self._runner.send(self.peeking(place, id)))
+
+    async def attach(
+        self, place: Collection, id: str, content: bytes | Span, staging: Staging, named: set[str], by: str, *,
+        lifetime: str = "", least: int = 0, state: str = BARE, before: Attached | None = None,
+    ) -> Saved:  # fmt: skip
+        """Store a record with files. Of the blobs in `staging` and of `before`, those in `named` are its own from now
+        on, and the others are let go of.
+
+        `state` is the condition; `before` is the record that is there if it names blobs, and then the state is exactly
+        that. `lifetime` ('', '+ms' or '=') is the new blobs', and the record's unless `least` (ms since the epoch) is
+        later. Raises AlreadyExists, Changed, Invalid (lifetime), Unavailable (staged blobs have expired).
+        """
+        aside = None
+        if isinstance(content, bytes) and len(content) > CONTENT_BYTES:
+            aside = await staging.keep_aside(content)
+        await staging.finish()
+        old = before.blobs if before else {}
+        expires = -int(lifetime) if lifetime.startswith("+") else 0
+        brought = [Blob(blob, size, expires) for blob, size in staging.blobs.items() if blob in named]
+        lasting = [Blob(aside.blob, aside.size)] if aside else []
+        held = [*(blob for blob in old.values() if blob.id in named), *brought, *lasting]
+        dropped = _chunks(place, (blob for blob in old.values() if blob not in held))
+        new, last = _chunks(place, brought), _chunks(place, lasting)
+        try:
+            reply = await self._runner.run(
+                "attach", (place.attachment(id), *new, *last, *dropped),
+                manifest=encode(Manifest(held, aside or content)), by=by, lifetime=lifetime, least=least,
+                condition=exactly(before.record) if before else state,
+                brought=len(new) + len(last), lasting=len(last), grace=GRACE_MS,
+            )  # fmt: skip
+        except Gone:
+            raise Unavailable("the store did not answer in time; nothing was done") from None
+        await staging.settle((*new, *last))
+        return Saved(*reply)
+
+    async def detach(self, place: Collection, id: str, before: Attached | None = None) -> None:
+        """Remove a record with files: exactly `before`, or whatever is there if it names no blobs.
+
+        Raises NotFound, Changed.
+        """
+        await self._runner.run(
+            "detach", (place.attachment(id), *(before.chunks(place) if before else ())),
+            condition=exactly(before.record) if before else BARE, grace=GRACE_MS,
+        )  # fmt: skip

@@ -1,0 +1,55 @@
+"""Bodies that arrive piece by piece, and what lies in Redis of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from service.storage import keys
+from service.storage.areas import Area, Areas, Limits, Part
+from service.storage.blobs import Span
+from tests.storage.keyspace import ME, Keyspace
+
+AREA = keys.collection("genesys", "", "39a98e24-b03b-4191-b756-1efe8f3b16b8", "")
+RECORD = AREA.attachment("")
+ROOMY = Limits(keys=1000, bytes=100 * 1024 * 1024)
+CHUNK = 256 * 1024
+HOUR = 3_600_000  # ms
+
+
+async def pieces(body: bytes, size: int = 65_536) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), size):
+        yield body[start : start + size]
+        await asyncio.sleep(0)
+
+
+async def parts(*given: tuple[str, bytes] | tuple[str, bytes, str]) -> AsyncIterator[Part]:
+    for key, body, *type in given:
+        yield Part(key, pieces(body), *type)
+
+
+async def create(areas: Areas, *given: tuple[str, bytes], ms: int = HOUR) -> None:
+    await areas.create(AREA, parts(*given), ms, ME, ROOMY)
+
+
+async def update(areas: Areas, *given: tuple[str, bytes], ms: int = HOUR) -> None:
+    await areas.update([AREA], parts(*given), ms, ME, ROOMY)
+
+
+async def replace(areas: Areas, *given: tuple[str, bytes], ms: int = HOUR) -> None:
+    await areas.replace(AREA, parts(*given), ms, ME, ROOMY)
+
+
+async def body_of(areas: Areas, area: Area, key: str) -> bytes:
+    body = area.value(key).body
+    return b"".join([piece async for piece in areas.read(area, body)]) if isinstance(body, Span) else body
+
+
+async def held(areas: Areas) -> dict[str, bytes]:
+    """All that the area holds."""
+    area = await areas.find([AREA])
+    return {key: await body_of(areas, area, key) for key in area.values}
+
+
+def blob_chunks(keyspace: Keyspace, *, let_go: bool = False) -> set[str]:
+    """The chunks that are there, without those that are about to go, or these alone."""
+    found = {name for name in keyspace.names() if name.startswith(AREA.chunks)}
+    return {name for name in found if (0 < int(keyspace.command("PTTL", name)) <= 61_000) == let_go}

@@ -1,0 +1,216 @@
+"""Storage areas: what is replaced, kept, let go of, and what others see meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.storage import keys
+from service.storage.areas import Areas, Limits, Part
+from service.storage.blobs import GRACE_MS
+from service.storage.errors import AlreadyExists, Invalid, NotFound, TooLarge
+from service.storage.store import Storage
+from tests.storage.keyspace import ME, Keyspace
+from tests.storage.pieces import (
+    AREA, CHUNK, HOUR, RECORD, ROOMY, blob_chunks, body_of, create, held, parts, pieces, replace, update,
+)  # fmt: skip
+
+LARGE = bytes(range(256)) * 4096  # 1 MiB: four chunks
+OTHER = LARGE[::-1] + b"!"
+
+
+@pytest.fixture
+def areas(storage: Storage) -> Areas:
+    return storage.areas
+
+
+@pytest.mark.parametrize("size", [0, 1, 8192, 8193, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 10 * 1024 * 1024])
+@pytest.mark.parametrize("piece", [65_536, 300_001])
+async def test_a_body_of_any_size_comes_back_byte_for_byte(areas: Areas, size: int, piece: int) -> None:
+    body = (b"0123456789abcdef!" * (size // 17 + 1))[:size]
+
+    async def arriving() -> AsyncIterator[Part]:
+        yield Part("file", pieces(body, piece), "application/pdf", "a.pdf")
+
+    await areas.create(AREA, arriving(), HOUR, ME, ROOMY)
+    area = await areas.find([AREA])
+    value = area.value("file")
+    assert (value.size, value.type, value.filename) == (size, "application/pdf", "a.pdf")
+    assert await body_of(areas, area, "file") == body
+
+
+async def test_a_thousand_values_come_back_in_their_order_from_few_chunks(areas: Areas, keyspace: Keyspace) -> None:
+    given = [(f"key {n}", b"%d" % n * 300) for n in range(1000)]
+    await create(areas, *given)
+    assert list((await held(areas)).items()) == given
+    assert len(blob_chunks(keyspace)) < 10
+
+
+async def test_an_update_adds_and_replaces_and_leaves_the_rest(areas: Areas) -> None:
+    await create(areas, ("a", b"1"), ("b", b"2"), ("file", LARGE))
+    await update(areas, ("b", b"3"), ("c", b"4"))
+    assert await held(areas) == {"a": b"1", "file": LARGE, "b": b"3", "c": b"4"}
+    await update(areas, ("file", OTHER))
+    assert (await held(areas))["file"] == OTHER
+
+
+async def test_of_a_repeated_key_the_last_counts_and_nothing_is_left_of_the_first(
+    areas: Areas, keyspace: Keyspace
+) -> None:
+    await create(areas, ("file", OTHER), ("file", LARGE), ("a", b"1"), ("a", b"2"))
+    assert await held(areas) == {"file": LARGE, "a": b"2"}
+    assert len(blob_chunks(keyspace)) == 4
+    assert blob_chunks(keyspace, let_go=True) == set()
+
+
+async def test_what_is_replaced_is_let_go_of_at_once(areas: Areas, keyspace: Keyspace) -> None:
+    await create(areas, ("file", LARGE), ("other", LARGE))
+    before = blob_chunks(keyspace)
+    await update(areas, ("file", b"short"))
+    assert len(blob_chunks(keyspace) & before) == 4
+    gone = blob_chunks(keyspace, let_go=True)
+    assert len(gone) == 4
+    assert all(int(keyspace.command("PTTL", name)) <= GRACE_MS for name in gone)
+    await replace(areas, ("new", OTHER))
+    assert await held(areas) == {"new": OTHER}
+    assert blob_chunks(keyspace).isdisjoint(before)
+    await areas.delete([AREA])
+    assert blob_chunks(keyspace) == set()
+
+
+async def test_who_is_reading_a_file_reads_on_while_it_is_replaced_and_deleted(areas: Areas) -> None:
+    await create(areas, ("file", LARGE))
+    area = await areas.find([AREA])
+    reading = areas.read(area, area.value("file").body)  # type: ignore[arg-type]
+    read = [await anext(reading)]
+    await update(areas, ("file", OTHER))
+    read.append(await anext(reading))
+    await areas.delete([AREA])
+    read += [piece async for piece in reading]
+    assert b"".join(read) == LARGE
+
+
+async def test_a_key_lives_for_its_own_time_and_the_area_for_the_longest(areas: Areas, keyspace: Keyspace) -> None:
+    await create(areas, ("short", b"1"), ms=300)
+    await update(areas, ("long", LARGE), ms=HOUR)
+    await update(areas, ("also short", OTHER), ms=300)
+    assert set(await held(areas)) == {"short", "long", "also short"}
+    expires = int(keyspace.command("PTTL", RECORD))
+    assert HOUR - 60_000 < expires <= HOUR
+    await asyncio.sleep(0.35)
+    assert await held(areas) == {"long": LARGE}
+    await update(areas, ("new", b"2"), ms=300)
+    assert int(keyspace.command("PTTL", RECORD)) > HOUR - 60_000
+    assert len(blob_chunks(keyspace)) == 4
+
+
+async def test_an_area_is_gone_with_its_last_key(areas: Areas, keyspace: Keyspace) -> None:
+    await create(areas, ("a", b"1"), ms=50)
+    await asyncio.sleep(0.1)
+    with pytest.raises(NotFound):
+        await areas.find([AREA])
+    with pytest.raises(NotFound):
+        await update(areas, ("b", b"1"))
+    with pytest.raises(NotFound):
+        await areas.delete([AREA])
+    assert keyspace.names() == set()
+
+
+async def test_an_area_without_keys_is_one(areas: Areas, keyspace: Keyspace) -> None:
+    await create(areas)
+    assert await held(areas) == {}
+    await update(areas, ms=100_000)
+    assert int(keyspace.command("PTTL", RECORD)) <= 100_000
+    await update(areas, ("a", b"1"))
+    await update(areas, ms=100)
+    assert int(keyspace.command("PTTL", RECORD)) > 100_000
+
+
+async def test_an_area_with_long_names_keeps_what_it_says_beside_its_record(areas: Areas, keyspace: Keyspace) -> None:
+    given = [("x" * 500 + str(n), b"1") for n in range(200)]
+    await create(areas, *given, ms=1000)
+    assert int(keyspace.command("STRLEN", RECORD)) < 1000
+    await update(areas, ("late", b"2"), ms=HOUR)
+    assert await held(areas) == {**dict(given), "late": b"2"}
+    await update(areas, ("early", b"3"), ms=1000)  # the blob of the names must outlive the names that it brings
+    (left,) = {int(keyspace.command("PTTL", name)) for name in blob_chunks(keyspace)}
+    assert left > HOUR - 60_000
+
+
+async def test_the_first_collection_that_has_an_area_is_meant(areas: Areas) -> None:
+    mine = keys.collection("genesys", "me", "an id", "")
+    for place in (mine, AREA):
+        with pytest.raises(NotFound):
+            await areas.find([mine, AREA])
+    for n, place in enumerate((AREA, mine)):
+        await areas.create(place, parts(("a", b"%d" % n)), HOUR, ME, ROOMY)
+        assert (await areas.find([mine, AREA])).value("a").body == b"%d" % n
+    await areas.update([mine, AREA], parts(("b", b"2")), HOUR, ME, ROOMY)
+    await areas.delete([mine, AREA])
+    assert await held(areas) == {"a": b"0"}
+
+
+async def test_creating_what_is_there_is_refused_and_leaves_nothing(areas: Areas, keyspace: Keyspace) -> None:
+    await create(areas, ("a", b"1"))
+    names = keyspace.names()
+    with pytest.raises(AlreadyExists):
+        await create(areas, ("file", LARGE))
+    assert keyspace.names() == names
+
+
+@pytest.mark.parametrize("limits", [Limits(2, 1000), Limits(9, 2)])
+async def test_what_would_outgrow_the_area_is_refused_and_changes_nothing(
+    areas: Areas, keyspace: Keyspace, limits: Limits
+) -> None:
+    await create(areas, ("a", b"1"), ("b", b"2"))
+    await areas.update([AREA], parts(("a", b"3")), HOUR, ME, limits)
+    names = keyspace.names()
+    with pytest.raises(TooLarge):
+        await areas.update([AREA], parts(("c", LARGE)), HOUR, ME, limits)
+    assert await held(areas) == {"a": b"3", "b": b"2"}
+    assert keyspace.names() == names
+
+
+async def test_a_sender_that_fails_half_way_leaves_nothing(areas: Areas, keyspace: Keyspace) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield LARGE
+        raise Invalid("the body ends too early")
+
+    async def arriving() -> AsyncIterator[Part]:
+        yield Part("whole", pieces(LARGE))
+        yield Part("half", broken())
+
+    await create(areas, ("a", b"1"))
+    names = keyspace.names()
+    for act in (areas.update([AREA], arriving(), HOUR, ME, ROOMY), areas.replace(AREA, arriving(), HOUR, ME, ROOMY)):
+        with pytest.raises(Invalid):
+            await act
+        assert keyspace.names() == names
+    assert await held(areas) == {"a": b"1"}
+
+
+async def test_no_update_of_many_at_once_is_lost(areas: Areas, keyspace: Keyspace) -> None:
+    others = [Areas(areas._attachments._runner) for _ in range(4)]  # as many workers
+    await create(areas)
+    await asyncio.gather(*(update(others[n % 4], (f"k{n}", b"%d" % n), ("file", LARGE)) for n in range(40)))
+    found = await held(areas)
+    assert found.pop("file") == LARGE
+    assert found == {f"k{n}": b"%d" % n for n in range(40)}
+    assert len(blob_chunks(keyspace)) == 4
+
+
+async def test_who_reads_while_an_area_is_replaced_sees_one_or_the_other(areas: Areas) -> None:
+    states = [{"a": b"%d" % n, f"only {n}": b"1", "file": bytes([n]) * (CHUNK + n)} for n in range(2)]
+
+    async def write() -> None:
+        for n in range(30):
+            await replace(areas, *states[n % 2].items())
+
+    await replace(areas, *states[1].items())
+    writing = asyncio.create_task(write())
+    seen = 0
+    while not writing.done():
+        assert await held(areas) in states
+        seen += 1
+    await writing
+    assert seen > 3
