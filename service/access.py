@@ -14,8 +14,10 @@ import orjson
 import yaml
 
 from service.dialect import Dialect
+from service.storage import passwords
 from service.storage.directory import Directory, Entry, Token, digest, token_entry
 from service.storage.errors import AlreadyExists
+from service.storage.passwords import Login
 from service.storage.store import Storage
 
 
@@ -23,12 +25,15 @@ class Malformed(Exception):
     """The document cannot be applied; says where and why. Nothing was written."""
 
 
+Change = Token | Entry | Login
+
+
 class Section(NamedTuple):
     """What a document declares of one dialect, in the dialect's own words and as what is to be written down."""
 
     dialect: Dialect
     declared: Any
-    changes: list[Token | Entry]
+    changes: list[Change]
 
 
 def parse(text: bytes | str, dialects: Iterable[Dialect]) -> list[Section]:
@@ -75,6 +80,8 @@ async def apply(
         for change in changes:
             if isinstance(change, Token):
                 issued += await _apply_token(directory, dialect.name, change)
+        logins = await passwords.declare(directory, dialect.name, [each for each in changes if isinstance(each, Login)])
+        issued += [{"dialect": dialect.name, "id": name, "token": password} for name, password in logins]
         if dialect.follow is not None:
             try:
                 await dialect.follow(declared, directory, storage)

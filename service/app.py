@@ -5,7 +5,7 @@ do with every request is in service/middleware.py.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from time import perf_counter
 
@@ -28,6 +28,7 @@ from service.storage.store import Storage
 from service.storage.sweeper import Sweeper
 
 Read = Callable[[int], Awaitable[bytes]]
+Pieces = Callable[[int], AsyncIterator[bytes]]
 
 
 class App:
@@ -66,11 +67,13 @@ class App:
         if not target.startswith("/"):  # a whole URL, as for a proxy (RFC 9112, section 3.2.2)
             target = "/" + target.partition("://")[2].partition("/")[2]
         path, _, query = target.partition("?")
-        read = partial(edge.read, request, self._arriving)
-        answer = await self.answer(request.method, path, query, request.headers, read)
+        read, pieces = partial(edge.read, request, self._arriving), partial(edge.pieces, request)
+        answer = await self.answer(request.method, path, query, request.headers, read, pieces)
         return await edge.send(request, answer, closing=self.draining)
 
-    async def answer(self, method: str, path: str, query: str, headers: Headers, read: Read) -> Answer | Stream:
+    async def answer(
+        self, method: str, path: str, query: str, headers: Headers, read: Read, pieces: Pieces
+    ) -> Answer | Stream:
         """Answer one request, whatever it is."""
         started = perf_counter()
         dialect, template = self.router.owner(path), ""
@@ -85,7 +88,8 @@ class App:
                 dialect, route, params = self.router.find(method, path)
                 template = route.template
                 caller = await self.middleware.admit(dialect, headers)
-                answer = await route.handler(Request(method, params, query, headers, read, caller, self.service))
+                asked = Request(method, params, query, headers, read, caller, self.service, pieces)
+                answer = await route.handler(asked)
                 if isinstance(answer, Stream):
                     answer = await edge.opened(answer)
         except ConnectionError:  # the client is gone

@@ -19,6 +19,8 @@ from service.settings import Settings
 from service.storage.commands import Commands
 from service.storage.directory import Caller, Directory, Entry, Token
 from service.storage.errors import Invalid, Refusal
+from service.storage.passwords import Login
+from service.storage.passwords import Password as Password
 from service.storage.runner import Command as Command
 from service.storage.store import Storage
 
@@ -37,6 +39,10 @@ class NoSuchMethod(Refusal):
         super().__init__(f"this path allows {self.allowed}")
 
 
+class Unsupported(Invalid):
+    """The body is of a type that is not understood here."""
+
+
 class Failure(Refusal):
     """A fault of the service's own; its cause is in the log, under the request's id."""
 
@@ -51,7 +57,7 @@ class Answer(msgspec.Struct):
 
 
 class Stream(msgspec.Struct):
-    """A response of unknown length, asked for piece by piece, as fast as the client reads.
+    """A response that is asked for piece by piece, as fast as the client reads; `length` in bytes, None: unknown.
 
     A refusal after the first piece can only cut the connection: the client sees an incomplete body, never a short one.
     """
@@ -60,6 +66,7 @@ class Stream(msgspec.Struct):
     pieces: AsyncIterator[bytes]
     content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
+    length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,10 @@ class Service:
     directory: Directory
 
 
+def _arrived(limit: int) -> AsyncIterator[bytes]:
+    raise RuntimeError("a direct route is given the body")
+
+
 class Request(msgspec.Struct):
     """One request, as a handler sees it. Header names are looked up without regard to case."""
 
@@ -82,6 +93,7 @@ class Request(msgspec.Struct):
     read: Callable[[int], Awaitable[bytes]]  # the body; TooLarge as soon as it is over that many bytes
     caller: Caller
     service: Service
+    pieces: Callable[[int], AsyncIterator[bytes]] = _arrived  # the same as it arrives, to be read instead
 
     def query(self) -> dict[str, str]:
         """The query's parameters, decoded; of a repeated one the last. Raises Invalid (not UTF-8)."""
@@ -129,7 +141,7 @@ class Routes(list[Route]):
 class Access(Protocol):
     """A dialect's section of the access document: a msgspec Struct that says what it declares."""
 
-    def changes(self) -> Iterable[Token | Entry]: ...
+    def changes(self) -> Iterable[Token | Entry | Login]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +152,12 @@ class Dialect:
     docs: str  # the vendor's own page
     prefixes: tuple[str, ...]  # paths below these are refused in this dialect's shape
     routes: Routes
-    credential: Callable[[Mapping[str, str]], str]  # the token in the headers; raises Unauthenticated
+    # The token in the headers, or a user's name and password; raises Unauthenticated. None where they show nothing,
+    # which is for dialects that are open to all until passwords are declared.
+    credential: Callable[[Mapping[str, str]], str | Password | None]
     refuse: Callable[[Refusal, tuple[str, ...]], Answer]  # the vendor's way to say no; with the path's parameters
     access: type[msgspec.Struct]  # an `Access`
     api: Api | None = None  # what its OpenAPI document says of all routes
+    challenge: str = "Bearer"  # how a credential is to be shown (RFC 9110, section 11.6.1)
     # What follows from such a section once its entries are written: grants. It is safe to repeat, as all of an apply.
     follow: Callable[[Any, Directory, Storage], Awaitable[None]] | None = None

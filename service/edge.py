@@ -81,25 +81,41 @@ class Connection(RequestHandler):
 
 
 async def read(request: web.BaseRequest, arriving: Arriving, limit: int) -> bytes:
-    """The body. Raises TooLarge before reading on, as soon as it is known to be over `limit` bytes; Invalid, also where
-    it does not arrive in time; Unavailable where there is no room for it among those that are `arriving`."""
+    """The whole body. Raises what `pieces` raises; Unavailable where there is no room for it among those that are
+    `arriving`."""
+    with arriving.body() as body:
+        async for piece in pieces(request, limit):
+            body.add(piece)
+        return bytes(body.received)
+
+
+async def pieces(request: web.BaseRequest, limit: int) -> AsyncIterator[bytes]:
+    """The body as it arrives; while nobody asks for more, the client is made to wait.
+
+    Raises TooLarge before reading on, as soon as it is known to be over `limit` bytes; Invalid where it is cut off,
+    stands still, or does not arrive in time.
+    """
     if (request.content_length or 0) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes")
     if _awaited(request) and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # only now: a refused body is never sent
-    seconds = BODY_SECONDS + (request.content_length or limit) / BODY_RATE
-    with arriving.body() as body:
-        try:
-            async with asyncio.timeout(seconds):
-                async for piece in request.content.iter_any():
-                    body.add(piece)
-                    if len(body.received) > limit:
-                        raise TooLarge(f"the body is over the limit of {limit} bytes")
-        except TimeoutError:
-            raise Invalid(f"the body did not arrive within {seconds:.0f} seconds") from None
-        except (RequestPayloadError, HttpProcessingError, ConnectionError) as error:
-            raise Invalid(f"the body cannot be read: {error}") from None
-        return bytes(body.received)
+    clock = asyncio.get_running_loop().time
+    seconds, size = BODY_SECONDS + (request.content_length or limit) / BODY_RATE, 0
+    end = clock() + seconds
+    try:
+        while True:
+            async with asyncio.timeout(min(BODY_SECONDS, end - clock())):
+                piece = await request.content.readany()
+            if not piece:
+                return
+            size += len(piece)
+            if size > limit:
+                raise TooLarge(f"the body is over the limit of {limit} bytes")
+            yield piece
+    except TimeoutError:
+        raise Invalid(f"the body stood still, or did not arrive within {seconds:.0f} seconds") from None
+    except (RequestPayloadError, HttpProcessingError, ConnectionError) as error:
+        raise Invalid(f"the body cannot be read: {error}") from None
 
 
 def _awaited(request: web.BaseRequest) -> bool:
@@ -146,6 +162,7 @@ async def _stream(
     """Send pieces as fast as the client reads them: `write` waits while the connection's buffer is full."""
     if closing:
         response.force_close()
+    response.content_length = answer.length
     await response.prepare(request)
     if request.method != "HEAD":
         async for piece in answer.pieces:

@@ -245,10 +245,10 @@ class Exchange(Struct):
         get_running_loop().call_soon(self._fail, error)
 
     def _fail(self, error: Exception) -> None:
+        if repairable(error):
+            self.connection.break_off(self.body)
+            return
         if isinstance(error, Failed):
-            if repairable(error):
-                self.connection.break_off(self.body)
-                return
             error = refusal(error)
         response = b""
         try:

@@ -96,6 +96,15 @@ SWITCH = Kind(_switch, "true or false", lambda value: "true" if value else "fals
 SECRET = Kind(_matching(r"[\x21-\x7e]+"), "visible ASCII characters without a space")
 REDIS_URL = Kind(_redis_url, "a redis://, rediss://, unix://, redis+sentinel:// or redis+cluster:// URL")
 DIALECTS = Kind(_list_of(_matching("[a-z][a-z0-9_]*")), "dialect names, comma-separated", ",".join)
+BASE_URL = Kind(
+    lambda text: _matching(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")(text).rstrip("/"),
+    "a URL such as https://storage.example/base",
+)
+MIME_TYPES = Kind(
+    _list_of(lambda text: _matching(r"[a-z0-9.+-]+/[a-z0-9.+-]+")(text.lower())),
+    "media types such as image/png, comma-separated",
+    ",".join,
+)
 ORIGINS = Kind(
     _list_of(_matching(r"\*|https?://[^/\s*,]+")),
     "* or origins such as https://app.example, comma-separated",

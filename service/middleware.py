@@ -20,6 +20,7 @@ from service.dialect import Answer, Dialect, Failure, NoSuchMethod, Service, Str
 from service.metrics import Meter
 from service.storage.directory import Caller
 from service.storage.errors import Invalid, OutcomeUnknown, Refusal, Throttled, Unauthenticated, Unavailable
+from service.storage.passwords import Passwords
 
 log = logging.getLogger(__name__)
 
@@ -35,17 +36,25 @@ class Middleware:
     def __init__(self, service: Service, meter: Meter) -> None:
         self.cors = Cors(service.settings.cors_origins)
         self._storage, self._directory, self._meter = service.storage, service.directory, meter
+        self._passwords = Passwords(service.directory)
         self._logging = service.settings.access_log
         self._adorning = bool(service.settings.cors_origins) or self._logging
 
     def known(self, dialect: Dialect, headers: Headers) -> Caller | None:
         """Who calls, if that is known without asking Redis and the caller has no rate. Raises Unauthenticated."""
-        caller = self._directory.kept_caller(dialect.name, dialect.credential(headers))
+        shown = dialect.credential(headers)
+        if isinstance(shown, str):
+            caller = self._directory.kept_caller(dialect.name, shown)
+        else:
+            caller = self._passwords.kept_caller(dialect.name, shown)
         return caller if caller is not None and caller.rate is None else None
 
     async def admit(self, dialect: Dialect, headers: Headers) -> Caller:
         """Who calls. Raises Unauthenticated, Throttled."""
-        caller = await self._directory.caller(dialect.name, dialect.credential(headers))
+        shown = dialect.credential(headers)
+        if not isinstance(shown, str):
+            return await self._passwords.caller(dialect.name, shown)
+        caller = await self._directory.caller(dialect.name, shown)
         if caller.rate is not None:
             await self._storage.throttle(dialect.name, caller.id, *caller.rate)
         return caller
@@ -59,7 +68,7 @@ class Middleware:
             error = Failure("the service failed to answer")
         self._meter.refused(dialect.name if dialect else "", type(error).__name__)
         answer = dialect.refuse(error, params) if dialect else _refuse(error)
-        return replace(answer, headers=(*answer.headers, *explained(error), (REQUEST_ID, request_id)))
+        return replace(answer, headers=(*answer.headers, *explained(error, dialect), (REQUEST_ID, request_id)))
 
     def answered(
         self, answer: Reply, dialect: Dialect | None, template: str, method: str, headers: Headers, started: float
@@ -94,7 +103,7 @@ def _identify(headers: Headers) -> str:
     return given if _lawful_id(given) else uuid4().hex
 
 
-def explained(refusal: Refusal) -> tuple[tuple[str, str], ...]:
+def explained(refusal: Refusal, dialect: Dialect | None) -> tuple[tuple[str, str], ...]:
     """What HTTP says beside a refusal (RFC 9110, sections 10.2.1, 10.2.3 and 11.6.1)."""
     if isinstance(refusal, NoSuchMethod):
         return (("Allow", refusal.allowed),)
@@ -103,7 +112,7 @@ def explained(refusal: Refusal) -> tuple[tuple[str, str], ...]:
     if isinstance(refusal, Unavailable | OutcomeUnknown):
         return (("Retry-After", RETRY_SECONDS),)
     if isinstance(refusal, Unauthenticated):
-        return (("WWW-Authenticate", "Bearer"),)
+        return (("WWW-Authenticate", dialect.challenge if dialect else "Bearer"),)
     return ()
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from service.kinds import (
+    BASE_URL,
     DIALECTS,
     HOST,
+    MIME_TYPES,
     ORIGINS,
     PATH,
     PORT,
@@ -109,6 +111,28 @@ class Settings:
         default=(), metadata=_about(DIALECTS, "Dialects to serve; all of them when empty.")
     )
     docs: bool = field(default=True, metadata=_about(SWITCH, "Serve /docs and /openapi/, for anybody."))
+    public_url: str | None = field(
+        default=None,
+        metadata=_about(BASE_URL, "Base of the URLs that answers name; the request's own host when empty."),
+    )
+    genesys_max_part_bytes: int = field(
+        default=10 * MEBIBYTE,
+        metadata=_about(between(1024, 100 * MEBIBYTE), "Genesys: largest value, in bytes; a larger one gets 413."),
+    )
+    genesys_max_parts: int = field(
+        default=1000,
+        metadata=_about(between(1, 2000), "Genesys: most values of a request, and of a storage area."),
+    )
+    genesys_max_request_bytes: int = field(
+        default=100 * MEBIBYTE,
+        metadata=_about(between(1024, 256 * MEBIBYTE), "Genesys: largest request, and storage area, in bytes."),
+    )
+    genesys_allow_file_control: bool = field(
+        default=False, metadata=_about(SWITCH, "Genesys: check the types of files, as they say and as they are.")
+    )
+    genesys_allowed_mime_types: tuple[str, ...] = field(
+        default=(), metadata=_about(MIME_TYPES, "Genesys: types of files that the check lets through.")
+    )
 
     def environment(self) -> dict[str, str]:
         """The variables from which `read` makes these settings again; unset ones are left out."""

@@ -75,6 +75,8 @@ async def _exchange(exchange: Exchange, http: ClientSession, base: str, known: d
     method, target, *_ = _filled(asked.start, known).split(" ")
     headers = [(name, _filled(value, known)) for name, value in asked.headers]
     data = _filled(asked.body, known).encode() or None
+    if data and any(value.startswith("multipart/") for _, value in headers):
+        data = data.replace(b"\n", b"\r\n")  # as RFC 2046 has its lines
     async with http.request(method, URL(base + target, encoded=True), headers=headers, data=data) as answer:
         body = (await answer.read()).decode()
     said = f"{exchange.where}: {answer.status} {dict(answer.headers)} {body}"

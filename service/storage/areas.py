@@ -88,6 +88,13 @@ class Area(Struct):
             raise NotFound("there is no such key")
         return self.values[key]
 
+    def file(self, key: str) -> Value:
+        """Raises NotFound, also where the key holds a text."""
+        value = self.value(key)
+        if not value.type:
+            raise NotFound("there is no such file")
+        return value
+
 
 class Areas:
     """Where several collections are given, the first that has an area is meant."""
@@ -116,9 +123,15 @@ class Areas:
             raise Elsewhere("the area is to be read step by step")
         return Area.unpack(place, attached, attached.content)
 
-    def read(self, area: Area, span: Span) -> AsyncIterator[bytes]:
-        """The bytes of a value; see `blobs.read`."""
-        return self._attachments.read(area.place, span)
+    async def read(self, area: Area, value: Value, start: int = 0, size: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes of a value, `size` of them from `start` on, or all; see `blobs.read`."""
+        end = value.size if size is None else start + size
+        if isinstance(value.body, bytes):
+            yield value.body[start:end]
+            return
+        span = Span(value.body.blob, value.body.start + start, end - start)
+        async for piece in self._attachments.read(area.place, span):
+            yield piece
 
     async def create(self, place: Collection, parts: AsyncIterator[Part], ms: int, by: str, limits: Limits) -> None:
         """Make an area that is not there yet, of which every key lives for `ms`. Raises TooLarge, AlreadyExists."""

@@ -70,7 +70,7 @@ class Entry:
 class Directory:
     def __init__(self, runner: Runner) -> None:
         self._run = runner.run
-        self._command = runner.command
+        self.command = self._command = runner.command
         self._kept: dict[tuple[str, str, str], tuple[Any]] = {}
         self._learned: defaultdict[tuple[str, str], dict[str, Any]] = defaultdict(dict)  # by dialect and kind
         self._epoch: bytes | None = None
@@ -99,12 +99,20 @@ class Directory:
         return found
 
     async def _find(self, dialect: str, kind: str, id: str, name: str, decode: Callable[[bytes], Any]) -> Any:
+        key = keys.entry(dialect, kind, name)
+
+        async def look() -> Any:
+            packed = await self._command("GET", key, key=key)
+            return None if packed is None else decode(packed)
+
+        return await self.known(dialect, kind, id, look)
+
+    async def known(self, dialect: str, kind: str, id: str, look: Callable[[], Awaitable[Any]]) -> Any:
+        """What is kept under that kind and id, else what `look` finds, which is kept from then on."""
         if (kept := self.kept(dialect, kind, id)) is not None:
             return kept[0]
         clearings = self._clearings
-        key = keys.entry(dialect, kind, name)
-        packed = await self._command("GET", key, key=key)
-        found = None if packed is None else decode(packed)
+        found = await look()
         if clearings == self._clearings:  # else the answer may be older than the change that cleared the cache
             if len(self._kept) >= SIZE:
                 self._kept.clear()

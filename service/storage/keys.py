@@ -23,6 +23,7 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | `{DIALECT}variable` | string | the last number that was reserved for a variable |
 | `polystow:namespaces` | hash | `DIALECT:NAMESPACE` of every namespace that ever had a record -> kinds of its indexes |
 | `polystow:entry:DIALECT:KIND:ID` | string | an entry of the access directory, packed |
+| `polystow:passwords:DIALECT` | hash | name of each user with a password -> salt and digest of it |
 | `polystow:epoch` | string | a number that grows with every change of the access directory |
 | `polystow:rate:DIALECT:ID` | string | when the next request of a caller with a rate is due (us) |
 | `polystow:links:DIALECT:KIND:ID` | zset | what an id is linked to -> the revision at which it was |
@@ -186,3 +187,7 @@ def links(dialect: str, kind: str, id: str) -> str:
 
 def rate(dialect: str, id: str) -> str:
     return f"polystow:rate:{escape(dialect)}:{escape(id)}"
+
+
+def passwords(dialect: str) -> str:
+    return f"polystow:passwords:{escape(dialect)}"

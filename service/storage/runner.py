@@ -14,7 +14,7 @@ from service.redis.client import Redis
 from service.redis.errors import Failed, Overloaded, Rejected, Unanswered
 from service.redis.wire import Ask
 from service.storage import scripts
-from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
+from service.storage.errors import BY_WORD, Elsewhere, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
 from service.storage.scripts import Script
 
 
@@ -70,10 +70,11 @@ class Runner:
             raise refusal(error) from None
 
 
-def repairable(error: Failed) -> bool:
-    """Was a script refused, before any effect, for what `Storage` knows how to put right?"""
-    return isinstance(error, Rejected) and (
-        error.word == "NOSCRIPT" or (error.word in BY_WORD and BY_WORD[error.word].internal)
+def repairable(error: Exception) -> bool:
+    """Was a script refused, before any effect, for what `Storage` knows how to put right, or is one command too few?"""
+    return isinstance(error, Elsewhere) or (
+        isinstance(error, Rejected)
+        and (error.word == "NOSCRIPT" or (error.word in BY_WORD and BY_WORD[error.word].internal))
     )
 
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 from service.storage import keys
 from service.storage.areas import Area, Areas, Limits, Part
-from service.storage.blobs import Span
 from tests.storage.keyspace import ME, Keyspace
 
 AREA = keys.collection("genesys", "", "39a98e24-b03b-4191-b756-1efe8f3b16b8", "")
@@ -39,8 +38,7 @@ async def replace(areas: Areas, *given: tuple[str, bytes], ms: int = HOUR) -> No
 
 
 async def body_of(areas: Areas, area: Area, key: str) -> bytes:
-    body = area.value(key).body
-    return b"".join([piece async for piece in areas.read(area, body)]) if isinstance(body, Span) else body
+    return b"".join([piece async for piece in areas.read(area, area.value(key))])
 
 
 async def held(areas: Areas) -> dict[str, bytes]:

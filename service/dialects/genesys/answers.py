@@ -1,0 +1,116 @@
+"""What the vendor answers: ids, all keys of an area, one of them, and its way to say no."""
+
+from codecs import getincrementaldecoder
+from collections.abc import AsyncIterator, Callable
+from urllib.parse import quote
+
+import orjson
+
+from service.dialect import JSON, Answer, Failure, NoSuchMethod, NoSuchPath, Stream, Unsupported
+from service.storage import errors
+from service.storage.areas import Area, Value
+from service.storage.blobs import Span
+from service.storage.errors import Refusal
+
+BINARY = "/genesys/1/storage/binary/"
+TEXT = "text/plain; charset=utf-8"
+# What is stored here is short-lived and somebody's own: nobody on the way keeps it.
+UNCACHED = (("Cache-Control", "no-cache, no-store"), ("Pragma", "no-cache"))
+HEADERS = (*UNCACHED, ("X-Content-Type-Options", "nosniff"))
+
+Read = Callable[[Area, Value], AsyncIterator[bytes]]
+
+
+def answer(value: object) -> Answer:
+    return Answer(200, orjson.dumps(value), headers=HEADERS)
+
+
+def url(base: str, id: str, key: str) -> str:
+    """Where the bytes of a file key are."""
+    return f"{base}{BINARY}{quote(id, safe='')}/{quote(key, safe='')}"
+
+
+def everything(area: Area, base: Callable[[], str], read: Read) -> Answer | Stream:
+    """All keys of an area, files as their URLs."""
+    if any(map(lengthy, area.values.values())):
+        return Stream(200, _members(area, base, read), headers=HEADERS)
+    return members(area, base)
+
+
+def members(area: Area, base: Callable[[], str]) -> Answer:
+    """The same where all texts are at hand."""
+    return answer({key: _said(area, key, value, base) for key, value in area.values.items()})
+
+
+def lengthy(value: Value) -> bool:
+    """Is it a text that is not at hand?"""
+    return not value.type and isinstance(value.body, Span)
+
+
+async def _members(area: Area, base: Callable[[], str], read: Read) -> AsyncIterator[bytes]:
+    before = b"{"
+    for key, value in area.values.items():
+        name = before + orjson.dumps(key) + b":"
+        before = b","
+        if not lengthy(value):
+            yield name + orjson.dumps(_said(area, key, value, base))
+            continue
+        yield name + b'"'
+        async for characters in _characters(read(area, value)):
+            yield orjson.dumps(characters)[1:-1]
+        yield b'"'
+    yield b"}"
+
+
+async def _characters(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """UTF-8 that is cut anywhere."""
+    decode = getincrementaldecoder("utf-8")().decode
+    async for piece in pieces:
+        yield decode(piece)
+
+
+def one(area: Area, key: str, base: Callable[[], str], read: Read) -> Answer | Stream:
+    """One key of an area: the text itself, or the URL of a file."""
+    value = area.value(key)
+    if not lengthy(value):
+        return short(area, key, base)
+    return Stream(200, read(area, value), TEXT, HEADERS, value.size)
+
+
+def short(area: Area, key: str, base: Callable[[], str]) -> Answer:
+    """The same where the text is at hand. Raises Elsewhere where it is not."""
+    value = area.value(key)
+    if lengthy(value):
+        raise errors.Elsewhere("the text is to be read step by step")
+    return Answer(200, _said(area, key, value, base).encode(), TEXT, HEADERS)
+
+
+def _said(area: Area, key: str, value: Value, base: Callable[[], str]) -> str:
+    if value.type:
+        return url(base(), area.place.name, key)
+    assert isinstance(value.body, bytes)
+    return value.body.decode()
+
+
+STATUSES: dict[type[Refusal], int] = {
+    errors.Invalid: 400,
+    errors.Unauthenticated: 401,
+    errors.Denied: 403,
+    errors.NotFound: 404,
+    NoSuchPath: 404,
+    NoSuchMethod: 405,
+    errors.AlreadyExists: 409,
+    errors.Changed: 409,
+    errors.TooLarge: 413,
+    Unsupported: 415,
+    errors.Throttled: 429,
+    errors.QuotaExceeded: 429,
+    errors.Unavailable: 503,
+    errors.OutcomeUnknown: 503,
+    Failure: 500,
+}
+
+
+def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
+    said = {"exception": type(refusal).__name__, "message": str(refusal)}
+    return Answer(STATUSES.get(type(refusal), 500), orjson.dumps(said), JSON, HEADERS)

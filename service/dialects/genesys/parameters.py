@@ -1,0 +1,111 @@
+"""What a request says, checked: whose area it is about, how long it is to live, what is to be stored."""
+
+import re
+from base64 import b64decode
+from collections.abc import AsyncIterator, Mapping
+
+from service import forms
+from service.dialect import Password, Request
+from service.dialects.genesys.control import checked
+from service.downloads import ANY_TYPE
+from service.storage import keys
+from service.storage.areas import Limits, Part
+from service.storage.errors import Invalid, Unauthenticated
+from service.storage.keys import Collection
+
+NAME = "genesys"
+NO_IDS = ("custom", "binary")  # they are segments of paths
+ID_BYTES = 1024
+USER_BYTES = 256
+DEFAULT_SECONDS = 30
+LONGEST_SECONDS = 10 * 365 * 86_400
+
+_seconds = re.compile("[0-9]{1,18}").fullmatch
+_uuid = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+_basic = re.compile("(?i:basic) +([A-Za-z0-9+/]+={0,2}) *").fullmatch
+_host = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?").fullmatch
+
+
+def credential(headers: Mapping[str, str]) -> Password | None:
+    """User and password (RFC 7617), None where none are shown."""
+    shown = headers.get("Authorization", "")
+    found = _basic(shown)
+    if found is None:
+        return None
+    try:
+        username, colon, password = b64decode(found[1]).decode().partition(":")
+    except ValueError:
+        raise Unauthenticated("the credential cannot be read") from None
+    if not colon:
+        raise Unauthenticated("the credential cannot be read")
+    return Password(username, password)
+
+
+def milliseconds(ttl: str) -> int:
+    """How long what is stored lives. The vendor's page gives 30 seconds to what is no lawful number."""
+    seconds = int(ttl) if _seconds(ttl) else 0
+    return 1000 * (seconds if 0 < seconds <= LONGEST_SECONDS else DEFAULT_SECONDS)
+
+
+def user(request: Request) -> str:
+    """The `gms_user` of a request, "" for none. Raises Invalid."""
+    name = request.headers.get("gms_user", "")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise Invalid("gms_user is not UTF-8") from None
+    if size > USER_BYTES:
+        raise Invalid(f"gms_user has at most {USER_BYTES} bytes")
+    return name
+
+
+def own(request: Request, id: str) -> Collection:
+    """The area of that id of the request's `gms_user`, who has to be named."""
+    name = user(request)
+    if not name:
+        raise Invalid("the header gms_user is needed for a custom id")
+    if not 0 < len(id.encode()) <= ID_BYTES or id in NO_IDS:
+        raise Invalid(f"a custom id has 1 to {ID_BYTES} bytes and is none of {', '.join(NO_IDS)}")
+    return plain(id, name)
+
+
+def plain(id: str, user: str = "") -> Collection:
+    return keys.collection(NAME, user, id, "")
+
+
+def places(request: Request, id: str) -> list[Collection]:
+    """Where an area of that id may be: the user's own goes first. Ids that the service makes are UUIDs."""
+    name = user(request)
+    found = [plain(id, name)] if name and 0 < len(id.encode()) <= ID_BYTES else []
+    return [*found, plain(id)] if _uuid(id) else found
+
+
+def limits(request: Request) -> Limits:
+    settings = request.service.settings
+    return Limits(settings.genesys_max_parts, settings.genesys_max_request_bytes)
+
+
+async def parts(request: Request) -> AsyncIterator[Part]:
+    """What is to be stored, as it arrives. Raises Unsupported, Invalid, TooLarge, Denied."""
+    settings = request.service.settings
+    most = forms.Limits(settings.genesys_max_parts, settings.genesys_max_part_bytes, settings.genesys_max_request_bytes)
+    async for part in forms.parts(request.headers, request.pieces(most.bytes), most):
+        if part.name.startswith("_"):  # the vendor's page: keys may not; its own test page posts some
+            continue
+        if part.filename is None:
+            yield Part(part.name, forms.text(part))
+        else:
+            pieces = part.pieces
+            if settings.genesys_allow_file_control:
+                pieces = checked(part, settings.genesys_allowed_mime_types)
+            yield Part(part.name, pieces, part.type or ANY_TYPE, part.filename)
+
+
+def base(request: Request) -> str:
+    """What the URLs of files begin with. Raises Invalid (a `Host` that is none)."""
+    if (configured := request.service.settings.public_url) is not None:
+        return configured
+    host = request.headers.get("Host", "")
+    if not _host(host):
+        raise Invalid("the request names no lawful host")
+    return f"http://{host}"

@@ -1,0 +1,185 @@
+"""Forms: bodies that are read part by part as they arrive, multipart (RFC 7578) or URL-encoded (WHATWG URL, section 5).
+
+The parts of both come out alike. Their pieces are read before the next part is asked for; what a reader leaves is
+passed over. Nothing is held but the piece at hand, so a form may be longer than memory.
+"""
+
+import re
+from codecs import getincrementaldecoder
+from collections.abc import AsyncIterator, Mapping
+from itertools import pairwise
+from typing import TypeAlias
+from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
+
+from service.dialect import Unsupported
+from service.storage.errors import Invalid, TooLarge
+
+HEADER_BYTES = 8192  # of one header of a part
+HEADERS = 16  # of a part
+NAME_BYTES = 1024
+BOUNDARY_BYTES = 200  # RFC 2046, section 5.1.1, allows 70
+
+# Charsets that are texts' (Python's codecs know others, which unpack or transform).
+_charset = re.compile(
+    r"(utf-?(8|16(le|be)?)|us-ascii|ascii|latin-?1|iso-?8859-?[0-9]{1,2}|windows-?125[0-8]|cp125[0-8]|koi8-[ru]"
+    r"|shift[-_]jis|euc-(jp|kr)|gbk|gb2312|gb18030|big5)",
+    re.ASCII,
+).fullmatch
+
+Event: TypeAlias = str | bytes | MultipartSegment | None  # a part begins (its name, or headers), goes on, ends
+
+
+class Limits(Struct, frozen=True):
+    """The most that a form may hold: parts, bytes of one part, bytes in all."""
+
+    parts: int
+    part_bytes: int
+    bytes: int
+
+
+class Part(Struct):
+    """One part: a file has a `filename` (which may be empty), a text a `charset`."""
+
+    name: str
+    pieces: AsyncIterator[bytes]
+    filename: str | None = None
+    type: str = ""
+    charset: str = ""
+
+
+async def parts(headers: Mapping[str, str], pieces: AsyncIterator[bytes], limits: Limits) -> AsyncIterator[Part]:
+    """The parts of a form, in their order. A body that is empty and says nothing of its type has none.
+
+    Raises Unsupported (no form), Invalid (malformed or cut off), TooLarge.
+    """
+    type, options = parse_options_header(headers.get("Content-Type", ""))
+    if type == "multipart/form-data":
+        events = _multipart(pieces, options.get("boundary", ""), limits)
+    elif type == "application/x-www-form-urlencoded":
+        events = _urlencoded(pieces)
+    elif not type and "Transfer-Encoding" not in headers and headers.get("Content-Length", "0") == "0":
+        return
+    else:
+        raise Unsupported("the body is to be multipart/form-data or application/x-www-form-urlencoded")
+    count = 0
+    async for event in events:
+        count += 1
+        if count > limits.parts:
+            raise TooLarge(f"a form has at most {limits.parts} parts")
+        part = _part(event, options.get("charset", ""), _content(events, limits.part_bytes))
+        yield part
+        async for _ in part.pieces:
+            pass
+
+
+def _part(event: Event, charset: str, pieces: AsyncIterator[bytes]) -> Part:
+    """The part that begins with that event. Raises Invalid, TooLarge."""
+    if isinstance(event, MultipartSegment):
+        encoding = event.header("Content-Transfer-Encoding", "binary").lower()
+        if encoding not in ("binary", "8bit", "7bit"):
+            raise Invalid("a part is to be sent as it is, without a transfer encoding")
+        name, filename, type = event.name or "", event.filename, event.content_type or ""
+        part = Part(name, pieces, filename, type, event.charset or charset)
+    else:
+        assert isinstance(event, str)
+        part = Part(event, pieces, charset=charset)
+    if not part.name:
+        raise Invalid("each part is to have a name")
+    if len(part.name.encode("utf-8", "surrogatepass")) > NAME_BYTES:
+        raise TooLarge(f"a name has at most {NAME_BYTES} bytes")
+    return part
+
+
+async def _content(events: AsyncIterator[Event], limit: int) -> AsyncIterator[bytes]:
+    """The pieces of the part that has begun."""
+    size = 0
+    async for event in events:
+        if event is None:
+            return
+        assert isinstance(event, bytes)
+        size += len(event)
+        if size > limit:
+            raise TooLarge(f"a part has at most {limit} bytes")
+        yield event
+
+
+async def _multipart(pieces: AsyncIterator[bytes], boundary: str, limits: Limits) -> AsyncIterator[Event]:
+    if not 0 < len(boundary) <= BOUNDARY_BYTES or not boundary.isascii():
+        raise Invalid("the form names no boundary between its parts")
+    try:
+        parser = PushMultipartParser(
+            boundary, max_header_size=HEADER_BYTES, max_header_count=HEADERS,
+            max_segment_size=limits.part_bytes, max_segment_count=limits.parts,
+        )  # fmt: skip
+        async for piece in pieces:
+            for event in parser.parse(piece):
+                yield event
+        parser.close()
+    except ParserLimitReached as error:
+        raise TooLarge(f"the form is over a limit: {error}") from None
+    except MultipartError as error:
+        raise Invalid(f"the form cannot be read: {error}") from None
+
+
+async def _urlencoded(pieces: AsyncIterator[bytes]) -> AsyncIterator[Event]:
+    """`rest` is what cannot be told yet: a name, or the first characters of an escape."""
+    rest, inside = b"", False  # inside: of a value
+    async for piece in pieces:
+        fields = (rest + piece).split(b"&")
+        for field, following in pairwise([*fields, None]):
+            assert field is not None
+            last = following is None
+            if not inside:
+                name, equals, value = field.partition(b"=")
+                if last and not equals:
+                    rest = field
+                    break
+                if not field:
+                    continue
+                yield _decoded(name)
+                field, inside = value, True
+            cut = _whole(field) if last else len(field)
+            if cut:
+                yield unquote_to_bytes(field[:cut].replace(b"+", b" "))
+            rest = field[cut:]
+            if not last:
+                yield None
+                inside = False
+        if not inside and len(rest) > 3 * NAME_BYTES:
+            raise TooLarge(f"a name has at most {NAME_BYTES} bytes")
+    if inside:
+        yield rest
+        yield None
+    elif rest:
+        yield _decoded(rest)
+        yield None
+
+
+def _whole(field: bytes) -> int:
+    """Up to where a value's escapes have arrived whole."""
+    at = field.rfind(b"%", -2)
+    return len(field) if at < 0 else at
+
+
+def _decoded(name: bytes) -> str:
+    try:
+        return unquote_to_bytes(name.replace(b"+", b" ")).decode()
+    except UnicodeDecodeError:
+        raise Invalid("a name is not UTF-8") from None
+
+
+async def text(part: Part) -> AsyncIterator[bytes]:
+    """The pieces of a text, in UTF-8 whatever it came in. Raises Invalid where it is not in its charset."""
+    charset = part.charset.lower() or "utf-8"
+    if not _charset(charset):
+        raise Invalid(f"the charset of {part.name!r} is not understood")
+    try:
+        decode = getincrementaldecoder(charset)().decode
+        async for piece in part.pieces:
+            yield decode(piece).encode()
+        yield decode(b"", final=True).encode()
+    except (UnicodeError, LookupError):
+        raise Invalid(f"the text of {part.name!r} is not {charset}") from None
