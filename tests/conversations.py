@@ -20,6 +20,7 @@ from yarl import URL
 
 SORTS = {
     "hex": "[0-9a-f]{32}",
+    "uuid": "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     "number": r"-?\d+(?:\.\d+)?",
     "text": ".*",
     "seconds": r"\d{10}\.\d{1,6}",

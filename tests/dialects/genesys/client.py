@@ -1,0 +1,99 @@
+"""What the tests of this dialect speak with: a client, and forms."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import ClientSession
+from yarl import URL
+
+from tests.running import Running
+
+STORAGE = "/genesys/1/storage"
+BOUNDARY = "----a-boundary"
+MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
+FORM = "application/x-www-form-urlencoded"
+
+File = tuple[str, str, bytes]  # name, type, bytes
+
+
+def at(*names: str) -> str:
+    return STORAGE + "".join("/" + quote(name, safe="") for name in names)
+
+
+def multipart(*fields: tuple[str, str | File]) -> bytes:
+    """A form as browsers write it."""
+    body: list[bytes] = []
+    for name, value in fields:
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"'
+        if isinstance(value, str):
+            body.append(f"{head}\r\n\r\n{value}\r\n".encode())
+        else:
+            filename, type, content = value
+            said = f"\r\nContent-Type: {type}" if type else ""
+            body += f'{head}; filename="{filename}"{said}\r\n\r\n'.encode(), content, b"\r\n"
+    return b"".join([*body, f"--{BOUNDARY}--\r\n".encode()])
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def refused(self, status: int) -> str:
+        """The message of a refusal, found to have this status and the vendor's shape, and its cache headers."""
+        assert self.status == status, (self.status, self.body)
+        assert list(self.json) == ["exception", "message"]
+        assert (self.headers["Cache-Control"], self.headers["Pragma"]) == ("no-cache, no-store", "no-cache")
+        message: str = self.json["message"]
+        return message
+
+
+class Client:
+    def __init__(self, http: ClientSession, running: Running, user: str = "") -> None:
+        self.running, self.user = running, user
+        self._http = http
+
+    async def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Reply:
+        """Send one request; `_` in a header's name stands for `-`, but in that of the user."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.user:
+            given["gms_user"] = self.user
+        data = None if body is None else BytesIO(body)
+        url = URL(self.running.url + target, encoded=True)
+        plain = ("Content-Type",)  # sent only where it is given
+        async with self._http.request(method, url, data=data, headers=given, skip_auto_headers=plain) as answer:
+            return Reply(answer.status, answer.headers, await answer.read())
+
+    async def post(self, *names: str, fields: tuple[tuple[str, str | File], ...] = (("a", "1"),)) -> Reply:
+        return await self.ask("POST", at(*names), multipart(*fields), Content_Type=MULTIPART)
+
+    async def create(self, *fields: tuple[str, str | File], ttl: int = 600) -> str:
+        """The id of a new area."""
+        reply = await self.post(str(ttl), fields=fields)
+        assert reply.status == 200, reply.body
+        id: str = reply.json["id"]
+        return id
+
+    async def get(self, *names: str, **headers: str) -> Reply:
+        return await self.ask("GET", at(*names), **headers)
+
+    async def all(self, id: str) -> Any:
+        """All that an area holds."""
+        reply = await self.get(id)
+        assert reply.status == 200, reply.body
+        return reply.json
+
+
+def areas(running: Running) -> set[str]:
+    """The keys of this dialect that do not go away within a minute."""
+    with running.redis as client:
+        return {key.decode() for key in client.scan_iter("{genesys:*") if not 0 <= int(client.pttl(key)) <= 60_000}

@@ -1,0 +1,108 @@
+"""Basic authentication: nobody needs a password until one is declared, then everybody does."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Mapping
+from time import monotonic
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.dialects.genesys.client import Client, at
+from tests.running import Running, soon
+
+
+def basic(username: str, password: str) -> str:
+    return "Basic " + b64encode(f"{username}:{password}".encode()).decode()
+
+
+async def declare(running: Running, http: ClientSession, *credentials: Mapping[str, object]) -> list[dict[str, str]]:
+    headers = {"Authorization": f"Bearer {running.admin_token}"}
+    document = {"genesys": {"credentials": credentials}}
+    async with http.put(running.ops_url + "/admin/access", json=document, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        tokens: list[dict[str, str]] = (await answer.json())["tokens"]
+        return tokens
+
+
+@pytest.fixture
+async def guarded(serve: object, http: ClientSession) -> Client:
+    running: Running = serve()  # type: ignore[operator]
+    gms = Client(http, running)
+    id = await gms.create(("a", "1"))
+    await declare(running, http, {"username": "me", "password": "sécret: x"}, {"username": "you", "password": "p"})
+
+    async def closed() -> bool:
+        return (await gms.get(id)).status == 401
+
+    began = monotonic()
+    await soon(closed)
+    assert monotonic() - began < 5  # a second, and what a slow machine adds
+    return gms
+
+
+BAD = [
+    "", "Basic", "Basic x", "Bearer me", basic("me", "wrong"), basic("nobody", "sécret: x"), basic("me", ""),
+    basic("", ""), "Basic " + b64encode(b"me").decode(), "Basic " + b64encode(b"\xff:\xff").decode(), "Basic ====",
+]  # fmt: skip
+
+
+async def test_who_shows_no_good_password_is_refused_everywhere(guarded: Client) -> None:
+    for shown in BAD:
+        for target in (at("x"), at("x", "a"), at("binary", "x", "a")):
+            reply = await guarded.ask("GET", target, Authorization=shown)
+            reply.refused(401)
+            assert reply.headers["WWW-Authenticate"] == 'Basic realm="genesys", charset="UTF-8"'
+    (await guarded.post("60")).refused(401)
+    (await guarded.ask("DELETE", at("x"))).refused(401)
+
+
+async def test_a_good_password_opens_and_a_changed_or_removed_one_no_more(guarded: Client, http: ClientSession) -> None:
+    mine, yours = basic("me", "sécret: x"), basic("you", "p")
+    for shown in (mine, yours, mine, mine.replace("Basic", "bAsIc")):
+        (await guarded.ask("GET", at("x"), Authorization=shown)).refused(404)
+    await declare(guarded.running, http, {"username": "me", "password": "new"}, {"username": "you", "remove": True})
+
+    async def shut() -> bool:
+        replies = [await guarded.ask("GET", at("x"), Authorization=shown) for shown in (mine, yours)]
+        return [reply.status for reply in replies] == [401, 401]
+
+    await soon(shut)
+    (await guarded.ask("GET", at("x"), Authorization=basic("me", "new"))).refused(404)
+    await declare(guarded.running, http, {"username": "me", "remove": True})
+
+    async def open() -> bool:
+        return (await guarded.get("x")).status == 404
+
+    await soon(open)
+
+
+async def test_a_password_is_generated_once_where_none_is_given(guarded: Client, http: ClientSession) -> None:
+    (issued,) = await declare(guarded.running, http, {"username": "new"})
+    assert (issued["dialect"], issued["id"]) == ("genesys", "new")
+    assert await declare(guarded.running, http, {"username": "new"}) == []
+
+    async def known() -> bool:
+        return (await guarded.ask("GET", at("x"), Authorization=basic("new", issued["token"]))).status == 404
+
+    await soon(known)
+
+
+async def test_passwords_lie_in_redis_salted_and_slow_to_try(guarded: Client) -> None:
+    with guarded.running.redis as client:
+        stored = client.hgetall("polystow:passwords:genesys")
+        assert set(stored) == {b"me", b"you"}
+        assert all(len(each) == 16 + 64 for each in stored.values())
+        assert not any(b"cret" in (client.dump(key) or b"") for key in client.scan_iter("polystow:*"))
+
+
+async def test_a_flood_of_tries_is_sent_away_and_who_is_known_is_served(guarded: Client) -> None:
+    good = basic("you", "p")
+    (await guarded.ask("GET", at("x"), Authorization=good)).refused(404)
+    tries = [guarded.ask("GET", at("x"), Authorization=basic("me", f"guess {n}")) for n in range(60)]
+    flood = asyncio.gather(*tries)
+    await asyncio.sleep(0.05)
+    (await guarded.ask("GET", at("x"), Authorization=good)).refused(404)
+    statuses = [reply.status for reply in await flood]
+    assert set(statuses) == {401, 429}
+    assert statuses.count(401) >= 16

@@ -1,0 +1,149 @@
+"""What requests cost Redis: few commands each, none that holds it for long, and little memory on either side."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.dialects.genesys.client import Client, at, multipart
+from tests.running import Running
+
+HOLD_US = 5000  # the longest that a command may hold Redis
+RUNS = 3  # a Redis that the machine preempts is no slow script: one run of three is to be clean
+MEBIBYTE = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def idle() -> Iterator[Running]:
+    """A service of which nobody else asks anything."""
+    with Running() as running:
+        yield running.wait_ready()
+
+
+@pytest.fixture
+async def alone(idle: Running, http: ClientSession) -> Client:
+    gms = Client(http, idle)
+    await gms.create()  # whatever is looked up once, is
+    return gms
+
+
+@contextmanager
+def commands(gms: Client) -> Iterator[list[str]]:
+    """Collects what the service sends about areas meanwhile: the commands' names, not those inside of scripts."""
+    sent: list[str] = []
+    with gms.running.redis as client, gms.running.redis as marker, client.monitor() as monitor:
+        yield sent
+        marker.echo("the end")
+        for seen in monitor.listen():
+            if "the end" in seen["command"]:
+                break
+            if seen["client_type"] != "lua" and "{genesys:" in seen["command"]:
+                sent.append(seen["command"].split(" ")[0].upper())
+
+
+async def test_common_requests_are_one_command(alone: Client) -> None:
+    id = await alone.create(("a", "1"), ("b", "2"))
+    for target in (at(id), at(id, "a"), at(id, "none")):
+        with commands(alone) as sent:
+            await alone.ask("GET", target)
+        assert sent == ["EVALSHA"], target
+    with commands(alone) as sent:
+        await alone.create(("a", "1"))
+    assert sent == ["EVALSHA"]
+    with commands(alone) as sent:
+        await alone.post(id, "60")
+    assert sent == ["EVALSHA", "EVALSHA"]
+    with commands(alone) as sent:
+        await alone.ask("DELETE", at(id))
+    assert sent == ["EVALSHA"]
+    mine = Client(alone._http, alone.running, "me")
+    for _ in range(2):
+        with commands(alone) as sent:
+            await mine.post("custom", "an id", "60")
+        assert sent == ["EVALSHA"]
+
+
+async def test_a_file_costs_a_command_for_each_chunk(alone: Client) -> None:
+    with commands(alone) as sent:
+        id = await alone.create(("a", ("a", "", b"x" * MEBIBYTE)))
+    assert sent == ["SET"] * 4 + ["EVALSHA"]
+    with commands(alone) as sent:
+        await alone.get("binary", id, "a")
+    assert sent == ["EVALSHA"] + ["GETRANGE"] * 4
+
+
+async def held(running: Running, act: object) -> list[str]:
+    """What held Redis for too long while `act` ran."""
+    slow: list[str] = []
+    for _ in range(RUNS):
+        with running.redis as client:
+            client.config_set("slowlog-log-slower-than", HOLD_US)
+            client.slowlog_reset()
+            await act()  # type: ignore[operator]
+            slow = [f"{each['command'][:60]!r}: {each['duration']} us" for each in client.slowlog_get(100)]
+        if not slow:
+            break
+    return slow
+
+
+async def test_the_largest_requests_hold_redis_shortly(alone: Client) -> None:
+    many = multipart(*((f"k{n}", ("a", "", b"x" * 100_000)) for n in range(1000)))
+    half = multipart(*((f"k{n}", ("a", "", b"q" * 262_145)) for n in range(0, 380)))
+    names = multipart(*(("n" * 1000 + str(n), "x" * 100) for n in range(1000)))
+    headers = {"Content_Type": "multipart/form-data; boundary=----a-boundary"}
+
+    async def act() -> None:
+        reply = await alone.ask("POST", at("600"), many, **headers)
+        id = reply.json["id"]
+        assert len(await alone.all(id)) == 1000
+        (await alone.ask("POST", at(id, "600"), multipart(("k999", "1")), **headers)).json
+        assert (await alone.ask("DELETE", at(id))).json == {}
+        id = (await alone.ask("POST", at("600"), half, **headers)).json["id"]
+        assert (await alone.ask("POST", at(id, "600"), half.replace(b"q", b"z"), **headers)).json == {}
+        id = (await alone.ask("POST", at("600"), names, **headers)).json["id"]
+        assert len(await alone.all(id)) == 1000
+
+    assert await held(alone.running, act) == []
+
+
+def resident(running: Running) -> int:
+    """Memory of the one worker, in bytes."""
+    (pid,) = running.worker_pids()
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+
+
+async def test_eight_files_at_once_take_little_memory(alone: Client) -> None:
+    content = os.urandom(8 * MEBIBYTE)
+    fields = multipart(("file", ("a", "", content)))
+    most, before = [0], resident(alone.running)
+
+    async def watch() -> None:
+        while True:
+            most[0] = max(most[0], resident(alone.running))
+            await asyncio.sleep(0.005)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        for start in range(0, len(fields), 65_536):
+            yield fields[start : start + 65_536]
+            await asyncio.sleep(0.0005)
+
+    async def there_and_back(http: ClientSession) -> None:
+        headers = {"Content-Type": "multipart/form-data; boundary=----a-boundary"}
+        async with http.post(alone.running.url + at("60"), data=slowly(), headers=headers) as answer:
+            id = (await answer.json())["id"]
+        body = bytearray()
+        async with http.get(alone.running.url + at("binary", id, "file")) as answer:
+            async for piece in answer.content.iter_chunked(65_536):
+                body += piece
+                await asyncio.sleep(0.0005)
+        assert body == content
+
+    watching = asyncio.create_task(watch())
+    async with ClientSession(read_bufsize=65_536) as http:
+        await asyncio.gather(*(there_and_back(http) for _ in range(8)))
+    watching.cancel()
+    assert most[0] - before < 120 * MEBIBYTE

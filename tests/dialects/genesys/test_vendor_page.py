@@ -1,0 +1,34 @@
+"""The vendor's page works as printed, each of its examples, on either path; and what it leaves open is as decided."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.conversations import replay
+from tests.running import Running
+
+CONVERSATIONS = pytest.mark.parametrize(
+    "conversation", sorted(Path(__file__).parent.glob("*.http")), ids=lambda path: path.stem
+)
+
+
+@pytest.fixture(scope="module")
+def ordinary() -> Iterator[Running]:
+    """A service whose fast path is off."""
+    with Running(fast_path="false") as running:
+        yield running.wait_ready()
+
+
+@CONVERSATIONS
+async def test_a_conversation_goes_as_it_is_written(conversation: Path, service: Running, http: ClientSession) -> None:
+    await replay(conversation, http, service.url, url=service.url, user=uuid4().hex, custom=uuid4().hex)
+
+
+@CONVERSATIONS
+async def test_a_conversation_goes_so_without_the_fast_path(
+    conversation: Path, ordinary: Running, http: ClientSession
+) -> None:
+    await replay(conversation, http, ordinary.url, url=ordinary.url, user=uuid4().hex, custom=uuid4().hex)
