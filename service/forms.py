@@ -6,8 +6,7 @@ passed over. Nothing is held but the piece at hand, so a form may be longer than
 
 import re
 from codecs import getincrementaldecoder
-from collections.abc import AsyncIterator, Mapping
-from itertools import pairwise
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
@@ -128,34 +127,40 @@ async def _urlencoded(pieces: AsyncIterator[bytes]) -> AsyncIterator[Event]:
     """`rest` is what cannot be told yet: a name, or the first characters of an escape."""
     rest, inside = b"", False  # inside: of a value
     async for piece in pieces:
-        fields = (rest + piece).split(b"&")
-        for field, following in pairwise([*fields, None]):
-            assert field is not None
-            last = following is None
-            if not inside:
-                name, equals, value = field.partition(b"=")
-                if last and not equals:
-                    rest = field
-                    break
-                if not field:
-                    continue
-                yield _decoded(name)
-                field, inside = value, True
-            cut = _whole(field) if last else len(field)
-            if cut:
-                yield unquote_to_bytes(field[:cut].replace(b"+", b" "))
-            rest = field[cut:]
-            if not last:
-                yield None
-                inside = False
-        if not inside and len(rest) > 3 * NAME_BYTES:
-            raise TooLarge(f"a name has at most {NAME_BYTES} bytes")
-    if inside:
-        yield rest
-        yield None
-    elif rest:
-        yield _decoded(rest)
-        yield None
+        *fields, last = (rest + piece).split(b"&")
+        for field in fields:
+            for event in _field(field, inside):
+                yield event
+            inside = False
+        name, equals, value = (b"", b"=", last) if inside else last.partition(b"=")
+        if not equals:
+            rest = name
+            if len(rest) > 3 * NAME_BYTES:
+                raise TooLarge(f"a name has at most {NAME_BYTES} bytes")
+            continue
+        if not inside:
+            yield _decoded(name)
+            inside = True
+        cut = _whole(value)
+        yield _unescaped(value[:cut])
+        rest = value[cut:]
+    for event in _field(rest, inside):
+        yield event
+
+
+def _field(field: bytes, inside: bool) -> Iterator[Event]:
+    """What is left of a field that ends here."""
+    if not inside:
+        if not field:
+            return
+        name, _, field = field.partition(b"=")
+        yield _decoded(name)
+    yield _unescaped(field)
+    yield None
+
+
+def _unescaped(text: bytes) -> bytes:
+    return unquote_to_bytes(text.replace(b"+", b" "))
 
 
 def _whole(field: bytes) -> int:
@@ -166,7 +171,7 @@ def _whole(field: bytes) -> int:
 
 def _decoded(name: bytes) -> str:
     try:
-        return unquote_to_bytes(name.replace(b"+", b" ")).decode()
+        return _unescaped(name).decode()
     except UnicodeDecodeError:
         raise Invalid("a name is not UTF-8") from None
 

@@ -125,7 +125,7 @@ class Settings:
     )
     genesys_max_request_bytes: int = field(
         default=100 * MEBIBYTE,
-        metadata=_about(between(1024, 256 * MEBIBYTE), "Genesys: largest request, and storage area, in bytes."),
+        metadata=_about(between(1024, 128 * MEBIBYTE), "Genesys: largest request, and storage area, in bytes."),
     )
     genesys_allow_file_control: bool = field(
         default=False, metadata=_about(SWITCH, "Genesys: check the types of files, as they say and as they are.")

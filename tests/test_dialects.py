@@ -1,6 +1,7 @@
 """What every dialect promises the service, whichever vendor it speaks for. A new one is found and held to it."""
 
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import msgspec

@@ -26,12 +26,16 @@ def test_each_key_is_documented_where_keys_are_spelled() -> None:
         "usage": keys.usage("d", "n"), "entry": keys.entry("d", "k", "i"), "rate": keys.rate("d", "i"),
         "acl": place.acl, "REVISION": keys.REVISION, "links": keys.links("d", "k", "i"),
         "record": place.record("i"), "staged": place.staged("t"), "expiry": place.expiry, "index": place.index("c"),
+        "attachment": place.attachment("i"), "chunk": place.chunk("B", 0), "passwords": keys.passwords("d"),
     }  # fmt: skip
     rows = re.findall(r"^\| `([^`]+)`(?:, `\w`)* \| \w+ \|", str(keys.__doc__), re.MULTILINE)
     words = {"DIALECT": "d", "NAMESPACE": "n", "COLLECTION": "c", "ID": "i", "TOKEN": "t", "KIND": "k"}
+    words |= {"BLOB": "B", "NUMBER": "0"}
     documented = {re.sub("|".join(words), lambda match: words[match[0]], row) for row in rows}
     assert documented == set(made.values())
-    spelled = {name for name in vars(keys.Collection) if name in ("record", "staged", "index")} | {
+    spelled = {
+        name for name in vars(keys.Collection) if name in ("record", "staged", "index", "attachment", "chunk")
+    } | {
         name
         for name, value in vars(keys).items()
         if not name.startswith("_") and (name.isupper() or getattr(value, "__module__", "") == keys.__name__)

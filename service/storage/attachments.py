@@ -81,9 +81,18 @@ def _chunks(place: Collection, blobs: Iterable[Blob]) -> list[str]:
     return [key for blob in blobs for key in blob.chunks(place)]
 
 
+async def _placed(content: bytes | Span, staging: Staging) -> tuple[bytes | Span, list[Blob]]:
+    """The content as the manifest has it, and the blob that it lies in where it was long."""
+    if isinstance(content, Span) or len(content) <= CONTENT_BYTES:
+        return content, []
+    aside = await staging.keep_aside(content)
+    return aside, [Blob(aside.blob, aside.size)]
+
+
 class Attachments:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._run, self._script = runner.run, runner.script
 
     def staging(self, place: Collection) -> Staging:
         """What takes in the blobs of a record that is to be attached; to be entered with `async with`."""
@@ -101,7 +110,7 @@ class Attachments:
 
     def peeking(self, place: Collection, id: str) -> Command:
         """The command of `peek`; `Attached.unpack` reads its reply."""
-        return self._runner.script("peek", (place.attachment(id),), {})
+        return self._script("peek", (place.attachment(id),), {})
 
     async def peek(self, place: Collection, id: str) -> Attached | None:
         """Read a record with files, or None."""
@@ -118,27 +127,24 @@ class Attachments:
         that. `lifetime` ('', '+ms' or '=') is the new blobs', and the record's unless `least` (ms since the epoch) is
         later. Raises AlreadyExists, Changed, Invalid (lifetime), Unavailable (staged blobs have expired).
         """
-        aside = None
-        if isinstance(content, bytes) and len(content) > CONTENT_BYTES:
-            aside = await staging.keep_aside(content)
+        content, lasting = await _placed(content, staging)
         await staging.finish()
-        old = before.blobs if before else {}
+        old = [*before.blobs.values()] if before else []
         expires = -int(lifetime) if lifetime.startswith("+") else 0
-        brought = [Blob(blob, size, expires) for blob, size in staging.blobs.items() if blob in named]
-        lasting = [Blob(aside.blob, aside.size)] if aside else []
-        held = [*(blob for blob in old.values() if blob.id in named), *brought, *lasting]
-        dropped = _chunks(place, (blob for blob in old.values() if blob not in held))
-        new, last = _chunks(place, brought), _chunks(place, lasting)
+        fresh = [Blob(blob, size, expires) for blob, size in staging.blobs.items() if blob in named]
+        held = [*(blob for blob in old if blob.id in named), *fresh, *lasting]
+        last = _chunks(place, lasting)
+        brought = [*_chunks(place, fresh), *last]
+        dropped = _chunks(place, (blob for blob in old if blob not in held))
         try:
-            reply = await self._runner.run(
-                "attach", (place.attachment(id), *new, *last, *dropped),
-                manifest=encode(Manifest(held, aside or content)), by=by, lifetime=lifetime, least=least,
-                condition=exactly(before.record) if before else state,
-                brought=len(new) + len(last), lasting=len(last), grace=GRACE_MS,
+            reply = await self._run(
+                "attach", (place.attachment(id), *brought, *dropped), manifest=encode(Manifest(held, content)), by=by,
+                lifetime=lifetime, least=least, condition=exactly(before.record) if before else state,
+                brought=len(brought), lasting=len(last), grace=GRACE_MS,
             )  # fmt: skip
         except Gone:
             raise Unavailable("the store did not answer in time; nothing was done") from None
-        await staging.settle((*new, *last))
+        await staging.settle(brought)
         return Saved(*reply)
 
     async def detach(self, place: Collection, id: str, before: Attached | None = None) -> None:
@@ -146,7 +152,7 @@ class Attachments:
 
         Raises NotFound, Changed.
         """
-        await self._runner.run(
+        await self._run(
             "detach", (place.attachment(id), *(before.chunks(place) if before else ())),
             condition=exactly(before.record) if before else BARE, grace=GRACE_MS,
         )  # fmt: skip

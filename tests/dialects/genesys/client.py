@@ -84,7 +84,7 @@ class Client:
         return id
 
     async def get(self, *names: str, **headers: str) -> Reply:
-        return await self.ask("GET", at(*names), **headers)
+        return await self.ask("GET", at(*names), None, **headers)
 
     async def all(self, id: str) -> Any:
         """All that an area holds."""

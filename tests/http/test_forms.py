@@ -1,0 +1,96 @@
+"""Forms: both kinds come out alike, wherever the wire cuts them."""
+
+import random
+from collections.abc import AsyncIterator
+from urllib.parse import urlencode
+
+import pytest
+
+from service.dialect import Unsupported
+from service.forms import Limits, parts, text
+from service.storage.errors import Invalid, TooLarge
+
+ROOMY = Limits(1000, 1_000_000, 10_000_000)
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+FIELDS = [
+    ("a", "1"),
+    ("é&=%", "100% + é\U0001f600"),
+    ("empty", ""),
+    ("a", "2"),
+    ("long", "x+y&z=%" * 500),
+    ("b", "%zz"),
+]
+
+
+async def cut(body: bytes, size: int) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), size):
+        yield body[start : start + size]
+
+
+async def read(
+    headers: dict[str, str], body: bytes, size: int = 65_536, limits: Limits = ROOMY
+) -> list[tuple[str, str]]:
+    found = []
+    async for part in parts(headers, cut(body, size), limits):
+        found.append((part.name, b"".join([piece async for piece in text(part)]).decode()))
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 65_536])
+async def test_a_url_encoded_form_is_read_wherever_it_is_cut(size: int) -> None:
+    assert await read(FORM, urlencode(FIELDS).encode(), size) == FIELDS
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 65_536])
+async def test_a_multipart_form_is_read_wherever_it_is_cut(size: int) -> None:
+    fields = [(name, value) for name, value in FIELDS if name != "é&=%"]
+    body = "".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields)
+    headers = {"Content-Type": 'Multipart/Form-Data; boundary="b"'}
+    assert await read(headers, body.encode() + b"--b--\r\n", size) == fields
+
+
+async def test_odd_url_encoded_forms_are_read_as_browsers_write_them() -> None:
+    for body, fields in {
+        b"": [], b"&&": [], b"a": [("a", "")], b"a&b=1&": [("a", ""), ("b", "1")], b"a=b=c": [("a", "b=c")],
+        b"a=%4": [("a", "%4")], b"a=%": [("a", "%")], b"%61=+": [("a", " ")], b"a=1&a": [("a", "1"), ("a", "")],
+    }.items():  # fmt: skip
+        for size in (1, 2, 100):
+            assert await read(FORM, body, size) == fields, (body, size)
+
+
+async def test_random_bodies_are_read_or_refused() -> None:
+    chance = random.Random(7)
+    for _ in range(2000):
+        body = bytes(chance.choice(b"ab=&%+1\xff\r\n-") for _ in range(chance.randrange(40)))
+        outcomes = set()
+        for size in (1, 3, 100):
+            try:
+                outcomes.add(str(await read(FORM, body, size)))
+            except Invalid:
+                outcomes.add("refused")
+        assert len(outcomes) == 1, body
+
+
+async def test_parts_that_nobody_reads_are_passed_over() -> None:
+    names = [part.name async for part in parts(FORM, cut(urlencode(FIELDS).encode(), 5), ROOMY)]
+    assert names == [name for name, _ in FIELDS]
+
+
+@pytest.mark.parametrize("size", [1, 50, 100_000])
+async def test_each_limit_holds_to_the_byte(size: int) -> None:
+    limits = Limits(2, 10, 1000)
+    assert await read(FORM, b"a=" + b"x" * 10 + b"&b=" + b"%41" * 10, size, limits) == [
+        ("a", "x" * 10),
+        ("b", "A" * 10),
+    ]
+    for body in (b"a=" + b"x" * 11, b"a=" + b"%41" * 11, b"a=1&b=1&c=1", b"n" * 4000):
+        with pytest.raises(TooLarge):
+            await read(FORM, body, size, limits)
+
+
+@pytest.mark.parametrize("type", ["application/json", "text/plain", "", "multipart/mixed; boundary=b"])
+async def test_what_is_no_form_is_not_read(type: str) -> None:
+    with pytest.raises(Unsupported):
+        await read({"Content-Type": type, "Content-Length": "3"}, b"a=1")
+    with pytest.raises(Unsupported):
+        await read({"Content-Type": type, "Transfer-Encoding": "chunked"}, b"")

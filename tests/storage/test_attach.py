@@ -1,0 +1,170 @@
+"""attach: a record with files, whose blobs were sent ahead."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.storage.attachments import BARE, Attached, Attachments
+from service.storage.blobs import CHUNK_BYTES, GRACE_MS, STAGED_MS, Span, Staging
+from service.storage.conditions import ABSENT, NEW, PRESENT
+from service.storage.errors import AlreadyExists, Changed, Invalid, QuotaExceeded, Unavailable
+from service.storage.runner import Runner
+from tests.servers import RedisProcess
+from tests.storage.conftest import Connect
+from tests.storage.keyspace import ME, Keyspace
+from tests.storage.pieces import AREA, HOUR, RECORD, blob_chunks, pieces
+
+BODY = b"0123456789abcdef" * 40_000  # 640 kB: three chunks
+
+
+@pytest.fixture
+def attachments(runner: Runner) -> Attachments:
+    return Attachments(runner)
+
+
+async def attach(
+    attachments: Attachments, body: bytes = BODY, lifetime: str = "", state: str = BARE, before: Attached | None = None
+) -> Span:
+    async with attachments.staging(AREA) as staging:
+        span = (await staging.keep(pieces(body))).body
+        assert isinstance(span, Span)
+        await attachments.attach(
+            AREA, "", b"content", staging, {span.blob}, ME, lifetime=lifetime, state=state, before=before
+        )
+    return span
+
+
+def left(keyspace: Keyspace) -> set[int]:
+    """How long the chunks live on, in minutes; -1: for ever."""
+    return {round(int(keyspace.command("PTTL", name)) / 60_000) for name in blob_chunks(keyspace)}
+
+
+async def test_a_blob_is_attached_for_ever_or_for_as_long_as_the_record(
+    attachments: Attachments, keyspace: Keyspace
+) -> None:
+    span = await attach(attachments)
+    assert {int(keyspace.command("PTTL", name)) for name in (RECORD, *blob_chunks(keyspace))} == {-1}
+    attached = await attachments.peek(AREA, "")
+    assert attached is not None
+    assert (attached.content, attached.record.creator, list(attached.blobs)) == (b"content", ME, [span.blob])
+    await attach(attachments, lifetime=f"+{HOUR}", before=attached)
+    assert left(keyspace) == {60}
+    assert round(int(keyspace.command("PTTL", RECORD)) / 60_000) == 60
+    for name in blob_chunks(keyspace):  # who began to read in time can read on
+        assert int(keyspace.command("PTTL", name)) - int(keyspace.command("PTTL", RECORD)) > GRACE_MS - 1000
+
+
+@pytest.mark.parametrize(
+    ("state", "refusal"), [(NEW, AlreadyExists), (ABSENT, Changed), (BARE, Changed), ("7:1", Changed)]
+)
+async def test_each_refusal_leaves_the_old_files_and_none_of_the_new(
+    attachments: Attachments, keyspace: Keyspace, state: str, refusal: type[Exception]
+) -> None:
+    await attach(attachments)
+    names = keyspace.names()
+    with pytest.raises(refusal):
+        await attach(attachments, state=state)
+    assert keyspace.names() == names
+
+
+async def test_a_state_that_is_past_is_refused(attachments: Attachments, keyspace: Keyspace) -> None:
+    await attach(attachments)
+    old = await attachments.peek(AREA, "")
+    await attach(attachments, before=old)
+    with pytest.raises(Changed):
+        await attach(attachments, before=old)
+    with pytest.raises(Invalid):
+        await attach(attachments, state=PRESENT, lifetime="1")
+    assert len(blob_chunks(keyspace)) == 3
+
+
+async def test_a_chunk_that_is_gone_is_noticed_before_anything_is_done(
+    attachments: Attachments, keyspace: Keyspace
+) -> None:
+    async with attachments.staging(AREA) as staging:
+        kept = await staging.keep(pieces(BODY))
+        assert isinstance(kept.body, Span)
+        await staging.finish()
+        keyspace.command("DEL", AREA.chunk(kept.body.blob, 1))
+        with pytest.raises(Unavailable, match="nothing was done"):
+            await attachments.attach(AREA, "", b"", staging, {kept.body.blob}, ME)
+        assert left(keyspace) <= {1}
+    assert int(keyspace.command("EXISTS", RECORD)) == 0
+
+
+async def test_chunks_on_their_way_are_renewed_while_their_sender_sends(
+    attachments: Attachments, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.storage.blobs.RENEWED_AFTER", 0.0)
+    monkeypatch.setattr("service.storage.blobs.STAGED_MS", 300)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield BODY
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+            yield b"x"
+
+    async with attachments.staging(AREA) as staging:
+        kept = await staging.keep(slow())
+        assert isinstance(kept.body, Span)
+        await attachments.attach(AREA, "", b"", staging, {kept.body.blob}, ME)
+    read = b"".join([piece async for piece in attachments.read(AREA, kept.body)])
+    assert read == BODY + b"x" * 10
+
+    async def asleep() -> AsyncIterator[bytes]:
+        yield BODY
+        await asyncio.sleep(0.5)
+        yield b"x"
+
+    with pytest.raises(Invalid, match="stood still"):
+        async with attachments.staging(AREA) as staging:
+            await staging.keep(asleep())
+
+
+async def test_what_a_dead_sender_leaves_expires_by_itself(attachments: Attachments, keyspace: Keyspace) -> None:
+    staging: Staging = attachments.staging(AREA)
+    await staging.keep(pieces(BODY))
+    await staging.finish()
+    names = keyspace.names()
+    assert len(names) == 3
+    assert all(0 < int(keyspace.command("PTTL", name)) <= STAGED_MS for name in names)
+
+
+async def test_few_chunks_of_a_sender_wait_for_redis(
+    attachments: Attachments, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Redis stands still, no more is asked of who sends than fits into what is on its way."""
+    asked = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal asked
+        while True:
+            asked += 65_536
+            yield bytes(65_536)
+
+    staging = attachments.staging(AREA)
+    redis.pause()
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await staging.keep(endless())
+    finally:
+        redis.resume()
+    assert asked <= 7 * CHUNK_BYTES
+
+
+async def test_a_full_memory_refuses_and_leaves_nothing_half(own: RedisProcess, connect: Connect) -> None:
+    attachments = Attachments(await connect(own))
+    await attach(attachments)
+    before = {name: own.command("DUMP", name) for name in own.command("KEYS", "*")}
+    used = int(own.command("INFO", "memory")["used_memory"])
+    own.command("CONFIG", "SET", "maxmemory", used + 800_000)
+    with pytest.raises(QuotaExceeded):
+        await attach(attachments, BODY * 4, before=await attachments.peek(AREA, ""))
+    assert {name: own.command("DUMP", name) for name in own.command("KEYS", "*")} == before
+
+
+async def test_the_keys_left(attachments: Attachments, keyspace: Keyspace) -> None:
+    span = await attach(attachments)
+    assert keyspace.names() == {RECORD, *(AREA.chunk(span.blob, n) for n in range(3))}

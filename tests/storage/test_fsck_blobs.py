@@ -1,0 +1,94 @@
+"""fsck and files: chunks that nobody names, and names of chunks that are not there."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from service.storage.areas import Areas
+from service.storage.attachments import Attachments
+from service.storage.runner import Runner
+from service.storage.store import Storage
+from tests.servers import RedisProcess
+from tests.storage.keyspace import Keyspace
+from tests.storage.pieces import AREA, CHUNK, RECORD, blob_chunks, create, held, update
+from tests.storage.test_attach import attach
+from tests.storage.test_fsck import check
+
+LARGE = b"x" * (2 * CHUNK)
+Damage = Callable[[Keyspace, str], object]
+
+
+@pytest.fixture
+def areas(storage: Storage) -> Areas:
+    return storage.areas
+
+
+async def test_areas_and_files_at_rest_are_sound(areas: Areas, redis: RedisProcess) -> None:
+    await create(areas, ("a", b"1"), ("file", LARGE))
+    await update(areas, ("file", LARGE[::-1]), ("gone", LARGE), ms=100)
+    await asyncio.sleep(0.15)  # a key that expired in an area that lives
+    assert await check(redis) == (0, ["0 faults found"])
+    assert await check(redis, repair=True) == (0, ["0 faults found"])
+
+
+DAMAGE: dict[str, tuple[Damage, str]] = {
+    "a chunk is lost": (lambda k, chunk: k.command("DEL", chunk), "lacks "),
+    "a chunk never expires": (lambda k, chunk: k.command("PERSIST", chunk), "never expires"),
+    "a chunk has no record": (lambda k, _: k.command("SET", AREA.chunk("0f", 0), "x"), "no record names it"),
+    "a record is lost": (
+        lambda k, chunk: [k.command("DEL", RECORD), k.command("PERSIST", chunk)], "no record names it"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGE.values(), ids=DAMAGE)
+async def test_damage_is_found_and_repaired(
+    areas: Areas, redis: RedisProcess, keyspace: Keyspace, damage: Damage, said: str
+) -> None:
+    await create(areas, ("a", b"1"), ("file", LARGE))
+    damage(keyspace, min(blob_chunks(keyspace)))
+    status, out = await check(redis)
+    assert status == 1
+    assert said in out[0]
+    assert await check(redis, repair=True) == (1, [out[0], "1 fault repaired"])
+    assert await check(redis) == (0, ["0 faults found"])
+    if int(keyspace.command("EXISTS", RECORD)):
+        found = await held(areas)
+        assert found.pop("a") == b"1"
+        assert found in ({}, {"file": LARGE})
+
+
+async def test_a_record_for_ever_keeps_its_chunks_for_ever(
+    runner: Runner, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    await attach(Attachments(runner))
+    assert await check(redis) == (0, ["0 faults found"])
+    keyspace.command("EXPIRE", min(blob_chunks(keyspace)), 900)
+    status, out = await check(redis, repair=True)
+    assert (status, out[-1]) == (1, "1 fault repaired")
+    assert "expires, and the record does not" in out[0]
+    assert await check(redis) == (0, ["0 faults found"])
+
+
+async def test_what_cannot_be_read_is_told_and_left_alone(redis: RedisProcess, keyspace: Keyspace) -> None:
+    keyspace.command("SET", RECORD, b"\x01\x90nonsense")
+    status, out = await check(redis, repair=True)
+    assert status == 1
+    assert "cannot be read" in out[0]
+    assert int(keyspace.command("EXISTS", RECORD)) == 1
+
+
+async def test_a_service_at_work_shows_no_fault(areas: Areas, redis: RedisProcess) -> None:
+    stop = asyncio.Event()
+
+    async def work() -> None:
+        while not stop.is_set():
+            await update(areas, ("file", LARGE))
+
+    await create(areas)
+    working = asyncio.create_task(work())
+    for _ in range(3):
+        assert await check(redis, repair=True) == (0, ["0 faults found"])
+    stop.set()
+    await working
