@@ -34,7 +34,7 @@ if refusal then return redis.error_reply(refusal) end
 local after = {
   version = before and before.version + 1 or 1, created = before and before.created or at, updated = at,
   expires = expires > 0 and math.max(expires, tonumber(least)) or 0,
-  creator = before and before.creator or by, updater = by,
+  creator = before and before.creator or by, updater = by, size = #manifest,
 }
 set(record, after, manifest)
 for i = 1, tonumber(brought) do

@@ -18,7 +18,7 @@ from service.storage.errors import Invalid, TooLarge
 
 HEADER_BYTES = 8192  # of one header of a part
 HEADERS = 16  # of a part
-NAME_BYTES = 1024
+NAME_CHARACTERS = 256
 BOUNDARY_BYTES = 200  # RFC 2046, section 5.1.1, allows 70
 
 # Charsets that are texts' (Python's codecs know others, which unpack or transform).
@@ -50,7 +50,7 @@ class Part(Struct):
 
 
 async def parts(headers: Mapping[str, str], pieces: AsyncIterator[bytes], limits: Limits) -> AsyncIterator[Part]:
-    """The parts of a form, in their order. A body that is empty and says nothing of its type has none.
+    """The parts of a form, in their order.
 
     Raises Unsupported (no form), Invalid (malformed or cut off), TooLarge.
     """
@@ -59,8 +59,6 @@ async def parts(headers: Mapping[str, str], pieces: AsyncIterator[bytes], limits
         events = _multipart(pieces, options.get("boundary", ""), limits)
     elif type == "application/x-www-form-urlencoded":
         events = _urlencoded(pieces)
-    elif not type and "Transfer-Encoding" not in headers and headers.get("Content-Length", "0") == "0":
-        return
     else:
         raise Unsupported("the body is to be multipart/form-data or application/x-www-form-urlencoded")
     count = 0
@@ -87,8 +85,8 @@ def _part(event: Event, charset: str, pieces: AsyncIterator[bytes]) -> Part:
         part = Part(event, pieces, charset=charset)
     if not part.name:
         raise Invalid("each part is to have a name")
-    if len(part.name.encode("utf-8", "surrogatepass")) > NAME_BYTES:
-        raise TooLarge(f"a name has at most {NAME_BYTES} bytes")
+    if len(part.name) > NAME_CHARACTERS:
+        raise TooLarge(f"a name has at most {NAME_CHARACTERS} characters")
     return part
 
 
@@ -135,8 +133,8 @@ async def _urlencoded(pieces: AsyncIterator[bytes]) -> AsyncIterator[Event]:
         name, equals, value = (b"", b"=", last) if inside else last.partition(b"=")
         if not equals:
             rest = name
-            if len(rest) > 3 * NAME_BYTES:
-                raise TooLarge(f"a name has at most {NAME_BYTES} bytes")
+            if len(rest) > 12 * NAME_CHARACTERS:  # four bytes each, all escaped
+                raise TooLarge(f"a name has at most {NAME_CHARACTERS} characters")
             continue
         if not inside:
             yield _decoded(name)

@@ -109,7 +109,9 @@ class _Writer:
 
     def _refused(self, refusals: list[tuple[Refusal, Answer]]) -> Json:
         """One response that stands for refusals of one status."""
-        named = [{name for name, _ in (*explained(refusal), *answer.headers)} for refusal, answer in refusals]
+        named = [
+            {name for name, _ in (*explained(refusal, self._dialect), *answer.headers)} for refusal, answer in refusals
+        ]
         always, at_times = set.intersection(*named) | {REQUEST_ID}, set.union(*named)
         body = {
             "schema": self._schemas[repr(self._api.error)],

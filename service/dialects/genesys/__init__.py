@@ -7,12 +7,13 @@
 | key | key of the area | |
 
 `handlers` are the endpoints; `parameters` is what a request says, `control` which files may come in, `answers` what a
-request is told, `access` who may.
+request is told, `access` who may, `description` what of it is in the OpenAPI document.
 """
 
 from service.dialect import Dialect
 from service.dialects.genesys.access import Access
 from service.dialects.genesys.answers import refuse
+from service.dialects.genesys.description import API
 from service.dialects.genesys.handlers import routes
 from service.dialects.genesys.parameters import NAME, credential
 
@@ -24,5 +25,6 @@ DIALECT = Dialect(
     credential=credential,
     refuse=refuse,
     access=Access,
+    api=API,
     challenge='Basic realm="genesys", charset="UTF-8"',
 )

@@ -4,7 +4,7 @@ from functools import partial
 from uuid import uuid4
 
 from service.dialect import Answer, Request, Routes, Stream
-from service.dialects.genesys import direct
+from service.dialects.genesys import description, direct
 from service.dialects.genesys.answers import UNCACHED, answer, everything, one
 from service.dialects.genesys.parameters import base, limits, milliseconds, own, parts, places, plain
 from service.downloads import File, download
@@ -14,8 +14,12 @@ STORAGE = "/genesys/1/storage"
 routes = Routes()
 
 
-@routes.route("POST", STORAGE + "/{ttl}")
+@routes.route("POST", STORAGE + "/{ttl}", described=description.create)
 async def create(request: Request) -> Answer:
+    """Make a storage area.
+
+    Its id is made by the service.
+    """
     id = str(uuid4())
     await request.service.storage.areas.create(
         plain(id), parts(request), milliseconds(request.params[0]), request.caller.id, limits(request)
@@ -23,8 +27,12 @@ async def create(request: Request) -> Answer:
     return answer({"id": id})
 
 
-@routes.route("POST", STORAGE + "/custom/{customId}/{ttl}")
+@routes.route("POST", STORAGE + "/custom/{customId}/{ttl}", described=description.create_custom)
 async def create_custom(request: Request) -> Answer:
+    """Make a storage area under an id of your own.
+
+    It replaces the one that is there.
+    """
     id, ttl = request.params
     await request.service.storage.areas.replace(
         own(request, id), parts(request), milliseconds(ttl), request.caller.id, limits(request)
@@ -32,8 +40,12 @@ async def create_custom(request: Request) -> Answer:
     return answer({"id": id})
 
 
-@routes.route("POST", STORAGE + "/{id}/{ttl}")
+@routes.route("POST", STORAGE + "/{id}/{ttl}", described=description.update)
 async def update(request: Request) -> Answer:
+    """Put keys into a storage area.
+
+    Keys that are not in the request stay as they are, for as long as they would have.
+    """
     id, ttl = request.params
     await request.service.storage.areas.update(
         places(request, id), parts(request), milliseconds(ttl), request.caller.id, limits(request)
@@ -41,21 +53,24 @@ async def update(request: Request) -> Answer:
     return answer({})
 
 
-@routes.route("GET", STORAGE + "/{id}", direct.query)
+@routes.route("GET", STORAGE + "/{id}", direct.query, described=description.query)
 async def query(request: Request) -> Answer | Stream:
+    """Read all keys of a storage area."""
     areas = request.service.storage.areas
     return everything(await areas.find(places(request, request.params[0])), partial(base, request), areas.read)
 
 
-@routes.route("GET", STORAGE + "/{id}/{key}", direct.query_key)
+@routes.route("GET", STORAGE + "/{id}/{key}", direct.query_key, described=description.query_key)
 async def query_key(request: Request) -> Answer | Stream:
+    """Read one key of a storage area."""
     id, key = request.params
     areas = request.service.storage.areas
     return one(await areas.find(places(request, id)), key, partial(base, request), areas.read)
 
 
-@routes.route("GET", STORAGE + "/binary/{id}/{key}")
+@routes.route("GET", STORAGE + "/binary/{id}/{key}", described=description.query_binary)
 async def query_binary(request: Request) -> Answer | Stream:
+    """Read a file."""
     id, key = request.params
     areas = request.service.storage.areas
     area = await areas.find(places(request, id))
@@ -64,7 +79,8 @@ async def query_binary(request: Request) -> Answer | Stream:
     return download(request.headers, file, partial(areas.read, area, value), UNCACHED)
 
 
-@routes.route("DELETE", STORAGE + "/{id}")
+@routes.route("DELETE", STORAGE + "/{id}", described=description.delete)
 async def delete(request: Request) -> Answer:
+    """Delete a storage area."""
     await request.service.storage.areas.delete(places(request, request.params[0]))
     return answer({})

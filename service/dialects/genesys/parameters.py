@@ -15,7 +15,7 @@ from service.storage.keys import Collection
 
 NAME = "genesys"
 NO_IDS = ("custom", "binary")  # they are segments of paths
-ID_BYTES = 1024
+ID_CHARACTERS = 256
 USER_BYTES = 256
 DEFAULT_SECONDS = 30
 LONGEST_SECONDS = 10 * 365 * 86_400
@@ -64,8 +64,8 @@ def own(request: Request, id: str) -> Collection:
     name = user(request)
     if not name:
         raise Invalid("the header gms_user is needed for a custom id")
-    if not 0 < len(id.encode()) <= ID_BYTES or id in NO_IDS:
-        raise Invalid(f"a custom id has 1 to {ID_BYTES} bytes and is none of {', '.join(NO_IDS)}")
+    if not 0 < len(id) <= ID_CHARACTERS or id in NO_IDS:
+        raise Invalid(f"a custom id has 1 to {ID_CHARACTERS} characters and is none of {', '.join(NO_IDS)}")
     return plain(id, name)
 
 
@@ -76,7 +76,7 @@ def plain(id: str, user: str = "") -> Collection:
 def places(request: Request, id: str) -> list[Collection]:
     """Where an area of that id may be: the user's own goes first. Ids that the service makes are UUIDs."""
     name = user(request)
-    found = [plain(id, name)] if name and 0 < len(id.encode()) <= ID_BYTES else []
+    found = [plain(id, name)] if name and 0 < len(id) <= ID_CHARACTERS else []
     return [*found, plain(id)] if _uuid(id) else found
 
 

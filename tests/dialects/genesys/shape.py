@@ -9,8 +9,6 @@ def check(answer: Answer) -> None:
     """Fails where an answer is no refusal as the vendor gives it."""
     assert 400 <= answer.status <= 599
     assert answer.content_type == "application/json"
-    assert ("Cache-Control", "no-cache, no-store") in answer.headers
-    assert ("Pragma", "no-cache") in answer.headers
     body = json.loads(answer.body)
     assert list(body) == ["exception", "message"]
     assert all(isinstance(text, str) and text for text in body.values())

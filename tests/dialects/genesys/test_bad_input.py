@@ -42,7 +42,7 @@ BAD = [
     ("a type that is none", WHOLE, "nonsense", 415),
     ("a long header", PART + b'; name="a"\r\nX: ' + b"y" * 9000 + b"\r\n\r\nx" + END, MULTIPART, 413),
     ("many headers", PART + b'; name="a"\r\n' + b"X: y\r\n" * 20 + b"\r\nx" + END, MULTIPART, 413),
-    ("a long name", PART + b'; name="' + b"n" * 1025 + b'"\r\n\r\nx' + END, MULTIPART, 413),
+    ("a long name", PART + b'; name="' + b"n" * 257 + b'"\r\n\r\nx' + END, MULTIPART, 413),
     ("a long URL-encoded name", b"n" * 100_000, FORM, 413),
 ]  # fmt: skip
 
@@ -71,9 +71,9 @@ async def test_texts_in_other_charsets_are_read(gms: Client) -> None:
 
 
 async def test_an_empty_request_makes_an_empty_area(gms: Client) -> None:
-    for headers in ({}, {"Content_Type": FORM}):
-        reply = await gms.ask("POST", at("60"), None, **headers)
-        assert await gms.all(reply.json["id"]) == {}
+    reply = await gms.ask("POST", at("60"), None, Content_Type=FORM)
+    assert await gms.all(reply.json["id"]) == {}
+    (await gms.ask("POST", at("60"), None)).refused(415)
 
 
 async def test_each_limit_holds_to_the_byte(serve: Callable[..., Running], http: ClientSession) -> None:

@@ -1,0 +1,155 @@
+"""What the routes take and answer, for the OpenAPI document: one description a handler, under the handler's name."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from service.description import Api, Content, Description
+from service.dialect import Failure, Unsupported
+from service.storage import errors
+
+Id = Annotated[str, Meta(
+    min_length=1, description="The id of a storage area.", examples=["39a98e24-b03b-4191-b756-1efe8f3b16b8"],
+)]  # fmt: skip
+CustomId = Annotated[str, Meta(
+    min_length=1, max_length=256, pattern="^(?!(custom|binary)$)", examples=["order-17"],
+    description="An id of the client's own: any but `custom` and `binary`.",
+)]  # fmt: skip
+Key = Annotated[str, Meta(min_length=1, description="A key of the storage area.", examples=["Key1"])]
+Ttl = Annotated[str, Meta(
+    description="For how many seconds what is sent lives. What is no whole number from 1 to 315360000 counts as 30.",
+    examples=["3600"],
+)]  # fmt: skip
+User = Annotated[str, Meta(
+    min_length=1, max_length=256, examples=["customer-1"],
+    description="Whose area it is. An area with a custom id is there for its user alone.",
+)]  # fmt: skip
+AnyUser = Annotated[
+    str, Meta(max_length=256, examples=["customer-1"], description="Whose area it may be; empty: nobody's.")
+]
+Range = Annotated[str, Meta(description="Which part of the file: one range of bytes.", examples=["bytes=0-99"])]
+Known = Annotated[str, Meta(description="Etags of what the client has; 304 if the file has one of them.")]
+Text = Annotated[str, Meta(description="The value of a key.")]
+
+
+class Path(Struct):
+    ttl: Ttl
+    custom_id: CustomId = field(name="customId")
+    id: Id
+    key: Key
+
+
+class Owner(Struct):
+    user: User = field(name="gms_user")
+
+
+class Owned(Struct):
+    user: AnyUser | UnsetType = field(name="gms_user", default=UNSET)
+
+
+class Reading(Owned):
+    range: Range | UnsetType = field(name="Range", default=UNSET)
+    known: Known | UnsetType = field(name="If-None-Match", default=UNSET)
+
+
+class Uncached(Struct):
+    cache: Annotated[str, Meta(description="Nobody on the way keeps it.")] = field(name="Cache-Control")
+    pragma: Annotated[str, Meta(description="The same, as HTTP/1.0 says it.")] = field(name="Pragma")
+
+
+class Handed(Uncached):
+    etag: Annotated[str, Meta(pattern='^"[0-9a-f]{32}"$', description="The MD5 of the file, in quotes.")] = field(
+        name="ETag"
+    )
+    disposition: Annotated[str, Meta(description="That it is to be saved, and under which name.")] = field(
+        name="Content-Disposition"
+    )
+
+
+class Made(Struct):
+    """A new storage area."""
+
+    id: Id
+
+
+class Done(Struct):
+    """There is nothing to be told."""
+
+
+class Error(Struct):
+    """Why a request was not carried out."""
+
+    exception: Annotated[str, Meta(min_length=1, description="Which kind of refusal this is.")]
+    message: Annotated[str, Meta(min_length=1)]
+
+
+FORM = Content(
+    "Keys and values. In a multipart form, a part with a file name is a file. Keys that begin with `_` are ignored.",
+    dict[Annotated[str, Meta(min_length=1, max_length=256)], Text],
+    media=("application/x-www-form-urlencoded", "multipart/form-data"),
+    examples={"texts": {"Key1": "Value1", "Key2": "Value2", "Key3": "Value3"}},
+)
+ID = "39a98e24-b03b-4191-b756-1efe8f3b16b8"
+FILE = f"http://127.0.0.1:8080/genesys/1/storage/binary/{ID}/FileKey"
+THERE = {"id": "$response.body#/id"}
+MADE = Content(
+    "The storage area was made.", Made, examples={"made": {"id": ID}}, headers=Uncached,
+    leads_to=dict.fromkeys(("query", "update", "delete"), THERE),
+)  # fmt: skip
+DONE = Content("It was done.", Done, examples={"done": {}}, headers=Uncached)
+
+_WRITE = (errors.TooLarge, errors.Denied, errors.QuotaExceeded, Unsupported)
+
+create = Description({200: MADE}, body=FORM, refuses=_WRITE)
+
+create_custom = Description({200: MADE}, headers=Owner, body=FORM, refuses=_WRITE)
+
+update = Description({200: DONE}, headers=Owned, body=FORM, refuses=(*_WRITE, errors.NotFound))
+
+query = Description(
+    {200: Content("All keys: of a file its URL.", dict[str, Text], headers=Uncached, examples={"area": {
+        "Key2": "Value7", "Key1": "Value6", "Key3": "Value8", "FileKey": FILE,
+    }})},
+    headers=Owned, refuses=(errors.NotFound,),
+)  # fmt: skip
+
+query_key = Description(
+    {200: Content(
+        "The text, or the URL of a file.", str, ("text/plain; charset=utf-8",), {"text": "Value1"}, headers=Uncached
+    )},
+    headers=Owned, refuses=(errors.NotFound,),
+)  # fmt: skip
+
+query_binary = Description(
+    {
+        200: Content("The file.", bytes, ("*/*",), headers=Handed),
+        206: Content("That part of the file.", bytes, ("*/*",), headers=Handed),
+        304: Content("The client has this file.", headers=Handed),
+        416: Content("The file has no such part.", headers=Handed),
+    },
+    headers=Reading, refuses=(errors.NotFound,),
+)  # fmt: skip
+
+delete = Description({200: DONE}, headers=Owned, refuses=(errors.NotFound,))
+
+API = Api(
+    title="Genesys Mobile Services Storage API",
+    version="1",
+    about=(
+        "Texts and files in storage areas that go away by themselves.\n\n"
+        "In a path, percent-encode what is no plain character (`/` as `%2F`). `HEAD` works wherever `GET` does. "
+        "Without declared passwords everybody may call."
+    ),
+    path=Path,
+    security={"password": {"type": "http", "scheme": "basic", "description": "A user and a password."}},
+    error=Error,
+    refuses=(
+        errors.Invalid,
+        errors.Unauthenticated,
+        errors.Throttled,
+        Failure,
+        errors.Unavailable,
+        errors.OutcomeUnknown,
+    ),
+    open=True,
+)
