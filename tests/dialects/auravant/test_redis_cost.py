@@ -1,7 +1,7 @@
 """What requests cost: commands, round trips, the worker's memory, the time for which a script holds Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def alone(request: pytest.FixtureRequest) -> Iterator[Running]:
 
 
 class Cost:
-    """What Redis counted, less what asking for it costs."""
+    """What Redis counts, less what asking for it costs."""
 
     def __init__(self, running: Running) -> None:
         self._running = running
@@ -45,16 +45,20 @@ class Cost:
             reads: dict[str, Any] = client.info("stats")
         return stats.get("cmdstat_evalsha", {"calls": 0})["calls"], reads["total_reads_processed"]
 
-    async def of(self, ask: Any) -> tuple[int, int]:
-        """Scripts and round trips of a request, the least of several runs."""
+    async def least(self, ask: Callable[[], Awaitable[object]]) -> tuple[int, int]:
+        """Of several runs the least: what the worker does by itself meanwhile only adds."""
         found = []
         for _ in range(RUNS):
             before = await asyncio.to_thread(self.now)
             await ask()
             after = await asyncio.to_thread(self.now)
-            idle = await asyncio.to_thread(self.now)
-            found.append((after[0] - before[0], after[1] - before[1] - (idle[1] - after[1])))
+            found.append((after[0] - before[0], after[1] - before[1]))
         return min(scripts for scripts, _ in found), min(reads for _, reads in found)
+
+    async def of(self, ask: Callable[[], Awaitable[object]]) -> tuple[int, int]:
+        """Scripts and round trips of a request."""
+        scripts, reads = await self.least(ask)
+        return scripts, reads - (await self.least(lambda: asyncio.sleep(0)))[1]
 
 
 async def opened(running: Running, http: ClientSession, fields: int) -> tuple[World, Client, list[str]]:
