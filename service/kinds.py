@@ -86,7 +86,7 @@ def _path(text: str) -> Path:
 
 
 def _redis_url(text: str) -> str:
-    return _matching(r"(rediss?|unix|redis\+sentinel|redis\+cluster)://\S+")(text)
+    return _matching(r"(unix|rediss?(\+cluster|\+sentinel)?)://\S+")(text)
 
 
 HOST = Kind(_host, "an IP address or a host name")
@@ -94,7 +94,7 @@ PORT = Kind(_whole(0, 65535), "a port number from 0 (any free one) to 65535")
 PATH = Kind(_path, "a path")
 SWITCH = Kind(_switch, "true or false", lambda value: "true" if value else "false")
 SECRET = Kind(_matching(r"[\x21-\x7e]+"), "visible ASCII characters without a space")
-REDIS_URL = Kind(_redis_url, "a redis://, rediss://, unix://, redis+sentinel:// or redis+cluster:// URL")
+REDIS_URL = Kind(_redis_url, "a redis://, rediss://, unix://, redis+cluster:// or redis+sentinel:// URL")
 DIALECTS = Kind(_list_of(_matching("[a-z][a-z0-9_]*")), "dialect names, comma-separated", ",".join)
 BASE_URL = Kind(
     lambda text: _matching(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")(text).rstrip("/"),

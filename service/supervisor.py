@@ -74,10 +74,10 @@ class Supervisor:
         if not any(worker.ready for worker in self._workers):
             yield "no worker is ready"
 
-    async def ping(self) -> object:
+    async def ping(self) -> None:
         if self._redis is None:
             raise Unavailable("the service is starting")
-        return await self._redis.execute("PING", key=b"", write=False)
+        await self._redis.ping()
 
     async def apply_access(self, document: bytes) -> list[dict[str, Any]]:
         if self._redis_url is None:
@@ -182,8 +182,10 @@ class Supervisor:
 
 
 async def _check(redis: Redis) -> None:
-    asked = [await check(partial(lane.execute, write=False)) for lane in redis.lanes]
-    found = [finding for findings in asked for finding in findings]
+    # Of a cluster, those that are there: what a node that is away loses or hides is not known before it is back.
+    lanes = [lane for lane in redis.lanes if lane.connected] or redis.lanes
+    asked = [await check(partial(lane.execute, write=False), cluster=redis.cluster) for lane in lanes]
+    found = list(dict.fromkeys(finding for findings in asked for finding in findings))
     for finding in found:
         log.warning("redis: %s", finding.text)
     if refused := [finding.text for finding in found if finding.level == "refuse"]:

@@ -78,12 +78,8 @@ async def _finish(app: App) -> None:
 def _watch(meter: Meter, app: App) -> None:
     meter.watch("polystow_requests_in_flight", lambda: app.in_flight)
     for name in ("commands", "round_trips", "retries", "reconnects"):
-        meter.watch(f"polystow_redis_{name}_total", partial(_sum, app, name))
-    meter.watch("polystow_redis_lane_depth", partial(_sum, app, "depth"))
-
-
-def _sum(app: App, name: str) -> float:
-    return float(sum(getattr(lane, name) for lane in app.redis.lanes))
+        meter.watch(f"polystow_redis_{name}_total", partial(app.redis.total, name))
+    meter.watch("polystow_redis_lane_depth", partial(app.redis.total, "depth"))
 
 
 async def _obey(orders: asyncio.StreamReader, app: App, stopping: asyncio.Event) -> None:

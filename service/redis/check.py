@@ -37,9 +37,11 @@ class Server:
     save: str | None = None  # `CONFIG GET save`; None: CONFIG is forbidden
 
 
-async def check(ask: Ask) -> list[Finding]:
-    """What stands against using this server. Raises what `ask` raises, except Rejected."""
-    return findings(await inspect(ask))
+async def check(ask: Ask, *, cluster: bool = False) -> list[Finding]:
+    """What stands against using this server, as a primary of a cluster or by itself. Raises what `ask` raises, except
+    Rejected."""
+    server = await inspect(ask)
+    return [*findings(server, cluster=cluster), *(await _coverage(ask) if cluster and server.info else ())]
 
 
 async def inspect(ask: Ask) -> Server:
@@ -58,7 +60,18 @@ async def inspect(ask: Ask) -> Server:
     return Server(version, info.get("server_name") == "valkey" or "valkey_version" in info, info, save)
 
 
-def findings(server: Server) -> list[Finding]:
+async def _coverage(ask: Ask) -> list[Finding]:
+    try:
+        reply = await ask("CONFIG", "GET", "cluster-require-full-coverage")
+    except Rejected:
+        return []
+    if len(reply) < 2 or reply[1] != b"yes":
+        return []
+    text = "cluster-require-full-coverage is yes: while one slot has no primary, none is served"
+    return [Finding("warn", text, "set cluster-require-full-coverage no")]
+
+
+def findings(server: Server, *, cluster: bool = False) -> list[Finding]:
     """The rules, without asking anything."""
     if not server.info:
         return [
@@ -68,15 +81,15 @@ def findings(server: Server) -> list[Finding]:
                 "let the user run INFO and CONFIG GET (ACL SETUSER NAME +info +config|get)",
             )
         ]
-    return [*_kind(server), *_eviction(server.info), *_persistence(server)]
+    return [*_kind(server, cluster), *_eviction(server.info), *_persistence(server)]
 
 
-def _kind(server: Server) -> list[Finding]:
+def _kind(server: Server, cluster: bool) -> list[Finding]:
     found = []
     if server.version < OLDEST:
         said = ".".join(map(str, server.version))
         found.append(Finding("refuse", f"the server is Redis {said}; 6.2 or newer is needed", "upgrade the server"))
-    if server.info.get("cluster_enabled") == "1":
+    if not cluster and server.info.get("cluster_enabled") == "1":
         text = "the server is a node of a Redis Cluster, the URL is that of a single server"
         found.append(Finding("refuse", text, "name a server that is not in cluster mode"))
     if server.info.get("role", "master") != "master":

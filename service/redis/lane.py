@@ -18,7 +18,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError
 
 from service.redis.errors import NotSent, Rejected
-from service.redis.pending import Command, Outcome, Pending
+from service.redis.pending import Command, Outcome, Pending, Redirect
 from service.redis.wire import Argument, Ask, Wire, established, pack
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class Lane:
     max_commands  bound on commands without outcome, sent or not
     max_bytes     bound on their packed size
     on_connect    runs on each new connection before any command of the queue is sent on it
+    redirect      see Pending: where a command goes that this node is not the one for
     """
 
     def __init__(
@@ -52,11 +53,12 @@ class Lane:
         max_commands: int = 10_000,
         max_bytes: int = 256 * 1024 * 1024,
         on_connect: Callable[[Ask], Awaitable[None]] | None = None,
+        redirect: Redirect | None = None,
     ) -> None:
         self.name = name
         self.timeout = timeout
         self.reconnects = 0
-        self._pending = Pending(max_commands, max_bytes)
+        self._pending = Pending(max_commands, max_bytes, redirect)
         self._dial = dial
         self._on_connect = on_connect
         self._loop = asyncio.get_running_loop()
@@ -95,6 +97,11 @@ class Lane:
     def connected(self) -> bool:
         return self._wire is not None and not self._wire.lost.done()
 
+    @property
+    def silence(self) -> float:
+        """Seconds for which commands have been in flight and nothing came."""
+        return self._loop.time() - self._wire.heard if self._wire and self._pending.flight else 0.0
+
     def execute(self, *args: Argument, key: str | bytes = b"", write: bool) -> asyncio.Future[Any]:
         """Send a command in this tick; its future gets the reply, or one of the failures of `errors`.
 
@@ -119,14 +126,39 @@ class Lane:
         if len(pending.waiting) >= EAGER_COMMANDS and self._wire is not None:
             self._wire.flush()
 
+    def readmit(self, command: Command) -> None:
+        """Send a command that another node did not serve, by the deadline that it has."""
+        self._pending.readmit(command, self._loop.time())
+        self._loop.call_soon(self._advance)
+
+    def asking(self, command: Command) -> bool:
+        """Send a command for a slot that this node is importing, or say that it cannot be sent at once."""
+        if self._wire is None or not self._wire.asking(command):
+            return False
+        self._loop.call_soon(self._watch)
+        return True
+
+    def drain(self) -> list[Command]:
+        """Give away the commands that are not in flight."""
+        return self._pending.drain()
+
+    def abort(self, reason: str) -> None:
+        """Leave this connection, if there is one, for the next."""
+        if self._wire is not None:
+            self._wire.abort(reason)
+
+    def start(self) -> None:
+        """Begin to connect, and go on until `close`."""
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep_connected())
+
     async def connect(self, within: float = 5.0) -> None:
         """Wait until the lane is connected, for `within` seconds at most.
 
         Raises NotSent, in words; at once where waiting cannot help (credentials, certificates). The lane goes
         on trying all the same, until it is closed.
         """
-        if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep_connected())
+        self.start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 while not self.connected and not self._hopeless:

@@ -26,10 +26,13 @@ from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswer
 NOTHING = object()  # what `answer` is given when no complete reply is left
 
 # Words with which Redis refuses a command before it has any effect, for reasons that pass by themselves.
-TRANSIENT = frozenset({"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN"})
+TRANSIENT = frozenset({"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN"})
 
 PAUSE_SECONDS = 0.010  # before the first repetition; doubles
 MAX_PAUSE_SECONDS = 0.100
+DIRECT = 2  # times that a command may go from node to node without a pause
+
+ASKING = b"*1\r\n$6\r\nASKING\r\n"  # lets the next command, and no other, use a slot that is being imported
 
 
 class Outcome(Protocol):
@@ -59,16 +62,34 @@ class Command(Struct):
     attempts: int = 0
 
 
-class Pending:
-    """See the module; `reason` says in words why commands wait, for those that wait too long."""
+class Nobody:
+    """The outcome of a command that nobody asked for."""
 
-    def __init__(self, max_commands: int, max_bytes: int) -> None:
+    def done(self) -> bool:
+        return True
+
+    def set_result(self, result: Any, /) -> None: ...
+
+    def set_exception(self, exception: Failed, /) -> None: ...
+
+
+Redirect = Callable[[Command, Rejected], bool]  # takes over a command that a server refused, or says that it does not
+
+
+class Pending:
+    """See the module; `reason` says in words why commands wait, for those that wait too long.
+
+    `redirect` is offered each refused command first, in the midst of the reading of replies.
+    """
+
+    def __init__(self, max_commands: int, max_bytes: int, redirect: Redirect | None = None) -> None:
         self.waiting: deque[Command] = deque()
         self.flight: deque[Command] = deque()
         self.resting: list[tuple[float, int, Command]] = []  # heap by the end of the pause
         self.size = 0  # bytes of all packed commands held
         self.retries = 0
         self.reason = "not connected yet"
+        self._redirect = redirect
         self._max_commands = max_commands
         self._max_bytes = max_bytes
         self._number = count()  # makes heap entries comparable, first come first
@@ -134,20 +155,49 @@ class Pending:
         return demoted
 
     def _refuse(self, command: Command, error: Rejected, now: float) -> None:
-        if command.outcome.done():
+        if command.outcome.done() or (self._redirect is not None and self._redirect(command, error)):
             return
-        if error.word not in TRANSIENT:
+        if error.word in TRANSIENT:
+            self._rest(command, now, error.message)
+        else:
             command.outcome.set_exception(error)
-            return
+
+    def _rest(self, command: Command, now: float, refusal: str) -> None:
         due = now + min(PAUSE_SECONDS * 2**command.attempts, MAX_PAUSE_SECONDS)
         if due >= command.deadline:
-            command.outcome.set_exception(NotSent(f"refused until the deadline: {error.message}"))
+            command.outcome.set_exception(NotSent(f"refused until the deadline: {refusal}"))
             return
         command.attempts += 1
         self.retries += 1
         self.size += len(command.packed)
         self._unordered_until = max(self._unordered_until, command.deadline)
         heapq.heappush(self.resting, (due, next(self._number), command))
+
+    def readmit(self, command: Command, now: float) -> None:
+        """Queue a command that another node did not serve. Its deadline stays; one that goes round must pause."""
+        if command.attempts >= DIRECT:
+            self._rest(command, now, "no node serves its slot")
+            return
+        command.attempts += 1
+        self.retries += 1
+        self._unordered_until = max(self._unordered_until, command.deadline)
+        self.add(command)
+
+    def asking(self, command: Command) -> bytes:
+        """What to write, at once and in one piece, so that this node serves a slot that is not its own yet."""
+        self.flight += (Command(Nobody(), b"", False, command.deadline), command)
+        self.retries += 1
+        self.size += len(command.packed)
+        self._unordered_until = max(self._unordered_until, command.deadline)
+        return ASKING + command.packed
+
+    def drain(self) -> list[Command]:
+        """Give away what was not sent, and what was refused for the moment; what is in flight stays."""
+        drained = [*(rest[2] for rest in sorted(self.resting)), *self.waiting]
+        self.resting.clear()
+        self.waiting.clear()
+        self.size -= sum(len(command.packed) for command in drained)
+        return [command for command in drained if not command.outcome.done()]
 
     def wake(self, now: float) -> None:
         """Put the commands whose pause is over back to the front, in their order."""

@@ -77,6 +77,17 @@ class Wire(asyncio.Protocol):
             self.writes += 1
             self.transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
+    def asking(self, command: Command) -> bool:
+        """Write ASKING and the command, if anything can be written now."""
+        if self._paused or self._leaving or self.lost.done():
+            return False
+        if not self._pending.flight:
+            self.heard = self._loop.time()
+        self.transport.write(self._pending.asking(command))
+        self.commands += 2
+        self.writes += 1
+        return True
+
     def data_received(self, data: bytes) -> None:
         if self.lost.done():  # the queue may be another connection's by now
             return

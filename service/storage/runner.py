@@ -31,13 +31,16 @@ class Runner:
         self.redis = redis
         self._execute = redis.execute
         self._scripts = scripts.load()
-        self._sent: dict[str, tuple[Script, str, str]] = {}  # script, text and SHA-1 as this server has them
+        self._sent: dict[str, tuple[Script, str, str]] = {}  # script, text and SHA-1 as the servers have them
+        self._names: dict[str, str] = {}  # of scripts, by each SHA-1 that commands were made with
+        self._oldest: tuple[int, ...] = (99,)  # version of all servers seen: what it understands, the others of a cluster do as well
 
     async def load(self, ask: Ask) -> None:
         """Make one server know every script; `ask` is the means to reach it alone."""
-        server = await inspect(ask)
-        self._sent = {name: (script, *script.for_server(server.version)) for name, script in self._scripts.items()}
-        for _, text, _ in self._sent.values():
+        self._oldest = min(self._oldest, (await inspect(ask)).version)
+        self._sent = {name: (script, *script.for_server(self._oldest)) for name, script in self._scripts.items()}
+        for name, (_, text, sha) in self._sent.items():
+            self._names[sha] = name
             await ask("SCRIPT", "LOAD", text)
 
     def script(self, name: str, keys: Sequence[str], arguments: dict[str, Any]) -> Command:
@@ -59,7 +62,7 @@ class Runner:
                 raise refusal(error) from None
         except Failed as error:
             raise refusal(error) from None
-        text = next(text for _, text, sha in self._sent.values() if sha == args[1])
+        _, text, _ = self._sent[self._names[args[1]]]
         return await self.command("EVAL", text, *args[2:], key=key, write=write)
 
     async def command(self, *command: str | bytes | int, key: str, write: bool = False) -> Any:

@@ -1,0 +1,85 @@
+"""A primary that Sentinel watches: one lane, led to whichever server the sentinels name.
+
+redis-py asks them (Guidelines for Redis clients with support for Redis Sentinel), each time that a connection is made
+and once a second, so that a primary which was replaced while it hangs is left, too.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+
+from service.redis.address import Address, plain
+from service.redis.errors import Rejected
+from service.redis.lane import Lane
+from service.redis.wire import Ask
+
+log = logging.getLogger(__name__)
+
+SENTINEL_SECONDS = 0.5  # that one sentinel may take; all of them together have as long as a connection
+WATCH_SECONDS = 1.0  # between two questions who is the primary
+
+
+class Demoted(Exception):
+    """The server that the sentinels named is no primary, or not yet."""
+
+
+class Watched:
+    """See the module. `make` makes a lane."""
+
+    def __init__(
+        self, where: Address, make: Callable[..., Lane], on_connect: Callable[[Ask], Awaitable[None]] | None
+    ) -> None:
+        options = where.sentinel | plain(SENTINEL_SECONDS)
+        self._sentinel = Sentinel(where.seeds, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+        place = {"host", "port"}
+        settings = {name: value for name, value in where.settings.items() if name not in place}
+        self._service = where.service
+        self._pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            where.service, self._sentinel, ssl=where.sentinel["ssl"], **settings, **plain()
+        )
+        self._on_connect = on_connect
+        self._watcher: asyncio.Task[None] | None = None
+        self.lane = make(self._pool.make_connection, name=str(where), on_connect=self._greet)
+        self.lanes: Sequence[Lane] = [self.lane]
+        self.execute = self.lane.execute
+        self.send = self.lane.send
+
+    def total(self, name: str) -> float:
+        return float(getattr(self.lane, name))
+
+    async def connect(self, within: float = 5.0) -> None:
+        """See Lane.connect."""
+        if self._watcher is None:
+            self._watcher = asyncio.create_task(self._watch())
+        await self.lane.connect(within)
+
+    async def close(self) -> None:
+        if self._watcher:
+            self._watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watcher
+        await self.lane.close()
+        await self._sentinel.aclose()
+
+    async def _greet(self, ask: Ask) -> None:
+        """Let only a primary be used, for sentinels may be late; then prepare it."""
+        with suppress(Rejected):  # an ACL may forbid to ask: then READONLY tells
+            if (await ask("ROLE"))[0] != b"master":
+                raise Demoted("the server that the sentinels name is a replica")
+        if self._on_connect is not None:
+            await self._on_connect(ask)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS * random.uniform(0.8, 1.2))
+            try:
+                host, port = await self._sentinel.discover_master(self._service)
+            except Exception as error:  # the connection that is there may well be good
+                log.debug("the sentinels of %s do not tell a primary: %s", self._service, error)
+                continue
+            if self.lane.connected and (host, port) != self._pool.master_address:
+                self.lane.abort(f"the primary is {host}:{port} now")

@@ -1,0 +1,182 @@
+"""A real Redis Cluster for tests: three primaries and a replica of each, whose slots move and whose nodes die at will.
+
+Invariant: a RedisCluster that was left with `with` leaves no process and no file behind.
+"""
+
+import random
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import redis
+
+from tests.running import eventually
+from tests.servers import Certificates, RedisProcess
+
+SLOTS = 16384
+NODE_TIMEOUT = 1.0  # seconds of silence after which the others believe that a node is dead
+BUS = 10_000  # from a node's port to that of its bus, also on Redis 6.2
+SHARDS = 3
+
+
+def port_with_bus() -> int:
+    """A port that is free together with that of the bus, both below those that the system gives to clients."""
+    while True:
+        port = random.randrange(12_000, 22_000)
+        try:
+            with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + BUS)):
+                return port
+        except OSError:
+            continue
+
+
+class ClusterNode(RedisProcess):
+    """One node of it."""
+
+    def __init__(self, path: Path, *config: str, tls: Certificates | None = None, password: str = "") -> None:
+        settings = {
+            "cluster-enabled": "yes",
+            "cluster-node-timeout": str(round(NODE_TIMEOUT * 1000)),
+            "cluster-require-full-coverage": "no",
+            "cluster-replica-validity-factor": "0",
+            "repl-diskless-sync-delay": "0",
+            "appendonly": "yes",
+        }
+        arguments = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        super().__init__(path, *arguments, *config, tcp=not tls, tls=tls, password=password)
+        self.port = port_with_bus()
+        self.id = ""
+        self._client = redis.Redis(unix_socket_path=str(self.socket), password=password or None)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return "127.0.0.1", self.port
+
+    def start(self, *, wait: bool = True) -> None:
+        super().start(wait=wait)
+        if wait and not self.id:
+            self.id = self.command("CLUSTER", "MYID").decode()
+
+    def __exit__(self, *error: Any) -> None:
+        self._client.close()
+        super().__exit__(*error)
+
+    def ask(self, *arguments: str | int | bytes) -> Any:
+        """Run one command of many, on a connection that is kept."""
+        return self._client.execute_command(*arguments)
+
+    def knows(self) -> int:
+        """How many nodes it knows by name."""
+        return sum(b"handshake" not in line for line in self.command("CLUSTER", "NODES").splitlines())
+
+    def is_primary(self) -> bool:
+        return bool(self.command("ROLE")[0] == b"master")
+
+    def replicates(self) -> bool:
+        """Whether it is a replica, and has all that its primary has."""
+        role = self.command("ROLE")
+        return bool(role[0] == b"slave" and role[3] == b"connected")
+
+
+class RedisCluster:
+    """Six nodes: the first three begin as primaries, the others as their replicas, in the same order."""
+
+    def __init__(self, path: Path, *config: str, tls: Certificates | None = None, password: str = "") -> None:
+        if password:
+            config = (*config, "--masterauth", password)
+        self._stack = ExitStack()
+        self._login = f":{quote(password, safe='')}@" if password else ""
+        self._tls = tls
+        self.nodes = [ClusterNode(path, *config, tls=tls, password=password) for _ in range(2 * SHARDS)]
+
+    @property
+    def url(self) -> str:
+        """How clients reach it, through any of its nodes."""
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
+        if self._tls:
+            return f"rediss+cluster://{self._login}{hosts}?ssl_ca_certs={quote(str(self._tls.authority))}"
+        return f"redis+cluster://{self._login}{hosts}"
+
+    @property
+    def primaries(self) -> list[ClusterNode]:
+        """Those that live and are primaries."""
+        return [node for node in self.nodes if node.answers() and node.is_primary()]
+
+    def __enter__(self) -> Self:
+        try:
+            for node in self.nodes:
+                self._stack.enter_context(node)
+            self._join()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _join(self) -> None:
+        first = self.nodes[0]
+        for number, node in enumerate(self.nodes):
+            node.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            if node is not first:
+                node.command("CLUSTER", "MEET", *first.place)
+        for number, node in enumerate(self.nodes[:SHARDS]):
+            share = range(number * SLOTS // SHARDS, (number + 1) * SLOTS // SHARDS)
+            node.command("CLUSTER", "ADDSLOTS", *share)
+        eventually(lambda: all(node.knows() == len(self.nodes) for node in self.nodes))
+        for primary, replica in zip(self.nodes[:SHARDS], self.nodes[SHARDS:], strict=True):
+            eventually(lambda replica=replica, primary=primary: self._follow(replica, primary))
+        self.settle()
+
+    def _follow(self, replica: ClusterNode, primary: ClusterNode) -> bool:
+        return bool(replica.command("CLUSTER", "REPLICATE", primary.id) == b"OK")
+
+    def settle(self) -> None:
+        """Return when every node says that all is well, and each primary has its replica."""
+        eventually(lambda: all(b"cluster_state:ok" in node.command("CLUSTER", "INFO") for node in self.nodes))
+        eventually(lambda: all(node.is_primary() or node.replicates() for node in self.nodes))
+        eventually(lambda: self._agreed())
+
+    def _agreed(self) -> bool:
+        views = {tuple(sorted(self._owners(node).items())) for node in self.nodes}
+        return len(views) == 1
+
+    def _owners(self, node: ClusterNode) -> dict[int, str]:
+        """The first slot of each range, and the id of its owner."""
+        return {part[0]: part[2][2].decode() for part in node.command("CLUSTER", "SLOTS")}
+
+    def slots(self, owner: ClusterNode) -> list[int]:
+        """The slots of a primary."""
+        ranges = owner.command("CLUSTER", "SLOTS")
+        return [
+            n for first, last, primary, *_ in ranges if primary[2].decode() == owner.id for n in range(first, last + 1)
+        ]
+
+    def reshard(self, source: ClusterNode, target: ClusterNode, count: int) -> None:
+        """Move that many slots with their keys, one after the other, as redis-cli does."""
+        for slot in self.slots(source)[:count]:
+            self.begin_move(slot, source, target)
+            self.end_move(slot, source, target)
+
+    def begin_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
+        """What comes before the keys: from now on the source sends on (ASK) whoever asks for what it does not have."""
+        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+
+    def move_keys(self, slot: int, source: ClusterNode, target: ClusterNode, count: int = 100) -> bool:
+        """Move some keys; whether there were any."""
+        found = source.ask("CLUSTER", "GETKEYSINSLOT", slot, count)
+        if found:
+            login = ("AUTH", target.password) if target.password else ()
+            source.ask("MIGRATE", *target.place, "", 0, 5000, *login, "KEYS", *found)
+        return bool(found)
+
+    def end_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
+        """Move the keys that are left, and tell both; the others hear of it from them."""
+        while self.move_keys(slot, source, target):
+            pass
+        for node in (target, source):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
