@@ -109,7 +109,11 @@ async def start(settings: Settings, redis_url: str, meter: Meter) -> App:
         await runner.load(ask)
 
     redis = Redis.open(
-        redis_url, timeout=settings.request_timeout, max_commands=settings.max_in_flight, on_connect=load
+        redis_url,
+        timeout=settings.request_timeout,
+        max_commands=settings.max_in_flight,
+        on_connect=load,
+        read_replicas=settings.read_replicas,
     )
     runner = Runner(redis)
     await redis.connect()

@@ -60,6 +60,10 @@ class Settings:
         repr=False,
         metadata=_about(REDIS_URL, "Redis to use instead of an embedded one.", "--redis"),
     )
+    read_replicas: bool = field(
+        default=False,
+        metadata=_about(SWITCH, "Let replicas answer reads of single records; they may be a little old."),
+    )
     data_dir: Path = field(
         default=Path("data"), metadata=_about(PATH, "Directory of the embedded Redis.", "--data-dir")
     )

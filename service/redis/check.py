@@ -91,7 +91,7 @@ def _kind(server: Server, cluster: bool) -> list[Finding]:
         found.append(Finding("refuse", f"the server is Redis {said}; 6.2 or newer is needed", "upgrade the server"))
     if not cluster and server.info.get("cluster_enabled") == "1":
         text = "the server is a node of a Redis Cluster, the URL is that of a single server"
-        found.append(Finding("refuse", text, "name a server that is not in cluster mode"))
+        found.append(Finding("refuse", text, "name the cluster: redis+cluster://HOST:PORT,HOST:PORT"))
     if server.info.get("role", "master") != "master":
         text = "the server is a read-only replica; the URL must name the primary"
         found.append(Finding("refuse", text, "name the primary in POLYSTOW_REDIS_URL"))

@@ -20,16 +20,19 @@ from service.redis.wire import Argument, Ask
 class Execute(Protocol):
     """Sends a command to the node of `key`; see `Lane.execute` for what the future gets.
 
-    `write` says that the command must not run twice: without it, it is repeated when a connection is lost.
+    `write` says that the command must not run twice: without it, it is repeated when a connection is lost. None is a
+    read whose answer may be a little old, so that a replica may give it where replicas are read.
     """
 
-    def __call__(self, *args: Argument, key: str | bytes, write: bool) -> asyncio.Future[Any]: ...
+    def __call__(self, *args: Argument, key: str | bytes, write: bool | None) -> asyncio.Future[Any]: ...
 
 
 class Send(Protocol):
     """The same for a caller that takes the outcome itself; see `Lane.send`."""
 
-    def __call__(self, outcome: Outcome, args: tuple[Argument, ...], *, key: str | bytes, write: bool) -> None: ...
+    def __call__(
+        self, outcome: Outcome, args: tuple[Argument, ...], *, key: str | bytes, write: bool | None
+    ) -> None: ...
 
 
 class Redis:
@@ -49,17 +52,18 @@ class Redis:
         max_commands: int = 10_000,
         max_bytes: int = 256 * 1024 * 1024,
         on_connect: Callable[[Ask], Awaitable[None]] | None = None,
+        read_replicas: bool = False,
     ) -> "Redis":
-        """The Redis at `url`; nothing is sent before `connect`. See Lane for the parameters.
+        """The Redis at `url`; nothing is sent before `connect`. See Lane and Execute for the parameters.
 
         To be called inside a running event loop. Raises ValueError, in words, for a URL that cannot be used.
         """
         where = address.parse(url)
         make = partial(Lane, timeout=timeout, max_commands=max_commands, max_bytes=max_bytes)
         if where.topology == "cluster":
-            return Redis(Cluster(where, partial(make, on_connect=on_connect)))
+            return Redis(Cluster(where, make, on_connect, read_replicas=read_replicas))
         if where.topology == "sentinel":
-            return Redis(Watched(where, make, on_connect))
+            return Redis(Watched(where, make, on_connect, read_replicas=read_replicas))
         return Redis(make(partial(address.connection, where), name=str(where), on_connect=on_connect))
 
     @property

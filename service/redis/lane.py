@@ -102,7 +102,7 @@ class Lane:
         """Seconds for which commands have been in flight and nothing came."""
         return self._loop.time() - self._wire.heard if self._wire and self._pending.flight else 0.0
 
-    def execute(self, *args: Argument, key: str | bytes = b"", write: bool) -> asyncio.Future[Any]:
+    def execute(self, *args: Argument, key: str | bytes = b"", write: bool | None) -> asyncio.Future[Any]:
         """Send a command in this tick; its future gets the reply, or one of the failures of `errors`.
 
         `write` says that the command must not run twice. `key` is not looked at, since one node holds every
@@ -113,7 +113,7 @@ class Lane:
         self.send(future, args, write=write)
         return future
 
-    def send(self, outcome: Outcome, args: tuple[Argument, ...], *, key: str | bytes = b"", write: bool) -> None:
+    def send(self, outcome: Outcome, args: tuple[Argument, ...], *, key: str | bytes = b"", write: bool | None) -> None:
         """The same for a caller that takes the outcome itself, in the midst of the reading of replies: it must not
         raise, and not take long. A future and its way through the event loop cost 0.9 us, this costs nothing."""
         packed = pack(args)

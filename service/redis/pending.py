@@ -57,7 +57,7 @@ class Command(Struct):
 
     outcome: Outcome
     packed: bytes
-    write: bool
+    write: bool | None
     deadline: float
     attempts: int = 0
 

@@ -9,13 +9,18 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 
-from service.redis.address import Address, plain
+from service.redis.address import Address, connection, plain
 from service.redis.errors import Rejected
 from service.redis.lane import Lane
-from service.redis.wire import Ask
+from service.redis.pending import Outcome
+from service.redis.replicas import Replicas
+from service.redis.topology import Node
+from service.redis.wire import Argument, Ask
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +36,12 @@ class Watched:
     """See the module. `make` makes a lane."""
 
     def __init__(
-        self, where: Address, make: Callable[..., Lane], on_connect: Callable[[Ask], Awaitable[None]] | None
+        self,
+        where: Address,
+        make: Callable[..., Lane],
+        on_connect: Callable[[Ask], Awaitable[None]] | None,
+        *,
+        read_replicas: bool,
     ) -> None:
         options = where.sentinel | plain(SENTINEL_SECONDS)
         self._sentinel = Sentinel(where.seeds, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
@@ -45,11 +55,32 @@ class Watched:
         self._watcher: asyncio.Task[None] | None = None
         self.lane = make(self._pool.make_connection, name=str(where), on_connect=self._greet)
         self.lanes: Sequence[Lane] = [self.lane]
-        self.execute = self.lane.execute
-        self.send = self.lane.send
+        self._where = where
+        self._make = make
+        self._replicas = Replicas(self._replica, self.lane.readmit, cluster=False) if read_replicas else None
+        self._known: tuple[Node, ...] = ()  # replicas
+        self.execute = self._execute if read_replicas else self.lane.execute
+        self.send = self._send if read_replicas else self.lane.send
 
     def total(self, name: str) -> float:
-        return float(getattr(self.lane, name))
+        """See Fleet.total; of primary and replicas together."""
+        replicas = self._replicas.fleet.total(name) if self._replicas else 0.0
+        return replicas + float(getattr(self.lane, name))
+
+    def _execute(self, *args: Argument, key: str | bytes, write: bool | None) -> asyncio.Future[Any]:
+        future = asyncio.get_running_loop().create_future()
+        self._send(future, args, key=key, write=write)
+        return future
+
+    def _send(self, outcome: Outcome, args: tuple[Argument, ...], *, key: str | bytes, write: bool | None) -> None:
+        lane = self.lane
+        if write is None and self._replicas is not None:
+            lane = self._replicas.any_of(self._known) or lane
+        lane.send(outcome, args, write=write)
+
+    def _replica(self, node: Node, **options: Any) -> Lane:
+        there = self._where.at(*node)
+        return self._make(partial(connection, there), name=str(there), **options)
 
     async def connect(self, within: float = 5.0) -> None:
         """See Lane.connect."""
@@ -63,6 +94,8 @@ class Watched:
             with suppress(asyncio.CancelledError):
                 await self._watcher
         await self.lane.close()
+        if self._replicas:
+            await self._replicas.fleet.close()
         await self._sentinel.aclose()
 
     async def _greet(self, ask: Ask) -> None:
@@ -75,11 +108,19 @@ class Watched:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(WATCH_SECONDS * random.uniform(0.8, 1.2))
             try:
-                host, port = await self._sentinel.discover_master(self._service)
-            except Exception as error:  # the connection that is there may well be good
+                await self._check()
+            except Exception as error:  # the connections that are there may well be good
                 log.debug("the sentinels of %s do not tell a primary: %s", self._service, error)
-                continue
-            if self.lane.connected and (host, port) != self._pool.master_address:
-                self.lane.abort(f"the primary is {host}:{port} now")
+            if self._replicas:
+                self._replicas.tend()
+            await asyncio.sleep(WATCH_SECONDS * random.uniform(0.8, 1.2))
+
+    async def _check(self) -> None:
+        host, port = await self._sentinel.discover_master(self._service)
+        if self.lane.connected and (host, port) != self._pool.master_address:
+            self.lane.abort(f"the primary is {host}:{port} now")
+        if self._replicas:
+            found = await self._sentinel.discover_replicas(self._service)
+            self._known = tuple((str(host), int(port)) for host, port in found)
+            self._replicas.know(self._known)

@@ -29,9 +29,9 @@ class Commands:
         self._proof = proofs.of
 
     def get(self, place: Collection, id: str) -> Command:
-        """Replies a packed record (`Record.unpack`), or None."""
+        """Replies a packed record (`Record.unpack`), or None; the one read that replicas may answer."""
         key = place.record(id)
-        return Command(("GET", key), key, False)
+        return Command(("GET", key), key, None)
 
     def create(
         self, place: Collection, id: str, body: bytes, by: str, lifetime: str, room: str = "", subject: str = ""

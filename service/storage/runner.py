@@ -19,11 +19,12 @@ from service.storage.scripts import Script
 
 
 class Command(Struct, gc=False):
-    """What to send, the key that it goes by, and whether it must not run twice."""
+    """What to send, the key that it goes by, and whether it must not run twice; None: its answer may be a little old
+    (service/redis/client.py)."""
 
     args: tuple[Any, ...]
     key: str
-    write: bool
+    write: bool | None
 
 
 class Runner:
@@ -33,7 +34,7 @@ class Runner:
         self._scripts = scripts.load()
         self._sent: dict[str, tuple[Script, str, str]] = {}  # script, text and SHA-1 as the servers have them
         self._names: dict[str, str] = {}  # of scripts, by each SHA-1 that commands were made with
-        self._oldest: tuple[int, ...] = (99,)  # version of all servers seen: what it understands, the others of a cluster do as well
+        self._oldest: tuple[int, ...] = (99,)  # version seen: what it understands, the other servers do as well
 
     async def load(self, ask: Ask) -> None:
         """Make one server know every script; `ask` is the means to reach it alone."""

@@ -175,11 +175,10 @@ class Storage:
         return Record.unpack(packed)
 
     async def find(self, place: Collection, id: str) -> Record | None:
-        """Read one record, or None."""
-        try:
-            return await self.get(place, id)
-        except NotFound:
-            return None
+        """Read one record as it is now, for what is decided by it; or None."""
+        key = place.record(id)
+        packed = await self._command("GET", key, key=key)
+        return None if packed is None else Record.unpack(packed)
 
     async def records(self, place: Collection, listed: Iterable[Listed]) -> AsyncIterator[list[tuple[str, Record]]]:
         """Read what `page` listed, portion by portion as they are asked for; what is gone meanwhile is left out."""

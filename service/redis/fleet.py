@@ -1,0 +1,88 @@
+"""Lanes to several nodes, opened when they are needed and closed once they are not.
+
+Invariant: a command that a closed lane had not sent goes to `pass_on`, and what the lane counted is not lost.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+
+from service.redis.lane import Lane
+from service.redis.pending import Command
+from service.redis.topology import Node
+
+LEAVE_SECONDS = 1.0  # for the answers that a node still owes when it is left
+SILENT_SECONDS = 1.0  # without an answer, after which a node may be dead
+
+COUNTED = ("commands", "round_trips", "retries", "reconnects")
+
+
+class Fleet:
+    """`make` makes the lane to a node, which is started here."""
+
+    def __init__(self, make: Callable[[Node], Lane], pass_on: Callable[[Command], None]) -> None:
+        self._make = make
+        self._pass_on = pass_on
+        self._lanes: dict[Node, Lane] = {}
+        self._leaving: set[Lane] = set()
+        self._former: Counter[str] = Counter()  # what lanes that are gone have counted
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        return list(self._lanes.values())
+
+    @property
+    def answering(self) -> list[tuple[Node, Lane]]:
+        """Those that are connected and not silent."""
+        return [item for item in self._lanes.items() if answers(item[1])]
+
+    def total(self, name: str) -> float:
+        """A count of all lanes that ever were, or the depth of those that are."""
+        return self._former[name] + float(sum(getattr(lane, name) for lane in (*self.lanes, *self._leaving)))
+
+    def to(self, node: Node) -> Lane:
+        """The lane to a node."""
+        lane = self._lanes.get(node)
+        if lane is None:
+            lane = self._lanes[node] = self._make(node)
+            lane.start()
+        return lane
+
+    def keep(self, nodes: Collection[Node]) -> None:
+        """Leave all other nodes."""
+        for node in self._lanes.keys() - set(nodes):
+            lane = self._lanes.pop(node)
+            self._leaving.add(lane)
+            task = asyncio.create_task(self._leave(lane))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def empty(self, lane: Lane) -> None:
+        """Pass on what a lane has not sent."""
+        for command in lane.drain():
+            self._pass_on(command)
+
+    async def _leave(self, lane: Lane) -> None:
+        self.empty(lane)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                while lane.depth and lane.connected:
+                    await asyncio.sleep(0.01)
+                    self.empty(lane)
+        lane.abort("the node is not needed any more")
+        self.empty(lane)
+        await lane.close()
+        self._leaving.discard(lane)
+        self._former.update({name: getattr(lane, name) for name in COUNTED})
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(lane.close() for lane in (*self.lanes, *self._leaving)))
+
+
+def answers(lane: Lane) -> bool:
+    return lane.connected and lane.silence < SILENT_SECONDS

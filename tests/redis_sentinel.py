@@ -1,0 +1,111 @@
+"""A primary, two replicas and three sentinels, as real processes, for tests.
+
+Invariant: a SentinelSet that was left with `with` leaves no process and no file behind.
+"""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+from tests.running import eventually
+from tests.servers import Certificates, RedisProcess
+
+SERVICE = "main"
+DOWN_AFTER = 1.0  # seconds of silence after which a sentinel believes that the primary is dead
+QUORUM = 2
+
+
+class SentinelProcess(RedisProcess):
+    """One sentinel. It writes what it learns into its configuration, so it is given a file."""
+
+    def __init__(self, path: Path, primary: RedisProcess, tls: Certificates | None, password: str) -> None:
+        super().__init__(path, "--sentinel", tcp=not tls, tls=tls, password=password)
+        lines = [
+            f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} {QUORUM}",
+            f"sentinel down-after-milliseconds {SERVICE} {round(DOWN_AFTER * 1000)}",
+            f"sentinel failover-timeout {SERVICE} 4000",
+        ]
+        if primary.password:
+            lines.append(f'sentinel auth-pass {SERVICE} "{primary.password}"')
+        if password:
+            lines.append(f'sentinel sentinel-pass "{password}"')
+        (self.directory / "sentinel.conf").write_text("\n".join(lines) + "\n")
+
+    def _arguments(self) -> list[str]:
+        return [str(self.directory / "sentinel.conf"), *super()._arguments()]
+
+
+class SentinelSet:
+    """See the module. `servers` are three, the first begins as the primary."""
+
+    def __init__(
+        self, path: Path, *, tls: Certificates | None = None, password: str = "", sentinel_password: str = ""
+    ) -> None:
+        config = ["--appendonly", "yes", "--repl-diskless-sync-delay", "0"]
+        if tls:
+            config += ["--tls-replication", "yes"]
+        if password:
+            config += ["--masterauth", password]
+        self._stack = ExitStack()
+        self._tls = tls
+        self._passwords = password, sentinel_password
+        self.servers = [RedisProcess(path, *config, tcp=not tls, tls=tls, password=password) for _ in range(3)]
+        primary = self.servers[0]
+        self.sentinels = [SentinelProcess(path, primary, tls, sentinel_password) for _ in range(3)]
+
+    @property
+    def url(self) -> str:
+        """How clients reach it, through its sentinels."""
+        password, sentinel_password = self._passwords
+        login = f":{quote(password, safe='')}@" if password else ""
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        options = []
+        if sentinel_password:
+            options.append(f"sentinel_password={quote(sentinel_password, safe='')}")
+        if self._tls:
+            options.append(f"ssl_ca_certs={quote(str(self._tls.authority))}")
+        scheme = "rediss+sentinel" if self._tls else "redis+sentinel"
+        return f"{scheme}://{login}{hosts}/{SERVICE}/0" + ("?" + "&".join(options) if options else "")
+
+    @property
+    def primary(self) -> RedisProcess:
+        """The server that lives and says that it is the primary."""
+        return eventually(self._find)  # type: ignore[no-any-return]
+
+    def _find(self) -> RedisProcess | None:
+        alive = [server for server in self.servers if server.answers()]
+        return next((server for server in alive if server.command("ROLE")[0] == b"master"), None)
+
+    def __enter__(self) -> Self:
+        try:
+            for server in self.servers:
+                self._stack.enter_context(server)
+            for replica in self.servers[1:]:
+                replica.command("REPLICAOF", "127.0.0.1", self.servers[0].port)
+            eventually(lambda: all(each.command("ROLE")[3] == b"connected" for each in self.servers[1:]))
+            for sentinel in self.sentinels:
+                self._stack.enter_context(sentinel)
+            eventually(self._known)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _known(self) -> bool:
+        """Whether each sentinel knows the replicas and the other sentinels."""
+        for sentinel in self.sentinels:
+            if len(sentinel.command("SENTINEL", "REPLICAS", SERVICE)) < 2:
+                return False
+            if len(sentinel.command("SENTINEL", "SENTINELS", SERVICE)) < 2:
+                return False
+        return True
+
+    def failover(self) -> None:
+        """Let a replica take over from a primary that is well."""
+        before = self.primary
+        self.sentinels[0].command("SENTINEL", "FAILOVER", SERVICE)
+        eventually(lambda: self._find() not in (None, before))
