@@ -66,7 +66,7 @@ class Runner:
         _, text, _ = self._sent[self._names[args[1]]]
         return await self.command("EVAL", text, *args[2:], key=key, write=write)
 
-    async def command(self, *command: str | bytes | int, key: str, write: bool = False) -> Any:
+    async def command(self, *command: str | bytes | int, key: str, write: bool | None = False) -> Any:
         """Run a plain command. Raises Refusal."""
         try:
             return await self._execute(*command, key=key, write=write)

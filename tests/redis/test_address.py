@@ -16,6 +16,10 @@ from service.redis.address import connection, parse
         ("redis://me@h", "redis://me@h:6379/0"),
         ("redis://h?password=secret", "redis://:***@h:6379/0"),
         ("redis://[::1]:7000", "redis://[::1]:7000/0"),
+        ("redis+cluster://h:1,[::1]:2,i", "redis+cluster://h:1,[::1]:2,i:6379"),
+        ("rediss+cluster://me:secret,x@h?ssl_cert_reqs=none", "rediss+cluster://me:***@h:6379"),
+        ("redis+sentinel://h:1,i/my%20main", "redis+sentinel://h:1,i:26379/my%20main/0"),
+        ("rediss+sentinel://:secret@h/s/3?sentinel_password=ecret", "rediss+sentinel://:***@h:26379/s/3"),
         ("unix:///run/redis%20x.sock", "unix:///run/redis%20x.sock?db=0"),
         ("unix://me:secret@/run/redis.sock?db=4", "unix://me:***@/run/redis.sock?db=4"),
     ],
@@ -37,6 +41,25 @@ def test_connections_are_of_the_kind_and_to_the_place_that_the_url_names() -> No
     assert local.path == "/run/redis.sock"
 
 
+def test_a_node_of_a_cluster_is_reached_as_the_url_says_of_all() -> None:
+    cluster = parse("rediss+cluster://me:a%2Cb@h:1,i:2?ssl_check_hostname=false")
+    assert cluster.seeds == (("h", 1), ("i", 2))
+    node = cluster.at("::1", 7000)
+    made = connection(node)
+    assert str(node) == "rediss://me:***@[::1]:7000/0"
+    assert type(made) is SSLConnection
+    assert (made.host, made.port, made.username, made.password) == ("::1", 7000, "me", "a,b")
+
+
+def test_sentinels_have_credentials_of_their_own() -> None:
+    url = "rediss+sentinel://me:a@h:1,i/main/4?sentinel_username=you&sentinel_password=b&ssl_ca_certs=x"
+    address = parse(url)
+    assert (address.service, address.db, address.seeds) == ("main", 4, (("h", 1), ("i", 26379)))
+    assert (address.settings["username"], address.settings["password"]) == ("me", "a")
+    assert address.sentinel == {"username": "you", "password": "b", "ssl_ca_certs": "x", "ssl": True}
+    assert parse("redis+sentinel://h/main").sentinel == {"ssl": False}
+
+
 def test_a_connection_repeats_nothing_by_itself() -> None:
     made = connection(parse("redis://h"))
     assert made.retry.get_retries() == 0
@@ -47,8 +70,16 @@ def test_a_connection_repeats_nothing_by_itself() -> None:
 @pytest.mark.parametrize(
     ("url", "complaint"),
     [
-        ("redis+sentinel://h", "redis\\+sentinel, is not one of redis, rediss, unix"),
-        ("redis+cluster://h", "redis\\+cluster, is not one of redis, rediss, unix"),
+        ("redis+sentinel://h", "names no service: redis\\+sentinel://host:26379"),
+        ("redis+sentinel://h/s/five", "not the number of a database"),
+        ("redis+sentinel://h,/s", "names no host"),
+        ("redis+cluster://h/1", "a cluster has only database 0"),
+        ("redis+cluster://h?db=1", "a cluster has only database 0"),
+        ("redis+cluster://h,,h", "names no host"),
+        ("redis+cluster://h?ssl_ca_certs=x", "not known for redis: ssl_ca_certs"),
+        ("redis+cluster://:hun/ter2@h,h", "percent-encoded"),
+        ("redis+cluster://[h", "malformed"),
+        ("redis+ring://h", "redis\\+ring, is not one of"),
         ("http://h", "http, is not one of"),
         ("hunter2", "scheme of the Redis URL is not one of"),
         ("redis://", "names no host"),

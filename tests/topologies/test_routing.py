@@ -1,0 +1,266 @@
+"""Which node a command goes to, and what becomes of it where that is another one by now."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from service.redis.client import Redis
+from service.redis.cluster import Cluster
+from service.redis.errors import NotSent
+from service.redis.lane import Lane
+from service.redis.topology import slot
+from tests.redis_cluster import ClusterNode, RedisCluster
+from tests.running import eventually, soon
+from tests.topologies.conftest import Open
+
+KEYS = [f"k{number}" for number in range(300)]
+
+
+def lane_to(redis: Redis, node: ClusterNode) -> Lane:
+    return next(lane for lane in redis.lanes if lane.name == f"redis://127.0.0.1:{node.port}/0")
+
+
+def looks(cluster: RedisCluster) -> int:
+    """How often the nodes were asked for their slots, for as long as they count."""
+    found = 0
+    for node in cluster.primaries:
+        stats = {**node.ask("INFO", "commandstats")}
+        told = stats.get("cmdstat_cluster|slots") or stats.get("cmdstat_cluster") or {"calls": 0}
+        found += int(told["calls"])
+    return found
+
+
+class Taken:
+    """An outcome that is no future, as the fast path's are."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def done(self) -> bool:
+        return bool(self.told)
+
+    def set_result(self, result: Any, /) -> None:
+        self.told.append(result)
+
+    def set_exception(self, exception: Exception, /) -> None:
+        self.told.append(exception)
+
+
+@pytest.fixture
+def key(cluster: RedisCluster) -> str:
+    """A key whose slot belongs to the first primary."""
+    mine = set(cluster.slots(cluster.primaries[0]))
+    return next(key for key in KEYS if slot(key) in mine)
+
+
+@contextmanager
+def moving(cluster: RedisCluster, key: str) -> Iterator[tuple[int, ClusterNode, ClusterNode]]:
+    """The slot of a key is on its way from the first primary to the second, and comes back in the end."""
+    source, target, *_ = cluster.primaries
+    number = slot(key)
+    cluster.begin_move(number, source, target)
+    try:
+        yield number, source, target
+    finally:
+        if number in cluster.slots(source):
+            cluster.end_move(number, source, target)
+        cluster.begin_move(number, target, source)
+        cluster.end_move(number, target, source)
+        eventually(lambda: len({tuple(cluster.slots(node)) for node in cluster.primaries}) == len(cluster.primaries))
+
+
+@pytest.mark.parametrize("key", ["", "k", "{a}b", "{a}", "a{}b{c}", "{}{c}", "a{b", "a}b{c}d", "{{a}}", "ключ{é}"])
+def test_a_slot_is_what_redis_says_it_is(cluster: RedisCluster, key: str) -> None:
+    assert slot(key) == slot(key.encode()) == cluster.nodes[0].ask("CLUSTER", "KEYSLOT", key)
+
+
+async def test_commands_go_to_the_node_of_their_key(cluster: RedisCluster, client_of: Open) -> None:
+    redis = await client_of(cluster.url)
+    assert len(redis.lanes) == 3
+    await asyncio.gather(*(redis.execute("SET", key, key, key=key, write=True) for key in KEYS))
+    assert sum(node.command("DBSIZE") for node in cluster.primaries) == len(KEYS)
+    assert redis.total("retries") == 0
+    assert await redis.execute("GET", KEYS[7], key=KEYS[7].encode(), write=False) == KEYS[7].encode()
+
+
+async def test_commands_of_many_slots_are_one_write_for_each_node(cluster: RedisCluster, client_of: Open) -> None:
+    redis = await client_of(cluster.url)
+    before = [(lane.commands, lane.round_trips) for lane in redis.lanes]
+    await asyncio.gather(*(redis.execute("GET", key, key=key, write=False) for key in KEYS))
+    spent = [(lane.commands - b[0], lane.round_trips - b[1]) for lane, b in zip(redis.lanes, before, strict=True)]
+    assert sum(commands for commands, _ in spent) == len(KEYS)
+    assert [writes for _, writes in spent] == [1, 1, 1]
+
+
+async def test_a_slot_that_has_moved_is_followed_at_once_and_for_good(
+    cluster: RedisCluster, client_of: Open, key: str
+) -> None:
+    redis = await client_of(cluster.url)
+    await redis.execute("SET", key, "v", key=key, write=True)
+    with moving(cluster, key) as (number, source, target):
+        cluster.end_move(number, source, target)
+        taken = Taken()
+        redis.send(taken, ("GET", key), key=key, write=False)
+        assert await redis.execute("INCR", f"{{{key}}}n", key=f"{{{key}}}n", write=True) == 1
+        assert taken.told == [b"v"]
+        moved = redis.total("retries")
+        assert moved == 2
+        await redis.execute("GET", key, key=key, write=False)
+        assert redis.total("retries") == moved
+
+
+async def test_many_moved_commands_ask_for_the_map_once(cluster: RedisCluster, client_of: Open, key: str) -> None:
+    redis = await client_of(cluster.url)
+    with moving(cluster, key) as (number, source, target):
+        cluster.end_move(number, source, target)
+        for node in cluster.primaries:
+            node.command("CONFIG", "RESETSTAT")
+        calls = looks(cluster)
+        await asyncio.gather(*(redis.execute("GET", key, key=key, write=False) for _ in range(500)))
+        await soon(lambda: _later(lambda: looks(cluster) > calls))
+        await asyncio.sleep(0.5)
+        # Three nodes at a time, twice if commands moved while it looked; on 6.2, CLUSTER INFO counts as the same command.
+        assert looks(cluster) - calls <= 3 * 2 * 2
+
+
+async def _later(check: Any) -> bool:
+    return bool(await asyncio.to_thread(check))
+
+
+async def test_a_slot_on_its_way_is_asked_for_where_its_keys_are(
+    cluster: RedisCluster, client_of: Open, key: str
+) -> None:
+    """Old keys at the source, new ones at the target, each command of 200 answered once and rightly."""
+    redis = await client_of(cluster.url)
+    await redis.execute("SET", key, "old", key=key, write=True)
+    with moving(cluster, key) as (number, source, target):
+        new = [f"{{{key}}}{n}" for n in range(100)]
+        asked = [redis.execute("INCR", name, key=name, write=True) for name in new]
+        asked += [redis.execute("GET", key, key=key, write=False) for _ in new]
+        assert await asyncio.gather(*asked) == [1] * 100 + [b"old"] * 100
+        assert target.command("CLUSTER", "COUNTKEYSINSLOT", number) == 100
+        assert source.command("CLUSTER", "COUNTKEYSINSLOT", number) == 1
+        # ASKING held for the commands that it was sent with, and for no other.
+        lane = lane_to(redis, target)
+        assert (await asyncio.gather(lane.execute("PING", write=False)))[0] == b"PONG"
+        names = [await redis.execute("GET", name, key=name, write=False) for name in new]
+        assert names == [b"1"] * 100
+
+
+async def test_a_command_for_a_node_that_is_not_connected_yet_is_asked_again(
+    cluster: RedisCluster, client_of: Open, key: str
+) -> None:
+    redis = await client_of(cluster.url)
+    with moving(cluster, key) as (_, _, target):
+        lane_to(redis, target).abort("for the test")
+        assert await redis.execute("INCR", key, key=key, write=True) == 1
+        assert target.command("CLUSTER", "COUNTKEYSINSLOT", slot(key)) == 1
+
+
+async def test_keys_on_both_sides_are_waited_for(cluster: RedisCluster, client_of: Open, key: str) -> None:
+    redis = await client_of(cluster.url)
+    names = [f"{{{key}}}{n}" for n in range(3)]
+    await asyncio.gather(*(redis.execute("SET", name, name, key=name, write=True) for name in names))
+    with moving(cluster, key) as (number, source, target):
+        cluster.move_keys(number, source, target, count=1)
+        reading = redis.execute("MGET", *names, key=key, write=False)
+        await asyncio.sleep(0.05)
+        assert not reading.done()
+        await asyncio.to_thread(cluster.end_move, number, source, target)
+        assert await reading == [name.encode() for name in names]
+
+
+async def test_a_write_under_way_while_slots_move_to_and_fro_runs_once(
+    cluster: RedisCluster, client_of: Open, key: str
+) -> None:
+    redis = await client_of(cluster.url)
+    source, target, *_ = cluster.primaries
+    counts: list[int] = []
+
+    async def count(name: str) -> None:
+        while not done.is_set():
+            counts.append(await redis.execute("INCR", name, key=name, write=True))
+
+    def move() -> None:
+        for there, back in ((source, target), (target, source)) * 5:
+            cluster.begin_move(slot(key), there, back)
+            cluster.end_move(slot(key), there, back)
+
+    done = asyncio.Event()
+    counting = [asyncio.create_task(count(f"{{{key}}}{n}")) for n in range(8)]
+    await asyncio.to_thread(move)
+    done.set()
+    await asyncio.gather(*counting)
+    names = [f"{{{key}}}{n}" for n in range(8)]
+    stored = [int(await redis.execute("GET", name, key=name, write=False)) for name in names]
+    assert sum(stored) == len(counts)
+
+
+async def test_slots_that_nobody_serves_are_refused_and_the_others_are_served(
+    cluster: RedisCluster, client_of: Open, key: str
+) -> None:
+    redis = await client_of(cluster.url, timeout=0.4)
+    other = next(name for name in KEYS if slot(name) not in cluster.slots(cluster.primaries[0]))
+    owner, number = cluster.primaries[0], slot(key)
+    for node in cluster.nodes:
+        node.command("CLUSTER", "DELSLOTS", number)
+    try:
+        for client in (redis, await client_of(cluster.url, timeout=0.4)):
+            with pytest.raises(NotSent, match="CLUSTERDOWN"):
+                await client.execute("INCR", key, key=key, write=True)
+            assert await client.execute("INCR", other, key=other, write=True)
+    finally:
+        owner.command("CLUSTER", "ADDSLOTS", number)
+    eventually(lambda: all(number in cluster.slots(node) for node in cluster.primaries if node is owner))
+    assert await redis.execute("INCR", key, key=key, write=True) == 1
+
+
+async def test_a_node_that_has_lost_its_slots_is_left_and_its_counts_stay(
+    cluster: RedisCluster, client_of: Open
+) -> None:
+    redis = await client_of(cluster.url)
+    await asyncio.gather(*(redis.execute("SET", key, key, key=key, write=True) for key in KEYS))
+    commands = redis.total("commands")
+    primary = cluster.primaries[0]
+    replica = next(n for n in cluster.nodes if not n.is_primary() and n.command("ROLE")[2] == primary.port)
+    before = redis.lanes
+    counting = asyncio.create_task(_count_until(redis, stop := asyncio.Event()))
+    replica.command("CLUSTER", "FAILOVER")
+    await soon(lambda: _later(lambda: {lane.name for lane in redis.lanes} != {lane.name for lane in before}))
+    stop.set()
+    assert await counting > 0
+    assert len(redis.lanes) == 3
+    assert redis.total("commands") >= commands + 1
+    await asyncio.to_thread(cluster.settle)
+
+
+async def _count_until(redis: Redis, stop: asyncio.Event) -> int:
+    """Write to all slots until told to stop: none of it may fail while a replica takes over from a sound primary."""
+    rounds = 0
+    while not stop.is_set():
+        await asyncio.gather(*(redis.execute("INCR", f"n{key}", key=f"n{key}", write=True) for key in KEYS))
+        rounds += 1
+    return rounds
+
+
+async def test_a_server_that_is_no_cluster_is_told_apart(client_of: Open, cluster: RedisCluster) -> None:
+    plain = cluster.url.replace("redis+cluster", "redis").split(",")[0]
+    assert not (await client_of(plain)).cluster
+    redis = Redis.open(f"redis+cluster://127.0.0.1:{cluster.nodes[0].port + 10_000}")
+    with pytest.raises(NotSent, match="cannot connect to redis\\+cluster://"):
+        await redis.connect(0.3)
+    await redis.close()
+
+
+async def test_what_was_asked_for_before_the_map_is_known_is_sent_once_it_is(
+    cluster: RedisCluster, client_of: Open
+) -> None:
+    redis = Redis.open(cluster.url)
+    assert isinstance(redis._nodes, Cluster)
+    early = asyncio.gather(*(redis.execute("INCR", key, key=key, write=True) for key in KEYS))
+    await redis.connect()
+    assert await early == [1] * len(KEYS)
+    await redis.close()
