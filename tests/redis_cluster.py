@@ -19,6 +19,7 @@ SLOTS = 16384
 NODE_TIMEOUT = 1.0  # seconds of silence after which the others believe that a node is dead
 BUS = 10_000  # from a node's port to that of its bus, also on Redis 6.2
 SHARDS = 3
+MOVED_AT_ONCE = 20  # slots of a reshard that are on their way together
 
 
 def port_with_bus() -> int:
@@ -67,6 +68,13 @@ class ClusterNode(RedisProcess):
         """Run one command of many, on a connection that is kept."""
         return self._client.execute_command(*arguments)
 
+    def ask_all(self, *commands: tuple[str | int | bytes, ...]) -> list[Any]:
+        """Run several, in one go."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            return list(pipeline.execute())
+
     def knows(self) -> int:
         """How many nodes it knows by name."""
         return sum(b"handshake" not in line for line in self.command("CLUSTER", "NODES").splitlines())
@@ -104,6 +112,11 @@ class RedisCluster:
         """Those that live and are primaries."""
         return [node for node in self.nodes if node.answers() and node.is_primary()]
 
+    def replicas(self, primary: ClusterNode) -> list[ClusterNode]:
+        """Those that live and follow this one."""
+        alive = [node for node in self.nodes if node.answers() and not node.is_primary()]
+        return [node for node in alive if node.command("ROLE")[2] == primary.port]
+
     def __enter__(self) -> Self:
         try:
             for node in self.nodes:
@@ -138,11 +151,7 @@ class RedisCluster:
         """Return when every node says that all is well, and each primary has its replica."""
         eventually(lambda: all(b"cluster_state:ok" in node.command("CLUSTER", "INFO") for node in self.nodes))
         eventually(lambda: all(node.is_primary() or node.replicates() for node in self.nodes))
-        eventually(lambda: self._agreed())
-
-    def _agreed(self) -> bool:
-        views = {tuple(sorted(self._owners(node).items())) for node in self.nodes}
-        return len(views) == 1
+        self.agree()
 
     def _owners(self, node: ClusterNode) -> dict[int, str]:
         """The first slot of each range, and the id of its owner."""
@@ -156,27 +165,31 @@ class RedisCluster:
         ]
 
     def reshard(self, source: ClusterNode, target: ClusterNode, count: int) -> None:
-        """Move that many slots with their keys, one after the other, as redis-cli does."""
-        for slot in self.slots(source)[:count]:
-            self.begin_move(slot, source, target)
-            self.end_move(slot, source, target)
+        """Move that many slots with their keys, some at a time."""
+        slots = self.slots(source)[:count]
+        for start in range(0, count, MOVED_AT_ONCE):
+            self.begin_move(source, target, *slots[start : start + MOVED_AT_ONCE])
+            self.end_move(source, target, *slots[start : start + MOVED_AT_ONCE])
 
-    def begin_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
+    def begin_move(self, source: ClusterNode, target: ClusterNode, *slots: int) -> None:
         """What comes before the keys: from now on the source sends on (ASK) whoever asks for what it does not have."""
-        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
-        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+        target.ask_all(*(("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id) for slot in slots))
+        source.ask_all(*(("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id) for slot in slots))
 
-    def move_keys(self, slot: int, source: ClusterNode, target: ClusterNode, count: int = 100) -> bool:
-        """Move some keys; whether there were any."""
-        found = source.ask("CLUSTER", "GETKEYSINSLOT", slot, count)
-        if found:
-            login = ("AUTH", target.password) if target.password else ()
-            source.ask("MIGRATE", *target.place, "", 0, 5000, *login, "KEYS", *found)
-        return bool(found)
+    def move_keys(self, source: ClusterNode, target: ClusterNode, *slots: int, count: int = 100) -> bool:
+        """Move some keys of each slot; whether there were any."""
+        login = ("AUTH", target.password) if target.password else ()
+        found = source.ask_all(*(("CLUSTER", "GETKEYSINSLOT", slot, count) for slot in slots))
+        source.ask_all(*(("MIGRATE", *target.place, "", 0, 5000, *login, "KEYS", *keys) for keys in found if keys))
+        return any(found)
 
-    def end_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
+    def end_move(self, source: ClusterNode, target: ClusterNode, *slots: int) -> None:
         """Move the keys that are left, and tell both; the others hear of it from them."""
-        while self.move_keys(slot, source, target):
+        while self.move_keys(source, target, *slots):
             pass
         for node in (target, source):
-            node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+            node.ask_all(*(("CLUSTER", "SETSLOT", slot, "NODE", target.id) for slot in slots))
+
+    def agree(self) -> None:
+        """Return when all nodes say the same of all slots: whoever moves one again before that confuses them."""
+        eventually(lambda: len({tuple(sorted(self._owners(node).items())) for node in self.nodes}) == 1)

@@ -24,7 +24,7 @@ class SentinelProcess(RedisProcess):
         lines = [
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} {QUORUM}",
             f"sentinel down-after-milliseconds {SERVICE} {round(DOWN_AFTER * 1000)}",
-            f"sentinel failover-timeout {SERVICE} 4000",
+            f"sentinel failover-timeout {SERVICE} 1000",
         ]
         if primary.password:
             lines.append(f'sentinel auth-pass {SERVICE} "{primary.password}"')
@@ -70,12 +70,9 @@ class SentinelSet:
 
     @property
     def primary(self) -> RedisProcess:
-        """The server that lives and says that it is the primary."""
-        return eventually(self._find)  # type: ignore[no-any-return]
-
-    def _find(self) -> RedisProcess | None:
-        alive = [server for server in self.servers if server.answers()]
-        return next((server for server in alive if server.command("ROLE")[0] == b"master"), None)
+        """The server that the sentinels name."""
+        port = eventually(self.named)
+        return next(server for server in self.servers if server.port == port)
 
     def __enter__(self) -> Self:
         try:
@@ -104,8 +101,7 @@ class SentinelSet:
                 return False
         return True
 
-    def failover(self) -> None:
-        """Let a replica take over from a primary that is well."""
-        before = self.primary
-        self.sentinels[0].command("SENTINEL", "FAILOVER", SERVICE)
-        eventually(lambda: self._find() not in (None, before))
+    def named(self) -> int | None:
+        """The port of the primary that the sentinels agree on; None while they do not."""
+        told = {sentinel.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1] for sentinel in self.sentinels}
+        return int(told.pop()) if len(told) == 1 else None

@@ -1,0 +1,119 @@
+"""A service on a cluster, under load, while the cluster changes: what clients see of it.
+
+The tests of this file use one cluster and one service, in this order; the last ones take from the cluster for good.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from aiohttp import ClientSession
+
+from service.redis.errors import NotSent
+from service.redis.topology import slot
+from tests.dialects.ainoflow.client import Client, at, open_project
+from tests.redis_cluster import RedisCluster
+from tests.running import Running, polystow, soon
+from tests.topologies.conftest import Open
+from tests.topologies.load import WRITERS, Load
+
+RESHARDED = 3000  # slots at a time
+DEADLINE = 5.0  # seconds: the default of POLYSTOW_REQUEST_TIMEOUT
+RECOVERY = 2.0  # seconds, beyond what the cluster itself takes
+
+
+@pytest.fixture(scope="module")
+def cluster(newest: Path) -> Iterator[RedisCluster]:
+    with RedisCluster(newest) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def running(cluster: RedisCluster) -> Iterator[Running]:
+    with Running(redis_url=cluster.url) as started:
+        yield started.wait_ready()
+
+
+@pytest.fixture
+async def project(running: Running) -> AsyncIterator[Client]:
+    async with ClientSession() as http:
+        yield await open_project(running, http)
+
+
+async def test_three_reshards_fail_no_request_and_lose_no_write(cluster: RedisCluster, project: Client) -> None:
+    first, second, third = cluster.primaries
+    async with Load(project).running() as load:
+        for source, target in ((first, second), (second, third), (third, first)):
+            before = len(load.stored)
+            await asyncio.to_thread(cluster.reshard, source, target, RESHARDED)
+            assert len(load.stored) > before
+    assert load.refused == {}
+    assert await load.lost() == []
+
+
+async def test_scripts_that_all_nodes_forget_are_not_missed(cluster: RedisCluster, project: Client) -> None:
+    async with Load(project).running() as load:
+        for _ in range(3):
+            for node in cluster.primaries:
+                node.command("SCRIPT", "FLUSH")
+            await load.everywhere(monotonic())
+    assert load.refused == {}
+
+
+async def test_fsck_finds_nothing_wrong(cluster: RedisCluster, project: Client) -> None:
+    await project.put("d", "k")
+    checked = await asyncio.to_thread(polystow, "fsck", redis_url=cluster.url)
+    assert (checked.returncode, checked.stdout) == (0, "0 faults found\n"), checked.stderr
+
+
+async def test_a_primary_is_killed(cluster: RedisCluster, running: Running, project: Client) -> None:
+    """Requests for its slots wait, or are told in time that nothing was done or that nobody knows; the others go on."""
+    victim = cluster.primaries[0]
+    heirs = cluster.replicas(victim)
+    async with Load(project).running() as load, ClientSession() as http:
+        await load.everywhere(monotonic())
+        await asyncio.to_thread(victim.kill)
+
+        async def inherited() -> bool:
+            async with http.get(running.ops_url + "/readyz") as ready:
+                assert ready.status == 200, await ready.text()
+            return await asyncio.to_thread(lambda: any(heir.is_primary() for heir in heirs))
+
+        await soon(inherited)
+        async with asyncio.timeout(RECOVERY):
+            await load.everywhere(monotonic())
+    assert {status for status, _ in load.refused} <= {503}
+    assert load.unhelpful == 0
+    assert load.longest < DEADLINE + 1
+    # Replication is asynchronous: what the primary answered in its last instant may not have reached its replica.
+    assert len(await load.lost()) <= WRITERS
+
+
+async def test_where_a_shard_is_away_its_slots_are_refused_and_the_others_are_served(
+    cluster: RedisCluster, running: Running, project: Client, client_of: Open
+) -> None:
+    """One shard has lost both of its nodes; a slot of another was given to nobody."""
+    lost, sound, *_ = cluster.primaries
+    slots = {name: slot(f"{{ainoflow:{project.project}:{name}}}") for name in (f"c{n}" for n in range(60))}
+    gone, served = set(cluster.slots(lost)), set(cluster.slots(sound))
+    away = next(name for name, number in slots.items() if number in gone)
+    there = next(name for name, number in slots.items() if number in served)
+    for name in (away, there):
+        await project.put(name, "k")
+    for node in cluster.nodes:
+        if node is lost or node in cluster.replicas(lost):
+            node.kill()
+    refused, *answered = await asyncio.gather(
+        project.ask("PUT", at(away, "k"), b"{}"), *(project.put(there, f"k{n}") for n in range(20))
+    )
+    assert "Retry-After" in refused.headers
+    refused.refused(503)
+    assert len(answered) == 20
+    async with ClientSession() as http, http.get(running.ops_url + "/readyz") as ready:
+        assert ready.status == 200
+    sound.command("CLUSTER", "DELSLOTS", slots[there])
+    redis, key = await client_of(cluster.url, timeout=0.5), f"{{ainoflow:{project.project}:{there}}}"
+    with pytest.raises(NotSent):
+        await redis.execute("INCR", key, key=key, write=True)

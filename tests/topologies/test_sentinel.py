@@ -1,0 +1,75 @@
+"""A service whose primary is watched by sentinels. The last two tests each cost it a primary."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from aiohttp import ClientSession
+
+from service.redis.client import Redis
+from service.redis.errors import NotSent
+from tests.dialects.ainoflow.client import Client, open_project
+from tests.redis_sentinel import SentinelSet
+from tests.running import Running, soon
+from tests.topologies.conftest import Open
+from tests.topologies.load import Load
+
+RECOVERY = 2.0  # seconds, beyond what the sentinels themselves take
+
+
+@pytest.fixture(scope="module")
+def watched(newest: Path) -> Iterator[SentinelSet]:
+    with SentinelSet(newest) as started:
+        yield started
+
+
+@pytest.fixture
+async def project(watched: SentinelSet) -> AsyncIterator[Client]:
+    with Running(redis_url=watched.url) as running:
+        async with ClientSession() as http:
+            yield await open_project(await asyncio.to_thread(running.wait_ready), http)
+
+
+async def test_the_primary_is_found(watched: SentinelSet, client_of: Open) -> None:
+    redis = await client_of(watched.url)
+    assert await redis.execute("SET", "k", "v", key="k", write=True) == b"OK"
+    assert watched.primary.command("GET", "k") == b"v"
+    assert redis.execute == redis.lanes[0].execute
+
+
+async def test_a_service_that_the_sentinels_do_not_know_is_told_in_words(watched: SentinelSet) -> None:
+    redis = Redis.open(watched.url.replace("/main/", "/other/"))
+    with pytest.raises(NotSent, match="No master found for 'other'"):
+        await redis.connect(0.5)
+    await redis.close()
+
+
+async def test_a_primary_that_hangs_is_left(watched: SentinelSet, client_of: Open) -> None:
+    redis = await client_of(watched.url, timeout=30.0)
+    hanging = watched.primary
+    hanging.pause()
+    try:
+        async with asyncio.timeout(20):
+            assert await redis.execute("GET", "none", key="none", write=False) is None
+            assert await redis.execute("INCR", "n", key="n", write=True) == 1
+    finally:
+        hanging.resume()
+    assert watched.named() != hanging.port
+
+
+async def test_a_killed_primary_is_followed_by_the_next(watched: SentinelSet, project: Client) -> None:
+    async with Load(project).running() as load:
+        await load.everywhere(monotonic())
+        victim = watched.primary
+        await asyncio.to_thread(victim.kill)
+
+        async def announced() -> bool:
+            return await asyncio.to_thread(lambda: watched.named() not in (None, victim.port))
+
+        await soon(announced)
+        async with asyncio.timeout(RECOVERY):
+            await load.everywhere(monotonic())
+    assert {status for status, _ in load.refused} <= {503}
+    assert load.unhelpful == 0
