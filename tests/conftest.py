@@ -1,11 +1,29 @@
-"""Fixtures for all tests: a running service, a factory for more of them, and an HTTP client."""
+"""Fixtures for all tests: a running service, a factory for more of them, and an HTTP client.
+
+`--cluster` lets the shared service, and with it every test that needs no other, run on a Redis Cluster.
+"""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from aiohttp import ClientSession
 
+from tests.redis_cluster import RedisCluster
 from tests.running import Running
+from tests.servers import binaries
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cluster", action="store_true", help="run the tests of the shared service on a Redis Cluster")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a cluster, leave out what starts a Redis of its own: it would say the same again."""
+    if not config.getoption("--cluster"):
+        return
+    kept = [item for item in items if {"service", "serve"} & set(getattr(item, "fixturenames", ())) == {"service"}]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -14,9 +32,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def service() -> Iterator[Running]:
+def redis_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """The Redis of the shared service; None: one of its own."""
+    if not request.config.getoption("--cluster"):
+        yield None
+        return
+    with RedisCluster(binaries()[0][1]) as cluster:
+        yield cluster.url
+
+
+@pytest.fixture(scope="session")
+def service(redis_url: str | None) -> Iterator[Running]:
     """One service for all tests that leave it as they found it: data may be added, nothing else changed."""
-    running = Running()
+    running = Running(**({"redis_url": redis_url} if redis_url else {}))
     try:
         yield running.wait_ready()
     finally:

@@ -6,6 +6,7 @@ Invariant: a RedisCluster that was left with `with` leaves no process and no fil
 import random
 import socket
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -43,6 +44,7 @@ class ClusterNode(RedisProcess):
             "cluster-require-full-coverage": "no",
             "cluster-replica-validity-factor": "0",
             "repl-diskless-sync-delay": "0",
+            "repl-ping-replica-period": "1",  # a replica is not listed before it has heard from its primary
             "appendonly": "yes",
         }
         arguments = [word for name, value in settings.items() for word in (f"--{name}", value)]
@@ -66,13 +68,13 @@ class ClusterNode(RedisProcess):
 
     def ask(self, *arguments: str | int | bytes) -> Any:
         """Run one command of many, on a connection that is kept."""
-        return self._client.execute_command(*arguments)
+        return self._client.execute_command(*arguments)  # type: ignore[no-untyped-call]
 
     def ask_all(self, *commands: tuple[str | int | bytes, ...]) -> list[Any]:
         """Run several, in one go."""
         with self._client.pipeline(transaction=False) as pipeline:
             for command in commands:
-                pipeline.execute_command(*command)
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
             return list(pipeline.execute())
 
     def knows(self) -> int:
@@ -94,6 +96,8 @@ class RedisCluster:
     def __init__(self, path: Path, *config: str, tls: Certificates | None = None, password: str = "") -> None:
         if password:
             config = (*config, "--masterauth", password)
+        if tls:
+            config = (*config, "--tls-cluster", "yes", "--tls-replication", "yes")
         self._stack = ExitStack()
         self._login = f":{quote(password, safe='')}@" if password else ""
         self._tls = tls
@@ -102,7 +106,7 @@ class RedisCluster:
     @property
     def url(self) -> str:
         """How clients reach it, through any of its nodes."""
-        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
         if self._tls:
             return f"rediss+cluster://{self._login}{hosts}?ssl_ca_certs={quote(str(self._tls.authority))}"
         return f"redis+cluster://{self._login}{hosts}"
@@ -141,7 +145,7 @@ class RedisCluster:
             node.command("CLUSTER", "ADDSLOTS", *share)
         eventually(lambda: all(node.knows() == len(self.nodes) for node in self.nodes))
         for primary, replica in zip(self.nodes[:SHARDS], self.nodes[SHARDS:], strict=True):
-            eventually(lambda replica=replica, primary=primary: self._follow(replica, primary))
+            eventually(partial(self._follow, replica, primary))
         self.settle()
 
     def _follow(self, replica: ClusterNode, primary: ClusterNode) -> bool:
@@ -152,6 +156,7 @@ class RedisCluster:
         eventually(lambda: all(b"cluster_state:ok" in node.command("CLUSTER", "INFO") for node in self.nodes))
         eventually(lambda: all(node.is_primary() or node.replicates() for node in self.nodes))
         self.agree()
+        eventually(lambda: all(len(part) == 4 for node in self.nodes for part in node.command("CLUSTER", "SLOTS")))
 
     def _owners(self, node: ClusterNode) -> dict[int, str]:
         """The first slot of each range, and the id of its owner."""

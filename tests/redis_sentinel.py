@@ -20,7 +20,8 @@ class SentinelProcess(RedisProcess):
     """One sentinel. It writes what it learns into its configuration, so it is given a file."""
 
     def __init__(self, path: Path, primary: RedisProcess, tls: Certificates | None, password: str) -> None:
-        super().__init__(path, "--sentinel", tcp=not tls, tls=tls, password=password)
+        config = ("--sentinel", *(("--tls-replication", "yes") if tls else ()))
+        super().__init__(path, *config, tcp=not tls, tls=tls, password=password)
         lines = [
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} {QUORUM}",
             f"sentinel down-after-milliseconds {SERVICE} {round(DOWN_AFTER * 1000)}",

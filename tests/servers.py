@@ -48,11 +48,11 @@ def speaks_tls(path: Path) -> bool:
 
 
 class Certificates:
-    """A throwaway authority and a certificate for localhost, as files."""
+    """A throwaway authority and a certificate for localhost, by name and by address, as files."""
 
     def __init__(self, directory: Path) -> None:
         authority = trustme.CA()
-        issued = authority.issue_cert("localhost")
+        issued = authority.issue_cert("localhost", "127.0.0.1")
         self.authority = directory / "authority.pem"
         self.certificate = directory / "certificate.pem"
         self.key = directory / "key.pem"

@@ -7,12 +7,13 @@ and once a second, so that a primary which was replaced while it hangs is left, 
 import asyncio
 import logging
 import random
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
 from service.redis.address import Address, connection, plain
 from service.redis.errors import Rejected
@@ -32,6 +33,19 @@ class Demoted(Exception):
     """The server that the sentinels named is no primary, or not yet."""
 
 
+class Sentinels(Sentinel):
+    """redis-py's, with fewer words: its error shows every connection in full, and repeats with each attempt."""
+
+    async def discover_master(self, service_name: str) -> Node:
+        try:
+            host, port = await super().discover_master(service_name)
+        except MasterNotFoundError as error:
+            reasons = ", ".join(sorted(set(re.findall(r"\)> - ([\w:]+)", str(error)))))
+            text = f"no sentinel names a primary for {service_name!r}"
+            raise MasterNotFoundError(f"{text} ({reasons})" if reasons else text) from None
+        return str(host), int(port)
+
+
 class Watched:
     """See the module. `make` makes a lane."""
 
@@ -44,7 +58,7 @@ class Watched:
         read_replicas: bool,
     ) -> None:
         options = where.sentinel | plain(SENTINEL_SECONDS)
-        self._sentinel = Sentinel(where.seeds, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+        self._sentinel = Sentinels(where.seeds, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
         place = {"host", "port"}
         settings = {name: value for name, value in where.settings.items() if name not in place}
         self._service = where.service

@@ -11,12 +11,12 @@ from time import monotonic
 import pytest
 from aiohttp import ClientSession
 
+from service.redis.client import Redis
 from service.redis.errors import NotSent
 from service.redis.topology import slot
 from tests.dialects.ainoflow.client import Client, at, open_project
 from tests.redis_cluster import RedisCluster
 from tests.running import Running, polystow, soon
-from tests.topologies.conftest import Open
 from tests.topologies.load import WRITERS, Load
 
 RESHARDED = 3000  # slots at a time
@@ -92,7 +92,7 @@ async def test_a_primary_is_killed(cluster: RedisCluster, running: Running, proj
 
 
 async def test_where_a_shard_is_away_its_slots_are_refused_and_the_others_are_served(
-    cluster: RedisCluster, running: Running, project: Client, client_of: Open
+    cluster: RedisCluster, running: Running, project: Client
 ) -> None:
     """One shard has lost both of its nodes; a slot of another was given to nobody."""
     lost, sound, *_ = cluster.primaries
@@ -114,6 +114,8 @@ async def test_where_a_shard_is_away_its_slots_are_refused_and_the_others_are_se
     async with ClientSession() as http, http.get(running.ops_url + "/readyz") as ready:
         assert ready.status == 200
     sound.command("CLUSTER", "DELSLOTS", slots[there])
-    redis, key = await client_of(cluster.url, timeout=0.5), f"{{ainoflow:{project.project}:{there}}}"
+    redis, key = Redis.open(cluster.url, timeout=0.5), f"{{ainoflow:{project.project}:{there}}}"
+    await redis.connect(0.5)
     with pytest.raises(NotSent):
         await redis.execute("INCR", key, key=key, write=True)
+    await redis.close()

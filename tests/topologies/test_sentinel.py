@@ -41,7 +41,7 @@ async def test_the_primary_is_found(watched: SentinelSet, client_of: Open) -> No
 
 async def test_a_service_that_the_sentinels_do_not_know_is_told_in_words(watched: SentinelSet) -> None:
     redis = Redis.open(watched.url.replace("/main/", "/other/"))
-    with pytest.raises(NotSent, match="No master found for 'other'"):
+    with pytest.raises(NotSent, match="no sentinel names a primary for 'other'"):
         await redis.connect(0.5)
     await redis.close()
 
