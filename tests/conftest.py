@@ -1,9 +1,10 @@
 """Fixtures for all tests: a running service, a factory for more of them, and an HTTP client.
 
-`--cluster` lets the shared service, and with it every test that needs no other, run on a Redis Cluster.
+`--cluster` runs the dialects' tests on a Redis Cluster: all those that the shared service is enough for.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
@@ -14,14 +15,20 @@ from tests.servers import binaries
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--cluster", action="store_true", help="run the tests of the shared service on a Redis Cluster")
+    parser.addoption("--cluster", action="store_true", help="run the dialects' tests on a Redis Cluster, and no other")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On a cluster, leave out what starts a Redis of its own: it would say the same again."""
+    """On a cluster, leave out what has another Redis: it would say the same again."""
     if not config.getoption("--cluster"):
         return
-    kept = [item for item in items if {"service", "serve"} & set(getattr(item, "fixturenames", ())) == {"service"}]
+    dialects = Path(__file__).parent / "dialects"
+    kept = [
+        item
+        for item in items
+        if item.path.is_relative_to(dialects)
+        and {"service", "serve"} & set(getattr(item, "fixturenames", ())) == {"service"}
+    ]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 
@@ -44,7 +51,7 @@ def redis_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
 @pytest.fixture(scope="session")
 def service(redis_url: str | None) -> Iterator[Running]:
     """One service for all tests that leave it as they found it: data may be added, nothing else changed."""
-    running = Running(**({"redis_url": redis_url} if redis_url else {}))
+    running = Running(redis_url=redis_url) if redis_url else Running()
     try:
         yield running.wait_ready()
     finally:
