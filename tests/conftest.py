@@ -14,26 +14,21 @@ from tests.running import Running
 from tests.servers import binaries
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--cluster", action="store_true", help="run the dialects' tests on a Redis Cluster, and no other")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On a cluster, leave out what has another Redis: it would say the same again."""
     if not config.getoption("--cluster"):
         return
     dialects = Path(__file__).parent / "dialects"
-    kept = [
-        item
-        for item in items
-        if item.path.is_relative_to(dialects)
-        and {"service", "serve"} & set(getattr(item, "fixturenames", ())) == {"service"}
-    ]
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = kept
+    chosen: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        used = {"service", "serve"} & set(getattr(item, "fixturenames", ()))
+        chosen[item.path.is_relative_to(dialects) and used == {"service"}].append(item)
+    config.hook.pytest_deselected(items=chosen[False])
+    items[:] = chosen[True]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cluster", action="store_true", help="run the dialects' tests on a Redis Cluster, and no other")
     parser.addoption("--examples", type=int, default=20, help="requests that schemathesis makes up for each route")
     parser.addoption("--seed", type=int, default=1, help="what schemathesis makes them up from")
 
