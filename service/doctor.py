@@ -12,7 +12,7 @@ from time import perf_counter, time
 from typing import Any
 
 from service import diagnosis
-from service.redis.check import Ask, Finding, Server, findings, inspect
+from service.redis.check import Ask, Finding, Server, coverage, findings, inspect
 from service.redis.client import Redis
 from service.redis.errors import Failed, NotSent, Rejected
 from service.redis.lane import Lane
@@ -45,14 +45,14 @@ async def _examine(settings: Settings, redis_url: str, out: Out) -> list[Finding
     redis = Redis.open(redis_url, timeout=PATIENCE)
     try:
         await redis.connect(PATIENCE)
-        found = [finding for lane in redis.lanes for finding in await _node(settings, lane, out)]
+        found = [finding for lane in redis.lanes for finding in await _node(settings, redis, lane, out)]
         epoch = await redis.execute("GET", keys.EPOCH, key=keys.EPOCH, write=False)
         return [*found, *diagnosis.of_access(epoch, settings)]
     finally:
         await redis.close()
 
 
-async def _node(settings: Settings, lane: Lane, out: Out) -> list[Finding]:
+async def _node(settings: Settings, redis: Redis, lane: Lane, out: Out) -> list[Finding]:
     """One server: figures go to `out`, what is wrong with them is returned."""
     ask = partial(lane.execute, write=False)
     server = await inspect(ask)
@@ -60,7 +60,8 @@ async def _node(settings: Settings, lane: Lane, out: Out) -> list[Finding]:
     out(f"ok     {lane.name} is {'Valkey, compatible with ' if server.valkey else ''}Redis {said}")
     told = await _configuration(ask)
     return [
-        *findings(server),
+        *findings(server, cluster=redis.cluster),
+        *(await coverage(ask) if redis.cluster else ()),
         *diagnosis.of_server(server, told, settings),
         *await _latency(ask, out),
         *await _clock(ask, out),

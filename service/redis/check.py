@@ -41,7 +41,7 @@ async def check(ask: Ask, *, cluster: bool = False) -> list[Finding]:
     """What stands against using this server, as a primary of a cluster or by itself. Raises what `ask` raises, except
     Rejected."""
     server = await inspect(ask)
-    return [*findings(server, cluster=cluster), *(await _coverage(ask) if cluster and server.info else ())]
+    return [*findings(server, cluster=cluster), *(await coverage(ask) if cluster else ())]
 
 
 async def inspect(ask: Ask) -> Server:
@@ -60,7 +60,8 @@ async def inspect(ask: Ask) -> Server:
     return Server(version, info.get("server_name") == "valkey" or "valkey_version" in info, info, save)
 
 
-async def _coverage(ask: Ask) -> list[Finding]:
+async def coverage(ask: Ask) -> list[Finding]:
+    """What stands against the settings of a cluster's node; nothing where CONFIG is forbidden."""
     try:
         reply = await ask("CONFIG", "GET", "cluster-require-full-coverage")
     except Rejected:

@@ -40,3 +40,17 @@ async def test_settings_reach_the_lane(redis: RedisProcess) -> None:
 async def test_an_unusable_url_is_refused_before_anything_is_opened() -> None:
     with pytest.raises(ValueError, match="names no service"):
         Redis.open("redis+sentinel://h")
+
+
+async def test_a_ping_is_answered_by_the_server_or_fails(redis: RedisProcess, own: RedisProcess) -> None:
+    client = Redis.open(redis.url)
+    await client.connect()
+    before = client.total("commands")
+    await client.ping()
+    assert client.total("commands") == before + 1
+    await client.close()
+    own.kill()
+    away = Redis.open(own.url, timeout=0.1)
+    with pytest.raises(NotSent):
+        await away.ping()
+    await away.close()
