@@ -128,7 +128,11 @@ class Running:
 
     @property
     def redis(self) -> "redis.Redis":
-        """A client of its embedded Redis; to be closed."""
+        """A client of its embedded Redis, or of the cluster that it was given; to be closed."""
+        scheme, _, hosts = str(self._settings.get("redis_url", "")).partition("://")
+        if scheme == "redis+cluster":
+            # It has the methods of a client, but is none to the type checker.
+            return cast("redis.Redis", redis.RedisCluster.from_url("redis://" + hosts.partition(",")[0]))
         return redis.Redis(unix_socket_path=str(self.data_dir / "redis.sock"), retry=Retry(NoBackoff(), 0))
 
     def redis_pid(self) -> int:
