@@ -66,6 +66,14 @@ async def soon(check: Callable[[], Awaitable[Any]]) -> Any:
             await asyncio.sleep(0.02)
 
 
+class Everywhere(redis.RedisCluster):
+    """A client of a cluster whose KEYS are those of all primaries; redis-py asks one."""
+
+    def keys(self, pattern: str = "*", **_: Any) -> Any:  # type: ignore[override]
+        found = [self.execute_command("KEYS", pattern, target_nodes=node) for node in self.get_primaries()]  # type: ignore[no-untyped-call]
+        return [key for keys in found for key in keys]
+
+
 class Running:
     """One `polystow serve`: of this checkout, or of an installed `program`, which runs in a directory without one."""
 
@@ -132,7 +140,7 @@ class Running:
         scheme, _, hosts = str(self._settings.get("redis_url", "")).partition("://")
         if scheme == "redis+cluster":
             # It has the methods of a client, but is none to the type checker.
-            return cast("redis.Redis", redis.RedisCluster.from_url("redis://" + hosts.partition(",")[0]))
+            return cast("redis.Redis", Everywhere.from_url("redis://" + hosts.partition(",")[0]))
         return redis.Redis(unix_socket_path=str(self.data_dir / "redis.sock"), retry=Retry(NoBackoff(), 0))
 
     def redis_pid(self) -> int:
