@@ -102,11 +102,13 @@ def measured(service: Polystow, server: RedisServer, seconds: float, client: str
     command = [sys.executable, "-m", "bench.files", "--move", service.url]
     pinned = ["taskset", "-c", client, *command] if client else command
     with subprocess.Popen(pinned, cwd=ROOT, stdout=subprocess.PIPE, text=True) as moving:
+        assert moving.stdout is not None
         try:
+            moving.stdout.readline()  # the first file is there and back: from now on it is busy
             busy = asyncio.run(probed(service, server, seconds))
         finally:
             moving.terminate()
-        moved = (moving.stdout.read() if moving.stdout else "").count("moved")
+        moved = moving.stdout.read().count("moved")
     with server.client() as redis:
         slow = [f"{each['command'].split()[0].decode()}: {each['duration']} us" for each in redis.slowlog_get(100)]
     return {
