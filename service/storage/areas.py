@@ -130,7 +130,7 @@ class Areas:
             yield value.body[start:end]
             return
         span = Span(value.body.blob, value.body.start + start, end - start)
-        async for piece in self._attachments.read(area.place, span):
+        async for piece in self._attachments.read(area.place, area.attached, span):
             yield piece
 
     async def create(self, place: Collection, parts: AsyncIterator[Part], ms: int, by: str, limits: Limits) -> None:

@@ -15,7 +15,7 @@ from msgspec.msgpack import Decoder, encode
 from msgspec.structs import replace
 
 from service.storage import blobs
-from service.storage.blobs import CHUNK_BYTES, GRACE_MS, Span, Staging
+from service.storage.blobs import GRACE_MS, Span, Staging, count
 from service.storage.conditions import exactly
 from service.storage.errors import Gone, Unavailable
 from service.storage.keys import Collection
@@ -35,7 +35,7 @@ class Blob(Struct, array_like=True, frozen=True):
     expires: int = 0
 
     def chunks(self, place: Collection) -> list[str]:
-        return [place.chunk(self.id, number) for number in range(-(-self.size // CHUNK_BYTES))]
+        return [place.chunk(self.id, number) for number in range(count(self.size))]
 
 
 class Manifest(Struct, array_like=True):
@@ -98,15 +98,15 @@ class Attachments:
         """What takes in the blobs of a record that is to be attached; to be entered with `async with`."""
         return Staging(self._runner, place)
 
-    def read(self, place: Collection, span: Span) -> AsyncIterator[bytes]:
-        """The bytes of a span; see `blobs.read`."""
-        return blobs.read(self._runner, place, span)
+    def read(self, place: Collection, attached: Attached, span: Span) -> AsyncIterator[bytes]:
+        """The bytes of a span of one of its blobs; see `blobs.read`."""
+        return blobs.read(self._runner, place, span, attached.blobs[span.blob].size)
 
     async def content(self, place: Collection, attached: Attached) -> bytes:
         """The content, from wherever it lies. Raises NotFound where it went away meanwhile."""
         if isinstance(attached.content, bytes):
             return attached.content
-        return b"".join([piece async for piece in self.read(place, attached.content)])
+        return b"".join([piece async for piece in self.read(place, attached, attached.content)])
 
     def peeking(self, place: Collection, id: str) -> Command:
         """The command of `peek`; `Attached.unpack` reads its reply."""

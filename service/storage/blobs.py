@@ -47,6 +47,11 @@ class Kept(Struct, frozen=True):
     md5: bytes
 
 
+def count(size: int) -> int:
+    """How many chunks a blob of that many bytes has: the last one is long, rather than a short one more."""
+    return max(1, size // CHUNK_BYTES)
+
+
 class Staging:
     """Bytes on their way into a collection. Left with an error, it takes back what it has sent.
 
@@ -83,16 +88,14 @@ class Staging:
             digest.update(piece)
             gathered += piece
             size += len(piece)
-            while len(gathered) >= CHUNK_BYTES:
+            if len(gathered) >= CHUNK_BYTES:
                 blob = blob or self._named()
-                await self._send(blob, bytes(gathered[:CHUNK_BYTES]))
-                del gathered[:CHUNK_BYTES]
+                await self._send_whole(blob, gathered)
             if monotonic() - self._renewed > RENEWED_AFTER:
                 await self._renew()
         if not blob:
             return Kept(await self._keep_short(bytes(gathered)), size, digest.digest())
-        if gathered:
-            await self._send(blob, bytes(gathered))
+        await self._send(blob, bytes(gathered))
         return Kept(Span(blob, 0, size), size, digest.digest())
 
     async def _keep_short(self, body: bytes) -> bytes | Span:
@@ -103,16 +106,14 @@ class Staging:
         span = Span(self._shared, self._shared_start, len(body))
         self._shared_start += len(body)
         self._gathered += body
-        if len(self._gathered) >= CHUNK_BYTES:
-            await self._send(self._shared, bytes(self._gathered[:CHUNK_BYTES]))
-            del self._gathered[:CHUNK_BYTES]
+        await self._send_whole(self._shared, self._gathered)
         return span
 
     async def keep_aside(self, body: bytes) -> Span:
         """Take in bytes that are here already, as a blob of their own. Raises Unavailable."""
-        blob = self._named()
-        for start in range(0, len(body), CHUNK_BYTES):
-            await self._send(blob, body[start : start + CHUNK_BYTES])
+        blob, gathered = self._named(), bytearray(body)
+        await self._send_whole(blob, gathered)
+        await self._send(blob, bytes(gathered))
         return Span(blob, 0, len(body))
 
     async def finish(self) -> None:
@@ -135,6 +136,12 @@ class Staging:
         blob = uuid4().hex
         self.blobs[blob] = 0
         return blob
+
+    async def _send_whole(self, blob: str, gathered: bytearray) -> None:
+        """Send what makes whole chunks, and keep a chunk or more back, for the last one."""
+        while len(gathered) >= 2 * CHUNK_BYTES:
+            await self._send(blob, bytes(gathered[:CHUNK_BYTES]))
+            del gathered[:CHUNK_BYTES]
 
     async def _send(self, blob: str, chunk: bytes) -> None:
         key = self._place.chunk(blob, self.blobs[blob] // CHUNK_BYTES)
@@ -162,14 +169,15 @@ class Staging:
         self._renewed = monotonic()
 
 
-async def read(runner: Runner, place: Collection, span: Span) -> AsyncIterator[bytes]:
-    """The bytes of a span, a chunk at a time as they are asked for, the next one on its way meanwhile.
+async def read(runner: Runner, place: Collection, span: Span, size: int) -> AsyncIterator[bytes]:
+    """The bytes of a span of a blob of `size` bytes, a chunk at a time as they are asked for, the next one on its way
+    meanwhile.
 
     Raises NotFound where they are gone: what named them has expired or was replaced a while ago.
     """
     waiting: deque[asyncio.Task[bytes]] = deque()
     try:
-        for number, first, last in _parts(span):
+        for number, first, last in _parts(span, count(size) - 1):
             waiting.append(asyncio.create_task(_part(runner, place.chunk(span.blob, number), first, last)))
             if len(waiting) > 1:
                 yield await waiting.popleft()
@@ -180,12 +188,12 @@ async def read(runner: Runner, place: Collection, span: Span) -> AsyncIterator[b
             task.cancel()
 
 
-def _parts(span: Span) -> Iterable[tuple[int, int, int]]:
-    """Number of the chunk, first and last byte in it, for each chunk that a span touches."""
+def _parts(span: Span, highest: int) -> Iterable[tuple[int, int, int]]:
+    """Number of the chunk, first and last byte in it, for each chunk that a span touches, up to the `highest`."""
     at, end = span.start, span.start + span.size
     while at < end:
-        number = at // CHUNK_BYTES
-        until = min(end, (number + 1) * CHUNK_BYTES)
+        number = min(at // CHUNK_BYTES, highest)
+        until = end if number == highest else min(end, (number + 1) * CHUNK_BYTES)
         yield number, at - number * CHUNK_BYTES, until - 1 - number * CHUNK_BYTES
         at = until
 

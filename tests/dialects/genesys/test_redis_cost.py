@@ -13,7 +13,7 @@ from tests.dialects.genesys.client import Client, at, multipart
 from tests.running import Running
 
 HOLD_US = 5000  # the longest that a command may hold Redis
-RUNS = 3  # a Redis that the machine preempts is no slow script: one run of three is to be clean
+RUNS = 6  # a Redis that the machine preempts is no slow script: one run of six is to be clean
 MEBIBYTE = 1024 * 1024
 
 
