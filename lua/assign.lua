@@ -1,6 +1,7 @@
 --- Set a variable: one that is there keeps its id and its creation, one that is not takes the id that is proposed.
 --- Replies with: its id (6 bytes).
 --- Refuses: DENIED, UNDECLARED.
+--- Repeats: not at all where its request has a key (include/once.lua).
 
 local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable

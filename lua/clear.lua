@@ -3,6 +3,7 @@
 --- Replies with: how many variables there were.
 --- Refuses: DENIED, UNDECLARED.
 --- Flags: allow-oom
+--- Repeats: not at all where its request has a key (include/once.lua).
 
 local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable

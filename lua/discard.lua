@@ -2,6 +2,7 @@
 --- Replies with: documents and bytes that the collection grew by (negative).
 --- Refuses: DENIED, UNDECLARED.
 --- Flags: allow-oom
+--- Repeats: not at all where its request has a key (include/once.lua).
 
 local acl    = KEYS[1] -- hash: subject -> verbs
 local expiry = KEYS[2] -- zset: id -> expiry (ms)

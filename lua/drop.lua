@@ -2,6 +2,7 @@
 --- Replies with: OK.
 --- Refuses: DENIED, UNDECLARED, NOTFOUND.
 --- Flags: allow-oom
+--- Repeats: not at all where its request has a key (include/once.lua).
 
 local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable

@@ -3,6 +3,7 @@
 --- collection grew by.
 --- Refuses: DENIED, UNDECLARED, EXISTS, CHANGED, INVALID, UNREGISTERED, QUOTA (the staged body stays), GONE (it has
 --- expired).
+--- Repeats: not at all where its request has a key (include/once.lua).
 
 local record  = KEYS[1] -- string: packed header, then the body
 local staged  = KEYS[2] -- string: `margin` bytes, then the body; lives for a minute

@@ -11,7 +11,7 @@ from time import perf_counter
 
 from aiohttp import web
 
-from service import edge, hot
+from service import edge, hot, idempotency
 from service.dialect import Answer, Request, Service, Stream
 from service.dialects import discover
 from service.docs import Docs
@@ -89,7 +89,7 @@ class App:
                 template = route.template
                 caller = await self.middleware.admit(dialect, headers)
                 asked = Request(method, params, query, headers, read, caller, self.service, pieces)
-                answer = await route.handler(asked)
+                answer = await idempotency.handled(route.handler, asked, path)
                 if isinstance(answer, Stream):
                     answer = await edge.opened(answer)
         except ConnectionError:  # the client is gone

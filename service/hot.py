@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from service.dialect import BODILESS, Answer, Dialect, Direct, Request, Route
 from service.edge import Connection, Server
+from service.idempotency import HEADER
 from service.redis.errors import Failed
 from service.storage.runner import refusal, repairable
 
@@ -130,7 +131,7 @@ class HotConnection(Connection):
         path, _, query = message.path.partition("?")
         try:
             dialect, route, params = app.router.find(method, path)
-            if route.direct is None or method == "HEAD":
+            if route.direct is None or method == "HEAD" or (method != "GET" and HEADER in headers):
                 return False
             caller = app.middleware.known(dialect, headers)
         except Exception:  # the ordinary path meets it too, and says it

@@ -20,7 +20,7 @@ def test_each_key_is_documented_where_keys_are_spelled() -> None:
     place = keys.Collection("d", "n", "c", "cusn")
     made = {
         "variables": keys.variables(place), "names": keys.names(place), "listing": keys.listing(place),
-        "users": keys.users("d"), "declared": keys.declared("d"), "user": keys.user("d"),
+        "once": keys.once(place.tag, "h"), "users": keys.users("d"), "declared": keys.declared("d"), "user": keys.user("d"),
         "variable": keys.variable("d"),
         "NAMESPACES": keys.NAMESPACES, "EPOCH": keys.EPOCH, "SWEEPER": keys.SWEEPER, "registry": place.registry,
         "usage": keys.usage("d", "n"), "entry": keys.entry("d", "k", "i"), "rate": keys.rate("d", "i"),
@@ -30,7 +30,7 @@ def test_each_key_is_documented_where_keys_are_spelled() -> None:
     }  # fmt: skip
     rows = re.findall(r"^\| `([^`]+)`(?:, `\w`)* \| \w+ \|", str(keys.__doc__), re.MULTILINE)
     words = {"DIALECT": "d", "NAMESPACE": "n", "COLLECTION": "c", "ID": "i", "TOKEN": "t", "KIND": "k"}
-    words |= {"BLOB": "B", "NUMBER": "0"}
+    words |= {"BLOB": "B", "NUMBER": "0", "DIGEST": "h"}
     documented = {re.sub("|".join(words), lambda match: words[match[0]], row) for row in rows}
     assert documented == set(made.values())
     spelled = {

@@ -98,6 +98,19 @@ class OutcomeUnknown(Refusal):
     """A write was sent and not answered: it may have been carried out or not."""
 
 
+class Reused(Refusal):
+    """The idempotency key was used before, for another request."""
+
+    word = "REUSED"
+
+
+class Answered(Refusal):
+    """A write was done before, by the same request: what it was told is remembered."""
+
+    word = "ANSWERED"
+    internal = True
+
+
 class Unregistered(Refusal):
     """The collection must be named in its registry before this write."""
 

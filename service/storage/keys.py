@@ -9,6 +9,7 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | `{DIALECT:NAMESPACE:COLLECTION}s:TOKEN` | string | a large body (or, a hash, many grants) on its way, for a minute |
 | `{DIALECT:NAMESPACE:COLLECTION}f:ID` | string | a record with files: packed header, then its manifest |
 | `{DIALECT:NAMESPACE:COLLECTION}b:BLOB:NUMBER` | string | a chunk of a blob; on its way it lives for a minute |
+| `{DIALECT:NAMESPACE:COLLECTION}o:DIGEST` | string | what a write with a key of its own did, for a day (once.py) |
 | `{DIALECT:NAMESPACE:COLLECTION}x` | zset | id -> expiry (ms), of records that expire |
 | `{DIALECT:NAMESPACE:COLLECTION}a` | hash | subject -> verbs, where there are scopes; '' -> revision of these grants |
 | `{DIALECT:NAMESPACE:COLLECTION}c`, `u`, `s`, `n` | zset | id -> created, updated (us), size (bytes), 0 (so by id) |
@@ -112,6 +113,11 @@ class Collection:
 
 
 collection = lru_cache(maxsize=10_000)(Collection)
+
+
+def once(key: str, digest: str) -> str:
+    """What is remembered of a write, in the slot of the collection that `key` is of."""
+    return f"{key[: key.index('}') + 1]}o:{digest}"
 
 
 def variables(place: Collection) -> str:

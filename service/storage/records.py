@@ -5,7 +5,7 @@ them; a header is at most 255 bytes, for which `CALLER_ID_BYTES` bounds the two 
 that makes the record itself cost 0.5 us; `unpackb` and then the record 1.4, a streaming `Unpacker` 2.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +29,11 @@ class Saved(Struct):
     created: int
     updated: int
     expires: int
+
+
+def saved(reply: Sequence[int], remark: bytes = b"") -> Saved:
+    """What a script that wrote a record replied, whatever follows."""
+    return Saved(*reply[:4])
 
 
 @dataclass(frozen=True, slots=True)

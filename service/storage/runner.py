@@ -15,7 +15,9 @@ from service.redis.errors import Failed, Overloaded, Rejected, Unanswered
 from service.redis.wire import Ask
 from service.storage import scripts
 from service.storage.errors import BY_WORD, Elsewhere, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
-from service.storage.scripts import Script
+from service.storage.keys import once as remembering
+from service.storage.once import Once, asked
+from service.storage.scripts import ONCE, Script
 
 
 class Command(Struct, gc=False):
@@ -55,6 +57,8 @@ class Runner:
 
     async def send(self, command: Command) -> Any:
         """Run a script's command, also where the server has forgotten the script. Raises Refusal."""
+        if (once := asked()) is not None:
+            command = self._once(command, once)
         args, key, write = command.args, command.key, command.write
         try:
             return await self._execute(*args, key=key, write=write)
@@ -65,6 +69,16 @@ class Runner:
             raise refusal(error) from None
         _, text, _ = self._sent[self._names[args[1]]]
         return await self.command("EVAL", text, *args[2:], key=key, write=write)
+
+    def _once(self, command: Command, once: Once) -> Command:
+        """The same command, in the script's second form where it has one: so it remembers what it did."""
+        second = self._sent.get(self._names.get(command.args[1], "") + ONCE)
+        if second is None:
+            return command
+        _, _, count, *rest = command.args
+        names = (*rest[:count], remembering(command.key, once.digest))
+        arguments = (*rest[count:], once.fingerprint, once.remark)
+        return Command(("EVALSHA", second[2], count + 1, *names, *arguments), command.key, command.write)
 
     async def command(self, *command: str | bytes | int, key: str, write: bool | None = False) -> Any:
         """Run a plain command. Raises Refusal."""

@@ -17,7 +17,9 @@ from service.storage.fan_out import fan_out
 from service.storage.grants import WRITE
 from service.storage.join import join
 from service.storage.keys import Collection
-from service.storage.records import Listed, Record, Saved
+from service.storage.once import asked, during
+from service.storage.records import Listed, Record, Saved, saved
+from service.storage.repeatable import nothing, repeatable
 from service.storage.runner import Command, Runner
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Scoped:
         async for portion in self._storage.records(shelf.place, shelf.rest):
             yield portion
 
+    @repeatable(saved)
     async def append(
         self, place: Collection, id: str, value: bytes, by: str, *, limit: int, subject: str, creating: bool = False
     ) -> Saved:
@@ -93,10 +96,13 @@ class Scoped:
             with suppress(AlreadyExists):
                 return await self._storage.create(place, id, value, by, subject=subject)
 
+    @repeatable(nothing)
     async def discard(self, place: Collection, ids: Sequence[str], subject: str) -> None:
         """Remove records, those of them that are there; `DISCARDED` in a step. Raises Denied."""
         for start in range(0, len(ids), DISCARDED):
-            await self._send(self._commands.discard(place, ids[start : start + DISCARDED], subject))
+            last = start + DISCARDED >= len(ids)
+            with during(asked() if last else None):  # where all is done once, it is done with the last of them
+                await self._send(self._commands.discard(place, ids[start : start + DISCARDED], subject))
 
 
 def unreadable(shelves: Iterable[Shelf]) -> Refused | None:

@@ -4,6 +4,9 @@ A script binds names once: `local record = KEYS[1] -- ...` and `local body = ARG
 `local indexes = {unpack(KEYS, 3)}` takes any number of keys, `{unpack(ARGV, 3)}` any number of arguments.
 These lines are the interface: Python calls by name, no position is written twice.
 
+A script whose header says `Repeats: not at all` has a second form, `put_once` beside `put`: the whole of it is a
+function that include/once.lua runs. Key, fingerprint and remark come last, and are gone when the script sees the rest.
+
     python -m service.storage.scripts put          prints the composed text (Redis reports line numbers of it)
     python -m service.storage.scripts --all DIR    writes all of them, and each include by itself, for luacheck
 """
@@ -11,7 +14,7 @@ These lines are the interface: Python calls by name, no position is written twic
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha1
 from operator import itemgetter
 from pathlib import Path
@@ -20,7 +23,15 @@ from typing import Any
 _include = re.compile(r"^--- @include (\S+)\n", re.MULTILINE)
 _binding = re.compile(r"^local (\w+) *= (KEYS|ARGV)\[(\d+)\]", re.MULTILINE)
 _tail = re.compile(r"^local (\w+) *= \{unpack\((KEYS|ARGV), (\d+)\)\}", re.MULTILINE)
+_repeats = re.compile(r"^--- Repeats: ", re.MULTILINE)
 _flags = re.compile(r"^--- Flags: (.+)$", re.MULTILINE)
+
+
+ONCE = "_once"  # ends the name of a script's second form
+_BEFORE = """\
+--- @include once
+return once(table.remove(KEYS), table.remove(ARGV, #ARGV - 1), table.remove(ARGV), function()
+"""
 
 
 class Malformed(Exception):
@@ -59,7 +70,8 @@ def folder() -> Path:
 def load(where: Path | None = None) -> dict[str, Script]:
     """All scripts by name. Raises Malformed."""
     where = where or folder()
-    return {path.stem: _script(path.stem, where) for path in sorted(where.glob("*.lua"))}
+    found = {path.stem: _script(path.stem, where) for path in sorted(where.glob("*.lua"))}
+    return found | {name + ONCE: _once(script, where) for name, script in found.items() if _repeats.search(script.text)}
 
 
 def _script(name: str, where: Path) -> Script:
@@ -74,6 +86,12 @@ def _script(name: str, where: Path) -> Script:
         flags=flags[1].strip() if flags else "",
         pick=_picker(arguments, several=any(kind == "ARGV" for _, kind, _ in _tail.findall(source))),
     )
+
+
+def _once(script: Script, where: Path) -> Script:
+    """The second form of a script, which takes a key and two arguments more."""
+    before = _composed(_BEFORE, script.name, where, seen=[], inside=(script.name,))
+    return replace(script, name=script.name + ONCE, text=f"{before}{script.text}end)\n")
 
 
 def _composed(source: str, name: str, where: Path, seen: list[str], inside: tuple[str, ...]) -> str:

@@ -26,9 +26,11 @@ from service.storage.fan_out import fan_out
 from service.storage.grants import WRITE, Grants
 from service.storage.keys import Collection
 from service.storage.links import Links
+from service.storage.once import asked
 from service.storage.proofs import Proofs
 from service.storage.quota import Quota, Usage
-from service.storage.records import MARGIN, Listed, Record, Saved, Swept, portions
+from service.storage.records import MARGIN, Listed, Record, Saved, Swept, etag, portions, saved
+from service.storage.repeatable import nothing, repeatable
 from service.storage.runner import Command, Runner
 from service.storage.scoped import Scoped
 from service.storage.splice import splice
@@ -67,23 +69,18 @@ class Storage:
         """Numbers and display names of a dialect's users."""
         return Users(self._runner, dialect)
 
+    @repeatable(saved)
     async def create(
-        self,
-        place: Collection,
-        id: str,
-        body: bytes,
-        by: str,
-        *,
-        lifetime: str = "",
-        quota: Quota | None = None,
-        subject: str = "",
-    ) -> Saved:
+        self, place: Collection, id: str, body: bytes, by: str, *,
+        lifetime: str = "", quota: Quota | None = None, subject: str = "",
+    ) -> Saved:  # fmt: skip
         """Store a record that is not there yet. Raises Denied, AlreadyExists, Invalid (lifetime), QuotaExceeded."""
         if len(body) > INLINE_BYTES:
             return await self.publish(place, id, body, by, lifetime, NEW, quota, subject)
         command = partial(self.commands.create, place, id, body, by, lifetime, subject=subject)
         return await self.write(command, place, quota)
 
+    @repeatable(saved)
     async def put(
         self, place: Collection, id: str, body: bytes, by: str, *,
         lifetime: str = "", condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
@@ -118,11 +115,12 @@ class Storage:
                 await self._command("UNLINK", staged, key=staged, write=True)
             raise
 
+    @repeatable(lambda reply, remark: (saved(reply), remark.decode()))
     async def merge(
         self, place: Collection, id: str, patch: bytes, by: str, *,
         limit: int, condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
-    ) -> tuple[Saved, bytes]:  # fmt: skip
-        """Apply a JSON merge patch (RFC 7386); replies the new body too. Its expiry stays.
+    ) -> tuple[Saved, str]:  # fmt: skip
+        """Apply a JSON merge patch (RFC 7386); replies the new body's etag too. Its expiry stays.
 
         `patch` is an object or an array; `limit` is the largest body, in bytes.
         Raises Denied, NotFound, Changed, TooLarge, QuotaExceeded.
@@ -133,22 +131,23 @@ class Storage:
     async def _merge(
         self, place: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, subject: str,
         state: str,
-    ) -> tuple[Saved, bytes]:  # fmt: skip
-        room = await self._usage.room(quota, place) if quota else ""
-        try:
-            reply = await self._send(self.commands.merge(place, id, patch, by, limit, state, room, subject))
-        except Long:
-            change = partial(splice, patch=patch, limit=limit)
-            return await self.rewrite(place, id, change, by, quota=quota, subject=subject, state=state)
-        if quota:
-            await self.settle(place, reply[4], reply[5])
-        return Saved(*reply[:4]), reply[6]
+    ) -> tuple[Saved, str]:  # fmt: skip
+        if asked() is None:
+            with suppress(Long):
+                room = await self._usage.room(quota, place) if quota else ""
+                reply = await self._send(self.commands.merge(place, id, patch, by, limit, state, room, subject))
+                if quota:
+                    await self.settle(place, reply[4], reply[5])
+                return saved(reply), etag(reply[6])
+        change = partial(splice, patch=patch, limit=limit)
+        return await self.rewrite(place, id, change, by, quota=quota, subject=subject, state=state)
 
     async def rewrite(
         self, place: Collection, id: str, change: Callable[[bytes], bytes], by: str, *,
         quota: Quota | None = None, subject: str = "", state: str = ANYTHING,
-    ) -> tuple[Saved, bytes]:  # fmt: skip
+    ) -> tuple[Saved, str]:  # fmt: skip
         """What would hold Redis for too long: a record changed here, committed only onto the state that was read.
+        So is a change that is done once: what is remembered of it is its etag, which Redis cannot make.
 
         Those who rewrite one record take turns, so that each meets at most one rival for each other worker.
         """
@@ -160,8 +159,11 @@ class Storage:
                 if record is None or state not in (ANYTHING, PRESENT, exactly(record)):
                     raise Changed("the record has changed")
                 body = change(record.body)
+                tag = etag(body)
+                if (once := asked()) is not None:
+                    once.remark = tag.encode()
                 with suppress(Changed):
-                    return await self._put(place, id, body, by, KEEP, quota, subject, exactly(record)), body
+                    return await self._put(place, id, body, by, KEEP, quota, subject, exactly(record)), tag
         raise Unavailable("the record keeps changing; nothing was done")
 
     async def get(self, place: Collection, id: str) -> Record:
@@ -192,6 +194,7 @@ class Storage:
         places = list(await registry.collections(self._runner, dialect, namespace, kinds))
         return dict(zip(places, await fan_out(self.count, places), strict=True))
 
+    @repeatable(nothing)
     async def delete(
         self, place: Collection, id: str, *,
         condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
@@ -282,7 +285,7 @@ class Storage:
             raise Unavailable("the store did not answer in time; nothing was done") from None
         if quota:
             await self.settle(place, reply[4], reply[5])
-        return Saved(*reply[:4])
+        return saved(reply)
 
     async def _under(self, condition: Condition, place: Collection, id: str, write: Callable[[str], Awaitable[T]]) -> T:
         """Carry out a write under a condition. Etags are compared here, for Redis has no MD5; the script is then held

@@ -25,6 +25,7 @@ from typing import NamedTuple, Self
 from service.storage import keys
 from service.storage.keys import Collection
 from service.storage.numbers import Numbers
+from service.storage.repeatable import nothing, repeatable
 from service.storage.runner import Command, Runner
 
 KEY_BYTES = 1_020  # 255 characters of the longest kind
@@ -136,6 +137,7 @@ class Variables:
         self._command = runner.command
         self.numbers = Numbers(runner)
 
+    @repeatable(lambda reply, remark: _int(reply))
     async def assign(self, place: Collection, subject: str, user: int, key: str, value: str) -> int:
         """Set a variable: `key` of at most `KEY_BYTES`, `value` of at most `VALUE_BYTES`; replies its id."""
         number = await self.numbers.take(place.dialect)
@@ -190,12 +192,14 @@ class Variables:
         reply = await self._run("recall", names, subject=subject, name=name(user, key))
         return Variable.unpack(*reply) if reply else None
 
+    @repeatable(nothing)
     async def drop(self, place: Collection, subject: str, user: int, key: str) -> None:
         """Remove one variable. Raises NotFound."""
         await self._run(
             "drop", _keys(place), subject=subject, name=name(user, key), fixed=fixed(user, key)
         )  # fmt: skip
 
+    @repeatable(lambda reply, remark: int(reply))
     async def clear(self, place: Collection, subject: str) -> int:
         """Remove all variables, in one step however many they are; replies how many they were."""
         return int(await self._run("clear", _keys(place), subject=subject))

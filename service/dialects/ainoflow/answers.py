@@ -12,15 +12,15 @@ from service.dialects.ainoflow.shapes import Error, Item, Message, Metadata, Rec
 from service.preconditions import http_date, not_modified
 from service.storage import errors
 from service.storage.errors import Refusal
-from service.storage.records import Record, Saved, etag
+from service.storage.records import Record, Saved
 
 
 def answer(status: int, value: Any, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
     return Answer(status, encode(value), headers=headers)
 
 
-def receipt(status: int, category: str, key: str, saved: Saved, body: bytes) -> Answer:
-    return answer(status, Receipt(category, key, saved.version, etag(body), expiry(saved)))
+def receipt(status: int, category: str, key: str, saved: Saved, tag: str) -> Answer:
+    return answer(status, Receipt(category, key, saved.version, tag, expiry(saved)))
 
 
 def shown(headers: Mapping[str, str], record: Record) -> Answer:
@@ -90,6 +90,7 @@ STATUSES: dict[type[Refusal], int] = {
     errors.AlreadyExists: 409,
     errors.Changed: 412,
     errors.TooLarge: 413,
+    errors.Reused: 422,
     errors.Throttled: 429,
     errors.QuotaExceeded: 429,
     errors.Unavailable: 503,

@@ -12,7 +12,7 @@ from service.dialects.ainoflow.parameters import NAME, checked, lifetime, place_
 from service.dialects.ainoflow.shapes import Deleted
 from service.storage.commands import INLINE_BYTES
 from service.storage.errors import NotFound
-from service.storage.records import Record, Saved
+from service.storage.records import Record, etag, saved
 
 Asked = tuple[Command, Callable[[Any], Answer]] | None
 
@@ -41,7 +41,7 @@ def create(request: Request, body: bytes) -> Asked:
     category, key = request.params
     place, until = place_of(request, category, key), lifetime(request.query())
     command = request.service.commands.create(place, key, checked(body), request.caller.id, until)
-    return (command, lambda reply: receipt(201, category, key, Saved(*reply[:4]), body))
+    return (command, lambda reply: receipt(201, category, key, saved(reply), etag(body)))
 
 
 def put(request: Request, body: bytes) -> Asked:
@@ -50,7 +50,7 @@ def put(request: Request, body: bytes) -> Asked:
     category, key = request.params
     place, until = place_of(request, category, key), lifetime(request.query())
     command = request.service.commands.put(place, key, checked(body), request.caller.id, until)
-    return (command, lambda reply: receipt(200, category, key, Saved(*reply[:4]), body))
+    return (command, lambda reply: receipt(200, category, key, saved(reply), etag(body)))
 
 
 def patch(request: Request, body: bytes) -> Asked:
@@ -59,7 +59,7 @@ def patch(request: Request, body: bytes) -> Asked:
     category, key = request.params
     place, limit = place_of(request, category, key), request.service.settings.max_document_bytes
     command = request.service.commands.merge(place, key, checked(body), request.caller.id, limit)
-    return command, lambda reply: receipt(200, category, key, Saved(*reply[:4]), reply[6])
+    return command, lambda reply: receipt(200, category, key, saved(reply), etag(reply[6]))
 
 
 def delete(request: Request, body: bytes) -> Asked:

@@ -1,7 +1,6 @@
 """The routes: what each of the vendor's endpoints asks of storage."""
 
 from operator import attrgetter
-from uuid import uuid4
 
 from service.dialect import Answer, Request, Routes, Stream
 from service.dialects.ainoflow import description, direct
@@ -29,6 +28,8 @@ from service.dialects.ainoflow.parameters import (
 )
 from service.dialects.ainoflow.shapes import Counted, Deleted, Identity, encode
 from service.preconditions import condition
+from service.storage.once import fresh_id
+from service.storage.records import etag
 
 DOCUMENTS = "/api/v1/storage/json"
 CATEGORY = DOCUMENTS + "/{category}"
@@ -43,7 +44,7 @@ async def create_unnamed(request: Request) -> Answer:
 
     The key is a UUID without dashes: 32 hexadecimal digits.
     """
-    return await _create(request, request.params[0], uuid4().hex)
+    return await _create(request, request.params[0], fresh_id())
 
 
 @routes.route("POST", DOCUMENT, direct.create, described=description.create)
@@ -61,7 +62,7 @@ async def _create(request: Request, category: str, key: str) -> Answer:
     saved = await request.service.storage.create(
         place, key, body, request.caller.id, lifetime=until, quota=await quota(request)
     )
-    return receipt(201, category, key, saved, body)
+    return receipt(201, category, key, saved, etag(body))
 
 
 @routes.route("PUT", DOCUMENT, direct.put, described=description.put)
@@ -77,7 +78,7 @@ async def put(request: Request) -> Answer:
         place, key, body, request.caller.id,
         lifetime=until, condition=condition(request.headers), quota=await quota(request),
     )  # fmt: skip
-    return receipt(200, category, key, saved, body)
+    return receipt(200, category, key, saved, etag(body))
 
 
 @routes.route("PATCH", DOCUMENT, direct.patch, described=description.patch)
@@ -89,12 +90,12 @@ async def patch(request: Request) -> Answer:
     """
     category, key = request.params
     place, change = place_of(request, category, key), await document(request)
-    saved, body = await request.service.storage.merge(
+    saved, tag = await request.service.storage.merge(
         place, key, change, request.caller.id,
         limit=request.service.settings.max_document_bytes,
         condition=condition(request.headers), quota=await quota(request),
     )  # fmt: skip
-    return receipt(200, category, key, saved, body)
+    return receipt(200, category, key, saved, tag)
 
 
 @routes.route("GET", DOCUMENT, direct.get, described=description.get)

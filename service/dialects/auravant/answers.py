@@ -30,6 +30,7 @@ MEANINGS: dict[type[Refusal], tuple[int, int]] = {
     errors.Mismatched: (OTHER, 200),
     errors.Invalid: (BAD_REQUEST, 400),
     errors.TooLarge: (BAD_REQUEST, 413),
+    errors.Reused: (BAD_REQUEST, 422),
     NoSuchPath: (BAD_REQUEST, 404),
     NoSuchMethod: (BAD_REQUEST, 405),
     errors.Unauthenticated: (NO_TOKEN, 401),

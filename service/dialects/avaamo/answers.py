@@ -49,6 +49,7 @@ STATUSES: dict[type[Refusal], int] = {
     errors.TooLarge: 413,
     errors.Invalid: 422,
     errors.Mismatched: 422,
+    errors.Reused: 422,
     errors.Throttled: 429,
     errors.QuotaExceeded: 429,
     errors.Unavailable: 503,

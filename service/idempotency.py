@@ -1,0 +1,64 @@
+"""Requests that are carried out once, however often they are repeated: the header `Idempotency-Key`
+(draft-ietf-httpapi-idempotency-key-header).
+
+Two requests with one key are the same where caller, method, path, query, conditions and body are. A key is looked up in
+the collection that is written to: in another one, it is another key.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any
+
+from msgspec.structs import replace
+
+from service.dialect import Answer, Handler, Request, Stream
+from service.storage.directory import Caller
+from service.storage.errors import Invalid
+from service.storage.once import Once, during
+
+HEADER = "Idempotency-Key"
+LONGEST = 255  # characters of a key
+READING = frozenset(("GET", "HEAD", "OPTIONS"))  # methods that write nothing: the header says nothing there
+CONDITIONS = ("If-Match", "If-None-Match")
+_lawful = re.compile(rf"[!-~]{{1,{LONGEST}}}").fullmatch  # visible ASCII
+
+Handling = Coroutine[Any, Any, Answer | Stream]
+
+
+def handled(handler: Handler, request: Request, path: str) -> Handling:
+    """The handler at work on a request, once if the request says so; `path` as it was sent. Raises Invalid."""
+    if HEADER not in request.headers or request.method in READING:
+        return handler(request)
+    return _once(handler, request, path)
+
+
+async def _once(handler: Handler, request: Request, path: str) -> Answer | Stream:
+    headers = request.headers
+    once = Once(
+        who=(key_of(headers), *_names(request.caller)),
+        what=(request.method, path),
+        how=(request.query_string, *(f"{name}:{headers[name]}" for name in CONDITIONS if name in headers)),
+    )
+    with during(once):
+        return await handler(replace(request, read=partial(_read, request.read, once)))
+
+
+def key_of(headers: Mapping[str, str]) -> str:
+    """The one lawful key of the headers. Raises Invalid."""
+    keys = [value for name, value in headers.items() if name.lower() == HEADER.lower()]
+    if len(keys) != 1 or not _lawful(keys[0]):
+        raise Invalid(f"{HEADER} is to be given once, as 1 to {LONGEST} visible ASCII characters")
+    return keys[0]
+
+
+def _names(caller: Caller) -> tuple[str, str]:
+    """Who calls: two tokens of one caller are the same one, but not two on behalf of different programs."""
+    return caller.id, json.dumps(caller.claims, sort_keys=True)
+
+
+async def _read(read: Callable[[int], Awaitable[bytes]], once: Once, limit: int) -> bytes:
+    body = await read(limit)
+    once.add(body)
+    return body

@@ -1,0 +1,78 @@
+"""Operations that answer a repeated request from what is remembered of the first.
+
+The first time, the script that commits the write remembers its reply, in the same step (lua/include/once.lua). A
+request commits once in a collection: of an operation that takes several steps, only the last is such a script.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import msgpack
+
+from service.storage import keys
+from service.storage.errors import Answered, OutcomeUnknown, Refusal, Reused, Unavailable
+from service.storage.keys import Collection
+from service.storage.once import Once, asked
+from service.storage.runner import Command
+
+
+class Sends(Protocol):
+    """What has such operations."""
+
+    @property
+    def _send(self) -> Callable[[Command], Awaitable[Any]]: ...
+
+
+P = ParamSpec("P")
+S = TypeVar("S", bound=Sends)
+T = TypeVar("T")
+Operation = Callable[Concatenate[S, Collection, P], Coroutine[Any, Any, T]]
+
+
+def repeatable(told: Callable[[Any, bytes], T]) -> Callable[[Operation[S, P, T]], Operation[S, P, T]]:
+    """Mark an operation whose result is what `told` makes of the committing script's reply and of `Once.remark`.
+
+    Where it refuses it is looked up again: the same request may have been carried out meanwhile, elsewhere. It raises
+    Reused besides.
+    """
+
+    def around(operation: Operation[S, P, T]) -> Operation[S, P, T]:
+        @wraps(operation)
+        async def repeating(self: S, place: Collection, /, *args: P.args, **more: P.kwargs) -> T:
+            once = asked()
+            if once is None:
+                return await operation(self, place, *args, **more)
+            if (found := await _remembered(self, place, once)) is not None:
+                return told(*found)
+            try:
+                return await operation(self, place, *args, **more)
+            except (Unavailable, OutcomeUnknown):
+                raise
+            except Refusal as refusal:
+                if (found := await _remembered(self, place, once)) is not None:
+                    return told(*found)
+                if isinstance(refusal, Answered):  # its day was over in between
+                    raise Unavailable("the store did not answer in time; nothing was done") from None
+                raise
+
+        return repeating
+
+    return around
+
+
+async def _remembered(storage: Sends, place: Collection, once: Once) -> tuple[Any, bytes] | None:
+    """The reply to the first of these requests, and the remark that was kept with it. Raises Reused."""
+    key = keys.once(place.tag, once.digest)
+    kept = await storage._send(Command(("GET", key), key, False))
+    if kept is None:
+        return None
+    fingerprint = once.fingerprint
+    if not kept.startswith(fingerprint):
+        raise Reused("the idempotency key was used for another request")
+    remark, reply = msgpack.unpackb(kept[len(fingerprint) :], raw=True)
+    return reply, remark
+
+
+def nothing(reply: Any, remark: bytes) -> None:
+    """The result of an operation that has none."""
