@@ -20,8 +20,8 @@ def test_each_key_is_documented_where_keys_are_spelled() -> None:
     place = keys.Collection("d", "n", "c", "cusn")
     made = {
         "variables": keys.variables(place), "names": keys.names(place), "listing": keys.listing(place),
-        "once": keys.once(place.tag, "h"), "users": keys.users("d"), "declared": keys.declared("d"), "user": keys.user("d"),
-        "variable": keys.variable("d"),
+        "users": keys.users("d"), "declared": keys.declared("d"), "user": keys.user("d"),
+        "variable": keys.variable("d"), "once": keys.once(place.tag, "h"),
         "NAMESPACES": keys.NAMESPACES, "EPOCH": keys.EPOCH, "SWEEPER": keys.SWEEPER, "registry": place.registry,
         "usage": keys.usage("d", "n"), "entry": keys.entry("d", "k", "i"), "rate": keys.rate("d", "i"),
         "acl": place.acl, "REVISION": keys.REVISION, "links": keys.links("d", "k", "i"),

@@ -16,11 +16,14 @@ class Proxy:
 
     delay    seconds that each piece waits, either way
     refuses  new connections are closed at once
+    mark     from the command on that has these bytes, nothing that Redis replies comes through
     """
 
     def __init__(self, target: Path) -> None:
         self.delay = 0.0
         self.refuses = False
+        self.mark = b""
+        self.silent = False
         self.connections = 0
         self._target = target
         self._server: asyncio.Server | None = None
@@ -45,6 +48,11 @@ class Proxy:
         """Break all connections."""
         for link in list(self._links):
             link.abort()
+
+    def heal(self) -> None:
+        """Let replies through again, on new connections."""
+        self.mark, self.silent = b"", False
+        self.reset()
 
     def cut_reply(self, random: Random) -> None:
         """Of the next piece of replies let a part through, then break the connection; once for each that there is."""
@@ -107,6 +115,10 @@ class Link:
             while data := await source.read(PIECE):
                 if self._proxy.delay:
                     await asyncio.sleep(self._proxy.delay)
+                if self._proxy.mark and self._proxy.mark in data:
+                    self._proxy.silent = True
+                if self._proxy.silent and cut == "cut_reply":
+                    continue
                 if (cutting := getattr(self, cut)) is not None:
                     sink.write(data[: cutting(len(data))])
                     await asyncio.sleep(0)  # so that it is written before the end is

@@ -1,0 +1,265 @@
+"""Operations that are carried out once: what is remembered, where, for how long, and what a repetition is told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from service.storage import keys, scripts
+from service.storage.commands import DISCARDED, INLINE_BYTES
+from service.storage.conditions import UNCONDITIONAL, Condition
+from service.storage.errors import AlreadyExists, Changed, NotFound, QuotaExceeded, Reused
+from service.storage.once import Once, asked, during, fresh_id
+from service.storage.quota import Quota
+from service.storage.records import Saved, etag
+from service.storage.store import Storage
+from tests.servers import RedisProcess
+from tests.storage.keyspace import LIMIT, ME, PLACE, RECORD, USAGE, Keyspace
+
+DAY_MS = 86_400_000
+OBJECT = b'{"n":0}'
+LARGE = b'{"pad":"' + b"x" * INLINE_BYTES + b'"}'
+MANY = [f"many-{n:03}" for n in range(2 * DISCARDED + 1)]
+
+Write = Callable[[Storage], Awaitable[Any]]
+WRITES: dict[str, Write] = {
+    "create": lambda s: s.create(PLACE, "new", b"[1]", ME, lifetime="+60000"),
+    "create, large": lambda s: s.create(PLACE, "new", LARGE, ME),
+    "put": lambda s: s.put(PLACE, "a", b"[1]", ME),
+    "put, new": lambda s: s.put(PLACE, "new", b"[1]", ME),
+    "put, large": lambda s: s.put(PLACE, "a", LARGE, ME),
+    "put, by etag": lambda s: s.put(PLACE, "a", b"[1]", ME, condition=Condition(match=frozenset({etag(OBJECT)}))),
+    "merge": lambda s: s.merge(PLACE, "a", b'{"n":1}', ME, limit=LIMIT),
+    "merge, large": lambda s: s.merge(PLACE, "large", b'{"n":1}', ME, limit=LIMIT),
+    "delete": lambda s: s.delete(PLACE, "a"),
+    "delete, by etag": lambda s: s.delete(PLACE, "a", condition=Condition(match=frozenset({etag(OBJECT)}))),
+    "append": lambda s: s.scoped.append(PLACE, "list", b"[1]", ME, limit=LIMIT, subject=""),
+    "append, new": lambda s: s.scoped.append(PLACE, "new", b"[1]", ME, limit=LIMIT, subject="", creating=True),
+    "append, large": lambda s: s.scoped.append(PLACE, "large", b'{"n":1}', ME, limit=LIMIT, subject=""),
+    "discard": lambda s: s.scoped.discard(PLACE, ["a", "none"], ""),
+    "discard, many": lambda s: s.scoped.discard(PLACE, MANY, ""),
+    "assign": lambda s: s.variables.assign(PLACE, "", 7, "k", "v"),
+    "drop": lambda s: s.variables.drop(PLACE, "", 7, "there"),
+    "clear": lambda s: s.variables.clear(PLACE, ""),
+}
+every_write = pytest.mark.parametrize("name", WRITES)
+
+
+def request(key: str = "k-1", body: bytes = b"body", who: str = ME) -> Once:
+    once = Once(who=(who, key), what=("PUT", "/path"), how=("",))
+    once.add(body)
+    return once
+
+
+def remembered(key: str = "k-1", who: str = ME) -> str:
+    return keys.once(PLACE.tag, request(key, who=who).digest)
+
+
+async def ask(storage: Storage, write: Write, once: Once | None) -> Any:
+    with during(once):
+        return await write(storage)
+
+
+async def fill(storage: Storage, name: str) -> None:
+    """What a write finds."""
+    await storage.register(PLACE)
+    bodies = {"a": OBJECT, "list": b"[0]", "large": LARGE} | dict.fromkeys(
+        MANY if name == "discard, many" else [], b"1"
+    )
+    await asyncio.gather(*(storage.put(PLACE, id, body, ME) for id, body in bodies.items()))
+    await storage.variables.assign(PLACE, "", 7, "there", "v")
+
+
+async def versions(storage: Storage) -> dict[str, int]:
+    """Of the records that are written to, 0 where there is none."""
+    found = {id: await storage.find(PLACE, id) for id in ("new", "a", "list", "large")}
+    return {id: record.version if record else 0 for id, record in found.items()}
+
+
+def everything(keyspace: Keyspace) -> dict[str, bytes]:
+    return {name: keyspace.command("DUMP", name) for name in keyspace.names()}
+
+
+@every_write
+async def test_a_repetition_is_told_the_same_and_does_nothing(storage: Storage, keyspace: Keyspace, name: str) -> None:
+    await fill(storage, name)
+    first = await ask(storage, WRITES[name], request())
+    # Whatever the first one did is undone or overwritten, so that doing it again would show or be refused.
+    for id in ("a", "new", "list", "large"):
+        await storage.put(PLACE, id, b'{"later":[]}', ME)
+    await storage.delete(PLACE, "a")
+    await storage.put(PLACE, MANY[0], b"2", ME)
+    await storage.put(PLACE, MANY[-1], b"2", ME)
+    await storage.variables.assign(PLACE, "", 7, "k", "later")
+    await storage.variables.assign(PLACE, "", 7, "there", "later")
+    before = everything(keyspace)
+    assert await ask(storage, WRITES[name], request()) == first
+    assert await ask(storage, WRITES[name], request()) == first
+    assert everything(keyspace) == before
+
+
+@every_write
+async def test_of_racing_repetitions_one_is_carried_out_and_all_are_told_the_same(
+    storage: Storage, keyspace: Keyspace, name: str
+) -> None:
+    """Two workers' storages, so that they meet in Redis."""
+    await fill(storage, name)
+    before = await versions(storage)
+    workers = [storage, Storage(storage._runner)]
+    replies = await asyncio.gather(*(ask(workers[n % 2], WRITES[name], request()) for n in range(16)))
+    assert all(reply == replies[0] for reply in replies)
+    after = await versions(storage)
+    changed = {id for id in before if after[id] != before[id]}
+    assert len(changed) <= 1
+    assert all(after[id] in (0, before[id] + 1) for id in changed)
+    assert bool(changed) == (name not in ("assign", "drop", "clear", "discard, many"))
+
+
+@every_write
+async def test_what_is_remembered_is_one_short_key_for_a_day(storage: Storage, keyspace: Keyspace, name: str) -> None:
+    await fill(storage, name)
+    names = keyspace.names()
+    await ask(storage, WRITES[name], request())
+    new = keyspace.names() - names - {RECORD("new")}
+    new = {key for key in new if key.startswith(f"{PLACE.tag}o:")}
+    assert new == {remembered()}
+    assert DAY_MS - 60_000 < keyspace.command("PTTL", remembered()) <= DAY_MS
+    assert keyspace.command("MEMORY", "USAGE", remembered()) <= 300
+    assert not [key for key in keyspace.names() if key.startswith(PLACE.staging)]
+
+
+@every_write
+async def test_another_request_with_the_same_key_is_refused_and_does_nothing(
+    storage: Storage, keyspace: Keyspace, name: str
+) -> None:
+    await fill(storage, name)
+    await ask(storage, lambda s: s.put(PLACE, "b", b"[]", ME), request(body=b"another"))
+    before = everything(keyspace)
+    with pytest.raises(Reused, match=r"^the idempotency key was used for another request$"):
+        await ask(storage, WRITES[name], request())
+    assert everything(keyspace) == before
+
+
+async def test_racing_requests_with_one_key_are_one_and_refusals(storage: Storage) -> None:
+    """The one that loses is refused inside of the script."""
+
+    async def put(n: int) -> Saved:
+        with during(request(body=b"%d" % n)):
+            return await storage.put(PLACE, f"k{n}", b"%d" % n, ME)
+
+    outcomes = await asyncio.gather(*map(put, range(32)), return_exceptions=True)
+    assert sum(isinstance(outcome, Reused) for outcome in outcomes) == 31
+    assert await storage.count(PLACE) == 1
+
+
+async def test_two_callers_and_two_keys_do_not_meet(storage: Storage) -> None:
+    put: Write = lambda s: s.put(PLACE, "a", b"[]", ME)  # noqa: E731
+    said = [await ask(storage, put, request(key, who=who)) for who in ("one", "two") for key in ("k", "K", "k" * 255)]
+    assert [saved.version for saved in said] == [1, 2, 3, 4, 5, 6]
+
+
+def test_no_two_requests_or_callers_have_one_digest() -> None:
+    made = [
+        Once(who, what, how)
+        for who in (("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""))
+        for what in (("PUT", "/a"), ("PUT/a",), ("PUT", "/a", ""))
+        for how in (("q", "1:x"), ("q1:x",), ("q", "1:x", ""))
+    ]
+    assert len({once.digest for once in made}) == 4
+    assert len({once.id for once in made}) == 12
+    assert len({once.fingerprint for once in made}) == 9
+
+
+async def test_a_refusal_is_not_remembered(storage: Storage, keyspace: Keyspace) -> None:
+    create, delete = WRITES["create"], WRITES["delete"]
+    with pytest.raises(NotFound):
+        await ask(storage, delete, request())
+    await storage.put(PLACE, "new", b"[]", ME)
+    with pytest.raises(AlreadyExists):
+        await ask(storage, create, request())
+    with pytest.raises(Changed):
+        await ask(storage, WRITES["put, by etag"], request())
+    with pytest.raises(QuotaExceeded):
+        await ask(storage, lambda s: s.put(PLACE, "b", b"[]", ME, quota=Quota(documents=1)), request())
+    assert remembered() not in keyspace.names()
+    await storage.delete(PLACE, "new")
+    assert (await ask(storage, create, request())).version == 1
+
+
+async def test_what_is_repeated_counts_once_against_the_quota(storage: Storage, keyspace: Keyspace) -> None:
+    quota = Quota(documents=10, bytes=1000)
+    for _ in range(3):
+        await ask(storage, lambda s: s.create(PLACE, "a", b"12345", ME, quota=quota), request())
+        assert keyspace.command("GET", USAGE) == b"1 5"
+    for _ in range(3):
+        await ask(storage, lambda s: s.delete(PLACE, "a", quota=quota), request("k-2"))
+        assert keyspace.command("GET", USAGE) == b"0 0"
+
+
+async def test_a_day_later_it_is_a_new_request(storage: Storage, keyspace: Keyspace) -> None:
+    assert (await ask(storage, WRITES["put"], request())).version == 1
+    keyspace.command("PEXPIRE", remembered(), 1)
+    keyspace.wait_past(keyspace.now() // 1000 + 1)
+    assert (await ask(storage, WRITES["put"], request())).version == 2
+
+
+async def test_a_forgotten_script_is_sent_again(storage: Storage, redis: RedisProcess) -> None:
+    redis.command("SCRIPT", "FLUSH")
+    first = await ask(storage, WRITES["put"], request())
+    redis.command("SCRIPT", "FLUSH")
+    assert await ask(storage, WRITES["put"], request()) == first
+
+
+async def test_when_memory_is_full_a_write_is_refused_whole_and_a_delete_is_remembered(
+    storage: Storage, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    await storage.put(PLACE, "a", OBJECT, ME)
+    before = everything(keyspace)
+    redis.command("CONFIG", "SET", "maxmemory", 1)
+    try:
+        for name in ("create", "put", "put, large", "merge", "assign"):
+            with pytest.raises(QuotaExceeded):
+                await ask(storage, WRITES[name], request())
+        assert everything(keyspace) == before
+        for _ in range(2):
+            await ask(storage, WRITES["delete"], request())
+    finally:
+        redis.command("CONFIG", "SET", "maxmemory", 0)
+    assert keyspace.names() & {RECORD("a"), remembered()} == {remembered()}
+
+
+async def test_without_a_key_what_is_sent_is_what_the_script_takes(storage: Storage, runner: Any) -> None:
+    """No key, no argument and no other script."""
+    sent: list[tuple[Any, ...]] = []
+    execute = runner._execute
+
+    async def noting(*args: Any, **more: Any) -> Any:
+        sent.append(args)
+        return await execute(*args, **more)
+
+    runner._execute = noting
+    await storage.put(PLACE, "a", OBJECT, ME)
+    sent.clear()
+    await storage.put(PLACE, "a", OBJECT, ME)
+    assert sent == [storage.commands.put(PLACE, "a", OBJECT, ME, "").args]
+    put = scripts.load()["put"]
+    assert len(sent[0]) == 3 + len((PLACE.record("a"), *PLACE.guarded)) + len(put.arguments)
+    sent.clear()
+    await ask(storage, WRITES["put"], request())
+    (looked, key), (run, sha, count, *_) = sent
+    assert (looked, key, run, count) == ("GET", remembered(), "EVALSHA", len(PLACE.guarded) + 2)
+    assert sha != storage.commands.put(PLACE, "a", OBJECT, ME, "").args[1]
+
+
+def test_ids_for_what_is_new_are_those_of_the_request() -> None:
+    assert asked() is None
+    assert fresh_id() != fresh_id()
+    with during(request(body=b"one")):
+        first = fresh_id()
+    with during(request(body=b"two")):
+        assert fresh_id() == first
+    with during(request("k-2")):
+        assert fresh_id() != first
+    assert len(first) == 32
+    assert UNCONDITIONAL.state == ""
