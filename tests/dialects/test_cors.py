@@ -10,7 +10,7 @@ from tests.running import Running
 
 ORIGIN = "https://app.example"
 ASKED = {"Origin": ORIGIN, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
-CLIENTS_SEND = ("authorization", "access-token", "gms_user", "content-type")
+CLIENTS_SEND = ("authorization", "access-token", "gms_user", "content-type", "idempotency-key")
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ LARGE = b'{"pad":"' + b"x" * 200_000 + b'"}'
 WRITES = [
     ("POST", at("d"), b'{"a":1}', 201), ("POST", at("d", "new"), b'{"a":1}', 201), ("POST", at("d"), LARGE, 201),
     ("POST", at("new category"), b"[]", 201), ("PUT", at("d", "k"), b'{"a":1}', 200), ("PUT", at("d", "k"), LARGE, 200),
-    ("PUT", at("d", "new", expiresMs=60_000), b"1", 200), ("PATCH", at("d", "k"), b'{"a":[1.0]}', 200),
+    ("PUT", at("d", "new", expiresMs=60_000), b"[1]", 200), ("PATCH", at("d", "k"), b'{"a":[1.0]}', 200),
     ("PATCH", at("d", "k"), b'{"b":"' + b"x" * 100_000 + b'"}', 200), ("DELETE", at("d", "k"), None, 200),
 ]  # fmt: skip
 every_write = pytest.mark.parametrize(
@@ -175,8 +175,8 @@ async def test_what_is_remembered_lies_with_the_record_for_a_day(project: Client
 @pytest.mark.parametrize(
     ("method", "target", "body", "status"),
     [
-        ("PATCH", at("d", "k"), b'{"n":"the mark"}', 200), ("POST", at("d"), b'"the mark"', 201),
-        ("PUT", at("d", "k"), b'"the mark"', 200),
+        ("PATCH", at("d", "k"), b'{"n":"the mark"}', 200), ("POST", at("d"), b'["the mark"]', 201),
+        ("PUT", at("d", "k"), b'["the mark"]', 200),
     ],
 )  # fmt: skip
 async def test_a_write_whose_answer_was_lost_is_done_once(
