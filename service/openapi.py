@@ -14,13 +14,22 @@ import msgspec
 
 from service.description import JSON, Api, Content, Description
 from service.dialect import Answer, Dialect, Route
+from service.idempotency import HEADER, LONGEST, READING
 from service.middleware import REQUEST_ID, explained
-from service.storage.errors import Refusal, Throttled
+from service.storage.errors import Refusal, Reused, Throttled
 
 VERSION = "3.1.1"
 COMPONENT = "#/components/schemas/{name}"
 
 Json = dict[str, Any]
+
+# What every request may carry that writes.
+KEY: Json = {
+    "name": HEADER, "in": "header", "required": False,
+    "description": "Carry this request out once: for a day, the same one with the same key is answered as the first "
+    "one was, and does nothing.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": "^[!-~]+$"},
+}  # fmt: skip
 
 
 class Undescribed(ValueError):
@@ -74,8 +83,9 @@ class _Writer:
                 *(segments[name] for name in re.findall(r"\{(\w+)\}", route.template)),
                 *_parameters(described.query, "query"),
                 *_parameters(described.headers, "header"),
+                *([] if route.method in READING else [KEY]),
             ],
-            "responses": self._responses(described),
+            "responses": self._responses(described, () if route.method in READING else (Reused,)),
         }
         if described.body is not None:
             operation["requestBody"] = {"required": True, **self._message(described.body)}
@@ -87,21 +97,21 @@ class _Writer:
         body = {"schema": self._schemas[repr(content.shape)], "examples": _examples(content.examples)}
         return {"description": content.about, "content": dict.fromkeys(content.media, body)}
 
-    def _responses(self, described: Description) -> Json:
+    def _responses(self, described: Description, besides: tuple[type[Refusal], ...]) -> Json:
         responses = {
             status: self._message(content) | {"headers": dict(_members(content.headers)), "links": _links(content)}
             for status, content in described.answers.items()
         }
-        for status, refusals in self._refusals(described).items():
+        for status, refusals in self._refusals((*described.refuses, *self._api.refuses, *besides)).items():
             refused = self._refused(refusals)
             # Some vendors refuse with the status of success.
             responses[status] = _either(responses[status], refused) if status in responses else refused
         return {str(status): responses[status] for status in sorted(responses)}
 
-    def _refusals(self, described: Description) -> dict[int, list[tuple[Refusal, Answer]]]:
-        """What the route may refuse with, as the dialect says it, by status."""
+    def _refusals(self, kinds: tuple[type[Refusal], ...]) -> dict[int, list[tuple[Refusal, Answer]]]:
+        """Refusals of these kinds, as the dialect says them, by status."""
         found: dict[int, list[tuple[Refusal, Answer]]] = {}
-        for kind in dict.fromkeys((*described.refuses, *self._api.refuses)):
+        for kind in dict.fromkeys(kinds):
             refusal = Throttled("1000000") if kind is Throttled else kind(_sentence(kind))
             answer = self._dialect.refuse(refusal, ())
             found.setdefault(answer.status, []).append((refusal, answer))

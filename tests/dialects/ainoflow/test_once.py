@@ -106,7 +106,7 @@ async def test_the_same_key_with_another_request_is_422_and_does_nothing(
 ) -> None:
     first = await project.ask("PUT", at("d", "k"), b"[1]", Idempotency_Key="k-1")
     before = await contents(project)
-    (await project.ask(method, target, body, Idempotency_Key="k-1")).refused(422)
+    assert "idempotency key" in (await project.ask(method, target, body, Idempotency_Key="k-1")).refused(422)
     assert await contents(project) == before
     assert (await project.ask("PUT", at("d", "k"), b"[1]", Idempotency_Key="k-1")).body == first.body
 
@@ -137,7 +137,7 @@ async def test_a_refused_request_may_be_tried_again_with_its_key(project: Client
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\u00e9", "a\tb"])
 async def test_a_malformed_key_is_refused_and_nothing_stored(project: Client, key: str) -> None:
     for method, target in (("PUT", at("d", "k")), ("POST", at("d")), ("PATCH", at("d", "k")), ("DELETE", at("d", "k"))):
-        (await project.ask(method, target, b"{}", Idempotency_Key=key)).refused(400)
+        assert "Idempotency-Key" in (await project.ask(method, target, b"{}", Idempotency_Key=key)).refused(400)
     await project.nothing_stored()
 
 

@@ -81,6 +81,25 @@ async def test_a_request_about_one_document_is_one_command(
     assert sent == [command]
 
 
+@pytest.mark.parametrize(
+    ("method", "target", "commands_sent"),
+    [
+        ("PUT", at("d", "k"), ["GET", "EVALSHA"]), ("POST", at("d"), ["GET", "EVALSHA"]),
+        ("DELETE", at("d", "k"), ["GET", "EVALSHA"]), ("PATCH", at("d", "k"), ["GET", "GET", "EVALSHA"]),
+    ],
+)  # fmt: skip
+async def test_an_idempotency_key_costs_a_get_and_a_retry_is_one(
+    alone: Client, method: str, target: str, commands_sent: list[str]
+) -> None:
+    body = None if method == "DELETE" else b"{}"
+    with commands(alone) as sent:
+        await alone.ask(method, target, body, Idempotency_Key="k-1")
+    assert sent == commands_sent
+    with commands(alone) as sent:
+        await alone.ask(method, target, body, Idempotency_Key="k-1")
+    assert sent == ["GET"]
+
+
 @pytest.mark.parametrize("header", ["If_Match", "If_None_Match"])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 async def test_a_condition_on_being_there_costs_no_command(alone: Client, method: str, header: str) -> None:
