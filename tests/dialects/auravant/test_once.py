@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from tests.dialects.auravant.client import DONE, STORAGE, Client, Reply, World
 from tests.running import Running
 
-WRITES = [
+WRITES: list[tuple[str, dict[str, object]]] = [
     ("PUT", {"key": "new", "value": [1]}), ("PUT", {"key": "list", "value": [1], "overwrite": True}),
     ("PATCH", {"key": "list", "value": {"x": 1.50}}), ("PATCH", {"key": "list", "value": [1], "append": True}),
     ("PATCH", {"key": "new", "value": [1], "append": True, "create": True}),
