@@ -2,6 +2,7 @@
 --- expiry, those that it no longer names are let go of.
 --- Replies with: version, created (us), updated (us), expires (ms, 0 = never).
 --- Refuses: EXISTS, CHANGED, INVALID, GONE (a chunk has expired).
+--- Repeats: not at all where its request has a key (include/once.lua).
 
 local record = KEYS[1] -- string: packed header, then the manifest
 local chunks = {unpack(KEYS, 2)} -- strings: those that the record brings, then those that it no longer names

@@ -2,6 +2,7 @@
 --- Replies with: OK.
 --- Refuses: NOTFOUND, CHANGED.
 --- Flags: allow-oom
+--- Repeats: not at all where its request has a key (include/once.lua).
 
 local record = KEYS[1] -- string: packed header, then the manifest
 local chunks = {unpack(KEYS, 2)} -- strings: all that the manifest names

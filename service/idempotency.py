@@ -7,11 +7,12 @@ the collection that is written to: in another one, it is another key.
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
+from multipart import parse_options_header
 
 from service.dialect import Answer, Handler, Request, Stream
 from service.storage.directory import Caller
@@ -41,8 +42,10 @@ async def _once(handler: Handler, request: Request, path: str) -> Answer | Strea
         what=(request.method, path),
         how=(request.query_string, *(f"{name}:{headers[name]}" for name in CONDITIONS if name in headers)),
     )
+    once.whole = request.method == "DELETE"  # which has none
     with during(once):
-        return await handler(replace(request, read=partial(_read, request.read, once)))
+        read, pieces = partial(_read, request.read, once), partial(_pieces, request, once)
+        return await handler(replace(request, read=read, pieces=pieces))
 
 
 def key_of(headers: Mapping[str, str]) -> str:
@@ -58,7 +61,23 @@ def _names(caller: Caller) -> tuple[str, str]:
     return caller.id, json.dumps(caller.claims, sort_keys=True)
 
 
+async def _pieces(request: Request, once: Once, limit: int) -> AsyncIterator[bytes]:
+    """The body as it arrives. A form's boundary is left out of what tells it from others: clients make a new one for
+    each attempt."""
+    _, options = parse_options_header(request.headers.get("Content-Type", ""))
+    boundary, held = options.get("boundary", "").encode(errors="surrogateescape"), b""
+    async for piece in request.pieces(limit):
+        held = (held + piece).replace(boundary, b"") if boundary else held + piece
+        sure = max(0, len(held) - len(boundary))
+        once.add(held[:sure])
+        held = held[sure:]
+        yield piece
+    once.add(held)
+    once.whole = True
+
+
 async def _read(read: Callable[[int], Awaitable[bytes]], once: Once, limit: int) -> bytes:
     body = await read(limit)
     once.add(body)
+    once.whole = True
     return body

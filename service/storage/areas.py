@@ -19,6 +19,7 @@ from service.storage.blobs import Span, Staging
 from service.storage.conditions import ABSENT, NEW
 from service.storage.errors import Changed, Elsewhere, NotFound, TooLarge, Unavailable
 from service.storage.keys import Collection
+from service.storage.repeatable import nothing, repeatable
 from service.storage.runner import Command, Runner
 
 ATTEMPTS = 100  # at an area that others keep changing, before the caller is told
@@ -101,6 +102,7 @@ class Areas:
 
     def __init__(self, runner: Runner) -> None:
         self._attachments = Attachments(runner)
+        self._send = runner.send
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by tag
 
     async def find(self, places: Sequence[Collection]) -> Area:
@@ -133,12 +135,14 @@ class Areas:
         async for piece in self._attachments.read(area.place, area.attached, span):
             yield piece
 
+    @repeatable(nothing)
     async def create(self, place: Collection, parts: AsyncIterator[Part], ms: int, by: str, limits: Limits) -> None:
         """Make an area that is not there yet, of which every key lives for `ms`. Raises TooLarge, AlreadyExists."""
         async with self._attachments.staging(place) as staging:
             values = await _taken(staging, parts, ms)
             await self._write(place, staging, values, ms, by, limits, state=NEW)
 
+    @repeatable(nothing)
     async def replace(self, place: Collection, parts: AsyncIterator[Part], ms: int, by: str, limits: Limits) -> None:
         """Make an area, whatever was in its place. Raises TooLarge."""
         async with self._attachments.staging(place) as staging:
@@ -152,6 +156,7 @@ class Areas:
 
             await self._in_turn(place, write)
 
+    @repeatable(nothing)
     async def update(
         self, places: Sequence[Collection], parts: AsyncIterator[Part], ms: int, by: str, limits: Limits
     ) -> None:
@@ -171,6 +176,7 @@ class Areas:
 
             await self._in_turn(place, write)
 
+    @repeatable(nothing)
     async def delete(self, places: Sequence[Collection]) -> None:
         """Raises NotFound."""
         for place in places:

@@ -23,6 +23,7 @@ class Once:
         self.digest = _digest(_joined(who)).hexdigest()
         self.id = uuid5(NAMESPACE_OID, _digest(self.digest.encode() + asked).hexdigest()).hex
         self.remark = b""  # what the worker knows of the write, and Redis does not: it is kept with the reply
+        self.whole = False  # has the body arrived? Only then it is known whether it is the same request
         self._said = _digest(asked + _joined(how))
 
     def add(self, piece: bytes) -> None:

@@ -4,7 +4,7 @@ The first time, the script that commits the write remembers its reply, in the sa
 request commits once in a collection: of an operation that takes several steps, only the last is such a script.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -27,19 +27,23 @@ class Sends(Protocol):
 P = ParamSpec("P")
 S = TypeVar("S", bound=Sends)
 T = TypeVar("T")
-Operation = Callable[Concatenate[S, Collection, P], Coroutine[Any, Any, T]]
+Places = TypeVar("Places", Collection, Sequence[Collection])
+Operation = Callable[Concatenate[S, Places, P], Coroutine[Any, Any, T]]
 
 
-def repeatable(told: Callable[[Any, bytes], T]) -> Callable[[Operation[S, P, T]], Operation[S, P, T]]:
+def repeatable(
+    told: Callable[[Any, bytes], T],
+) -> Callable[[Operation[S, Places, P, T]], Operation[S, Places, P, T]]:
     """Mark an operation whose result is what `told` makes of the committing script's reply and of `Once.remark`.
 
-    Where it refuses it is looked up again: the same request may have been carried out meanwhile, elsewhere. It raises
-    Reused besides.
+    Of several collections it writes to one. Where the body arrives while it is carried out, the request is known only
+    when that has been read. Where it refuses it is looked up again: the same request may have been carried out
+    meanwhile, elsewhere. It raises Reused besides.
     """
 
-    def around(operation: Operation[S, P, T]) -> Operation[S, P, T]:
+    def around(operation: Operation[S, Places, P, T]) -> Operation[S, Places, P, T]:
         @wraps(operation)
-        async def repeating(self: S, place: Collection, /, *args: P.args, **more: P.kwargs) -> T:
+        async def repeating(self: S, place: Places, /, *args: P.args, **more: P.kwargs) -> T:
             once = asked()
             if once is None:
                 return await operation(self, place, *args, **more)
@@ -50,6 +54,7 @@ def repeatable(told: Callable[[Any, bytes], T]) -> Callable[[Operation[S, P, T]]
             except (Unavailable, OutcomeUnknown):
                 raise
             except Refusal as refusal:
+                once.whole |= isinstance(refusal, Answered)
                 if (found := await _remembered(self, place, once)) is not None:
                     return told(*found)
                 if isinstance(refusal, Answered):  # its day was over in between
@@ -61,12 +66,20 @@ def repeatable(told: Callable[[Any, bytes], T]) -> Callable[[Operation[S, P, T]]
     return around
 
 
-async def _remembered(storage: Sends, place: Collection, once: Once) -> tuple[Any, bytes] | None:
+async def _remembered(
+    storage: Sends, places: Collection | Sequence[Collection], once: Once
+) -> tuple[Any, bytes] | None:
     """The reply to the first of these requests, and the remark that was kept with it. Raises Reused."""
-    key = keys.once(place.tag, once.digest)
-    kept = await storage._send(Command(("GET", key), key, False))
-    if kept is None:
+    if not once.whole:
         return None
+    for place in (places,) if isinstance(places, Collection) else places:
+        key = keys.once(place.tag, once.digest)
+        if (kept := await storage._send(Command(("GET", key), key, False))) is not None:
+            return _unpacked(kept, once)
+    return None
+
+
+def _unpacked(kept: bytes, once: Once) -> tuple[Any, bytes]:
     fingerprint = once.fingerprint
     if not kept.startswith(fingerprint):
         raise Reused("the idempotency key was used for another request")

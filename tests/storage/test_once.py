@@ -49,6 +49,7 @@ every_write = pytest.mark.parametrize("name", WRITES)
 def request(key: str = "k-1", body: bytes = b"body", who: str = ME) -> Once:
     once = Once(who=(who, key), what=("PUT", "/path"), how=("",))
     once.add(body)
+    once.whole = True
     return once
 
 

@@ -102,6 +102,7 @@ STATUSES: dict[type[Refusal], int] = {
     errors.AlreadyExists: 409,
     errors.Changed: 409,
     errors.TooLarge: 413,
+    errors.Reused: 422,
     Unsupported: 415,
     errors.Throttled: 429,
     errors.QuotaExceeded: 429,

@@ -1,13 +1,14 @@
 """The routes: what each of the vendor's endpoints asks of storage."""
 
 from functools import partial
-from uuid import uuid4
+from uuid import UUID
 
 from service.dialect import Answer, Request, Routes, Stream
 from service.dialects.genesys import description, direct
 from service.dialects.genesys.answers import UNCACHED, answer, everything, one
 from service.dialects.genesys.parameters import base, limits, milliseconds, own, parts, places, plain
 from service.downloads import File, download
+from service.storage.once import fresh_id
 
 STORAGE = "/genesys/1/storage"
 
@@ -20,7 +21,7 @@ async def create(request: Request) -> Answer:
 
     Its id is made by the service.
     """
-    id = str(uuid4())
+    id = str(UUID(fresh_id()))
     await request.service.storage.areas.create(
         plain(id), parts(request), milliseconds(request.params[0]), request.caller.id, limits(request)
     )

@@ -1,0 +1,47 @@
+"""Writes with an `Idempotency-Key`: an area is made, updated or removed once, also when a form comes in new clothes."""
+
+import asyncio
+
+import pytest
+
+from tests.dialects.genesys.client import Client, Reply, at
+
+BIG = "x" * 300_000
+
+
+async def ask(gms: Client, *names: str, value: str = "1", boundary: str = "b0", key: str) -> Reply:
+    body = f'--{boundary}\r\nContent-Disposition: form-data; name="a"\r\n\r\n{value}\r\n--{boundary}--\r\n'.encode()
+    type = f"multipart/form-data; boundary={boundary}"
+    return await gms.ask("POST", at(*names), body, Content_Type=type, Idempotency_Key=key)
+
+
+@pytest.mark.parametrize("value", ["1", BIG], ids=["short", "in chunks"])
+async def test_retries_of_a_create_make_one_area(gms: Client, value: str) -> None:
+    """Each with a boundary of its own, as clients send them."""
+    key = f"create-{id(gms)}-{len(value)}"
+    replies = await asyncio.gather(
+        *(ask(gms, "600", value=value, boundary=f"boundary-{n}", key=key) for n in range(16))
+    )
+    assert {(reply.status, reply.body) for reply in replies} == {(200, replies[0].body)}
+    made = replies[0].json["id"]
+    assert (await gms.all(made))["a"] == value
+    assert (await ask(gms, "600", value="2", key=key)).status == 422
+    assert (await gms.all(made))["a"] == value
+
+
+async def test_retries_of_an_update_and_a_delete_do_nothing(gms: Client) -> None:
+    made = await gms.create(("a", "0"))
+    assert (await ask(gms, made, "600", value="1", key="update")).status == 200
+    await ask(gms, made, "600", value="later", key="another")
+    assert (await ask(gms, made, "600", value="1", boundary="b1", key="update")).status == 200
+    assert (await gms.all(made))["a"] == "later"
+    first = await gms.ask("DELETE", at(made), Idempotency_Key="delete")
+    assert first.status == 200
+    again = await gms.ask("DELETE", at(made), Idempotency_Key="delete")
+    assert (again.status, again.body) == (200, first.body)
+    assert (await gms.get(made)).status == 404
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256])
+async def test_a_malformed_key_is_refused(gms: Client, key: str) -> None:
+    assert (await ask(gms, "600", key=key)).status == 400
