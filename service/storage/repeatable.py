@@ -31,9 +31,10 @@ Places = TypeVar("Places", Collection, Sequence[Collection])
 Operation = Callable[Concatenate[S, Places, P], Coroutine[Any, Any, T]]
 
 
-def repeatable(
-    told: Callable[[Any, bytes], T],
-) -> Callable[[Operation[S, Places, P, T]], Operation[S, Places, P, T]]:
+Mark = Callable[[Operation[S, Places, P, T]], Operation[S, Places, P, T]]
+
+
+def repeatable(told: Callable[[Any, bytes], T]) -> Mark[S, Places, P, T]:
     """Mark an operation whose result is what `told` makes of the committing script's reply and of `Once.remark`.
 
     Of several collections it writes to one. Where the body arrives while it is carried out, the request is known only
