@@ -29,17 +29,14 @@ S = TypeVar("S", bound=Sends)
 T = TypeVar("T")
 Places = TypeVar("Places", Collection, Sequence[Collection])
 Operation = Callable[Concatenate[S, Places, P], Coroutine[Any, Any, T]]
-
-
 Mark = Callable[[Operation[S, Places, P, T]], Operation[S, Places, P, T]]
 
 
 def repeatable(told: Callable[[Any, bytes], T]) -> Mark[S, Places, P, T]:
     """Mark an operation whose result is what `told` makes of the committing script's reply and of `Once.remark`.
 
-    Of several collections it writes to one. Where the body arrives while it is carried out, the request is known only
-    when that has been read. Where it refuses it is looked up again: the same request may have been carried out
-    meanwhile, elsewhere. It raises Reused besides.
+    It raises Reused besides. Of several collections it writes to one. A body that arrives meanwhile is known at the end;
+    where the operation refuses it is looked up again, for the same request may have been carried out elsewhere.
     """
 
     def around(operation: Operation[S, Places, P, T]) -> Operation[S, Places, P, T]:
