@@ -35,8 +35,8 @@ Mark = Callable[[Operation[S, Places, P, T]], Operation[S, Places, P, T]]
 def repeatable(told: Callable[[Any, bytes], T]) -> Mark[S, Places, P, T]:
     """Mark an operation whose result is what `told` makes of the committing script's reply and of `Once.remark`.
 
-    It raises Reused besides. Of several collections it writes to one. A body that arrives meanwhile is known at the end;
-    where the operation refuses it is looked up again, for the same request may have been carried out elsewhere.
+    Raises Reused besides. Of several collections it writes to one. A body that arrives meanwhile is known at its end,
+    and where the operation refuses it is looked up again, for the same request may have been carried out elsewhere.
     """
 
     def around(operation: Operation[S, Places, P, T]) -> Operation[S, Places, P, T]:
