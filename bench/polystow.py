@@ -10,6 +10,7 @@ from bench.processes import Child, children
 
 KEY = "bench-key"
 PROJECT = "bench"
+SIGNING_KEY = "bench-signing-key-0123456789abcdef"
 ACCESS = {
     "ainoflow": {"keys": [{"key": KEY, "id": "bench", "project": PROJECT}]},
     "auravant": {
@@ -28,6 +29,7 @@ class Polystow(Child):
         access.write_text(json.dumps(ACCESS))
         given = {
             "port": 0, "ops_port": 0, "data_dir": directory / "data", "access": access, "drain_seconds": 0,
+            "signing_key": SIGNING_KEY,
         } | settings  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if not name.startswith("POLYSTOW_")}
         environment |= {f"POLYSTOW_{name.upper()}": str(value) for name, value in given.items()}

@@ -1,11 +1,12 @@
 --- Store a record with files: its manifest, whose blobs were sent ahead chunk by chunk. The chunks that it brings get its
 --- expiry, those that it no longer names are let go of.
 --- Replies with: version, created (us), updated (us), expires (ms, 0 = never).
---- Refuses: EXISTS, CHANGED, INVALID, GONE (a chunk has expired).
+--- Refuses: DENIED, UNDECLARED, EXISTS, CHANGED, INVALID, GONE (a chunk has expired).
 --- Repeats: not at all where its request has a key (include/once.lua).
 
 local record = KEYS[1] -- string: packed header, then the manifest
-local chunks = {unpack(KEYS, 2)} -- strings: those that the record brings, then those that it no longer names
+local acl    = KEYS[2] -- hash: subject -> verbs
+local chunks = {unpack(KEYS, 3)} -- strings: those that the record brings, then those that it no longer names
 
 local manifest  = ARGV[1] -- stored byte for byte
 local by        = ARGV[2] -- id of the caller
@@ -15,11 +16,13 @@ local condition = ARGV[5] -- see include/held.lua
 local brought   = ARGV[6] -- how many chunks it brings
 local lasting   = ARGV[7] -- how many of these, the last ones, live as long as the record
 local grace     = ARGV[8] -- ms for which a chunk can be read longer than it is named
+local subject   = ARGV[9] -- see include/allowed.lua
 
 --- @include now
 --- @include header
 --- @include deadline
 --- @include set
+--- @include allowed
 --- @include held
 --- @include arrived
 --- @include release
@@ -27,7 +30,8 @@ local grace     = ARGV[8] -- ms for which a chunk can be read longer than it is 
 local at = now()
 local before = header(record, at)
 local expires = deadline(lifetime, at, before)
-local refusal = held(condition, record, before)
+local refusal = allowed(acl, subject, 'w')
+  or held(condition, record, before)
   or not expires and 'INVALID the expiry is not in the future'
   or not arrived(chunks, tonumber(brought)) and 'GONE a chunk has expired'
 if refusal then return redis.error_reply(refusal) end

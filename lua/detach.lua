@@ -1,22 +1,27 @@
 --- Remove a record with files, and let go of its chunks.
 --- Replies with: OK.
---- Refuses: NOTFOUND, CHANGED.
+--- Refuses: DENIED, UNDECLARED, NOTFOUND, CHANGED.
 --- Flags: allow-oom
 --- Repeats: not at all where its request has a key (include/once.lua).
 
 local record = KEYS[1] -- string: packed header, then the manifest
-local chunks = {unpack(KEYS, 2)} -- strings: all that the manifest names
+local acl    = KEYS[2] -- hash: subject -> verbs
+local chunks = {unpack(KEYS, 3)} -- strings: all that the manifest names
 
 local condition = ARGV[1] -- see include/held.lua
 local grace     = ARGV[2] -- ms for which a chunk can be read longer than it is named
+local subject   = ARGV[3] -- see include/allowed.lua
 
 --- @include now
 --- @include header
+--- @include allowed
 --- @include held
 --- @include release
 
 local before = header(record, now())
-local refusal = held(condition, record, before) or not before and 'NOTFOUND there is no such record'
+local refusal = allowed(acl, subject, 'd')
+  or held(condition, record, before)
+  or not before and 'NOTFOUND there is no such record'
 if refusal then return redis.error_reply(refusal) end
 redis.call('UNLINK', record)
 release(chunks, 1, grace)

@@ -53,6 +53,12 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
                     f"POLYSTOW_{name.upper()} is for the embedded Redis, and a Redis is given by its URL",
                     "set appendfsync on that server itself" if name == "appendfsync" else "leave one of the two out",
                 )
+        if not settings.signing_key and any(dialect.signs for dialect in discover(settings.dialects)):
+            yield Finding(
+                "refuse",
+                "there is no POLYSTOW_SIGNING_KEY, and a Redis is given by its URL: the service does not start",
+                "openssl rand -hex 32 makes one; give all who serve from that Redis the same",
+            )
     if settings.request_timeout > FINISH_SECONDS:
         yield Finding(
             "warn",

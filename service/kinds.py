@@ -94,6 +94,11 @@ PORT = Kind(_whole(0, 65535), "a port number from 0 (any free one) to 65535")
 PATH = Kind(_path, "a path")
 SWITCH = Kind(_switch, "true or false", lambda value: "true" if value else "false")
 SECRET = Kind(_matching(r"[\x21-\x7e]+"), "visible ASCII characters without a space")
+SIGNING_KEYS = Kind(
+    _list_of(_matching(r"[\x21-\x2b\x2d-\x7e]{32,}")),
+    "keys of 32 or more visible ASCII characters, comma-separated",
+    ",".join,
+)
 REDIS_URL = Kind(_redis_url, "a redis://, rediss://, unix://, redis+cluster:// or redis+sentinel:// URL")
 DIALECTS = Kind(_list_of(_matching("[a-z][a-z0-9_]*")), "dialect names, comma-separated", ",".join)
 BASE_URL = Kind(

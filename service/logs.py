@@ -20,8 +20,8 @@ REDACTED = "[redacted]"
 _CREDENTIALS = (
     (re.compile(r"\b(bearer|basic)(\s+)[^\s\"',;]+", re.IGNORECASE), rf"\1\2{REDACTED}"),
     (
-        re.compile(r"((?:access[-_]token|authorization|password|admin_token)[\"']?\s*[:=]\s*[\"']?)(?!bearer|basic)"
-                   r"[^\s\"',;&}]+", re.IGNORECASE),
+        re.compile(r"((?:access[-_]token|authorization|password|admin_token|signing_key)[\"']?\s*[:=]\s*[\"']?)"
+                   r"(?!bearer|basic)[^\s\"',;&}]+", re.IGNORECASE),
         rf"\1{REDACTED}",
     ),
     (re.compile(r"(://[^\s/:@]*:)[^\s/@]+(@)"), rf"\1{REDACTED}\2"),

@@ -86,6 +86,7 @@ class _Writer:
                 *([] if route.method in READING else [KEY]),
             ],
             "responses": self._responses(described, () if route.method in READING else (Reused,)),
+            **({"security": []} if route.open else {}),
         }
         if described.body is not None:
             operation["requestBody"] = {"required": True, **self._message(described.body)}

@@ -20,6 +20,7 @@ from service.kinds import (
     PORT,
     REDIS_URL,
     SECRET,
+    SIGNING_KEYS,
     SWITCH,
     Kind,
     between,
@@ -72,6 +73,13 @@ class Settings:
         default=None,
         repr=False,
         metadata=_about(SECRET, "Bearer token of the admin API, which is off without it."),
+    )
+    signing_key: tuple[str, ...] = field(
+        default=(),
+        repr=False,
+        metadata=_about(
+            SIGNING_KEYS, "Keys of signed URLs: the first signs, all are accepted; made by itself without a Redis URL."
+        ),
     )
     redis_server: Path | None = field(
         default=None, metadata=_about(PATH, "Program of the embedded Redis; found by itself when not given.")

@@ -31,10 +31,13 @@ from service.redis.embedded import Embedded
 from service.redis.errors import Failed
 from service.settings import BadSetting, Settings
 from service.signals import Stop
+from service.signing import kept
 from service.workers import StartFailed, Worker, environment
 
 REDIS_SECONDS = 10.0  # how long an external Redis may take to be there at start
 STOP_SECONDS = 12.0  # workers end by themselves within 10 s
+SIGNING_KEY = "signing.key"  # file in the data directory
+UNSIGNED = "a Redis of your own needs one, the same for all who serve from it: openssl rand -hex 32 makes it"
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +154,9 @@ class Supervisor:
 
     async def _start_workers(self, stack: AsyncExitStack, redis_url: str) -> None:
         # A worker has no use for the admin token; what it does not know it cannot leak.
-        theirs = environment(replace(self._settings, redis_url=redis_url, admin_token=None))
+        theirs = environment(
+            replace(self._settings, redis_url=redis_url, admin_token=None, signing_key=_signing(self._settings))
+        )
         stack.push_async_callback(self._stop_workers)
         for index, listener in enumerate(self._listeners):
             worker = Worker(index, listener, theirs, self._totals)
@@ -192,6 +197,16 @@ async def _check(redis: Redis) -> None:
         raise StartFailed("redis: " + "; ".join(refused))
 
 
+def _signing(settings: Settings) -> tuple[str, ...]:
+    """The signing keys: as given, else the one that is kept beside the embedded Redis's files. Raises StartFailed."""
+    if settings.signing_key or settings.redis_url is not None:
+        return settings.signing_key
+    try:
+        return (kept(settings.data_dir / SIGNING_KEY),)
+    except (OSError, ValueError) as error:
+        raise StartFailed(f"the signing key: {error}") from error
+
+
 def _read(document: Path | None) -> bytes | None:
     try:
         return document.read_bytes() if document else None
@@ -207,11 +222,14 @@ def _opened(stack: AsyncExitStack, host: str, port: int, count: int) -> list[soc
 
 
 async def serve(settings: Settings, announce: Announce) -> int:
-    """Run the service in the foreground; the exit status. Raises BadSetting (dialects, access document)."""
+    """Run the service in the foreground; the exit status. Raises BadSetting (dialects, signing key, access document)."""
     try:
-        discover(settings.dialects)
+        dialects = discover(settings.dialects)
     except ValueError as error:
         raise BadSetting(f"POLYSTOW_DIALECTS: {error}") from error
+    # Every pod and worker must sign alike, and nothing that several of them share would keep a key that one made.
+    if settings.redis_url is not None and not settings.signing_key and any(dialect.signs for dialect in dialects):
+        raise BadSetting(f"POLYSTOW_SIGNING_KEY: {UNSIGNED}")
     try:
         await Supervisor(settings).run(Stop(), announce)
     except (StartFailed, PortTaken) as error:

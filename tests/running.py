@@ -23,13 +23,15 @@ from redis.retry import Retry
 ROOT = Path(__file__).parent.parent
 ACCESS = Path(__file__).with_name("access.yaml")
 ADMIN_TOKEN = "test-admin-token"
+SIGNING_KEY = "test-signing-key-0123456789abcdef"
 START_SECONDS = 60.0  # far beyond what a start takes; a slow machine must not fail a test
 
 
 def environment(settings: dict[str, object]) -> dict[str, str]:
     """This process's environment with these settings and no other."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("POLYSTOW_")}
-    return inherited | {f"POLYSTOW_{name.upper()}": str(value) for name, value in settings.items()}
+    given = {"signing_key": SIGNING_KEY} | settings
+    return inherited | {f"POLYSTOW_{name.upper()}": str(value) for name, value in given.items()}
 
 
 def polystow(*arguments: str, stdin: bytes = b"", **settings: object) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from msgspec.msgpack import Decoder, encode
 from msgspec.structs import replace
 
 from service.storage import blobs
-from service.storage.blobs import GRACE_MS, Span, Staging, count
+from service.storage.blobs import GRACE_MS, INLINE_ROOM, Span, Staging, count
 from service.storage.conditions import exactly
 from service.storage.errors import Gone, Unavailable
 from service.storage.keys import Collection
@@ -63,8 +63,11 @@ class Attached(Struct):
         if packed is None:
             return None
         record = Record.unpack(packed)
-        if 0 < record.expires < at // 1000:
-            return None
+        return None if 0 < record.expires < at // 1000 else cls.of(record, at)
+
+    @classmethod
+    def of(cls, record: Record, at: int) -> "Attached":
+        """From the record, alive at that time (us)."""
         manifest, written = _manifest(record.body), record.updated // 1000
         blobs = {
             blob.id: blob if blob.expires >= 0 else replace(blob, expires=written - blob.expires)
@@ -94,9 +97,10 @@ class Attachments:
         self._runner = runner
         self._run, self._script = runner.run, runner.script
 
-    def staging(self, place: Collection) -> Staging:
-        """What takes in the blobs of a record that is to be attached; to be entered with `async with`."""
-        return Staging(self._runner, place)
+    def staging(self, place: Collection, room: int = INLINE_ROOM) -> Staging:
+        """What takes in the blobs of a record that is to be attached; to be entered with `async with`. `room` is how
+        many bytes of short bodies may lie in the record itself."""
+        return Staging(self._runner, place, room)
 
     def read(self, place: Collection, attached: Attached, span: Span) -> AsyncIterator[bytes]:
         """The bytes of a span of one of its blobs; see `blobs.read`."""
@@ -119,13 +123,14 @@ class Attachments:
     async def attach(
         self, place: Collection, id: str, content: bytes | Span, staging: Staging, named: set[str], by: str, *,
         lifetime: str = "", least: int = 0, state: str = BARE, before: Attached | None = None,
+        subject: str = "",
     ) -> Saved:  # fmt: skip
         """Store a record with files. Of the blobs in `staging` and of `before`, those in `named` are its own from now
         on, and the others are let go of.
 
         `state` is the condition; `before` is the record that is there if it names blobs, and then the state is exactly
         that. `lifetime` ('', '+ms' or '=') is the new blobs', and the record's unless `least` (ms since the epoch) is
-        later. Raises AlreadyExists, Changed, Invalid (lifetime), Unavailable (staged blobs have expired).
+        later. Raises Denied, AlreadyExists, Changed, Invalid (lifetime), Unavailable (staged blobs have expired).
         """
         content, lasting = await _placed(content, staging)
         await staging.finish()
@@ -138,21 +143,21 @@ class Attachments:
         dropped = _chunks(place, (blob for blob in old if blob not in held))
         try:
             reply = await self._run(
-                "attach", (place.attachment(id), *brought, *dropped), manifest=encode(Manifest(held, content)), by=by,
+                "attach", (place.attachment(id), place.acl, *brought, *dropped), manifest=encode(Manifest(held, content)), by=by,
                 lifetime=lifetime, least=least, condition=exactly(before.record) if before else state,
-                brought=len(brought), lasting=len(last), grace=GRACE_MS,
+                brought=len(brought), lasting=len(last), grace=GRACE_MS, subject=subject,
             )  # fmt: skip
         except Gone:
             raise Unavailable("the store did not answer in time; nothing was done") from None
         await staging.settle(brought)
         return Saved(*reply)
 
-    async def detach(self, place: Collection, id: str, before: Attached | None = None) -> None:
+    async def detach(self, place: Collection, id: str, before: Attached | None = None, subject: str = "") -> None:
         """Remove a record with files: exactly `before`, or whatever is there if it names no blobs.
 
-        Raises NotFound, Changed.
+        Raises Denied, NotFound, Changed.
         """
         await self._run(
-            "detach", (place.attachment(id), *(before.chunks(place) if before else ())),
-            condition=exactly(before.record) if before else BARE, grace=GRACE_MS,
+            "detach", (place.attachment(id), place.acl, *(before.chunks(place) if before else ())),
+            condition=exactly(before.record) if before else BARE, grace=GRACE_MS, subject=subject,
         )  # fmt: skip

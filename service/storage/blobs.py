@@ -59,13 +59,13 @@ class Staging:
     thousand of them are few chunks. `blobs` has the bytes of each blob.
     """
 
-    def __init__(self, runner: Runner, place: Collection) -> None:
+    def __init__(self, runner: Runner, place: Collection, room: int = INLINE_ROOM) -> None:
         self.blobs: dict[str, int] = {}
         self._runner, self._place = runner, place
         self._flying: deque[asyncio.Task[None]] = deque()
         self._sent: list[str] = []
         self._renewed = monotonic()
-        self._room = INLINE_ROOM
+        self._room = room
         self._shared, self._shared_start, self._gathered = "", 0, bytearray()
 
     async def __aenter__(self) -> Self:

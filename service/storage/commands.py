@@ -106,10 +106,14 @@ class Commands:
         }  # fmt: skip
         return self._script("append", (place.record(id), *place.guarded), arguments)
 
-    def read(self, place: Collection, ids: Sequence[str], subject: str, most: int, *, whole: bool) -> Command:
-        """Replies of each a packed record, None, or its size; refuses where the `whole` is more than `most` bytes."""
+    def read(
+        self, place: Collection, ids: Sequence[str], subject: str, most: int, *, whole: bool, attached: bool = False
+    ) -> Command:
+        """Replies of each a packed record, None, or its size; refuses where the `whole` is more than `most` bytes.
+        `attached`: the records with files under these ids."""
+        names = map(place.attachment if attached else place.record, ids)
         arguments = {"subject": subject, "most": most, "whole": int(whole)}
-        return self._script("read", (place.acl, *map(place.record, ids)), arguments)
+        return self._script("read", (place.acl, *names), arguments)
 
     def discard(self, place: Collection, ids: Sequence[str], subject: str = "") -> Command:
         """Replies the documents and bytes that the collection grew by; at most DISCARDED ids."""

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from service.storage.errors import Changed
-from service.storage.records import Record
+from service.storage.records import Record, Saved
 
 ANYTHING, NEW, ABSENT, PRESENT = "", "new", "absent", "present"  # as lua/include/unmet.lua reads them
 ANY = frozenset({"*"})
 
 
-def exactly(record: Record) -> str:
+def exactly(record: Record | Saved) -> str:
     """Only this state of the record: microseconds tell a version 1 from the version 1 after a delete."""
     return f"{record.version}:{record.updated}"
 

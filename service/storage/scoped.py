@@ -51,10 +51,12 @@ class Scoped:
         most = min(ONE_BYTES, ALL_BYTES // max(1, len(places)))
         return await fan_out(partial(self.read, ids, subject, most), places)
 
-    async def read(self, ids: Sequence[str], subject: str, most: int, place: Collection) -> Shelf:
-        """One collection's first step; at most `most` bytes come along."""
+    async def read(
+        self, ids: Sequence[str], subject: str, most: int, place: Collection, *, attached: bool = False
+    ) -> Shelf:
+        """One collection's first step; at most `most` bytes come along. `attached`: of the records with files."""
         try:
-            replies = await self._send(self._commands.read(place, ids, subject, most, whole=False))
+            replies = await self._send(self._commands.read(place, ids, subject, most, whole=False, attached=attached))
         except (Denied, NotFound) as refused:
             return Shelf(place, {}, (), refused)
         found = {id: Record.unpack(reply) for id, reply in zip(ids, replies, strict=True) if isinstance(reply, bytes)}

@@ -14,10 +14,11 @@ from service import diagnosis, doctor
 from service.redis.check import Finding, Server
 from service.settings import Settings
 from service.storage import scripts
-from tests.running import polystow
+from tests.running import SIGNING_KEY, polystow
 from tests.servers import RedisProcess, binaries
 
 ACCESS = "ainoflow: {keys: [{key: ak-1, id: a, project: p}]}"
+KEYS = (SIGNING_KEY,)
 APPLIED = ("SET", "polystow:epoch", "1")
 
 
@@ -32,7 +33,7 @@ def server() -> Iterator[RedisProcess]:
 def examined(url: str, **settings: Any) -> tuple[int, str]:
     """The exit status, and all that is said."""
     said: list[str] = []
-    status = asyncio.run(doctor.run(Settings(redis_url=url, **settings), url, said.append))
+    status = asyncio.run(doctor.run(Settings(redis_url=url, signing_key=KEYS, **settings), url, said.append))
     return status, "\n".join(said)
 
 
@@ -162,9 +163,17 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("settings", "text"), SETTINGS, ids=[row[1] for row in SETTINGS])
 def test_each_contradiction_of_settings_is_found(settings: dict[str, Any], text: str) -> None:
-    [finding] = diagnosis.of_settings(Settings(redis_url="redis://x", **settings))
+    [finding] = diagnosis.of_settings(Settings(redis_url="redis://x", signing_key=KEYS, **settings))
     assert text in finding.text
     assert finding.remedy
+
+
+def test_a_signing_key_that_is_missing_is_found_where_it_is_needed() -> None:
+    [finding] = diagnosis.of_settings(Settings(redis_url="redis://x"))
+    assert finding.level == "refuse"
+    assert "POLYSTOW_SIGNING_KEY" in finding.text
+    assert [*diagnosis.of_settings(Settings())] == []
+    assert [*diagnosis.of_settings(Settings(redis_url="redis://x", dialects=("ainoflow",)))] == []
 
 
 def test_no_secret_is_told() -> None:

@@ -62,6 +62,7 @@ def test_flags_on_a_command_line_reach_the_settings() -> None:
         ("DIALECTS", "ainoflow,avaamo,ainoflow", ("ainoflow", "avaamo")),
         ("PUBLIC_URL", "https://storage.example:8443/base/", "https://storage.example:8443/base"),
         ("GENESYS_ALLOWED_MIME_TYPES", "image/PNG, application/pdf", ("image/png", "application/pdf")),
+        ("SIGNING_KEY", f"{'k' * 32}, {'o' * 40}", ("k" * 32, "o" * 40)),
         ("GENESYS_ALLOW_FILE_CONTROL", "on", True),
         ("REDIS_URL", "rediss://user:p%40ss@host:6380/1", "rediss://user:p%40ss@host:6380/1"),
     ],

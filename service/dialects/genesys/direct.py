@@ -5,12 +5,11 @@ to the handler.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from service.dialect import Answer, Command, Request
 from service.dialects.genesys.answers import lengthy, members, short
-from service.dialects.genesys.parameters import base, places
+from service.dialects.genesys.parameters import places
 from service.storage.areas import Area
 from service.storage.errors import Elsewhere
 
@@ -21,13 +20,13 @@ def query(request: Request, body: bytes) -> Asked:
     def tell(area: Area) -> Answer:
         if any(map(lengthy, area.values.values())):
             raise Elsewhere("the texts are to be read step by step")
-        return members(area, partial(base, request))
+        return members(area, request.base)
 
     return _asked(request, tell)
 
 
 def query_key(request: Request, body: bytes) -> Asked:
-    return _asked(request, lambda area: short(area, request.params[1], partial(base, request)))
+    return _asked(request, lambda area: short(area, request.params[1], request.base))
 
 
 def _asked(request: Request, tell: Callable[[Area], Answer]) -> Asked:

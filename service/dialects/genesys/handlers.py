@@ -6,7 +6,7 @@ from uuid import UUID
 from service.dialect import Answer, Request, Routes, Stream
 from service.dialects.genesys import description, direct
 from service.dialects.genesys.answers import UNCACHED, answer, everything, one
-from service.dialects.genesys.parameters import base, limits, milliseconds, own, parts, places, plain
+from service.dialects.genesys.parameters import limits, milliseconds, own, parts, places, plain
 from service.downloads import File, download
 from service.storage.once import fresh_id
 
@@ -58,7 +58,7 @@ async def update(request: Request) -> Answer:
 async def query(request: Request) -> Answer | Stream:
     """Read all keys of a storage area."""
     areas = request.service.storage.areas
-    return everything(await areas.find(places(request, request.params[0])), partial(base, request), areas.read)
+    return everything(await areas.find(places(request, request.params[0])), request.base, areas.read)
 
 
 @routes.route("GET", STORAGE + "/{id}/{key}", direct.query_key, described=description.query_key)
@@ -66,7 +66,7 @@ async def query_key(request: Request) -> Answer | Stream:
     """Read one key of a storage area."""
     id, key = request.params
     areas = request.service.storage.areas
-    return one(await areas.find(places(request, id)), key, partial(base, request), areas.read)
+    return one(await areas.find(places(request, id)), key, request.base, areas.read)
 
 
 @routes.route("GET", STORAGE + "/binary/{id}/{key}", described=description.query_binary)

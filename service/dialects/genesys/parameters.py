@@ -23,7 +23,6 @@ LONGEST_SECONDS = 10 * 365 * 86_400
 _seconds = re.compile("[0-9]{1,18}").fullmatch
 _uuid = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 _basic = re.compile("(?i:basic) +([A-Za-z0-9+/]+={0,2}) *").fullmatch
-_host = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?").fullmatch
 
 
 def credential(headers: Mapping[str, str]) -> Password | None:
@@ -99,13 +98,3 @@ async def parts(request: Request) -> AsyncIterator[Part]:
             if settings.genesys_allow_file_control:
                 pieces = checked(part, settings.genesys_allowed_mime_types)
             yield Part(part.name, pieces, part.type or ANY_TYPE, part.filename)
-
-
-def base(request: Request) -> str:
-    """What the URLs of files begin with. Raises Invalid (a `Host` that is none)."""
-    if (configured := request.service.settings.public_url) is not None:
-        return configured
-    host = request.headers.get("Host", "")
-    if not _host(host):
-        raise Invalid("the request names no lawful host")
-    return f"http://{host}"

@@ -1,0 +1,217 @@
+"""Files under keys: announced, uploaded once, read, removed, and what races does to what."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from hashlib import md5
+
+import pytest
+
+from service.storage import keys
+from service.storage.conditions import exactly
+from service.storage.errors import AlreadyExists, Changed, Denied, Invalid, NotFound, Unavailable
+from service.storage.files import File, Filed
+from service.storage.store import Storage
+from tests.storage.keyspace import Keyspace
+from tests.storage.pieces import pieces
+
+PLACE = keys.collection("auravant", "fields", "12345", "")
+ID = "ext:production:photo"
+BODY = b"0123456789abcdef" * 40_000  # three chunks
+OWNER, READER, NOBODY = "UID-owner", "UID-reader", "UID-nobody"
+GRANTS = {OWNER: "rwd", READER: "r"}
+
+
+@pytest.fixture(autouse=True)
+async def granted(storage: Storage) -> None:
+    await storage.grants.grant(PLACE, GRANTS, await storage.grants.revise())
+
+
+async def announce(storage: Storage, body: bytes = BODY, user: str = OWNER, **how: bool) -> str:
+    file = File("a.bin", len(body), md5(body).digest())
+    return await storage.files.announce(PLACE, ID, file, user, **{"create": True, "overwrite": True} | how)
+
+
+async def upload(storage: Storage, generation: str, body: bytes = BODY, user: str = OWNER) -> None:
+    sizes = (len(body), len(body))
+    await storage.files.upload(PLACE, ID, generation, pieces(body), "image/png", sizes, user)
+
+
+async def found(storage: Storage) -> Filed | None:
+    [shelf] = await storage.files.survey([PLACE], [ID], OWNER)
+    return storage.files.filed(shelf).get(ID)
+
+
+async def body_of(storage: Storage) -> bytes | None:
+    filed = await found(storage)
+    if filed is None or not filed.uploaded:
+        return None
+    return b"".join([piece async for piece in storage.files.read(filed, 0, filed.file.size)])
+
+
+def staying(keyspace: Keyspace) -> set[str]:
+    """The chunks that do not go away."""
+    return {name for name in keyspace.names() if name.startswith(PLACE.chunks) and keyspace.command("PTTL", name) == -1}
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b"x" * 8193, BODY])
+async def test_what_was_announced_is_there_once_it_was_uploaded(storage: Storage, body: bytes) -> None:
+    generation = await announce(storage, body)
+    filed = await found(storage)
+    assert filed is not None
+    assert (filed.generation, filed.uploaded, filed.file.size) == (generation, False, len(body))
+    await upload(storage, generation, body)
+    filed = await found(storage)
+    assert filed is not None
+    assert (filed.file.name, filed.file.type, filed.file.md5) == ("a.bin", "image/png", md5(body).digest())
+    assert await body_of(storage) == body
+
+
+async def test_an_upload_works_once(storage: Storage, keyspace: Keyspace) -> None:
+    generation = await announce(storage)
+    await upload(storage, generation)
+    names = staying(keyspace)
+    with pytest.raises(Changed):
+        await upload(storage, generation)
+    assert (staying(keyspace), await body_of(storage)) == (names, BODY)
+
+
+async def test_of_two_uploads_at_once_one_wins(storage: Storage, keyspace: Keyspace) -> None:
+    generation = await announce(storage)
+    outcomes = await asyncio.gather(*(upload(storage, generation) for _ in range(8)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes if outcome is not None] == [Changed] * 7
+    assert await body_of(storage) == BODY
+    assert len(staying(keyspace)) == 3
+
+
+@pytest.mark.parametrize("meanwhile", ["delete", "replace", "delete and announce"])
+async def test_an_upload_whose_key_changes_meanwhile_is_refused(
+    storage: Storage, keyspace: Keyspace, meanwhile: str
+) -> None:
+    generation = await announce(storage)
+
+    async def interrupted() -> AsyncIterator[bytes]:
+        yield BODY[:300_000]
+        if "delete" in meanwhile:
+            assert await storage.files.remove(PLACE, [ID], OWNER) == [ID]
+        if meanwhile != "delete":
+            await announce(storage)
+        yield BODY[300_000:]
+
+    with pytest.raises(Changed):
+        await storage.files.upload(PLACE, ID, generation, interrupted(), "", (0, len(BODY)), OWNER)
+    assert await body_of(storage) is None
+    assert staying(keyspace) == set()
+
+
+async def test_who_may_not_write_any_more_cannot_finish(storage: Storage, keyspace: Keyspace) -> None:
+    generation = await announce(storage)
+
+    async def interrupted() -> AsyncIterator[bytes]:
+        yield BODY[:300_000]
+        await storage.grants.grant(PLACE, {OWNER: "r"}, await storage.grants.revise())
+        yield BODY[300_000:]
+
+    with pytest.raises(Denied):
+        await storage.files.upload(PLACE, ID, generation, interrupted(), "", (0, len(BODY)), OWNER)
+    assert await body_of(storage) is None
+    assert staying(keyspace) == set()
+
+
+@pytest.mark.parametrize("sent", [BODY[:-1], BODY + b"x", b"x" + BODY[1:]])
+async def test_another_file_than_was_announced_is_refused(storage: Storage, keyspace: Keyspace, sent: bytes) -> None:
+    generation = await announce(storage)
+    with pytest.raises(Invalid, match="than was announced"):
+        await storage.files.upload(PLACE, ID, generation, pieces(sent), "", (len(BODY), len(BODY)), OWNER)
+    assert not any(name.startswith(PLACE.chunks) for name in keyspace.names())
+    await upload(storage, generation)
+
+
+async def test_what_is_there_and_what_is_not(storage: Storage) -> None:
+    with pytest.raises(NotFound):
+        await announce(storage, create=False)
+    await announce(storage, overwrite=False)
+    with pytest.raises(AlreadyExists):
+        await announce(storage, overwrite=False)
+    await announce(storage, create=False)
+
+
+@pytest.mark.parametrize("how", [{}, {"create": False}, {"overwrite": False}])
+async def test_a_replaced_file_is_dropped_by_the_announcement(
+    storage: Storage, keyspace: Keyspace, how: dict[str, bool]
+) -> None:
+    await upload(storage, await announce(storage))
+    old = await found(storage)
+    assert old is not None
+    if "overwrite" in how:
+        with pytest.raises(AlreadyExists):
+            await announce(storage, b"new", **how)
+        assert await body_of(storage) == BODY
+        return
+    generation = await announce(storage, b"new", **how)
+    assert staying(keyspace) == set()
+    with pytest.raises(NotFound):
+        await storage.files.find(PLACE, ID, old.generation, OWNER)
+    await upload(storage, generation, b"new")
+    assert await body_of(storage) == b"new"
+
+
+async def test_announcements_that_race_leave_one_upload(storage: Storage, keyspace: Keyspace) -> None:
+    await upload(storage, await announce(storage))
+    generations = await asyncio.gather(*(announce(storage) for _ in range(16)))
+    filed = await found(storage)
+    assert filed is not None
+    assert len(set(generations)) == 16
+    assert generations.count(filed.generation) == 1
+    assert staying(keyspace) == set()
+
+
+@pytest.mark.parametrize("user", [READER, NOBODY])
+async def test_who_may_not_is_told_so_whatever_is_there(storage: Storage, user: str) -> None:
+    for _ in range(2):
+        for how in ({}, {"create": False}, {"overwrite": False}):
+            with pytest.raises(Denied):
+                await announce(storage, user=user, **how)
+        with pytest.raises(Denied):
+            await storage.files.remove(PLACE, [ID], user)
+        await upload(storage, await announce(storage))
+    [shelf] = await storage.files.survey([PLACE], [ID], user)
+    assert (shelf.refused is None) == (user == READER)
+    assert await storage.files.remove_found(shelf, user) == []
+    assert await body_of(storage) == BODY
+
+
+async def test_only_what_was_there_is_said_to_be_removed(storage: Storage, keyspace: Keyspace) -> None:
+    await upload(storage, await announce(storage))
+    outcomes = await asyncio.gather(*(storage.files.remove(PLACE, [ID, "other"], OWNER) for _ in range(8)))
+    assert sorted(outcomes) == [[]] * 7 + [[ID]]
+    assert (await found(storage), staying(keyspace)) == (None, set())
+
+
+async def test_a_key_that_others_keep_changing_is_given_up(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await upload(storage, await announce(storage))
+    monkeypatch.setattr("service.storage.files.ATTEMPTS", 1)
+    with pytest.raises(Unavailable):
+        await announce(storage)
+
+
+async def test_a_file_that_fsck_found_lost_can_be_uploaded_again(storage: Storage) -> None:
+    await upload(storage, await announce(storage))
+    filed = await found(storage)
+    assert filed is not None
+    assert filed.generation == exactly(filed.attached.record)
+    filed.attached.blobs.clear()
+    assert not Filed.of(PLACE, ID, filed.attached).uploaded
+
+
+async def test_values_and_files_are_two_namespaces(storage: Storage) -> None:
+    await storage.put(PLACE, ID, b"1", OWNER, subject=OWNER)
+    assert await found(storage) is None
+    await announce(storage)
+    await storage.scoped.discard(PLACE, [ID], OWNER)
+    assert await found(storage) is not None
+
+
+async def test_the_keys_left_of_an_upload(storage: Storage, keyspace: Keyspace) -> None:
+    await upload(storage, await announce(storage))
+    assert keyspace.names() == {PLACE.acl, keys.REVISION, PLACE.attachment(ID), *staying(keyspace)}
+    assert len(staying(keyspace)) == 3
