@@ -222,7 +222,7 @@ def _opened(stack: AsyncExitStack, host: str, port: int, count: int) -> list[soc
 
 
 async def serve(settings: Settings, announce: Announce) -> int:
-    """Run the service in the foreground; the exit status. Raises BadSetting (dialects, signing key, access document)."""
+    """Run the service in the foreground; the exit status. Raises BadSetting (dialects, keys, access document)."""
     try:
         dialects = discover(settings.dialects)
     except ValueError as error:

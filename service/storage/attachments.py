@@ -143,8 +143,9 @@ class Attachments:
         dropped = _chunks(place, (blob for blob in old if blob not in held))
         try:
             reply = await self._run(
-                "attach", (place.attachment(id), place.acl, *brought, *dropped), manifest=encode(Manifest(held, content)), by=by,
-                lifetime=lifetime, least=least, condition=exactly(before.record) if before else state,
+                "attach", (place.attachment(id), place.acl, *brought, *dropped),
+                manifest=encode(Manifest(held, content)), by=by, lifetime=lifetime, least=least,
+                condition=exactly(before.record) if before else state,
                 brought=len(brought), lasting=len(last), grace=GRACE_MS, subject=subject,
             )  # fmt: skip
         except Gone:

@@ -1,8 +1,9 @@
 """Files under keys, in collections with scopes: announced first, uploaded later, each on a record with files.
 
 An announcement writes down what the file is to be, and drops the one that was there. The state which that leaves,
-version and microsecond, is the upload's `generation`: lua/attach.lua gives the bytes to exactly that state and so leaves
-another one. That is why an upload works once, and not at all where the key was deleted or announced again meanwhile.
+version and microsecond, is the upload's `generation`: lua/attach.lua gives the bytes to exactly that state and so
+leaves another one. That is why an upload works once, and not at all where the key was deleted or announced again
+meanwhile.
 
 The bytes never lie in the record: it has less than 1 KB, so that a thousand of them are told by one script.
 """

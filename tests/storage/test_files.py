@@ -26,9 +26,11 @@ async def granted(storage: Storage) -> None:
     await storage.grants.grant(PLACE, GRANTS, await storage.grants.revise())
 
 
-async def announce(storage: Storage, body: bytes = BODY, user: str = OWNER, **how: bool) -> str:
+async def announce(
+    storage: Storage, body: bytes = BODY, user: str = OWNER, *, create: bool = True, overwrite: bool = True
+) -> str:
     file = File("a.bin", len(body), md5(body).digest())
-    return await storage.files.announce(PLACE, ID, file, user, **{"create": True, "overwrite": True} | how)
+    return await storage.files.announce(PLACE, ID, file, user, create=create, overwrite=overwrite)
 
 
 async def upload(storage: Storage, generation: str, body: bytes = BODY, user: str = OWNER) -> None:
@@ -135,19 +137,21 @@ async def test_what_is_there_and_what_is_not(storage: Storage) -> None:
     await announce(storage, create=False)
 
 
-@pytest.mark.parametrize("how", [{}, {"create": False}, {"overwrite": False}])
+async def test_a_file_that_may_not_be_replaced_stays(storage: Storage, keyspace: Keyspace) -> None:
+    await upload(storage, await announce(storage))
+    with pytest.raises(AlreadyExists):
+        await announce(storage, b"new", overwrite=False)
+    assert await body_of(storage) == BODY
+
+
+@pytest.mark.parametrize("create", [True, False])
 async def test_a_replaced_file_is_dropped_by_the_announcement(
-    storage: Storage, keyspace: Keyspace, how: dict[str, bool]
+    storage: Storage, keyspace: Keyspace, create: bool
 ) -> None:
     await upload(storage, await announce(storage))
     old = await found(storage)
     assert old is not None
-    if "overwrite" in how:
-        with pytest.raises(AlreadyExists):
-            await announce(storage, b"new", **how)
-        assert await body_of(storage) == BODY
-        return
-    generation = await announce(storage, b"new", **how)
+    generation = await announce(storage, b"new", create=create)
     assert staying(keyspace) == set()
     with pytest.raises(NotFound):
         await storage.files.find(PLACE, ID, old.generation, OWNER)
@@ -168,9 +172,9 @@ async def test_announcements_that_race_leave_one_upload(storage: Storage, keyspa
 @pytest.mark.parametrize("user", [READER, NOBODY])
 async def test_who_may_not_is_told_so_whatever_is_there(storage: Storage, user: str) -> None:
     for _ in range(2):
-        for how in ({}, {"create": False}, {"overwrite": False}):
+        for create, overwrite in ((True, True), (False, True), (True, False)):
             with pytest.raises(Denied):
-                await announce(storage, user=user, **how)
+                await announce(storage, user=user, create=create, overwrite=overwrite)
         with pytest.raises(Denied):
             await storage.files.remove(PLACE, [ID], user)
         await upload(storage, await announce(storage))

@@ -101,10 +101,11 @@ API = Api(
     title="Auravant storage",
     version="1",
     about=(
-        "Values of extensions, each kept at a user, a field or a farm, which also says who may read it.\n\n"
+        "Values and files of extensions, each kept at a user, a field or a farm, which also says who may read it.\n\n"
         "A refusal has a code: `1` something is missing, `2` a bad key, `3` no permission, `4` no such version of the "
-        "extension, `5` no such id, or a key that is there or is not, `6` another error; `-1` to `-4` concern the "
-        "token and the request as such. Codes 1 to 6 come with HTTP 200. A request may name itself with `X-Request-Id`."
+        "extension, `5` no such id, or a key that is there or is not, `6` another error, `7` a file that is too large; "
+        "`-1` to `-4` concern the token and the request as such. Codes 1 to 7 come with HTTP 200, but where files are "
+        "uploaded and downloaded. A request may name itself with `X-Request-Id`."
     ),
     path=Path,
     security={"token": {"type": "http", "scheme": "bearer", "description": "A token of a user and an extension."}},

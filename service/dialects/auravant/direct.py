@@ -40,7 +40,7 @@ def storage(scope: str, request: Request, text: bytes) -> Asked:
     name, extension = operation(request), claimed(kept[0])
     body = body_of(request.headers, text)
     if name == "GET":
-        return get(request, scope, several(request, extension, body))
+        return get(request, scope, several(request, extension, body.keys, body.ids))
     if name == "DELETE":
         return delete(request, scope, body, extension)
     write = written(request, extension, scope, body)
@@ -69,7 +69,7 @@ def patch(request: Request, write: Write, body: Body) -> Command:
 def delete(request: Request, scope: str, body: Body, extension: dict[str, Any]) -> Asked:
     if body.id in (None, ""):
         raise Missing("id and keys are needed")
-    asked = several(request, extension, body)
+    asked = several(request, extension, body.keys, body.ids)
     if len(asked.ids) > DISCARDED:
         return None
     place = place_of(scope, str(body.id))

@@ -5,9 +5,9 @@ They are computed anew from what is declared, after a revision was taken, and re
 one step (service/storage/grants.py): of two documents that are applied at once none undoes what the other one said.
 
 Three links serve as indexes, each a superset (service/storage/links.py): the members of a space or group, also those
-that left and were not seen to yet; the spaces and groups of a user; the fields and farms that a user may read. They are
-made before a grant is widened and taken back after it was narrowed. So an apply that stops half way leaves resources as
-they were or as declared, and the next one sees to the rest.
+that left and were not seen to yet; the spaces and groups of a user; the fields, the farms and the other users that a
+user may read. They are made before a grant is widened and taken back after it was narrowed. So an apply that stops half
+way leaves resources as they were or as declared, and the next one sees to the rest.
 """
 
 from collections import defaultdict
@@ -33,7 +33,7 @@ Pairs = Iterable[tuple[str, str]]  # what is linked to what
 
 
 def readable(scope: str) -> str:
-    """The kind of the links from a user to the fields or farms that the user may read."""
+    """The kind of the links from a user to the fields or farms, or the other users, that the user may read."""
     return f"readable {scope}"
 
 
@@ -66,11 +66,26 @@ class Following:
         await self._join(now, self._revision)
         circles_of = grouped((member, circle) for circle, member in now)
 
-        async def settle(user: str) -> None:
-            again = partial(self._join, [(circle, user) for circle in circles_of.get(user, ())])
-            await self._settle(USERS, user, partial(self._led, user), again)
+        async def settle(user: str) -> list[tuple[str, str]]:
+            revision, led = self._revision, set[str]()
 
-        await fan_out(settle, users | {member for _, member in (*now, *before)})
+            async def again(latest: int) -> None:
+                nonlocal revision
+                revision = latest
+                await self._join([(circle, user) for circle in circles_of.get(user, ())], latest)
+
+            async def verbs() -> Verbs:
+                nonlocal led
+                found = await self._led(user)
+                led = set(found or ()) - {user, ANYONE}
+                await self._link(readable(USERS), [(leader, user) for leader in led], revision)
+                return found
+
+            before = await self._settle(USERS, user, verbs, again)
+            return [(leader, user) for leader in set(before) - led - {user, ANYONE}]
+
+        led = await fan_out(settle, users | {member for _, member in (*now, *before)})
+        await self._withdraw(readable(USERS), chain.from_iterable(led))
         gone = set(before) - set(now)
         await self._withdraw(CIRCLES, ((member, circle) for circle, member in gone))
         await self._withdraw(MEMBERS, gone)  # last: by these the next apply knows whom to see to

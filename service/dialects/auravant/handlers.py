@@ -71,11 +71,11 @@ async def storage(scope: str, request: Request) -> Answer | Stream:
     name, extension = operation(request), await extension_of(request)
     body = body_of(request.headers, await request.read(request.service.settings.max_document_bytes))
     if name == "GET":
-        return await get(request, scope, several(request, extension, body))
+        return await get(request, scope, several(request, extension, body.keys, body.ids))
     if name == "DELETE":
         if body.id in (None, ""):
             raise Missing("id and keys are needed")
-        asked = several(request, extension, body)
+        asked = several(request, extension, body.keys, body.ids)
         await request.service.storage.scoped.discard(place_of(scope, str(body.id)), asked.ids, request.caller.id)
         return DONE
     write = written(request, extension, scope, body)

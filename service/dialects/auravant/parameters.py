@@ -5,7 +5,7 @@ A body is JSON or a form. The value inside it is found without being read: its b
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -28,6 +28,7 @@ FORM_FIELDS = 100
 NULL = Raw(b"null")  # what is null and what is absent is the same
 
 Id = str | int
+T = TypeVar("T")
 
 _key = re.compile(r"[A-Za-z0-9_]{1,200}").fullmatch
 _bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
@@ -49,9 +50,29 @@ class Body(Struct):
     keys: list[str] | None = None
 
 
+class Form:
+    """The fields of a form; of a repeated one the last counts. Its methods raise ValueError."""
+
+    def __init__(self, text: bytes) -> None:
+        pairs = parse_qsl(text.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS)
+        self._fields = dict(pairs)
+
+    def text(self, name: str) -> str | None:
+        return self._fields.get(name)
+
+    def json(self, name: str, decode: Callable[[bytes], T]) -> T:
+        """A field that holds JSON; one that is empty or left out is null."""
+        return decode(self._fields.get(name, "").strip(" \t\r\n").encode() or b"null")
+
+    def flag(self, name: str) -> bool:
+        if self._fields.get(name, "false") not in ("true", "false"):
+            raise ValueError(f"{name} is to be true or false")
+        return self._fields.get(name) == "true"
+
+
 _body = msgspec.json.Decoder(Body).decode
-_ids = msgspec.json.Decoder(list[Id] | None).decode
-_keys = msgspec.json.Decoder(list[str] | None).decode
+IDS = msgspec.json.Decoder(list[Id] | None).decode
+KEYS = msgspec.json.Decoder(list[str] | None).decode
 
 
 class Write(Struct):
@@ -87,33 +108,28 @@ def operation(request: Request) -> str:
 
 def body_of(headers: Mapping[str, str], text: bytes) -> Body:
     """The body, of the right types. Raises Invalid."""
-    form = headers.get("Content-Type", "").partition(";")[0].strip().lower() == FORM
+    return understood(headers, text, _body, _form)
+
+
+def understood(headers: Mapping[str, str], text: bytes, json: Callable[[bytes], T], form: Callable[[Form], T]) -> T:
+    """What a body says, as JSON or as a form. Raises Invalid."""
+    posted = headers.get("Content-Type", "").partition(";")[0].strip().lower() == FORM
     try:
         if not text.isascii():
             text.decode()
-        return _form(text) if form else _body(text)
+        return form(Form(text)) if posted else json(text)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise Invalid(f"the body is not what it is to be: {error}") from None
     except RecursionError:
         raise Invalid("the body is nested too deep") from None
 
 
-def _form(text: bytes) -> Body:
+def _form(form: Form) -> Body:
     """A form's body: `value`, `data`, `ids` and `keys` are JSON."""
-    pairs = parse_qsl(text.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS)
-    fields = dict(pairs)
-
-    def decoded(name: str, decode: Callable[[bytes], Any]) -> Any:
-        return decode(fields.get(name, "").strip(" \t\r\n").encode() or b"null")
-
-    def flag(name: str) -> bool:
-        if fields.get(name, "false") not in ("true", "false"):
-            raise ValueError(f"{name} is to be true or false")
-        return fields.get(name) == "true"
-
     return Body(
-        fields.get("id"), fields.get("key"), decoded("value", _validate), decoded("data", _validate),
-        flag("overwrite"), flag("append"), flag("create"), decoded("ids", _ids), decoded("keys", _keys),
+        form.text("id"), form.text("key"), form.json("value", _validate), form.json("data", _validate),
+        form.flag("overwrite"), form.flag("append"), form.flag("create"),
+        form.json("ids", IDS), form.json("keys", KEYS),
     )  # fmt: skip
 
 
@@ -127,15 +143,17 @@ def written(request: Request, extension: dict[str, Any], scope: str, body: Body)
     return Write(place_of(scope, str(body.id)), record_of(request, body.key), body.key, value)
 
 
-def several(request: Request, extension: dict[str, Any], body: Body) -> Several:
-    """What a GET asks for, or a DELETE but for its resource."""
-    if not body.keys:
+def several(
+    request: Request, extension: dict[str, Any], wanted: Sequence[str] | None, ids: Sequence[Id] | None
+) -> Several:
+    """What a GET asks for, or a DELETE but for its resource: keys, and ids of resources."""
+    if not wanted:
         raise Missing("keys are needed")
-    if len(body.keys) > READ_KEYS:
+    if len(wanted) > READ_KEYS:
         raise TooLarge(f"at most {READ_KEYS} keys in one request")
-    names = checked([*dict.fromkeys(body.keys)])
+    names = checked([*dict.fromkeys(wanted)])
     versioned(request, extension)
-    resources = None if body.ids is None else [*dict.fromkeys(map(str, body.ids))]
+    resources = None if ids is None else [*dict.fromkeys(map(str, ids))]
     if resources and len(resources) * len(names) > READ_VALUES:
         raise TooLarge(f"at most {READ_VALUES} values in one request: ids times keys")
     return Several(names, [record_of(request, key) for key in names], resources)

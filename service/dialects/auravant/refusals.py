@@ -30,6 +30,30 @@ class BadVersion(Coded):
     code = 4
 
 
+class Oversized(Coded):
+    """The file is larger than a file may be."""
+
+    code = 7
+
+
+class NotPermitted(Coded):
+    """The URL does not permit this: its signature, a field or its time is wrong, or a permission was taken back."""
+
+    code, status = 3, 403
+
+
+class Spent(Coded):
+    """The file was uploaded already, or its key was replaced or deleted since."""
+
+    code, status = 5, 409
+
+
+class NoFile(Coded):
+    """There is no such file any more."""
+
+    code, status = 5, 404
+
+
 class NotClaimed(Coded):
     """The extension may not use the storage."""
 

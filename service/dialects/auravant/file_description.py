@@ -1,0 +1,198 @@
+"""What the routes of files take and answer, for the OpenAPI document."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from service.description import Content, Description
+from service.dialect import Unsupported
+from service.dialects.auravant.description import USER, Operating, SharingFarms, SharingFields
+from service.dialects.auravant.parameters import READ_KEYS
+from service.dialects.auravant.refusals import (
+    BadKey,
+    BadVersion,
+    Missing,
+    NoFile,
+    NotClaimed,
+    NotPermitted,
+    Oversized,
+    Spent,
+    Unreadable,
+)
+from service.dialects.auravant.shapes import Id, Key
+from service.storage import errors
+
+MD5 = Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{21}[AQgw]==$", description="The file's MD5, in base64.")]
+Signed = Annotated[str, Meta(description="As it was answered.")]
+
+
+class Given(Struct):
+    """What an operation is given. PUT and PATCH need the resource, `key`, `original_file_name`, `md5` and
+    `file_size_kb`, GET and DELETE `keys`."""
+
+    key: Annotated[Key, Meta(description="The key of the file.")] | UnsetType = UNSET
+    original_file_name: Annotated[str, Meta(min_length=1, description="What the file is called.")] | UnsetType = UNSET
+    md5: MD5 | UnsetType = UNSET
+    file_size_kb: Annotated[float, Meta(ge=0, le=1e9, description="Its bytes divided by 1024.")] | UnsetType = UNSET
+    overwrite: Annotated[bool, Meta(description="PUT: drop a file that is there.")] = False
+    create: Annotated[bool, Meta(description="PATCH: also where there is no file.")] = False
+    user: Annotated[Id, Meta(description="The user, in the scope of users.")] | UnsetType = UNSET
+    field: Annotated[Id, Meta(description="The field, in the scope of fields.")] | UnsetType = UNSET
+    farm: Annotated[Id, Meta(description="The farm, in the scope of farms.")] | UnsetType = UNSET
+    keys: (
+        Annotated[list[Key], Meta(min_length=1, max_length=READ_KEYS, description="GET and DELETE: which keys.")]
+        | UnsetType
+    ) = UNSET
+    ids: (
+        Annotated[list[Id], Meta(description="GET: of which resources; empty: of all that the caller may read.")]
+        | UnsetType
+    ) = UNSET
+    id: Annotated[Id, Meta(description="DELETE: of which resource; left out: of all.")] | UnsetType = UNSET
+    get_url: Annotated[bool, Meta(description="GET: tell where the files are to be downloaded.")] = False
+
+
+class OfFile(Struct):
+    """A file. It has a `url` once it was uploaded, where one was asked for."""
+
+    file_name: str
+    file_size_kb: float
+    created_at: str
+    url: str | UnsetType = UNSET
+
+
+class Fine(Struct):
+    """That it went well."""
+
+    code: Literal[0]
+    res: Literal["ok"]
+
+
+class Data(Struct):
+    """Of a PUT or PATCH where the file is to be posted, and with which fields; of a DELETE the keys that were there."""
+
+    url: str | UnsetType = UNSET
+    fields: dict[str, str] | UnsetType = UNSET
+    keys: list[str] | UnsetType = UNSET
+
+
+class Told(Struct):
+    """What an operation answers: PUT, PATCH and DELETE `data`, GET `objects`."""
+
+    code: Literal[0]
+    res: Literal["ok"]
+    info: Fine
+    data: Data | UnsetType = UNSET
+    objects: dict[str, Any] | UnsetType = UNSET
+
+
+class Uploaded(Struct):
+    """The fields that were answered, the MD5, and the file."""
+
+    resource: Signed
+    key: Signed
+    generation: Signed
+    user: Signed
+    policy: Signed
+    key_id: Signed = field(name="key-id")
+    signature: Signed
+    md5: MD5 = field(name="Content-MD5")
+    file: Annotated[str, Meta(description="The file. It is the last field.")]
+
+
+class Downloading(Struct):
+    resource: Signed
+    key: Signed
+    generation: Signed
+    user: Signed
+    policy: Signed
+    key_id: Signed = field(name="key-id")
+    signature: Signed
+
+
+class Reading(Struct):
+    range: Annotated[str, Meta(description="Which part of the file: one range of bytes.", examples=["bytes=0-99"])] | (
+        UnsetType
+    ) = field(name="Range", default=UNSET)
+    known: Annotated[str, Meta(description="Etags of what the client has; 304 if the file has one of them.")] | (
+        UnsetType
+    ) = field(name="If-None-Match", default=UNSET)
+
+
+class Handed(Struct):
+    etag: Annotated[str, Meta(pattern='^"[0-9a-f]{32}"$', description="The MD5 of the file, in quotes.")] = field(
+        name="ETag"
+    )
+    disposition: Annotated[str, Meta(description="That it is to be saved, and under which name.")] = field(
+        name="Content-Disposition"
+    )
+
+
+FILE = {
+    "file_name": "d5fa71aa-1f35-11ef-a2b9-ab5cffcaca66.pdf", "file_size_kb": 150.5,
+    "created_at": "2024-01-01T00:00:00Z", "url": "http://127.0.0.1:8080/api/mktplace/filestorage/download?key=...",
+}  # fmt: skip
+ANNOUNCED = {
+    "key": "key_1", "original_file_name": "report.pdf", "md5": "XUFAKrxLKna5cZ2REBfFkg==", "file_size_kb": 150.5,
+}  # fmt: skip
+OK: dict[str, Any] = {"code": 0, "res": "ok", "info": {"code": 0, "res": "ok"}}
+TOLD = Content("It was done; of a GET, the files.", Told, examples={
+    "announced": {**OK, "data": {"url": "http://127.0.0.1:8080/api/mktplace/filestorage/upload", "fields": {
+        "resource": f"users/{USER}", "key": "ext-a:production:key_1", "generation": "1:1704067200000000",
+    }}},
+    "read": {**OK, "objects": {USER: {"key_1": FILE}}},
+    "deleted": {**OK, "data": {"keys": ["eliminated_key_1", "eliminated_key_2"]}},
+})  # fmt: skip
+_CODED = (Missing, BadKey, BadVersion, NotClaimed)
+
+
+def _files(name: str, resource: object) -> Description:
+    given = Content(
+        "What the operation is given. It is understood as a form too (`application/x-www-form-urlencoded`), in which "
+        "`ids`, `keys` and `file_size_kb` are JSON.",
+        Given,
+        examples={
+            "PUT": {name: resource, **ANNOUNCED, "overwrite": True}, "PATCH": {name: resource, **ANNOUNCED},
+            "GET": {"ids": [resource], "keys": ["key_1"], "get_url": True},
+            "DELETE": {"id": resource, "keys": ["key_1"]},
+        },
+    )  # fmt: skip
+    return Description(
+        {200: TOLD}, query=Operating, body=given,
+        refuses=(
+            *_CODED, Oversized, errors.Denied, errors.NotFound, errors.AlreadyExists, errors.TooLarge,
+            errors.QuotaExceeded,
+        ),
+    )  # fmt: skip
+
+
+files_of_users = _files("user", USER)
+files_of_fields = _files("field", 12345)
+files_of_farms = _files("farm", 777)
+
+
+def _shared(query: type[Struct]) -> Description:
+    told = Content(
+        "The files of each that has any.", dict[str, dict[str, OfFile]],
+        examples={"shared": {"12345": {"public_ext_key": FILE}}},
+    )  # fmt: skip
+    return Description({200: told}, query=query, refuses=(*_CODED, errors.TooLarge, Unreadable))
+
+
+public_files_of_fields = _shared(SharingFields)
+public_files_of_farms = _shared(SharingFarms)
+
+upload = Description(
+    {204: Content("The file is there.")},
+    body=Content("A form, sent as the answer to PUT or PATCH says.", Uploaded, ("multipart/form-data",)),
+    refuses=(Unsupported, NotPermitted, Spent, errors.TooLarge, errors.QuotaExceeded),
+)
+
+download = Description(
+    {
+        200: Content("The file.", bytes, ("*/*",), headers=Handed),
+        206: Content("That part of the file.", bytes, ("*/*",), headers=Handed),
+        304: Content("The client has this file.", headers=Handed),
+        416: Content("The file has no such part.", headers=Handed),
+    },
+    query=Downloading, headers=Reading, refuses=(NotPermitted, NoFile),
+)  # fmt: skip

@@ -1,0 +1,157 @@
+"""The files: one path for each scope, whose `operation` says what is asked, and what extensions share of them.
+
+PUT and PATCH announce a file and answer where it is to be uploaded; GET tells of files and where to download them.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+
+from service.dialect import Answer, Request, Routes, Stream
+from service.dialects.auravant import file_description, listing
+from service.dialects.auravant.filing import Body, announced, body_of
+from service.dialects.auravant.grants import readable
+from service.dialects.auravant.parameters import (
+    READ_VALUES,
+    Several,
+    extension_of,
+    operation,
+    place_of,
+    places_of,
+    several,
+)
+from service.dialects.auravant.refusals import Missing, Unreadable
+from service.dialects.auravant.roles import FARMS, FIELDS, NAME, USERS
+from service.dialects.auravant.sharing import listed, records
+from service.dialects.auravant.transfers import DOWNLOAD_SECONDS, PUBLIC_SECONDS, linking, uploading
+from service.storage.fan_out import FAN_OUT
+from service.storage.files import Filed
+from service.storage.keys import Collection
+from service.storage.scoped import Shelf, unreadable
+
+routes = Routes()
+
+FILES = "/api/mktplace/filestorage"
+
+Found = AsyncIterator[tuple[str, list[Filed]]]
+
+
+@routes.route("POST", f"{FILES}/users", described=file_description.files_of_users)
+async def files_of_users(request: Request) -> Answer | Stream:
+    """Announce, list or delete files that are kept at users.
+
+    `operation` says which. Who may do what is the same as for values.
+    """
+    return await filestorage(USERS, request)
+
+
+@routes.route("POST", f"{FILES}/fields", described=file_description.files_of_fields)
+async def files_of_fields(request: Request) -> Answer | Stream:
+    """Announce, list or delete files that are kept at fields.
+
+    `operation` says which. Who may do what is the same as for values.
+    """
+    return await filestorage(FIELDS, request)
+
+
+@routes.route("POST", f"{FILES}/farms", described=file_description.files_of_farms)
+async def files_of_farms(request: Request) -> Answer | Stream:
+    """Announce, list or delete files that are kept at farms.
+
+    `operation` says which. Who may do what is the same as for values.
+    """
+    return await filestorage(FARMS, request)
+
+
+@routes.route("GET", "/publicfiles/field", described=file_description.public_files_of_fields)
+async def public_files_of_fields(request: Request) -> Stream:
+    """Tell the files that were made public at fields which the caller may read."""
+    return await public(FIELDS, request)
+
+
+@routes.route("GET", "/publicfiles/farm", described=file_description.public_files_of_farms)
+async def public_files_of_farms(request: Request) -> Stream:
+    """Tell the files that were made public at farms which the caller may read."""
+    return await public(FARMS, request)
+
+
+async def filestorage(scope: str, request: Request) -> Answer | Stream:
+    name, extension = operation(request), await extension_of(request)
+    body = body_of(request.headers, await request.read(request.service.settings.max_document_bytes))
+    if name == "GET":
+        return await get(request, scope, several(request, extension, body.keys, body.ids), urls=body.get_url)
+    if name == "DELETE":
+        return await delete(request, scope, several(request, extension, body.keys, None), body)
+    asked = announced(request, extension, scope, body)
+    generation = await request.service.storage.files.announce(
+        asked.place, asked.id, asked.file, request.caller.id,
+        create=name == "PUT" or body.create, overwrite=name == "PATCH" or body.overwrite,
+    )  # fmt: skip
+    return listing.data(uploading(request, asked, generation))
+
+
+async def get(request: Request, scope: str, asked: Several, *, urls: bool) -> Stream:
+    """Everything that is asked for must be readable; of what is found because the caller may read it, what is."""
+    names = dict(zip(asked.ids, asked.keys, strict=True))
+    link = linking(request, DOWNLOAD_SECONDS) if urls else None
+    level = scope != USERS or asked.resources is not None
+    if scope == USERS or asked.resources:
+        places = places_of(scope, asked.resources or [request.caller.id])
+        shelves = await request.service.storage.files.survey(places, asked.ids, request.caller.id)
+        if (refused := unreadable(shelves)) is not None:
+            raise refused
+        found = opened(request, each(shelves))
+    else:
+        linked = await request.service.storage.links.linked(NAME, readable(scope), request.caller.id)
+        found = opened(request, surveyed(request, places_of(scope, linked), asked.ids))
+    return Stream(200, listing.enveloped(listing.objects(found, names, link, level=level)))
+
+
+async def delete(request: Request, scope: str, asked: Several, body: Body) -> Answer:
+    """Delete keys of one resource, or of all of the scope in which the caller may; those that were there are told."""
+    files, user = request.service.storage.files, request.caller.id
+    if body.id == "":  # not everything because a name was empty
+        raise Missing("id is empty")
+    if body.id is not None:
+        gone = {*await files.remove(place_of(scope, str(body.id)), asked.ids, user)}
+    else:
+        linked = await request.service.storage.links.linked(NAME, readable(scope), user)
+        own = [user] if scope == USERS else []
+        gone = set()
+        async for shelf in surveyed(request, places_of(scope, [*own, *linked]), asked.ids):
+            gone.update(await files.remove_found(shelf, user))
+    return listing.data({"keys": [key for key, id in zip(asked.keys, asked.ids, strict=True) if id in gone]})
+
+
+async def public(scope: str, request: Request) -> Stream:
+    """Of the fields or farms that are named, those that the caller may read."""
+    query = request.query()
+    ids = listed(query, scope)
+    if ids is None:
+        raise Missing(f"{scope} are needed")
+    wanted = await records(request, query)
+    shelves = await request.service.storage.files.survey(places_of(scope, ids), wanted, request.caller.id)
+    readable = [shelf for shelf in shelves if shelf.refused is None]
+    if not readable:
+        raise Unreadable(f"none of these {scope} may be read")
+    names = {id: id.rpartition(":")[2] for id in wanted}
+    found = opened(request, each(readable))
+    return Stream(200, listing.objects(found, names, linking(request, PUBLIC_SECONDS)))
+
+
+async def surveyed(request: Request, places: Sequence[Collection], ids: Sequence[str]) -> AsyncIterator[Shelf]:
+    """What is linked, so many records at a time."""
+    step = max(1, min(FAN_OUT, READ_VALUES // max(1, len(ids))))
+    for start in range(0, len(places), step):
+        for shelf in await request.service.storage.files.survey(places[start : start + step], ids, request.caller.id):
+            yield shelf
+
+
+async def each(shelves: Sequence[Shelf]) -> AsyncIterator[Shelf]:
+    for shelf in shelves:
+        yield shelf
+
+
+async def opened(request: Request, shelves: AsyncIterator[Shelf]) -> Found:
+    """The files of each resource that has any."""
+    async for shelf in shelves:
+        if files := request.service.storage.files.filed(shelf):
+            yield shelf.place.name, [*files.values()]

@@ -1,0 +1,108 @@
+"""What a request about files says, checked in the same order as for values, and then the size: code 7."""
+
+import math
+import re
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from msgspec import Struct
+
+from service.dialect import Request
+from service.dialects.auravant.parameters import (
+    IDS,
+    KEYS,
+    Form,
+    Id,
+    checked,
+    place_of,
+    record_of,
+    understood,
+    versioned,
+)
+from service.dialects.auravant.refusals import Missing, Oversized
+from service.dialects.auravant.roles import FARMS, FIELDS, USERS
+from service.storage.errors import Invalid
+from service.storage.files import File
+from service.storage.keys import Collection
+
+FILE_BYTES = 10 * 1024 * 1024  # the vendor's limit
+ROUNDED = 1023  # bytes that a file may differ from its announced size, which clients round to KB, up or down
+
+_extension = re.compile(r".*\.([A-Za-z0-9]{1,16})", re.DOTALL).fullmatch
+_md5 = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==").fullmatch  # base64 of 16 bytes
+_number = msgspec.json.Decoder(float | None).decode
+
+
+class Body(Struct):
+    """A request's body. The resource of a PUT or PATCH is named by its scope."""
+
+    key: str | None = None
+    original_file_name: str | None = None
+    md5: str | None = None
+    file_size_kb: float | None = None
+    overwrite: bool = False
+    create: bool = False
+    user: Id | None = None
+    field: Id | None = None
+    farm: Id | None = None
+    keys: list[str] | None = None
+    ids: list[Id] | None = None
+    id: Id | None = None
+    get_url: bool = False
+
+    def resource(self, scope: str) -> Id | None:
+        return {USERS: self.user, FIELDS: self.field, FARMS: self.farm}[scope]
+
+
+_body = msgspec.json.Decoder(Body).decode
+
+
+class Announced(Struct):
+    """A PUT or a PATCH; `sizes` is the fewest and the most bytes that the upload may have."""
+
+    place: Collection
+    id: str
+    file: File
+    sizes: tuple[int, int]
+
+
+def body_of(headers: Mapping[str, str], text: bytes) -> Body:
+    """The body, of the right types. Raises Invalid."""
+    return understood(headers, text, _body, _form)
+
+
+def _form(form: Form) -> Body:
+    """A form's body: `keys`, `ids` and `file_size_kb` are JSON."""
+    return Body(
+        form.text("key"), form.text("original_file_name"), form.text("md5"), form.json("file_size_kb", _number),
+        form.flag("overwrite"), form.flag("create"), form.text("user"), form.text("field"), form.text("farm"),
+        form.json("keys", KEYS), form.json("ids", IDS), form.text("id"), form.flag("get_url"),
+    )  # fmt: skip
+
+
+def announced(request: Request, extension: dict[str, Any], scope: str, body: Body) -> Announced:
+    """What a PUT or PATCH asks for, once everything that it needs is there. Raises Coded, Invalid."""
+    resource, kilobytes = body.resource(scope), body.file_size_kb
+    if resource in (None, "") or not (body.key and body.original_file_name and body.md5) or kilobytes is None:
+        raise Missing(f"{scope[:-1]}, key, original_file_name, md5 and file_size_kb are needed")
+    checked([body.key])
+    versioned(request, extension)
+    if not _md5(body.md5):
+        raise Invalid("md5 is to be an MD5 in base64")
+    if not (math.isfinite(kilobytes) and kilobytes >= 0):
+        raise Invalid("file_size_kb is to be a size")
+    size = kilobytes * 1024
+    if size > FILE_BYTES:
+        raise Oversized(f"a file has at most {FILE_BYTES} bytes")
+    file = File(named(body.original_file_name), round(size), b64decode(body.md5))
+    sizes = max(0, math.floor(size) - ROUNDED), min(FILE_BYTES, math.ceil(size) + ROUNDED)
+    return Announced(place_of(scope, str(resource)), record_of(request, body.key), file, sizes)
+
+
+def named(original: str) -> str:
+    """A name that no file had before, with the extension of the original one where it has a plain one."""
+    found = _extension(original)
+    return f"{uuid4()}.{found[1]}" if found else str(uuid4())

@@ -1,0 +1,137 @@
+"""Where files are uploaded to and downloaded from: URLs that are permissions, and need no token.
+
+Each is signed for one resource, key, generation of the key (service/storage/files.py) and user. A token may be given to
+anybody and a URL too, but what the user may do is looked at when it counts: the script that attaches an upload, and the
+one that reads for a download, decide by the user's grants of that moment.
+"""
+
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from typing import Any
+from urllib.parse import urlencode
+
+from service.dialect import Answer, Request, Routes, Stream, Unsupported
+from service.dialects.auravant import file_description as described
+from service.dialects.auravant.filing import FILE_BYTES, Announced
+from service.dialects.auravant.refusals import NoFile, NotPermitted, Spent
+from service.dialects.auravant.roles import NAME
+from service.downloads import ANY_TYPE, File, download, lawful_type
+from service.forms import Limits, Part, parts, text
+from service.signing import Signer
+from service.storage import keys
+from service.storage.errors import Changed, Denied, Invalid, NotFound, TooLarge
+from service.storage.files import Filed
+from service.storage.keys import Collection
+
+UPLOAD, DOWNLOAD = "/api/mktplace/filestorage/upload", "/api/mktplace/filestorage/download"
+UPLOAD_SECONDS, DOWNLOAD_SECONDS, PUBLIC_SECONDS = 10, 10, 100
+
+MD5, FILE = "Content-MD5", "file"  # fields of the form
+FIELD_BYTES = 16_384
+FORM = Limits(parts=20, part_bytes=FILE_BYTES, bytes=FILE_BYTES + 131_072)
+# Whoever has the URL may have the file, and nobody on the way keeps it for others.
+PRIVATE = (("Cache-Control", "private, no-cache"), ("Referrer-Policy", "no-referrer"))
+
+routes = Routes()
+
+signer = lru_cache(maxsize=4)(Signer)  # by the keys that are set
+
+
+def uploading(request: Request, asked: Announced, generation: str) -> dict[str, Any]:
+    """Where a file that was announced is to be posted, and with which fields beside its MD5."""
+    fields = _permitted(asked.place, asked.id, generation, request.caller.id)
+    shown = signer(request.service.settings.signing_key).sign(
+        "upload", {**fields, MD5: b64encode(asked.file.md5).decode()}, seconds=UPLOAD_SECONDS, bytes=asked.sizes
+    )
+    del shown[MD5]  # the client adds it
+    return {"url": request.base() + UPLOAD, "fields": shown}
+
+
+def linking(request: Request, seconds: int) -> Callable[[Filed], str]:
+    """What makes the URLs of files for this caller, good for so many seconds."""
+    base, user = request.base() + DOWNLOAD + "?", request.caller.id
+    sign = partial(signer(request.service.settings.signing_key).sign, "download", seconds=seconds)
+    return lambda filed: base + urlencode(sign(_permitted(filed.place, filed.id, filed.generation, user)))
+
+
+def _permitted(place: Collection, id: str, generation: str, user: str) -> dict[str, str]:
+    return {"resource": f"{place.namespace}/{place.name}", "key": id, "generation": generation, "user": user}
+
+
+@routes.route("POST", UPLOAD, described=described.upload, open=True)
+async def upload(request: Request) -> Answer:
+    """Upload a file that was announced.
+
+    The form has all `fields` that a PUT or PATCH answered, `Content-MD5`, and at last `file`. It works once, within 10
+    seconds: the file has to begin by then.
+    """
+    form = _parts(request)
+    fields, file = await _until_file(form)
+    with _by_status(Spent):
+        policy = signer(request.service.settings.signing_key).verify("upload", fields)
+        await request.service.storage.files.upload(
+            _place(fields), fields["key"], fields["generation"], _to_the_end(file, form), lawful_type(file.type),
+            policy.bytes, fields["user"],
+        )  # fmt: skip
+    return Answer(204)
+
+
+@routes.route("GET", DOWNLOAD, described=described.download, open=True)
+async def download_file(request: Request) -> Answer | Stream:
+    """Download a file, with the URL that a listing told."""
+    files, shown = request.service.storage.files, request.query()
+    with _by_status(NoFile):
+        signer(request.service.settings.signing_key).verify("download", shown)
+        filed = await files.find(_place(shown), shown["key"], shown["generation"], shown["user"])
+    stored = filed.file
+    file = File(stored.size, stored.md5.hex(), filed.at // 1_000_000, stored.type or ANY_TYPE, stored.name)
+    return download(request.headers, file, partial(files.read, filed), PRIVATE)
+
+
+@contextmanager
+def _by_status(gone: type[Spent] | type[NoFile]) -> Iterator[None]:
+    """Refusals with statuses that say so: the envelope's 200 would look like a file, or like an upload that worked."""
+    try:
+        yield
+    except Denied as refusal:
+        raise NotPermitted(str(refusal)) from None
+    except (Changed, NotFound) as refusal:
+        raise gone(str(refusal)) from None
+
+
+def _place(signed: Mapping[str, str]) -> Collection:
+    scope, _, id = signed["resource"].partition("/")
+    return keys.collection(NAME, scope, id, "")
+
+
+def _parts(request: Request) -> AsyncIterator[Part]:
+    if not request.headers.get("Content-Type", "").lower().startswith("multipart/form-data"):
+        raise Unsupported("the body is to be multipart/form-data")
+    return parts(request.headers, request.pieces(FORM.bytes), FORM)
+
+
+async def _until_file(form: AsyncIterator[Part]) -> tuple[dict[str, str], Part]:
+    """The fields of a form, and the file behind them. Raises Invalid, TooLarge."""
+    fields: dict[str, str] = {}
+    async for part in form:
+        if part.name == FILE:
+            return fields, part
+        if part.name in fields:
+            raise Invalid(f"the field {part.name!r} is there twice")
+        value = bytearray()
+        async for piece in text(part):
+            value += piece
+            if len(value) > FIELD_BYTES:
+                raise TooLarge(f"a field has at most {FIELD_BYTES} bytes")
+        fields[part.name] = value.decode()
+    raise Invalid(f"the form has no field {FILE!r}")
+
+
+async def _to_the_end(file: Part, form: AsyncIterator[Part]) -> AsyncIterator[bytes]:
+    """The pieces of a file with which the form ends."""
+    async for piece in file.pieces:
+        yield piece
+    async for part in form:
+        raise Invalid(f"the field {part.name!r} comes behind the file, which is to be the last")
