@@ -10,8 +10,8 @@
 
 `handlers` and `sharing` are the endpoints of values, `direct` their short way; `files` and `transfers` those of files;
 `parameters` and `filing` are what a request says, `answers`, `listing` and `refusals` what it is told; `description`
-and `file_description` have all of it for the OpenAPI document. `access` is the section of the access document, `roles` the
-vendor's table of who may do what, and `grants` what follows from the two.
+and `file_description` have all of it for the OpenAPI document. `access` is the section of the access document, `roles`
+the vendor's table of who may do what, and `grants` what follows from the two.
 """
 
 from service.dialect import Dialect

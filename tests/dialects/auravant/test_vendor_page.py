@@ -13,4 +13,4 @@ CONVERSATIONS = sorted(Path(__file__).parent.glob("*.http"))
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda path: path.stem)
 async def test_a_conversation_goes_as_it_is_written(conversation: Path, service: Running, http: ClientSession) -> None:
-    await replay(conversation, http, service.url, token="at-vendor")
+    await replay(conversation, http, service.url, token="at-vendor", here=service.url)

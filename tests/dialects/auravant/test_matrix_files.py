@@ -1,0 +1,79 @@
+"""Who may do what with files: the same table as for values, every caller, scope and operation."""
+
+import itertools
+
+import pytest
+
+from tests.dialects.auravant.client import World
+from tests.dialects.auravant.files import Files
+from tests.dialects.auravant.test_matrix import MAY, D, R, W, declared, narrowed
+
+OPERATIONS = {"PUT": W, "PUT overwriting": W, "PATCH": W, "PATCH creating": W, "GET": R, "DELETE": D,
+              "DELETE of nothing": D}  # fmt: skip
+
+
+async def outcome(files: Files, scope: str, id: str, operation: str) -> int:
+    """The code of one operation on a resource whose key `there` has a file, and `absent` none."""
+    match operation.split():
+        case ["PUT"]:
+            reply = await files.announce(scope, id, "absent")
+        case ["PUT", _]:
+            reply = await files.announce(scope, id, "there", overwrite=True)
+        case ["PATCH"]:
+            reply = await files.announce(scope, id, "there", operation="PATCH")
+        case ["PATCH", _]:
+            reply = await files.announce(scope, id, "absent", operation="PATCH", create=True)
+        case ["GET"]:
+            reply = await files.ask(scope, "GET", {"ids": [id], "keys": ["there"], "get_url": True})
+        case ["DELETE"]:
+            reply = await files.ask(scope, "DELETE", {"id": id, "keys": ["there"]})
+        case _:
+            reply = await files.ask(scope, "DELETE", {"id": id, "keys": ["absent"]})
+    assert reply.status == 200
+    code: int = reply.json["code"]
+    return code
+
+
+@pytest.mark.parametrize("scope", MAY)
+async def test_each_caller_may_do_with_files_what_the_page_says(world: World, scope: str) -> None:
+    callers = list(MAY[scope])
+    names = {caller: caller.replace(" ", "-").replace("'", "") for caller in callers}
+    opened = await world.open(*names.values())
+    clients = {caller: Files(client, world.http) for caller, client in zip(callers, opened, strict=True)}
+    user = {caller: world.name(name) for caller, name in names.items()}
+    id = user["self"] if scope == "users" else world.name("plot")
+    await world.declare(**declared(world, scope, id, user))
+    await world.declare(**narrowed(world, scope, id, user))
+    owner = clients["self" if scope == "users" else "owner"]
+    await owner.store(scope, id, "there")
+    wrong = []
+    for caller, operation in itertools.product(callers, OPERATIONS):
+        expected = 0 if OPERATIONS[operation] in MAY[scope][caller] else 3
+        found = await outcome(clients[caller], scope, id, operation)
+        listed = (await owner.get(scope, [id], "there", "absent")).get(id, {})
+        unchanged = list(listed) == ["there"] and "url" in listed["there"]
+        if found != expected or (expected == 3 and not unchanged):
+            wrong.append((scope, caller, operation, expected, found, listed))
+        if not unchanged:
+            await owner.delete(scope, id, "absent")
+            await owner.store(scope, id, "there", overwrite=True)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("scope", MAY)
+async def test_delete_without_an_id_passes_over_where_the_caller_may_not(world: World, scope: str) -> None:
+    """It answers as if nothing was there; what the caller may delete goes."""
+    callers = list(MAY[scope])
+    names = {caller: caller.replace(" ", "-").replace("'", "") for caller in callers}
+    opened = await world.open(*names.values())
+    clients = {caller: Files(client, world.http) for caller, client in zip(callers, opened, strict=True)}
+    user = {caller: world.name(name) for caller, name in names.items()}
+    id = user["self"] if scope == "users" else world.name("plot")
+    await world.declare(**declared(world, scope, id, user))
+    await world.declare(**narrowed(world, scope, id, user))
+    owner = clients["self" if scope == "users" else "owner"]
+    for caller in callers:
+        await owner.store(scope, id, "there", overwrite=True)
+        expected = ["there"] if D in MAY[scope][caller] else []
+        assert await clients[caller].delete(scope, None, "there") == expected, caller
+        assert (await owner.content(scope, id, "there") is None) == bool(expected), caller
