@@ -46,19 +46,7 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
             "give POLYSTOW_OPS_PORT another value than POLYSTOW_PORT",
         )
     if settings.redis_url is not None:
-        for name, given in (("redis_server", settings.redis_server), ("appendfsync", settings.appendfsync)):
-            if given not in (None, "everysec"):
-                yield Finding(
-                    "warn",
-                    f"POLYSTOW_{name.upper()} is for the embedded Redis, and a Redis is given by its URL",
-                    "set appendfsync on that server itself" if name == "appendfsync" else "leave one of the two out",
-                )
-        if not settings.signing_key and any(dialect.signs for dialect in discover(settings.dialects)):
-            yield Finding(
-                "refuse",
-                "there is no POLYSTOW_SIGNING_KEY, and a Redis is given by its URL: the service does not start",
-                "openssl rand -hex 32 makes one; give all who serve from that Redis the same",
-            )
+        yield from _of_own_redis(settings)
     if settings.request_timeout > FINISH_SECONDS:
         yield Finding(
             "warn",
@@ -69,6 +57,23 @@ def of_settings(settings: Settings) -> Iterator[Finding]:
     yield from _of_operator(settings)
     if settings.access is not None:
         yield from of_document(settings.access)
+
+
+def _of_own_redis(settings: Settings) -> Iterator[Finding]:
+    """Settings beside the URL of a Redis."""
+    for name, given in (("redis_server", settings.redis_server), ("appendfsync", settings.appendfsync)):
+        if given not in (None, "everysec"):
+            yield Finding(
+                "warn",
+                f"POLYSTOW_{name.upper()} is for the embedded Redis, and a Redis is given by its URL",
+                "set appendfsync on that server itself" if name == "appendfsync" else "leave one of the two out",
+            )
+    if not settings.signing_key and any(dialect.signs for dialect in discover(settings.dialects)):
+        yield Finding(
+            "refuse",
+            "there is no POLYSTOW_SIGNING_KEY, and a Redis is given by its URL: the service does not start",
+            "openssl rand -hex 32 makes one; give all who serve from that Redis the same",
+        )
 
 
 def _of_operator(settings: Settings) -> Iterator[Finding]:

@@ -122,8 +122,7 @@ class Attachments:
 
     async def attach(
         self, place: Collection, id: str, content: bytes | Span, staging: Staging, named: set[str], by: str, *,
-        lifetime: str = "", least: int = 0, state: str = BARE, before: Attached | None = None,
-        subject: str = "",
+        lifetime: str = "", least: int = 0, state: str = BARE, before: Attached | None = None, subject: str = "",
     ) -> Saved:  # fmt: skip
         """Store a record with files. Of the blobs in `staging` and of `before`, those in `named` are its own from now
         on, and the others are let go of.
@@ -138,14 +137,13 @@ class Attachments:
         expires = -int(lifetime) if lifetime.startswith("+") else 0
         fresh = [Blob(blob, size, expires) for blob, size in staging.blobs.items() if blob in named]
         held = [*(blob for blob in old if blob.id in named), *fresh, *lasting]
-        last = _chunks(place, lasting)
-        brought = [*_chunks(place, fresh), *last]
+        brought = [*_chunks(place, fresh), *(last := _chunks(place, lasting))]
         dropped = _chunks(place, (blob for blob in old if blob not in held))
         try:
             reply = await self._run(
                 "attach", (place.attachment(id), place.acl, *brought, *dropped),
-                manifest=encode(Manifest(held, content)), by=by, lifetime=lifetime, least=least,
-                condition=exactly(before.record) if before else state,
+                manifest=encode(Manifest(held, content)), by=by,
+                lifetime=lifetime, least=least, condition=exactly(before.record) if before else state,
                 brought=len(brought), lasting=len(last), grace=GRACE_MS, subject=subject,
             )  # fmt: skip
         except Gone:

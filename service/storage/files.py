@@ -22,6 +22,7 @@ from service.storage.errors import Changed, Denied, Invalid, NotFound, Unavailab
 from service.storage.fan_out import fan_out
 from service.storage.grants import DELETE, WRITE, Grants
 from service.storage.keys import Collection
+from service.storage.runner import Runner
 from service.storage.scoped import Scoped, Shelf
 
 ATTEMPTS = 100  # at a key that others keep changing, before the caller is told
@@ -72,8 +73,8 @@ class Filed(Struct):
 
 
 class Files:
-    def __init__(self, attachments: Attachments, grants: Grants, scoped: Scoped) -> None:
-        self._attachments, self._grants, self._scoped = attachments, grants, scoped
+    def __init__(self, runner: Runner, grants: Grants, scoped: Scoped) -> None:
+        self._attachments, self._grants, self._scoped = Attachments(runner), grants, scoped
 
     async def announce(
         self, place: Collection, id: str, file: File, user: str, *, create: bool, overwrite: bool

@@ -19,7 +19,6 @@ from weakref import WeakValueDictionary
 
 from service.storage import keys, registry
 from service.storage.areas import Areas
-from service.storage.attachments import Attachments
 from service.storage.commands import INLINE_BYTES, Commands
 from service.storage.conditions import ANYTHING, NEW, PRESENT, UNCONDITIONAL, Condition, exactly
 from service.storage.errors import Changed, Due, Gone, Long, NotFound, Refusal, Unavailable, Unregistered
@@ -63,7 +62,7 @@ class Storage:
         self.grants = Grants(runner)
         self.links = Links(runner)
         self.scoped = Scoped(self, runner, self.commands)
-        self.files = Files(Attachments(runner), self.grants, self.scoped)
+        self.files = Files(runner, self.grants, self.scoped)
         self.variables = Variables(runner)
         self._usage = Usage(runner)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by key of a record

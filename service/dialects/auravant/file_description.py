@@ -85,7 +85,7 @@ class Told(Struct):
     objects: dict[str, Any] | UnsetType = UNSET
 
 
-class Uploaded(Struct):
+class Uploaded(Struct, forbid_unknown_fields=True):
     """The fields that were answered, the MD5, and the file."""
 
     resource: Signed

@@ -67,28 +67,33 @@ class Following:
         circles_of = grouped((member, circle) for circle, member in now)
 
         async def settle(user: str) -> list[tuple[str, str]]:
-            revision, led = self._revision, set[str]()
-
-            async def again(latest: int) -> None:
-                nonlocal revision
-                revision = latest
-                await self._join([(circle, user) for circle in circles_of.get(user, ())], latest)
-
-            async def verbs() -> Verbs:
-                nonlocal led
-                found = await self._led(user)
-                led = set(found or ()) - {user, ANYONE}
-                await self._link(readable(USERS), [(leader, user) for leader in led], revision)
-                return found
-
-            before = await self._settle(USERS, user, verbs, again)
-            return [(leader, user) for leader in set(before) - led - {user, ANYONE}]
+            return await self._user(user, circles_of.get(user, []))
 
         led = await fan_out(settle, users | {member for _, member in (*now, *before)})
         await self._withdraw(readable(USERS), chain.from_iterable(led))
         gone = set(before) - set(now)
         await self._withdraw(CIRCLES, ((member, circle) for circle, member in gone))
         await self._withdraw(MEMBERS, gone)  # last: by these the next apply knows whom to see to
+
+    async def _user(self, user: str, circles: list[str]) -> list[tuple[str, str]]:
+        """Grant what is declared at one user, who belongs to these circles. Replies the links of those who led the user
+        and do not any more."""
+        revision, led = self._revision, set[str]()
+
+        async def again(latest: int) -> None:
+            nonlocal revision
+            revision = latest
+            await self._join([(circle, user) for circle in circles], latest)
+
+        async def verbs() -> Verbs:
+            nonlocal led
+            found = await self._led(user)
+            led = set(found or ()) - {user, ANYONE}
+            await self._link(readable(USERS), [(leader, user) for leader in led], revision)
+            return found
+
+        before = await self._settle(USERS, user, verbs, again)
+        return [(leader, user) for leader in set(before) - led - {user, ANYONE}]
 
     async def plots(self, scope: str, ids: list[str]) -> None:
         """Fields or farms."""

@@ -6,9 +6,9 @@ one that reads for a download, decide by the user's grants of that moment.
 """
 
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache, partial
+from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -69,7 +69,7 @@ async def upload(request: Request) -> Answer:
     """
     form = _parts(request)
     fields, file = await _until_file(form)
-    with _by_status(Spent):
+    with ByStatus(Spent):
         policy = signer(request.service.settings.signing_key).verify("upload", fields)
         await request.service.storage.files.upload(
             _place(fields), fields["key"], fields["generation"], _to_the_end(file, form), lawful_type(file.type),
@@ -82,7 +82,7 @@ async def upload(request: Request) -> Answer:
 async def download_file(request: Request) -> Answer | Stream:
     """Download a file, with the URL that a listing told."""
     files, shown = request.service.storage.files, request.query()
-    with _by_status(NoFile):
+    with ByStatus(NoFile):
         signer(request.service.settings.signing_key).verify("download", shown)
         filed = await files.find(_place(shown), shown["key"], shown["generation"], shown["user"])
     stored = filed.file
@@ -90,15 +90,22 @@ async def download_file(request: Request) -> Answer | Stream:
     return download(request.headers, file, partial(files.read, filed), PRIVATE)
 
 
-@contextmanager
-def _by_status(gone: type[Spent] | type[NoFile]) -> Iterator[None]:
-    """Refusals with statuses that say so: the envelope's 200 would look like a file, or like an upload that worked."""
-    try:
-        yield
-    except Denied as refusal:
-        raise NotPermitted(str(refusal)) from None
-    except (Changed, NotFound) as refusal:
-        raise gone(str(refusal)) from None
+class ByStatus:
+    """Within it, refusals get statuses that say so: the envelope's 200 would look like a file, or like an upload that
+    worked."""
+
+    def __init__(self, gone: type[Spent] | type[NoFile]) -> None:
+        self._gone = gone
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Denied):
+            raise NotPermitted(str(error)) from None
+        if isinstance(error, Changed | NotFound):
+            raise self._gone(str(error)) from None
 
 
 def _place(signed: Mapping[str, str]) -> Collection:
