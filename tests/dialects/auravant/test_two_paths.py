@@ -26,7 +26,7 @@ def ordinary() -> Iterator[Running]:
 async def test_a_conversation_goes_as_it_is_written_without_the_fast_path(
     conversation: Path, ordinary: Running, http: ClientSession
 ) -> None:
-    await replay(conversation, http, ordinary.url, token="at-vendor")
+    await replay(conversation, http, ordinary.url, token="at-vendor", here=ordinary.url)
 
 
 BODIES: list[tuple[bytes, str]] = [
