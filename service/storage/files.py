@@ -22,6 +22,9 @@ from service.storage.errors import Changed, Denied, Invalid, NotFound, Unavailab
 from service.storage.fan_out import fan_out
 from service.storage.grants import DELETE, WRITE, Grants
 from service.storage.keys import Collection
+from service.storage.once import asked, during
+from service.storage.records import saved
+from service.storage.repeatable import nothing, repeatable
 from service.storage.runner import Runner
 from service.storage.scoped import Scoped, Shelf
 
@@ -41,6 +44,7 @@ class File(Struct, array_like=True, frozen=True):
 
 
 _file = Decoder(File).decode
+_removed = Decoder(list[str]).decode
 
 
 class Filed(Struct):
@@ -75,7 +79,9 @@ class Filed(Struct):
 class Files:
     def __init__(self, runner: Runner, grants: Grants, scoped: Scoped) -> None:
         self._attachments, self._grants, self._scoped = Attachments(runner), grants, scoped
+        self._send = runner.send
 
+    @repeatable(lambda reply, remark: exactly(saved(reply)))
     async def announce(
         self, place: Collection, id: str, file: File, user: str, *, create: bool, overwrite: bool
     ) -> str:
@@ -102,6 +108,7 @@ class Files:
                 continue
         raise Unavailable("the key keeps changing; nothing was done")
 
+    @repeatable(nothing)
     async def upload(
         self, place: Collection, id: str, generation: str, pieces: AsyncIterator[bytes], type: str,
         sizes: tuple[int, int], user: str,
@@ -114,6 +121,9 @@ class Files:
         """
         attached = await self._attachments.peek(place, id)
         if attached is None or exactly(attached.record) != generation:
+            if asked() is not None:  # whether it is the same request again shows at its end
+                async for _ in _at_most(pieces, sizes[1]):
+                    pass
             raise Changed("the key was uploaded, replaced or deleted since")
         file = Filed.of(place, id, attached).file
         async with self._attachments.staging(place, room=0) as staging:
@@ -149,17 +159,24 @@ class Files:
         """So many bytes of a file from `start` on; see `blobs.read`."""
         body = filed.file.body
         if isinstance(body, Span):
-            async for piece in self._attachments.read(filed.place, Span(body.blob, body.start + start, size)):
+            async for piece in self._attachments.read(
+                filed.place, filed.attached, Span(body.blob, body.start + start, size)
+            ):
                 yield piece
         else:
             yield (body or b"")[start : start + size]
 
+    @repeatable(lambda reply, remark: _removed(remark))
     async def remove(self, place: Collection, ids: Sequence[str], subject: str) -> list[str]:
         """Remove keys, at most a thousand; those that were there. Raises Denied."""
         await self._grants.permit(place, subject, DELETE)
-        found = self.filed(await self._scoped.read(ids, "", MOST_BYTES, place, attached=True))
-        removed = await fan_out(partial(self._remove, subject), found.values())
-        return [filed.id for filed, there in zip(found.values(), removed, strict=True) if there]
+        found = [*self.filed(await self._scoped.read(ids, "", MOST_BYTES, place, attached=True)).values()]
+        with during(None):  # where all is done once, it is done with the last of them
+            removed = await fan_out(partial(self._remove, subject), found[:-1])
+        gone = [filed.id for filed, there in zip(found, removed, strict=False) if there]
+        if (once := asked()) is not None:
+            once.remark = encode([*gone, *(filed.id for filed in found[-1:])])
+        return [*gone, *[filed.id for filed in found[-1:] if await self._remove(subject, filed)]]
 
     async def remove_found(self, shelf: Shelf, subject: str) -> list[str]:
         """The same of what was found in a collection; nothing where the caller may not delete."""

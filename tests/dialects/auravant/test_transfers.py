@@ -1,7 +1,9 @@
 """Uploads and downloads: what is signed holds, once and in time, and nothing else does; races leave nothing half."""
 
 import asyncio
+import json
 import os
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from time import time
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from aiohttp import ClientSession
 
 from service.signing import Signer
+from service.storage.blobs import count
 from tests.dialects.auravant.client import World
 from tests.dialects.auravant.files import FILES, MULTIPART, Files, chunks, digest, form, staying
 from tests.dialects.auravant.test_files import opened
@@ -81,9 +84,6 @@ async def test_a_download_that_is_late_or_changed_is_refused(world: World) -> No
 
 
 async def test_urls_of_public_files_last_for_100_seconds_and_others_for_10(world: World) -> None:
-    import json
-    from base64 import urlsafe_b64decode
-
     files, field = await opened(world)
     await files.store("fields", field, "public_ext_k")
     shared = (await files.shared("field", key="k", fields=field)).json[field]["public_ext_k"]["url"]
@@ -145,7 +145,7 @@ async def test_an_upload_works_once(world: World) -> None:
     reply = await files.upload(data, LARGE)
     assert (reply.status, reply.code) == (409, 5)
     assert await files.content("fields", field, "k") == LARGE
-    assert len(staying(files.running, world.mark)) == 12
+    assert len(staying(files.running, world.mark)) == count(len(LARGE))
 
 
 async def begun(files: Files, data: Any, content: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
@@ -236,4 +236,31 @@ async def test_a_download_that_races_replacing_is_one_file_or_none(world: World)
     await asyncio.gather(changing, *(read() for _ in range(3)))
     assert {*seen} - {None} <= {*contents}
     assert len([body for body in seen if body is not None]) > 3
-    assert len(staying(files.running, world.mark)) == 4
+    assert len(staying(files.running, world.mark)) == count(1_000_000)
+
+
+async def test_what_is_repeated_with_an_idempotency_key_is_done_once(world: World) -> None:
+    files, field = await opened(world)
+    announced = {"field": field, "key": "k", "original_file_name": "a", "md5": digest(LARGE),
+                 "file_size_kb": len(LARGE) / 1024, "overwrite": True}  # fmt: skip
+
+    async def ask(operation: str, body: dict[str, object]) -> Any:
+        target = f"{FILES}/fields?operation={operation}"
+        text = json.dumps(body).encode()
+        return (await files.client.ask("POST", target, text, Idempotency_Key=operation)).json["data"]
+
+    data = await ask("PUT", announced)
+    again = await ask("PUT", announced)
+    assert data["fields"]["generation"] == again["fields"]["generation"]
+    body = form({**again["fields"], "Content-MD5": digest(LARGE)}, LARGE)
+    for _ in range(2):
+        reply = await files.client.ask("POST", f"{FILES}/upload", body, Content_Type=MULTIPART, Idempotency_Key="u")
+        assert reply.status == 204, reply.body
+    assert await files.content("fields", field, "k") == LARGE
+    assert len(staying(files.running, world.mark)) == count(len(LARGE))
+    await files.store("fields", field, "other")
+    removal: dict[str, object] = {"id": field, "keys": ["k", "none", "other"]}
+    assert await ask("DELETE", removal) == {"keys": ["k", "other"]}
+    await files.store("fields", field, "k")
+    assert await ask("DELETE", removal) == {"keys": ["k", "other"]}
+    assert await files.content("fields", field, "k") == b"bytes"
