@@ -58,12 +58,10 @@ class Storage:
         self._send = runner.send
         self._proofs = Proofs()
         self.commands = Commands(runner, self._proofs)
-        self.areas = Areas(runner)
-        self.grants = Grants(runner)
-        self.links = Links(runner)
+        self.areas, self.variables = Areas(runner), Variables(runner)
+        self.grants, self.links = Grants(runner), Links(runner)
         self.scoped = Scoped(self, runner, self.commands)
         self.files = Files(runner, self.grants, self.scoped)
-        self.variables = Variables(runner)
         self._usage = Usage(runner)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by key of a record
 
