@@ -11,9 +11,12 @@ from service.storage.blobs import count
 from service.storage.conditions import exactly
 from service.storage.errors import AlreadyExists, Changed, Denied, Invalid, NotFound, Unavailable
 from service.storage.files import File, Filed
+from service.storage.scoped import Shelf
 from service.storage.store import Storage
+from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 from tests.storage.pieces import pieces
+from tests.storage.test_bounds import MOST, shortest
 
 PLACE = keys.collection("auravant", "fields", "12345", "")
 ID = "ext:production:photo"
@@ -220,3 +223,19 @@ async def test_the_keys_left_of_an_upload(storage: Storage, keyspace: Keyspace) 
     await upload(storage, await announce(storage))
     assert keyspace.names() == {PLACE.acl, keys.REVISION, PLACE.attachment(ID), *staying(keyspace)}
     assert len(staying(keyspace)) == count(len(BODY))
+
+
+async def test_a_thousand_keys_are_told_by_one_short_script(storage: Storage, redis: RedisProcess) -> None:
+    ids = [f"{'x' * 100}:production:{'k' * 190}{number:04}" for number in range(1000)]
+    for id in ids:
+        file = File("x" * 53, 1, md5(b"x").digest())
+        generation = await storage.files.announce(PLACE, id, file, OWNER, create=True, overwrite=True)
+        await storage.files.upload(PLACE, id, generation, pieces(b"x"), "t" * 127 + "/" + "t" * 127, (1, 1), OWNER)
+    found: list[Shelf] = []
+
+    async def survey() -> None:
+        found[:] = await storage.files.survey([PLACE], ids, OWNER)
+
+    assert await shortest(redis, survey, lambda: None) < MOST
+    [shelf] = found
+    assert ([*shelf.found], [*shelf.rest]) == (ids, [])
