@@ -109,3 +109,12 @@ def test_a_dialect_that_there_is_not_is_refused_with_status_2() -> None:
     done = polystow("serve", dialects="ainoflow,gopher")
     assert done.returncode == 2
     assert done.stderr.startswith("polystow: POLYSTOW_DIALECTS: no such dialect: gopher")
+
+
+def test_a_redis_of_ones_own_wants_a_signing_key_where_urls_are_signed(tmp_path: Path) -> None:
+    url = f"unix://{tmp_path}/none.sock"
+    done = polystow("serve", "--redis", url, port=0, ops_port=0, signing_key="")
+    assert done.returncode == 2
+    assert "POLYSTOW_SIGNING_KEY" in done.stderr.splitlines()[-1]
+    done = polystow("serve", "--redis", url, port=0, ops_port=0, signing_key="", dialects="ainoflow,genesys")
+    assert (done.returncode, "POLYSTOW_SIGNING_KEY" in done.stderr) == (1, False)
