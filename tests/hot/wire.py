@@ -13,9 +13,16 @@ DOCUMENTS = "/api/v1/storage/json"
 WHOAMI = "/api/v1/whoami"
 
 
-def request(method: str, target: str, body: bytes | None = None, *headers: str, version: str = "1.1") -> bytes:
-    """A whole request of a caller that `tests/access.yaml` knows."""
-    lines = [f"{method} {target} HTTP/{version}", "Host: x", "Authorization: Bearer ak-1", *headers]
+def request(
+    method: str,
+    target: str,
+    body: bytes | None = None,
+    *headers: str,
+    version: str = "1.1",
+    credential: str = "Authorization: Bearer ak-1",
+) -> bytes:
+    """A whole request of a caller that `tests/access.yaml` knows, and whom the line `credential` names."""
+    lines = [f"{method} {target} HTTP/{version}", "Host: x", credential, *headers]
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode() + (body or b"")
@@ -57,8 +64,19 @@ class Wire:
             assert len(headers) == len(lines), head
             status = int(start.split(" ")[1])
             bodiless = method == "HEAD" or status in (100, 204, 304)
+            if headers.get("Transfer-Encoding") == "chunked" and not bodiless:
+                return Response(status, headers, await self._chunks())
             body = await self._reader.readexactly(0 if bodiless else int(headers["Content-Length"]))
         return Response(status, headers, body)
+
+    async def _chunks(self) -> bytes:
+        """A body that comes in chunks (RFC 9112, 7.1)."""
+        body = bytearray()
+        while size := int(await self._reader.readuntil(b"\r\n"), 16):
+            body += await self._reader.readexactly(size)
+            assert await self._reader.readexactly(2) == b"\r\n"
+        assert await self._reader.readexactly(2) == b"\r\n"
+        return bytes(body)
 
     async def ask(self, method: str, target: str, body: bytes | None = None, *headers: str) -> Response:
         await self.send(request(method, target, body, *headers))

@@ -1,0 +1,82 @@
+"""A public value as a register, for the history checker: PUT and PATCH replace it, an append changes one member of it;
+it is read by who owns it, and as what everybody may read."""
+
+import json
+import re
+from random import Random
+
+from tests.dialects.auravant.client import STORAGE
+from tests.faults.history import Outcome, Read, Write
+from tests.faults.register import Known
+from tests.hot.wire import Response, request
+
+# Small ones go the fast path; larger ones are staged, told in portions, and appended to in the worker.
+PADS = (*[0] * 30, *[2_000] * 6, *[40_000] * 2, 150_000)
+# Keys are kept at each of them in turn: scope, id, and how /publicvalues calls the scope.
+PLACES = (("users", "UID-owner", "user"), ("fields", "12345", "field"), ("farms", "777", "farm"))
+TOKEN = "Authorization: Bearer at-owner"
+VALUE = re.compile(rb'"value": ?"([^"]+)"')
+NOTHING = ([], {"code": 0, "res": "ok", "info": {"code": 0, "res": "ok", "objects": {}}})
+WRONG_STATE = 5
+
+
+def place(key: str) -> tuple[str, str, str]:
+    return PLACES[sum(key.encode()) % len(PLACES)]
+
+
+def stored(key: str) -> str:
+    return f"public_ext_{key}"
+
+
+def storage(scope: str, operation: str, body: dict[str, object]) -> bytes:
+    target = f"{STORAGE}/{scope}?operation={operation}"
+    return request("POST", target, json.dumps(body).encode(), "Content-Type: application/json", credential=TOKEN)
+
+
+class Values:
+    versions = False
+
+    def write(self, random: Random, key: str, known: Known, value: str) -> tuple[Write, bytes]:
+        scope, id, _ = place(key)
+        kind = random.random()
+        if kind < 0.3:
+            body = {"id": id, "key": stored(key), "value": {"value": value}, "append": True, "create": kind < 0.1}
+            return Write(key, value, 0.0, replaces=False), storage(scope, "PATCH", body)
+        whole = {"id": id, "key": stored(key), "value": {"value": value, "pad": "x" * random.choice(PADS)}}
+        if kind < 0.45:
+            return Write(key, value, 0.0), storage(scope, "PATCH", whole | {"create": kind < 0.4})
+        return Write(key, value, 0.0), storage(scope, "PUT", whole | {"overwrite": kind > 0.5})
+
+    def wrote(self, write: Write, known: Known, response: Response) -> None:
+        code = json.loads(response.body)["code"]
+        if (response.status, code) == (200, 0):
+            write.outcome = Outcome.OK
+            return
+        assert (response.status, code) == (200, WRONG_STATE) or response.status in (429, 503), response
+        if b"may or may not" not in response.body:
+            write.outcome = Outcome.REFUSED
+
+    def read(self, random: Random, key: str) -> bytes:
+        scope, id, name = place(key)
+        kind = random.random()
+        if kind < 0.6:
+            return storage(scope, "GET", {"ids": [id], "keys": [stored(key)]})
+        # Whoever does not say which users asks for all that have, or had, such a key.
+        ids = "" if scope == "users" and kind < 0.8 else f"&{scope}={id}"
+        return request("GET", f"/publicvalues/{name}?key={key}{ids}", credential=TOKEN)
+
+    def saw(self, read: Read, known: Known, response: Response) -> bool:
+        if response.status == 503:
+            return False
+        assert response.status == 200, response
+        found: list[bytes] = VALUE.findall(response.body)
+        assert len(found) <= 1, response.body[:200]
+        if found:
+            read.value = found[0].decode()
+        else:
+            assert json.loads(response.body) in NOTHING, response.body[:200]
+            read.version = 0
+        return True
+
+
+REGISTER = Values()
