@@ -1,35 +1,21 @@
 """The dialect over HTTP against a plain dict, through any sequence of requests, expiries, restarts of Redis, flushes of
 its scripts and changes of access; fsck finds nothing at the end of each."""
 
-import asyncio
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import md5
-from http.client import HTTPConnection
-from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from service.storage import fsck
 from service.storage.commands import INLINE_BYTES
 from tests.dialects.ainoflow.client import at
+from tests.dialects.machine import Answer, Machine, try_out
 from tests.running import Running, eventually
-
-EXAMPLES, STEPS = 30, 30
-COSTLY = 12  # restarts, and changes of access, in all of them: each takes up to a second
 
 KEYS = st.sampled_from(["a", "b", "B", "a/b", "{x}", "é", "\U0001f600", "meta", "k1", "k2"])
 PADS = st.sampled_from([0, 0, 0, 1, 100, INLINE_BYTES])
@@ -53,46 +39,26 @@ class Held:
         return md5(self.body).hexdigest()
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Machine(RuleBasedStateMachine):
-    running: ClassVar[Running]
-    costly: ClassVar[int]
-
+class Documents(Machine):
     def __init__(self) -> None:
         super().__init__()
         self.held: dict[str, Held] = {}
         self.step = 0
         self.project = uuid4().hex
         self.admitted = True
-        self.http = HTTPConnection(*self.running.url.removeprefix("http://").split(":"))  # type: ignore[arg-type]
 
     @initialize()
-    def declare(self) -> None:
+    def begin(self) -> None:
         self.access({"key": self.project, "id": "me", "project": self.project})
 
     def access(self, key: dict[str, object]) -> None:
-        place = self.running.ops_url.removeprefix("http://").split(":")
-        admin = HTTPConnection(*place)  # type: ignore[arg-type]
-        head = {"Authorization": f"Bearer {self.running.admin_token}"}
-        admin.request("PUT", "/admin/access", json.dumps({"ainoflow": {"keys": [key]}}), head)
-        assert admin.getresponse().status == 200
-        admin.close()
+        self.declare(ainoflow={"keys": [key]})
 
     def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Answer:
-        given = {name.replace("_", "-"): text for name, text in headers.items()}
-        self.http.request(method, target, body, {"Authorization": f"Bearer {self.project}"} | given)
-        got = self.http.getresponse()
-        return Answer(got.status, dict(got.getheaders()), got.read())
+        return super().ask(method, target, body, Authorization=f"Bearer {self.project}", **headers)
+
+    def serves(self) -> bool:
+        return self.ask("GET", "/api/v1/whoami").status == (200 if self.admitted else 401)
 
     def condition(self, key: str, word: str) -> dict[str, str]:
         if word == "same" and key in self.held:
@@ -188,18 +154,6 @@ class Machine(RuleBasedStateMachine):
         assert [item["value"] for item in listed] == [json.loads(self.held[item["key"]].body) for item in listed]
         assert answer.headers["X-Total-Count"] == str(len(self.held))
 
-    @rule()
-    def flush_scripts(self) -> None:
-        with self.running.redis as redis:
-            redis.script_flush()
-
-    @precondition(lambda self: type(self).costly > 0)
-    @rule()
-    def kill_redis(self) -> None:
-        type(self).costly -= 1
-        self.running.kill_redis()
-        eventually(lambda: self.ask("GET", "/api/v1/whoami").status == (200 if self.admitted else 401))
-
     @precondition(lambda self: type(self).costly > 0 or not self.admitted)
     @rule()
     def change_access(self) -> None:
@@ -207,8 +161,7 @@ class Machine(RuleBasedStateMachine):
         self.admitted = not self.admitted
         key: dict[str, object] = {"key": self.project, "id": "me", "project": self.project}
         self.access(key if self.admitted else {**key, "remove": True})
-        status = 200 if self.admitted else 401
-        eventually(lambda: self.ask("GET", "/api/v1/whoami").status == status)
+        eventually(self.serves)
 
     @invariant()
     def the_category_counts_what_is_there(self) -> None:
@@ -216,17 +169,6 @@ class Machine(RuleBasedStateMachine):
             told = self.ask("GET", at()).json
             assert told == ([{"category": "c", "count": len(self.held)}] if self.held else [])
 
-    def teardown(self) -> None:
-        self.http.close()
-        told: list[str] = []
-        url = f"unix://{self.running.data_dir / 'redis.sock'}"
-        assert asyncio.run(fsck.run(url, repair=False, out=told.append)) == 0, told
-
 
 def test_the_dialect_is_a_dict_with_versions_expiry_and_orders(serve: Callable[..., Running]) -> None:
-    Machine.running, Machine.costly = serve(), COSTLY
-    few = settings(
-        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, database=None,
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    run_state_machine_as_test(Machine, settings=few)
+    try_out(Documents, serve())

@@ -1,0 +1,193 @@
+"""The dialect over HTTP against plain dicts, through any sequence of creates, updates, deletes and reads, by users who
+may hold areas of the same id, with expiries of single keys, restarts of Redis and flushes of its scripts."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+from uuid import uuid4
+
+from hypothesis import reject
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from tests.dialects.genesys.client import FORM, MULTIPART, File, at, multipart
+from tests.dialects.machine import Answer, Machine, try_out
+from tests.running import Running
+
+LONG, SHORT = 600, 1  # seconds to live
+SOON = st.sampled_from([LONG, LONG, LONG, SHORT])
+
+USERS = st.sampled_from(["", "u", "v"])
+IDS = st.sampled_from(["a", "{x}", "b/c", "é"])
+KEYS = st.sampled_from(["k", "l", "a b", "{k}", "é", "_hidden"])
+CONTENTS: dict[str, str | File] = {
+    "nothing": "", "a digit": "1", "two lines": "é\r\n", "quotes": '"\\', "a long text": "x" * 9_000,
+    "a longer text": "é" * 40_000, "an empty file": ("f.txt", "text/plain", b""),
+    "a short file": ("f.txt", "text/plain", b"\r\n--"),
+    "a file": ("a b.pdf", "application/pdf", bytes(range(256)) * 40),
+    "a long file": ("f.txt", "text/plain", bytes(range(256)) * 1_200),
+}  # fmt: skip
+FIELDS = st.lists(st.tuples(KEYS, st.sampled_from(list(CONTENTS))), max_size=4)
+
+Fields = list[tuple[str, str]]  # key, name of its content
+
+
+@dataclass
+class Held:
+    """What a key holds, as the model knows it."""
+
+    content: str
+    short: bool
+
+    @property
+    def value(self) -> str | File:
+        return CONTENTS[self.content]
+
+
+@dataclass
+class Area:
+    """`short`: how it lives while it has no key."""
+
+    short: bool
+    keys: dict[str, Held] = field(default_factory=dict)
+
+    def take(self, fields: Fields, seconds: int) -> None:
+        taken = {key: Held(content, seconds == SHORT) for key, content in fields if not key.startswith("_")}
+        if not self.keys and not taken:
+            self.short = seconds == SHORT
+        self.keys |= taken
+
+    @property
+    def ends_soon(self) -> bool:
+        return all(held.short for held in self.keys.values()) if self.keys else self.short
+
+
+class Areas(Machine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mark = uuid4().hex
+        self.areas: dict[tuple[str, str], Area] = {}
+        self.made: list[str] = []  # ids by the service
+        self.first = self.last = 0.0  # when the oldest of what lives shortly was written, and the newest
+
+    def serves(self) -> bool:
+        return self.ask("GET", at("nothing")).status == 404
+
+    def by(self, user: str, method: str, *names: str, fields: Fields | None = None) -> Answer:
+        """Ask as that user. Gives the example up where the machine is so slow that a key may have expired."""
+        headers = {"gms_user": f"{user}-{self.mark}"} if user else {}
+        body = None
+        if fields is not None:
+            pairs = [(key, CONTENTS[content]) for key, content in fields]
+            plain = [(key, value) for key, value in pairs if isinstance(value, str)]
+            whole = len(plain) == len(pairs) and len(pairs) % 2 == 1
+            body = urlencode(plain).encode() if whole else multipart(*pairs)
+            headers["Content-Type"] = FORM if whole else MULTIPART
+        answer = self.send(method, at(*names), body, headers)
+        if self.first and time.monotonic() > self.first + 0.9 * SHORT:
+            reject()
+        return answer
+
+    def stored(self, area: Area, fields: Fields, seconds: int, begun: float) -> None:
+        area.take(fields, seconds)
+        if seconds == SHORT:
+            self.first, self.last = self.first or begun, time.monotonic()
+
+    def found(self, user: str, id: str) -> tuple[str, str] | None:
+        """Which area is meant: the user's own goes first."""
+        own, plain = (user, id), ("", id)
+        return own if user and own in self.areas else plain if id in self.made and plain in self.areas else None
+
+    def lifetime(self, seconds: int) -> int:
+        """Of short ones there are as many as there is time to wait for."""
+        return seconds if type(self).costly > 0 or self.first else LONG
+
+    def pick(self, id: str, number: int) -> str:
+        """One of the ids that the service made, or that one."""
+        return self.made[number % len(self.made)] if self.made and number % 2 else id
+
+    @rule(user=USERS, fields=FIELDS, seconds=SOON)
+    def create(self, user: str, fields: Fields, seconds: int) -> None:
+        begun, seconds = time.monotonic(), self.lifetime(seconds)
+        answer = self.by(user, "POST", str(seconds), fields=fields)
+        assert answer.status == 200, answer
+        id = answer.json["id"]
+        assert id not in self.made
+        self.made.append(id)
+        area = self.areas["", id] = Area(seconds == SHORT)
+        self.stored(area, fields, seconds, begun)
+
+    @rule(user=USERS, id=IDS, number=st.integers(0, 9), fields=FIELDS, seconds=SOON)
+    def create_custom(self, user: str, id: str, number: int, fields: Fields, seconds: int) -> None:
+        id, begun, seconds = self.pick(id, number), time.monotonic(), self.lifetime(seconds)
+        answer = self.by(user, "POST", "custom", id, str(seconds), fields=fields)
+        assert answer.status == (200 if user else 400), answer
+        if user:
+            assert answer.json == {"id": id}
+            area = self.areas[user, id] = Area(seconds == SHORT)
+            self.stored(area, fields, seconds, begun)
+
+    @rule(user=USERS, id=IDS, number=st.integers(0, 9), fields=FIELDS, seconds=SOON)
+    def update(self, user: str, id: str, number: int, fields: Fields, seconds: int) -> None:
+        id, begun, seconds = self.pick(id, number), time.monotonic(), self.lifetime(seconds)
+        place = self.found(user, id)
+        answer = self.by(user, "POST", id, str(seconds), fields=fields)
+        assert answer.status == (200 if place else 404), answer
+        if place:
+            assert answer.json == {}
+            self.stored(self.areas[place], fields, seconds, begun)
+
+    @rule(user=USERS, id=IDS, number=st.integers(0, 9))
+    def delete(self, user: str, id: str, number: int) -> None:
+        id = self.pick(id, number)
+        place = self.found(user, id)
+        answer = self.by(user, "DELETE", id)
+        assert answer.status == (200 if place else 404), answer
+        if place:
+            del self.areas[place]
+
+    @rule(user=USERS, id=IDS, number=st.integers(0, 9), key=KEYS)
+    def read(self, user: str, id: str, number: int, key: str) -> None:
+        id = self.pick(id, number)
+        place = self.found(user, id)
+        whole, one = self.by(user, "GET", id), self.by(user, "GET", id, key)
+        if place is None:
+            assert (whole.status, one.status) == (404, 404)
+            return
+        held = self.areas[place].keys
+        base = self.running.url + at("binary", id)
+        said = {key: each.value if isinstance(each.value, str) else base + at(key).removeprefix(at())
+                for key, each in held.items()}  # fmt: skip
+        assert (whole.status, whole.json) == (200, said)
+        assert (one.status, one.body.decode()) == (200, said[key]) if key in held else one.status == 404
+
+    @rule(user=USERS, id=IDS, number=st.integers(0, 9), key=KEYS)
+    def read_file(self, user: str, id: str, number: int, key: str) -> None:
+        id = self.pick(id, number)
+        place = self.found(user, id)
+        answer = self.by(user, "GET", "binary", id, key)
+        value = self.areas[place].keys[key].value if place and key in self.areas[place].keys else None
+        if value is None or isinstance(value, str):
+            assert answer.status == 404
+            return
+        name, type, content = value
+        assert (answer.status, answer.body, answer.headers["Content-Type"]) == (200, content, type)
+        assert name in answer.headers["Content-Disposition"]
+
+    @precondition(lambda self: self.first)
+    @rule()
+    def wait(self) -> None:
+        """Until what lives shortly has ended."""
+        type(self).costly -= 1
+        time.sleep(max(0.0, self.last + SHORT + 0.01 - time.monotonic()))
+        self.first = 0.0
+        self.areas = {place: area for place, area in self.areas.items() if not area.ends_soon}
+        for area in self.areas.values():
+            area.keys = {key: held for key, held in area.keys.items() if not held.short}
+        for user, id in [*self.areas, ("u", "a"), ("v", "é")]:
+            self.read(user, id, 0, "k")
+
+
+def test_areas_are_dicts_whose_keys_end_by_themselves(serve: Callable[..., Running]) -> None:
+    try_out(Areas, serve(), costly=8)

@@ -1,0 +1,95 @@
+"""What the models of all dialects share: a service of their own to ask over HTTP, with a Redis that is killed and that
+forgets its scripts, and fsck, which finds nothing at the end of each run."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from typing import Any, ClassVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from service.storage import fsck
+from tests.running import Running, eventually
+
+EXAMPLES, STEPS = 30, 30
+COSTLY = 12  # restarts, and what else takes up to a second, in all examples of a run
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Machine(RuleBasedStateMachine):
+    """A model of a dialect. `costly` is how many costly steps are left."""
+
+    running: ClassVar[Running]
+    costly: ClassVar[int]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.http = connection(self.running.url)
+
+    def serves(self) -> bool:
+        """Does the service answer a read as it does while Redis is there?"""
+        raise NotImplementedError
+
+    def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Answer:
+        """Send one request; `_` in a header's name stands for `-`."""
+        return self.send(method, target, body, {name.replace("_", "-"): text for name, text in headers.items()})
+
+    def send(self, method: str, target: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        self.http.request(method, target, body, headers)
+        got = self.http.getresponse()
+        return Answer(got.status, dict(got.getheaders()), got.read())
+
+    def declare(self, **sections: object) -> None:
+        """Apply an access document."""
+        admin = connection(self.running.ops_url)
+        admin.request(
+            "PUT", "/admin/access", json.dumps(sections), {"Authorization": f"Bearer {self.running.admin_token}"}
+        )
+        answer = admin.getresponse()
+        assert answer.status == 200, answer.read()
+        admin.close()
+
+    @rule()
+    def flush_scripts(self) -> None:
+        with self.running.redis as redis:
+            redis.script_flush()
+
+    @precondition(lambda self: type(self).costly > 0)
+    @rule()
+    def kill_redis(self) -> None:
+        type(self).costly -= 1
+        self.running.kill_redis()
+        eventually(self.serves)
+
+    def teardown(self) -> None:
+        self.http.close()
+        told: list[str] = []
+        url = f"unix://{self.running.data_dir / 'redis.sock'}"
+        assert asyncio.run(fsck.run(url, repair=False, out=told.append)) == 0, told
+
+
+def connection(url: str) -> HTTPConnection:
+    host, _, port = url.removeprefix("http://").partition(":")
+    return HTTPConnection(host, int(port))
+
+
+def try_out(machine: type[Machine], running: Running, *, costly: int = COSTLY) -> None:
+    """Runs of the machine, until one finds that the service is not what the model says."""
+    machine.running, machine.costly = running, costly
+    few = settings(
+        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    run_state_machine_as_test(machine, settings=few)
