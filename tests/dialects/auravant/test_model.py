@@ -230,4 +230,4 @@ class Values(Machine):
 
 
 def test_values_are_dicts_that_callers_read_and_write_as_they_may(serve: Callable[..., Running]) -> None:
-    try_out(Values, serve())
+    try_out(Values, serve(), costly=6)

@@ -190,4 +190,4 @@ class Areas(Machine):
 
 
 def test_areas_are_dicts_whose_keys_end_by_themselves(serve: Callable[..., Running]) -> None:
-    try_out(Areas, serve(), costly=8)
+    try_out(Areas, serve(), costly=6)
