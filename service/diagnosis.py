@@ -4,22 +4,15 @@ A rule is about what an operator can change; `refuse` means that requests fail o
 that they will under a condition that it names.
 """
 
-import os
-import stat
 from collections.abc import Iterator
-from pathlib import Path
 
-from service.access import Malformed, parse
-from service.dialects import discover
 from service.redis.check import Finding, Server
 from service.settings import Settings
-from service.worker import FINISH_SECONDS
 
 FULL, NEARLY_FULL, HALF = 0.95, 0.80, 0.50  # of what memory Redis may take
 FRAGMENTED, LARGE = 1.5, 256 * 1024 * 1024  # resident to used memory, where there is enough of it to matter
 CONNECTIONS = 2  # that the parent process holds beside one for each worker, while it applies an access document
 SPARE_CONNECTIONS = 10
-SHORTEST_TOKEN = 16  # characters that cannot be guessed at a thousand tries a second
 MANY_SCRIPTS = 1000
 
 # What the service cannot do without, asked for in a way that changes nothing.
@@ -35,82 +28,6 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("ZCARD", "polystow:nothing"),
     ("UNLINK", "polystow:nothing"),
 )
-
-
-def of_settings(settings: Settings) -> Iterator[Finding]:
-    """Settings that contradict each other, or this machine."""
-    if settings.port and settings.port == settings.ops_port:
-        yield Finding(
-            "refuse",
-            f"both ports are {settings.port}: the second to listen will fail",
-            "give POLYSTOW_OPS_PORT another value than POLYSTOW_PORT",
-        )
-    if settings.redis_url is not None:
-        yield from _of_own_redis(settings)
-    if settings.request_timeout > FINISH_SECONDS:
-        yield Finding(
-            "warn",
-            f"POLYSTOW_REQUEST_TIMEOUT is {settings.request_timeout:g} s, a worker that stops waits {FINISH_SECONDS:g}:"
-            " a request that takes longer is cut off",
-            f"set it to {FINISH_SECONDS:g} or less",
-        )
-    yield from _of_operator(settings)
-    if settings.access is not None:
-        yield from of_document(settings.access)
-
-
-def _of_own_redis(settings: Settings) -> Iterator[Finding]:
-    """Settings beside the URL of a Redis."""
-    for name, given in (("redis_server", settings.redis_server), ("appendfsync", settings.appendfsync)):
-        if given not in (None, "everysec"):
-            yield Finding(
-                "warn",
-                f"POLYSTOW_{name.upper()} is for the embedded Redis, and a Redis is given by its URL",
-                "set appendfsync on that server itself" if name == "appendfsync" else "leave one of the two out",
-            )
-    if not settings.signing_key and any(dialect.signs for dialect in discover(settings.dialects)):
-        yield Finding(
-            "refuse",
-            "there is no POLYSTOW_SIGNING_KEY, and a Redis is given by its URL: the service does not start",
-            "openssl rand -hex 32 makes one; give all who serve from that Redis the same",
-        )
-
-
-def _of_operator(settings: Settings) -> Iterator[Finding]:
-    """Settings that are lawful, and most likely not meant."""
-    cores = len(os.sched_getaffinity(0))
-    if settings.workers > cores:
-        yield Finding(
-            "warn", f"{settings.workers} workers share {cores} cores", "set POLYSTOW_WORKERS to the number of cores"
-        )
-    if settings.admin_token is not None and len(settings.admin_token) < SHORTEST_TOKEN:
-        yield Finding(
-            "warn",
-            f"POLYSTOW_ADMIN_TOKEN has {len(settings.admin_token)} characters: it can be guessed",
-            "openssl rand -hex 32 makes a good one",
-        )
-    if "*" in settings.cors_origins and len(settings.cors_origins) > 1:
-        yield Finding(
-            "warn", "POLYSTOW_CORS_ORIGINS names * and origins beside it, which adds nothing", "leave one of the two"
-        )
-
-
-def of_document(path: Path) -> Iterator[Finding]:
-    """The access document: can it be read and applied, and by whom can it be read?"""
-    try:
-        text = path.read_bytes()
-        mode = path.stat().st_mode
-    except OSError as error:
-        yield Finding("refuse", f"{path}: {error.strerror}", "put POLYSTOW_ACCESS right")
-        return
-    try:
-        parse(text, discover())
-    except Malformed as error:
-        yield Finding("refuse", f"{path}: {error}", "put the document right; service/demo.yaml is one that is")
-    if mode & stat.S_IROTH:
-        yield Finding(
-            "warn", f"{path} holds credentials, and everybody on this machine may read it", f"chmod o= {path}"
-        )
 
 
 def of_server(server: Server, told: dict[str, str], settings: Settings) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from statistics import quantiles
 from time import perf_counter, time
 from typing import Any
 
-from service import diagnosis
+from service import contradictions, diagnosis
 from service.redis.check import Ask, Finding, Server, coverage, findings, inspect
 from service.redis.client import Redis
 from service.redis.errors import Failed, NotSent, Rejected
@@ -29,7 +29,7 @@ Out = Callable[[str], object]
 
 async def run(settings: Settings, redis_url: str, out: Out) -> int:
     """Examine everything, and tell it; 0 where nothing was found, 1 otherwise."""
-    found = [*diagnosis.of_settings(settings)]
+    found = [*contradictions.of_settings(settings)]
     try:
         found += await _examine(settings, redis_url, out)
     except (Failed, ValueError) as error:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis import ResponseError
 
-from service import diagnosis, doctor
+from service import contradictions, diagnosis, doctor
 from service.redis.check import Finding, Server
 from service.settings import Settings
 from service.storage import scripts
@@ -158,26 +158,43 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"admin_token": "secret"}, "it can be guessed"),
     ({"cors_origins": ("*", "https://a")}, "adds nothing"),
     ({"access": Path("/nowhere.yaml")}, "No such file"),
+    ({"read_replicas": True}, "none is read"),
+    ({"public_url": "https://storage.example:99999"}, "names no host and port"),
+    ({"public_url": "https://."}, "names no host and port"),
+    ({"dialects": ("ainoflow",), "genesys_max_parts": 10}, "leaves genesys out"),
+    ({"genesys_allow_file_control": True}, "every file gets 403"),
+    ({"genesys_allowed_mime_types": ("image/png",)}, "every file comes in"),
+    ({"genesys_max_part_bytes": 2**20, "genesys_max_request_bytes": 2**19}, "never arrives"),
 ]
 
 
 @pytest.mark.parametrize(("settings", "text"), SETTINGS, ids=[row[1] for row in SETTINGS])
 def test_each_contradiction_of_settings_is_found(settings: dict[str, Any], text: str) -> None:
-    [finding] = diagnosis.of_settings(Settings(redis_url="redis://x", signing_key=KEYS, **settings))
+    [finding] = contradictions.of_settings(Settings(redis_url="redis://x", signing_key=KEYS, **settings))
     assert text in finding.text
     assert finding.remedy
 
 
 def test_a_signing_key_that_is_missing_is_found_where_it_is_needed() -> None:
-    [finding] = diagnosis.of_settings(Settings(redis_url="redis://x"))
+    [finding] = contradictions.of_settings(Settings(redis_url="redis://x"))
     assert finding.level == "refuse"
     assert "POLYSTOW_SIGNING_KEY" in finding.text
-    assert [*diagnosis.of_settings(Settings())] == []
-    assert [*diagnosis.of_settings(Settings(redis_url="redis://x", dialects=("ainoflow",)))] == []
+    assert [*contradictions.of_settings(Settings())] == []
+    assert [*contradictions.of_settings(Settings(redis_url="redis://x", dialects=("ainoflow",)))] == []
+
+
+@pytest.mark.parametrize("settings", [
+    {"genesys_allow_file_control": True, "genesys_allowed_mime_types": ("image/png",)},
+    {"public_url": "https://storage.example:8443/base"}, {"public_url": "http://[::1]:8080"},
+    {"redis_url": "redis+sentinel://a/b", "read_replicas": True},
+    {"dialects": ("ainoflow", "genesys"), "genesys_max_parts": 10}, {"dialects": ("ainoflow",)},
+])  # fmt: skip
+def test_nothing_is_found_in_settings_that_go_together(settings: dict[str, Any]) -> None:
+    assert list(contradictions.of_settings(Settings(signing_key=KEYS, **settings))) == []
 
 
 def test_no_secret_is_told() -> None:
-    [finding] = diagnosis.of_settings(Settings(admin_token="hunter2"))
+    [finding] = contradictions.of_settings(Settings(admin_token="hunter2"))
     assert "hunter2" not in finding.text + finding.remedy
 
 
@@ -189,7 +206,7 @@ def test_an_access_document_is_looked_at(tmp_path: Path, text: str, mode: int, f
     document = tmp_path / "access.yaml"
     document.write_text(text)
     document.chmod(mode)
-    said = [finding.text for finding in diagnosis.of_document(document)]
+    said = [finding.text for finding in contradictions.of_document(document)]
     assert len(said) == bool(found)
     assert found in "".join(said)
 
