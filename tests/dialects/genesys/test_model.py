@@ -16,7 +16,7 @@ from tests.dialects.machine import Answer, Machine, try_out
 from tests.running import Running
 
 LONG, SHORT = 600, 1  # seconds to live
-SOON = st.sampled_from([LONG, LONG, LONG, SHORT])
+MANY = 4  # areas whose keys end at once
 
 USERS = st.sampled_from(["", "u", "v"])
 IDS = st.sampled_from(["a", "{x}", "b/c", "é"])
@@ -69,13 +69,12 @@ class Areas(Machine):
         self.mark = uuid4().hex
         self.areas: dict[tuple[str, str], Area] = {}
         self.made: list[str] = []  # ids by the service
-        self.first = self.last = 0.0  # when the oldest of what lives shortly was written, and the newest
 
     def serves(self) -> bool:
         return self.ask("GET", at("nothing")).status == 404
 
     def by(self, user: str, method: str, *names: str, fields: Fields | None = None) -> Answer:
-        """Ask as that user. Gives the example up where the machine is so slow that a key may have expired."""
+        """Ask as that user."""
         headers = {"gms_user": f"{user}-{self.mark}"} if user else {}
         body = None
         if fields is not None:
@@ -84,59 +83,46 @@ class Areas(Machine):
             whole = len(plain) == len(pairs) and len(pairs) % 2 == 1
             body = urlencode(plain).encode() if whole else multipart(*pairs)
             headers["Content-Type"] = FORM if whole else MULTIPART
-        answer = self.send(method, at(*names), body, headers)
-        if self.first and time.monotonic() > self.first + 0.9 * SHORT:
-            reject()
-        return answer
-
-    def stored(self, area: Area, fields: Fields, seconds: int, begun: float) -> None:
-        area.take(fields, seconds)
-        if seconds == SHORT:
-            self.first, self.last = self.first or begun, time.monotonic()
+        return self.send(method, at(*names), body, headers)
 
     def found(self, user: str, id: str) -> tuple[str, str] | None:
         """Which area is meant: the user's own goes first."""
         own, plain = (user, id), ("", id)
         return own if user and own in self.areas else plain if id in self.made and plain in self.areas else None
 
-    def lifetime(self, seconds: int) -> int:
-        """Of short ones there are as many as there is time to wait for."""
-        return seconds if type(self).costly > 0 or self.first else LONG
-
     def pick(self, id: str, number: int) -> str:
         """One of the ids that the service made, or that one."""
         return self.made[number % len(self.made)] if self.made and number % 2 else id
 
-    @rule(user=USERS, fields=FIELDS, seconds=SOON)
-    def create(self, user: str, fields: Fields, seconds: int) -> None:
-        begun, seconds = time.monotonic(), self.lifetime(seconds)
+    @rule(user=USERS, fields=FIELDS)
+    def create(self, user: str, fields: Fields, seconds: int = LONG) -> None:
         answer = self.by(user, "POST", str(seconds), fields=fields)
         assert answer.status == 200, answer
         id = answer.json["id"]
         assert id not in self.made
         self.made.append(id)
         area = self.areas["", id] = Area(seconds == SHORT)
-        self.stored(area, fields, seconds, begun)
+        area.take(fields, seconds)
 
-    @rule(user=USERS, id=IDS, number=st.integers(0, 9), fields=FIELDS, seconds=SOON)
-    def create_custom(self, user: str, id: str, number: int, fields: Fields, seconds: int) -> None:
-        id, begun, seconds = self.pick(id, number), time.monotonic(), self.lifetime(seconds)
-        answer = self.by(user, "POST", "custom", id, str(seconds), fields=fields)
+    @rule(user=USERS, id=IDS, number=st.integers(0, 9), fields=FIELDS)
+    def create_custom(self, user: str, id: str, number: int, fields: Fields) -> None:
+        id = self.pick(id, number)
+        answer = self.by(user, "POST", "custom", id, str(LONG), fields=fields)
         assert answer.status == (200 if user else 400), answer
         if user:
             assert answer.json == {"id": id}
-            area = self.areas[user, id] = Area(seconds == SHORT)
-            self.stored(area, fields, seconds, begun)
+            area = self.areas[user, id] = Area(short=False)
+            area.take(fields, LONG)
 
-    @rule(user=USERS, id=IDS, number=st.integers(0, 9), fields=FIELDS, seconds=SOON)
-    def update(self, user: str, id: str, number: int, fields: Fields, seconds: int) -> None:
-        id, begun, seconds = self.pick(id, number), time.monotonic(), self.lifetime(seconds)
+    @rule(user=USERS, id=IDS, number=st.integers(0, 9), fields=FIELDS)
+    def update(self, user: str, id: str, number: int, fields: Fields, seconds: int = LONG) -> None:
+        id = self.pick(id, number)
         place = self.found(user, id)
         answer = self.by(user, "POST", id, str(seconds), fields=fields)
         assert answer.status == (200 if place else 404), answer
         if place:
             assert answer.json == {}
-            self.stored(self.areas[place], fields, seconds, begun)
+            self.areas[place].take(fields, seconds)
 
     @rule(user=USERS, id=IDS, number=st.integers(0, 9))
     def delete(self, user: str, id: str, number: int) -> None:
@@ -175,18 +161,30 @@ class Areas(Machine):
         assert (answer.status, answer.body, answer.headers["Content-Type"]) == (200, content, type)
         assert name in answer.headers["Content-Disposition"]
 
-    @precondition(lambda self: self.first)
-    @rule()
-    def wait(self) -> None:
-        """Until what lives shortly has ended."""
+    @precondition(lambda self: type(self).costly > 0)
+    @rule(user=USERS, fields=FIELDS, key=KEYS, content=st.sampled_from(list(CONTENTS)))
+    def let_end(self, user: str, fields: Fields, key: str, content: str) -> None:
+        """Keys that live shortly come into areas that are there and into a new one; one key lives on by an update."""
         type(self).costly -= 1
-        time.sleep(max(0.0, self.last + SHORT + 0.01 - time.monotonic()))
-        self.first = 0.0
+        before, begun = list(self.areas)[:MANY], time.monotonic()
+        for place in before:
+            self.update(*place, 0, fields, SHORT)
+        self.create(user, fields, SHORT)
+        for place in [*before, *self.areas][:1]:
+            self.update(*place, 0, [(key, content)])
+        last = time.monotonic()
+        self.read_all([*before, ("", self.made[-1])], key)
+        if time.monotonic() > begun + 0.9 * SHORT:
+            reject()  # the machine is so slow that a key may have expired before it was read
+        time.sleep(last + SHORT + 0.01 - time.monotonic())
         self.areas = {place: area for place, area in self.areas.items() if not area.ends_soon}
         for area in self.areas.values():
             area.keys = {key: held for key, held in area.keys.items() if not held.short}
-        for user, id in [*self.areas, ("u", "a"), ("v", "é")]:
-            self.read(user, id, 0, "k")
+        self.read_all([*before, ("", self.made[-1])], key)
+
+    def read_all(self, places: list[tuple[str, str]], key: str) -> None:
+        for place in places:
+            self.read(*place, 0, key)
 
 
 def test_areas_are_dicts_whose_keys_end_by_themselves(serve: Callable[..., Running]) -> None:
