@@ -111,8 +111,9 @@ def test_a_patch_that_lost_what_it_did_not_name_is_found() -> None:
     seen = Read("k", 6, 7, "p", replaced_by="a", version=3)
     writes = [write("a", 0, 1, 1), write("b", 2, 3, 2), patch]
     assert any("torn" in fault for fault in versions.check(History(writes, [seen])))
+    assert any("stale" in fault or "lost" in fault for fault in zones.check(History(writes, [seen])))
     seen.replaced_by = "b"
-    assert versions.check(History(writes, [seen])) == []
+    assert versions.check(History(writes, [seen])) == zones.check(History(writes, [seen])) == []
 
 
 @each_checker

@@ -4,6 +4,7 @@ goes on for as long as asked."""
 import pytest
 
 from tests.faults.faults import FAULTS, NAMES
+from tests.faults.history import Outcome
 from tests.faults.register import registers
 from tests.faults.stand import standing
 from tests.faults.trial import Plan, trial
@@ -14,10 +15,11 @@ KILLS = ("kill_redis", "kill_worker")
 @pytest.mark.parametrize("dialect", registers())
 async def test_no_fault_loses_doubles_or_reorders_a_write(dialect: str) -> None:
     async with standing() as stand:
-        verdict = await trial(stand, registers()[dialect], Plan(seed=11, seconds=7, faults=NAMES))
+        verdict = await trial(stand, registers()[dialect], Plan(seed=11, seconds=6, faults=NAMES, pause=1.5))
+    print(verdict)
     assert verdict.found == []
     assert sum(verdict.injected.values()) > 5
-    assert len(verdict.history.writes) > 500
+    assert verdict.history.count(Outcome.OK) > 50
 
 
 @pytest.mark.parametrize("appendfsync", ["everysec", "always"])

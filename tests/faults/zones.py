@@ -11,6 +11,7 @@ The record that is not there yet counts as a value that was written before every
 
 from bisect import bisect_left
 from collections import defaultdict
+from dataclasses import replace
 from itertools import pairwise
 from math import inf
 from typing import NamedTuple
@@ -28,7 +29,19 @@ class Zone(NamedTuple):
 
 def check(history: History) -> list[str]:
     """Every way in which the history cannot have been; none when it can. Keys are never deleted."""
-    return [f"{key}: {fault}" for key, part in history.by_key().items() for fault in _faults(part)]
+    return [
+        f"{key}: {fault}"
+        for key, part in history.by_key().items()
+        for fault in [*_faults(part), *_faults(_whole(part))]
+    ]
+
+
+def _whole(history: History) -> History:
+    """The register that only writes of the whole record change: what the others do not name."""
+    return History(
+        [write for write in history.writes if write.replaces],
+        [replace(read, value=read.replaced_by) for read in history.reads if read.replaced_by or read.version == 0],
+    )
 
 
 def _faults(history: History) -> list[str]:

@@ -15,8 +15,8 @@ PADS = (*[0] * 30, *[2_000] * 6, *[40_000] * 2, 150_000)
 # Keys are kept at each of them in turn: scope, id, and how /publicvalues calls the scope.
 PLACES = (("users", "UID-owner", "user"), ("fields", "12345", "field"), ("farms", "777", "farm"))
 TOKEN = "Authorization: Bearer at-owner"
-VALUE = re.compile(rb'"value": ?"([^"]+)"')
-NOTHING = ([], {"code": 0, "res": "ok", "info": {"code": 0, "res": "ok", "objects": {}}})
+VALUE = re.compile(rb'(?:"replaced": ?"([^"]+)", ?)?"value": ?"([^"]+)"')
+NOTHING: tuple[object, ...] = ([], {"code": 0, "res": "ok", "info": {"code": 0, "res": "ok", "objects": {}}})
 WRONG_STATE = 5
 
 
@@ -42,7 +42,8 @@ class Values:
         if kind < 0.3:
             body = {"id": id, "key": stored(key), "value": {"value": value}, "append": True, "create": kind < 0.1}
             return Write(key, value, 0.0, replaces=False), storage(scope, "PATCH", body)
-        whole = {"id": id, "key": stored(key), "value": {"value": value, "pad": "x" * random.choice(PADS)}}
+        pad = "x" * random.choice(PADS)
+        whole = {"id": id, "key": stored(key), "value": {"replaced": value, "value": value, "pad": pad}}
         if kind < 0.45:
             return Write(key, value, 0.0), storage(scope, "PATCH", whole | {"create": kind < 0.4})
         return Write(key, value, 0.0), storage(scope, "PUT", whole | {"overwrite": kind > 0.5})
@@ -69,10 +70,10 @@ class Values:
         if response.status == 503:
             return False
         assert response.status == 200, response
-        found: list[bytes] = VALUE.findall(response.body)
+        found: list[tuple[bytes, bytes]] = VALUE.findall(response.body)
         assert len(found) <= 1, response.body[:200]
         if found:
-            read.value = found[0].decode()
+            read.replaced_by, read.value = (part.decode() or None for part in found[0])
         else:
             assert json.loads(response.body) in NOTHING, response.body[:200]
             read.version = 0

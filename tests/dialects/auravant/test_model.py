@@ -2,7 +2,7 @@
 given and taken in between, with restarts of Redis, flushes of its scripts and tokens that are revoked."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -94,7 +94,7 @@ class Values(Machine):
             for caller in CALLERS
         )
 
-    def storage(self, caller: str, scope: str, operation: str, body: dict[str, object]) -> Answer:
+    def storage(self, caller: str, scope: str, operation: str, body: Mapping[str, object]) -> Answer:
         return self.ask(
             "POST", f"{STORAGE}/{scope}?operation={operation}", json.dumps(body).encode(),
             Authorization=f"Bearer {self.name(caller)}", Content_Type="application/json",

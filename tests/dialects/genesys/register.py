@@ -1,5 +1,6 @@
 """A storage area as a register, for the history checker: a text and a file that carry the same value. Creating the area
-replaces both, an update puts both into what is there; a file that is of two values is of none that was written."""
+replaces all of it, with a third key that an update leaves as it is. A file of two values is of none that was written.
+"""
 
 import json
 from random import Random
@@ -24,8 +25,10 @@ class Areas:
 
     def write(self, random: Random, key: str, known: Known, value: str) -> tuple[Write, bytes]:
         text, content = (f"{value}\n" * random.choice(LINES) for _ in range(2))
-        body = multipart(("text", text), ("file", ("f.txt", "text/plain", content.encode())))
         replaces = random.random() < 0.6
+        body = multipart(
+            ("text", text), ("file", ("f.txt", "text/plain", content.encode())), *[("replaced", value)] * replaces
+        )
         target = at("custom", key, LIFETIME) if replaces else at(key, LIFETIME)
         return Write(key, value, 0.0, replaces=replaces), ask("POST", target, body, f"Content-Type: {MULTIPART}")
 
@@ -49,7 +52,8 @@ class Areas:
         assert response.status == 200, response
         text = response.body.decode()
         if response.headers["Content-Type"] == "application/json":
-            text = json.loads(text)["text"]
+            told = json.loads(text)
+            text, read.replaced_by = told["text"], told["replaced"]
         read.value = " and ".join(sorted(set(text.split("\n")) - {""}))
         return True
 
