@@ -154,6 +154,11 @@ class RedisProcess:
         return self._process.pid
 
     @property
+    def alive(self) -> bool:
+        """Whether its process has not ended; it may be paused."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def log(self) -> str:
         return (self.directory / "redis.log").read_text(errors="replace")
 

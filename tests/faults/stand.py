@@ -13,8 +13,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from redis import RedisError
+
 from tests.faults.proxy import Proxy
-from tests.running import Running, polystow
+from tests.running import Running, polystow, soon
 from tests.servers import RedisProcess, binaries
 
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
@@ -65,8 +67,17 @@ class Stand:
         """There is room again; a Redis that ended for want of it is started."""
         with suppress(ProcessLookupError):
             resource.prlimit(self.redis.pid, resource.RLIMIT_FSIZE, UNLIMITED)
-        if not await asyncio.to_thread(self.redis.answers):
-            await asyncio.to_thread(self.redis.restart)
+        await soon(self._written)
+
+    async def _written(self) -> bool:
+        """Has Redis written what it could not while the disk was full? Killed before, it would lose that."""
+        if not self.redis.alive:
+            await asyncio.to_thread(self.redis.start)
+        try:
+            told = await asyncio.to_thread(self.redis.command, "INFO", "persistence")
+        except RedisError:
+            return False
+        return bool(told["aof_last_write_status"] == "ok")
 
     async def fsck(self) -> tuple[int, str]:
         """Exit status and what was said."""
