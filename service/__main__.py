@@ -82,10 +82,12 @@ def _fsck(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _examine(settings: Settings, repair: bool) -> int:
+    from service.dialects import discover
     from service.storage import fsck
 
+    readers = {(dialect.name, namespace): kind for dialect in discover() for namespace, kind in dialect.readers.items()}
     async with _redis(settings) as redis_url:
-        return await fsck.run(redis_url, repair=repair, out=print)
+        return await fsck.run(redis_url, repair=repair, out=print, readers=readers)
 
 
 def _doctor(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ What is made for each request is a msgspec Struct: 0.1 us for one of seven field
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -181,3 +181,5 @@ class Dialect:
     signs: bool = False  # does it hand out signed URLs? Then it needs a signing key
     # What follows from such a section once its entries are written: grants. It is safe to repeat, as all of an apply.
     follow: Callable[[Any, Directory, Storage], Awaitable[None]] | None = None
+    # By namespace of collections with grants: the kind of the links from a subject to those that it may read, for fsck.
+    readers: Mapping[str, str] = field(default_factory=dict)

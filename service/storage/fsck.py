@@ -8,6 +8,7 @@ left alone.
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
+from types import MappingProxyType
 from typing import NamedTuple
 
 from service.redis.client import Redis
@@ -15,6 +16,7 @@ from service.redis.errors import Rejected
 from service.storage import keys, registry
 from service.storage.audit import Audit
 from service.storage.fsck_blobs import BlobCheck
+from service.storage.fsck_links import LinkCheck, Readers
 from service.storage.keys import Collection
 from service.storage.quota import Usage
 from service.storage.runner import Runner
@@ -37,13 +39,16 @@ class Stored(NamedTuple):
 Found = dict[tuple[str, str, str], Stored]  # by dialect, namespace and name of the collection
 
 
-async def run(redis_url: str, *, repair: bool, out: Out) -> int:
-    """Check a whole Redis; 0 where all agree, 1 where not (also after a repair). Raises NotSent, Refusal."""
+async def run(redis_url: str, *, repair: bool, out: Out, readers: Readers = MappingProxyType({})) -> int:
+    """Check a whole Redis; 0 where all agree, 1 where not (also after a repair). Raises NotSent, Refusal.
+
+    `readers` says which grants go with links.
+    """
     redis = Redis.open(redis_url, timeout=60.0, on_connect=lambda ask: runner.load(ask))
     runner = Runner(redis)
     await redis.connect()
     try:
-        faults = await Fsck(runner, repair, out).run()
+        faults = await Fsck(runner, repair, out, readers).run()
     finally:
         await redis.close()
     out(f"{faults} fault{'' if faults == 1 else 's'} {'repaired' if repair and faults else 'found'}")
@@ -51,8 +56,8 @@ async def run(redis_url: str, *, repair: bool, out: Out) -> int:
 
 
 class Fsck:
-    def __init__(self, runner: Runner, repair: bool, out: Out) -> None:
-        self._runner, self._repair, self._out = runner, repair, out
+    def __init__(self, runner: Runner, repair: bool, out: Out, readers: Readers) -> None:
+        self._runner, self._repair, self._out, self._readers = runner, repair, out, readers
         self._storage = Storage(runner)
         self._usage = Usage(runner)
         self._faults = 0
@@ -76,6 +81,7 @@ class Fsck:
         for (dialect, namespace), kinds in namespaces.items():
             await self._namespace(dialect, namespace, kinds, stored)
         await BlobCheck(self._runner, self._repair, self._keys, self._fault).run()
+        await LinkCheck(self._runner, self._repair, self._keys, self._fault, self._readers).run()
         return self._faults
 
     async def _namespace(self, dialect: str, namespace: str, kinds: str, stored: Found) -> None:

@@ -19,10 +19,10 @@ from service.dialects.auravant.access import Access
 from service.dialects.auravant.answers import refuse
 from service.dialects.auravant.description import API
 from service.dialects.auravant.files import routes as files
-from service.dialects.auravant.grants import follow
+from service.dialects.auravant.grants import follow, readable
 from service.dialects.auravant.handlers import routes
 from service.dialects.auravant.parameters import credential
-from service.dialects.auravant.roles import NAME
+from service.dialects.auravant.roles import FARMS, FIELDS, NAME
 from service.dialects.auravant.sharing import routes as sharing
 from service.dialects.auravant.transfers import routes as transfers
 
@@ -39,4 +39,5 @@ DIALECT = Dialect(
     api=API,
     signs=True,
     follow=follow,
+    readers={scope: readable(scope) for scope in (FIELDS, FARMS)},
 )

@@ -15,9 +15,9 @@ from service.dialect import Dialect
 from service.dialects.avaamo.access import Access
 from service.dialects.avaamo.answers import refuse
 from service.dialects.avaamo.description import API
-from service.dialects.avaamo.grants import follow
+from service.dialects.avaamo.grants import AGENTS, follow
 from service.dialects.avaamo.handlers import routes
-from service.dialects.avaamo.parameters import NAME, credential
+from service.dialects.avaamo.parameters import NAME, NAMESPACE, credential
 
 DIALECT = Dialect(
     name=NAME,
@@ -29,4 +29,5 @@ DIALECT = Dialect(
     access=Access,
     api=API,
     follow=follow,
+    readers={NAMESPACE: AGENTS},
 )

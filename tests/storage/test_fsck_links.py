@@ -1,0 +1,58 @@
+"""fsck over grants: who may read a collection and is not linked to it is found, and linked."""
+
+import pytest
+
+from service.dialects import discover
+from service.storage import fsck, keys
+from service.storage.links import Links
+from service.storage.store import Storage
+from tests.servers import RedisProcess
+from tests.storage.keyspace import Keyspace
+
+READERS = {("auravant", "fields"): "readable fields"}
+FIELD = keys.collection("auravant", "fields", "12345", "")
+
+
+async def check(redis: RedisProcess, *, repair: bool = False) -> list[str]:
+    out: list[str] = []
+    await fsck.run(redis.url, repair=repair, out=out.append, readers=READERS)
+    return out
+
+
+@pytest.fixture
+async def granted(storage: Storage) -> Storage:
+    """A field that one may write and read, one read, and one only write; the readers are linked to it."""
+    revision = await storage.grants.revise()
+    for user in ("owner", "reader"):
+        await storage.links.link("auravant", READERS["auravant", "fields"], user, [FIELD.name], revision)
+    await storage.grants.grant(FIELD, {"owner": "rwd", "reader": "r", "writer": "w"}, revision)
+    return storage
+
+
+async def test_grants_that_go_with_links_are_sound(granted: Storage, redis: RedisProcess) -> None:
+    assert await check(redis) == ["0 faults found"]
+
+
+async def test_a_link_that_is_missing_is_found_and_made(
+    granted: Storage, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    keyspace.command("DEL", keys.links("auravant", "readable fields", "reader"))
+    fault = f"{FIELD.acl}: 'reader' may read it and is not linked to it"
+    assert await check(redis) == [fault, "1 fault found"]
+    assert await check(redis, repair=True) == [fault, "1 fault repaired"]
+    assert await check(redis) == ["0 faults found"]
+    assert await Links(granted._runner).linked("auravant", "readable fields", "reader") == [FIELD.name]
+
+
+async def test_a_link_too_many_is_no_fault(granted: Storage, redis: RedisProcess) -> None:
+    await granted.links.link("auravant", "readable fields", "reader", ["777"])
+    assert await check(redis) == ["0 faults found"]
+
+
+def test_dialects_say_which_grants_go_with_links() -> None:
+    found = {(dialect.name, namespace): kind for dialect in discover() for namespace, kind in dialect.readers.items()}
+    assert found == {
+        **READERS,
+        ("auravant", "farms"): "readable farms",
+        ("avaamo", "agents"): "agents",
+    }
