@@ -3,6 +3,7 @@ forgets its scripts, and fsck, which finds nothing at the end of each run."""
 
 import asyncio
 import json
+from abc import abstractmethod
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any, ClassVar
@@ -38,9 +39,9 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.http = connection(self.running.url)
 
+    @abstractmethod
     def serves(self) -> bool:
         """Does the service answer a read as it does while Redis is there?"""
-        raise NotImplementedError
 
     def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Answer:
         """Send one request; `_` in a header's name stands for `-`."""
