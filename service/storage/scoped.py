@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ONE_BYTES = 500_000  # of one collection in the first step: below 1 ms of Redis's time
 ALL_BYTES = 8_000_000  # of all collections in the first step
+AT_ONCE = 500  # ids in one script: 3 ms of Redis's time with the longest ids
 Refused = Denied | NotFound
 
 
@@ -55,8 +56,16 @@ class Scoped:
         self, ids: Sequence[str], subject: str, most: int, place: Collection, *, attached: bool = False
     ) -> Shelf:
         """One collection's first step; at most `most` bytes come along. `attached`: of the records with files."""
+        portions = [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
+
+        async def ask(portion: Sequence[str]) -> list[bytes | int | None]:
+            share = most // len(portions)
+            command = self._commands.read(place, portion, subject, share, whole=False, attached=attached)
+            told: list[bytes | int | None] = await self._send(command)
+            return told
+
         try:
-            replies = await self._send(self._commands.read(place, ids, subject, most, whole=False, attached=attached))
+            replies = [reply for told in await fan_out(ask, portions) for reply in told]
         except (Denied, NotFound) as refused:
             return Shelf(place, {}, (), refused)
         found = {id: Record.unpack(reply) for id, reply in zip(ids, replies, strict=True) if isinstance(reply, bytes)}

@@ -225,7 +225,7 @@ async def test_the_keys_left_of_an_upload(storage: Storage, keyspace: Keyspace) 
     assert len(staying(keyspace)) == count(len(BODY))
 
 
-async def test_a_thousand_keys_are_told_by_one_short_script(storage: Storage, redis: RedisProcess) -> None:
+async def test_a_thousand_keys_are_told_by_short_scripts(storage: Storage, redis: RedisProcess) -> None:
     ids = [f"{'x' * 100}:production:{'k' * 190}{number:04}" for number in range(1000)]
     for id in ids:
         file = File("x" * 53, 1, md5(b"x").digest())
