@@ -37,7 +37,7 @@ class Description:
     query: type[msgspec.Struct] | None = None
     headers: type[msgspec.Struct] | None = None
     body: Content | None = None
-    refuses: tuple[type[Refusal], ...] = ()  # besides those of `Api.refuses`
+    refuses: tuple[type[Refusal], ...] = ()  # besides what any request may be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +50,4 @@ class Api:
     path: type[msgspec.Struct]  # a field for each name in a template
     security: Mapping[str, Mapping[str, Any]]  # OpenAPI's security schemes; a request uses any one of them
     error: Any  # the type of a refusal's body
-    refuses: tuple[type[Refusal], ...]  # what any request may be told
     open: bool = False  # may a request also come without a credential?

@@ -13,15 +13,26 @@ from typing import Any
 import msgspec
 
 from service.description import JSON, Api, Content, Description
-from service.dialect import Answer, Dialect, Route
+from service.dialect import Answer, Dialect, Failure, Route
 from service.idempotency import HEADER, LONGEST, READING
 from service.middleware import REQUEST_ID, explained
-from service.storage.errors import Refusal, Reused, Throttled
+from service.storage.errors import (
+    Invalid,
+    OutcomeUnknown,
+    Refusal,
+    Reused,
+    Throttled,
+    Unauthenticated,
+    Unavailable,
+)
 
 VERSION = "3.1.1"
 COMPONENT = "#/components/schemas/{name}"
 
 Json = dict[str, Any]
+
+# What any request of any dialect may be told.
+ALWAYS: tuple[type[Refusal], ...] = (Invalid, Unauthenticated, Throttled, Failure, Unavailable, OutcomeUnknown)
 
 # What every request may carry that writes.
 KEY: Json = {
@@ -103,7 +114,7 @@ class _Writer:
             status: self._message(content) | {"headers": dict(_members(content.headers)), "links": _links(content)}
             for status, content in described.answers.items()
         }
-        for status, refusals in self._refusals((*described.refuses, *self._api.refuses, *besides)).items():
+        for status, refusals in self._refusals((*described.refuses, *ALWAYS, *besides)).items():
             refused = self._refused(refusals)
             # Some vendors refuse with the status of success.
             responses[status] = _either(responses[status], refused) if status in responses else refused

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from service.description import Api, Content, Description
-from service.dialect import Failure
 from service.dialects.ainoflow import shapes
 from service.dialects.ainoflow.parameters import LAST_OFFSET, LONGEST_MS
 from service.storage import errors
@@ -205,12 +204,4 @@ API = Api(
     path=Path,
     security={"key": {"type": "http", "scheme": "bearer", "description": "An API key."}},
     error=shapes.Error,
-    refuses=(
-        errors.Invalid,
-        errors.Unauthenticated,
-        errors.Throttled,
-        Failure,
-        errors.Unavailable,
-        errors.OutcomeUnknown,
-    ),
 )

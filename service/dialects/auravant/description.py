@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.description import Api, Content, Description
-from service.dialect import Failure
 from service.dialects.auravant import shapes
 from service.dialects.auravant.refusals import BadKey, BadVersion, Missing, NotClaimed, Unreadable
 from service.storage import errors
@@ -110,12 +109,4 @@ API = Api(
     path=Path,
     security={"token": {"type": "http", "scheme": "bearer", "description": "A token of a user and an extension."}},
     error=shapes.Failed,
-    refuses=(
-        errors.Invalid,
-        errors.Unauthenticated,
-        errors.Throttled,
-        Failure,
-        errors.Unavailable,
-        errors.OutcomeUnknown,
-    ),
 )

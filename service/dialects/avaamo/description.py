@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.description import Api, Content, Description
-from service.dialect import Failure
 from service.dialects.avaamo import shapes
 from service.dialects.avaamo.parameters import NAME_CHARACTERS
 from service.storage import errors
@@ -126,12 +125,4 @@ API = Api(
     path=Path,
     security={"token": {"type": "apiKey", "in": "header", "name": "Access-Token", "description": "An access token."}},
     error=shapes.Error,
-    refuses=(
-        errors.Invalid,
-        errors.Unauthenticated,
-        errors.Throttled,
-        Failure,
-        errors.Unavailable,
-        errors.OutcomeUnknown,
-    ),
 )

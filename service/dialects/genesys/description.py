@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from service.description import Api, Content, Description
-from service.dialect import Failure, Unsupported
+from service.dialect import Unsupported
 from service.storage import errors
 
 Id = Annotated[str, Meta(
@@ -143,13 +143,5 @@ API = Api(
     path=Path,
     security={"password": {"type": "http", "scheme": "basic", "description": "A user and a password."}},
     error=Error,
-    refuses=(
-        errors.Invalid,
-        errors.Unauthenticated,
-        errors.Throttled,
-        Failure,
-        errors.Unavailable,
-        errors.OutcomeUnknown,
-    ),
     open=True,
 )
