@@ -16,7 +16,8 @@ import orjson
 from msgspec.structs import replace
 
 from service.cors import Cors
-from service.dialect import Answer, Dialect, Failure, NoSuchMethod, Service, Stream
+from service.dialect import JSON, Answer, Dialect, Failure, NoSuchMethod, Service, Stream
+from service.heads import Head
 from service.metrics import Meter
 from service.storage.directory import Caller
 from service.storage.errors import Invalid, OutcomeUnknown, Refusal, Throttled, Unauthenticated, Unavailable
@@ -40,13 +41,17 @@ class Middleware:
         self._logging = service.settings.access_log
         self._adorning = bool(service.settings.cors_origins) or self._logging
 
-    def known(self, dialect: Dialect, headers: Headers) -> Caller | None:
+    def known(self, dialect: Dialect, head: Head) -> Caller | None:
         """Who calls, if that is known without asking Redis and the caller has no rate. Raises Unauthenticated."""
-        shown = dialect.credential(headers)
-        if isinstance(shown, str):
-            caller = self._directory.kept_caller(dialect.name, shown)
+        name = dialect.name
+        try:
+            shown = head.shown[name]
+        except KeyError:
+            shown = head.shown[name] = dialect.credential(head.headers)
+        if type(shown) is str:
+            caller = self._directory.kept_caller(name, shown)
         else:
-            caller = self._passwords.kept_caller(dialect.name, shown)
+            caller = self._passwords.kept_caller(name, shown)
         return caller if caller is not None and caller.rate is None else None
 
     async def admit(self, dialect: Dialect, headers: Headers) -> Caller:
@@ -81,7 +86,7 @@ class Middleware:
         name = dialect.name if dialect else ""
         seconds = perf_counter() - started
         self._meter.observe(name, template, method, answer.status, seconds)
-        if answer.status < 400 and REQUEST_ID in headers:
+        if REQUEST_ID in headers and answer.status < 400:
             answer = replace(answer, headers=(*answer.headers, (REQUEST_ID, _identify(headers))))
         if self._adorning:
             answer = replace(answer, headers=(*answer.headers, *self.cors.shared(headers)))
@@ -94,7 +99,7 @@ def _printable(answer: Answer | Stream) -> bool:
     for _, value in answer.headers:
         if not value.isprintable():
             return False
-    return answer.content_type.isprintable()
+    return answer.content_type is JSON or answer.content_type.isprintable()
 
 
 def _identify(headers: Headers) -> str:

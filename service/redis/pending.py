@@ -118,20 +118,25 @@ class Pending:
         never copied to be joined with others.
         """
         parts: list[bytes] = []
-        size = 0
+        size = gone = 0
         waiting, flight = self.waiting, self.flight
-        while waiting:
-            command = waiting[0]
+        for command in waiting:
             packed = command.packed
             if command.outcome.done():
                 self.size -= len(packed)
-            else:
-                size += len(packed)
-                if size > limit and parts:
-                    break
-                flight.append(command)
-                parts.append(packed)
-            waiting.popleft()
+                gone += 1
+                continue
+            size += len(packed)
+            if size > limit and parts:
+                break
+            flight.append(command)
+            parts.append(packed)
+        gone += len(parts)
+        if gone == len(waiting):
+            waiting.clear()
+        else:
+            for _ in range(gone):
+                waiting.popleft()
         return parts
 
     def answer(self, next_reply: Callable[[], Any], now: float) -> bool:

@@ -34,6 +34,7 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 
 import re
 from functools import lru_cache
+from string import ascii_letters, digits
 from urllib.parse import quote, unquote
 
 NAMESPACES = "polystow:namespaces"
@@ -41,14 +42,15 @@ EPOCH = "polystow:epoch"
 REVISION = "polystow:revision"
 SWEEPER = "polystow:sweeper"
 
-_plain = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+_UNRESERVED = (ascii_letters + digits + "-._~").encode()  # RFC 3986, section 2.3
 _variables = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}(?:variables|names|listing)").fullmatch
 _owned = re.compile(r"\{([^:{}]+):([^:{}]*):([^:{}]+)\}([rsfb]:|[a-z]$)(.*)").fullmatch
 
 
 def escape(id: str) -> str:
     """Percent-encode what is not an RFC 3986 unreserved character (UTF-8)."""
-    return id if _plain(id) else quote(id, safe="")
+    # What is left of it without these: 0.1 us, an expression takes 0.4.
+    return id if not id.encode().translate(None, _UNRESERVED) else quote(id, safe="")
 
 
 class Collection:

@@ -12,7 +12,7 @@ from service.dialects.ainoflow.shapes import Error, Item, Message, Metadata, Rec
 from service.preconditions import http_date, not_modified
 from service.storage import errors
 from service.storage.errors import Refusal
-from service.storage.records import Record, Saved
+from service.storage.records import Record, Saved, etag
 
 
 def answer(status: int, value: Any, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
@@ -25,7 +25,7 @@ def receipt(status: int, category: str, key: str, saved: Saved, tag: str) -> Ans
 
 def shown(headers: Mapping[str, str], record: Record) -> Answer:
     """A document, or that the client has it."""
-    tag = record.etag
+    tag = etag(record.body)
     known = (("ETag", f'"{tag}"'), ("Last-Modified", http_date(record.updated // 1_000_000)))
     if not_modified(headers, tag):
         return Answer(304, headers=known)

@@ -43,9 +43,9 @@ def _token(header: str) -> str:
 
 def place_of(request: Request, category: str, key: str | None = None) -> Collection:
     """The collection, once category and key are found to be lawful names."""
-    if not 0 < len(category) <= 100:
+    if not category or len(category) > 100:
         raise Invalid("the category is to have 1 to 100 characters")
-    if key is not None and not 0 < len(key) <= 200:
+    if key is not None and (not key or len(key) > 200):
         raise Invalid("the key is to have 1 to 200 characters")
     return keys.collection(NAME, request.caller.claims["project"], category, INDEXES)
 

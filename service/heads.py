@@ -1,0 +1,115 @@
+"""Heads of requests that aiohttp's parser has read before: of the same bytes again it is known what they say.
+
+A client sends the same header lines with each request, but for the body's length. So what is kept is looked up by the
+bytes of the lines themselves, the digits of that length left out; only the request line is read anew. Parsing is a fifth
+of what a small GET costs the service, of a PUT with its stream a third.
+
+Invariant: what `Heads.read` says of a message is what the parser would. It knows only lines that the parser has taken,
+by themselves and whole, as the head of a message with nothing unusual about it; a request line must be of the plainest
+form, and the body be there, no byte too few or too many. No I/O, nothing of a connection's.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp.http import HttpVersion11, RawRequestMessage
+from msgspec import Struct
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from service.idempotency import HEADER
+
+LONGEST = 2048  # bytes of header lines that are kept
+SIZE = 1000  # heads kept, so at most 2 MB of lines; afresh beyond that
+UNKNOWN = -1  # bytes of a message that are still to come, where that cannot be told
+
+_METHODS = {name.encode(): name for name in ("GET", "PUT", "POST", "PATCH", "DELETE")}
+_LENGTH, _LENGTH_IN_SMALL = b"\r\nContent-Length: ", b"\r\ncontent-length: "
+_PLAIN = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))  # of a target: visible ASCII, no fragment
+
+
+class Head(Struct):
+    """The headers of a message that asks for nothing unusual. `shown` are the credentials that dialects found in them;
+    `once`: they ask that the request be carried out once."""
+
+    headers: Mapping[str, str]
+    once: bool
+    shown: dict[str, Any]
+
+
+Message = tuple[str, str, Head, bytes]  # method, target, head and body
+
+
+def plain(message: Any) -> Head | None:
+    """The head of a message that aiohttp parsed, if there is nothing unusual about it."""
+    if (
+        type(message) is not RawRequestMessage or message.version != HttpVersion11 or message.should_close
+        or message.upgrade or message.chunked or message.compression or "Expect" in message.headers
+    ):  # fmt: skip
+        return None
+    return Head(message.headers, HEADER in message.headers, {})
+
+
+class Heads:
+    def __init__(self) -> None:
+        self._known: dict[bytes, Head] = {}
+
+    def read(self, data: bytes) -> Message | None:
+        """The one whole message that these bytes are, if its head is known."""
+        line, _, rest = data.partition(b"\r\n")
+        body = b""
+        head = self._known.get(rest)  # of a message without a body these are its lines and no more
+        if head is None:
+            if (parts := _cut(rest)) is None:
+                return None
+            lines, length, body = parts
+            head = self._known.get(lines)
+            if head is None or len(body) != length:
+                return None
+        words = line.split(b" ")
+        if len(words) != 3:
+            return None
+        method, target, version = words
+        # What is left of a text when all lawful characters are taken out of it: 0.1 us, an expression takes 0.6.
+        if method not in _METHODS or version != b"HTTP/1.1" or target[:1] != b"/" or target.translate(None, _PLAIN):
+            return None
+        return _METHODS[method], target.decode(), head, body
+
+    def learn(self, data: bytes, message: Any) -> int:
+        """Keep the head of the message that the parser made of these bytes, the first ones behind an earlier message.
+        Replies how many bytes of it are still to come."""
+        line, _, rest = data.partition(b"\r\n")
+        parts, head = _cut(rest), plain(message)
+        if parts is None or head is None:
+            return UNKNOWN
+        lines, length, body = parts
+        told = head.headers.get("Content-Length", "0") == str(length)  # else its name is spelled in some other way
+        if not told or line != f"{message.method} {message.path} HTTP/1.1".encode("utf-8", "surrogateescape"):
+            return UNKNOWN
+        if len(lines) <= LONGEST:
+            if len(self._known) >= SIZE:
+                self._known.clear()
+            # The body's length is not one of the things that the same lines say again.
+            headers = CIMultiDict(head.headers)
+            headers.popall("Content-Length", None)
+            head.headers = CIMultiDictProxy(headers)
+            self._known[lines] = head
+        return max(length - len(body), UNKNOWN)
+
+
+def _cut(rest: bytes) -> tuple[bytes, int, bytes] | None:
+    """From what follows the request line: the header lines without the digits of the body's length, that length, and
+    what follows them."""
+    lines, end, body = rest.partition(b"\r\n\r\n")
+    if not end:
+        return None
+    at = lines.find(_LENGTH)
+    if at < 0 and body:
+        at = lines.find(_LENGTH_IN_SMALL)
+    if at < 0:
+        return lines + end, 0, body
+    start = at + len(_LENGTH)
+    stop = lines.find(b"\r\n", start)
+    digits = lines[start:stop] if stop >= 0 else lines[start:]
+    if not digits.isdigit() or len(digits) > 9:
+        return None
+    return lines[:start] + (lines[stop:] if stop >= 0 else b""), int(digits), body
