@@ -20,6 +20,7 @@ from service.middleware import Headers, Middleware
 from service.patience import HELD_BYTES, Arriving
 from service.redis.client import Redis
 from service.redis.wire import Ask
+from service.rendering import lawful
 from service.routing import Router
 from service.settings import Settings
 from service.storage.directory import Directory
@@ -91,8 +92,7 @@ class App:
                 caller = ANYONE if route.open else await self.middleware.admit(dialect, headers)
                 asked = Request(method, params, query, headers, read, caller, self.service, pieces)
                 answer = await idempotency.handled(route.handler, asked, path)
-                if isinstance(answer, Stream):
-                    answer = await edge.opened(answer)
+                answer = lawful(await edge.opened(answer) if isinstance(answer, Stream) else answer)
         except ConnectionError:  # the client is gone
             raise
         except Exception as error:

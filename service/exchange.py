@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from service.dialect import Answer, Dialect, Direct, Request
-from service.heads import Message
+from service.heads import Head, target
 from service.redis.errors import Failed
 from service.rendering import rendered
+from service.storage.directory import Caller
+from service.storage.keys import plain
 from service.storage.runner import refusal, repairable
 
 if TYPE_CHECKING:
     from service.app import App
     from service.hot import HotConnection
+
+MEANINGS = 64  # of request lines, kept for each head; afresh beyond that
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +53,7 @@ class Exchange(Struct):
             if asked is None:
                 return False
             command, self.tell = asked
-            self.app.redis.send(self, command.args, key=command.key, write=command.write)
+            self.app.redis.send(self, command.packed(), key=command.key, write=command.write)
         except Exception as error:
             self.set_exception(error)
         return True
@@ -63,9 +67,9 @@ class Exchange(Struct):
             response = self._response(self.tell(reply))
         except Exception as error:
             self.set_exception(error)
-            return
-        self.over = True
-        self.connection.end(response)
+        else:
+            self.over = True
+            self.connection.end(response)
 
     def set_exception(self, error: Exception) -> None:
         """It failed. What comes of it may send again, so it must wait until the queues are at rest."""
@@ -95,20 +99,56 @@ class Exchange(Struct):
         return rendered(answer, closing=app.draining)
 
 
-def begun(connection: "HotConnection", app: "App", message: Message) -> Exchange | None:
-    """The exchange that a message begins, if it is one for this path."""
-    method, target, head, body = message
+class Meaning(Struct):
+    """What a request line means under one head, whatever the last segment of its path, which is a parameter. Good while
+    the directory's era is the one in which it was found: the caller is known by it."""
+
+    era: int
+    dialect: Dialect
+    template: str
+    direct: Direct
+    method: str
+    params: tuple[str, ...]  # but for the last
+    caller: Caller
+
+
+def read(connection: "HotConnection", app: "App", head: Head, line: bytes, body: bytes) -> Exchange | None:
+    """The exchange that begins with a message that the parser did not see, if it is one for this path."""
+    start, _, last = line[:-9].rpartition(b"/")
+    service = app.service
+    meaning: Meaning | None = head.meanings.get(start)
+    if (
+        meaning is None or meaning.era != service.directory.era or app.draining
+        or line[-9:] != b" HTTP/1.1" or not (last.isalnum() or plain(last))
+    ):  # fmt: skip
+        found = target(line)
+        return None if found is None else begun(connection, app, head, *found, body, start)
+    params = (*meaning.params, last.decode())
+    request = Request(meaning.method, params, "", head.headers, _arrived, meaning.caller, service)
+    return Exchange(connection, app, meaning.dialect, meaning.template, meaning.direct, request, perf_counter(), body)
+
+
+def begun(
+    connection: "HotConnection", app: "App", head: Head, method: str, target: str, body: bytes = b"", start: bytes = b""
+) -> Exchange | None:
+    """The exchange that begins with this message, if it is one for this path. `start` is how its line begins where what
+    it means is to be kept."""
     path, _, query = target.partition("?")
     try:
         dialect, route, params = app.router.find(method, path)
         direct = route.direct
         if direct is None or method == "HEAD" or app.draining or (head.once and method != "GET"):
             return None
-        caller = app.middleware.known(dialect, head)
+        caller = app.middleware.known(dialect, head.headers)
     except Exception:  # the ordinary path meets it too, and says it
         return None
     if caller is None:
         return None
+    if start and not query and caller.expires is None and app.router.varies(path):
+        if len(head.meanings) >= MEANINGS:
+            head.meanings.clear()
+        era = app.service.directory.era
+        head.meanings[start] = Meaning(era, dialect, route.template, direct, method, params[:-1], caller)
     request = Request(method, params, query, head.headers, _arrived, caller, app.service)
     return Exchange(connection, app, dialect, route.template, direct, request, perf_counter(), body)
 

@@ -18,8 +18,8 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from service.edge import Connection, Server
-from service.exchange import Exchange, begun
-from service.heads import UNKNOWN, Heads, Message, plain
+from service.exchange import Exchange, begun, read
+from service.heads import UNKNOWN, Heads, plain
 
 if TYPE_CHECKING:
     from service.app import App
@@ -74,9 +74,11 @@ class HotConnection(Connection):
             self._parse(data)
             return
         if self._owed == 0 and self._exchange is None and not self._messages:
-            message = self._heads.read(data)
-            if message is not None and self._begin(message, data):
-                return
+            found = self._heads.read(data)
+            if found is not None:
+                head, line, body = found
+                if self._begin(read(self, self._app, head, line, body), data):
+                    return
         self._waiter = None  # so that aiohttp parses, but does not wake its task: that is decided below
         try:
             if self._unparsed:  # this data is behind an exchange's: it becomes one like all others
@@ -127,7 +129,7 @@ class HotConnection(Connection):
         while self._messages and self._exchange is None and not self._close and not self._force_close:
             parsed, payload = self._messages[0]
             head = plain(parsed) if payload.is_eof() else None
-            if head is None or not self._begin((parsed.method, parsed.path, head, b""), b"", payload):
+            if head is None or not self._begin(begun(self, self._app, head, parsed.method, parsed.path), b"", payload):
                 self._hand_over()
                 return
 
@@ -136,15 +138,12 @@ class HotConnection(Connection):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _begin(self, message: Message, unparsed: bytes, payload: StreamReader = EMPTY_PAYLOAD) -> bool:
-        """Begin to answer a message, if it is one for this path and one command is enough. Of one that was parsed, the
-        body is in its payload."""
+    def _begin(self, exchange: Exchange | None, unparsed: bytes, payload: StreamReader = EMPTY_PAYLOAD) -> bool:
+        """Begin to answer, if this is for this path and one command is enough. Of a message that was parsed, the body is
+        in its payload."""
+        if exchange is None or self._paused or self._buffer_paused or self._close or self._keepalive_handle is None:
+            return False
         app = self._app
-        if self._paused or self._buffer_paused or self._close or self._force_close or self._keepalive_handle is None:
-            return False
-        exchange = begun(self, app, message)
-        if exchange is None:
-            return False
         self._exchange = exchange
         self._unparsed = unparsed
         self._request_in_progress = True

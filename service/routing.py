@@ -27,10 +27,12 @@ class _Node:
 
 @dataclass(slots=True)
 class _End:
-    """Where a path may end: its routes by method, and how its parameters are got from the match."""
+    """Where a path may end: its routes by method, and how its parameters are got from the match. `open`: it ends with a
+    parameter that may be anything, for no literal stands beside it."""
 
     routes: dict[str, tuple[Dialect, Route]]
     parameters: Callable[[re.Match[str]], tuple[str, ...]]
+    open: bool
 
 
 class Router:
@@ -43,22 +45,23 @@ class Router:
                 _plant(root, dialect, route)
         self._ends: dict[int | None, _End] = {}  # by the number of the empty group that marks it
         self._groups = 0
-        self._match = re.compile(self._expression(root, ())).fullmatch
+        self._match = re.compile(self._expression(root, (), open=False)).fullmatch
 
-    def _expression(self, node: _Node, parameters: tuple[int, ...]) -> str:
+    def _expression(self, node: _Node, parameters: tuple[int, ...], *, open: bool) -> str:
         """What may follow the path that leads to `node`."""
         branches = []
         if node.routes:
             self._groups += 1
-            self._ends[self._groups] = _End(node.routes, _picker(parameters))
+            self._ends[self._groups] = _End(node.routes, _picker(parameters), open)
             branches.append("()")
         for segment, child in node.literals.items():
-            branches.append("/" + re.escape(segment) + self._expression(child, parameters))
+            branches.append("/" + re.escape(segment) + self._expression(child, parameters, open=False))
         if node.parameter is not None:
             others = "".join(f"(?!{re.escape(segment)}(?:/|\\Z))" for segment in node.literals)
             self._groups += 1
             group = self._groups
-            branches.append(f"/{others}([^/]*)" + self._expression(node.parameter, (*parameters, group)))
+            rest = self._expression(node.parameter, (*parameters, group), open=not node.literals)
+            branches.append(f"/{others}([^/]*)" + rest)
         return f"(?:{'|'.join(branches)})"
 
     def find(self, method: str, path: str) -> Found:
@@ -75,6 +78,11 @@ class Router:
             raise NoSuchMethod(end.routes)
         parameters = end.parameters(match)
         return *found, parameters if "%" not in path else tuple(map(_decoded, parameters))
+
+    def varies(self, path: str) -> bool:
+        """Would the path lead to the same route with any other last segment, and only that parameter be another?"""
+        match = self._match(path)
+        return match is not None and self._ends[match.lastindex].open
 
     def owner(self, path: str) -> Dialect | None:
         """The dialect below whose prefix a path lies."""

@@ -28,11 +28,9 @@ class Execute(Protocol):
 
 
 class Send(Protocol):
-    """The same for a caller that takes the outcome itself; see `Lane.send`."""
+    """The same for a packed command and a caller that takes the outcome itself; see `Lane.send`."""
 
-    def __call__(
-        self, outcome: Outcome, args: tuple[Argument, ...], *, key: str | bytes, write: bool | None
-    ) -> None: ...
+    def __call__(self, outcome: Outcome, packed: bytes, *, key: str | bytes, write: bool | None) -> None: ...
 
 
 class Redis:

@@ -21,7 +21,7 @@ from service.redis.lane import Lane
 from service.redis.pending import Outcome
 from service.redis.replicas import Replicas
 from service.redis.topology import Node
-from service.redis.wire import Argument, Ask
+from service.redis.wire import Argument, Ask, pack
 
 log = logging.getLogger(__name__)
 
@@ -83,14 +83,14 @@ class Watched:
 
     def _execute(self, *args: Argument, key: str | bytes, write: bool | None) -> asyncio.Future[Any]:
         future = asyncio.get_running_loop().create_future()
-        self._send(future, args, key=key, write=write)
+        self._send(future, pack(args), key=key, write=write)
         return future
 
-    def _send(self, outcome: Outcome, args: tuple[Argument, ...], *, key: str | bytes, write: bool | None) -> None:
+    def _send(self, outcome: Outcome, packed: bytes, *, key: str | bytes, write: bool | None) -> None:
         lane = self.lane
         if write is None and self._replicas is not None:
             lane = self._replicas.any_of(self._known) or lane
-        lane.send(outcome, args, write=write)
+        lane.send(outcome, packed, write=write)
 
     def _replica(self, node: Node, **options: Any) -> Lane:
         there = self._where.at(*node)

@@ -9,6 +9,7 @@ Invariant: once `lost` is done, no command is taken from the queue for this conn
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any, Protocol, cast
 
 import hiredis
@@ -21,6 +22,25 @@ Argument = str | bytes | int | float
 
 # Its stub declares a tuple of exactly one element.
 pack = cast(Callable[[tuple[Argument, ...]], bytes], hiredis.pack_command)
+
+COUNTS = tuple(b"*%d\r\n" % count for count in range(64))  # how a command of so many arguments begins
+_SIZES = tuple(b"$%d\r\n" % size for size in range(1024))  # how an argument of so many bytes does
+
+
+def bulk(argument: str | bytes) -> tuple[bytes, bytes, bytes]:
+    """One argument, in the pieces of which it is packed."""
+    text = argument if type(argument) is bytes else argument.encode()
+    size = len(text)
+    return _SIZES[size] if size < 1024 else b"$%d\r\n" % size, text, b"\r\n"
+
+
+@lru_cache(maxsize=4096)
+def run(arguments: tuple[Argument, ...]) -> bytes:
+    """Arguments in a row that are sent again and again, packed, without the count that begins a command."""
+    packed = pack(arguments)
+    return packed[packed.index(b"\n") + 1 :]
+
+
 
 # Commands of one flush are joined up to this size. A longer one is written alone: to copy it costs more than
 # a write does.

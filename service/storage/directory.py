@@ -74,16 +74,18 @@ class Directory:
         self._kept: dict[tuple[str, str, str], tuple[Any]] = {}
         self._learned: defaultdict[tuple[str, str], dict[str, Any]] = defaultdict(dict)  # by dialect and kind
         self._epoch: bytes | None = None
-        self._fresh = False  # the epoch was confirmed less than `FRESH` seconds ago
+        # What was kept at this number is still good while it is this number; None: nothing is, for the epoch was not
+        # confirmed within the last `FRESH` seconds.
+        self.era: int | None = None
         self._clearings = 0
 
     def kept(self, dialect: str, kind: str, id: str) -> tuple[Any] | None:
         """What was declared, alone in a tuple, if that is known without asking Redis."""
-        return self._kept.get((dialect, kind, id)) if self._fresh else None
+        return self._kept.get((dialect, kind, id)) if self.era is not None else None
 
     def kept_caller(self, dialect: str, token: str) -> Caller | None:
         """The caller with that token, if that is known without asking Redis. Raises Unauthenticated."""
-        kept = self._kept.get((dialect, "token", token)) if self._fresh else None
+        kept = self._kept.get((dialect, "token", token)) if self.era is not None else None
         if kept is None:
             return None
         caller: Caller | None = kept[0]
@@ -121,7 +123,7 @@ class Directory:
 
     def learned(self, dialect: str, kind: str, id: str) -> Any:
         """What `learn` replied of an id, if that is known without asking, else None."""
-        return self._learned[dialect, kind].get(id) if self._fresh else None
+        return self._learned[dialect, kind].get(id) if self.era is not None else None
 
     async def learn(
         self, dialect: str, kind: str, ids: Sequence[str], ask: Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
@@ -158,11 +160,11 @@ class Directory:
                     self._epoch = epoch
                 end.cancel()
                 end = loop.call_at(asked + FRESH, self._stale)
-                self._fresh = loop.time() < asked + FRESH
+                self.era = self._clearings if loop.time() < asked + FRESH else None
             await asyncio.sleep(POLL)
 
     def _stale(self) -> None:
-        self._fresh = False
+        self.era = None
 
     async def declare(self, dialect: str, entries: Iterable[Entry]) -> None:
         """Write entries; they count everywhere within a second after `announce`. Safe to repeat."""

@@ -34,7 +34,6 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 
 import re
 from functools import lru_cache
-from string import ascii_letters, digits
 from urllib.parse import quote, unquote
 
 NAMESPACES = "polystow:namespaces"
@@ -42,15 +41,15 @@ EPOCH = "polystow:epoch"
 REVISION = "polystow:revision"
 SWEEPER = "polystow:sweeper"
 
-_UNRESERVED = (ascii_letters + digits + "-._~").encode()  # RFC 3986, section 2.3
+plain = re.compile(rb"[A-Za-z0-9_.~-]*").fullmatch  # the unreserved characters of RFC 3986, section 2.3
 _variables = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}(?:variables|names|listing)").fullmatch
 _owned = re.compile(r"\{([^:{}]+):([^:{}]*):([^:{}]+)\}([rsfb]:|[a-z]$)(.*)").fullmatch
 
 
 def escape(id: str) -> str:
     """Percent-encode what is not an RFC 3986 unreserved character (UTF-8)."""
-    # What is left of it without these: 0.1 us, an expression takes 0.4.
-    return id if not id.encode().translate(None, _UNRESERVED) else quote(id, safe="")
+    named = id.encode()
+    return id if named.isalnum() or plain(named) else quote(id, safe="")  # the first is 0.05 us, the second 0.4
 
 
 class Collection:

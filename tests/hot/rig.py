@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from service.app import App
 from service.hot import Exchange, HotConnection
 from service.redis.errors import Failed
-from service.redis.wire import Argument
 from tests.running import soon
 
 
@@ -44,7 +43,7 @@ class Held(NamedTuple):
     """A command on its way."""
 
     exchange: Exchange
-    args: tuple[Argument, ...]
+    packed: bytes
     write: bool
 
 
@@ -56,6 +55,7 @@ class Rig:
         self.held: list[Held] = []
         self.ordinary = 0
         self.transport = Transport()
+        self._really_send = app.redis.send
         app.redis.send = self._send  # type: ignore[assignment]
         serve = app.server.request_handler
 
@@ -70,17 +70,19 @@ class Rig:
         self.transport.pause = connection.pause_writing
         connection.connection_made(self.transport)
 
-    def _send(self, outcome: Exchange, args: tuple[Argument, ...], *, key: str, write: bool) -> None:
-        self.held.append(Held(outcome, args, write))
+    def _send(self, outcome: Exchange, packed: bytes, *, key: str, write: bool) -> None:
+        self.held.append(Held(outcome, packed, write))
 
     def receive(self, data: bytes) -> None:
         self.connection.data_received(data)
 
     async def reply(self) -> None:
         """Let the oldest command be carried out, and its reply arrive."""
-        exchange, args, write = self.held.pop(0)
+        exchange, packed, write = self.held.pop(0)
+        answered = asyncio.get_running_loop().create_future()
+        self._really_send(answered, packed, key="", write=write)
         try:
-            exchange.set_result(await self.app.redis.execute(*args, key="", write=write))
+            exchange.set_result(await answered)
         except Failed as error:
             exchange.set_exception(error)
         await self.rest()

@@ -39,7 +39,7 @@ async def seen(found: Callable[[], object]) -> None:
 async def watching(directory: Directory) -> AsyncIterator[Directory]:
     """One that may keep what it looked up, as in a worker."""
     watch = asyncio.create_task(directory.watch())
-    await seen(lambda: directory._fresh)
+    await seen(lambda: directory.era is not None)
     yield directory
     watch.cancel()
 
@@ -106,7 +106,7 @@ async def test_what_cannot_be_confirmed_is_used_for_a_second_at_the_most(own: Re
     directory = Directory(await connect(own))
     await directory.declare("ainoflow", [token_entry(digest(TOKEN), CALLER)])
     watch = asyncio.create_task(directory.watch())
-    await seen(lambda: directory._fresh)
+    await seen(lambda: directory.era is not None)
     await directory.caller("ainoflow", TOKEN)
     own.pause()
     await seen(lambda: directory.kept_caller("ainoflow", TOKEN) is None)
@@ -122,12 +122,12 @@ def test_the_epoch_is_read_twice_before_what_is_kept_goes_out_of_use() -> None:
 async def test_the_watch_outlives_every_error(own: RedisProcess, connect: Connect) -> None:
     directory = Directory(await connect(own))
     watch = asyncio.create_task(directory.watch())
-    await seen(lambda: directory._fresh)
+    await seen(lambda: directory.era is not None)
     own.command("RPUSH", keys.EPOCH, "foreign")  # an error that is no refusal
-    await seen(lambda: not directory._fresh)
+    await seen(lambda: directory.era is None)
     own.command("DEL", keys.EPOCH)
     own.restart()
-    await seen(lambda: directory._fresh)
+    await seen(lambda: directory.era is not None)
     assert not watch.done()
     watch.cancel()
 
