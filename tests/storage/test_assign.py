@@ -12,7 +12,7 @@ from service.storage.variables import VALUE_BYTES
 from tests.servers import RedisProcess
 from tests.storage.variables import (
     AGENT,
-    DATA,
+    FEW,
     EDITOR,
     GRANTED,
     NUMBERS,
@@ -47,7 +47,7 @@ async def test_it_leaves_the_lists_of_its_old_value(runner: Runner, redis: Redis
     variables = await opened(runner)
     for value in ("old", "new", "new", "newer"):
         await variables.assign(AGENT, EDITOR, 7, "role", value)
-        assert members(redis) == 6
+        assert members(redis) == 5
     for by in ({}, {"user": 7}, {"key": "role"}, {"user": 7, "key": "role"}):
         assert await listed(variables, value="old", **by) == []
         assert len(await listed(variables, value="newer", **by)) == 1
@@ -56,7 +56,7 @@ async def test_it_leaves_the_lists_of_its_old_value(runner: Runner, redis: Redis
 async def test_one_of_nobody_is_in_no_list_of_a_user(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     await variables.assign(AGENT, EDITOR, 0, "role", "guest")
-    assert members(redis) == 4
+    assert members(redis) == 3
     (found,) = await listed(variables, key="role", value="guest")
     assert found.user == 0
 
@@ -110,5 +110,5 @@ async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     for value in ("old", "new"):
         await variables.assign(AGENT, EDITOR, 7, "k", value)
-        assert names(redis) == {*GRANTED, NUMBERS, *DATA}
+        assert names(redis) == {*GRANTED, NUMBERS, *FEW}
     assert [redis.command("HLEN", key) for key in (keys.variables(AGENT), keys.names(AGENT))] == [1, 1]

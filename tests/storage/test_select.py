@@ -9,7 +9,7 @@ from service.storage.variables import VALUE_BYTES, Filter
 from tests.servers import RedisProcess
 from tests.storage.variables import (
     AGENT,
-    DATA,
+    FEW,
     EDITOR,
     GRANTED,
     NUMBERS,
@@ -76,4 +76,4 @@ async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     await variables.assign(AGENT, EDITOR, 1, "k", "v")
     await listed(variables)
-    assert names(redis) == {*GRANTED, NUMBERS, *DATA}
+    assert names(redis) == {*GRANTED, NUMBERS, *FEW}
