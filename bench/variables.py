@@ -42,6 +42,7 @@ WRITES = 100  # in one of them
 HTTP_ROUNDS, HTTP_SECONDS, WARM_SECONDS, CONNECTIONS = 5, 2, 12, 64
 USERS = 20_000  # that change their variables: known to the worker after a while
 TOKEN = "bench-token"
+PARTS = ("lists", "writes", "requests", "clear")
 
 Variable = tuple[int, str, str]  # user, key, value
 
@@ -219,7 +220,9 @@ def requests(bench: Bench, scratch: Path) -> dict[str, float]:
     return found
 
 
-async def measure(server: RedisServer, many: int, scratch: Path, say: Callable[[str], None]) -> dict[str, Any]:
+async def measure(
+    server: RedisServer, many: int, parts: Sequence[str], scratch: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
     async with opened(server.url) as (_, storage):
         bench = Bench(server, storage, many, say)
         for place in bench.agents.values():
@@ -227,32 +230,34 @@ async def measure(server: RedisServer, many: int, scratch: Path, say: Callable[[
         await bench.fill(FEW, FEW)
         before = bench.memory()
         found: dict[str, Any] = {}
+        place = bench.agents[many]
         if many > VENDORS:
             await bench.fill(many, VENDORS)
-            place = bench.agents[many]
             totals = {await bench.select(place, Filter(), offset, 1) for offset in (0, VENDORS - 1, VENDORS)}
             found["vendors_totals"] = sorted(totals)
         await bench.fill(many, many)
         found["memory"] = memory(bench, bench.memory() - before)
-        say("lists")
-        found["lists"] = await lists(bench)
-        say("writes, in turns")
-        found["writes"] = await writes(bench)
-        say("writes over HTTP, in turns")
-        found["requests"] = await asyncio.to_thread(requests, bench, scratch)
-        say("clears")
-        place = bench.agents[many]
-        us, _ = await bench.timed([lambda: storage.variables.clear(place, "bench")])
-        found["clear_us"] = round(us, 1)
-        found["left"] = await bench.select(place, Filter(), 0, 25)
+        if "lists" in parts:
+            found["lists"] = await lists(bench)
+        if "writes" in parts:
+            found["writes"] = await writes(bench)
+        if "requests" in parts:
+            say("writes over HTTP, in turns")
+            found["requests"] = await asyncio.to_thread(requests, bench, scratch)
+        if "clear" in parts:
+            us, _ = await bench.timed([lambda: storage.variables.clear(place, "bench")])
+            found["clear"] = {"us": round(us, 1), "left": await bench.select(place, Filter(), 0, 25)}
     return found
 
 
 def memory(bench: Bench, taken: int) -> dict[str, float]:
-    """Bytes a variable, of which its key and value are the payload, and of which the three keys have these."""
+    """Bytes a variable, of which its key and value are the payload, and of which the five keys have these."""
     place = bench.agents[bench.many]
     payload = sum(len(key) + len(value) for _, key, value in map(variable, range(bench.many)))
-    parts = {"listing": keys.listing(place), "names": keys.names(place), "variables": keys.variables(place)}
+    parts = {
+        "listing": keys.listing(place), "lists": keys.lists(place), "newest": keys.newest(place),
+        "names": keys.names(place), "variables": keys.variables(place),
+    }  # fmt: skip
     with bench.server.client() as client:
         used = {name: float(client.memory_usage(key, samples=1000)) / bench.many for name, key in parts.items()}
     all_of_it = {"in all": taken / bench.many, "payload": payload / bench.many, **used}
@@ -260,25 +265,39 @@ def memory(bench: Bench, taken: int) -> dict[str, float]:
 
 
 def tabled(found: dict[str, Any], many: int) -> str:
-    lists = table(
-        ["microseconds of Redis", f"{FEW:,}", f"{many:,}", "longest"],
-        [[row["list"], row[f"us_{FEW}"], row[f"us_{many}"], row[f"longest_{many}"]] for row in found["lists"]],
-    )
-    writes = table(
-        ["write", f"{FEW:,}: Redis us", f"{many:,}", "ratio", "round trip us", f"{many:,}", "ratio", "longest"],
-        [list(row.values()) for row in found["writes"]],
-    )
-    bytes_each = table(["bytes a variable", "figure"], found["memory"].items())
-    requests = table(["microseconds of a set_storage, new value", "figure"], found["requests"].items())
-    cleared = f"Clearing {many:,} variables: {found['clear_us']} us of Redis's time, {found['left']} left."
-    vendors = f"Totals at {VENDORS:,} entries, one per page: {found.get('vendors_totals', 'not looked at')}."
-    return "\n\n".join((lists, writes, requests, bytes_each, cleared, vendors))
+    """What was measured, as the tables of bench/README.md."""
+    told = [table(["bytes a variable", "figure"], found["memory"].items())]
+    if "lists" in found:
+        told.append(table(
+            ["microseconds of Redis", f"{FEW:,}", f"{many:,}", "longest"],
+            [[row["list"], row[f"us_{FEW}"], row[f"us_{many}"], row[f"longest_{many}"]] for row in found["lists"]],
+        ))  # fmt: skip
+    if "writes" in found:
+        told.append(table(
+            ["write", f"{FEW:,}: Redis us", f"{many:,}", "ratio", "round trip us", f"{many:,}", "ratio", "longest"],
+            [list(row.values()) for row in found["writes"]],
+        ))  # fmt: skip
+    if "requests" in found:
+        told.append(table(["microseconds of a set_storage, new value", "figure"], found["requests"].items()))
+    if "clear" in found:
+        told.append(f"Clearing {many:,}: {found['clear']['us']} us of Redis's time, {found['clear']['left']} left.")
+    told.append(f"Totals at {VENDORS:,} entries, one per page: {found.get('vendors_totals', 'not looked at')}.")
+    return "\n\n".join(told)
+
+
+def only(text: str) -> list[str]:
+    """The parts that are named; ValueError, which argparse tells, for another word."""
+    parts = text.split(",")
+    if set(parts) - set(PARTS):
+        raise ValueError(text)
+    return parts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="python -m bench.variables", description=__doc__.splitlines()[0])
     parser.add_argument("--many", type=int, default=MANY, help=f"variables of the large agent [{MANY}]")
+    parser.add_argument("--only", type=only, default=PARTS, help=f"some of {','.join(PARTS)} [all]")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where to write [bench/results]")
     parsed = parser.parse_args(given)
 
@@ -289,7 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
             where = placement()
             with RedisServer(Path(scratch), where.redis) as server:
-                found = uvloop.run(measure(server, parsed.many, Path(scratch), say))
+                found = uvloop.run(measure(server, parsed.many, parsed.only, Path(scratch), say))
     except Unusable as error:
         print(f"bench.variables: {error}", file=sys.stderr)
         return 1

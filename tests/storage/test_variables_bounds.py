@@ -20,7 +20,7 @@ FILTERS = {
     "key and value": Filter(key="k1", value="v1"), "user and value": Filter(user=1, value="v1"),
     "dates": Filter(since=1), "user and dates": Filter(user=1, since=1),
 }  # fmt: skip
-INSIDE = ("hget", "zlexcount", "zrange")
+INSIDE = ("hget", "zcount", "zlexcount", "zrange")
 
 
 async def filled(runner: Runner, count: int) -> Variables:
@@ -40,15 +40,16 @@ def calls(redis: RedisProcess) -> dict[str, int]:
 async def test_a_page_asks_for_as_much_in_a_large_collection_as_in_a_small_one(
     runner: Runner, redis: RedisProcess, filter: str
 ) -> None:
-    asked = []
     for count in (100, 1000):
         variables = await filled(runner, count)
         total, _ = await variables.select(AGENT, VIEWER, FILTERS[filter], 0, 5)
         for offset in (0, total - 5):
             redis.command("CONFIG", "RESETSTAT")
             _, found = await variables.select(AGENT, VIEWER, FILTERS[filter], max(offset, 0), 5)
-            asked.append({**calls(redis), "hget": calls(redis)["hget"] - len(found)})
-    assert asked == [{"hget": 1, "zlexcount": 2, "zrange": 1}] * 4
+            asked = calls(redis)
+            rows = asked["hget"] - len(found)  # what is left is the caller's grant, and the list
+            ranks = asked["zcount"] + asked["zlexcount"]
+            assert (rows, ranks, asked["zrange"]) in ((2, 0, 0), (1 + (asked["zcount"] == 0), 2, 1))
 
 
 async def test_no_script_takes_long(runner: Runner, redis: RedisProcess) -> None:
