@@ -6,7 +6,6 @@ ten keys each; of the values, half are one of seven and half are nobody else's. 
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,14 +18,12 @@ from typing import Any
 
 import uvloop
 
-from bench.compare import wrk
-from bench.compare.wrk import Order, Request
 from bench.filling import AT_ONCE, opened
 from bench.placement import placement
-from bench.polystow import Polystow
-from bench.processes import Unusable, cpu_seconds
+from bench.processes import Unusable
 from bench.redis_server import RedisServer
 from bench.results import RESULTS, table, write
+from bench.variables_http import requests
 from service.storage import keys
 from service.storage.keys import Collection
 from service.storage.store import Storage
@@ -39,9 +36,6 @@ TIMES = 300
 SLOW_US = 500  # what is longest is told from here on
 ROUNDS = 20  # of writes to the one and to the other, in turns
 WRITES = 100  # in one of them
-HTTP_ROUNDS, HTTP_SECONDS, WARM_SECONDS, CONNECTIONS = 5, 2, 12, 64
-USERS = 20_000  # that change their variables: known to the worker after a while
-TOKEN = "bench-token"
 PARTS = ("lists", "writes", "requests", "clear")
 
 Variable = tuple[int, str, str]  # user, key, value
@@ -179,47 +173,6 @@ async def writes(bench: Bench) -> list[dict[str, Any]]:
     return rows
 
 
-def requests(bench: Bench, scratch: Path) -> dict[str, float]:
-    """New values over HTTP, from 64 connections, for the one and for the other agent in turns: microseconds a request,
-    and of the CPU time of service and Redis. The users of the variables have their numbers as names."""
-    where = placement()
-    access = scratch / "agents.json"
-    agents = {str(size): "edit" for size in bench.agents}
-    section = {"agents": [{"id": id} for id in agents], "tokens": [{"id": "bench", "token": TOKEN, "agents": agents}]}
-    access.write_text(json.dumps({"avaamo": section}))
-    with bench.server.client() as client:
-        for start in range(1, bench.many // 10 + 1, 1000):
-            client.hset(keys.users("avaamo"), mapping={str(n): n for n in range(start, start + 1000)})
-        client.set(keys.user("avaamo"), 2 * bench.many)
-    with Polystow(scratch, where.server, access=access, redis_url=bench.server.url) as service:
-        orders = {
-            size: Order("spread", [(100, Request(
-                "POST", "/bots_api/v1/users/KEY/set_storage.json", {"Access-Token": TOKEN},
-                b'{"key":"variable_1","value":"another value","bot_id":%d}' % size,
-            ))], CONNECTIONS, keys=min(size // 10, USERS), first=1) for size in bench.agents
-        }  # fmt: skip
-        took: dict[int, list[tuple[float, float, float]]] = {size: [] for size in bench.agents}
-        for turn in range(HTTP_ROUNDS + 1):
-            for size, order in orders.items():
-                before = cpu_seconds(service.pids()), cpu_seconds([bench.server.pid])
-                seconds = WARM_SECONDS if turn == 0 and size == bench.many else HTTP_SECONDS
-                sample = wrk.run(service.url, order, seconds, directory=scratch, cores=where.client)
-                after = cpu_seconds(service.pids()), cpu_seconds([bench.server.pid])
-                if sample.refused or sample.broken:
-                    raise Unusable(f"{sample.refused} requests were refused, {sample.broken} broken")
-                if turn:  # the first one is for the worker to learn the users
-                    used = [(b - a) / sample.requests * 1e6 for a, b in zip(before, after, strict=True)]
-                    took[size].append((1e6 / sample.rate, *used))  # type: ignore[arg-type]
-    few, many = took.values()
-    names = ("request", "of the service's CPU", "of Redis's CPU")
-    found: dict[str, float] = {}
-    for index, name in enumerate(names):
-        found[f"{name}, {FEW:,}"] = round(median(each[index] for each in few), 1)
-        found[f"{name}, {bench.many:,}"] = round(median(each[index] for each in many), 1)
-        found[f"{name}, ratio"] = round(median(b[index] / a[index] for a, b in zip(few, many, strict=True)), 2)
-    return found
-
-
 async def measure(
     server: RedisServer, many: int, parts: Sequence[str], scratch: Path, say: Callable[[str], None]
 ) -> dict[str, Any]:
@@ -243,7 +196,7 @@ async def measure(
             found["writes"] = await writes(bench)
         if "requests" in parts:
             say("writes over HTTP, in turns")
-            found["requests"] = await asyncio.to_thread(requests, bench, scratch)
+            found["requests"] = await asyncio.to_thread(requests, server, [*bench.agents], scratch)
         if "clear" in parts:
             us, _ = await bench.timed([lambda: storage.variables.clear(place, "bench")])
             found["clear"] = {"us": round(us, 1), "left": await bench.select(place, Filter(), 0, 25)}

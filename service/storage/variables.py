@@ -1,11 +1,11 @@
 """Variables: short texts under a user and a key, listed newest first through any filter, at any number.
 
-A collection of variables is five keys, whatever their number. A hash has the variables by id, packed as below; a hash has
-the ids by *name*, the digest of user and key; a sorted set, `newest`, has all ids by the moment of the last update. What
-one filter selects is a *list* with a name of its own, 15 bytes; a variable is in up to five: of its key, user, value, key
-and value, user and value. It is a *member*, moment and id, 13 bytes. The few members of a short list are one text in the
-hash `lists`; those of a long one are in the sorted set `listing`, behind the list's name, so that they stand together,
-and `lists` has their number (lua/include/refile.lua).
+A collection of variables is five keys, whatever their number. A hash has the variables by id, packed as below; a hash
+has the ids by *name*, the digest of user and key; a sorted set, `newest`, has all ids by the moment of the last update.
+What one filter selects is a *list* with a name of its own, 15 bytes; a variable is in up to five: of its key, user,
+value, key and value, user and value. There it is a *member*, moment and id, 13 bytes. The few members of a short list are
+one text in the hash `lists`; those of a long one are in the sorted set `listing`, each behind the list's name, so that
+they stand together, sorted by moment and id, and `lists` has their number (lua/include/refile.lua).
 
 | filter | cost for Redis, n variables |
 | --- | --- |
@@ -209,9 +209,9 @@ class Variables:
     async def audit(
         self, place: Collection, id: bytes, seen: bytes, right: bytes, claims: Iterable[bytes], *, repair: bool
     ) -> list[str]:
-        """What is said wrongly of one variable, or of a list (then `id` is empty), a text each; put right if so wished. `seen` is how it was packed when
-        it was looked at, `right` how it is to be, both empty where there is none; `claims` are as lua/audit.lua reads
-        them. Raises Changed where it is not as it was seen."""
+        """What is said wrongly of one variable, or of a list (then `id` is empty), a text each; put right if so wished.
+        `seen` is how the variable was packed when it was looked at, `right` how it is to be, both empty where there is
+        none; `claims` are as lua/audit.lua reads them. Raises Changed where it is not as it was seen."""
         names = (keys.variables(place), keys.names(place), *_lists(place))
         faults = await self._run(
             "audit", names, id=id, seen=seen, right=right, repair=int(repair), claims=[*claims]

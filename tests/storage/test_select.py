@@ -10,8 +10,8 @@ from service.storage.variables import VALUE_BYTES, Filter, selecting
 from tests.servers import RedisProcess
 from tests.storage.variables import (
     AGENT,
-    FEW,
     EDITOR,
+    FEW,
     GRANTED,
     NUMBERS,
     OTHER,
