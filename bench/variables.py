@@ -212,7 +212,7 @@ def memory(bench: Bench, taken: int) -> dict[str, float]:
         "names": keys.names(place), "variables": keys.variables(place),
     }  # fmt: skip
     with bench.server.client() as client:
-        used = {name: float(client.memory_usage(key, samples=1000)) / bench.many for name, key in parts.items()}
+        used = {name: float(client.memory_usage(key, samples=1000) or 0) / bench.many for name, key in parts.items()}
     all_of_it = {"in all": taken / bench.many, "payload": payload / bench.many, **used}
     return {name: round(each, 1) for name, each in all_of_it.items()}
 

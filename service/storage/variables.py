@@ -3,9 +3,9 @@
 A collection of variables is five keys, whatever their number. A hash has the variables by id, packed as below; a hash
 has the ids by *name*, the digest of user and key; a sorted set, `newest`, has all ids by the moment of the last update.
 What one filter selects is a *list* with a name of its own, 15 bytes; a variable is in up to five: of its key, user,
-value, key and value, user and value. There it is a *member*, moment and id, 13 bytes. The few members of a short list are
-one text in the hash `lists`; those of a long one are in the sorted set `listing`, each behind the list's name, so that
-they stand together, sorted by moment and id, and `lists` has their number (lua/include/refile.lua).
+value, key and value, user and value. There it is a *member*, moment and id, 13 bytes. The few members of a short list
+are one text in the hash `lists`; those of a long one are in the sorted set `listing`, each behind the list's name, so
+that they stand together, sorted by moment and id, and `lists` has their number (lua/include/refile.lua).
 
 | filter | cost for Redis, n variables |
 | --- | --- |
