@@ -8,12 +8,13 @@ import asyncio
 
 import pytest
 
+from service.storage import keys
 from service.storage import variables as module
 from service.storage.runner import Runner
 from service.storage.variables import PAGE, VALUE_BYTES, Filter, Variables
 from tests.servers import RedisProcess
 from tests.storage.test_bounds import MOST, shortest
-from tests.storage.variables import AGENT, EDITOR, VIEWER, opened
+from tests.storage.variables import AGENT, EDITOR, SHORT, VIEWER, opened
 
 FILTERS = {
     "all": Filter(), "user": Filter(user=1), "key": Filter(key="k1"), "value": Filter(value="v1"),
@@ -68,6 +69,21 @@ async def test_no_script_takes_long(runner: Runner, redis: RedisProcess) -> None
     assert await shortest(redis, lambda: variables.select(AGENT, VIEWER, Filter(), 0, PAGE), lambda: None) < MOST
     assert await shortest(redis, lambda: variables.recall(AGENT, VIEWER, 1, "large1"), lambda: None) < MOST
     assert await shortest(redis, lambda: variables.clear(AGENT, EDITOR), lambda: filled(runner, 500)) < MOST
+
+
+async def test_a_set_that_makes_four_lists_long_does_not_take_long(runner: Runner, redis: RedisProcess) -> None:
+    """Those of key and of user, with the value and without: more cannot be at their last short length at once."""
+    variables = await opened(runner)
+
+    async def fill() -> None:
+        await variables.clear(AGENT, EDITOR)
+        for n in range(SHORT):
+            await variables.assign(AGENT, EDITOR, 1, f"k{n}", "v")
+            await variables.assign(AGENT, EDITOR, n + 2, "k", "v")
+        assert redis.command("ZCARD", keys.listing(AGENT)) == 2 * SHORT  # the list of the value alone
+
+    assert await shortest(redis, lambda: variables.assign(AGENT, EDITOR, 1, "k", "v"), fill) < MOST
+    assert redis.command("ZCARD", keys.listing(AGENT)) == 2 * SHORT + 1 + 4 * (SHORT + 1)
 
 
 async def test_a_page_of_large_values_brings_few_of_them_along(runner: Runner, redis: RedisProcess) -> None:
