@@ -6,7 +6,6 @@ ten keys each; of the values, half are one of seven and half are nobody else's. 
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,14 +18,12 @@ from typing import Any
 
 import uvloop
 
-from bench.compare import wrk
-from bench.compare.wrk import Order, Request
 from bench.filling import AT_ONCE, opened
 from bench.placement import placement
-from bench.polystow import Polystow
-from bench.processes import Unusable, cpu_seconds
+from bench.processes import Unusable
 from bench.redis_server import RedisServer
 from bench.results import RESULTS, table, write
+from bench.variables_http import requests
 from service.storage import keys
 from service.storage.keys import Collection
 from service.storage.store import Storage
@@ -39,9 +36,7 @@ TIMES = 300
 SLOW_US = 500  # what is longest is told from here on
 ROUNDS = 20  # of writes to the one and to the other, in turns
 WRITES = 100  # in one of them
-HTTP_ROUNDS, HTTP_SECONDS, WARM_SECONDS, CONNECTIONS = 5, 2, 12, 64
-USERS = 20_000  # that change their variables: known to the worker after a while
-TOKEN = "bench-token"
+PARTS = ("lists", "writes", "requests", "clear")
 
 Variable = tuple[int, str, str]  # user, key, value
 
@@ -178,48 +173,9 @@ async def writes(bench: Bench) -> list[dict[str, Any]]:
     return rows
 
 
-def requests(bench: Bench, scratch: Path) -> dict[str, float]:
-    """New values over HTTP, from 64 connections, for the one and for the other agent in turns: microseconds a request,
-    and of the CPU time of service and Redis. The users of the variables have their numbers as names."""
-    where = placement()
-    access = scratch / "agents.json"
-    agents = {str(size): "edit" for size in bench.agents}
-    section = {"agents": [{"id": id} for id in agents], "tokens": [{"id": "bench", "token": TOKEN, "agents": agents}]}
-    access.write_text(json.dumps({"avaamo": section}))
-    with bench.server.client() as client:
-        for start in range(1, bench.many // 10 + 1, 1000):
-            client.hset(keys.users("avaamo"), mapping={str(n): n for n in range(start, start + 1000)})
-        client.set(keys.user("avaamo"), 2 * bench.many)
-    with Polystow(scratch, where.server, access=access, redis_url=bench.server.url) as service:
-        orders = {
-            size: Order("spread", [(100, Request(
-                "POST", "/bots_api/v1/users/KEY/set_storage.json", {"Access-Token": TOKEN},
-                b'{"key":"variable_1","value":"another value","bot_id":%d}' % size,
-            ))], CONNECTIONS, keys=min(size // 10, USERS), first=1) for size in bench.agents
-        }  # fmt: skip
-        took: dict[int, list[tuple[float, float, float]]] = {size: [] for size in bench.agents}
-        for turn in range(HTTP_ROUNDS + 1):
-            for size, order in orders.items():
-                before = cpu_seconds(service.pids()), cpu_seconds([bench.server.pid])
-                seconds = WARM_SECONDS if turn == 0 and size == bench.many else HTTP_SECONDS
-                sample = wrk.run(service.url, order, seconds, directory=scratch, cores=where.client)
-                after = cpu_seconds(service.pids()), cpu_seconds([bench.server.pid])
-                if sample.refused or sample.broken:
-                    raise Unusable(f"{sample.refused} requests were refused, {sample.broken} broken")
-                if turn:  # the first one is for the worker to learn the users
-                    used = [(b - a) / sample.requests * 1e6 for a, b in zip(before, after, strict=True)]
-                    took[size].append((1e6 / sample.rate, *used))  # type: ignore[arg-type]
-    few, many = took.values()
-    names = ("request", "of the service's CPU", "of Redis's CPU")
-    found: dict[str, float] = {}
-    for index, name in enumerate(names):
-        found[f"{name}, {FEW:,}"] = round(median(each[index] for each in few), 1)
-        found[f"{name}, {bench.many:,}"] = round(median(each[index] for each in many), 1)
-        found[f"{name}, ratio"] = round(median(b[index] / a[index] for a, b in zip(few, many, strict=True)), 2)
-    return found
-
-
-async def measure(server: RedisServer, many: int, scratch: Path, say: Callable[[str], None]) -> dict[str, Any]:
+async def measure(
+    server: RedisServer, many: int, parts: Sequence[str], scratch: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
     async with opened(server.url) as (_, storage):
         bench = Bench(server, storage, many, say)
         for place in bench.agents.values():
@@ -227,58 +183,74 @@ async def measure(server: RedisServer, many: int, scratch: Path, say: Callable[[
         await bench.fill(FEW, FEW)
         before = bench.memory()
         found: dict[str, Any] = {}
+        place = bench.agents[many]
         if many > VENDORS:
             await bench.fill(many, VENDORS)
-            place = bench.agents[many]
             totals = {await bench.select(place, Filter(), offset, 1) for offset in (0, VENDORS - 1, VENDORS)}
             found["vendors_totals"] = sorted(totals)
         await bench.fill(many, many)
         found["memory"] = memory(bench, bench.memory() - before)
-        say("lists")
-        found["lists"] = await lists(bench)
-        say("writes, in turns")
-        found["writes"] = await writes(bench)
-        say("writes over HTTP, in turns")
-        found["requests"] = await asyncio.to_thread(requests, bench, scratch)
-        say("clears")
-        place = bench.agents[many]
-        us, _ = await bench.timed([lambda: storage.variables.clear(place, "bench")])
-        found["clear_us"] = round(us, 1)
-        found["left"] = await bench.select(place, Filter(), 0, 25)
+        if "lists" in parts:
+            found["lists"] = await lists(bench)
+        if "writes" in parts:
+            found["writes"] = await writes(bench)
+        if "requests" in parts:
+            say("writes over HTTP, in turns")
+            found["requests"] = await asyncio.to_thread(requests, server, [*bench.agents], scratch)
+        if "clear" in parts:
+            us, _ = await bench.timed([lambda: storage.variables.clear(place, "bench")])
+            found["clear"] = {"us": round(us, 1), "left": await bench.select(place, Filter(), 0, 25)}
     return found
 
 
 def memory(bench: Bench, taken: int) -> dict[str, float]:
-    """Bytes a variable, of which its key and value are the payload, and of which the three keys have these."""
+    """Bytes a variable, of which its key and value are the payload, and of which the five keys have these."""
     place = bench.agents[bench.many]
     payload = sum(len(key) + len(value) for _, key, value in map(variable, range(bench.many)))
-    parts = {"listing": keys.listing(place), "names": keys.names(place), "variables": keys.variables(place)}
+    parts = {
+        "listing": keys.listing(place), "lists": keys.lists(place), "newest": keys.newest(place),
+        "names": keys.names(place), "variables": keys.variables(place),
+    }  # fmt: skip
     with bench.server.client() as client:
-        used = {name: float(client.memory_usage(key, samples=1000)) / bench.many for name, key in parts.items()}
+        used = {name: float(client.memory_usage(key, samples=1000) or 0) / bench.many for name, key in parts.items()}
     all_of_it = {"in all": taken / bench.many, "payload": payload / bench.many, **used}
     return {name: round(each, 1) for name, each in all_of_it.items()}
 
 
 def tabled(found: dict[str, Any], many: int) -> str:
-    lists = table(
-        ["microseconds of Redis", f"{FEW:,}", f"{many:,}", "longest"],
-        [[row["list"], row[f"us_{FEW}"], row[f"us_{many}"], row[f"longest_{many}"]] for row in found["lists"]],
-    )
-    writes = table(
-        ["write", f"{FEW:,}: Redis us", f"{many:,}", "ratio", "round trip us", f"{many:,}", "ratio", "longest"],
-        [list(row.values()) for row in found["writes"]],
-    )
-    bytes_each = table(["bytes a variable", "figure"], found["memory"].items())
-    requests = table(["microseconds of a set_storage, new value", "figure"], found["requests"].items())
-    cleared = f"Clearing {many:,} variables: {found['clear_us']} us of Redis's time, {found['left']} left."
-    vendors = f"Totals at {VENDORS:,} entries, one per page: {found.get('vendors_totals', 'not looked at')}."
-    return "\n\n".join((lists, writes, requests, bytes_each, cleared, vendors))
+    """What was measured, as the tables of bench/README.md."""
+    told = [table(["bytes a variable", "figure"], found["memory"].items())]
+    if "lists" in found:
+        told.append(table(
+            ["microseconds of Redis", f"{FEW:,}", f"{many:,}", "longest"],
+            [[row["list"], row[f"us_{FEW}"], row[f"us_{many}"], row[f"longest_{many}"]] for row in found["lists"]],
+        ))  # fmt: skip
+    if "writes" in found:
+        told.append(table(
+            ["write", f"{FEW:,}: Redis us", f"{many:,}", "ratio", "round trip us", f"{many:,}", "ratio", "longest"],
+            [list(row.values()) for row in found["writes"]],
+        ))  # fmt: skip
+    if "requests" in found:
+        told.append(table(["microseconds of a set_storage, new value", "figure"], found["requests"].items()))
+    if "clear" in found:
+        told.append(f"Clearing {many:,}: {found['clear']['us']} us of Redis's time, {found['clear']['left']} left.")
+    told.append(f"Totals at {VENDORS:,} entries, one per page: {found.get('vendors_totals', 'not looked at')}.")
+    return "\n\n".join(told)
+
+
+def only(text: str) -> list[str]:
+    """The parts that are named; ValueError, which argparse tells, for another word."""
+    parts = text.split(",")
+    if set(parts) - set(PARTS):
+        raise ValueError(text)
+    return parts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="python -m bench.variables", description=__doc__.splitlines()[0])
     parser.add_argument("--many", type=int, default=MANY, help=f"variables of the large agent [{MANY}]")
+    parser.add_argument("--only", type=only, default=PARTS, help=f"some of {','.join(PARTS)} [all]")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where to write [bench/results]")
     parsed = parser.parse_args(given)
 
@@ -289,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
             where = placement()
             with RedisServer(Path(scratch), where.redis) as server:
-                found = uvloop.run(measure(server, parsed.many, Path(scratch), say))
+                found = uvloop.run(measure(server, parsed.many, parsed.only, Path(scratch), say))
     except Unusable as error:
         print(f"bench.variables: {error}", file=sys.stderr)
         return 1

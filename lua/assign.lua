@@ -6,24 +6,27 @@
 local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable
 local names     = KEYS[3] -- hash: digest of user and key -> id
-local listing   = KEYS[4] -- zset: list, moment, id; all scores 0
+local newest    = KEYS[4] -- zset: id -> updated (us)
+local lists     = KEYS[5] -- hash: list -> its members, or their number (include/refile.lua)
+local listing   = KEYS[6] -- zset: list, moment, id, of long lists; all scores 0
 
 local subject  = ARGV[1] -- see include/allowed.lua
 local name     = ARGV[2] -- digest of user and key
 local proposed = ARGV[3] -- an id that no variable has or had, 6 bytes
-local valued   = ARGV[4] -- see include/entries.lua
-local rest     = ARGV[5] -- all that a packed variable has behind its creation
-local fixed    = {unpack(ARGV, 6)} -- see include/entries.lua
+local fixed    = ARGV[4] -- names of the lists that it is in whatever its value, 15 bytes each
+local valued   = ARGV[5] -- of those that it is in for its value
+local rest     = ARGV[6] -- all that a packed variable has behind its creation
 
 --- @include now
 --- @include allowed
 --- @include variable
---- @include entries
+--- @include refile
 
 local refusal = allowed(acl, subject, 'w')
 if refusal then return redis.error_reply(refusal) end
 
-local stamp = struct.pack('>I7', now())
+local moment = now()
+local stamp = struct.pack('>I7', moment)
 local id = redis.call('HGET', names, name)
 local packed = id and redis.call('HGET', variables, id)
 local before = packed and variable(packed)
@@ -32,11 +35,7 @@ if not id then
   id = proposed
   redis.call('HSET', names, name, id)
 end
-if before then redis.call('ZREM', listing, unpack(entries(fixed, before.valued, before.updated, id))) end
-local scored = {}
-for _, member in ipairs(entries(fixed, valued, stamp, id)) do
-  scored[#scored + 1] = 0
-  scored[#scored + 1] = member
-end
-redis.call('ZADD', listing, unpack(scored))
+redis.call('ZADD', newest, moment, id)
+local from = before and fixed .. before.valued or ''
+refile(lists, listing, from, fixed .. valued, before and before.updated .. id, stamp .. id)
 return id

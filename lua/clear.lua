@@ -1,4 +1,4 @@
---- Remove all variables of a collection, in one step however many they are: UNLINK takes three keys out of the keyspace,
+--- Remove all variables of a collection, in one step however many they are: UNLINK takes five keys out of the keyspace,
 --- and Redis frees their memory on a thread of its own.
 --- Replies with: how many variables there were.
 --- Refuses: DENIED, UNDECLARED.
@@ -8,7 +8,9 @@
 local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable
 local names     = KEYS[3] -- hash: digest of user and key -> id
-local listing   = KEYS[4] -- zset: list, moment, id; all scores 0
+local newest    = KEYS[4] -- zset: id -> updated (us)
+local lists     = KEYS[5] -- hash: list -> its members, or their number (include/refile.lua)
+local listing   = KEYS[6] -- zset: list, moment, id, of long lists; all scores 0
 
 local subject = ARGV[1] -- see include/allowed.lua
 
@@ -17,5 +19,5 @@ local subject = ARGV[1] -- see include/allowed.lua
 local refusal = allowed(acl, subject, 'w')
 if refusal then return redis.error_reply(refusal) end
 local count = redis.call('HLEN', variables)
-redis.call('UNLINK', variables, names, listing)
+redis.call('UNLINK', variables, names, newest, lists, listing)
 return count

@@ -7,15 +7,17 @@
 local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable
 local names     = KEYS[3] -- hash: digest of user and key -> id
-local listing   = KEYS[4] -- zset: list, moment, id; all scores 0
+local newest    = KEYS[4] -- zset: id -> updated (us)
+local lists     = KEYS[5] -- hash: list -> its members, or their number (include/refile.lua)
+local listing   = KEYS[6] -- zset: list, moment, id, of long lists; all scores 0
 
 local subject = ARGV[1] -- see include/allowed.lua
 local name    = ARGV[2] -- digest of user and key
-local fixed   = {unpack(ARGV, 3)} -- see include/entries.lua
+local fixed   = ARGV[3] -- names of the lists that it is in whatever its value, 15 bytes each
 
 --- @include allowed
 --- @include variable
---- @include entries
+--- @include refile
 
 local refusal = allowed(acl, subject, 'w')
 if refusal then return redis.error_reply(refusal) end
@@ -25,5 +27,6 @@ if not packed then return redis.error_reply('NOTFOUND there is no such variable'
 local before = variable(packed)
 redis.call('HDEL', names, name)
 redis.call('HDEL', variables, id)
-redis.call('ZREM', listing, unpack(entries(fixed, before.valued, before.updated, id)))
+redis.call('ZREM', newest, id)
+refile(lists, listing, fixed .. before.valued, '', before.updated .. id)
 return redis.status_reply('OK')

@@ -1,39 +1,52 @@
 --- One page of a list of variables within a span of time, newest first, ties by id, and how many there are in all. Two
---- ranks and one range: the last page costs what the first one does.
+--- ranks and one range, or a short list in one piece: the last page costs what the first one does.
 --- Replies with: total, ids (6 bytes each), packed variables of the first ids, as many as `budget` allows, one at least.
 --- Refuses: DENIED, UNDECLARED.
 --- Flags: no-writes
 
 local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable
-local listing   = KEYS[3] -- zset: list, moment, id; all scores 0
+local newest    = KEYS[3] -- zset: id -> updated (us)
+local lists     = KEYS[4] -- hash: list -> its members, or their number (include/refile.lua)
+local listing   = KEYS[5] -- zset: list, moment, id, of long lists; all scores 0
 
 local subject = ARGV[1] -- see include/allowed.lua
-local low     = ARGV[2] -- list and moment: from here
-local high    = ARGV[3] -- list and moment: up to here, exclusive
-local offset  = ARGV[4] -- variables to pass over
-local limit   = ARGV[5] -- variables in the page, 1 to 100
-local budget  = ARGV[6] -- bytes of packed variables from which on none is added
+local list    = ARGV[2] -- name of a list, 15 bytes; '': all variables
+local since   = ARGV[3] -- from this moment (7 bytes, us)
+local before  = ARGV[4] -- up to this moment, exclusive
+local offset  = ARGV[5] -- variables to pass over
+local limit   = ARGV[6] -- variables in the page, 1 to 100
+local budget  = ARGV[7] -- bytes of packed variables from which on none is added
 
 --- @include allowed
+--- @include few
+--- @include slice
 
 local refusal = allowed(acl, subject, 'r')
 if refusal then return redis.error_reply(refusal) end
 
-local from = redis.call('ZLEXCOUNT', listing, '-', '(' .. low)
-local upto = math.max(from, redis.call('ZLEXCOUNT', listing, '-', '(' .. high))
-local last = upto - 1 - offset
-local first = math.max(from, last - limit + 1)
-if last < first then return {upto - from, {}, {}} end
-
-local ids, packed, size = {}, {}, 0
-local members = redis.call('ZRANGE', listing, first, last)
-for i = #members, 1, -1 do
-  local id = string.sub(members[i], -6)
-  ids[#ids + 1] = id
-  if size <= tonumber(budget) then
-    packed[#packed + 1] = redis.call('HGET', variables, id)
-    size = size + (packed[#packed] and #packed[#packed] or 0)
+local total, ids
+local text = list ~= '' and (redis.call('HGET', lists, list) or '')
+if text and #text ~= 6 then
+  local found = few(text, struct.unpack('>I7', since), struct.unpack('>I7', before))
+  total, ids = #found, {unpack(found, offset + 1, math.min(offset + limit, #found))}
+else
+  local from, upto
+  if text then
+    from = redis.call('ZLEXCOUNT', listing, '-', '(' .. list .. since)
+    upto = redis.call('ZLEXCOUNT', listing, '-', '(' .. list .. before)
+  else
+    from = redis.call('ZCOUNT', newest, '-inf', string.format('(%.0f', struct.unpack('>I7', since)))
+    upto = redis.call('ZCOUNT', newest, '-inf', string.format('(%.0f', struct.unpack('>I7', before)))
   end
+  upto = math.max(from, upto)
+  total, ids = upto - from, slice(text and listing or newest, from, upto, offset, limit)
 end
-return {upto - from, ids, packed}
+
+local packed, size = {}, 0
+for i, id in ipairs(ids) do
+  if size > tonumber(budget) then break end
+  packed[i] = redis.call('HGET', variables, id)
+  size = size + (packed[i] and #packed[i] or 0)
+end
+return {total, ids, packed}

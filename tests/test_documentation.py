@@ -20,6 +20,7 @@ def test_each_key_is_documented_where_keys_are_spelled() -> None:
     place = keys.Collection("d", "n", "c", "cusn")
     made = {
         "variables": keys.variables(place), "names": keys.names(place), "listing": keys.listing(place),
+        "newest": keys.newest(place), "lists": keys.lists(place),
         "users": keys.users("d"), "declared": keys.declared("d"), "user": keys.user("d"),
         "variable": keys.variable("d"), "once": keys.once(place.tag, "h"),
         "NAMESPACES": keys.NAMESPACES, "EPOCH": keys.EPOCH, "SWEEPER": keys.SWEEPER, "registry": place.registry,

@@ -15,9 +15,11 @@ from service.storage import keys
 from service.storage.errors import Changed
 from service.storage.keys import Collection
 from service.storage.runner import Runner
-from service.storage.variables import Variable, Variables, fixed, name, rest, valued
+from service.storage.variables import LIST, Variable, Variables, fixed, name, rest, valued
 
 STEP = 200
+MEMBER = 13  # bytes of a list's member: moment and id
+NUMBER = 6  # bytes of what stands for the members of a long list
 LOOKS = 20  # at a variable that keeps changing; who changes it puts right what is said of it
 
 
@@ -28,13 +30,19 @@ class Audit:
         self._place, self._fault, self._repair = place, fault, repair
 
     async def run(self) -> None:
-        """Variables first, for what they claim; then names and members that no variable claims."""
-        async for id, _ in self._scan("HSCAN", keys.variables(self._place)):
-            await self._each([self._claims(each) for each in id])
-        async for names, ids in self._scan("HSCAN", keys.names(self._place)):
+        """What lists say first, so that their numbers are right; then variables, for what they claim, and what else
+        speaks of variables."""
+        place = self._place
+        async for names, texts in self._scan("HSCAN", keys.lists(place)):
+            await self._each([self._list(*pair) for pair in zip(names, texts, strict=True)])
+        async for members, _ in self._scan("ZSCAN", keys.listing(place)):
+            await self._each([self._member(each, [b"S" + each]) for each in members])
+        async for ids, _ in self._scan("HSCAN", keys.variables(place)):
+            await self._each([self._claims(each) for each in ids])
+        async for names, ids in self._scan("HSCAN", keys.names(place)):
             await self._each([self._name(*pair) for pair in zip(names, ids, strict=True)])
-        async for members, _ in self._scan("ZSCAN", keys.listing(self._place)):
-            await self._each([self._member(each) for each in members])
+        async for ids, _ in self._scan("ZSCAN", keys.newest(place)):
+            await self._each([self._moment(each) for each in ids])
 
     async def _scan(self, command: str, key: str) -> AsyncIterator[tuple[list[bytes], list[bytes]]]:
         cursor = b"0"
@@ -56,18 +64,33 @@ class Audit:
         seen: bytes | None = await self._command("HGET", key, id, key=key)
         return seen
 
+    async def _list(self, list: bytes, text: bytes) -> None:
+        """A list by itself, and the members of a short one."""
+        if len(list) != LIST:
+            self._fault(f"{keys.lists(self._place)} {list!r}: cannot be read: there is no such list")
+            return
+        await self._compare(b"", lambda seen: [b"t" + list])
+        if len(text) != NUMBER:
+            whole = range(0, len(text) - MEMBER + 1, MEMBER)
+            await self._each([self._member(list + text[start : start + MEMBER], []) for start in whole])
+
+    async def _member(self, found: bytes, always: list[bytes]) -> None:
+        id = found[-6:]
+        await self._compare(id, lambda seen: always + ([] if seen and found in members(id, seen) else [b"L" + found]))
+
     async def _claims(self, id: bytes) -> None:
         def claims(seen: bytes) -> list[bytes]:
-            return [b"n" + named(id, seen), *(b"l" + each for each in members(id, seen))] if seen else []
+            if not seen:
+                return []
+            return [b"n" + named(id, seen), b"m" + seen[:7], *(b"l" + each for each in members(id, seen))]
 
         await self._compare(id, claims)
 
     async def _name(self, found: bytes, id: bytes) -> None:
         await self._compare(id, lambda seen: [] if seen and named(id, seen) == found else [b"N" + found])
 
-    async def _member(self, found: bytes) -> None:
-        id = found[-6:]
-        await self._compare(id, lambda seen: [] if seen and found in members(id, seen) else [b"L" + found])
+    async def _moment(self, id: bytes) -> None:
+        await self._compare(id, lambda seen: [] if seen else [b"M"])
 
     async def _compare(self, id: bytes, claims: Callable[[bytes], list[bytes]]) -> None:
         """Hold what is said of a variable against claims that are made from how it is packed."""
@@ -86,7 +109,7 @@ class Audit:
             except (Rejected, ValueError, IndexError, struct.error) as error:
                 faults = [f"cannot be read: {error}"]
             for fault in faults:
-                self._fault(f"{keys.variables(self._place)} {int.from_bytes(id, 'big')}: {fault}")
+                self._fault(f"{keys.variables(self._place)} {int.from_bytes(id, 'big') if id else 'lists'}: {fault}")
             return
 
 
@@ -97,11 +120,11 @@ def named(id: bytes, seen: bytes) -> bytes:
 
 
 def members(id: bytes, seen: bytes) -> list[bytes]:
-    """All that the listing is to have of a variable."""
+    """All lists that are to have a variable, each with the member that they are to have."""
     variable = Variable.unpack(id, seen)
-    lists = valued(variable.user, variable.key, variable.value)
-    by_value = [lists[start : start + 17] for start in range(0, len(lists), 17)]
-    return [each + seen[:7] + id for each in [*fixed(variable.user, variable.key), *by_value]]
+    user, key = variable.user, variable.key
+    lists = fixed(user, key) + valued(user, key, variable.value)
+    return [lists[start : start + LIST] + seen[:7] + id for start in range(0, len(lists), LIST)]
 
 
 def packed(id: bytes, seen: bytes) -> bytes:

@@ -15,7 +15,9 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | `{DIALECT:NAMESPACE:COLLECTION}c`, `u`, `s`, `n` | zset | id -> created, updated (us), size (bytes), 0 (so by id) |
 | `{DIALECT:NAMESPACE:COLLECTION}variables` | hash | id (6 bytes) -> packed variable (variables.py) |
 | `{DIALECT:NAMESPACE:COLLECTION}names` | hash | digest of user and key -> id of that variable |
-| `{DIALECT:NAMESPACE:COLLECTION}listing` | zset | list, moment and id of variables, in one member; all scores 0 |
+| `{DIALECT:NAMESPACE:COLLECTION}newest` | zset | id -> when that variable was updated (us) |
+| `{DIALECT:NAMESPACE:COLLECTION}lists` | hash | list of variables -> its members if they are few, else their number |
+| `{DIALECT:NAMESPACE:COLLECTION}listing` | zset | list and member, in one, where they are many; all scores 0 |
 | `{DIALECT:NAMESPACE}collections` | zset | collection -> when it was last registered (us) |
 | `{DIALECT:NAMESPACE}usage` | string | documents and bytes in use, where there is a quota; lives for an hour |
 | `{DIALECT}users` | hash | a user's name -> number |
@@ -42,7 +44,7 @@ REVISION = "polystow:revision"
 SWEEPER = "polystow:sweeper"
 
 plain = re.compile(rb"[A-Za-z0-9_.~-]*").fullmatch  # the unreserved characters of RFC 3986, section 2.3
-_variables = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}(?:variables|names|listing)").fullmatch
+_variables = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}(?:variables|names|newest|lists|listing)").fullmatch
 _owned = re.compile(r"\{([^:{}]+):([^:{}]*):([^:{}]+)\}([rsfb]:|[a-z]$)(.*)").fullmatch
 
 
@@ -129,12 +131,20 @@ def names(place: Collection) -> str:
     return place.tag + "names"
 
 
+def newest(place: Collection) -> str:
+    return place.tag + "newest"
+
+
+def lists(place: Collection) -> str:
+    return place.tag + "lists"
+
+
 def listing(place: Collection) -> str:
     return place.tag + "listing"
 
 
 def parse_variables(key: str) -> Collection | None:
-    """The collection whose variables, their names or listing a key holds; else None."""
+    """The collection whose variables, their names or lists a key holds; else None."""
     if (match := _variables(key)) is None:
         return None
     return collection(*map(unquote, match.groups()), "")

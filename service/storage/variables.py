@@ -1,14 +1,16 @@
 """Variables: short texts under a user and a key, listed newest first through any filter, at any number.
 
-A collection of variables is three keys. A hash has the variables by id, packed as below; a hash has the ids by *name*,
-the digest of user and key; a sorted set, the *listing*, has every list that there is. A list is what one filter
-selects, and has a name of its own (`List`); a variable is in up to six. A member of the listing is the name of a list,
-the moment of the variable's last update and its id, so that the members of a list stand together, sorted by moment and
-id, and any span of time in it lies between two ranks:
+A collection of variables is five keys, whatever their number. A hash has the variables by id, packed as below; a hash
+has the ids by *name*, the digest of user and key; a sorted set, `newest`, has all ids by the moment of the last update.
+What one filter selects is a *list* with a name of its own, 15 bytes; a variable is in up to five: of its key, user,
+value, key and value, user and value. There it is a *member*, moment and id, 13 bytes. The few members of a short list
+are one text in the hash `lists`; those of a long one are in the sorted set `listing`, each behind the list's name, so
+that they stand together, sorted by moment and id, and `lists` has their number (lua/include/refile.lua).
 
-| filter | cost for Redis, n members in the listing |
+| filter | cost for Redis, n variables |
 | --- | --- |
-| none; user; key; value; key and value; user and value | two ranks and one range: O(log n + page) |
+| none | two ranks and one range: O(log n + page) |
+| user; key; value; key and value; user and value | the same, or one text of at most 32 members |
 | each of them with dates | the same: dates only move the two ranks |
 | user and key, with or without value and dates | one variable by its name: O(1) |
 
@@ -33,6 +35,7 @@ VALUE_BYTES = 65_536  # a script copies its arguments: 64 KB cost 0.3 ms on 7.0,
 PAGE = 100  # variables in a page
 INLINE_BYTES = 200_000  # of packed variables that a page brings along: 0.7 ms of Redis's time
 PORTION = 10  # variables read at once that a page did not bring along: at most 0.7 MB
+LIST = 15  # bytes of a list's name: nobody makes two texts that have one; with a member it is 28, and takes 32 in Redis
 LAST = (1 << 56) - 1  # the latest moment that a member can hold (us): in the year 4253
 NUMBER = (1 << 48) - 1  # the largest id, of users too
 
@@ -81,27 +84,27 @@ class Variable:
 
 def name(user: int, key: str) -> bytes:
     """How a variable is found by its user and key."""
-    return _digest(_user(user), key)
+    return blake2b(_said(_user(user), (key,)), digest_size=16).digest()
 
 
-def fixed(user: int, key: str) -> list[bytes]:
-    """The lists that a variable is in whatever its value."""
-    return [b"a", b"k" + _digest(b"", key), *([b"u" + _user(user)] if user else [])]
+def fixed(user: int, key: str) -> bytes:
+    """The names of the lists that a variable is in whatever its value, `LIST` bytes each."""
+    return _list(b"k", key) + (_list(b"u" + _user(user)) if user else b"")
 
 
 def valued(user: int, key: str, value: str) -> bytes:
-    """The lists that it is in for its value, 17 bytes each."""
-    lists = b"v" + _digest(b"", value) + b"x" + _digest(b"", key, value)
-    return lists + b"y" + _digest(_user(user), value) if user else lists
+    """Of those that it is in for its value."""
+    return _list(b"v", value) + _list(b"x", key, value) + (_list(b"y" + _user(user), value) if user else b"")
 
 
 def selecting(by: Filter) -> bytes:
-    """The list that a filter selects. It is not for one of user and key, which is one variable at the most."""
+    """The list that a filter selects, b"" for all variables. It is not for one of user and key, which is one variable
+    at the most."""
     if by.user is not None:
-        return b"u" + _user(by.user) if by.value is None else b"y" + _digest(_user(by.user), by.value)
+        return _list(b"u" + _user(by.user)) if by.value is None else _list(b"y" + _user(by.user), by.value)
     if by.key is not None:
-        return b"k" + _digest(b"", by.key) if by.value is None else b"x" + _digest(b"", by.key, by.value)
-    return b"a" if by.value is None else b"v" + _digest(b"", by.value)
+        return _list(b"k", by.key) if by.value is None else _list(b"x", by.key, by.value)
+    return b"" if by.value is None else _list(b"v", by.value)
 
 
 def rest(user: int, key: str, value: str, lists: bytes) -> bytes:
@@ -110,10 +113,12 @@ def rest(user: int, key: str, value: str, lists: bytes) -> bytes:
     return b"%b%c%b%b%b%b" % (_user(user), len(lists), lists, _size.pack(len(named)), named, value.encode())
 
 
-def _digest(user: bytes, *texts: str) -> bytes:
-    """128 bits that stand for these texts: two that have the same are nowhere, and cannot be made."""
-    said = user + b"".join(b"%d:%b" % (len(text), text) for text in map(str.encode, texts))
-    return blake2b(said, digest_size=16).digest()
+def _list(what: bytes, *texts: str) -> bytes:
+    return blake2b(_said(what, texts), digest_size=LIST).digest()
+
+
+def _said(what: bytes, texts: Iterable[str]) -> bytes:
+    return what + b"".join(b"%d:%b" % (len(text), text) for text in map(str.encode, texts))
 
 
 def _user(number: int) -> bytes:
@@ -148,8 +153,8 @@ class Variables:
         """`assign` as a command; `number` is for a variable that is new, and goes back where it is not (`assigned`)."""
         lists = valued(user, key, value)
         arguments = {
-            "subject": subject, "name": name(user, key), "proposed": number.to_bytes(6, "big"), "valued": lists,
-            "rest": rest(user, key, value, lists), "fixed": fixed(user, key),
+            "subject": subject, "name": name(user, key), "proposed": number.to_bytes(6, "big"),
+            "fixed": fixed(user, key), "valued": lists, "rest": rest(user, key, value, lists),
         }  # fmt: skip
         return self._script("assign", _keys(place), arguments)
 
@@ -171,10 +176,9 @@ class Variables:
             found = await self.recall(place, subject, by.user, by.key)
             listed = [found] if found and found.selected(by) else []
             return len(listed), listed[offset : offset + limit]
-        start = selecting(by)
         total, ids, packed = await self._run(
-            "select", (place.acl, keys.variables(place), keys.listing(place)),
-            subject=subject, low=start + by.since.to_bytes(7, "big"), high=start + by.until.to_bytes(7, "big"),
+            "select", (place.acl, keys.variables(place), *_lists(place)),
+            subject=subject, list=selecting(by), since=by.since.to_bytes(7, "big"), before=by.until.to_bytes(7, "big"),
             offset=offset, limit=limit, budget=INLINE_BYTES,
         )  # fmt: skip
         for at in range(len(packed), len(ids), PORTION):
@@ -195,9 +199,7 @@ class Variables:
     @repeatable(nothing)
     async def drop(self, place: Collection, subject: str, user: int, key: str) -> None:
         """Remove one variable. Raises NotFound."""
-        await self._run(
-            "drop", _keys(place), subject=subject, name=name(user, key), fixed=fixed(user, key)
-        )  # fmt: skip
+        await self._run("drop", _keys(place), subject=subject, name=name(user, key), fixed=fixed(user, key))
 
     @repeatable(lambda reply, remark: int(reply))
     async def clear(self, place: Collection, subject: str) -> int:
@@ -207,15 +209,19 @@ class Variables:
     async def audit(
         self, place: Collection, id: bytes, seen: bytes, right: bytes, claims: Iterable[bytes], *, repair: bool
     ) -> list[str]:
-        """What is said wrongly of one variable, a text each; put right if so wished. `seen` is how it was packed when
-        it was looked at, `right` how it is to be, both empty where there is none; `claims` are as lua/audit.lua reads
-        them. Raises Changed where it is not as it was seen."""
-        names = (keys.variables(place), keys.names(place), keys.listing(place))
+        """What is said wrongly of one variable, or of a list (then `id` is empty), a text each; put right if so wished.
+        `seen` is how the variable was packed when it was looked at, `right` how it is to be, both empty where there is
+        none; `claims` are as lua/audit.lua reads them. Raises Changed where it is not as it was seen."""
+        names = (keys.variables(place), keys.names(place), *_lists(place))
         faults = await self._run(
             "audit", names, id=id, seen=seen, right=right, repair=int(repair), claims=[*claims]
         )  # fmt: skip
         return [fault.decode() for fault in faults]
 
 
-def _keys(place: Collection) -> tuple[str, str, str, str]:
-    return place.acl, keys.variables(place), keys.names(place), keys.listing(place)
+def _keys(place: Collection) -> tuple[str, ...]:
+    return place.acl, keys.variables(place), keys.names(place), *_lists(place)
+
+
+def _lists(place: Collection) -> tuple[str, str, str]:
+    return keys.newest(place), keys.lists(place), keys.listing(place)

@@ -8,15 +8,16 @@ from service.storage import keys
 from service.storage.errors import Denied, Undeclared
 from service.storage.numbers import BLOCK
 from service.storage.runner import Runner
-from service.storage.variables import VALUE_BYTES
+from service.storage.variables import VALUE_BYTES, Filter, selecting
 from tests.servers import RedisProcess
 from tests.storage.variables import (
     AGENT,
-    DATA,
     EDITOR,
+    FEW,
     GRANTED,
     NUMBERS,
     OTHER,
+    SHORT,
     STRANGER,
     VIEWER,
     listed,
@@ -47,7 +48,7 @@ async def test_it_leaves_the_lists_of_its_old_value(runner: Runner, redis: Redis
     variables = await opened(runner)
     for value in ("old", "new", "new", "newer"):
         await variables.assign(AGENT, EDITOR, 7, "role", value)
-        assert members(redis) == 6
+        assert members(redis) == 5
     for by in ({}, {"user": 7}, {"key": "role"}, {"user": 7, "key": "role"}):
         assert await listed(variables, value="old", **by) == []
         assert len(await listed(variables, value="newer", **by)) == 1
@@ -56,9 +57,33 @@ async def test_it_leaves_the_lists_of_its_old_value(runner: Runner, redis: Redis
 async def test_one_of_nobody_is_in_no_list_of_a_user(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     await variables.assign(AGENT, EDITOR, 0, "role", "guest")
-    assert members(redis) == 4
+    assert members(redis) == 3
     (found,) = await listed(variables, key="role", value="guest")
     assert found.user == 0
+
+
+async def test_a_list_of_many_becomes_long_and_stays_so_until_it_is_empty(runner: Runner, redis: RedisProcess) -> None:
+    variables = await opened(runner)
+    for n in range(SHORT + 1):
+        assert redis.command("ZCARD", keys.listing(AGENT)) == 0
+        await variables.assign(AGENT, EDITOR, 0, f"k{n}", "v")
+    for n in range(SHORT + 1):
+        assert redis.command("ZCARD", keys.listing(AGENT)) == SHORT + 1 - n
+        assert len(await listed(variables, value="v")) == SHORT + 1 - n
+        await variables.assign(AGENT, EDITOR, 0, f"k{n}", f"other {n}")
+    assert redis.command("HLEN", keys.lists(AGENT)) == 3 * (SHORT + 1)
+
+
+async def test_a_member_is_found_only_where_one_starts(runner: Runner, redis: RedisProcess) -> None:
+    """Here the end of one and the start of the next are, together, what one looks like."""
+    variables = await opened(runner)
+    await variables.assign(AGENT, EDITOR, 1, "k", "v")
+    list = selecting(Filter(user=1))
+    member = redis.command("HGET", keys.lists(AGENT), list)
+    before = bytes(12) + member + bytes(1)
+    redis.command("HSET", keys.lists(AGENT), list, before + member)
+    await variables.assign(AGENT, EDITOR, 1, "k", "v")
+    assert redis.command("HGET", keys.lists(AGENT), list)[:26] == before
 
 
 async def test_names_cannot_be_forged(runner: Runner) -> None:
@@ -110,5 +135,5 @@ async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     for value in ("old", "new"):
         await variables.assign(AGENT, EDITOR, 7, "k", value)
-        assert names(redis) == {*GRANTED, NUMBERS, *DATA}
+        assert names(redis) == {*GRANTED, NUMBERS, *FEW}
     assert [redis.command("HLEN", key) for key in (keys.variables(AGENT), keys.names(AGENT))] == [1, 1]

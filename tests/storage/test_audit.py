@@ -8,11 +8,13 @@ import pytest
 from service.storage import fsck, keys
 from service.storage.errors import Changed
 from service.storage.runner import Runner
-from service.storage.variables import Variables, name
+from service.storage.variables import Filter, Variables, fixed, name, selecting
 from tests.servers import RedisProcess
-from tests.storage.variables import AGENT, DATA, EDITOR, GRANTED, NUMBERS, VIEWER, listed, names, opened
+from tests.storage.variables import AGENT, DATA, EDITOR, GRANTED, NUMBERS, VIEWER, names, opened
 
-VARIABLES, NAMES, LISTING = keys.variables(AGENT), keys.names(AGENT), keys.listing(AGENT)
+VARIABLES, NAMES, NEWEST = keys.variables(AGENT), keys.names(AGENT), keys.newest(AGENT)
+LISTS, LISTING = keys.lists(AGENT), keys.listing(AGENT)
+COUNT = 120  # variables, of which a value has too many for a short list, and a user has not
 
 
 async def check(redis: RedisProcess, *, repair: bool = False) -> tuple[int, list[str]]:
@@ -24,7 +26,7 @@ async def check(redis: RedisProcess, *, repair: bool = False) -> tuple[int, list
 @pytest.fixture
 async def filled(runner: Runner) -> Variables:
     variables = await opened(runner)
-    for n in range(30):
+    for n in range(COUNT):
         await variables.assign(AGENT, EDITOR, n % 4, f"k{n}", f"v{n % 3}")
     await variables.assign(AGENT, EDITOR, 1, "k1", "changed")
     return variables
@@ -39,15 +41,50 @@ def packed(redis: RedisProcess) -> bytes:
     return bytes(redis.command("HGET", VARIABLES, first(redis)))
 
 
+SHORT, LONG = fixed(0, "k0"), selecting(Filter(value="v0"))
+MEMBER = bytes(7) + b"\xff" * 6  # of no variable
+
+
+def text(redis: RedisProcess, list: bytes) -> bytes:
+    return bytes(redis.command("HGET", LISTS, list))
+
+
 Damage = Callable[[RedisProcess], object]
 DAMAGE: dict[str, tuple[Damage, str]] = {
-    "a list lacks a variable": (lambda r: r.command("ZPOPMIN", LISTING), "listing: missing"),
-    "the listing is gone": (lambda r: r.command("DEL", LISTING), "listing: missing"),
-    "a list names a variable that is gone": (
-        lambda r: r.command("ZADD", LISTING, 0, b"a" + bytes(7) + b"\xff" * 6), "listing: of no variable"
+    "a long list lacks a variable": (lambda r: r.command("ZPOPMIN", LISTING), "list: wrong number"),
+    "the listing is gone": (lambda r: r.command("DEL", LISTING), "list: missing"),
+    "the lists are gone": (lambda r: r.command("DEL", LISTS), "listing: of no long list"),
+    "lists and listing are gone": (lambda r: r.command("DEL", LISTS, LISTING), "list: missing"),
+    "a short list is gone": (lambda r: r.command("HDEL", LISTS, SHORT), "list: missing"),
+    "a long list has another number": (lambda r: r.command("HSET", LISTS, LONG, b"\0" * 6), "list: wrong number"),
+    "a list that is not there has a number": (lambda r: r.command("HSET", LISTS, b"?" * 15, b"\0" * 6), "wrong number"),
+    "a short list is empty": (lambda r: r.command("HSET", LISTS, b"?" * 15, b""), "list: wrong number"),
+    "a short list is broken off": (
+        lambda r: r.command("HSET", LISTS, SHORT, text(r, SHORT)[:-1]), "list: wrong number"
     ),
-    "a list names a variable of another moment": (
-        lambda r: r.command("ZADD", LISTING, 0, b"a" + bytes(7) + first(r)), "listing: of no variable"
+    "a short list has a variable twice": (
+        lambda r: r.command("HSET", LISTS, SHORT, text(r, SHORT) * 2), "list: wrong number"
+    ),
+    "a short list names a variable that is gone": (
+        lambda r: r.command("HSET", LISTS, SHORT, text(r, SHORT) + MEMBER), "list: of no variable"
+    ),
+    "a short list names a variable of another moment": (
+        lambda r: r.command("HSET", LISTS, SHORT, bytes(7) + text(r, SHORT)[7:]), "list: of no variable"
+    ),
+    "a long list names a variable that is gone": (
+        lambda r: r.command("ZADD", LISTING, 0, LONG + MEMBER), "list: of no variable"
+    ),
+    "a long list names a variable of another moment": (
+        lambda r: r.command("ZADD", LISTING, 0, LONG + bytes(7) + first(r)), "list: of no variable"
+    ),
+    "a short list has members in the listing": (
+        lambda r: r.command("ZADD", LISTING, 0, SHORT + text(r, SHORT)), "listing: of no long list"
+    ),
+    "the newest lack a variable": (lambda r: r.command("ZPOPMIN", NEWEST), "newest: not at its moment"),
+    "the newest are gone": (lambda r: r.command("DEL", NEWEST), "newest: not at its moment"),
+    "the newest have another moment": (lambda r: r.command("ZADD", NEWEST, 7, first(r)), "newest: not at its moment"),
+    "the newest name a variable that is gone": (
+        lambda r: r.command("ZADD", NEWEST, 7, b"\xff" * 6), "newest: of no variable"
     ),
     "a name is missing": (lambda r: r.command("HDEL", NAMES, name(1, "k1")), "name: missing"),
     "the names are gone": (lambda r: r.command("DEL", NAMES), "name: missing"),
@@ -55,7 +92,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "a name leads to another variable": (
         lambda r: r.command("HSET", NAMES, b"x" * 16, first(r)), "name: of no variable"
     ),
-    "a variable is gone": (lambda r: r.command("HDEL", VARIABLES, first(r)), "listing: of no variable"),
+    "a variable is gone": (lambda r: r.command("HDEL", VARIABLES, first(r)), "list: of no variable"),
     "the variables are gone": (lambda r: r.command("DEL", VARIABLES), "name: of no variable"),
     "a variable's lists are wrong": (
         lambda r: r.command("HSET", VARIABLES, first(r), packed(r)[:22] + b"?" + packed(r)[23:]),
@@ -78,13 +115,22 @@ async def test_damage_is_found_told_and_repaired(filled: Variables, redis: Redis
 
 
 async def test_what_was_repaired_works_again(filled: Variables, redis: RedisProcess) -> None:
-    before = await listed(filled)
-    redis.command("DEL", LISTING, NAMES)
+    before = [await filled.select(AGENT, VIEWER, by, 0, 100) for by in (Filter(), Filter(value="v1"), Filter(user=1))]
+    redis.command("DEL", NEWEST, LISTS, LISTING, NAMES)
     await check(redis, repair=True)
-    assert await listed(filled) == before
+    after = [await filled.select(AGENT, VIEWER, by, 0, 100) for by in (Filter(), Filter(value="v1"), Filter(user=1))]
+    assert after == before
     found = await filled.recall(AGENT, VIEWER, 1, "k1")
     assert found is not None
     assert found.value == "changed"
+
+
+async def test_a_list_that_has_no_name_of_one_is_told_and_left_alone(filled: Variables, redis: RedisProcess) -> None:
+    redis.command("HSET", LISTS, b"broken", MEMBER)
+    for repair in (False, True):
+        status, out = await check(redis, repair=repair)
+        assert (status, any("cannot be read" in line for line in out)) == (1, True)
+    assert text(redis, b"broken") == MEMBER
 
 
 @pytest.mark.parametrize("value", [b"", b"\xff", b"x" * 30])

@@ -8,7 +8,7 @@ from service.storage.errors import Denied, Undeclared
 from service.storage.grants import Grants
 from service.storage.runner import Runner
 from tests.servers import RedisProcess
-from tests.storage.variables import AGENT, EDITOR, GRANTED, NUMBERS, OTHER, VIEWER, listed, names, opened
+from tests.storage.variables import AGENT, DATA, EDITOR, GRANTED, NUMBERS, OTHER, SHORT, VIEWER, listed, names, opened
 
 
 async def test_everything_goes_and_is_counted(runner: Runner) -> None:
@@ -35,6 +35,8 @@ async def test_only_who_may_write_clears(runner: Runner) -> None:
 
 async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
-    await variables.assign(AGENT, EDITOR, 1, "k", "v")
+    for n in range(SHORT + 1):
+        await variables.assign(AGENT, EDITOR, 1, f"k{n}", "v")
+    assert names(redis) == {*GRANTED, NUMBERS, *DATA}
     await variables.clear(AGENT, EDITOR)
     assert names(redis) == {*GRANTED, NUMBERS}

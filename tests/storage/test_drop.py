@@ -5,7 +5,20 @@ import pytest
 from service.storage.errors import Denied, NotFound, Undeclared
 from service.storage.runner import Runner
 from tests.servers import RedisProcess
-from tests.storage.variables import AGENT, EDITOR, GRANTED, NUMBERS, OTHER, VIEWER, listed, members, names, opened
+from tests.storage.variables import (
+    AGENT,
+    DATA,
+    EDITOR,
+    GRANTED,
+    NUMBERS,
+    OTHER,
+    SHORT,
+    VIEWER,
+    listed,
+    members,
+    names,
+    opened,
+)
 
 
 async def test_it_is_gone_from_every_list_and_nothing_else_is(runner: Runner, redis: RedisProcess) -> None:
@@ -13,7 +26,7 @@ async def test_it_is_gone_from_every_list_and_nothing_else_is(runner: Runner, re
     for user in (0, 1):
         await variables.assign(AGENT, EDITOR, user, "k", "v")
     await variables.drop(AGENT, EDITOR, 0, "k")
-    assert members(redis) == 6
+    assert members(redis) == 5
     assert [each.user for each in await listed(variables, key="k", value="v")] == [1]
 
 
@@ -44,7 +57,11 @@ async def test_only_who_may_write_removes(runner: Runner) -> None:
 
 
 async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
+    """Also of lists that were long."""
     variables = await opened(runner)
-    await variables.assign(AGENT, EDITOR, 1, "k", "v")
-    await variables.drop(AGENT, EDITOR, 1, "k")
+    for n in range(SHORT + 1):
+        await variables.assign(AGENT, EDITOR, 1, f"k{n}", "v")
+    assert names(redis) == {*GRANTED, NUMBERS, *DATA}
+    for n in range(SHORT + 1):
+        await variables.drop(AGENT, EDITOR, 1, f"k{n}")
     assert names(redis) == {*GRANTED, NUMBERS}

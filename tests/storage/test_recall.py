@@ -5,7 +5,7 @@ import pytest
 from service.storage.errors import Denied, Undeclared
 from service.storage.runner import Runner
 from tests.servers import RedisProcess
-from tests.storage.variables import AGENT, DATA, EDITOR, GRANTED, NUMBERS, OTHER, STRANGER, VIEWER, names, opened
+from tests.storage.variables import AGENT, EDITOR, FEW, GRANTED, NUMBERS, OTHER, STRANGER, VIEWER, names, opened
 
 
 async def test_what_was_set_is_recalled(runner: Runner) -> None:
@@ -37,4 +37,4 @@ async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     await variables.assign(AGENT, EDITOR, 1, "k", "v")
     await variables.recall(AGENT, VIEWER, 1, "k")
-    assert names(redis) == {*GRANTED, NUMBERS, *DATA}
+    assert names(redis) == {*GRANTED, NUMBERS, *FEW}

@@ -2,18 +2,20 @@
 
 import pytest
 
+from service.storage import keys
 from service.storage import variables as module
 from service.storage.errors import Denied, Undeclared
 from service.storage.runner import Runner
-from service.storage.variables import VALUE_BYTES, Filter
+from service.storage.variables import VALUE_BYTES, Filter, selecting
 from tests.servers import RedisProcess
 from tests.storage.variables import (
     AGENT,
-    DATA,
     EDITOR,
+    FEW,
     GRANTED,
     NUMBERS,
     OTHER,
+    SHORT,
     STRANGER,
     VIEWER,
     listed,
@@ -41,17 +43,30 @@ async def test_pages_go_from_the_newest_to_the_oldest(runner: Runner) -> None:
         assert found == [f"k{n}" for n in expected]
 
 
-async def test_a_span_holds_its_start_and_not_its_end(runner: Runner) -> None:
+@pytest.mark.parametrize("older", [0, SHORT])
+async def test_a_span_holds_its_start_and_not_its_end(runner: Runner, older: int) -> None:
+    """In short lists and in long ones."""
     variables = await opened(runner)
-    for n in range(5):
+    for n in range(-older, 5):
         await variables.assign(AGENT, EDITOR, 1, f"k{n}", "v")
-    times = [each.updated for each in reversed(await listed(variables))]
+    times = [each.updated for each in reversed(await listed(variables))][older:]
     for by in ({}, {"user": 1}, {"key": "k2"}, {"value": "v"}, {"user": 1, "value": "v"}, {"user": 1, "key": "k2"}):
         whole = {each.key for each in await listed(variables, **by)}
         for first in range(5):
             for end in range(5):  # also one before the start
                 found = await listed(variables, since=times[first], until=times[end], **by)
                 assert {each.key for each in found} == whole & {f"k{n}" for n in range(first, end)}
+
+
+async def test_a_clock_that_was_set_back_does_not_change_the_order(runner: Runner, redis: RedisProcess) -> None:
+    """Nor do variables of one microsecond: then the larger id is the newer."""
+    variables = await opened(runner)
+    list, ids = selecting(Filter(value="v")), [await variables.assign(AGENT, EDITOR, 1, f"k{n}", "v") for n in range(5)]
+    members = [(moment, ids[n]) for n, moment in enumerate((30, 10, 20, 20, 10))]
+    text = b"".join(moment.to_bytes(7, "big") + id.to_bytes(6, "big") for moment, id in members)
+    redis.command("HSET", keys.lists(AGENT), list, text)
+    found = await listed(variables, value="v")
+    assert [each.id for each in found] == [id for _, id in sorted(members, reverse=True)]
 
 
 async def test_a_page_of_large_values_is_read_in_portions(runner: Runner, redis: RedisProcess) -> None:
@@ -76,4 +91,4 @@ async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     await variables.assign(AGENT, EDITOR, 1, "k", "v")
     await listed(variables)
-    assert names(redis) == {*GRANTED, NUMBERS, *DATA}
+    assert names(redis) == {*GRANTED, NUMBERS, *FEW}

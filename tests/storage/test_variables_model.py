@@ -16,12 +16,13 @@ from service.storage.errors import NotFound
 from service.storage.runner import Runner
 from service.storage.variables import LAST, Filter, Variable, Variables
 from tests.servers import RedisProcess
-from tests.storage.variables import AGENT, EDITOR, VIEWER, opened
+from tests.storage.variables import AGENT, EDITOR, SHORT, VIEWER, opened
 
 T = TypeVar("T")
 
 USERS = st.sampled_from([0, 1, 2, 3])  # 0: nobody's
-KEYS = st.sampled_from(["a", "b", "é", "a:b", "k1", "k2"])
+MANY = [f"k{n}" for n in range(SHORT + 8)]  # too many for a short list
+KEYS = st.sampled_from(["a", "b", "é", "a:b", *MANY[:2]])
 VALUES = st.sampled_from(["", "x", "y", "1.50", "\0", "x" * 300])
 
 
@@ -54,6 +55,16 @@ class Machine(RuleBasedStateMachine):
         assert all(found.updated > each.updated for each in self.held.values())
         self.held[user, key] = found
 
+    @rule(user=USERS, value=VALUES)
+    def assign_many(self, user: int, value: str) -> None:
+        for key in MANY:
+            self.assign(user, key, value)
+
+    @rule(user=USERS)
+    def drop_many(self, user: int) -> None:
+        for key in MANY:
+            self.drop(user, key)
+
     @rule(user=USERS, key=KEYS)
     def drop(self, user: int, key: str) -> None:
         work = self.variables.drop(AGENT, EDITOR, user, key)
@@ -72,7 +83,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         user=st.none() | st.sampled_from([1, 2, 3, 9]), key=st.none() | KEYS, value=st.none() | VALUES,
         first=st.none() | st.integers(0, 20), last=st.none() | st.integers(0, 20),
-        offset=st.integers(0, 12), limit=st.integers(1, 7),
+        offset=st.integers(0, 12) | st.integers(30, 99), limit=st.integers(1, 7),
     )  # fmt: skip
     def select(
         self, user: int | None, key: str | None, value: str | None, first: int | None, last: int | None,
@@ -111,7 +122,7 @@ def test_variables_are_a_dict_that_is_listed_through_filters(shared: RedisProces
     redis, runner = loop.run_until_complete(connected())
     Machine.server, Machine.loop, Machine.runner = shared, loop, runner
     few = settings(
-        max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck), database=None
+        max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), database=None
     )
     try:
         run_state_machine_as_test(Machine, settings=few)
