@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from service.app import App
     from service.hot import HotConnection
 
-MEANINGS = 64  # of request lines, kept for each head; afresh beyond that
+MEANINGS = 32  # of request lines, kept for each head; afresh beyond that
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Meaning(Struct):
     caller: Caller
 
 
-def read(connection: "HotConnection", app: "App", head: Head, line: bytes, body: bytes) -> Exchange | None:
+def recognised(connection: "HotConnection", app: "App", head: Head, line: bytes, body: bytes) -> Exchange | None:
     """The exchange that begins with a message that the parser did not see, if it is one for this path."""
     start, _, last = line[:-9].rpartition(b"/")
     service = app.service
@@ -144,10 +144,10 @@ def begun(
         return None
     if caller is None:
         return None
-    if start and not query and caller.expires is None and app.router.varies(path):
+    era = app.service.directory.era
+    if start and not query and era is not None and caller.expires is None and app.router.varies(path):
         if len(head.meanings) >= MEANINGS:
             head.meanings.clear()
-        era = app.service.directory.era
         head.meanings[start] = Meaning(era, dialect, route.template, direct, method, params[:-1], caller)
     request = Request(method, params, query, head.headers, _arrived, caller, app.service)
     return Exchange(connection, app, dialect, route.template, direct, request, perf_counter(), body)

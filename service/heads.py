@@ -1,8 +1,8 @@
 """Heads of requests that aiohttp's parser has read before: of the same bytes again it is known what they say.
 
 A client sends the same header lines with each request, but for the body's length. So what is kept is looked up by the
-bytes of the lines themselves, the digits of that length left out; only the request line is read anew. Parsing is a fifth
-of what a small GET costs the service, of a PUT with its stream a third.
+bytes of the lines themselves, the digits of that length left out; only the request line is read anew. Parsing was a
+fifth of what a small GET cost the service, and of a PUT, with its stream, a third.
 
 Invariant: what `Heads.read` says of a message is what the parser would. It knows only lines that the parser has taken,
 by themselves and whole, as the head of a message with nothing unusual about it; a request line must be of the plainest
@@ -19,7 +19,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from service.idempotency import HEADER
 
 LONGEST = 2048  # bytes of header lines that are kept
-SIZE = 1000  # heads kept, so at most 2 MB of lines; afresh beyond that
+SIZE = 4000  # heads kept: some 8 MB of lines at the most, and as much of what they say; afresh beyond that
 UNKNOWN = -1  # bytes of a message that are still to come, where that cannot be told
 
 _METHODS = {name.encode(): name for name in ("GET", "PUT", "POST", "PATCH", "DELETE")}

@@ -18,7 +18,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from service.edge import Connection, Server
-from service.exchange import Exchange, begun, read
+from service.exchange import Exchange, begun, recognised
 from service.heads import UNKNOWN, Heads, plain
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class HotConnection(Connection):
             found = self._heads.read(data)
             if found is not None:
                 head, line, body = found
-                if self._begin(read(self, self._app, head, line, body), data):
+                if self._begin(recognised(self, self._app, head, line, body), data):
                     return
         self._waiter = None  # so that aiohttp parses, but does not wake its task: that is decided below
         try:
@@ -127,9 +127,11 @@ class HotConnection(Connection):
     def _advance(self) -> None:
         """Answer what was parsed, one after the other; the first that is not hot goes to aiohttp, and all after it."""
         while self._messages and self._exchange is None and not self._close and not self._force_close:
-            parsed, payload = self._messages[0]
-            head = plain(parsed) if payload.is_eof() else None
-            if head is None or not self._begin(begun(self, self._app, head, parsed.method, parsed.path), b"", payload):
+            message: Any = self._messages[0][0]
+            payload = self._messages[0][1]
+            head = plain(message) if payload.is_eof() else None
+            exchange = begun(self, self._app, head, message.method, message.path) if head is not None else None
+            if not self._begin(exchange, b"", payload):
                 self._hand_over()
                 return
 
@@ -139,9 +141,12 @@ class HotConnection(Connection):
             self._waiter.set_result(None)
 
     def _begin(self, exchange: Exchange | None, unparsed: bytes, payload: StreamReader = EMPTY_PAYLOAD) -> bool:
-        """Begin to answer, if this is for this path and one command is enough. Of a message that was parsed, the body is
+        """Begin to answer, if this is for this path and one command is enough. The body of a message that was parsed is
         in its payload."""
-        if exchange is None or self._paused or self._buffer_paused or self._close or self._keepalive_handle is None:
+        if (
+            exchange is None or self._paused or self._buffer_paused or self._close or self._force_close
+            or self._keepalive_handle is None
+        ):  # fmt: skip
             return False
         app = self._app
         self._exchange = exchange

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import orjson
 from msgspec.structs import replace
+from multidict import istr
 
 from service.cors import Cors
 from service.dialect import Answer, Dialect, Failure, NoSuchMethod, Service, Stream
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 Headers = Mapping[str, str]
 Reply = TypeVar("Reply", bound=Answer | Stream)
 
-REQUEST_ID = "X-Request-Id"
+REQUEST_ID = istr("X-Request-Id")
 RETRY_SECONDS = "1"  # when to come again after a 503: a restarted Redis is back by then
 _lawful_id = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
@@ -84,8 +85,6 @@ class Middleware:
             if self._logging:
                 _log(answer, name, template, method, seconds)
         return answer
-
-
 
 
 def _identify(headers: Headers) -> str:

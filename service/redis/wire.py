@@ -29,7 +29,7 @@ _SIZES = tuple(b"$%d\r\n" % size for size in range(1024))  # how an argument of 
 
 def bulk(argument: str | bytes) -> tuple[bytes, bytes, bytes]:
     """One argument, in the pieces of which it is packed."""
-    text = argument if type(argument) is bytes else argument.encode()
+    text = argument.encode() if isinstance(argument, str) else argument
     size = len(text)
     return _SIZES[size] if size < 1024 else b"$%d\r\n" % size, text, b"\r\n"
 
@@ -39,7 +39,6 @@ def run(arguments: tuple[Argument, ...]) -> bytes:
     """Arguments in a row that are sent again and again, packed, without the count that begins a command."""
     packed = pack(arguments)
     return packed[packed.index(b"\n") + 1 :]
-
 
 
 # Commands of one flush are joined up to this size. A longer one is written alone: to copy it costs more than

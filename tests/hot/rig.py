@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from service.app import App
-from service.hot import Exchange, HotConnection
+from service.exchange import Exchange
+from service.hot import HotConnection
 from service.redis.errors import Failed
 from tests.running import soon
 

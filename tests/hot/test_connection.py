@@ -6,7 +6,8 @@ import inspect
 
 import pytest
 
-from service.hot import Exchange, HotConnection
+from service.exchange import Exchange
+from service.hot import HotConnection
 from tests.hot.rig import Rig, at_rest
 from tests.hot.wire import DOCUMENTS, request
 

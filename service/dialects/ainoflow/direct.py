@@ -10,6 +10,7 @@ from service.dialect import Answer, Command, Request
 from service.dialects.ainoflow.answers import answer, described, receipt, shown
 from service.dialects.ainoflow.parameters import NAME, checked, lifetime, place_of
 from service.dialects.ainoflow.shapes import Deleted
+from service.preconditions import conditional
 from service.storage.commands import INLINE_BYTES
 from service.storage.errors import NotFound
 from service.storage.records import Record, etag, saved
@@ -39,7 +40,7 @@ def create(request: Request, body: bytes) -> Asked:
     if not plain(request, body):
         return None
     category, key = request.params
-    place, until = place_of(request, category, key), lifetime(request.query())
+    place, until = place_of(request, category, key), lifetime(request.query()) if request.query_string else ""
     command = request.service.commands.create(place, key, checked(body), request.caller.id, until)
     return (command, lambda reply: receipt(201, category, key, saved(reply), etag(body)))
 
@@ -48,7 +49,7 @@ def put(request: Request, body: bytes) -> Asked:
     if not plain(request, body):
         return None
     category, key = request.params
-    place, until = place_of(request, category, key), lifetime(request.query())
+    place, until = place_of(request, category, key), lifetime(request.query()) if request.query_string else ""
     command = request.service.commands.put(place, key, checked(body), request.caller.id, until)
     return (command, lambda reply: receipt(200, category, key, saved(reply), etag(body)))
 
@@ -74,8 +75,8 @@ def delete(request: Request, body: bytes) -> Asked:
 
 def plain(request: Request, body: bytes) -> bool:
     """Is there neither a condition nor a quota, and does the body fit into one command?"""
-    headers, service = request.headers, request.service
-    if "If-Match" in headers or "If-None-Match" in headers:
+    service = request.service
+    if conditional(request.headers):
         return False
     if len(body) > INLINE_BYTES or len(body) > service.settings.max_document_bytes:
         return False
