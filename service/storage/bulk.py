@@ -22,12 +22,18 @@ class Bulk:
 
     async def command(self, *command: str | bytes | int, key: str, write: bool) -> Any:
         """Run a command when it is its turn. Raises Failed, Unavailable (it was not sent)."""
+        if self._turns.locked():
+            await self._turn()
+        else:  # at once
+            await self._turns.acquire()
+        try:
+            return await self._execute(*command, key=key, write=write)
+        finally:
+            self._turns.release()
+
+    async def _turn(self) -> None:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._turns.acquire()
         except TimeoutError:
             raise Unavailable("the store is too slow for what is being transferred") from None
-        try:
-            return await self._execute(*command, key=key, write=write)
-        finally:
-            self._turns.release()
