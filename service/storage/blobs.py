@@ -23,8 +23,8 @@ from service.storage.runner import Runner
 
 # With what Redis puts around it, it fills an allocation of 256 KiB; 64 bytes more, and it is one of 320.
 CHUNK_BYTES = 256 * 1024 - 64
-READ_BYTES = 64 * 1024  # of a chunk in one command: Redis answers it in one go
-READ_AHEAD = 3  # commands of one reader whose answers are on their way meanwhile
+READ_BYTES = 128 * 1024  # of a chunk in one command: Redis answers it in one go
+READ_AHEAD = 1  # commands of one reader whose answers are on their way meanwhile
 STAGED_MS = 60_000  # that a chunk on its way lives without being renewed
 RENEWED_AFTER = 15.0  # seconds
 GRACE_MS = 30_000  # that a chunk lives longer than it is named: for those who are reading it
@@ -194,11 +194,12 @@ async def read(runner: Runner, place: Collection, span: Span, size: int) -> Asyn
 
 
 def _parts(span: Span, highest: int) -> Iterable[tuple[int, int, int]]:
-    """Number of the chunk, first and last byte in it, for each command that reads a span; `highest` is the last chunk."""
+    """What reads a span, a command each: number of the chunk (`highest` is the last one's), first and last byte in it."""
     at, end = span.start, span.start + span.size
     while at < end:
         number = min(at // CHUNK_BYTES, highest)
-        until = min(end, at + READ_BYTES) if number == highest else min(end, at + READ_BYTES, (number + 1) * CHUNK_BYTES)
+        chunk_end = end if number == highest else (number + 1) * CHUNK_BYTES
+        until = min(end, chunk_end, at + READ_BYTES)
         yield number, at - number * CHUNK_BYTES, until - 1 - number * CHUNK_BYTES
         at = until
 

@@ -8,10 +8,9 @@ import asyncio
 from typing import Any
 
 from service.redis.client import Redis
-from service.redis.errors import Failed
 from service.storage.errors import Unavailable
 
-AT_ONCE = 2  # of a worker's
+AT_ONCE = 3  # of a worker's
 WAIT_SECONDS = 5.0  # for a turn; as long again as for an answer
 
 
