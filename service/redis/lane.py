@@ -58,8 +58,7 @@ class Lane:
         redirect: Redirect | None = None,
         piecemeal: bool = False,
     ) -> None:
-        self.name = name
-        self.timeout = timeout
+        self.name, self.timeout = name, timeout
         self.reconnects = 0
         self._pending = Pending(max_commands, max_bytes, redirect)
         self._dial = dial

@@ -194,7 +194,7 @@ async def read(runner: Runner, place: Collection, span: Span, size: int) -> Asyn
 
 
 def _parts(span: Span, highest: int) -> Iterable[tuple[int, int, int]]:
-    """What reads a span, a command each: number of the chunk (`highest` is the last one's), first and last byte in it."""
+    """What reads a span, for each command: number of the chunk, up to the `highest`, first and last byte in it."""
     at, end = span.start, span.start + span.size
     while at < end:
         number = min(at // CHUNK_BYTES, highest)
