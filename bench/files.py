@@ -71,8 +71,8 @@ class Stage:
         }  # fmt: skip
 
     def _probe(self, port: int | None, request: str, seconds: float) -> "subprocess.Popen[bytes]":
-        first = ["chrt", "-f", str(PROBE_PRIORITY)] if self.first else []
-        command = [*first, sys.executable, "-m", "bench.probe", str(port), request, str(seconds)]
+        first = ["--priority", str(PROBE_PRIORITY)] if self.first else []
+        command = [sys.executable, "-m", "bench.probe", str(port), request, str(seconds), *first]
         return subprocess.Popen(["taskset", "-c", self.redis_cores, *command], cwd=ROOT, stdout=subprocess.PIPE)
 
     @contextmanager

@@ -5,6 +5,7 @@ Blocking and bare: an event loop shared with anything else would be in what it m
 
 import argparse
 import json
+import os
 import socket
 from pathlib import Path
 from time import perf_counter, sleep
@@ -38,5 +39,14 @@ if __name__ == "__main__":
     parser.add_argument("port", type=int)
     parser.add_argument("request", help="with its ends of lines escaped")
     parser.add_argument("seconds", type=float)
+    parser.add_argument(
+        "--priority", type=int, help="of SCHED_FIFO, while it asks: to start takes long, and is not asking"
+    )
     given = parser.parse_args()
-    print(json.dumps(probed(given.port, given.request.encode().decode("unicode_escape").encode(), given.seconds)))
+    request = given.request.encode().decode("unicode_escape").encode()
+    if given.priority:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(given.priority))
+    found = probed(given.port, request, given.seconds)
+    if given.priority:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    print(json.dumps(found))
