@@ -1,164 +1,190 @@
 """`python -m bench.files`: what others notice while eight files of 8 MB at once go up and down, and the memory of it.
 
-Two probes ask every few milliseconds, first in quiet and then meanwhile: one asks Redis itself (GET), one asks the
-service for a key of a storage area, on its only worker, which is the one that moves the files. The files are moved by a
-process of its own, so that what the probes wait for is not their own doing.
+Two probes ask all the time: one asks Redis itself (GET), one asks the service for a key of a storage area, on its only
+worker, which is the one that moves the files. Each round measures them three times, in the same way: in quiet, with the
+same bytes going to a server without Redis (control), and with the files going to the service.
+
+Redis and the probes share a core that nothing of the load runs on, and go before whatever else the machine does there,
+a probe before Redis: as if the probes were on another machine. Worker, client and control have the other core.
 """
 
 import argparse
-import asyncio
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from json import loads
 from pathlib import Path
-from statistics import quantiles
-from time import perf_counter
+from statistics import median, quantiles
+from time import monotonic, sleep
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
-from aiohttp import ClientSession
-from redis.asyncio import Redis
-
+from bench.moving import STORAGE
 from bench.placement import placement
 from bench.polystow import Polystow
-from bench.processes import ROOT, Unusable, resident_bytes
+from bench.probe import waited
+from bench.processes import ROOT, Child, Unusable, free_port, listening, resident_bytes
 from bench.redis_server import RedisServer
 from bench.results import RESULTS, table, write
 
 MEBIBYTE = 1024 * 1024
-AT_ONCE = 8
-FILE_BYTES = 8 * MEBIBYTE
-SECONDS = 10.0
-PAUSE = 0.002  # seconds between two questions of a probe
+ROUNDS = 5
+SECONDS = 3.0
 WITHIN = 3.0  # times the quiet p99 of Redis
 GROWTH = 120 * MEBIBYTE  # of the worker
 HOLD_US = 5000
-STORAGE = "/genesys/1/storage"
-BOUNDARY = "----bench"
-
-Latencies = list[float]
+REDIS_PRIORITY, PROBE_PRIORITY = 1, 2  # of SCHED_FIFO
+GET = r"*2\r\n$3\r\nGET\r\n$5\r\nprobe\r\n"
 
 
-async def move(url: str) -> None:
-    """Upload a file and download it, eight at once, until this process is ended."""
-    content = os.urandom(FILE_BYTES)
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'
-    form = head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
-    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+class Stage:
+    """What is measured in one round, and on which cores."""
 
-    async def pieces() -> Any:
-        for start in range(0, len(form), MEBIBYTE):
-            yield form[start : start + MEBIBYTE]
+    def __init__(self, server: RedisServer, service: Polystow, cores: tuple[str, str], scratch: Path) -> None:
+        self.server, self.service, self.scratch = server, service, scratch
+        self.load_cores, self.redis_cores = cores
+        self.first = self.load_cores != self.redis_cores and _goes_first(server.pid)
+        (self.worker,) = service.workers()
 
-    async def there_and_back(http: ClientSession) -> None:
-        while True:
-            async with http.post(f"{url}{STORAGE}/5", data=pieces(), headers=headers) as answer:
-                id = (await answer.json())["id"]
-            async with http.get(f"{url}{STORAGE}/binary/{id}/file") as answer:
-                if await answer.read() != content:
-                    raise SystemExit("other bytes came back")
-            print("moved", flush=True)
+    def probes(self, seconds: float) -> dict[str, Any]:
+        """What both probes found, and the most memory of the worker meanwhile."""
+        url = urlsplit(self.service.url)
+        form = Request(f"{self.service.url}{STORAGE}/600", data=b"a=1", method="POST")
+        with urlopen(form) as answer:
+            id = loads(answer.read())["id"]
+        get = rf"GET {STORAGE}/{id}/a HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n"
+        kept = waited(self.server.pid)
+        asking = [self._probe(port, ask, seconds) for port, ask in ((self.server.port, GET), (url.port, get))]
+        most, end = 0, monotonic() + seconds
+        while monotonic() < end:
+            most = max(most, resident_bytes(self.worker))
+            sleep(0.02)
+        (redis, delay), (service, _) = (loads(each.communicate()[0]) for each in asking)
+        kept = waited(self.server.pid) - kept
+        return {
+            "redis": figures(redis), "service": figures(service), "resident_bytes": most,
+            "waited_ms": {"probe": round(delay * 1000, 1), "redis": round(kept * 1000, 1)},
+        }  # fmt: skip
 
-    async with ClientSession() as http:
-        await asyncio.gather(*(there_and_back(http) for _ in range(AT_ONCE)))
+    def _probe(self, port: int | None, request: str, seconds: float) -> "subprocess.Popen[bytes]":
+        first = ["--priority", str(PROBE_PRIORITY)] if self.first else []
+        command = [sys.executable, "-m", "bench.probe", str(port), request, str(seconds), *first]
+        return subprocess.Popen(["taskset", "-c", self.redis_cores, *command], cwd=ROOT, stdout=subprocess.PIPE)
+
+    @contextmanager
+    def moving(self, url: str) -> Iterator[list[int]]:
+        """Files go to a server and back; how many it were is in the list at the end."""
+        command = ["taskset", "-c", self.load_cores, sys.executable, "-m", "bench.moving", "--to", url]
+        moved: list[int] = []
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as moving:
+            assert moving.stdout is not None
+            try:
+                moving.stdout.readline()  # the first file is there and back: from now on it is busy
+                yield moved
+            finally:
+                moving.terminate()
+            moved.append(moving.stdout.read().count("moved"))
+
+    @contextmanager
+    def control(self) -> Iterator[str]:
+        """A server that swallows files, in the place of the service."""
+        port = free_port()
+        command = [sys.executable, "-m", "bench.moving", "--swallow", str(port)]
+        with Child(command, log=self.scratch / "control.log", cores=self.load_cores) as child:
+            child.until(lambda: listening(port))
+            yield f"http://127.0.0.1:{port}"
 
 
-async def probe(ask: Callable[[], Awaitable[object]], until: asyncio.Event) -> Latencies:
-    found: Latencies = []
-    while not until.is_set():
-        began = perf_counter()
-        await ask()
-        found.append(perf_counter() - began)
-        await asyncio.sleep(PAUSE)
-    return found
+def _goes_first(pid: int) -> bool:
+    """Let Redis go before all else on its core, if we may: else it waits for others now and then, and says so."""
+    try:
+        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(REDIS_PRIORITY))
+    except PermissionError:
+        return False
+    return True
 
 
-async def probed(service: Polystow, server: RedisServer, seconds: float) -> tuple[Latencies, Latencies, int]:
-    """Latencies of Redis and of the service, in seconds, and the most memory of the worker, in bytes."""
-    (worker,) = service.workers()
-    until, most = asyncio.Event(), 0
-    async with ClientSession() as http, Redis.from_url(server.url) as redis:
-        async with http.post(f"{service.url}{STORAGE}/600", data={"a": "1"}) as answer:
-            id = (await answer.json())["id"]
-
-        async def get() -> None:
-            async with http.get(f"{service.url}{STORAGE}/{id}/a") as answer:
-                await answer.read()
-
-        asking = asyncio.gather(probe(lambda: redis.get("probe"), until), probe(get, until))
-        for _ in range(round(seconds / 0.01)):
-            most = max(most, resident_bytes(worker))
-            await asyncio.sleep(0.01)
-        until.set()
-        return *(await asking), most
-
-
-def measured(service: Polystow, server: RedisServer, seconds: float, client: str) -> dict[str, Any]:
-    quiet = asyncio.run(probed(service, server, seconds))
-    with server.client() as redis:
+def measured(stage: Stage, seconds: float) -> dict[str, Any]:
+    """One round."""
+    quiet = stage.probes(seconds)
+    with stage.control() as url, stage.moving(url):
+        control = stage.probes(seconds)
+    with stage.server.client() as redis:
         redis.config_set("slowlog-log-slower-than", HOLD_US)
         redis.slowlog_reset()
-    command = [sys.executable, "-m", "bench.files", "--move", service.url]
-    pinned = ["taskset", "-c", client, *command] if client else command
-    with subprocess.Popen(pinned, cwd=ROOT, stdout=subprocess.PIPE, text=True) as moving:
-        assert moving.stdout is not None
-        try:
-            moving.stdout.readline()  # the first file is there and back: from now on it is busy
-            busy = asyncio.run(probed(service, server, seconds))
-        finally:
-            moving.terminate()
-        moved = moving.stdout.read().count("moved")
-    with server.client() as redis:
+        with stage.moving(stage.service.url) as moved:
+            busy = stage.probes(seconds)
         slow = [f"{each['command'].split()[0].decode()}: {each['duration']} us" for each in redis.slowlog_get(100)]
     return {
-        "redis_ms": {"quiet": figures(quiet[0]), "busy": figures(busy[0])},
-        "service_ms": {"quiet": figures(quiet[1]), "busy": figures(busy[1])},
-        "files": moved, "seconds": seconds, "growth_bytes": busy[2] - quiet[2], "held_too_long": slow,
+        "quiet": quiet, "control": control, "busy": busy, "files": moved[0], "seconds": seconds,
+        "times": round(busy["redis"]["p99"] / quiet["redis"]["p99"], 2),
+        "growth_bytes": busy["resident_bytes"] - quiet["resident_bytes"], "held_too_long": slow,
+        "goes_first": stage.first,
     }  # fmt: skip
 
 
-def figures(latencies: Latencies) -> dict[str, float]:
+def figures(latencies: Sequence[float]) -> dict[str, float]:
     cuts = quantiles(latencies, n=100)
     return {"p50": round(cuts[49] * 1000, 3), "p99": round(cuts[98] * 1000, 3)}
 
 
-def verdict(found: dict[str, Any]) -> tuple[bool, str]:
-    """Whether Redis stayed within `WITHIN`, the worker within `GROWTH` and nothing held Redis, and that in words."""
-    times = found["redis_ms"]["busy"]["p99"] / found["redis_ms"]["quiet"]["p99"]
-    good = times <= WITHIN and found["growth_bytes"] < GROWTH and not found["held_too_long"] and found["files"] > 0
-    held = ", ".join(found["held_too_long"]) or "none"
+def verdict(rounds: Sequence[dict[str, Any]]) -> tuple[bool, str]:
+    """Whether Redis stayed within `WITHIN` (the rounds' median), the worker within `GROWTH` and nothing held Redis, and
+    that in words."""
+    times = sorted(each["times"] for each in rounds)
+    growth = max(each["growth_bytes"] for each in rounds)
+    held = [slow for each in rounds for slow in each["held_too_long"]]
+    files, seconds = (sum(each[name] for each in rounds) for name in ("files", "seconds"))
+    good = median(times) <= WITHIN and growth < GROWTH and not held and files > 0
     return good, (
-        f"{found['files']} files up and down in {found['seconds']:g} s; p99 of Redis {times:.1f} x quiet; the worker "
-        f"grew by {found['growth_bytes'] / MEBIBYTE:.0f} MiB; held Redis for 5 ms: {held}"
+        f"{files} files up and down in {seconds:g} s; p99 of Redis {median(times):.1f} x quiet ({times[0]:.1f} to "
+        f"{times[-1]:.1f}); the worker grew by {growth / MEBIBYTE:.0f} MiB; "
+        f"held Redis for 5 ms: {', '.join(held) or 'none'}"
     )
+
+
+def report(rounds: Sequence[dict[str, Any]]) -> str:
+    """Medians over the rounds, in ms; of the p99, the least and the most as well."""
+    rows = []
+    for who in ("redis", "service"):
+        for state in ("quiet", "control", "busy"):
+            p50, p99 = ([each[state][who][name] for each in rounds] for name in ("p50", "p99"))
+            spread = f"{min(p99):.2f} to {max(p99):.2f}"
+            rows.append([f"{who}, {state}", f"{median(p50):.2f}", f"{median(p99):.2f}", spread])
+    return table(["ms", "p50", "p99", "p99, range"], rows)
+
+
+def one_round(seconds: float) -> dict[str, Any]:
+    where = placement()
+    load = where.client if where.client != where.redis else where.server
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        path = Path(scratch)
+        with (
+            RedisServer(path, where.redis) as server,
+            Polystow(path, where.server, redis_url=server.url) as service,
+        ):
+            return measured(Stage(server, service, (load, where.redis), path), seconds)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="python -m bench.files", description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of each half [{SECONDS:g}]")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"[{ROUNDS}]")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of each third of a round [{SECONDS:g}]")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where to write [bench/results]")
-    parser.add_argument("--move", metavar="URL", help=argparse.SUPPRESS)
     parsed = parser.parse_args(given)
-    if parsed.move:
-        asyncio.run(move(parsed.move))
     try:
-        with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-            where = placement()
-            with (
-                RedisServer(Path(scratch), where.redis) as server,
-                Polystow(Path(scratch), where.server, redis_url=server.url) as service,
-            ):
-                found = measured(service, server, parsed.seconds, where.client)
+        rounds = [one_round(parsed.seconds) for _ in range(parsed.rounds)]
     except Unusable as error:
         print(f"bench.files: {error}", file=sys.stderr)
         return 1
-    probes = ((who, found[f"{who}_ms"]) for who in ("redis", "service"))
-    rows = [[who, *each["quiet"].values(), *each["busy"].values()] for who, each in probes]
-    good, said = verdict(found)
-    print(table(["ms", "quiet p50", "p99", "busy p50", "p99"], rows), said, sep="\n\n")
-    write(parsed.out, "files", given, found)
+    good, said = verdict(rounds)
+    print(report(rounds), said, sep="\n\n")
+    write(parsed.out, "files", given, {"rounds": rounds})
     return 0 if good else 1
 
 

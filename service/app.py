@@ -115,6 +115,7 @@ async def start(settings: Settings, redis_url: str, meter: Meter) -> App:
         max_commands=settings.max_in_flight,
         on_connect=load,
         read_replicas=settings.read_replicas,
+        bulk=True,
     )
     runner = Runner(redis)
     await redis.connect()

@@ -6,7 +6,7 @@ Invariant: callers name the key of every command, so that a topology of many nod
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from service.redis import address
 from service.redis.cluster import Cluster
@@ -33,13 +33,21 @@ class Send(Protocol):
     def __call__(self, outcome: Outcome, packed: bytes, *, key: str | bytes, write: bool | None) -> None: ...
 
 
-class Redis:
-    """A Redis, of any topology: its `nodes` have a lane per primary, and the ways from a key to one of them."""
+Nodes: TypeAlias = Lane | Watched | Cluster
 
-    def __init__(self, nodes: Lane | Watched | Cluster) -> None:
+
+class Redis:
+    """A Redis, of any topology: its `nodes` have a lane per primary, and the ways from a key to one of them.
+
+    `execute_bulk` is for what is long: where there are lanes for it (`bulk`), no other command stands behind it.
+    """
+
+    def __init__(self, nodes: Nodes, bulk: Nodes | None = None) -> None:
         self._nodes = nodes
+        self._all = (nodes, bulk) if bulk else (nodes,)
         self.cluster = isinstance(nodes, Cluster)
         self.execute: Execute = nodes.execute
+        self.execute_bulk: Execute = (bulk or nodes).execute
         self.send: Send = nodes.send
 
     @staticmethod
@@ -51,27 +59,27 @@ class Redis:
         max_bytes: int = 256 * 1024 * 1024,
         on_connect: Callable[[Ask], Awaitable[None]] | None = None,
         read_replicas: bool = False,
+        bulk: bool = False,
     ) -> "Redis":
         """The Redis at `url`; nothing is sent before `connect`. See Lane and Execute for the parameters.
+
+        `bulk`: with lanes of their own, to primaries, for what is long; on these `on_connect` does not run.
 
         To be called inside a running event loop. Raises ValueError, in words, for a URL that cannot be used.
         """
         where = address.parse(url)
         make = partial(Lane, timeout=timeout, max_commands=max_commands, max_bytes=max_bytes)
-        if where.topology == "cluster":
-            return Redis(Cluster(where, make, on_connect, read_replicas=read_replicas))
-        if where.topology == "sentinel":
-            return Redis(Watched(where, make, on_connect, read_replicas=read_replicas))
-        return Redis(make(partial(address.connection, where), name=str(where), on_connect=on_connect))
+        nodes = _nodes(where, make, on_connect, read_replicas)
+        return Redis(nodes, _nodes(where, partial(make, piecemeal=True), None, False) if bulk else None)
 
     @property
     def lanes(self) -> Sequence[Lane]:
-        """A lane per primary, as they are now."""
+        """A lane per primary, as they are now; not those for what is long."""
         return [self._nodes] if isinstance(self._nodes, Lane) else self._nodes.lanes
 
     def total(self, name: str) -> float:
         """A counter of all lanes that ever were, or the depth of those that are."""
-        return float(getattr(self._nodes, name)) if isinstance(self._nodes, Lane) else self._nodes.total(name)
+        return sum(float(getattr(each, name)) if isinstance(each, Lane) else each.total(name) for each in self._all)
 
     async def ping(self) -> None:
         """Return when a primary has answered: where one of several is away, the others' slots are served all the same.
@@ -94,7 +102,20 @@ class Redis:
     async def connect(self, within: float = 5.0) -> None:
         """Wait until every lane is connected; of a cluster, one at least. Raises NotSent, in words; they go on trying
         until `close`."""
-        await self._nodes.connect(within)
+        await asyncio.gather(*(each.connect(within) for each in self._all))
 
     async def close(self) -> None:
-        await self._nodes.close()
+        await asyncio.gather(*(each.close() for each in self._all))
+
+
+def _nodes(
+    where: address.Address,
+    make: Callable[..., Lane],
+    on_connect: Callable[[Ask], Awaitable[None]] | None,
+    read_replicas: bool,
+) -> Nodes:
+    if where.topology == "cluster":
+        return Cluster(where, make, on_connect, read_replicas=read_replicas)
+    if where.topology == "sentinel":
+        return Watched(where, make, on_connect, read_replicas=read_replicas)
+    return make(partial(address.connection, where), name=str(where), on_connect=on_connect)

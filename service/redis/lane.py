@@ -19,6 +19,7 @@ from redis.exceptions import AuthenticationError
 
 from service.redis.errors import NotSent, Rejected
 from service.redis.pending import Command, Outcome, Pending, Redirect
+from service.redis.piecemeal import Piecemeal
 from service.redis.wire import Argument, Ask, Wire, established, pack
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Lane:
     max_bytes     bound on their packed size
     on_connect    runs on each new connection before any command of the queue is sent on it
     redirect      see Pending: where a command goes that this node is not the one for
+    piecemeal     long commands are written a piece at a time
     """
 
     def __init__(
@@ -54,13 +56,14 @@ class Lane:
         max_bytes: int = 256 * 1024 * 1024,
         on_connect: Callable[[Ask], Awaitable[None]] | None = None,
         redirect: Redirect | None = None,
+        piecemeal: bool = False,
     ) -> None:
-        self.name = name
-        self.timeout = timeout
+        self.name, self.timeout = name, timeout
         self.reconnects = 0
         self._pending = Pending(max_commands, max_bytes, redirect)
         self._dial = dial
         self._on_connect = on_connect
+        self._piecemeal = piecemeal
         self._loop = asyncio.get_running_loop()
         self._create_future = self._loop.create_future
         self._wire: Wire | None = None
@@ -203,6 +206,8 @@ class Lane:
     async def _serve(self, wire: Wire) -> None:
         """Let the queue use this connection until it is lost."""
         log.info("connected to %s", self.name)
+        if self._piecemeal:
+            wire.transport = Piecemeal(wire.transport)
         wire.open_to(self._pending, self._advance)
         self._wire = wire
         self._hopeless = False

@@ -21,7 +21,10 @@ from service.storage.errors import Invalid, NotFound, OutcomeUnknown, Refusal, U
 from service.storage.keys import Collection
 from service.storage.runner import Runner
 
-CHUNK_BYTES = 256 * 1024
+# With what Redis puts around it, it fills an allocation of 256 KiB; 64 bytes more, and it is one of 320.
+CHUNK_BYTES = 256 * 1024 - 64
+READ_BYTES = 128 * 1024  # of a chunk in one command: Redis answers it in one go
+READ_AHEAD = 1  # commands of one reader whose answers are on their way meanwhile
 STAGED_MS = 60_000  # that a chunk on its way lives without being renewed
 RENEWED_AFTER = 15.0  # seconds
 GRACE_MS = 30_000  # that a chunk lives longer than it is named: for those who are reading it
@@ -140,8 +143,10 @@ class Staging:
     async def _send_whole(self, blob: str, gathered: bytearray) -> None:
         """Send what makes whole chunks, and keep a chunk or more back, for the last one."""
         while len(gathered) >= 2 * CHUNK_BYTES:
-            await self._send(blob, bytes(gathered[:CHUNK_BYTES]))
+            with memoryview(gathered) as whole:  # a slice of the array itself would be a second copy
+                chunk = bytes(whole[:CHUNK_BYTES])
             del gathered[:CHUNK_BYTES]
+            await self._send(blob, chunk)
 
     async def _send(self, blob: str, chunk: bytes) -> None:
         key = self._place.chunk(blob, self.blobs[blob] // CHUNK_BYTES)
@@ -153,7 +158,7 @@ class Staging:
 
     async def _write(self, key: str, chunk: bytes) -> None:
         try:
-            await self._runner.command("SET", key, chunk, "PX", STAGED_MS, key=key, write=True)
+            await self._runner.bulk("SET", key, chunk, "PX", STAGED_MS, key=key, write=True)
         except OutcomeUnknown:  # whether it is there or not, nothing names it
             raise Unavailable("the store did not answer in time; nothing was stored") from None
 
@@ -170,8 +175,8 @@ class Staging:
 
 
 async def read(runner: Runner, place: Collection, span: Span, size: int) -> AsyncIterator[bytes]:
-    """The bytes of a span of a blob of `size` bytes, a chunk at a time as they are asked for, the next one on its way
-    meanwhile.
+    """The bytes of a span of a blob of `size` bytes, a piece at a time as they are asked for, the next ones on their
+    way meanwhile.
 
     Raises NotFound where they are gone: what named them has expired or was replaced a while ago.
     """
@@ -179,7 +184,7 @@ async def read(runner: Runner, place: Collection, span: Span, size: int) -> Asyn
     try:
         for number, first, last in _parts(span, count(size) - 1):
             waiting.append(asyncio.create_task(_part(runner, place.chunk(span.blob, number), first, last)))
-            if len(waiting) > 1:
+            if len(waiting) > READ_AHEAD:
                 yield await waiting.popleft()
         while waiting:
             yield await waiting.popleft()
@@ -189,17 +194,18 @@ async def read(runner: Runner, place: Collection, span: Span, size: int) -> Asyn
 
 
 def _parts(span: Span, highest: int) -> Iterable[tuple[int, int, int]]:
-    """Number of the chunk, first and last byte in it, for each chunk that a span touches, up to the `highest`."""
+    """What reads a span, for each command: number of the chunk, up to the `highest`, first and last byte in it."""
     at, end = span.start, span.start + span.size
     while at < end:
         number = min(at // CHUNK_BYTES, highest)
-        until = end if number == highest else min(end, (number + 1) * CHUNK_BYTES)
+        chunk_end = end if number == highest else (number + 1) * CHUNK_BYTES
+        until = min(end, chunk_end, at + READ_BYTES)
         yield number, at - number * CHUNK_BYTES, until - 1 - number * CHUNK_BYTES
         at = until
 
 
 async def _part(runner: Runner, key: str, first: int, last: int) -> bytes:
-    found: bytes = await runner.command("GETRANGE", key, first, last, key=key)
+    found: bytes = await runner.bulk("GETRANGE", key, first, last, key=key)
     if len(found) != last - first + 1:
         raise NotFound("the file is gone")
     return found

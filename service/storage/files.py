@@ -179,12 +179,15 @@ class Files:
         return [*gone, *[filed.id for filed in found[-1:] if await self._remove(subject, filed)]]
 
     async def remove_found(self, shelf: Shelf, subject: str) -> list[str]:
-        """The same of what was found in a collection; nothing where the caller may not delete."""
-        if not shelf.found:
+        """The same of what was found in a collection; nothing where the caller may not delete.
+
+        Where nothing is found, it may be a repeated request that removed it.
+        """
+        if not shelf.found and asked() is None:
             return []
         try:
             return await self.remove(shelf.place, [*shelf.found], subject)
-        except Denied:
+        except (Denied, NotFound):
             return []
 
     async def _remove(self, subject: str, filed: Filed) -> bool:

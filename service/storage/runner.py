@@ -14,6 +14,7 @@ from service.redis.client import Redis
 from service.redis.errors import Failed, Overloaded, Rejected, Unanswered
 from service.redis.wire import COUNTS, Ask, bulk, pack, run
 from service.storage import scripts
+from service.storage.bulk import Bulk
 from service.storage.errors import BY_WORD, Elsewhere, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
 from service.storage.keys import once as remembering
 from service.storage.once import Once, asked
@@ -44,6 +45,7 @@ class Runner:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self._execute = redis.execute
+        self._bulk = Bulk(redis)
         self._scripts = scripts.load()
         self._sent: dict[str, tuple[Script, str, str]] = {}  # script, text and SHA-1 as the servers have them
         self._names: dict[str, str] = {}  # of scripts, by each SHA-1 that commands were made with
@@ -95,6 +97,13 @@ class Runner:
         """Run a plain command. Raises Refusal."""
         try:
             return await self._execute(*command, key=key, write=write)
+        except Failed as error:
+            raise refusal(error) from None
+
+    async def bulk(self, *command: str | bytes | int, key: str, write: bool = False) -> Any:
+        """The same for one that is long, or whose answer is: when it is its turn. Raises Refusal."""
+        try:
+            return await self._bulk.command(*command, key=key, write=write)
         except Failed as error:
             raise refusal(error) from None
 

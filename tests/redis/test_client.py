@@ -54,3 +54,21 @@ async def test_a_ping_is_answered_by_the_server_or_fails(redis: RedisProcess, ow
     with pytest.raises(NotSent):
         await away.ping()
     await away.close()
+
+
+async def test_what_is_long_has_a_connection_of_its_own_where_it_is_wanted(redis: RedisProcess) -> None:
+    prepared: list[Any] = []
+
+    async def prepare(ask: Any) -> None:
+        prepared.append(await ask("PING"))
+
+    client = Redis.open(redis.url, on_connect=prepare, bulk=True)
+    await client.connect()
+    assert len(client.lanes) == len(prepared) == 1
+    before = client.total("commands"), client.lanes[0].commands
+    assert await client.execute_bulk("SET", "k", "v", key="k", write=True) == b"OK"
+    assert (client.total("commands"), client.lanes[0].commands) == (before[0] + 1, before[1])
+    await client.close()
+    without = Redis.open(redis.url)
+    assert without.execute_bulk == without.execute
+    await without.close()

@@ -53,7 +53,7 @@ async def connect() -> AsyncIterator[Connect]:
     opened: list[Redis] = []
 
     async def runner_to(process: RedisProcess) -> Runner:
-        redis = Redis.open(process.url, on_connect=lambda ask: made.load(ask))
+        redis = Redis.open(process.url, on_connect=lambda ask: made.load(ask), bulk=True)
         made = Runner(redis)
         opened.append(redis)
         await redis.connect()

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 
 from service.storage import keys
 from service.storage.areas import Area, Areas, Limits, Part
+from service.storage.blobs import CHUNK_BYTES
 from tests.storage.keyspace import ME, Keyspace
 
 AREA = keys.collection("genesys", "", "39a98e24-b03b-4191-b756-1efe8f3b16b8", "")
 RECORD = AREA.attachment("")
 ROOMY = Limits(keys=1000, bytes=100 * 1024 * 1024)
-CHUNK = 256 * 1024
+CHUNK = CHUNK_BYTES
 HOUR = 3_600_000  # ms
 
 

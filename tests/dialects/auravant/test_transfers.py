@@ -264,3 +264,22 @@ async def test_what_is_repeated_with_an_idempotency_key_is_done_once(world: Worl
     await files.store("fields", field, "k")
     assert await ask("DELETE", removal) == {"keys": ["k", "other"]}
     assert await files.content("fields", field, "k") == b"bytes"
+
+
+async def test_a_repeated_delete_of_everything_tells_the_same_and_deletes_nothing_twice(world: World) -> None:
+    files, field = await opened(world)
+    removal = json.dumps({"keys": ["k", "none", "other"]}).encode()
+
+    async def delete(key: str) -> Any:
+        target = f"{FILES}/fields?operation=DELETE"
+        return (await files.client.ask("POST", target, removal, Idempotency_Key=key)).json["data"]
+
+    await files.store("fields", field, "k")
+    await files.store("fields", field, "other")
+    assert await delete("d") == {"keys": ["k", "other"]}
+    assert await delete("d") == {"keys": ["k", "other"]}
+    await files.store("fields", field, "k")
+    assert await delete("d") == {"keys": ["k", "other"]}
+    assert await files.content("fields", field, "k") == b"bytes"
+    assert await delete("e") == {"keys": ["k"]}
+    assert await delete("f") == {"keys": []}

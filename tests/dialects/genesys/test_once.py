@@ -42,6 +42,19 @@ async def test_retries_of_an_update_and_a_delete_do_nothing(gms: Client) -> None
     assert (await gms.get(made)).status == 404
 
 
+@pytest.mark.parametrize("value", ["1", BIG], ids=["short", "in chunks"])
+async def test_a_repeated_update_is_answered_when_its_area_is_gone(gms: Client, value: str) -> None:
+    made = await gms.create(("a", "0"))
+    first = await ask(gms, made, "600", value=value, key="update")
+    assert first.status == 200
+    assert (await gms.ask("DELETE", at(made))).status == 200
+    again = await ask(gms, made, "600", value=value, boundary="b1", key="update")
+    assert (again.status, again.body) == (200, first.body)
+    assert (await ask(gms, made, "600", value="2", key="update")).status == 422
+    assert (await ask(gms, made, "600", value=value, key="another")).status == 404
+    assert (await gms.get(made)).status == 404
+
+
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256])
 async def test_a_malformed_key_is_refused(gms: Client, key: str) -> None:
     assert (await ask(gms, "600", key=key)).status == 400

@@ -1,0 +1,61 @@
+"""Long commands, a piece at a time."""
+
+import asyncio
+from unittest.mock import Mock
+
+from service.redis.client import Redis
+from service.redis.piecemeal import PIECE_BYTES, Piecemeal
+from tests.servers import RedisProcess
+
+
+def piecemeal(closing: bool = False) -> tuple[Piecemeal, list[bytes], Mock]:
+    written: list[bytes] = []
+    transport = Mock()
+    transport.write = lambda data: written.append(bytes(data))
+    transport.is_closing = lambda: transport.abort.called
+    return Piecemeal(transport), written, transport
+
+
+async def test_what_is_short_is_written_at_once() -> None:
+    out, written, _ = piecemeal()
+    out.write(b"a" * PIECE_BYTES)
+    assert written == [b"a" * PIECE_BYTES]
+
+
+async def test_what_is_long_is_written_over_several_turns_and_in_order() -> None:
+    out, written, _ = piecemeal()
+    long = bytes(range(256)) * 512
+    out.write(long)
+    out.write(b"short")
+    assert written == [long[:PIECE_BYTES]]
+    turns = 0
+    while len(b"".join(written)) < len(long) + 5:
+        await asyncio.sleep(0)
+        turns += 1
+    assert b"".join(written) == long + b"short"
+    assert max(map(len, written)) == PIECE_BYTES
+    assert turns >= len(long) // PIECE_BYTES - 1
+    out.write(b"later")
+    assert written[-1] == b"later"
+
+
+async def test_an_aborted_connection_is_not_written_to_any_more() -> None:
+    out, written, transport = piecemeal()
+    out.write(bytes(3 * PIECE_BYTES))
+    out.abort()
+    out.write(bytes(2 * PIECE_BYTES))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(written) == 1
+    transport.abort.assert_called_once()
+
+
+async def test_long_and_short_commands_keep_their_answers(redis: RedisProcess) -> None:
+    client = Redis.open(redis.url, bulk=True)
+    await client.connect()
+    values = {f"k{n}": bytes([n]) * (n * 50_000) for n in range(12)}
+    sets = [client.execute_bulk("SET", key, value, key=key, write=True) for key, value in values.items()]
+    gets = [client.execute_bulk("GET", key, key=key, write=False) for key in values]
+    assert await asyncio.gather(*sets) == [b"OK"] * 12
+    assert await asyncio.gather(*gets) == list(values.values())
+    await client.close()
