@@ -6,7 +6,7 @@ import pytest
 from tests.fuzz.runs import COVERED, run
 from tests.fuzz.targets import formed
 
-RUNS = 1_000
+RUNS = 300
 
 
 @pytest.mark.parametrize("target", COVERED)
