@@ -15,9 +15,11 @@ from typing import Any
 
 from redis import RedisError
 
+from service.redis.syncing import keep_synced
 from tests.faults.proxy import Proxy
 from tests.running import Running, polystow, soon
 from tests.servers import RedisProcess, binaries
+from tests.slow_disk import library
 
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
@@ -103,12 +105,18 @@ class Stand(Service):
 
 @asynccontextmanager
 async def standing(
-    *config: str, binary: Path | None = None, appendfsync: str = "everysec", **settings: object
+    *config: str,
+    binary: Path | None = None,
+    appendfsync: str = "everysec",
+    slow_disk: bool = False,
+    **settings: object,
 ) -> AsyncIterator[Stand]:
-    """A stand; `config` is Redis's command line, `settings` are the service's."""
+    """A stand; `config` is Redis's command line, `settings` are the service's. Its Redis keeps data as an embedded one
+    does: `everysec` is seen to from here."""
     path = binary or binaries()[0][1]
-    keeping = ("--appendonly", "yes", "--appendfsync", appendfsync)
-    with RedisProcess(path, *keeping, *config) as redis:
+    keeping = ("--appendonly", "yes", "--appendfsync", "always" if appendfsync == "always" else "no")
+    with RedisProcess(path, *keeping, *config, preload=library() if slow_disk else None) as redis:
+        syncing = asyncio.create_task(keep_synced(redis.directory))
         proxy = Proxy(redis.socket)
         await proxy.start()
         # A deadline that faults outlast, so that there are outcomes nobody knows.
@@ -120,3 +128,4 @@ async def standing(
             finally:
                 await asyncio.to_thread(service.close)
                 await proxy.close()
+                syncing.cancel()
