@@ -3,8 +3,10 @@
 import asyncio
 
 import pytest
+from aiohttp import ClientSession
 
 from tests.dialects.genesys.client import Client, Reply, at
+from tests.running import Running
 
 BIG = "x" * 300_000
 
@@ -40,6 +42,14 @@ async def test_retries_of_an_update_and_a_delete_do_nothing(gms: Client) -> None
     again = await gms.ask("DELETE", at(made), Idempotency_Key="delete")
     assert (again.status, again.body) == (200, first.body)
     assert (await gms.get(made)).status == 404
+
+
+async def test_strangers_share_their_keys(gms: Client, service: Running) -> None:
+    """Nothing tells them apart, so the one is answered what the other was."""
+    first = await ask(gms, "600", key="shared")
+    async with ClientSession(headers={"User-Agent": "another"}) as http:
+        again = await ask(Client(http, service), "600", key="shared")
+    assert (again.status, again.body) == (200, first.body)
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256])
