@@ -17,7 +17,8 @@ from tests.running import Running
 
 LARGE = b'{"pad":"%b"}' % (b"x" * (9 * MEBIBYTE))
 K = f"{DOCUMENTS}/slow/k"
-PIPELINE = request("GET", f"{DOCUMENTS}/slow/small") * 10_000  # 1 MB
+SMALL = f"{DOCUMENTS}/slow/small"
+PIPELINE = request("GET", SMALL) * 10_000  # 1 MB
 
 Attack = Callable[[socket.socket, int], Awaitable[None]]
 
@@ -98,43 +99,43 @@ async def _behave(running: Running, seen: Seen) -> None:
     async with connected(running) as wire:
         while True:
             begun = monotonic()
-            if (await wire.ask("GET", f"{DOCUMENTS}/slow/small")).status == 200:
+            if (await wire.ask("GET", SMALL)).status == 200:
                 seen.served += 1
                 seen.longest = max(seen.longest, monotonic() - begun)
             await asyncio.sleep(0.02)
+
+
+async def _watch(worker: int, seen: Seen, attacking: asyncio.Future[list[None]], after: float) -> None:
+    """Look at the worker's memory until the attack is over, and for so many seconds more."""
+    while not attacking.done():
+        await asyncio.wait([attacking], timeout=0.1)
+        seen.most = max(seen.most, resident(worker))
+    await attacking
+    for _ in range(round(after / 0.1)):
+        await asyncio.sleep(0.1)
+        seen.most = max(seen.most, resident(worker))
 
 
 async def under(running: Running, attack: Attack, connections: int, after: float = 0.5) -> Seen:
     """What is seen of the worker while so many connections attack it at once, and for so many seconds after, with all
     of them still open; then it answers."""
     async with connected(running) as wire:
-        await warm(wire, f"{DOCUMENTS}/slow/small")
+        await warm(wire, SMALL)
         assert (await wire.ask("PUT", K, LARGE)).status == 200
     [worker] = running.worker_pids()
     seen = Seen(resident(worker), resident(worker))
     clients: list[socket.socket] = []
-    host, port = running.url.removeprefix("http://").split(":")
 
     async def one(number: int) -> None:
-        client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.setblocking(False)
+        client = await _client(running)
         clients.append(client)
-        await asyncio.get_running_loop().sock_connect(client, (host, int(port)))
         await attack(client, number)
 
     behaving = asyncio.create_task(_behave(running, seen))
-    attacking = asyncio.gather(*(one(number) for number in range(connections)))
     try:
-        while not attacking.done():
-            await asyncio.wait([attacking], timeout=0.1)
-            seen.most = max(seen.most, resident(worker))
-        await attacking
-        for _ in range(round(after / 0.1)):
-            await asyncio.sleep(0.1)
-            seen.most = max(seen.most, resident(worker))
+        await _watch(worker, seen, asyncio.gather(*(one(number) for number in range(connections))), after)
         async with connected(running) as wire:  # who behaves is served
-            while (await wire.ask("GET", f"{DOCUMENTS}/slow/small")).status != 200:
+            while (await wire.ask("GET", SMALL)).status != 200:
                 pass  # Redis is still busy with what was asked for
         seen.most = max(seen.most, resident(worker))
         return seen
@@ -143,6 +144,16 @@ async def under(running: Running, attack: Attack, connections: int, after: float
         await asyncio.wait([behaving])
         for client in clients:
             client.close()
+
+
+async def _client(running: Running) -> socket.socket:
+    """A connection that takes little of an answer before it is read."""
+    host, port = running.url.removeprefix("http://").split(":")
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, (host, int(port)))
+    return client
 
 
 async def main(connections: int, attacks: list[str]) -> None:
