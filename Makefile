@@ -43,7 +43,7 @@ lint: venv ## check style, types, the Dockerfile and the Lua scripts
 faults: venv ## kill, stop and cut while clients call, and judge it; ARGS='--seconds 600 --seed 7'
 	$(BIN)/python -m tests.faults $(ARGS)
 
-fuzz: venv ## broken requests and patches for five minutes; ARGS='--seconds 3600 --seed 7'
+fuzz: venv ## broken requests, forms and patches for five minutes; ARGS='--seconds 3600 --seed 7'
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: venv ## load-test a service of its own for half a minute; ARGS go to Locust

@@ -32,14 +32,14 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 
 def of_server(server: Server, told: dict[str, str], settings: Settings) -> Iterator[Finding]:
     """What INFO and CONFIG GET say, where they may be asked."""
-    yield from _durability(server.info, told)
+    yield from _durability(server.info, told, embedded=settings.redis_url is None)
     yield from _memory(server.info)
     yield from _limits(server.info, told, settings)
 
 
-def _durability(info: dict[str, str], told: dict[str, str]) -> Iterator[Finding]:
+def _durability(info: dict[str, str], told: dict[str, str], *, embedded: bool) -> Iterator[Finding]:
     if info.get("aof_enabled") == "1":
-        if told.get("appendfsync") == "no":
+        if told.get("appendfsync") == "no" and not embedded:  # whose file is forced to disk by the service
             yield Finding(
                 "warn",
                 "appendfsync is no: when the machine fails, what was acknowledged in the last half minute may be lost",

@@ -28,6 +28,9 @@ _charset = re.compile(
     re.ASCII,
 ).fullmatch
 
+# A line break inside of a header, which the parser lets through where the header arrives in one piece only.
+_broken = re.compile(r"[\r\n]").search
+
 Event: TypeAlias = str | bytes | MultipartSegment | None  # a part begins (its name, or headers), goes on, ends
 
 
@@ -78,6 +81,8 @@ def _part(event: Event, charset: str, pieces: AsyncIterator[bytes]) -> Part:
         encoding = event.header("Content-Transfer-Encoding", "binary").lower()
         if encoding not in ("binary", "8bit", "7bit"):
             raise Invalid("a part is to be sent as it is, without a transfer encoding")
+        if any(map(_broken, (value for _, value in event.headerlist))):
+            raise Invalid("a header of a part has a line break inside")
         name, filename, type = event.name or "", event.filename, event.content_type or ""
         part = Part(name, pieces, filename, type, event.charset or charset)
     else:

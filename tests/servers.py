@@ -121,11 +121,18 @@ class RedisProcess:
     """One server. It always listens on a unix socket; `tcp` or `tls` adds a port, the same after a restart.
     A binary without TLS gets a proxy in front that has it.
 
-    `config` is given to it as its command line ("--appendonly", "yes"); it keeps no data unless that says so.
+    `config` is given to it as its command line ("--appendonly", "yes"); it keeps no data unless that says so. `preload`
+    is a library that changes it (LD_PRELOAD).
     """
 
     def __init__(
-        self, path: Path, *config: str, tcp: bool = False, tls: Certificates | None = None, password: str = ""
+        self,
+        path: Path,
+        *config: str,
+        tcp: bool = False,
+        tls: Certificates | None = None,
+        password: str = "",
+        preload: Path | None = None,
     ) -> None:
         # Not pytest's tmp_path: it grows with the test's name, and a socket's path may have 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="redis-"))
@@ -135,6 +142,7 @@ class RedisProcess:
         self._path = path
         self._tls = tls
         self._config = config
+        self._environment = os.environ | ({"LD_PRELOAD": str(preload)} if preload else {})
         self._process: subprocess.Popen[bytes] | None = None
         self._front = TlsFront(self.port, tls, self.socket) if tls and not speaks_tls(path) else None
 
@@ -181,7 +189,12 @@ class RedisProcess:
             # restore_signals: Python ignores SIGXFSZ and the child is to do so too, so that a file over its limit (a
             # full disk, as tests make one) is a failed write and not the end of the process.
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, restore_signals=False
+                command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                restore_signals=False,
             )
         deadline = time.monotonic() + START_SECONDS
         while wait and not self.answers():

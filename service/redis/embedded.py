@@ -18,6 +18,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from service.redis.binary import Unusable, find_server
+from service.redis.syncing import keep_synced
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class Embedded:
         self._locks: list[int] = []
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._syncing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._log_start = 0  # where in the log the present child began to write
 
@@ -106,6 +108,8 @@ class Embedded:
             await self.stop()
             raise
         self._keeper = asyncio.create_task(self._keep_running())
+        if self._appendfsync == "everysec":
+            self._syncing = asyncio.create_task(keep_synced(self.data_dir))
 
     async def stop(self) -> None:
         """Let Redis save and end; kill it if that takes longer than STOP_SECONDS."""
@@ -117,6 +121,8 @@ class Embedded:
                 break
             # It may be starting a Redis at this moment; cancelled there, it could leave one behind.
             await asyncio.wait({self._keeper}, timeout=POLL_SECONDS)
+        if self._syncing is not None:
+            self._syncing.cancel()
         while self._locks:
             os.close(self._locks.pop())
 
@@ -181,7 +187,7 @@ class Embedded:
             "daemonize": "no",
             "logfile": str(self.data_dir / "redis.log"),
             "appendonly": "yes",
-            "appendfsync": self._appendfsync,
+            "appendfsync": "always" if self._appendfsync == "always" else "no",  # each second from here: syncing.py
             "save": "",
             "maxmemory-policy": "noeviction",
             "lazyfree-lazy-expire": "yes",

@@ -9,17 +9,22 @@ import asyncio
 import pickle
 import sys
 import tempfile
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from time import monotonic
 
-from tests.faults.faults import NAMES
+from tests.faults.cluster import clustered
+from tests.faults.faults import FAULTS, names
 from tests.faults.history import History
 from tests.faults.register import registers
-from tests.faults.stand import standing
+from tests.faults.stand import Service, standing
 from tests.faults.trial import Plan, trial
 from tests.servers import binaries
 
-LONGEST = 60.0  # seconds of one trial; then a new stand, and the next seed
+STANDS: dict[str, Callable[..., AbstractAsyncContextManager[Service]]] = {"single": standing, "cluster": clustered}
+NEEDS_VERSIONS = "fail_over"  # what a failover took is told by the versions
+LONGEST = 60.0  # seconds of one trial at the most; then a new stand, the next dialect or seed
 
 
 def arguments() -> argparse.Namespace:
@@ -28,8 +33,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=300, help="in all [300]")
     parser.add_argument("--operations", type=int, help="end when so many calls were made")
     parser.add_argument("--seed", type=int, default=1, help="of the first trial [1]")
-    parser.add_argument("--faults", default=",".join(NAMES), help=f"some of {','.join(NAMES)}, comma-separated [all]")
+    some = "; ".join(f"{topology}: {','.join(names(topology))}" for topology in FAULTS)
+    parser.add_argument("--topology", choices=list(STANDS), default="single", help="of Redis [single]")
+    parser.add_argument("--faults", help=f"some of these, comma-separated [all]. {some}")
     parser.add_argument("--appendfsync", choices=("everysec", "always"), default="everysec")
+    parser.add_argument("--slow-disk", action="store_true", help="single: 0.8 s for each sync of Redis's")
     parser.add_argument("--dialect", choices=sorted(registers()), action="append", help="[each in turn]")
     parser.add_argument("--server", choices=list(servers), default=next(iter(servers)))
     parser.add_argument("--clients", type=int, default=16, help="[16]")
@@ -47,17 +55,22 @@ def keep(history: History, seed: int) -> Path:
 async def main(given: argparse.Namespace) -> int:
     end, seed, calls, wrong = monotonic() + given.seconds, given.seed, 0, 0
     dialects = {name: each for name, each in registers().items() if not given.dialect or name in given.dialect}
+    longest = min(LONGEST, given.seconds / len(dialects))
+    chosen = tuple(given.faults.split(",")) if given.faults else names(given.topology)
     while monotonic() < end and (given.operations is None or calls < given.operations):
         for name, register in dialects.items():
             plan = Plan(
-                seed, min(LONGEST, max(1.0, end - monotonic())), tuple(given.faults.split(",")),
+                seed, min(longest, max(1.0, end - monotonic())),
+                tuple(fault for fault in chosen if register.versions or fault != NEEDS_VERSIONS),
                 None if given.operations is None else given.operations - calls, given.clients, pause=given.pause,
             )  # fmt: skip
             binary = dict(binaries())[given.server]
-            async with standing(binary=binary, appendfsync=given.appendfsync) as stand:
+            disk = {"slow_disk": True} if given.slow_disk else {}
+            async with STANDS[given.topology](binary=binary, appendfsync=given.appendfsync, **disk) as stand:
                 verdict = await trial(stand, register, plan)
             calls += len(verdict.history.writes) + len(verdict.history.reads)
-            print(f"{name} on {given.server}, {given.appendfsync}, seed {seed}: {verdict}", flush=True)
+            stood = ", ".join([given.server, given.topology, given.appendfsync, *disk])
+            print(f"{name} on {stood}, seed {seed}: {verdict}", flush=True)
             if verdict.found:
                 wrong += 1
                 print("\n".join([*verdict.found[:20], f"the history is in {keep(verdict.history, seed)}"]))

@@ -2,16 +2,19 @@
 
 Faults of one group come one after the other, those of different groups at once. A disk is not filled while Redis is
 killed: with `appendfsync everysec` the writes of one turn of Redis's loop are answered before it knows that the disk is
-full (docs/GUARANTEES.md).
+full (docs/GUARANTEES.md). A cluster's worker is not paused for as long as a failover takes: `Service.failovers` counts
+on its answers being given by then.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
+from typing import Any
 
-from tests.faults.stand import Stand
+from tests.faults.cluster import ClusterStand
+from tests.faults.stand import Service, Stand
 
-Fault = Callable[[Stand, Random], Awaitable[None]]
+Fault = Callable[[Any, Random], Awaitable[None]]  # of the stand that it is listed for
 
 
 async def kill_redis(stand: Stand, random: Random) -> None:
@@ -22,11 +25,11 @@ async def pause_redis(stand: Stand, random: Random) -> None:
     await stand.pause_redis(random.choice([0.1, 0.5, 1.5]))
 
 
-async def kill_worker(stand: Stand, random: Random) -> None:
+async def kill_worker(stand: Service, random: Random) -> None:
     await stand.kill_worker(random)
 
 
-async def pause_worker(stand: Stand, random: Random) -> None:
+async def pause_worker(stand: Service, random: Random) -> None:
     await stand.pause_worker(random, random.choice([0.1, 0.5, 1.5]))
 
 
@@ -54,7 +57,7 @@ async def half_request(stand: Stand, random: Random) -> None:
     await asyncio.sleep(0.1)
 
 
-async def flush_scripts(stand: Stand, random: Random) -> None:
+async def flush_scripts(stand: Stand | ClusterStand, random: Random) -> None:
     await stand.flush_scripts()
 
 
@@ -70,9 +73,24 @@ async def fill_disk(stand: Stand, random: Random) -> None:
     await stand.free_disk()
 
 
-FAULTS: dict[str, dict[str, Fault]] = {
-    "redis": {each.__name__: each for each in (kill_redis, pause_redis, flush_scripts, fill_memory, fill_disk)},
-    "workers": {each.__name__: each for each in (kill_worker, pause_worker)},
-    "network": {each.__name__: each for each in (reset, delay, half_reply, half_request)},
+async def fail_over(stand: ClusterStand, random: Random) -> None:
+    await stand.fail_over(random)
+
+
+async def reshard(stand: ClusterStand, random: Random) -> None:
+    await stand.reshard(random)
+
+
+FAULTS: dict[str, dict[str, tuple[Fault, ...]]] = {
+    "single": {
+        "redis": (kill_redis, pause_redis, flush_scripts, fill_memory, fill_disk),
+        "workers": (kill_worker, pause_worker),
+        "network": (reset, delay, half_reply, half_request),
+    },
+    "cluster": {"nodes": (fail_over, reshard, flush_scripts), "workers": (kill_worker,)},
 }
-NAMES = tuple(name for group in FAULTS.values() for name in group)
+
+
+def names(topology: str) -> tuple[str, ...]:
+    """The faults that a stand of this kind can have."""
+    return tuple(fault.__name__ for group in FAULTS[topology].values() for fault in group)

@@ -1,91 +1,158 @@
 """Histories that never were: of a register as it should be, or of one with a single flaw.
 
 Clients call one after the other, all at once; each call takes effect at one moment between its beginning and its end,
-and the register is what these moments make of it.
+and the register is what these moments make of it. Writes replace the record, patch it, or do so under a condition;
+reads tell all, the value alone, or the version and etag alone.
 """
 
 from dataclasses import dataclass, field
 from random import Random
+from typing import NamedTuple
 
 from tests.faults.history import History, Outcome, Read, Write
 
-FLAWS = ("lost", "doubled", "stale", "reordered", "half refused")
+FLAWS = ("lost", "doubled", "stale", "reordered", "half refused", "two winners", "torn")
 KEY = "k"
+
+
+class State(NamedTuple):
+    version: int = 0
+    value: str | None = None
+    base: str | None = None
 
 
 @dataclass
 class Register:
-    version: int = 0
-    value: str | None = None
-    past: list[tuple[int, str | None]] = field(default_factory=lambda: [(0, None)])
+    past: list[State] = field(default_factory=lambda: [State()])
 
-    def write(self, value: str) -> int:
-        self.version += 1
-        self.value = value
-        self.past.append((self.version, value))
-        return self.version
+    @property
+    def now(self) -> State:
+        return self.past[-1]
+
+    def write(self, write: Write) -> int:
+        state = State(self.now.version + 1, write.value, write.value if write.replaces else self.now.base)
+        self.past.append(state)
+        return state.version
+
+
+def etag(value: str | None) -> str | None:
+    return value and f"etag of {value}"
+
+
+def told(read: Read, state: State, kind: str) -> Read:
+    """What a read of that kind tells of a state."""
+    if state.version == 0:
+        read.version = 0
+        return read
+    read.etag = etag(state.value)
+    if kind != "version":
+        read.value, read.replaced_by = state.value, state.base
+    if kind != "value":
+        read.version = state.version
+    return read
+
+
+class Making:
+    """One history of one key. One with a flaw has no write of unknown outcome, which might be an innocent reason for
+    what is seen; and no reads that tell too little to see the flaw by."""
+
+    def __init__(self, random: Random, flaw: str) -> None:
+        self.random, self.flaw, self.flawed = random, flaw, not flaw
+        self.register, self.made = Register(), History()
+        self.due: list[tuple[float, Write]] = []  # writes that take effect after their caller gave up, or once more
+        self.etags: list[str] = []  # that clients have been told
+
+    def calls(self, clients: int, calls: int) -> None:
+        moments = sorted(_moments(self.random, clients, calls))
+        third = moments[len(moments) // 3][0]
+        for number, (moment, begun, ended) in enumerate(moments):
+            for late in [late for late in self.due if late[0] < moment]:
+                self.register.write(late[1])
+                self.due.remove(late)
+            wanted = not self.flawed and moment > third
+            if self.random.random() < 0.5:
+                self._read(begun, ended, wanted)
+            else:
+                self._write(f"v{number}", begun, ended, wanted)
+        for _, write in self.due:
+            self.register.write(write)
+        end = max(ended for _, _, ended in moments) + 100
+        self.made.reads.append(told(Read(KEY, end, end + 1), self.register.now, "all"))
+
+    def _read(self, begun: float, ended: float, wanted: bool) -> None:
+        state = self.register.now
+        if self.flaw == "stale" and wanted and self._settled(begun):
+            state, self.flawed = self.register.past[-2], True
+        kind = "all" if self.flaw else self.random.choice(["all", "all", "value", "version"])
+        self.made.reads.append(told(Read(KEY, begun, ended), state, kind))
+        if tag := self.made.reads[-1].etag:
+            self.etags.append(tag)
+
+    def _settled(self, begun: float) -> bool:
+        """Had the newest write been acknowledged before that?"""
+        return any(w.version == self.register.now.version and w.returned < begun for w in self.made.writes)
+
+    def _write(self, value: str, begun: float, ended: float, wanted: bool) -> None:
+        write = Write(KEY, value, begun, self.random.random() < 0.7, returned=ended, outcome=Outcome.OK)
+        if self.register.now.version == 0:
+            write.replaces = True
+        if self.etags and self.random.random() < 0.3:
+            write.expected = self.random.choice(self.etags[-4:])
+        if not (wanted and self.flaw and self._flaw(write)):
+            self._carry_out(write)
+        self.made.writes.append(write)
+        if write.outcome is Outcome.OK:
+            write.etag = etag(value)
+            self.etags.append(str(write.etag))
+
+    def _carry_out(self, write: Write) -> None:
+        fate = self.random.random() * (0.8 if self.flaw else 1)
+        holds = write.expected in (None, etag(self.register.now.value))
+        if 0.7 <= fate < 0.8 or (fate < 0.7 and not holds):
+            write.outcome = Outcome.REFUSED
+        elif fate < 0.7:
+            write.version = self.register.write(write)
+        else:
+            write.outcome = Outcome.UNKNOWN
+            if fate < 0.87 and holds:
+                self.register.write(write)
+            elif 0.87 < fate < 0.93 and write.expected is None:
+                self.due.append((write.returned + 5 * self.random.random(), write))
+
+    def _flaw(self, write: Write) -> bool:
+        """Let the flaw in, if the moment is one for it."""
+        register, before = self.register, self.made.writes[-1:]
+        if self.flaw == "two winners" and len(register.past) > 2:
+            write.expected, write.version = etag(register.past[-2].value), register.write(write)
+        elif self.flaw == "torn" and not write.replaces and register.past[-1].base != register.past[-2].base:
+            write.expected, write.version = None, register.write(write)
+            register.past[-1] = register.now._replace(base=register.past[-3].base or "v?")
+            self.made.reads.append(told(Read(KEY, write.returned, write.returned), register.now, "all"))
+        elif self.flaw in ("lost", "doubled", "half refused"):
+            write.expected = None
+            write.version = register.now.version + 1 if self.flaw == "lost" else register.write(write)
+            if self.flaw == "doubled":
+                self.due.append((write.returned + self.random.random(), write))
+            if self.flaw == "half refused":
+                write.outcome, write.version = Outcome.REFUSED, None
+        elif self.flaw == "reordered" and before and before[0].version == register.now.version:
+            other = before[0]  # acknowledged in an order that is not the one in which they were asked for
+            if other.returned > write.invoked - 0.5:
+                return False
+            write.expected = other.expected = None
+            register.past.pop()
+            write.version, other.version = register.write(write), register.write(other)
+        else:
+            return False
+        self.flawed = True
+        return True
 
 
 def history(random: Random, *, clients: int = 4, calls: int = 12, flaw: str = "") -> tuple[History, bool]:
-    """A history of one key, and whether the flaw got into it. One with a flaw has no write of unknown outcome, which
-    might be an innocent reason for what is seen."""
-    register, made, flawed = Register(), History(), not flaw
-    moments = sorted(_moments(random, clients, calls))
-    due: list[tuple[float, str]] = []  # writes that take effect after their caller gave up, or once more
-    for number, (moment, begun, ended) in enumerate(moments):
-        for at, value in [late for late in due if late[0] < moment]:
-            register.write(value)
-            due.remove((at, value))
-        wanted = not flawed and moment > moments[len(moments) // 3][0]
-        if random.random() < 0.5:
-            version, seen = register.version, register.value
-            if flaw == "stale" and wanted and any(w.version == version and w.returned < begun for w in made.writes):
-                version, seen = register.past[-2]
-                flawed = True
-            made.reads.append(Read(KEY, begun, ended, seen, version=version))
-            continue
-        write = Write(KEY, f"v{number}", begun, returned=ended, outcome=Outcome.OK)
-        made.writes.append(write)
-        if flaw == "lost" and wanted:
-            write.version, flawed = register.version + 1, True
-        elif flaw == "doubled" and wanted:
-            write.version, flawed = register.write(write.value), True
-            due.append((ended + random.random(), write.value))
-        elif flaw == "half refused" and wanted:
-            register.write(write.value)
-            write.outcome, flawed = Outcome.REFUSED, True
-        elif flaw == "reordered" and wanted and len(made.writes) > 1 and made.writes[-2].returned < begun - 0.5:
-            # Acknowledged in an order that is not the one in which they were asked for.
-            other = made.writes[-2]
-            if other.outcome is Outcome.OK and other.version == register.version:
-                write.version, other.version, flawed = other.version, register.version + 1, True
-                register.write(other.value)
-        else:
-            _carry_out(random, register, write, due, unknown=not flaw)
-            continue
-        if write.outcome is Outcome.OK and write.version is None:
-            write.version = register.write(write.value)
-    for _, value in due:
-        register.write(value)
-    end = max(ended for _, _, ended in moments) + 100
-    made.reads.append(Read(KEY, end, end + 1, register.value, version=register.version))
-    return made, flawed
-
-
-def _carry_out(
-    random: Random, register: Register, write: Write, due: list[tuple[float, str]], *, unknown: bool
-) -> None:
-    fate = random.random() * (1 if unknown else 0.8)
-    if fate < 0.7:
-        write.version = register.write(write.value)
-    elif fate < 0.8:
-        write.outcome = Outcome.REFUSED
-    else:
-        write.outcome = Outcome.UNKNOWN
-        if fate < 0.87:
-            register.write(write.value)
-        elif fate < 0.93:
-            due.append((write.returned + 5 * random.random(), write.value))
+    """A history of one key, and whether the flaw got into it."""
+    making = Making(random, flaw)
+    making.calls(clients, calls)
+    return making.made, making.flawed and bool(flaw)
 
 
 def _moments(random: Random, clients: int, calls: int) -> list[tuple[float, float, float]]:

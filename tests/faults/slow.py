@@ -7,6 +7,9 @@ import argparse
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
 
 from tests.faults.memory import MEBIBYTE, resident
 from tests.hot.wire import DOCUMENTS, connected, request, warm
@@ -14,6 +17,8 @@ from tests.running import Running
 
 LARGE = b'{"pad":"%b"}' % (b"x" * (9 * MEBIBYTE))
 K = f"{DOCUMENTS}/slow/k"
+SMALL = f"{DOCUMENTS}/slow/small"
+PIPELINE = request("GET", SMALL) * 10_000  # 1 MB
 
 Attack = Callable[[socket.socket, int], Awaitable[None]]
 
@@ -50,58 +55,118 @@ async def readers(client: socket.socket, number: int) -> None:
 
 
 async def pipelines(client: socket.socket, number: int) -> None:
-    """Some ten thousand requests at once, and nothing is read."""
-    await _send(client, request("GET", f"{DOCUMENTS}/slow/small") * 10_000)
+    """Ten thousand requests at once, and nothing is read."""
+    await _send(client, PIPELINE)
 
 
-ATTACKS: dict[str, Attack] = {each.__name__: each for each in (heads, bodies, strangers, readers, pipelines)}
+async def eager(client: socket.socket, number: int) -> None:
+    """The same, and what is answered is read as it comes, for ten seconds."""
+    reading = asyncio.create_task(_receive(client))
+    await _send(client, PIPELINE)
+    await asyncio.wait([reading], timeout=10)
+    reading.cancel()
+    await asyncio.wait([reading])
 
 
-async def memory_under(running: Running, attack: Attack, connections: int) -> tuple[int, int]:
-    """Bytes of the worker's memory before, and the most while `connections` attack it at once; it answers meanwhile."""
+async def _receive(client: socket.socket) -> None:
+    with suppress(OSError):
+        while await asyncio.get_running_loop().sock_recv(client, 1 << 16):
+            pass
+
+
+ATTACKS: dict[str, Attack] = {each.__name__: each for each in (heads, bodies, strangers, readers, pipelines, eager)}
+
+
+@dataclass(slots=True)
+class Seen:
+    """Of one attack: bytes of the worker's memory before it and the most during it; requests of a client that behaves
+    that were served meanwhile, and the longest that one of them took, in seconds."""
+
+    before: int
+    most: int
+    served: int = 0
+    longest: float = 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.before / MEBIBYTE:.0f} -> {self.most / MEBIBYTE:.0f} MiB; "
+            f"meanwhile {self.served} others served, the slowest after {self.longest:.2f} s"
+        )
+
+
+async def _behave(running: Running, seen: Seen) -> None:
+    """Ask again and again, on one connection, as long as nobody says that it is enough."""
     async with connected(running) as wire:
-        await warm(wire, f"{DOCUMENTS}/slow/small")
+        while True:
+            begun = monotonic()
+            if (await wire.ask("GET", SMALL)).status == 200:
+                seen.served += 1
+                seen.longest = max(seen.longest, monotonic() - begun)
+            await asyncio.sleep(0.02)
+
+
+async def _watch(worker: int, seen: Seen, attacking: asyncio.Future[list[None]], after: float) -> None:
+    """Look at the worker's memory until the attack is over, and for so many seconds more."""
+    while not attacking.done():
+        await asyncio.wait([attacking], timeout=0.1)
+        seen.most = max(seen.most, resident(worker))
+    await attacking
+    for _ in range(round(after / 0.1)):
+        await asyncio.sleep(0.1)
+        seen.most = max(seen.most, resident(worker))
+
+
+async def under(running: Running, attack: Attack, connections: int, after: float = 0.5) -> Seen:
+    """What is seen of the worker while so many connections attack it at once, and for so many seconds after, with all
+    of them still open; then it answers."""
+    async with connected(running) as wire:
+        await warm(wire, SMALL)
         assert (await wire.ask("PUT", K, LARGE)).status == 200
     [worker] = running.worker_pids()
-    before = most = resident(worker)
+    seen = Seen(resident(worker), resident(worker))
     clients: list[socket.socket] = []
-    host, port = running.url.removeprefix("http://").split(":")
 
     async def one(number: int) -> None:
-        client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.setblocking(False)
+        client = await _client(running)
         clients.append(client)
-        await asyncio.get_running_loop().sock_connect(client, (host, int(port)))
         await attack(client, number)
 
-    attacking = asyncio.gather(*(one(number) for number in range(connections)))
+    behaving = asyncio.create_task(_behave(running, seen))
     try:
-        while not attacking.done():
-            await asyncio.wait([attacking], timeout=0.1)
-            most = max(most, resident(worker))
-        await attacking
-        for _ in range(5):
-            await asyncio.sleep(0.1)
-            most = max(most, resident(worker))
+        await _watch(worker, seen, asyncio.gather(*(one(number) for number in range(connections))), after)
         async with connected(running) as wire:  # who behaves is served
-            while (await wire.ask("GET", f"{DOCUMENTS}/slow/small")).status != 200:
+            while (await wire.ask("GET", SMALL)).status != 200:
                 pass  # Redis is still busy with what was asked for
-        return before, max(most, resident(worker))
+        seen.most = max(seen.most, resident(worker))
+        return seen
     finally:
+        behaving.cancel()
+        await asyncio.wait([behaving])
         for client in clients:
             client.close()
 
 
-async def main(connections: int) -> None:
-    for name, attack in ATTACKS.items():
+async def _client(running: Running) -> socket.socket:
+    """A connection that takes little of an answer before it is read."""
+    host, port = running.url.removeprefix("http://").split(":")
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, (host, int(port)))
+    return client
+
+
+async def main(connections: int, attacks: list[str]) -> None:
+    for name in attacks:
         with Running() as running:
             await asyncio.to_thread(running.wait_ready)
-            before, most = await memory_under(running, attack, connections)
-        print(f"{name}: {connections} connections, {before / MEBIBYTE:.0f} -> {most / MEBIBYTE:.0f} MiB", flush=True)
+            seen = await under(running, ATTACKS[name], connections, after=5)
+        print(f"{name}: {connections} connections, {seen}", flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.faults.slow", description=__doc__)
     parser.add_argument("--connections", type=int, default=1000, help="[1000]")
-    asyncio.run(main(parser.parse_args().connections))
+    parser.add_argument("--attack", choices=list(ATTACKS), action="append", help="[each]")
+    given = parser.parse_args()
+    asyncio.run(main(given.connections, given.attack or list(ATTACKS)))

@@ -1,6 +1,6 @@
 """What faults are tried on: a Redis that keeps its data, a proxy before it, a service of some workers behind it.
 
-A stand for a cluster has nodes where this one has a server; faults name what they do, not how it is done.
+`cluster.py` has one with nodes where this one has a server; faults name what they do, not how it is done.
 """
 
 import asyncio
@@ -15,29 +15,26 @@ from typing import Any
 
 from redis import RedisError
 
+from service.redis.syncing import keep_synced
 from tests.faults.proxy import Proxy
 from tests.running import Running, polystow, soon
 from tests.servers import RedisProcess, binaries
+from tests.slow_disk import library
 
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
-class Stand:
-    """See the module. What it does to Redis and to workers returns when it is done."""
+class Service:
+    """What any stand has: workers that come to harm, and a verdict on what is stored in the end.
 
-    def __init__(self, redis: RedisProcess, proxy: Proxy, service: Running) -> None:
-        self.redis, self.proxy, self.service = redis, proxy, service
+    `failovers`: moments between the last answer of a primary that died and the first one of its heir.
+    """
 
-    async def kill_redis(self, away: float) -> None:
-        """SIGKILL; on its files again after `away` seconds."""
-        await asyncio.to_thread(self.redis.kill)
-        await asyncio.sleep(away)
-        await asyncio.to_thread(self.redis.start)
+    topology: str
 
-    async def pause_redis(self, seconds: float) -> None:
-        self.redis.pause()
-        await asyncio.sleep(seconds)
-        self.redis.resume()
+    def __init__(self, service: Running, url: str) -> None:
+        self.service, self._url = service, url
+        self.failovers: list[float] = []
 
     async def kill_worker(self, random: Random) -> None:
         for pid in self._worker(random):
@@ -51,6 +48,32 @@ class Stand:
 
     def _worker(self, random: Random) -> list[int]:
         return random.sample(pids, 1) if (pids := self.service.worker_pids()) else []
+
+    async def fsck(self) -> tuple[int, str]:
+        """Exit status and what was said."""
+        done = await asyncio.to_thread(polystow, "fsck", redis_url=self._url)
+        return done.returncode, done.stdout + done.stderr
+
+
+class Stand(Service):
+    """See the module. What it does to Redis and to workers returns when it is done."""
+
+    topology = "single"
+
+    def __init__(self, redis: RedisProcess, proxy: Proxy, service: Running) -> None:
+        super().__init__(service, redis.url)
+        self.redis, self.proxy = redis, proxy
+
+    async def kill_redis(self, away: float) -> None:
+        """SIGKILL; on its files again after `away` seconds."""
+        await asyncio.to_thread(self.redis.kill)
+        await asyncio.sleep(away)
+        await asyncio.to_thread(self.redis.start)
+
+    async def pause_redis(self, seconds: float) -> None:
+        self.redis.pause()
+        await asyncio.sleep(seconds)
+        self.redis.resume()
 
     async def configure(self, name: str, value: str) -> None:
         await asyncio.to_thread(self.redis.command, "CONFIG", "SET", name, value)
@@ -79,20 +102,21 @@ class Stand:
             return False
         return bool(told["aof_last_write_status"] == "ok")
 
-    async def fsck(self) -> tuple[int, str]:
-        """Exit status and what was said."""
-        done = await asyncio.to_thread(polystow, "fsck", redis_url=self.redis.url)
-        return done.returncode, done.stdout + done.stderr
-
 
 @asynccontextmanager
 async def standing(
-    *config: str, binary: Path | None = None, appendfsync: str = "everysec", **settings: object
+    *config: str,
+    binary: Path | None = None,
+    appendfsync: str = "everysec",
+    slow_disk: bool = False,
+    **settings: object,
 ) -> AsyncIterator[Stand]:
-    """A stand; `config` is Redis's command line, `settings` are the service's."""
+    """A stand; `config` is Redis's command line, `settings` are the service's. Its Redis keeps data as an embedded one
+    does: `everysec` is seen to from here."""
     path = binary or binaries()[0][1]
-    keeping = ("--appendonly", "yes", "--appendfsync", appendfsync)
-    with RedisProcess(path, *keeping, *config) as redis:
+    keeping = ("--appendonly", "yes", "--appendfsync", "always" if appendfsync == "always" else "no")
+    with RedisProcess(path, *keeping, *config, preload=library() if slow_disk else None) as redis:
+        syncing = asyncio.create_task(keep_synced(redis.directory))
         proxy = Proxy(redis.socket)
         await proxy.start()
         # A deadline that faults outlast, so that there are outcomes nobody knows.
@@ -104,3 +128,4 @@ async def standing(
             finally:
                 await asyncio.to_thread(service.close)
                 await proxy.close()
+                syncing.cancel()

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
 
-from tests.faults import versions, zones
+from tests.faults import losses, zones
 from tests.faults.clients import Client
 from tests.faults.faults import FAULTS, Fault
 from tests.faults.history import History, Outcome
 from tests.faults.register import Register
-from tests.faults.stand import Stand
+from tests.faults.stand import Service
 from tests.hot.wire import connected
 from tests.running import soon
 
@@ -33,11 +33,14 @@ class Plan:
 
 @dataclass(slots=True)
 class Verdict:
-    """What came of it; `found` is what cannot have been."""
+    """What came of it; `found` is what cannot have been, `undecided` are keys of which nobody can say, `lost` are
+    acknowledged writes that failovers of a cluster took."""
 
     history: History
     injected: Counter[str] = field(default_factory=Counter)
     found: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     back: float = 0.0  # seconds from the end of the last fault until everything was answered again
 
     def __str__(self) -> str:
@@ -48,10 +51,12 @@ class Verdict:
             f"{len(self.history.writes) + len(self.history.reads)} calls: writes {said}; "
             f"{len(self.history.reads)} reads; faults: {faults or 'none'}; "
             f"back after {self.back:.2f} s; {len(self.found)} violations"
+            + (f", {len(self.lost)} lost at failovers" if self.injected["fail_over"] else "")
+            + (f", {len(self.undecided)} keys undecided" if self.undecided else "")
         )
 
 
-async def trial(stand: Stand, register: Register, plan: Plan) -> Verdict:
+async def trial(stand: Service, register: Register, plan: Plan) -> Verdict:
     """Carry out the plan."""
     verdict = Verdict(History())
     names = [f"s{plan.seed}k{number}" for number in range(plan.keys)]
@@ -68,22 +73,31 @@ async def trial(stand: Stand, register: Register, plan: Plan) -> Verdict:
     async with asyncio.TaskGroup() as group:
         for client in clients:
             group.create_task(client.run(stand.service, over))
-        for name, faults in FAULTS.items():
-            chosen = [fault for fault in faults.values() if fault.__name__ in plan.faults]
+        for name, faults in FAULTS[stand.topology].items():
+            chosen = [fault for fault in faults if fault.__name__ in plan.faults]
             if chosen:
                 random = Random(f"{plan.seed} {name}")
                 group.create_task(_harm(stand, chosen, random, plan.pause, over, verdict.injected))
     healed = monotonic()
     await soon(lambda: _look_at_all(stand, register, clients[0], names))
     verdict.back = monotonic() - healed
-    verdict.found = (versions.check(verdict.history) if register.versions else []) + zones.check(verdict.history)
+    _judge(verdict, register, stand.failovers)
     status, said = await stand.fsck()
     verdict.found += [f"fsck: {said}"] if status else []
     return verdict
 
 
+def _judge(verdict: Verdict, register: Register, failovers: list[float]) -> None:
+    left = verdict.history
+    if register.versions:
+        account = losses.judge(left, failovers)
+        left = account.left
+        verdict.found, verdict.undecided, verdict.lost = account.found, account.undecided, account.lost
+    verdict.found += zones.check(left)
+
+
 async def _harm(
-    stand: Stand, faults: list[Fault], random: Random, pause: float, over: Callable[[], bool], injected: Counter[str]
+    stand: Service, faults: list[Fault], random: Random, pause: float, over: Callable[[], bool], injected: Counter[str]
 ) -> None:
     while not over():
         await asyncio.sleep(pause * random.random())
@@ -92,7 +106,7 @@ async def _harm(
         injected[fault.__name__] += 1
 
 
-async def _look_at_all(stand: Stand, register: Register, client: Client, names: list[str]) -> bool:
+async def _look_at_all(stand: Service, register: Register, client: Client, names: list[str]) -> bool:
     """Read every key in every way; False when something does not answer yet."""
     try:
         async with connected(stand.service) as wire:

@@ -1,37 +1,47 @@
-"""Is a history that of one register for each key? Cheap to say where answers tell versions.
+"""Is a history that of one register for each key? Where answers tell versions, most of it is facts.
 
-A record's version grows by one with each write. So the order in which the writes of a key took effect is known, and
-what would take a search through all orders is a few passes over the calls:
+A record's version grows by one with each write. So the order in which the known writes of a key took effect is known,
+and what would take a search through all orders is a few passes over the calls:
 
 - each version was acknowledged once, and each value stands at one version;
 - no call that returned before another began has a higher version than that one;
-- each version up to the highest is some write's: an acknowledged one's or, one by one, those of unknown outcome;
 - a refused write is seen by nobody;
-- a write under a condition follows directly on the state that it named.
+- a write under a condition follows directly on the state that it named;
+- what a patch does not name is what the last write of the whole record left.
 
-Keys are never deleted here, for versions start again after that; `zones.py` needs no versions.
+What is not known is which versions, if any, the writes of unknown outcome took. Nothing is concluded from a guess:
+`orders.py` looks whether there is any way to place them. Keys are never deleted here, for versions start again after
+that; `zones.py` needs no versions.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
-from math import inf
 from typing import NamedTuple
 
 from tests.faults.history import History, Outcome, Read, Write
+from tests.faults.orders import Event, Orders, Sight, Undecided
 
 
-class Event(NamedTuple):
-    """A call whose version is known."""
+class Judgement(NamedTuple):
+    """`found`: every way in which the history cannot have been. `undecided`: keys whose search was given up."""
 
-    version: int
-    reads: bool
-    invoked: float
-    returned: float
-    what: str
+    found: list[str]
+    undecided: list[str]
 
 
 def check(history: History) -> list[str]:
     """Every way in which the history cannot have been; none when it can."""
-    return [f"{key}: {fault}" for key, part in history.by_key().items() for fault in Chain(part).faults()]
+    return judge(history).found
+
+
+def judge(history: History) -> Judgement:
+    judgement = Judgement([], [])
+    for key, part in history.by_key().items():
+        try:
+            judgement.found.extend(f"{key}: {fault}" for fault in Chain(part).faults())
+        except Undecided:
+            judgement.undecided.append(key)
+    return judgement
 
 
 class Chain:
@@ -44,152 +54,129 @@ class Chain:
             assert write.value not in self.writer, f"two writes carry {write.value}"
             self.writer[write.value] = write
         self.at: dict[str, int] = {}  # value -> the version that it stands at
+        self.holder: dict[int, str] = {}  # and back
         self.values: dict[str, str] = {}  # etag -> value
+        self.etags: dict[str, str] = {}  # and back
+        self.sights: dict[str, Sight] = {}  # value -> its write and the reads that saw it
+        self.anonymous: dict[int, Sight] = {}  # version -> the reads of it that told no value that is known
+        self.nameless: dict[str, int] = {}  # etag whose value nobody told -> its version
         self.found: list[str] = []
 
     def faults(self) -> list[str]:
         self._acknowledged()
         self._seen()
-        self._placed()
-        self._contiguous()
-        self._in_time()
-        self._conditions()
-        self._replaced()
+        if not self.found:
+            self._gathered()
+            self._in_time()
+            self._conditions()
+            self._replaced()
+        if not self.found and (fault := Orders(self).fault()):
+            self.found.append(fault)
         return self.found
 
     def _stands(self, value: str, version: int, how: str) -> None:
         """Note where a value stands, and complain where something else was said."""
         if self.at.setdefault(value, version) != version:
             self.found.append(f"doubled: {value} is at version {self.at[value]} and, {how}, at {version}")
+        elif (other := self.holder.setdefault(version, value)) != value:
+            self.found.append(f"lost: version {version} is that of {other} and, {how}, of {value}")
+
+    def _named(self, etag: str | None, value: str) -> None:
+        """Note whose an etag is."""
+        if etag is not None and (
+            self.values.setdefault(etag, value) != value or self.etags.setdefault(value, etag) != etag
+        ):
+            self.found.append(f"torn: {value} does not have one etag of its own")
 
     def _acknowledged(self) -> None:
-        holder: dict[int, str] = {}
         for write in self.writes:
-            if write.outcome is not Outcome.OK or write.version is None:
-                continue
-            other = holder.setdefault(write.version, write.value)
-            if other != write.value:
-                self.found.append(f"lost: version {write.version} was acknowledged to {other} and to {write.value}")
-            self._stands(write.value, write.version, "acknowledged")
-            if write.etag is not None:
-                self.values[write.etag] = write.value
+            if write.outcome is Outcome.OK and write.version is not None:
+                self._stands(write.value, write.version, "acknowledged")
+            if write.outcome is Outcome.OK:
+                self._named(write.etag, write.value)
 
     def _seen(self) -> None:
         for read in self.reads:
-            if read.value is None:
-                continue
-            writer = self.writer.get(read.value)
-            if writer is None:
-                self.found.append(f"made up: {read.value} was read and never written")
-            elif writer.outcome is Outcome.REFUSED:
-                self.found.append(f"half refused: {read.value} was refused and is read")
-            elif read.etag is not None:
-                self.values[read.etag] = read.value
+            for value in {read.value, read.replaced_by} - {None}:
+                writer = self.writer.get(str(value))
+                if writer is None:
+                    self.found.append(f"made up: {value} was read and never written")
+                elif writer.outcome is Outcome.REFUSED:
+                    self.found.append(f"half refused: {value} was refused and is read")
+            if read.value is not None:
+                self._named(read.etag, read.value)
         for read in self.reads:
-            if read.version and (value := self._value(read)) is not None:
-                self._stands(value, read.version, "read")
+            value = self.value(read)
+            if read.version and value in self.writer:
+                self._stands(str(value), read.version, "read")
+            elif read.version and read.etag and self.nameless.setdefault(read.etag, read.version) != read.version:
+                self.found.append(f"doubled: one etag is at versions {self.nameless[read.etag]} and {read.version}")
 
-    def _value(self, read: Read) -> str | None:
+    def value(self, read: Read) -> str | None:
         """Whose write a read saw, if that is known."""
-        if read.value is not None:
-            return read.value if read.value in self.writer else None
-        return self.values.get(read.etag) if read.etag is not None else None
+        return read.value if read.value is not None or read.etag is None else self.values.get(read.etag)
 
     def _version(self, read: Read) -> int | None:
-        if read.version is not None:
-            return read.version
-        value = self._value(read)
-        return self.at.get(value) if value is not None else None
+        value = self.value(read)
+        return read.version if read.version is not None or value is None else self.at.get(value)
+
+    def _gathered(self) -> None:
+        """Bring all calls of a value together, and those of a version that nobody told the value of."""
+        for write in self.writes:
+            if write.outcome is not Outcome.REFUSED:
+                self.sights[write.value] = Sight.of(write)
+        for read in self.reads:
+            value = self.value(read)
+            if value is None and read.version in self.holder:
+                value = self.holder[read.version]
+                self._named(read.etag, value)
+            if value is not None:
+                self.sights[value].add(read)
+            elif read.version is not None:
+                self.anonymous.setdefault(read.version, Sight()).add(read)
+        for version, sight in self.anonymous.items():
+            if len(sight.etags) > 1:
+                self.found.append(f"lost: version {version} was read with two etags")
 
     def _events(self) -> Iterator[Event]:
         for write in self.writes:
             if (version := self.at.get(write.value)) is not None:
-                returned = write.returned if write.outcome is Outcome.OK else inf
-                yield Event(version, False, write.invoked, returned, f"the write of {write.value}")
+                yield Event.of(version, write)
         for read in self.reads:
             if (version := self._version(read)) is not None:
                 yield Event(version, True, read.invoked, read.returned, f"a read of version {version}")
 
-    def _gaps(self) -> list[int]:
-        """Versions that were, and that no write is known to have made."""
-        taken = set(self.at.values())
-        return [version for version in range(1, self._highest() + 1) if version not in taken]
-
-    def _highest(self) -> int:
-        return max([*self.at.values(), *(read.version or 0 for read in self.reads)], default=0)
-
-    def _placed(self) -> None:
-        """Give a version to each value of unknown outcome that was read by somebody who was not told the version."""
-        seen: dict[str, list[Read]] = {}
-        for read in self.reads:
-            if read.value in self.writer and self._version(read) is None:
-                seen.setdefault(str(read.value), []).append(read)
-        events, gaps, wanted = list(self._events()), self._gaps(), []
-        for value, reads in seen.items():
-            begun = max([self.writer[value].invoked, *(read.invoked for read in reads)])
-            least = 1 + max((e.version for e in events if e.returned < self.writer[value].invoked), default=0)
-            least = max([least, *(e.version for e in events if e.returned < begun)])
-            first = min(read.returned for read in reads)
-            most = min((e.version for e in events if e.invoked > first), default=inf)
-            wanted.append((most, first, least, value))
-        for most, _, least, value in sorted(wanted):
-            fitting = [gap for gap in gaps if least <= gap <= most]
-            if not fitting and most == inf:
-                fitting = [self._highest() + 1]  # nobody was told a version as high as its own
-            if not fitting:
-                self.found.append(f"lost: {value} was read, and no version is left that was its own")
-                continue
-            self.at[value] = fitting[0]
-            gaps = [gap for gap in gaps if gap != fitting[0]]
-
-    def _contiguous(self) -> None:
-        """Each gap needs a write of unknown outcome that had begun before anybody could know of a later version."""
-        gaps = self._gaps()
-        begun = sorted(w.invoked for w in self.writes if w.outcome is Outcome.UNKNOWN and w.value not in self.at)
-        known: list[tuple[int, float]] = sorted((event.version, event.returned) for event in self._events())
-        for number, gap in enumerate(gaps):
-            by = min((returned for version, returned in known if version >= gap), default=inf)
-            if number >= len(begun) or begun[number] >= by:
-                self.found.append(f"doubled: version {gap} is no write's own")
-
     def _in_time(self) -> None:
         """Whoever began after somebody returned saw at least as high a version."""
-        latest, what, top = -inf, "", 0
-        events = sorted(self._events())
-        start = 0
-        while start < len(events):
-            # A write and the reads of what it wrote have one version; the write is the earlier.
-            end = start
-            while end < len(events) and events[end][:2] == events[start][:2]:
-                end += 1
-            group = events[start:end]
-            for event in group:
-                if event.returned < latest:
-                    kind = "stale" if what.startswith("a read") else "reordered"
-                    self.found.append(
-                        f"{kind}: {what} (version {top}) began after {event.what} (version {event.version}) had ended"
-                    )
-                    return
-            for event in group:
-                if event.invoked > latest:
-                    latest, what, top = event.invoked, event.what, event.version
-            start = end
+        latest = Event(0, False, float("-inf"), float("inf"), "")
+        begun: list[Event] = []  # of one version: its write, or the reads of what it wrote; the write is the earlier
+        for event in sorted(self._events()):
+            if begun and begun[-1][:2] != event[:2]:
+                latest, begun = max([latest, *begun], key=lambda each: each.invoked), []
+            begun.append(event)
+            if event.returned < latest.invoked:
+                kind = "stale" if latest.reads else "reordered"
+                self.found.append(
+                    f"{kind}: {latest.what} (version {latest.version}) began after {event.what} "
+                    f"(version {event.version}) had ended"
+                )
+                return
 
     def _conditions(self) -> None:
         for write in self.writes:
-            if write.expected is None or write.value not in self.at or write.expected not in self.values:
+            if write.expected is None or write.value not in self.at:
                 continue
-            before = self.at.get(self.values[write.expected])
+            before = self.at.get(self.values.get(write.expected, ""), self.nameless.get(write.expected))
             if before is not None and before != self.at[write.value] - 1:
                 stands = self.at[write.value]
                 self.found.append(f"condition broken: {write.value} at version {stands} was to follow on {before}")
 
     def _replaced(self) -> None:
-        """What a patch does not name is what the last write of the whole record left."""
-        whole = {version for value, version in self.at.items() if self.writer[value].replaces}
+        whole = sorted([0, *(version for value, version in self.at.items() if self.writer[value].replaces)])
         for read in self.reads:
             version, base = self._version(read), read.replaced_by
             if base is None or version is None or base not in self.at:
                 continue
-            if self.at[base] > version or any(self.at[base] < other <= version for other in whole):
+            last = whole[bisect_right(whole, version) - 1]  # the last write of the whole record up to then
+            if self.at[base] > version or self.at[base] < last <= version:
                 self.found.append(f"torn: version {version} shows what {base} left at version {self.at[base]}")

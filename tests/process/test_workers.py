@@ -16,6 +16,7 @@ from service import workers
 from service.exposition import Totals
 from service.metrics import Meter
 from service.settings import Settings
+from tests.hot.wire import DOCUMENTS, connected
 from tests.running import Running, eventually, soon
 
 KEY = {"Authorization": "Bearer ak-1", "Content-Type": "application/json"}
@@ -118,6 +119,19 @@ async def test_workers_end_when_their_parent_is_killed(serve: Callable[..., Runn
     running.process.kill()
     running.process.wait()
     await asyncio.to_thread(lambda: eventually(lambda: not any(alive(pid) for pid in pids)))
+
+
+async def test_what_was_acknowledged_is_there_after_the_parent_was_killed(serve: Callable[..., Running]) -> None:
+    running = serve(workers=2)
+    async with connected(running) as wire:
+        for number in range(200):
+            assert (await wire.ask("PUT", f"{DOCUMENTS}/c/k{number}", b"{}")).status == 200
+        running.process.kill()
+    running.process.wait()
+    with Running(data_dir=running.data_dir) as again:
+        await asyncio.to_thread(again.wait_ready)
+        async with connected(again) as wire:
+            assert {(await wire.ask("GET", f"{DOCUMENTS}/c/k{number}")).status for number in range(200)} == {200}
 
 
 def alive(pid: int) -> bool:

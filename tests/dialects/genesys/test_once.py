@@ -3,8 +3,10 @@
 import asyncio
 
 import pytest
+from aiohttp import ClientSession
 
 from tests.dialects.genesys.client import Client, Reply, at
+from tests.running import Running
 
 BIG = "x" * 300_000
 
@@ -53,6 +55,14 @@ async def test_a_repeated_update_is_answered_when_its_area_is_gone(gms: Client, 
     assert (await ask(gms, made, "600", value="2", key="update")).status == 422
     assert (await ask(gms, made, "600", value=value, key="another")).status == 404
     assert (await gms.get(made)).status == 404
+
+
+async def test_strangers_share_their_keys(gms: Client, service: Running) -> None:
+    """Nothing tells them apart, so the one is answered what the other was."""
+    first = await ask(gms, "600", key="shared")
+    async with ClientSession(headers={"User-Agent": "another"}) as http:
+        again = await ask(Client(http, service), "600", key="shared")
+    assert (again.status, again.body) == (200, first.body)
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256])

@@ -1,0 +1,133 @@
+"""What is fuzzed with coverage as the guide, and takes a service: all dialects, and connections.
+
+The application runs in this process, on a Redis that others started (`FUZZ_REDIS`, its URL). Whatever it is asked, it
+gives an answer of its own, and none is a 5xx.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from functools import cache, partial
+from pathlib import Path
+
+from multidict import CIMultiDict
+
+from service.access import apply
+from service.app import App, start
+from service.dialect import Stream
+from service.dialects import discover
+from service.hot import HotConnection
+from service.metrics import Meter
+from service.settings import Settings
+from service.storage.errors import Invalid, TooLarge
+from tests.conversations import Exchange, load
+from tests.fuzz.requests import SEEDS
+from tests.fuzz.targets import Fuzzed
+from tests.hot.rig import Transport
+from tests.running import ACCESS, ROOT, SIGNING_KEY
+
+ENVIRONMENT = "FUZZ_REDIS"
+TOKENS = {"ainoflow": "ak-1", "auravant": "at-owner", "avaamo": "av-edit", "genesys": ""}
+STATUS = re.compile(rb"HTTP/\d\.\d (\d{3}) ")
+QUIET = 10  # turns of the event loop, after which what is at work can be seen to be
+TURNS = 200  # at the most, in which a connection comes to rest or waits for more
+_hole = re.compile(r"\{\{(\w+)\}\}")
+
+
+@cache
+def loop() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()
+
+
+@cache
+def app() -> App:
+    return loop().run_until_complete(_started())
+
+
+async def _started() -> App:
+    settings = Settings(signing_key=(SIGNING_KEY,), max_document_bytes=100_000)
+    started = await start(settings, os.environ[ENVIRONMENT], Meter())
+    await apply(started.service.directory, started.service.storage, ACCESS.read_text(), discover())
+    return started
+
+
+def asked(data: bytes) -> None:
+    """Any request to any route: method, path, query, headers, body."""
+    head, _, body = data.partition(b"\n\n")
+    try:
+        first, *lines = head.decode().split("\n")
+        method, target = first.split(" ")
+    except ValueError:
+        return
+    if not (target.isascii() and target.isprintable() and method.isalpha()):
+        return  # aiohttp lets no such thing through
+    path, _, query = target.partition("?")
+    pairs = (line.partition(": ") for line in lines)
+    headers = CIMultiDict((name, value) for name, _, value in pairs if name.isascii())
+    loop().run_until_complete(_asked(app(), method, path, query, headers, body))
+
+
+async def _asked(app: App, method: str, path: str, query: str, headers: CIMultiDict[str], body: bytes) -> None:
+    arriving = partial(_arriving, body, headers.get("X-Cut") is not None)
+
+    async def read(limit: int) -> bytes:
+        return b"".join([piece async for piece in arriving(limit)])
+
+    answer = await app.answer(method, path, query, headers, read, arriving)
+    if isinstance(answer, Stream):
+        async for _ in answer.pieces:
+            pass
+    assert answer.status < 500, f"{method} {path} {query} {headers} {body!r}: {answer}"
+
+
+async def _arriving(body: bytes, cut: bool, limit: int) -> AsyncIterator[bytes]:
+    if len(body) > limit:
+        raise TooLarge("too large")
+    for piece in filter(None, (body[:7], body[7:])):
+        yield piece
+    if cut:
+        raise Invalid("cut off")
+
+
+def received(data: bytes) -> None:
+    """Any bytes on a connection, in two pieces: what comes back is HTTP."""
+    if data:
+        loop().run_until_complete(_received(app(), data[1:], data[0]))
+
+
+async def _received(app: App, data: bytes, cut: int) -> None:
+    connection, transport = app.server(), Transport()
+    assert isinstance(connection, HotConnection)
+    connection.connection_made(transport)
+    for piece in (data[:cut], data[cut:]):
+        if not transport.closed:
+            connection.data_received(piece)
+        for turn in range(TURNS):
+            await asyncio.sleep(0 if turn < QUIET else 0.0002)
+            if turn >= QUIET and app.in_flight == 0 and connection._exchange is None:
+                break
+    connection.connection_lost(None)
+    await asyncio.sleep(0)
+    written = b"".join(transport.written)
+    assert not written or STATUS.match(written), f"{data!r}: {written[:200]!r}"
+    assert all(int(status) < 500 for status in STATUS.findall(written)), f"{data!r}: {written[:500]!r}"
+
+
+def _seed(dialect: str, exchange: Exchange) -> bytes:
+    """A request of a vendor's page."""
+    known = {"token": TOKENS[dialect], "key": TOKENS[dialect], "agent": "8017"}
+    start = exchange.request.start.removesuffix(" HTTP/1.1")
+    lines = [start, *(f"{name}: {value}" for name, value in exchange.request.headers)]
+    body = exchange.request.body
+    if "multipart" in "".join(lines):
+        body = body.replace("\n", "\r\n")
+    return _hole.sub(lambda hole: known.get(hole[1], "1"), "\n".join([*lines, "", body])).encode()
+
+
+def _pages() -> tuple[bytes, ...]:
+    pages = sorted(Path(ROOT, "tests", "dialects").glob("*/*.http"))
+    return tuple(_seed(page.parent.name, exchange) for page in pages for exchange in load(page))
+
+
+TARGETS = {"dialects": Fuzzed(asked, _pages()), "connection": Fuzzed(received, tuple(b"\x40" + seed for seed in SEEDS))}

@@ -1,0 +1,43 @@
+"""The Lua splice in Redis and the Python one, on texts that Hypothesis makes: to the byte what the reference says."""
+
+from time import monotonic
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+
+from tests.servers import RedisProcess, binaries
+from tests.storage.splice.conftest import in_python
+from tests.storage.splice.reference import merge
+from tests.storage.splice.script import Script
+from tests.storage.splice.texts import pairs
+
+ROUND = 500  # examples of one seed
+
+
+def agree(seconds: float, seed: int) -> tuple[int, str]:
+    """How many pairs were tried, and what was wrong, "" if nothing."""
+    end, count = monotonic() + seconds, 0
+    with RedisProcess(binaries()[0][1]) as redis:
+        script = Script(redis.socket)
+
+        def same(pair: tuple[str, str]) -> None:
+            nonlocal count
+            count += 1
+            expected = merge(*pair)
+            assert in_python(*pair) == expected, f"Python: {pair}"
+            assert script.splice([pair]) == [expected], f"Lua: {pair}"
+
+        slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
+        given_pairs = settings(
+            max_examples=ROUND, deadline=None, database=None, suppress_health_check=slow,
+            phases=(Phase.generate, Phase.shrink),
+        )(given(pair=pairs())(same))  # fmt: skip
+        try:
+            while monotonic() < end:
+                seeded(seed)(given_pairs)()
+                seed += 1
+        except AssertionError as error:
+            return count, str(error)
+        finally:
+            script.client.close()
+    return count, ""

@@ -1,0 +1,123 @@
+"""What is fuzzed with coverage as the guide, and is a function of bytes: the splice, the join, forms.
+
+A target gets any bytes and raises where something is wrong. `SEEDS` are what the fuzzer starts from.
+"""
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import suppress
+from typing import NamedTuple, cast
+
+import orjson
+
+from service.forms import Limits, parts, text
+from service.storage.errors import Mismatched, Refusal
+from service.storage.join import join
+from service.storage.splice import splice
+from tests.storage.splice.reference import merge
+
+Target = Callable[[bytes], None]
+
+
+class Fuzzed(NamedTuple):
+    """A target, and inputs to start from."""
+
+    target: Target
+    seeds: tuple[bytes, ...]
+
+
+JSON = (
+    b'{"a":1,"b":{"c":[1,2.50,{"d":null}],"\\u0061":"x\\"y"}}\x00{"b":{"c":null,"e":{"f":null}},"a":{"g":1}}',
+    b' { "a" : [ ] , "a" : { "b" : "\xc3\xa9" } , "c" : -0.1e-7 } \x00 { "a" : { "b" : null , "b" : "2" } , "z" : {} }',
+    b'[1,2]\x00[3]', b'[ ]\x00"x"', b'"x"\x00"y"', b'{"a":1}\x00[1]', b'{"n":12345678901234567890}\x00{"n":null}',
+)  # fmt: skip
+
+
+def _texts(data: bytes) -> tuple[bytes, bytes] | None:
+    """Two JSON texts, with a NUL between them; None where they are not what the service lets through."""
+    one, _, other = data.partition(b"\x00")
+    try:
+        orjson.loads(one)
+        orjson.loads(other)
+    except orjson.JSONDecodeError:
+        return None
+    return one, other
+
+
+def spliced(data: bytes) -> None:
+    """A merge patch gives the bytes that the slow and plain reference gives."""
+    if (texts := _texts(data)) is None:
+        return
+    target, patch = texts
+    with suppress(RecursionError):  # of the reference
+        expected = merge(target.decode(), patch.decode()).encode()
+        if patch.lstrip()[:1] == b"{":
+            assert splice(target, patch) == expected, f"{target!r} {patch!r}"
+
+
+def joined(data: bytes) -> None:
+    """What was there and what was added are in the result, as another JSON parser reads them."""
+    if (texts := _texts(data)) is None:
+        return
+    there, added = map(orjson.loads, texts)
+    try:
+        result = orjson.loads(join(*texts))
+    except Mismatched:
+        assert not isinstance(there, list)
+        assert type(there) is not type(added) or not isinstance(there, str | dict)
+        return
+    if isinstance(there, list):
+        assert result == [*there, *(added if isinstance(added, list) else [added])]
+    else:
+        assert result == (there | added if isinstance(there, dict) else there + added)
+
+
+TYPES = ("multipart/form-data; boundary=b", "application/x-www-form-urlencoded", "multipart/form-data; boundary=")
+LIMITS = Limits(parts=20, part_bytes=500, bytes=2000)
+
+
+Form = list[tuple[str, str | None, bytes]] | str
+
+
+async def _form(type: str, pieces: Iterable[bytes]) -> Form:
+    """All parts of a form, or which refusal it gets."""
+
+    async def arriving() -> AsyncIterator[bytes]:
+        for piece in filter(None, pieces):
+            yield piece
+
+    found = []
+    try:
+        async for part in parts({"Content-Type": type}, arriving(), LIMITS):
+            pieces_of = part.pieces if part.filename is not None else text(part)
+            found.append((part.name, part.filename, b"".join([piece async for piece in pieces_of])))
+    except Refusal as refusal:
+        return refusal.__class__.__name__
+    return found
+
+
+def _result(form: Coroutine[None, None, Form]) -> Form:
+    """What it comes to; it waits for nothing, so an event loop would be in the way."""
+    try:
+        form.send(None)
+    except StopIteration as done:
+        return cast(Form, done.value)
+    raise AssertionError("it waits for something")
+
+
+def formed(data: bytes) -> None:
+    """A form means the same however it is cut into pieces."""
+    if len(data) < 2:
+        return
+    type, cut, body = TYPES[data[0] % len(TYPES)], data[1], data[2:]
+    assert _result(_form(type, [body])) == _result(_form(type, [body[:cut], body[cut:]]))
+
+
+FORMS = (
+    b'\x00\x28--b\r\nContent-Disposition: form-data; name="k"\r\n\r\nv\r\n--b--\r\n',
+    b'\x00\x50--b\r\nContent-Disposition: form-data; name="f"; filename="q.txt"\r\nContent-Type: text/plain\r\n\r\n'
+    b'--\r\n--b\r\nContent-Disposition: form-data; name="t"\r\nContent-Type: text/plain; charset=utf-16\r\n\r\n'
+    b'\xff\xfea\x00\r\n--b--\r\n',
+    b"\x01\x05a=1&b=%41+c&a&=&%C3%A9=%", b"\x02\x05--\r\n",
+)  # fmt: skip
+
+TARGETS = {"splice": Fuzzed(spliced, JSON), "join": Fuzzed(joined, JSON), "forms": Fuzzed(formed, FORMS)}

@@ -1,0 +1,16 @@
+"""A library that makes a program's disk slow: `LD_PRELOAD` of its path."""
+
+import subprocess
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+_directory = TemporaryDirectory(prefix="slow-disk-")
+
+
+@cache
+def library() -> Path:
+    built = Path(_directory.name, "slow_disk.so")
+    source = Path(__file__).with_suffix(".c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(built), str(source)], check=True)
+    return built
