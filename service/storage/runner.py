@@ -31,7 +31,7 @@ class Command(Struct, gc=False):
 
     def packed(self) -> bytes:
         """The command as it is sent. What a script is given again and again is packed once: all but the first key and
-        the first two values, an id and perhaps a body. hiredis takes a fifth of a PUT for 19 arguments, this half that."""
+        the first two values, an id and perhaps a body. hiredis alone takes a fifth of a PUT, this a tenth."""
         args = self.args
         if args[0] != "EVALSHA" or not (values := 3 + args[2]) + 2 <= len(args) < len(COUNTS):
             return pack(args)
