@@ -23,15 +23,12 @@ Argument = str | bytes | int | float
 # Its stub declares a tuple of exactly one element.
 pack = cast(Callable[[tuple[Argument, ...]], bytes], hiredis.pack_command)
 
-COUNTS = tuple(b"*%d\r\n" % count for count in range(64))  # how a command of so many arguments begins
-_SIZES = tuple(b"$%d\r\n" % size for size in range(1024))  # how an argument of so many bytes does
 
-
-def bulk(argument: str | bytes) -> tuple[bytes, bytes, bytes]:
-    """One argument, in the pieces of which it is packed."""
-    text = argument.encode() if isinstance(argument, str) else argument
-    size = len(text)
-    return _SIZES[size] if size < 1024 else b"$%d\r\n" % size, text, b"\r\n"
+# RESP, piece by piece, for who has packed most of a command before: a count of arguments, and of each its size, itself
+# and an end. To format a number takes 0.3 us, to remember it 0.06.
+counted = lru_cache(maxsize=1024)(lambda count: b"*%d\r\n" % count)
+sized = lru_cache(maxsize=4096)(lambda size: b"$%d\r\n" % size)
+END = b"\r\n"
 
 
 @lru_cache(maxsize=4096)

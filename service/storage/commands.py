@@ -40,7 +40,7 @@ class Commands:
             "id": id, "body": body, "by": by, "lifetime": lifetime,
             "kinds": place.kinds, "registered": self._proof(place), "room": room, "subject": subject,
         }  # fmt: skip
-        return self._script("create", (place.record(id), *place.guarded), arguments)
+        return self._script("create", (place.record(id), *place.guarded), arguments, steady=True)
 
     def put(
         self,
@@ -57,7 +57,7 @@ class Commands:
             "id": id, "body": body, "by": by, "lifetime": lifetime, "condition": state,
             "kinds": place.kinds, "registered": self._proof(place), "room": room, "subject": subject,
         }  # fmt: skip
-        return self._script("put", (place.record(id), *place.guarded), arguments)
+        return self._script("put", (place.record(id), *place.guarded), arguments, steady=True)
 
     def publish(
         self,
@@ -92,7 +92,7 @@ class Commands:
             "id": id, "patch": patch, "by": by, "condition": state, "kinds": place.kinds, "room": room,
             "limit": limit, "longest": MERGE_BYTES, "budget": MERGE_STEPS, "subject": subject,
         }  # fmt: skip
-        return self._script("merge", (place.record(id), *place.guarded), arguments)
+        return self._script("merge", (place.record(id), *place.guarded), arguments, steady=True)
 
     def append(
         self, place: Collection, id: str, value: bytes, by: str, limit: int, room: str = "", subject: str = "",
@@ -123,4 +123,4 @@ class Commands:
     def delete(self, place: Collection, id: str, state: str = ANYTHING, subject: str = "") -> Command:
         """Replies the documents and bytes that the collection grew by."""
         arguments = {"id": id, "condition": state, "kinds": place.kinds, "subject": subject}
-        return self._script("delete", (place.record(id), *place.guarded), arguments)
+        return self._script("delete", (place.record(id), *place.guarded), arguments, steady=True)
