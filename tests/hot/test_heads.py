@@ -1,0 +1,239 @@
+"""What is known of a head says what the parser says: for any message, however it arrives, and whatever came before."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpRequestParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.heads import LONGEST, SIZE, UNKNOWN, Heads, target
+from service.hot import HotConnection
+from tests.hot.rig import Rig, at_rest
+from tests.hot.wire import DOCUMENTS, request
+
+K = DOCUMENTS + "/c/k"
+GET, PUT = request("GET", K), request("PUT", K, b'{"a":1}')
+
+
+def parsed(data: bytes) -> list[tuple[Any, Any]]:
+    """The messages that aiohttp's parser makes of these bytes."""
+    loop = asyncio.new_event_loop()
+    try:
+        parser = HttpRequestParser(BaseProtocol(loop), loop, 2**16)
+        return list(parser.feed_data(data)[0])
+    finally:
+        loop.close()
+
+
+def learnt(data: bytes) -> tuple[Heads, int]:
+    heads = Heads()
+    return heads, heads.learn(data, parsed(data)[0][0])
+
+
+names = st.sampled_from(["X-One", "Accept", "x-two", "User-Agent", "Authorization", "Origin", "Content-Type", "X"])
+values = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=12).map(str.strip)
+lines = st.lists(st.tuples(names, values), max_size=5, unique_by=lambda pair: pair[0]).map(
+    lambda pairs: [": ".join(pair) for pair in pairs]
+)
+lengths = st.sampled_from(["Content-Length", "content-length", "CONTENT-LENGTH"])
+methods = st.sampled_from(["GET", "PUT", "POST", "PATCH", "DELETE"])
+paths = st.text("abz09-._~/?=&%20", max_size=20).map("/".__add__)
+
+
+@st.composite
+def messages(draw: Callable[..., Any], known: list[str]) -> bytes:
+    body = draw(st.binary(max_size=40))
+    length = [f"{draw(lengths)}: {len(body)}"] if body or draw(st.booleans()) else []
+    at = draw(st.integers(0, len(known)))
+    head = [f"{draw(methods)} {draw(paths)} HTTP/1.1", "Host: x", *known[:at], *length, *known[at:], "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+@given(st.data())
+def test_of_any_message_it_says_what_the_parser_says(data: st.DataObject) -> None:
+    known = data.draw(lines)
+    heads, owed = learnt(data.draw(messages(known)))
+    assert owed in (0, UNKNOWN)
+    message = data.draw(messages(known))
+    if (found := heads.read(message)) is None:
+        return
+    head, line, body = found
+    ((told, payload),) = parsed(message)
+    assert target(line) == (told.method, told.path)
+    assert {k.lower(): v for k, v in head.headers.items()} == {
+        name.lower(): value for name, value in told.headers.items() if name.lower() != "content-length"
+    }
+    assert body == (b"" if payload.is_eof() and not payload.total_bytes else payload.read_nowait())
+
+
+@pytest.mark.parametrize("size", [0, 1, 9, 10, 31_000])
+def test_a_body_of_any_length_has_the_same_head(size: int) -> None:
+    heads, _ = learnt(PUT)
+    found = heads.read(request("PUT", K + "2", b"x" * size))
+    assert found is not None
+    assert found[1:] == (f"PUT {K}2 HTTP/1.1".encode(), b"x" * size)
+
+
+@pytest.mark.parametrize("data", [
+    PUT[:-1], PUT + b"x", PUT + GET, GET + GET, GET[:-1], GET + b"x", b"", b"\r\n", b"\r\n" + GET,
+    PUT.replace(b": 7", b": +7"), PUT.replace(b": 7", b": 7 "), PUT.replace(b": 7", b": 1111111111"),
+    GET.replace(b"ak-1", b"ak-2"), GET.replace(b"\r\n", b"\n"),
+])  # fmt: skip
+def test_what_is_not_exactly_one_known_message_is_left_to_the_parser(data: bytes) -> None:
+    heads, _ = learnt(PUT)
+    heads.learn(GET, parsed(GET)[0][0])
+    assert heads.read(data) is None
+
+
+@pytest.mark.parametrize("line", [
+    b"GET  /x HTTP/1.1", b"GET /x HTTP/1.0", b"GET /x", b"GET x HTTP/1.1", b"GET http://x/y HTTP/1.1", b"",
+    b"get /x HTTP/1.1", b"HEAD /x HTTP/1.1", b"GET /x#y HTTP/1.1", b"GET /\xc3\xa4 HTTP/1.1", b"GET /x\t HTTP/1.1",
+    b"GET /\x7f HTTP/1.1", b" GET /x HTTP/1.1", b"GET /x HTTP/1.1 ", b"GET /x\r HTTP/1.1", b"G\xffT /x HTTP/1.1",
+])  # fmt: skip
+def test_a_line_that_is_not_of_the_plainest_form_is_left_to_the_parser(line: bytes) -> None:
+    assert target(line) is None
+
+
+@pytest.mark.parametrize("message", [
+    request("GET", K, None, "Connection: close"), request("PUT", K, b"{}", "Expect: 100-continue"),
+    request("GET", K, None, "Upgrade: websocket", "Connection: Upgrade"), request("GET", K, version="1.0"),
+    request("PUT", K, None, "Transfer-Encoding: chunked") + b"0\r\n\r\n",
+    request("PUT", K, b"", "Content-Encoding: gzip"),
+])  # fmt: skip
+def test_an_unusual_head_is_not_kept(message: bytes) -> None:
+    heads, owed = learnt(message)
+    assert owed == UNKNOWN
+    assert heads.read(message) is None
+
+
+def test_a_head_says_how_much_of_its_body_is_to_come() -> None:
+    assert learnt(PUT[:-7])[1] == 7
+    assert learnt(PUT[:-3])[1] == 3
+    assert learnt(PUT.replace(b"Content-Length", b"CONTENT-LENGTH")[:-3])[1] == UNKNOWN
+
+
+def test_what_is_kept_is_bounded() -> None:
+    heads = Heads()
+    for number in range(SIZE + 1):
+        message = GET.replace(b"ak-1", b"%d" % number)
+        heads.learn(message, parsed(GET)[0][0])
+    assert heads.read(message) is not None
+    assert heads.read(GET.replace(b"ak-1", b"1")) is None
+    long = request("GET", K, None, "X: " + "x" * LONGEST)
+    assert learnt(long)[0].read(long) is None
+
+
+@pytest.fixture
+def fed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What connections gave to the parser."""
+    given: list[bytes] = []
+    parse = HotConnection._parse
+
+    def counted(connection: HotConnection, data: bytes) -> None:
+        given.append(data)
+        parse(connection, data)
+
+    monkeypatch.setattr(HotConnection, "_parse", counted)
+    return given
+
+
+async def test_a_known_message_is_not_parsed(rig: Rig, fed: list[bytes]) -> None:
+    for key in ("k", "k", "l", "m/meta"):
+        rig.receive(request("GET", f"{DOCUMENTS}/c/{key}"))
+        await rig.reply()
+    assert (fed, rig.statuses, rig.ordinary) == ([GET], [200, 200, 404, 404], 0)  # the first time, its head was new
+    assert at_rest(rig)
+
+
+async def test_what_comes_behind_one_that_was_not_parsed_makes_it_an_ordinary_one(rig: Rig, fed: list[bytes]) -> None:
+    rig.receive(PUT)
+    assert fed == []
+    rig.receive(GET[:9])
+    rig.receive(GET[9:])
+    assert fed == [PUT, GET[:9], GET[9:]]
+    await rig.reply()
+    await rig.reply()
+    assert rig.statuses == [200, 200]
+    assert rig.transport.written[1].endswith(b'{"a":1}')
+    assert at_rest(rig)
+
+
+async def test_a_slow_client_is_not_answered_twice(rig: Rig, fed: list[bytes]) -> None:
+    rig.transport.slow = True
+    rig.receive(PUT)
+    await rig.reply()
+    rig.receive(GET)
+    assert (fed, len(rig.transport.written), rig.held) == ([GET], 1, [])
+    rig.transport.slow = False
+    rig.connection.resume_writing()
+    await rig.reply()
+    assert rig.statuses == [200, 200]
+    assert at_rest(rig)
+
+
+async def test_what_looks_like_a_message_inside_of_a_head_is_none(rig: Rig, fed: list[bytes]) -> None:
+    rig.receive(GET)
+    await rig.reply()
+    rig.receive(request("PUT", K, None, "X: ")[:-4])
+    rig.receive(GET)
+    assert fed[-1] == GET
+    await rig.answered(2)
+    assert (rig.statuses, rig.held, rig.ordinary) == ([200, 400], [], 0)  # it has two hosts
+
+
+async def test_what_looks_like_a_message_inside_of_a_body_is_none(rig: Rig, fed: list[bytes]) -> None:
+    rig.receive(GET)
+    await rig.reply()
+    message = request("PUT", K, b'["' + GET + b'"]')
+    rig.receive(message[: -len(GET) - 2])
+    rig.receive(GET)
+    assert fed[-1] == GET
+    rig.receive(message[-2:])
+    await rig.answered(2)
+    assert rig.statuses == [200, 400]  # line breaks are not for texts in JSON
+    await rig.rest()
+    assert at_rest(rig)
+
+
+async def test_a_body_that_comes_apart_from_its_head_leaves_the_parser_between_two_messages(
+    rig: Rig, fed: list[bytes]
+) -> None:
+    rig.receive(GET)
+    await rig.reply()
+    for piece in (PUT[:-7], PUT[-7:-2], PUT[-2:]):
+        rig.receive(piece)
+    await rig.answered(2)
+    await rig.rest()
+    fed.clear()
+    rig.receive(GET)
+    assert fed == []
+    await rig.reply()
+    assert rig.statuses == [200] * 3
+    assert at_rest(rig)
+
+
+async def test_a_caller_who_is_not_known_any_more_is_asked_for(rig: Rig) -> None:
+    rig.receive(GET)
+    await rig.reply()
+    rig.app.service.directory.era = None
+    rig.receive(GET)
+    assert rig.held == []
+    await rig.answered(2)
+    assert (rig.statuses, rig.ordinary) == ([200, 200], 1)
+
+
+@pytest.mark.parametrize("last", ["a%2Fb", "a?x=1", "", "a%zz", "meta"])
+async def test_a_last_segment_that_is_not_plain_is_read_like_any_other(rig: Rig, last: str) -> None:
+    rig.receive(GET)
+    await rig.reply()
+    rig.receive(request("GET", DOCUMENTS + "/c/" + last))
+    await rig.rest()
+    if rig.held:
+        await rig.reply()
+    await rig.answered(2)
+    assert rig.statuses[1] == (400 if last == "" else 404)
+    assert at_rest(rig)
