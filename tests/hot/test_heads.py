@@ -1,7 +1,6 @@
 """What is known of a head says what the parser says: for any message, however it arrives, and whatever came before."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -45,7 +44,7 @@ paths = st.text("abz09-._~/?=&%20", max_size=20).map("/".__add__)
 
 
 @st.composite
-def messages(draw: Callable[..., Any], known: list[str]) -> bytes:
+def messages(draw: st.DrawFn, known: list[str]) -> bytes:
     body = draw(st.binary(max_size=40))
     length = [f"{draw(lengths)}: {len(body)}"] if body or draw(st.booleans()) else []
     at = draw(st.integers(0, len(known)))
