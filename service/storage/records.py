@@ -14,7 +14,8 @@ from msgspec import Struct
 from msgspec.msgpack import Decoder
 
 if TYPE_CHECKING:
-    Body, briefly = bytes, md5
+    Body = bytes
+    briefly = md5
 else:
     Body = Any  # a header may have its padding in the body's place
     try:
