@@ -28,8 +28,9 @@ log = logging.getLogger(__name__)
 Headers = Mapping[str, str]
 Reply = TypeVar("Reply", bound=Answer | Stream)
 
-REQUEST_ID = istr("X-Request-Id")
+REQUEST_ID = "X-Request-Id"
 RETRY_SECONDS = "1"  # when to come again after a 503: a restarted Redis is back by then
+_request_id = istr(REQUEST_ID)  # to look it up takes 0.1 us so, 0.2 as a plain text
 _lawful_id = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
 
@@ -78,7 +79,7 @@ class Middleware:
         name = dialect.name if dialect else ""
         seconds = perf_counter() - started
         self._meter.observe(name, template, method, answer.status, seconds)
-        if REQUEST_ID in headers and answer.status < 400:
+        if _request_id in headers and answer.status < 400:
             answer = replace(answer, headers=(*answer.headers, (REQUEST_ID, _identify(headers))))
         if self._adorning:
             answer = replace(answer, headers=(*answer.headers, *self.cors.shared(headers)))
