@@ -36,6 +36,7 @@ def measure(
     for turn in range(rounds):
         for system in knowing:
             sample = system.measure(workload, seconds, turn)
+            system.rest()
             check(system.name, workload, sample)
             samples[system.name].append(sample)
     rates = (f"{name} {Spread.of(each.rate for each in taken).median:,.0f}/s" for name, taken in samples.items())

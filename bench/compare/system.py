@@ -3,6 +3,7 @@
 Adding one is a module in `systems/` and a line in its table.
 """
 
+import time
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,10 @@ from bench.compare.workloads import Kind, Workload
 from bench.compare.wrk import Order, Request, Sample, run
 from bench.placement import Placement
 from bench.processes import cpu_seconds
+
+IDLE_SECONDS = 0.2  # a system that uses less than this share of its core for so long is at rest
+IDLE_SHARE = 0.15
+REST_SECONDS = 10.0
 
 
 class System(ABC):
@@ -78,6 +83,15 @@ class System(ABC):
         used = {name: 1e6 * (now - before[name]) / sample.requests for name, now in self.cpu().items()}
         sample.cpu.update(used)
         return sample
+
+    def rest(self) -> None:
+        """Wait until it is done with what its client left behind when it went: the core is the next system's then."""
+        used, deadline = sum(self.cpu().values()), time.monotonic() + REST_SECONDS
+        while time.monotonic() < deadline:
+            time.sleep(IDLE_SECONDS)
+            before, used = used, sum(self.cpu().values())
+            if used - before < IDLE_SHARE * IDLE_SECONDS:
+                return
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds that its processes have used so far, by name."""
