@@ -75,7 +75,7 @@ class Heads:
         told = head.headers.get("Content-Length", "0") == str(length)  # else its name is spelled in some other way
         if not told or line != f"{message.method} {message.path} HTTP/1.1".encode("utf-8", "surrogateescape"):
             return UNKNOWN
-        if len(lines) <= LONGEST:
+        if len(lines) <= LONGEST and not head.once:  # one that is to be carried out once is not seen again
             if len(self._known) >= SIZE:
                 self._known.clear()
             # The body's length is not one of the things that the same lines say again.

@@ -77,8 +77,9 @@ class HotConnection(Connection):
             found = self._heads.read(data)
             if found is not None:
                 head, line, body = found
-                if self._begin(recognised(self, self._app, head, line, body), data):
-                    return
+                if not self._begin(recognised(self, self._app, head, line, body), data):
+                    self._parse(data)  # which wakes aiohttp
+                return
         self._waiter = None  # so that aiohttp parses, but does not wake its task: that is decided below
         try:
             if self._unparsed:  # this data is behind an exchange's: it becomes one like all others
