@@ -2,7 +2,7 @@
 
 A client sends the same header lines with each request, but for the body's length. So what is kept is looked up by the
 bytes of the lines themselves, the digits of that length left out; only the request line is read anew. Parsing was a
-fifth of what a small GET cost the service, and of a PUT, with its stream, a third.
+fifth of what a small GET cost the service, and of a PUT, with its stream, more.
 
 Invariant: what `Heads.read` says of a message is what the parser would. It knows only lines that the parser has taken,
 by themselves and whole, as the head of a message with nothing unusual about it; a request line must be of the plainest

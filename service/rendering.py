@@ -30,7 +30,7 @@ def rendered(answer: Answer, *, closing: bool) -> bytes:
     for name, value in answer.headers:
         head += f"{name}: {value}\r\n"
     lines = 1 + len(answer.headers)
-    # As `lawful`, at a tenth of its cost.
+    # As `lawful`, without a look at each character.
     if head.count("\r") != lines or head.count("\n") != lines or "\0" in head or answer.content_type is not JSON:
         lawful(answer)
     if closing:

@@ -51,7 +51,7 @@ _owned = re.compile(r"\{([^:{}]+):([^:{}]*):([^:{}]+)\}([rsfb]:|[a-z]$)(.*)").fu
 def escape(id: str) -> str:
     """Percent-encode what is not an RFC 3986 unreserved character (UTF-8)."""
     named = id.encode()
-    return id if named.isalnum() or plain(named) else quote(id, safe="")  # the first is 0.05 us, the second 0.4
+    return id if named.isalnum() or plain(named) else quote(id, safe="")  # the first is the cheaper one
 
 
 class Collection:
