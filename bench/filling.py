@@ -28,17 +28,12 @@ def collection(name: str) -> Collection:
 @asynccontextmanager
 async def opened(redis_url: str) -> AsyncIterator[tuple[Runner, Storage]]:
     """A storage core of our own on that Redis."""
-
-    async def load(ask: Ask) -> None:
-        await runner.load(ask)
-
-    redis = Redis.open(redis_url, timeout=60.0, on_connect=load)
-    runner = Runner(redis)
-    await redis.connect()
+    runner = Runner.open(redis_url, timeout=60.0)
+    await runner.redis.connect()
     try:
         yield runner, Storage(runner)
     finally:
-        await redis.close()
+        await runner.redis.close()
 
 
 async def fill(

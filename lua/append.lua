@@ -4,6 +4,7 @@
 --- collection grew by.
 --- Refuses: DENIED, UNDECLARED, NOTFOUND, MISMATCH, TOOLARGE, UNREGISTERED, QUOTA, LONG (it would hold Redis for too
 --- long: append in the worker).
+--- Varies: record, id, value.
 --- Repeats: not at all where its request has a key (include/once.lua).
 
 local record  = KEYS[1] -- string: packed header, then the body

@@ -2,6 +2,7 @@
 --- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes that the
 --- collection grew by.
 --- Refuses: DENIED, UNDECLARED, EXISTS, INVALID, UNREGISTERED, QUOTA.
+--- Varies: record, id, body.
 --- Repeats: not at all where its request has a key (include/once.lua).
 
 local record  = KEYS[1] -- string: packed header, then the body

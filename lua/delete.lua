@@ -2,6 +2,7 @@
 --- Replies with: documents and bytes that the collection grew by (negative).
 --- Refuses: DENIED, UNDECLARED, NOTFOUND, CHANGED.
 --- Flags: allow-oom
+--- Varies: record, id, condition.
 --- Repeats: not at all where its request has a key (include/once.lua).
 
 local record  = KEYS[1] -- string: packed header, then the body

@@ -4,6 +4,7 @@
 --- collection grew by, the new body.
 --- Refuses: DENIED, UNDECLARED, NOTFOUND, CHANGED, TOOLARGE, QUOTA, LONG (it would hold Redis for too
 --- long: merge it in the worker).
+--- Varies: record, id, patch.
 
 local record  = KEYS[1] -- string: packed header, then the body
 local acl     = KEYS[2] -- hash: subject -> verbs

@@ -1,6 +1,6 @@
 --- Read records of one collection, if the caller may.
 --- Replies with: of each the packed record, nil where there is none, or its size (bytes) where it did not fit.
---- Refuses: DENIED, NOTFOUND (what is not declared cannot be read), LONG (not all of them fit, and all were wanted).
+--- Refuses: DENIED, NOTFOUND (what is not declared cannot be read).
 --- Flags: no-writes
 
 local acl     = KEYS[1] -- hash: subject -> verbs
@@ -8,7 +8,6 @@ local records = {unpack(KEYS, 2)} -- strings: packed header, then the body
 
 local subject = ARGV[1] -- see include/allowed.lua
 local most    = ARGV[2] -- bytes that are replied at the most
-local whole   = ARGV[3] -- '1': all of them or nothing
 
 --- @include allowed
 
@@ -22,8 +21,6 @@ for i, record in ipairs(records) do
     found[i] = false
   elseif size <= left then
     found[i], left = redis.call('GET', record), left - size
-  elseif whole == '1' then
-    return redis.error_reply('LONG the records are to be read in portions')
   else
     found[i] = size
   end

@@ -1,62 +1,45 @@
-"""The HTTP application: finds the dialects, and wraps each handler once: caller in, refusal out.
+"""The HTTP application of one worker: connects to Redis, finds the dialects, and serves what aiohttp's task is left.
 
-This is the ordinary path, from aiohttp's request to the handler's answer; service/hot.py is the fast one. What both
-do with every request is in service/middleware.py.
+That is what is unusual of a request or its connection (service/hot.py); the handlers are the same, and so is what
+surrounds them (service/middleware.py).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
 from time import perf_counter
+from typing import Any
 
 from aiohttp import web
 
-from service import edge, hot, idempotency
+from service import edge, hot
 from service.dialect import Answer, Request, Service, Stream
 from service.dialects import discover
-from service.docs import Docs
 from service.metrics import Meter
-from service.middleware import Headers, Middleware
 from service.patience import HELD_BYTES, Arriving
-from service.redis.client import Redis
-from service.redis.wire import Ask
 from service.rendering import lawful
-from service.routing import Router
 from service.settings import Settings
+from service.state import State, opened
 from service.storage.directory import Directory
-from service.storage.passwords import ANYONE
 from service.storage.runner import Runner
 from service.storage.store import Storage
 from service.storage.sweeper import Sweeper
 
-Read = Callable[[int], Awaitable[bytes]]
-Pieces = Callable[[int], AsyncIterator[bytes]]
-
 
 class App:
-    """One worker's application. `draining` makes every answer ask the client to close its connection."""
-
-    def __init__(self, settings: Settings, redis: Redis, runner: Runner, meter: Meter) -> None:
-        self.redis = redis
-        storage = Storage(runner)
-        self.service = Service(settings, storage, storage.commands, Directory(runner))
-        dialects = discover(settings.dialects)
-        self.router = Router(dialects)
-        self.docs = Docs(dialects if settings.docs else ())
-        self.draining = False
-        self.in_flight = 0
-        self.middleware = Middleware(self.service, meter)
-        fast, keepalive = settings.fast_path and hot.supported(), settings.keepalive_seconds
+    def __init__(self, settings: Settings, runner: Runner, meter: Meter) -> None:
+        self.redis = runner.redis
+        service = Service(settings, Storage(runner), Directory(runner))
+        self.state = State(service, discover(settings.dialects), meter)
         held = max(HELD_BYTES, 4 * settings.max_document_bytes)
         self._arriving = Arriving(held)
+        options: dict[str, Any] = {"unread": held, "keepalive_timeout": settings.keepalive_seconds}
         self.server = (
-            hot.HotServer(self, self._serve, unread=held, keepalive_timeout=keepalive)
-            if fast
-            else edge.Server(self._serve, unread=held, keepalive_timeout=keepalive)
+            hot.HotServer(self.state, self._serve, **options)
+            if settings.fast_path and hot.supported()
+            else edge.Server(self._serve, **options)
         )
         self._tasks = [
-            asyncio.create_task(self.service.directory.watch()),
-            asyncio.create_task(Sweeper(runner, storage).run()),
+            asyncio.create_task(service.directory.watch()),
+            asyncio.create_task(Sweeper(runner, service.storage).run()),
         ]
 
     async def close(self) -> None:
@@ -65,58 +48,49 @@ class App:
         await self.redis.close()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        state, method, headers, started = self.state, request.method, request.headers, perf_counter()
         target = request.raw_path
         if not target.startswith("/"):  # a whole URL, as for a proxy (RFC 9112, section 3.2.2)
             target = "/" + target.partition("://")[2].partition("/")[2]
         path, _, query = target.partition("?")
-        read, pieces = partial(edge.read, request, self._arriving), partial(edge.pieces, request)
-        answer = await self.answer(request.method, path, query, request.headers, read, pieces)
-        return await edge.send(request, answer, closing=self.draining)
-
-    async def answer(
-        self, method: str, path: str, query: str, headers: Headers, read: Read, pieces: Pieces
-    ) -> Answer | Stream:
-        """Answer one request, whatever it is."""
-        started = perf_counter()
-        dialect, template = self.router.owner(path), ""
+        handed = request.protocol.handed_over() if isinstance(request.protocol, edge.Connection) else None
+        dialect, template = state.router.owner(path), ""
         params: tuple[str, ...] = ()
         answer: Answer | Stream
-        self.in_flight += 1
+        state.in_flight += handed is None
         try:
-            if dialect is None:
-                page = self.docs.find(method, path)
+            if handed is not None:
+                exchange, answer = handed
+                template, started = exchange.template, exchange.started
+            elif dialect is None:
+                page = state.docs.find(method, path)
                 template, answer = page.path, page.answer(headers)
             else:
-                dialect, route, params = self.router.find(method, path)
+                dialect, route, params = state.router.find(method, path)
                 template = route.template
-                caller = ANYONE if route.open else await self.middleware.admit(dialect, headers)
-                asked = Request(method, params, query, headers, read, caller, self.service, pieces)
-                answer = await idempotency.handled(route.handler, asked, path)
-                answer = lawful(await edge.opened(answer) if isinstance(answer, Stream) else answer)
+                asked = Request(method, params, query, headers, edge.Incoming(request, self._arriving), state.service)
+                answer = await state.middleware.handled(dialect, route, asked, path)
+                if isinstance(answer, Stream):
+                    answer = await opened(answer)
+            answer = lawful(answer)
         except ConnectionError:  # the client is gone
             raise
         except Exception as error:
-            preflight = self.middleware.cors.preflight(method, headers)
-            answer = preflight or self.middleware.refused(dialect, params, error, headers)
+            answer = state.middleware.refused(dialect, params, error, method, headers)
         finally:
-            self.in_flight -= 1
-        return self.middleware.answered(answer, dialect, template, method, headers, started)
+            state.in_flight -= 1
+        answer = state.middleware.answered(answer, dialect, template, method, headers, started)
+        return await edge.send(request, answer, dialect.headers if dialect else (), closing=state.draining)
 
 
 async def start(settings: Settings, redis_url: str, meter: Meter) -> App:
     """Connect to Redis, make it know the scripts, and serve. Raises NotSent, in words, if Redis cannot be reached."""
-
-    async def load(ask: Ask) -> None:
-        await runner.load(ask)
-
-    redis = Redis.open(
+    runner = Runner.open(
         redis_url,
         timeout=settings.request_timeout,
         max_commands=settings.max_in_flight,
-        on_connect=load,
         read_replicas=settings.read_replicas,
         bulk=True,
     )
-    runner = Runner(redis)
-    await redis.connect()
-    return App(settings, redis, runner, meter)
+    await runner.redis.connect()
+    return App(settings, runner, meter)

@@ -8,7 +8,6 @@ from typing import Any
 from service import access
 from service.access import Malformed
 from service.dialects import discover
-from service.redis.client import Redis
 from service.redis.errors import Failed
 from service.storage.directory import Directory
 from service.storage.errors import Refusal, Unavailable
@@ -25,12 +24,11 @@ async def declare(redis_url: str, document: bytes | str) -> list[dict[str, Any]]
 
     Raises Malformed, and Unavailable, after which it may have been applied in part: repeat it.
     """
-    redis = Redis.open(redis_url, on_connect=lambda ask: runner.load(ask))
-    runner = Runner(redis)
+    runner = Runner.open(redis_url)
     try:
-        await redis.connect(CONNECT_SECONDS)
+        await runner.redis.connect(CONNECT_SECONDS)
         return list(await access.apply(Directory(runner), Storage(runner), document, discover()))
     except (Failed, Refusal) as error:
         raise Unavailable(f"redis: {error}") from error
     finally:
-        await redis.close()
+        await runner.redis.close()

@@ -11,18 +11,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
+from uuid import uuid4
 
 import msgspec
 
 from service.description import JSON as JSON
 from service.description import Api, Description
 from service.settings import Settings
-from service.storage.commands import Commands
 from service.storage.directory import Caller, Directory, Entry, Token
 from service.storage.errors import Invalid, Refusal
-from service.storage.passwords import Login
+from service.storage.once import Once
+from service.storage.passwords import ANYONE, Login
 from service.storage.passwords import Password as Password
-from service.storage.runner import Command as Command
 from service.storage.store import Storage
 
 _host = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?").fullmatch
@@ -78,12 +78,19 @@ class Service:
 
     settings: Settings
     storage: Storage
-    commands: Commands
     directory: Directory
 
 
-def _arrived(limit: int) -> AsyncIterator[bytes]:
-    raise RuntimeError("a direct route is given the body")
+class Body(Protocol):
+    """A request's body, to be read once, in either way."""
+
+    async def read(self, limit: int) -> bytes:
+        """All of it. Raises TooLarge as soon as it is over that many bytes, Invalid, Unavailable."""
+        ...
+
+    def pieces(self, limit: int) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises what `read` raises."""
+        ...
 
 
 class Request(msgspec.Struct):
@@ -93,10 +100,10 @@ class Request(msgspec.Struct):
     params: tuple[str, ...]  # the path's parameters, decoded, in the order of the template
     query_string: str
     headers: Mapping[str, str]
-    read: Callable[[int], Awaitable[bytes]]  # the body; TooLarge as soon as it is over that many bytes
-    caller: Caller
+    body: Body
     service: Service
-    pieces: Callable[[int], AsyncIterator[bytes]] = _arrived  # the same as it arrives, to be read instead
+    caller: Caller = ANYONE
+    once: Once | None = None  # the request itself, where it is to be carried out once
 
     def query(self) -> dict[str, str]:
         """The query's parameters, decoded; of a repeated one the last. Raises Invalid (not UTF-8)."""
@@ -106,6 +113,10 @@ class Request(msgspec.Struct):
             return dict(parse_qsl(self.query_string, keep_blank_values=True, errors="strict"))
         except ValueError as error:
             raise Invalid(f"the query string cannot be read: {error}") from None
+
+    async def fresh_id(self) -> str:
+        """An id for what the request makes, 32 hexadecimal digits; the same one when it is repeated."""
+        return uuid4().hex if self.once is None else self.once.id(await self.service.storage.secret())
 
     def base(self) -> str:
         """What the URLs begin with that an answer names. Raises Invalid (a `Host` that is none)."""
@@ -120,12 +131,6 @@ class Request(msgspec.Struct):
 Handler = Callable[[Request], Coroutine[Any, Any, Answer | Stream]]
 
 
-# The short way of a route: a plain function that understands a request whose body has arrived, and says which one
-# command of Redis answers it and how its reply is told; None where it takes more than that. Both may raise refusals.
-# It shares its steps with the handler, which can always answer in its place and must answer the same.
-Direct = Callable[[Request, bytes], tuple[Command, Callable[[Any], Answer]] | None]
-
-
 @dataclass(frozen=True, slots=True)
 class Route:
     """A method and a path template whose `{name}` segments are parameters."""
@@ -133,7 +138,6 @@ class Route:
     method: str
     template: str
     handler: Handler
-    direct: Direct | None
     described: Description | None
     open: bool = False  # who calls does not matter: what the request carries is the permission
 
@@ -145,13 +149,12 @@ class Routes(list[Route]):
         self,
         method: str,
         template: str,
-        direct: Direct | None = None,
         *,
         described: Description | None = None,
         open: bool = False,
     ) -> Callable[[Handler], Handler]:
         def add(handler: Handler) -> Handler:
-            self.append(Route(method, template, handler, direct, described, open))
+            self.append(Route(method, template, handler, described, open))
             return handler
 
         return add
@@ -178,8 +181,20 @@ class Dialect:
     access: type[msgspec.Struct]  # an `Access`
     api: Api | None = None  # what its OpenAPI document says of all routes
     challenge: str = "Bearer"  # how a credential is to be shown (RFC 9110, section 11.6.1)
+    cache_control: str = "private, no-cache"  # who may keep an answer
+    vary: str = "Authorization"  # the headers of a request on which the answer depends
     signs: bool = False  # does it hand out signed URLs? Then it needs a signing key
     # What follows from such a section once its entries are written: grants. It is safe to repeat, as all of an apply.
     follow: Callable[[Any, Directory, Storage], Awaitable[None]] | None = None
     # By namespace of collections with grants: the kind of the links from a subject to those that it may read, for fsck.
     readers: Mapping[str, str] = field(default_factory=dict)
+
+    headers: tuple[tuple[str, str], ...] = field(init=False)  # of every answer, refusals included
+    lines: str = field(init=False)  # these headers, as they are sent
+
+    def __post_init__(self) -> None:
+        headers = (
+            ("Cache-Control", self.cache_control), ("Vary", self.vary), ("X-Content-Type-Options", "nosniff")
+        )  # fmt: skip
+        object.__setattr__(self, "headers", headers)
+        object.__setattr__(self, "lines", "".join(f"{name}: {value}\r\n" for name, value in headers))

@@ -14,10 +14,7 @@ from service.dialect import Answer, Stream
 from service.preconditions import http_date, not_modified
 
 ANY_TYPE = "application/octet-stream"
-SAFE = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'"),
-)
+SAFE = (("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'"),)
 
 _lawful_type = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}").fullmatch
 _range = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})").fullmatch

@@ -12,7 +12,6 @@ from aiohttp import web
 from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
-from msgspec.structs import replace
 
 from service.dialect import BODILESS, JSON, Answer, Stream
 from service.patience import BODY_RATE, BODY_SECONDS, HELD_BYTES, Arriving, Unread
@@ -67,6 +66,10 @@ class Connection(RequestHandler):
         else:
             super().log_exception(*args, **options)
 
+    def handed_over(self) -> tuple[Any, Stream] | None:
+        """An exchange and its answer that was begun on the connection, and is to be sent by aiohttp's task."""
+        return None
+
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
@@ -80,13 +83,21 @@ class Connection(RequestHandler):
         return response
 
 
-async def read(request: web.BaseRequest, arriving: Arriving, limit: int) -> bytes:
-    """The whole body. Raises what `pieces` raises; Unavailable where there is no room for it among those that are
-    `arriving`."""
-    with arriving.body() as body:
-        async for piece in pieces(request, limit):
-            body.add(piece)
-        return bytes(body.received)
+class Incoming:
+    """The body of a request that aiohttp reads."""
+
+    def __init__(self, request: web.BaseRequest, arriving: Arriving) -> None:
+        self._request, self._arriving = request, arriving
+
+    async def read(self, limit: int) -> bytes:
+        """See Body; Unavailable where there is no room for it among those that are arriving."""
+        with self._arriving.body() as body:
+            async for piece in self.pieces(limit):
+                body.add(piece)
+            return bytes(body.received)
+
+    def pieces(self, limit: int) -> AsyncIterator[bytes]:
+        return pieces(self._request, limit)
 
 
 async def pieces(request: web.BaseRequest, limit: int) -> AsyncIterator[bytes]:
@@ -124,28 +135,11 @@ def _awaited(request: web.BaseRequest) -> bool:
     return expects and request.version >= HttpVersion11 and not request.content.is_eof()
 
 
-async def opened(stream: Stream) -> Answer | Stream:
-    """A stream whose first pieces were asked for, so that what fails there is still refused properly.
-
-    One that has no second piece is an answer, with its length.
-    """
-    first = await anext(stream.pieces, b"")
-    second = await anext(stream.pieces, None)
-    if second is None:
-        return Answer(stream.status, first, stream.content_type, stream.headers)
-    return replace(stream, pieces=_resumed(first, second, stream.pieces))
-
-
-async def _resumed(first: bytes, second: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    yield second
-    async for piece in rest:
-        yield piece
-
-
-async def send(request: web.BaseRequest, answer: Answer | Stream, *, closing: bool) -> web.StreamResponse:
-    """Send an answer; `closing` asks the client not to use the connection again."""
-    headers = [*answer.headers, ("Server", "polystow")]
+async def send(
+    request: web.BaseRequest, answer: Answer | Stream, more: tuple[tuple[str, str], ...], *, closing: bool
+) -> web.StreamResponse:
+    """Send an answer with some headers more; `closing` asks the client not to use the connection again."""
+    headers = [*answer.headers, *more, ("Server", "polystow")]
     if answer.status not in BODILESS:
         headers.append(("Content-Type", answer.content_type))
     if isinstance(answer, Stream):

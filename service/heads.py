@@ -5,11 +5,13 @@ bytes of the lines themselves, the digits of that length left out; only the requ
 fifth of what a small GET cost the service, and of a PUT, with its stream, more.
 
 Invariant: what `Heads.read` says of a message is what the parser would. It knows only lines that the parser has taken,
-by themselves and whole, as the head of a message with nothing unusual about it; a request line must be of the plainest
-form, and the body be there, no byte too few or too many. No I/O, nothing of a connection's.
+by themselves and whole, as the head of a message with nothing unusual about it. What is compared begins behind the
+request line and ends with the empty line, so a head that has not arrived whole is never found. Lines with a length and
+lines without one are kept apart, so that a length of no digits is never found either. A request line must be of the
+plainest form, and the body be there, no byte too few or too many. No I/O, nothing of a connection's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp.http import HttpVersion11, RawRequestMessage
@@ -19,21 +21,30 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from service.idempotency import HEADER
 
 LONGEST = 2048  # bytes of header lines that are kept
-SIZE = 4000  # heads kept: some 8 MB of lines at the most, and as much of what they say; afresh beyond that
+START_BYTES = 256  # of a request line's beginning that is kept
+MOST_BYTES = 8 * 1024 * 1024  # of memory for all that is kept, as `_weight` tells it; afresh beyond that
 UNKNOWN = -1  # bytes of a message that are still to come, where that cannot be told
 
 _METHODS = {name.encode(): name for name in ("GET", "PUT", "POST", "PATCH", "DELETE")}
+_END = b"\r\n\r\n"
 _LENGTH, _LENGTH_IN_SMALL = b"\r\nContent-Length: ", b"\r\ncontent-length: "
 _PLAIN = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))  # of a target: visible ASCII, no fragment
 
 
 class Head(Struct):
-    """The headers of a message that asks for nothing unusual. `once`: they ask that the request be carried out once.
-    `meanings` is for what request lines mean together with them, by the line's beginning."""
+    """The headers of a message that asks for nothing unusual. `meanings` is for what request lines mean together with
+    them, by the line's beginning; `kept`: counts the memory of those, None where the head is not kept."""
 
     headers: Mapping[str, str]
-    once: bool
     meanings: dict[bytes, Any]
+    kept: Callable[[int], None] | None = None
+
+    def mean(self, start: bytes, meaning: Any) -> None:
+        """Keep what lines that begin so mean, if they are short and the head is kept."""
+        if self.kept is not None and len(start) <= START_BYTES:
+            if start not in self.meanings:
+                self.kept(len(start))
+            self.meanings[start] = meaning
 
 
 def plain(message: Any) -> Head | None:
@@ -43,47 +54,62 @@ def plain(message: Any) -> Head | None:
         or message.upgrade or message.chunked or message.compression or "Expect" in message.headers
     ):  # fmt: skip
         return None
-    return Head(message.headers, HEADER in message.headers, {})
+    return Head(message.headers, {})
 
 
 class Heads:
     def __init__(self) -> None:
-        self._known: dict[bytes, Head] = {}
+        self._bare: dict[bytes, Head] = {}  # by the lines of a head without a length
+        self._sized: dict[bytes, Head] = {}  # by the lines of a head with one, its digits left out
+        self._weight = 0
 
     def read(self, data: bytes) -> tuple[Head, bytes, bytes] | None:
         """Head, request line and body of the one whole message that these bytes are, if the head is known."""
         line, _, rest = data.partition(b"\r\n")
-        body = b""
-        head = self._known.get(rest)  # of a message without a body these are its lines and no more
-        if head is None:
-            if (parts := _cut(rest)) is None:
-                return None
-            lines, length, body = parts
-            head = self._known.get(lines)
-            if head is None or len(body) != length:
-                return None
-        return head, line, body
+        head = self._bare.get(rest)  # which are all lines of a head and no more
+        if head is not None:
+            return head, line, b""
+        if (parts := _cut(rest)) is None:
+            return None
+        lines, length, body = parts
+        head = self._sized.get(lines)
+        return (head, line, body) if head is not None and len(body) == length else None
 
     def learn(self, data: bytes, message: Any) -> int:
         """Keep the head of the message that the parser made of these bytes, the first ones behind an earlier message.
         Replies how many bytes of it are still to come."""
         line, _, rest = data.partition(b"\r\n")
-        parts, head = _cut(rest), plain(message)
-        if parts is None or head is None:
+        head = plain(message)
+        if head is None or line != f"{message.method} {message.path} HTTP/1.1".encode("utf-8", "surrogateescape"):
+            return UNKNOWN
+        if "Content-Length" not in head.headers:
+            bare, end, _ = rest.partition(_END)
+            self._keep(self._bare, bare + end, head)
+            return 0 if rest == bare + end else UNKNOWN
+        parts = _cut(rest)
+        if parts is None or head.headers["Content-Length"] != str(parts[1]):  # its name is spelled in some other way
             return UNKNOWN
         lines, length, body = parts
-        told = head.headers.get("Content-Length", "0") == str(length)  # else its name is spelled in some other way
-        if not told or line != f"{message.method} {message.path} HTTP/1.1".encode("utf-8", "surrogateescape"):
-            return UNKNOWN
-        if len(lines) <= LONGEST and not head.once:  # one that is to be carried out once is not seen again
-            if len(self._known) >= SIZE:
-                self._known.clear()
-            # The body's length is not one of the things that the same lines say again.
-            headers = CIMultiDict(head.headers)
-            headers.popall("Content-Length", None)
-            head.headers = CIMultiDictProxy(headers)
-            self._known[lines] = head
+        # The body's length is not one of the things that the same lines say again.
+        headers = CIMultiDict(head.headers)
+        headers.popall("Content-Length", None)
+        head.headers = CIMultiDictProxy(headers)
+        self._keep(self._sized, lines, head)
         return max(length - len(body), UNKNOWN)
+
+    def _keep(self, known: dict[bytes, Head], lines: bytes, head: Head) -> None:
+        if len(lines) > LONGEST or HEADER in head.headers:  # what is to be carried out once is not seen again
+            return
+        head.kept = self._count
+        self._count(3 * len(lines))  # the lines, and their names and values as texts
+        known[lines] = head
+
+    def _count(self, size: int) -> None:
+        self._weight += size + 1024  # for objects and their places in dictionaries
+        if self._weight > MOST_BYTES:
+            self._bare.clear()
+            self._sized.clear()
+            self._weight = 0
 
 
 def target(line: bytes) -> tuple[str, str] | None:
@@ -98,19 +124,18 @@ def target(line: bytes) -> tuple[str, str] | None:
 
 
 def _cut(rest: bytes) -> tuple[bytes, int, bytes] | None:
-    """From what follows the request line: the header lines without the digits of the body's length, that length, and
-    what follows them."""
-    lines, end, body = rest.partition(b"\r\n\r\n")
-    if not end:
-        return None
-    at = lines.find(_LENGTH)
-    if at < 0 and body:
-        at = lines.find(_LENGTH_IN_SMALL)
+    """From what follows the request line: the header lines, up to the empty one, without the digits of the body's
+    length, that length, and what follows them. None where the head is not whole, or tells no length."""
+    end = rest.find(_END)
+    at = rest.find(_LENGTH, 0, end)
     if at < 0:
-        return lines + end, 0, body
+        at = rest.find(_LENGTH_IN_SMALL, 0, end)
+    if end < 0 or at < 0:
+        return None
     start = at + len(_LENGTH)
-    stop = lines.find(b"\r\n", start)
-    digits = lines[start:stop] if stop >= 0 else lines[start:]
+    stop = rest.find(b"\r\n", start)
+    digits = rest[start:stop]
     if not digits.isdigit() or len(digits) > 9:
         return None
-    return lines[:start] + (lines[stop:] if stop >= 0 else b""), int(digits), body
+    body = end + len(_END)
+    return rest[:start] + rest[stop:body], int(digits), rest[body:]

@@ -1,28 +1,26 @@
-"""The fast path: answers a request that is one command of Redis from the connection itself.
+"""The connection: answers requests itself, by stepping their handlers (service/driver.py).
 
-There is no task, no stream, no coroutine and no future, only the route's `direct` function, the command, and its reply
-told. A request takes this path when its route has such a function, it has arrived whole, its caller is known, and
-nothing about it or its connection is unusual. Its message is one that aiohttp's own parser has read, or whose head it
-has read before (service/heads.py). Every other request is left to aiohttp, untouched: limits, chunked bodies, `Expect`,
-upgrades, HTTP/1.0, slow readers and broken messages are aiohttp's business, as ever, and so is what Redis could not do
-at once.
+There is no task, no stream and no future. A request is answered so when it has arrived whole, has a route, and nothing
+about it or its connection is unusual. Its message is one that aiohttp's own parser has read, or whose head it has read
+before (service/heads.py). Every other request is left to aiohttp, untouched: limits, chunked bodies, `Expect`,
+upgrades, HTTP/1.0, slow readers and broken messages are aiohttp's business, and so are answers that are sent piece by
+piece. aiohttp's task runs the same handlers, as coroutines of its own.
 
 This leans on names inside aiohttp (`LEANS_ON`). Where one of them is missing, `supported` says so: the service does
-without the fast path, and a test fails. `POLYSTOW_FAST_PATH=false` switches it off.
+without it, and a test fails. `POLYSTOW_FAST_PATH=false` switches it off.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp.http import HttpRequestParser
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
+from service.dialect import Stream
+from service.driver import EMPTY, Arrived, Exchange, begun, recognised
 from service.edge import Connection, Server
-from service.exchange import Exchange, begun, recognised
 from service.heads import UNKNOWN, Heads, plain
-
-if TYPE_CHECKING:
-    from service.app import App
+from service.state import State
 
 LEANS_ON = (
     "_buffer_paused", "_close", "_force_close", "_handler_waiter", "_keepalive_handle", "_keepalive_timeout", "_loop",
@@ -32,53 +30,60 @@ LEANS_ON = (
 
 
 def supported() -> bool:
-    """Does this aiohttp have the names that the fast path leans on?"""
+    """Does this aiohttp have the names that this module leans on?"""
     return all(hasattr(RequestHandler, name) for name in LEANS_ON) and hasattr(HttpRequestParser, "message_consumed")
 
 
 class HotServer(Server):
-    """The server, with connections that know the fast path."""
+    """The server, with connections that answer requests themselves."""
 
-    def __init__(self, app: "App", handler: Any, **options: Any) -> None:
+    def __init__(self, state: State, handler: Any, **options: Any) -> None:
         super().__init__(handler, **options)
-        self._app = app
+        self._state = state
         self._heads = Heads()
 
     def __call__(self) -> RequestHandler:
-        return HotConnection(self._app, self._heads, self, loop=self._loop, **self._kwargs)
+        return HotConnection(self._state, self._heads, self, loop=self._loop, **self._kwargs)
 
 
 class HotConnection(Connection):
-    """One connection. While `_exchange` is not None, a hot request is being answered; the next one waits behind it in
-    `_messages`, so answers keep the order of their requests, and one that the client is slow to read holds up the rest.
-    Only an exchange's end writes meanwhile: if writing is paused, it has been answered.
+    """One connection. While `_exchange` is not None, it answers a request; the next one waits behind it in `_messages`,
+    so answers keep the order of their requests, and one that the client is slow to read holds up the rest. Only an
+    exchange's end writes meanwhile: if writing is paused, it has been answered.
 
     `_unparsed` are the bytes of the exchange's message where the parser did not see them; b"" where it did, and the
     message is the first of `_messages`. `_owed` counts what is to come of the message that the parser is reading: at 0
-    it stands between two messages, and one may be kept from it.
+    the parser is between two messages, so the next one may bypass it. `_advancing`: the loop of `_advance` is running,
+    and goes on by itself after an exchange that ends at once. `_handed` is an answer that aiohttp's task is to send.
     """
 
-    __slots__ = ("_app", "_exchange", "_heads", "_owed", "_unparsed")
+    __slots__ = ("_advancing", "_exchange", "_handed", "_heads", "_owed", "_state", "_unparsed")
 
-    def __init__(self, app: "App", heads: Heads, server: Server, **options: Any) -> None:
+    def __init__(self, state: State, heads: Heads, server: Server, **options: Any) -> None:
         super().__init__(server, **options)
-        self._app = app
+        self._state = state
         self._heads = heads
         self._exchange: Exchange | None = None
+        self._handed: tuple[Exchange, Stream] | None = None
         self._unparsed = b""
         self._owed = 0
+        self._advancing = False
 
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter
         if waiter is None or waiter.done():  # aiohttp is at work on an earlier request and will see to this one
             self._parse(data)
             return
-        if self._owed == 0 and self._exchange is None and not self._messages:
+        if self._owed == 0 and self._exchange is None and not self._messages and self._open():
             found = self._heads.read(data)
             if found is not None:
                 head, line, body = found
-                if not self._begin(recognised(self, self._app, head, line, body), data):
+                exchange = recognised(self, self._state, head, line, body)
+                if exchange is None:
                     self._parse(data)  # which wakes aiohttp
+                else:
+                    self._unparsed = data
+                    self._begin(exchange)
                 return
         self._waiter = None  # so that aiohttp parses, but does not wake its task: that is decided below
         try:
@@ -90,6 +95,13 @@ class HotConnection(Connection):
             self._waiter = waiter
         if self._exchange is None:
             self._advance()
+
+    def _open(self) -> bool:
+        """May a request be answered here now?"""
+        return not (
+            self._paused or self._buffer_paused or self._close or self._force_close or self._state.draining
+            or self._keepalive_handle is None
+        )  # fmt: skip
 
     def _parse(self, data: bytes) -> None:
         """Let aiohttp parse, and see where in a message that ends."""
@@ -126,42 +138,35 @@ class HotConnection(Connection):
             self._keepalive_handle = self._loop.call_later(self._keepalive_timeout, self._process_keepalive)
 
     def _advance(self) -> None:
-        """Answer what was parsed, one after the other; the first that is not hot goes to aiohttp, and all after it."""
-        while self._messages and self._exchange is None and not self._close and not self._force_close:
-            message: Any = self._messages[0][0]
-            payload = self._messages[0][1]
-            head = plain(message) if payload.is_eof() else None
-            exchange = begun(self, self._app, head, message.method, message.path) if head is not None else None
-            if not self._begin(exchange, b"", payload):
-                self._hand_over()
-                return
+        """Answer what was parsed, one after the other; the first that is unusual goes to aiohttp, and all after it."""
+        self._advancing = True
+        try:
+            while self._messages and self._exchange is None and not self._close and not self._force_close:
+                message: Any = self._messages[0][0]
+                payload = self._messages[0][1]
+                head = plain(message) if payload.is_eof() and self._open() else None
+                arrived = EMPTY if payload is EMPTY_PAYLOAD else Arrived(b"")
+                exchange = begun(self, self._state, head, message.method, message.path, arrived) if head else None
+                if exchange is None:
+                    self._wake()
+                    return
+                self._exchange = exchange  # reading the body may parse what comes behind: it only queues
+                if arrived is not EMPTY:
+                    arrived.whole = payload.read_nowait()
+                self._begin(exchange)
+        finally:
+            self._advancing = False
 
-    def _hand_over(self) -> None:
+    def _wake(self) -> None:
         """Let aiohttp answer what waits in `_messages`."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _begin(self, exchange: Exchange | None, unparsed: bytes, payload: StreamReader = EMPTY_PAYLOAD) -> bool:
-        """Begin to answer, if this is for this path and one command is enough. The body of a message that was parsed is
-        in its payload."""
-        if (
-            exchange is None or self._paused or self._buffer_paused or self._close or self._force_close
-            or self._keepalive_handle is None
-        ):  # fmt: skip
-            return False
-        app = self._app
+    def _begin(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._unparsed = unparsed
         self._request_in_progress = True
-        app.in_flight += 1
-        if payload is not EMPTY_PAYLOAD:
-            exchange.body = payload.read_nowait()  # may parse what comes behind: it only queues, an exchange is on
-        if exchange.ask():
-            return True
-        if not unparsed:
-            self._restore(exchange.body)
-        self._leave()
-        return False
+        self._state.in_flight += 1
+        exchange.set_result(None)
 
     def end(self, response: bytes) -> None:
         """Answer. A response that is made while draining has announced the connection's end."""
@@ -172,7 +177,7 @@ class HotConnection(Connection):
             if self._parser is not None:
                 self._parser.message_consumed()
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        self._close = self._close or self._app.draining
+        self._close = self._close or self._state.draining
         if self.transport is not None:
             self.transport.write(response)
             if self._paused:  # the client is slow: `resume_writing` goes on
@@ -184,32 +189,30 @@ class HotConnection(Connection):
         self._leave()
         if self._close:
             self.force_close()
-        elif self._messages:
+        elif self._messages and not self._advancing:
             self._advance()
 
-    def break_off(self, body: bytes) -> None:
-        """The exchange cannot answer: aiohttp does, as if nothing had been."""
+    def hand_over(self, exchange: Exchange, answer: Stream) -> None:
+        """Let aiohttp's task send this answer, which is a long one. The request stays in flight until then."""
         unparsed = self._unparsed
-        if not unparsed:
-            self._restore(body)
         self._leave()
+        if self.transport is None:
+            return
+        self._state.in_flight += 1
+        self._handed = exchange, answer
         if unparsed:
             self._parse(unparsed)  # which wakes aiohttp
         else:
-            self._hand_over()
+            self._wake()
 
-    def _restore(self, body: bytes) -> None:
-        """Put the message back as it was before its body was read."""
-        if body:
-            payload = StreamReader(self, len(body), loop=self._loop)  # so long that it never pauses reading
-            payload.feed_data(body)
-            payload.feed_eof()
-            self._messages[0] = (self._messages[0][0], payload)
+    def handed_over(self) -> tuple[Exchange, Stream] | None:
+        handed, self._handed = self._handed, None
+        return handed
 
     def _leave(self) -> None:
         self._exchange = None
         self._unparsed = b""
         self._request_in_progress = False
-        self._app.in_flight -= 1
+        self._state.in_flight -= 1
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)

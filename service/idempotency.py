@@ -7,17 +7,16 @@ the collection that is written to: in another one, it is another key.
 
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from functools import partial
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
 from msgspec.structs import replace
 from multipart import parse_options_header
 
-from service.dialect import Answer, Handler, Request, Stream
+from service.dialect import Answer, Body, Handler, Request, Stream
 from service.storage.directory import Caller
 from service.storage.errors import Invalid
-from service.storage.once import Once, during
+from service.storage.once import Once
 
 HEADER = "Idempotency-Key"
 LONGEST = 255  # characters of a key
@@ -25,27 +24,19 @@ READING = frozenset(("GET", "HEAD", "OPTIONS"))  # methods that write nothing: t
 CONDITIONS = ("If-Match", "If-None-Match")
 _lawful = re.compile(rf"[!-~]{{1,{LONGEST}}}").fullmatch  # visible ASCII
 
-Handling = Coroutine[Any, Any, Answer | Stream]
 
-
-def handled(handler: Handler, request: Request, path: str) -> Handling:
+def handled(handler: Handler, request: Request, path: str) -> Coroutine[Any, Any, Answer | Stream]:
     """The handler at work on a request, once if the request says so; `path` as it was sent. Raises Invalid."""
-    if HEADER not in request.headers or request.method in READING:
-        return handler(request)
-    return _once(handler, request, path)
-
-
-async def _once(handler: Handler, request: Request, path: str) -> Answer | Stream:
     headers = request.headers
-    once = Once(
-        who=(key_of(headers), *_names(request.caller)),
-        what=(request.method, path),
-        how=(request.query_string, *(f"{name}:{headers[name]}" for name in CONDITIONS if name in headers)),
-    )
-    once.whole = request.method == "DELETE"  # which has none
-    with during(once):
-        read, pieces = partial(_read, request.read, once), partial(_pieces, request, once)
-        return await handler(replace(request, read=read, pieces=pieces))
+    if HEADER in headers and request.method not in READING:
+        once = Once(
+            who=(key_of(headers), *_names(request.caller)),
+            what=(request.method, path),
+            how=(request.query_string, *(f"{name}:{headers[name]}" for name in CONDITIONS if name in headers)),
+        )
+        once.whole = request.method == "DELETE"  # which has none
+        request = replace(request, once=once, body=Noted(request.body, once, headers))
+    return handler(request)
 
 
 def key_of(headers: Mapping[str, str]) -> str:
@@ -61,23 +52,28 @@ def _names(caller: Caller) -> tuple[str, str]:
     return caller.id, json.dumps(caller.claims, sort_keys=True)
 
 
-async def _pieces(request: Request, once: Once, limit: int) -> AsyncIterator[bytes]:
-    """The body as it arrives. A form's boundary is left out of what tells it from others: clients make a new one for
-    each attempt."""
-    _, options = parse_options_header(request.headers.get("Content-Type", ""))
-    boundary, held = options.get("boundary", "").encode(errors="surrogateescape"), b""
-    async for piece in request.pieces(limit):
-        held = (held + piece).replace(boundary, b"") if boundary else held + piece
-        sure = max(0, len(held) - len(boundary))
-        once.add(held[:sure])
-        held = held[sure:]
-        yield piece
-    once.add(held)
-    once.whole = True
+class Noted:
+    """A body whose bytes are added to what tells its request from others."""
 
+    def __init__(self, body: Body, once: Once, headers: Mapping[str, str]) -> None:
+        self._body, self._once, self._headers = body, once, headers
 
-async def _read(read: Callable[[int], Awaitable[bytes]], once: Once, limit: int) -> bytes:
-    body = await read(limit)
-    once.add(body)
-    once.whole = True
-    return body
+    async def read(self, limit: int) -> bytes:
+        body = await self._body.read(limit)
+        self._once.add(body)
+        self._once.whole = True
+        return body
+
+    async def pieces(self, limit: int) -> AsyncIterator[bytes]:
+        """The body as it arrives. A form's boundary is left out of what tells it from others: clients make a new one
+        for each attempt."""
+        _, options = parse_options_header(self._headers.get("Content-Type", ""))
+        boundary, held = options.get("boundary", "").encode(errors="surrogateescape"), b""
+        async for piece in self._body.pieces(limit):
+            held = (held + piece).replace(boundary, b"") if boundary else held + piece
+            sure = max(0, len(held) - len(boundary))
+            self._once.add(held[:sure])
+            held = held[sure:]
+            yield piece
+        self._once.add(held)
+        self._once.whole = True

@@ -1,6 +1,6 @@
-"""What surrounds every handler, of every dialect and on either path: who calls before it, the last touches after it.
+"""What surrounds every handler, of every dialect and at either end: who calls before it, the last touches after it.
 
-Plain functions but for what must ask Redis, so that the fast path pays no coroutine for them. How a refusal reads is
+How a refusal reads is
 the dialect's; here are the headers that HTTP wants beside it, what is measured, and what is logged.
 """
 
@@ -16,8 +16,9 @@ import orjson
 from msgspec.structs import replace
 from multidict import istr
 
+from service import idempotency
 from service.cors import Cors
-from service.dialect import Answer, Dialect, Failure, NoSuchMethod, Service, Stream
+from service.dialect import Answer, Dialect, Failure, NoSuchMethod, Request, Route, Service, Stream
 from service.metrics import Meter
 from service.storage.directory import Caller
 from service.storage.errors import Invalid, OutcomeUnknown, Refusal, Throttled, Unauthenticated, Unavailable
@@ -42,14 +43,11 @@ class Middleware:
         self._logging = service.settings.access_log
         self._adorning = bool(service.settings.cors_origins) or self._logging
 
-    def known(self, dialect: Dialect, headers: Headers) -> Caller | None:
-        """Who calls, if that is known without asking Redis and the caller has no rate. Raises Unauthenticated."""
-        shown = dialect.credential(headers)
-        if isinstance(shown, str):
-            caller = self._directory.kept_caller(dialect.name, shown)
-        else:
-            caller = self._passwords.kept_caller(dialect.name, shown)
-        return caller if caller is not None and caller.rate is None else None
+    async def handled(self, dialect: Dialect, route: Route, request: Request, path: str) -> Answer | Stream:
+        """Let the caller in and the handler work; `path` as it was sent. Raises Refusal."""
+        if not route.open:
+            request.caller = await self.admit(dialect, request.headers)
+        return await idempotency.handled(route.handler, request, path)
 
     async def admit(self, dialect: Dialect, headers: Headers) -> Caller:
         """Who calls. Raises Unauthenticated, Throttled."""
@@ -61,9 +59,13 @@ class Middleware:
             await self._storage.throttle(dialect.name, caller.id, *caller.rate)
         return caller
 
-    def refused(self, dialect: Dialect | None, params: tuple[str, ...], error: Exception, headers: Headers) -> Answer:
+    def refused(
+        self, dialect: Dialect | None, params: tuple[str, ...], error: BaseException, method: str, headers: Headers
+    ) -> Answer:
         """The dialect's way to say no. The cause of a fault of our own goes to the log, under the id that the client
         is told."""
+        if (preflight := self.cors.preflight(method, headers)) is not None:
+            return preflight
         request_id = _identify(headers)
         if not isinstance(error, Refusal):
             log.error("a request failed", exc_info=error, extra={"request_id": request_id})

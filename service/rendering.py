@@ -23,10 +23,13 @@ def lawful(answer: Whole) -> Whole:
     return answer
 
 
-def rendered(answer: Answer, *, closing: bool) -> bytes:
-    """A whole response; `closing` announces the connection's end. Raises ValueError, KeyError (an unknown status)."""
+def rendered(answer: Answer, lines: str, *, closing: bool) -> bytes:
+    """A whole response with some header lines more; `closing` announces the connection's end.
+
+    Raises ValueError, KeyError (an unknown status).
+    """
     global _second, _last_lines
-    head = _STATUS_LINES[lawful(answer).status]
+    head = _STATUS_LINES[lawful(answer).status] + lines
     for name, value in answer.headers:
         head += f"{name}: {value}\r\n"
     if closing:

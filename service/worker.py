@@ -49,7 +49,7 @@ async def work(settings: Settings, listener: socket.socket, link_end: socket.soc
     obeying = asyncio.create_task(_obey(orders, app, stopping))
     reporting = asyncio.create_task(_report(reports, meter))
     await stopping.wait()
-    app.draining = True
+    app.state.draining = True
     await site.stop()
     await _finish(app)
     await runner.cleanup()
@@ -70,13 +70,13 @@ def _freeze() -> None:
 async def _finish(app: App) -> None:
     # aiohttp's own shutdown stops reading first: a body that is still on its way would never arrive.
     for _ in range(round(FINISH_SECONDS / POLL_SECONDS)):
-        if app.in_flight == 0:
+        if app.state.in_flight == 0:
             return
         await asyncio.sleep(POLL_SECONDS)
 
 
 def _watch(meter: Meter, app: App) -> None:
-    meter.watch("polystow_requests_in_flight", lambda: app.in_flight)
+    meter.watch("polystow_requests_in_flight", lambda: app.state.in_flight)
     for name in ("commands", "round_trips", "retries", "reconnects"):
         meter.watch(f"polystow_redis_{name}_total", partial(app.redis.total, name))
     meter.watch("polystow_redis_lane_depth", partial(app.redis.total, "depth"))
@@ -85,7 +85,7 @@ def _watch(meter: Meter, app: App) -> None:
 async def _obey(orders: asyncio.StreamReader, app: App, stopping: asyncio.Event) -> None:
     with suppress(ConnectionError):
         while order := await orders.read(1):
-            app.draining = app.draining or order == DRAIN
+            app.state.draining = app.state.draining or order == DRAIN
     stopping.set()  # the parent is gone, and with it everybody who would stop this process
 
 

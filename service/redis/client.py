@@ -12,27 +12,18 @@ from service.redis import address
 from service.redis.cluster import Cluster
 from service.redis.errors import NotSent
 from service.redis.lane import Lane
-from service.redis.pending import Outcome
+from service.redis.pending import Command, Mend
 from service.redis.sentinel import Watched
 from service.redis.wire import Argument, Ask
 
 
 class Execute(Protocol):
-    """Sends a command to the node of `key`; see `Lane.execute` for what the future gets.
-
-    `write` says that the command must not run twice: without it, it is repeated when a connection is lost. None is a
-    read whose answer may be a little old, so that a replica may give it where replicas are read.
-    """
+    """Sends a command to the node of `key`; see `Lane.execute` for what the future gets, and Command for `write`."""
 
     def __call__(self, *args: Argument, key: str | bytes, write: bool | None) -> asyncio.Future[Any]: ...
 
 
-class Send(Protocol):
-    """The same for a packed command and a caller that takes the outcome itself; see `Lane.send`."""
-
-    def __call__(self, outcome: Outcome, packed: bytes, *, key: str | bytes, write: bool | None) -> None: ...
-
-
+Send: TypeAlias = Callable[[Command], None]  # see `Lane.send`
 Nodes: TypeAlias = Lane | Watched | Cluster
 
 
@@ -49,6 +40,7 @@ class Redis:
         self.execute: Execute = nodes.execute
         self.execute_bulk: Execute = (bulk or nodes).execute
         self.send: Send = nodes.send
+        self.send_bulk: Send = (bulk or nodes).send
 
     @staticmethod
     def open(
@@ -58,6 +50,7 @@ class Redis:
         max_commands: int = 10_000,
         max_bytes: int = 256 * 1024 * 1024,
         on_connect: Callable[[Ask], Awaitable[None]] | None = None,
+        mend: Mend | None = None,
         read_replicas: bool = False,
         bulk: bool = False,
     ) -> "Redis":
@@ -68,7 +61,7 @@ class Redis:
         To be called inside a running event loop. Raises ValueError, in words, for a URL that cannot be used.
         """
         where = address.parse(url)
-        make = partial(Lane, timeout=timeout, max_commands=max_commands, max_bytes=max_bytes)
+        make = partial(Lane, timeout=timeout, max_commands=max_commands, max_bytes=max_bytes, mend=mend)
         nodes = _nodes(where, make, on_connect, read_replicas)
         return Redis(nodes, _nodes(where, partial(make, piecemeal=True), None, False) if bulk else None)
 

@@ -20,7 +20,7 @@ from service.redis.address import Address
 from service.redis.errors import NotSent, Rejected
 from service.redis.fleet import Fleet
 from service.redis.lane import Lane, backoff, hopeless
-from service.redis.pending import Command, Outcome
+from service.redis.pending import Command
 from service.redis.replicas import Replicas
 from service.redis.topology import SLOTS, Node, View, look, redirection, slot
 from service.redis.wire import Argument, Ask, established, pack
@@ -76,15 +76,15 @@ class Cluster:
 
     def execute(self, *args: Argument, key: str | bytes, write: bool | None) -> asyncio.Future[Any]:
         future = self._create_future()
-        self.send(future, pack(args), key=key, write=write)
+        self.send(Command(future, pack(args), write, key=key))
         return future
 
-    def send(self, outcome: Outcome, packed: bytes, *, key: str | bytes, write: bool | None) -> None:
-        number = slot(key)
+    def send(self, command: Command) -> None:
+        number = slot(command.key)
         lane = self._slots[number]
-        if write is None and self._replicas is not None:
+        if command.write is None and self._replicas is not None:
             lane = self._replicas.any_of(self._spread[number]) or lane
-        lane.send(outcome, packed, write=write)
+        lane.send(command)
 
     async def connect(self, within: float = 5.0) -> None:
         """Wait, for `within` seconds at most, until every primary is connected; one of them is enough to go on.

@@ -18,7 +18,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError
 
 from service.redis.errors import NotSent, Rejected
-from service.redis.pending import Command, Outcome, Pending, Redirect
+from service.redis.pending import Command, Mend, Pending, Redirect
 from service.redis.piecemeal import Piecemeal
 from service.redis.wire import Argument, Ask, Wire, established, pack
 
@@ -43,6 +43,7 @@ class Lane:
     max_bytes     bound on their packed size
     on_connect    runs on each new connection before any command of the queue is sent on it
     redirect      see Pending: where a command goes that this node is not the one for
+    mend          see Pending: how a command is repeated whose script the server has forgotten
     piecemeal     long commands are written a piece at a time
     """
 
@@ -56,11 +57,12 @@ class Lane:
         max_bytes: int = 256 * 1024 * 1024,
         on_connect: Callable[[Ask], Awaitable[None]] | None = None,
         redirect: Redirect | None = None,
+        mend: Mend | None = None,
         piecemeal: bool = False,
     ) -> None:
         self.name, self.timeout = name, timeout
         self.reconnects = 0
-        self._pending = Pending(max_commands, max_bytes, redirect)
+        self._pending = Pending(max_commands, max_bytes, redirect, mend)
         self._dial = dial
         self._on_connect = on_connect
         self._piecemeal = piecemeal
@@ -108,24 +110,22 @@ class Lane:
     def execute(self, *args: Argument, key: str | bytes = b"", write: bool | None) -> asyncio.Future[Any]:
         """Send a command in this tick; its future gets the reply, or one of the failures of `errors`.
 
-        `write` says that the command must not run twice. `key` is not looked at, since one node holds every
-        key: it is there so that `Redis.execute` is this method itself on a standalone server, with no call
-        between.
+        `write` and `key` are as in Command.
         """
         future = self._create_future()
-        self.send(future, pack(args), write=write)
+        self.send(Command(future, pack(args), write, key=key))
         return future
 
-    def send(self, outcome: Outcome, packed: bytes, *, key: str | bytes = b"", write: bool | None) -> None:
-        """The same for a packed command and a caller that takes the outcome itself, in the midst of the reading of
-        replies: it must not raise, and not take long. A future and its way through the event loop cost 0.9 us, this
-        costs nothing."""
+    def send(self, command: Command) -> None:
+        """Send a command in this tick. Its outcome is told in the midst of the reading of replies: it must not raise,
+        and not take long."""
         if not self._flushing:
             self._flushing = True
             self._deadline = self._loop.time() + self.timeout
             self._loop.call_soon(self._flush)
         pending = self._pending
-        pending.add(Command(outcome, packed, write, self._deadline))
+        command.deadline = self._deadline
+        pending.add(command)
         if len(pending.waiting) >= EAGER_COMMANDS and self._wire is not None:
             self._wire.flush()
 

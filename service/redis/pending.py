@@ -52,18 +52,8 @@ class Unexpected(Exception):
     """A reply came that no command waits for: the connection cannot be trusted any more."""
 
 
-class Command(Struct):
-    """One command on its way; `deadline` in seconds, `attempts` counts the server's passing refusals."""
-
-    outcome: Outcome
-    packed: bytes
-    write: bool | None
-    deadline: float
-    attempts: int = 0
-
-
 class Nobody:
-    """The outcome of a command that nobody asked for."""
+    """The outcome of a command that nobody waits for."""
 
     def done(self) -> bool:
         return True
@@ -73,16 +63,39 @@ class Nobody:
     def set_exception(self, exception: Failed, /) -> None: ...
 
 
+NOBODY = Nobody()
+
+
+class Command(Struct):
+    """One command on its way.
+
+    `write` says that it must not run twice: without it, it is repeated when a connection is lost. None is a read
+    whose answer may be a little old, so that a replica may give it where replicas are read. `deadline` is in seconds,
+    `attempts` counts the server's passing refusals, and `key` is the key by which its node is found.
+    """
+
+    outcome: Outcome
+    packed: bytes
+    write: bool | None
+    deadline: float = 0.0
+    attempts: int = 0
+    key: str | bytes = b""
+
+
+Mend = Callable[[Command], bool]  # changes a command whose script the server has forgotten, so that it can be repeated
 Redirect = Callable[[Command, Rejected], bool]  # takes over a command that a server refused, or says that it does not
 
 
 class Pending:
     """See the module; `reason` says in words why commands wait, for those that wait too long.
 
-    `redirect` is offered each refused command first, in the midst of the reading of replies.
+    `redirect` is offered each refused command first, in the midst of the reading of replies; `mend` one that the server
+    refused with NOSCRIPT.
     """
 
-    def __init__(self, max_commands: int, max_bytes: int, redirect: Redirect | None = None) -> None:
+    def __init__(
+        self, max_commands: int, max_bytes: int, redirect: Redirect | None = None, mend: Mend | None = None
+    ) -> None:
         self.waiting: deque[Command] = deque()
         self.flight: deque[Command] = deque()
         self.resting: list[tuple[float, int, Command]] = []  # heap by the end of the pause
@@ -90,6 +103,7 @@ class Pending:
         self.retries = 0
         self.reason = "not connected yet"
         self._redirect = redirect
+        self._mend = mend
         self._max_commands = max_commands
         self._max_bytes = max_bytes
         self._number = count()  # makes heap entries comparable, first come first
@@ -162,7 +176,8 @@ class Pending:
     def _refuse(self, command: Command, error: Rejected, now: float) -> None:
         if command.outcome.done() or (self._redirect is not None and self._redirect(command, error)):
             return
-        if error.word in TRANSIENT:
+        forgotten = error.word == "NOSCRIPT" and self._mend is not None and self._mend(command)
+        if forgotten or error.word in TRANSIENT:
             self._rest(command, now, error.message)
         else:
             command.outcome.set_exception(error)
@@ -190,7 +205,7 @@ class Pending:
 
     def asking(self, command: Command) -> bytes:
         """What to write, at once and in one piece, so that this node serves a slot that is not its own yet."""
-        self.flight += (Command(Nobody(), b"", False, command.deadline), command)
+        self.flight += (Command(NOBODY, b"", False, command.deadline), command)
         self.retries += 1
         self.size += len(command.packed)
         self._unordered_until = max(self._unordered_until, command.deadline)
@@ -215,11 +230,11 @@ class Pending:
         """Tell the callers whose deadline is over; those in flight keep their slot."""
         for command in self._due(self.flight, now):
             if command.write:
-                command.outcome.set_exception(Unanswered("sent, but no answer came before the deadline"))
+                _give_up(command, Unanswered("sent, but no answer came before the deadline"))
             else:
-                command.outcome.set_exception(NotSent("no answer came before the deadline"))
+                _give_up(command, NotSent("no answer came before the deadline"))
         for command in self._due(self.waiting, now):
-            command.outcome.set_exception(NotSent(f"not sent before the deadline: {self.reason}"))
+            _give_up(command, NotSent(f"not sent before the deadline: {self.reason}"))
         if now >= self._unordered_until:
             self._unordered_until = 0.0
         while self.waiting and self.waiting[0].outcome.done():
@@ -272,3 +287,10 @@ class Pending:
         self.waiting.clear()
         self.resting.clear()
         self.size = 0
+
+
+def _give_up(command: Command, failure: Failed) -> None:
+    """Tell the caller of a command that stays in its queue. The caller may await another command by the time that a
+    late reply to this one comes, so nobody waits for this one any more."""
+    outcome, command.outcome = command.outcome, NOBODY
+    outcome.set_exception(failure)

@@ -18,7 +18,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnec
 from service.redis.address import Address, connection, plain
 from service.redis.errors import Rejected
 from service.redis.lane import Lane
-from service.redis.pending import Outcome
+from service.redis.pending import Command
 from service.redis.replicas import Replicas
 from service.redis.topology import Node
 from service.redis.wire import Argument, Ask, pack
@@ -83,14 +83,14 @@ class Watched:
 
     def _execute(self, *args: Argument, key: str | bytes, write: bool | None) -> asyncio.Future[Any]:
         future = asyncio.get_running_loop().create_future()
-        self._send(future, pack(args), key=key, write=write)
+        self._send(Command(future, pack(args), write, key=key))
         return future
 
-    def _send(self, outcome: Outcome, packed: bytes, *, key: str | bytes, write: bool | None) -> None:
+    def _send(self, command: Command) -> None:
         lane = self.lane
-        if write is None and self._replicas is not None:
+        if command.write is None and self._replicas is not None:
             lane = self._replicas.any_of(self._known) or lane
-        lane.send(outcome, packed, write=write)
+        lane.send(command)
 
     def _replica(self, node: Node, **options: Any) -> Lane:
         there = self._where.at(*node)

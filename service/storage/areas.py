@@ -17,11 +17,11 @@ from msgspec.msgpack import Decoder, encode
 from service.storage.attachments import BARE, Attached, Attachments
 from service.storage.blobs import Span, Staging
 from service.storage.conditions import ABSENT, NEW
-from service.storage.errors import Changed, Elsewhere, NotFound, TooLarge, Unavailable
+from service.storage.errors import Changed, NotFound, TooLarge, Unavailable
 from service.storage.keys import Collection
-from service.storage.once import asked
+from service.storage.once import Once
 from service.storage.repeatable import nothing, repeatable
-from service.storage.runner import Command, Runner
+from service.storage.runner import Runner
 
 ATTEMPTS = 100  # at an area that others keep changing, before the caller is told
 RECORD = ""  # the id of an area's only record
@@ -103,7 +103,7 @@ class Areas:
 
     def __init__(self, runner: Runner) -> None:
         self._attachments = Attachments(runner)
-        self._send = runner.send
+        self._runner = runner
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by tag
 
     async def find(self, places: Sequence[Collection]) -> Area:
@@ -112,19 +112,6 @@ class Areas:
             if (area := await self._read(place)) is not None:
                 return area
         raise NotFound("there is no such storage area")
-
-    def finding(self, place: Collection) -> Command:
-        """The command that reads a short area; `found` takes its reply."""
-        return self._attachments.peeking(place, RECORD)
-
-    def found(self, place: Collection, reply: tuple[int, bytes | None]) -> Area:
-        """Raises NotFound, Elsewhere (more has to be read)."""
-        attached = Attached.unpack(reply)
-        if attached is None:
-            raise NotFound("there is no such storage area")
-        if isinstance(attached.content, Span):
-            raise Elsewhere("the area is to be read step by step")
-        return Area.unpack(place, attached, attached.content)
 
     async def read(self, area: Area, value: Value, start: int = 0, size: int | None = None) -> AsyncIterator[bytes]:
         """The bytes of a value, `size` of them from `start` on, or all; see `blobs.read`."""
@@ -137,30 +124,37 @@ class Areas:
             yield piece
 
     @repeatable(nothing)
-    async def create(self, place: Collection, parts: AsyncIterator[Part], ms: int, by: str, limits: Limits) -> None:
+    async def create(
+        self, place: Collection, parts: AsyncIterator[Part], ms: int, by: str, limits: Limits, *,
+        once: Once | None = None,
+    ) -> None:  # fmt: skip
         """Make an area that is not there yet, of which every key lives for `ms`. Raises TooLarge, AlreadyExists."""
         async with self._attachments.staging(place) as staging:
             values = await _taken(staging, parts, ms)
-            await self._write(place, staging, values, ms, by, limits, state=NEW)
+            await self._write(place, staging, values, ms, by, limits, once, state=NEW)
 
     @repeatable(nothing)
-    async def replace(self, place: Collection, parts: AsyncIterator[Part], ms: int, by: str, limits: Limits) -> None:
+    async def replace(
+        self, place: Collection, parts: AsyncIterator[Part], ms: int, by: str, limits: Limits, *,
+        once: Once | None = None,
+    ) -> None:  # fmt: skip
         """Make an area, whatever was in its place. Raises TooLarge."""
         async with self._attachments.staging(place) as staging:
             values = await _taken(staging, parts, ms)
             with suppress(Changed):
-                return await self._write(place, staging, values, ms, by, limits)
+                return await self._write(place, staging, values, ms, by, limits, once)
 
             async def write() -> None:
                 old = await self._attachments.peek(place, RECORD)
-                await self._write(place, staging, values, ms, by, limits, state=ABSENT, before=old)
+                await self._write(place, staging, values, ms, by, limits, once, state=ABSENT, before=old)
 
             await self._in_turn(place, write)
 
     @repeatable(nothing)
     async def update(
-        self, places: Sequence[Collection], parts: AsyncIterator[Part], ms: int, by: str, limits: Limits
-    ) -> None:
+        self, places: Sequence[Collection], parts: AsyncIterator[Part], ms: int, by: str, limits: Limits, *,
+        once: Once | None = None,
+    ) -> None:  # fmt: skip
         """Put keys into an area: those that arrive live for `ms`, all others as long as they would have.
 
         Raises NotFound (before anything is read, unless the request is carried out once), TooLarge.
@@ -168,7 +162,7 @@ class Areas:
         try:
             found = await self.find(places)
         except NotFound:
-            if asked() is not None:  # whether it is the same request again shows at its end
+            if once is not None:  # whether it is the same request again shows at its end
                 async for _ in parts:
                     pass
             raise
@@ -179,21 +173,21 @@ class Areas:
             async def write() -> None:
                 area = first.pop() if first else await self.find([place])
                 old = {key: value for key, value in area.values.items() if key not in values}
-                await self._write(place, staging, old | values, ms, by, limits, before=area.attached)
+                await self._write(place, staging, old | values, ms, by, limits, once, before=area.attached)
 
             await self._in_turn(place, write)
 
     @repeatable(nothing)
-    async def delete(self, places: Sequence[Collection]) -> None:
+    async def delete(self, places: Sequence[Collection], *, once: Once | None = None) -> None:
         """Raises NotFound."""
         for place in places:
             with suppress(NotFound):
                 with suppress(Changed):
-                    return await self._attachments.detach(place, RECORD)
+                    return await self._attachments.detach(place, RECORD, once=once)
 
                 async def remove(place: Collection = place) -> None:
                     attached = await self._attachments.peek(place, RECORD)
-                    await self._attachments.detach(place, RECORD, attached)
+                    await self._attachments.detach(place, RECORD, attached, once=once)
 
                 return await self._in_turn(place, remove)
         raise NotFound("there is no such storage area")
@@ -210,7 +204,7 @@ class Areas:
 
     async def _write(
         self, place: Collection, staging: Staging, values: dict[str, Value], ms: int, by: str, limits: Limits,
-        *, state: str = BARE, before: Attached | None = None,
+        once: Once | None, *, state: str = BARE, before: Attached | None = None,
     ) -> None:  # fmt: skip
         if len(values) > limits.keys:
             raise TooLarge(f"an area holds at most {limits.keys} keys")
@@ -221,7 +215,7 @@ class Areas:
         await self._attachments.attach(
             place, RECORD, encode(values), staging,
             {value.body.blob for value in values.values() if isinstance(value.body, Span)}, by,
-            lifetime=f"+{ms}" if fresh else str(least), least=max(least, 0), state=state, before=before,
+            lifetime=f"+{ms}" if fresh else str(least), least=max(least, 0), state=state, before=before, once=once,
         )  # fmt: skip
 
     async def _in_turn(self, place: Collection, write: Callable[[], Awaitable[None]]) -> None:

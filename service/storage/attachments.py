@@ -19,8 +19,9 @@ from service.storage.blobs import GRACE_MS, INLINE_ROOM, Span, Staging, count
 from service.storage.conditions import exactly
 from service.storage.errors import Gone, Unavailable
 from service.storage.keys import Collection
+from service.storage.once import Once
 from service.storage.records import Record, Saved
-from service.storage.runner import Command, Runner
+from service.storage.runner import Runner
 
 CONTENT_BYTES = 24_000  # a longer content is kept in a blob: a script copies its arguments (lua/README.md)
 BARE = "bare"  # the condition of lua/include/held.lua: there is no record, or one that names no blobs
@@ -95,7 +96,7 @@ async def _placed(content: bytes | Span, staging: Staging) -> tuple[bytes | Span
 class Attachments:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self._run, self._script = runner.run, runner.script
+        self._run = runner.run
 
     def staging(self, place: Collection, room: int = INLINE_ROOM) -> Staging:
         """What takes in the blobs of a record that is to be attached; to be entered with `async with`. `room` is how
@@ -112,17 +113,14 @@ class Attachments:
             return attached.content
         return b"".join([piece async for piece in self.read(place, attached, attached.content)])
 
-    def peeking(self, place: Collection, id: str) -> Command:
-        """The command of `peek`; `Attached.unpack` reads its reply."""
-        return self._script("peek", (place.attachment(id),), {})
-
     async def peek(self, place: Collection, id: str) -> Attached | None:
         """Read a record with files, or None."""
-        return Attached.unpack(await self._runner.send(self.peeking(place, id)))
+        return Attached.unpack(await self._run("peek", (place.attachment(id),)))
 
     async def attach(
         self, place: Collection, id: str, content: bytes | Span, staging: Staging, named: set[str], by: str, *,
         lifetime: str = "", least: int = 0, state: str = BARE, before: Attached | None = None, subject: str = "",
+        once: Once | None = None,
     ) -> Saved:  # fmt: skip
         """Store a record with files. Of the blobs in `staging` and of `before`, those in `named` are its own from now
         on, and the others are let go of.
@@ -141,7 +139,7 @@ class Attachments:
         dropped = _chunks(place, (blob for blob in old if blob not in held))
         try:
             reply = await self._run(
-                "attach", (place.attachment(id), place.acl, *brought, *dropped),
+                "attach", (place.attachment(id), place.acl, *brought, *dropped), once,
                 manifest=encode(Manifest(held, content)), by=by,
                 lifetime=lifetime, least=least, condition=exactly(before.record) if before else state,
                 brought=len(brought), lasting=len(last), grace=GRACE_MS, subject=subject,
@@ -151,12 +149,15 @@ class Attachments:
         await staging.settle(brought)
         return Saved(*reply)
 
-    async def detach(self, place: Collection, id: str, before: Attached | None = None, subject: str = "") -> None:
+    async def detach(
+        self, place: Collection, id: str, before: Attached | None = None, subject: str = "", *,
+        once: Once | None = None,
+    ) -> None:  # fmt: skip
         """Remove a record with files: exactly `before`, or whatever is there if it names no blobs.
 
         Raises Denied, NotFound, Changed.
         """
         await self._run(
-            "detach", (place.attachment(id), place.acl, *(before.chunks(place) if before else ())),
+            "detach", (place.attachment(id), place.acl, *(before.chunks(place) if before else ())), once,
             condition=exactly(before.record) if before else BARE, grace=GRACE_MS, subject=subject,
         )  # fmt: skip

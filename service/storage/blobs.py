@@ -8,7 +8,6 @@ only `lua/attach.lua` gives it the lifetime of what names it. So what is abandon
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
-from contextlib import suppress
 from hashlib import md5
 from time import monotonic
 from types import TracebackType
@@ -17,7 +16,8 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from service.storage.errors import Invalid, NotFound, OutcomeUnknown, Refusal, Unavailable
+from service.storage.errors import Invalid, NotFound, OutcomeUnknown, Unavailable
+from service.storage.fan_out import all_of, each
 from service.storage.keys import Collection
 from service.storage.runner import Runner
 
@@ -31,7 +31,6 @@ GRACE_MS = 30_000  # that a chunk lives longer than it is named: for those who a
 IN_FLIGHT = 4  # chunks of one sender that Redis has not taken yet: 1 MiB and what is being gathered
 INLINE_BYTES = 8192  # a longer body lies in a blob; so does a shorter one where the record has no room left
 INLINE_ROOM = 16_384  # bytes of all bodies that one staging leaves to the record
-FAN_OUT = 500  # commands sent in one go
 
 
 class Span(Struct, array_like=True, frozen=True):
@@ -129,11 +128,8 @@ class Staging:
 
     async def settle(self, attached: Iterable[str]) -> None:
         """Take back all but these chunks, which a record names now. It never refuses: the rest expires by itself."""
-        left = list(set(self._sent).difference(attached))
-        with suppress(Refusal):
-            for start in range(0, len(left), FAN_OUT):
-                some = left[start : start + FAN_OUT]
-                await asyncio.gather(*(self._runner.command("UNLINK", key, key=key, write=True) for key in some))
+        left = set(self._sent).difference(attached)
+        await each(self._runner.command("UNLINK", key, key=key, write=True) for key in left)
 
     def _named(self) -> str:
         blob = uuid4().hex
@@ -166,11 +162,9 @@ class Staging:
         """Let what has arrived live for another minute."""
         while self._flying:
             await self._flying.popleft()
-        for start in range(0, len(self._sent), FAN_OUT):
-            some = self._sent[start : start + FAN_OUT]
-            renewals = (self._runner.command("PEXPIRE", key, STAGED_MS, key=key, write=True) for key in some)
-            if not all(await asyncio.gather(*renewals)):
-                raise Invalid("the body stood still for too long; nothing was stored")
+        renewals = (self._runner.command("PEXPIRE", key, STAGED_MS, key=key, write=True) for key in self._sent)
+        if not all(await all_of(renewals)):
+            raise Invalid("the body stood still for too long; nothing was stored")
         self._renewed = monotonic()
 
 

@@ -79,25 +79,16 @@ class Directory:
         self.era: int | None = None
         self._clearings = 0
 
-    def kept(self, dialect: str, kind: str, id: str) -> tuple[Any] | None:
-        """What was declared, alone in a tuple, if that is known without asking Redis."""
-        return self._kept.get((dialect, kind, id)) if self.era is not None else None
-
-    def kept_caller(self, dialect: str, token: str) -> Caller | None:
-        """The caller with that token, if that is known without asking Redis. Raises Unauthenticated."""
-        kept = self._kept.get((dialect, "token", token)) if self.era is not None else None
-        if kept is None:
-            return None
-        caller: Caller | None = kept[0]
-        return caller if caller is not None and caller.expires is None else _unexpired(caller)
-
     async def caller(self, dialect: str, token: str) -> Caller:
         """The caller with that token. Raises Unauthenticated."""
         return _unexpired(await self._find(dialect, "token", token, digest(token), _caller))
 
     async def find(self, dialect: str, kind: str, id: str) -> dict[str, Any] | None:
         """What was declared of that kind under that id."""
-        found: dict[str, Any] | None = await self._find(dialect, kind, id, id, unpackb)
+        if self.era is not None and (kept := self._kept.get((dialect, kind, id))) is not None:
+            found: dict[str, Any] | None = kept[0]
+        else:
+            found = await self._find(dialect, kind, id, id, unpackb)
         return found
 
     async def _find(self, dialect: str, kind: str, id: str, name: str, decode: Callable[[bytes], Any]) -> Any:
@@ -111,7 +102,7 @@ class Directory:
 
     async def known(self, dialect: str, kind: str, id: str, look: Callable[[], Awaitable[Any]]) -> Any:
         """What is kept under that kind and id, else what `look` finds, which is kept from then on."""
-        if (kept := self.kept(dialect, kind, id)) is not None:
+        if self.era is not None and (kept := self._kept.get((dialect, kind, id))) is not None:
             return kept[0]
         clearings = self._clearings
         found = await look()
@@ -121,16 +112,13 @@ class Directory:
             self._kept[dialect, kind, id] = (found,)
         return found
 
-    def learned(self, dialect: str, kind: str, id: str) -> Any:
-        """What `learn` replied of an id, if that is known without asking, else None."""
-        return self._learned[dialect, kind].get(id) if self.era is not None else None
-
     async def learn(
         self, dialect: str, kind: str, ids: Sequence[str], ask: Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
     ) -> list[Any]:
         """What is known of each id by rules of the dialect's own, never None: `ask` is asked once for those that are
         not kept, and what it replies is kept as entries are. The ids are short: very many are kept."""
-        found = {id: self.learned(dialect, kind, id) for id in ids}
+        known = self._learned[dialect, kind] if self.era is not None else {}
+        found = {id: known.get(id) for id in ids}
         if unknown := [id for id, value in found.items() if value is None]:
             clearings = self._clearings
             replied = dict(zip(unknown, await ask(unknown), strict=True))

@@ -150,12 +150,6 @@ class Gone(Refusal):
     internal = True
 
 
-class Elsewhere(Refusal):
-    """A request that takes more than the short way's one command: its handler answers it."""
-
-    internal = True
-
-
 def _below(kind: type[Refusal]) -> Iterator[type[Refusal]]:
     for each in kind.__subclasses__():
         yield each

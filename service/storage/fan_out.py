@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from service.storage.runner import Replies, Reply
 
 FAN_OUT = 500  # commands sent in one go
 
@@ -22,3 +24,20 @@ async def fan_out(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list
                 raise outcome
             results.append(outcome)
     return results
+
+
+async def each(commands: Iterable[Reply]) -> list[Any]:
+    """The replies of any number of commands, some hundred at a time; of one that failed, the refusal."""
+    waiting, replies = iter(commands), list[Any]()
+    while portion := list(islice(waiting, FAN_OUT)):
+        replies += await Replies(portion)
+    return replies
+
+
+async def all_of(commands: Iterable[Reply]) -> list[Any]:
+    """The replies of any number of commands. Raises the first refusal, once all that were sent have their outcome."""
+    replies = await each(commands)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies

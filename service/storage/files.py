@@ -9,7 +9,6 @@ The bytes never lie in the record: it has less than 1 KB, so that a thousand of 
 """
 
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
 
 from msgspec import Struct
 from msgspec.msgpack import Decoder, encode
@@ -22,7 +21,7 @@ from service.storage.errors import Changed, Denied, Invalid, NotFound, Unavailab
 from service.storage.fan_out import fan_out
 from service.storage.grants import DELETE, WRITE, Grants
 from service.storage.keys import Collection
-from service.storage.once import asked, during
+from service.storage.once import Once
 from service.storage.records import saved
 from service.storage.repeatable import nothing, repeatable
 from service.storage.runner import Runner
@@ -78,13 +77,14 @@ class Filed(Struct):
 
 class Files:
     def __init__(self, runner: Runner, grants: Grants, scoped: Scoped) -> None:
+        self._runner = runner
         self._attachments, self._grants, self._scoped = Attachments(runner), grants, scoped
-        self._send = runner.send
 
     @repeatable(lambda reply, remark: exactly(saved(reply)))
     async def announce(
-        self, place: Collection, id: str, file: File, user: str, *, create: bool, overwrite: bool
-    ) -> str:
+        self, place: Collection, id: str, file: File, user: str, *,
+        create: bool, overwrite: bool, once: Once | None = None,
+    ) -> str:  # fmt: skip
         """Write down that this file is to be uploaded, and drop the one that is there; the upload's generation.
 
         `create`: also where the key is not there; `overwrite`: also where it is. Raises Denied, NotFound,
@@ -101,7 +101,16 @@ class Files:
             try:
                 async with self._attachments.staging(place) as none:
                     saved = await self._attachments.attach(
-                        place, id, encode(file), none, set(), user, state=state, before=before, subject=user
+                        place,
+                        id,
+                        encode(file),
+                        none,
+                        set(),
+                        user,
+                        state=state,
+                        before=before,
+                        subject=user,
+                        once=once,
                     )
                 return exactly(saved)
             except Changed:
@@ -111,7 +120,7 @@ class Files:
     @repeatable(nothing)
     async def upload(
         self, place: Collection, id: str, generation: str, pieces: AsyncIterator[bytes], type: str,
-        sizes: tuple[int, int], user: str,
+        sizes: tuple[int, int], user: str, *, once: Once | None = None,
     ) -> None:  # fmt: skip
         """Take in the file that was announced in that generation, of `sizes` bytes (least and most), which has the MD5
         that was announced. Only then it is the key's.
@@ -121,7 +130,7 @@ class Files:
         """
         attached = await self._attachments.peek(place, id)
         if attached is None or exactly(attached.record) != generation:
-            if asked() is not None:  # whether it is the same request again shows at its end
+            if once is not None:  # whether it is the same request again shows at its end
                 async for _ in _at_most(pieces, sizes[1]):
                     pass
             raise Changed("the key was uploaded, replaced or deleted since")
@@ -132,13 +141,13 @@ class Files:
             whole = replace(file, size=kept.size, type=type, body=kept.body)
             named = {kept.body.blob} if isinstance(kept.body, Span) else set()
             await self._attachments.attach(
-                place, id, encode(whole), staging, named, user, state=generation, subject=user
+                place, id, encode(whole), staging, named, user, state=generation, subject=user, once=once
             )
 
     async def survey(self, places: Sequence[Collection], ids: Sequence[str], subject: str) -> list[Shelf]:
         """The same ids, at most a thousand, in each of these collections; one that the caller may not read says so.
         `filed` has what was found."""
-        return await fan_out(partial(self._scoped.read, ids, subject, MOST_BYTES, attached=True), places)
+        return await self._scoped.survey(places, ids, subject, most=MOST_BYTES, attached=True)
 
     def filed(self, shelf: Shelf) -> dict[str, Filed]:
         return {
@@ -167,37 +176,39 @@ class Files:
             yield (body or b"")[start : start + size]
 
     @repeatable(lambda reply, remark: _removed(remark))
-    async def remove(self, place: Collection, ids: Sequence[str], subject: str) -> list[str]:
+    async def remove(
+        self, place: Collection, ids: Sequence[str], subject: str, *, once: Once | None = None
+    ) -> list[str]:
         """Remove keys, at most a thousand; those that were there. Raises Denied."""
         await self._grants.permit(place, subject, DELETE)
-        found = [*self.filed(await self._scoped.read(ids, "", MOST_BYTES, place, attached=True)).values()]
-        with during(None):  # where all is done once, it is done with the last of them
-            removed = await fan_out(partial(self._remove, subject), found[:-1])
+        [shelf] = await self.survey([place], ids, "")
+        found = [*self.filed(shelf).values()]
+        removed = await fan_out(lambda filed: self._remove(subject, filed, None), found[:-1])
         gone = [filed.id for filed, there in zip(found, removed, strict=False) if there]
-        if (once := asked()) is not None:
+        if once is not None:  # where all is done once, it is done with the last of them
             once.remark = encode([*gone, *(filed.id for filed in found[-1:])])
-        return [*gone, *[filed.id for filed in found[-1:] if await self._remove(subject, filed)]]
+        return [*gone, *[filed.id for filed in found[-1:] if await self._remove(subject, filed, once)]]
 
-    async def remove_found(self, shelf: Shelf, subject: str) -> list[str]:
+    async def remove_found(self, shelf: Shelf, subject: str, *, once: Once | None = None) -> list[str]:
         """The same of what was found in a collection; nothing where the caller may not delete.
 
         Where nothing is found, it may be a repeated request that removed it.
         """
-        if not shelf.found and asked() is None:
+        if not shelf.found and once is None:
             return []
         try:
-            return await self.remove(shelf.place, [*shelf.found], subject)
+            return await self.remove(shelf.place, [*shelf.found], subject, once=once)
         except (Denied, NotFound):
             return []
 
-    async def _remove(self, subject: str, filed: Filed) -> bool:
+    async def _remove(self, subject: str, filed: Filed, once: Once | None) -> bool:
         """Was there a key to be removed?"""
         attached: Attached | None = filed.attached
         for _ in range(ATTEMPTS):
             if attached is None:
                 return False
             try:
-                await self._attachments.detach(filed.place, filed.id, attached, subject)
+                await self._attachments.detach(filed.place, filed.id, attached, subject, once=once)
             except NotFound:
                 return False
             except Changed:

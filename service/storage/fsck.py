@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from types import MappingProxyType
 from typing import NamedTuple
 
-from service.redis.client import Redis
 from service.redis.errors import Rejected
 from service.storage import keys, registry
 from service.storage.audit import Audit
@@ -44,13 +43,12 @@ async def run(redis_url: str, *, repair: bool, out: Out, readers: Readers = Mapp
 
     `readers` says which grants go with links.
     """
-    redis = Redis.open(redis_url, timeout=60.0, on_connect=lambda ask: runner.load(ask))
-    runner = Runner(redis)
-    await redis.connect()
+    runner = Runner.open(redis_url, timeout=60.0)
+    await runner.redis.connect()
     try:
         faults = await Fsck(runner, repair, out, readers).run()
     finally:
-        await redis.close()
+        await runner.redis.close()
     out(f"{faults} fault{'' if faults == 1 else 's'} {'repaired' if repair and faults else 'found'}")
     return 1 if faults else 0
 

@@ -31,6 +31,7 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | `polystow:rate:DIALECT:ID` | string | when the next request of a caller with a rate is due (us) |
 | `polystow:links:DIALECT:KIND:ID` | zset | what an id is linked to -> the revision at which it was |
 | `polystow:revision` | string | a number that grows with every change of who may do what |
+| `polystow:secret` | string | random bytes, with which ids are made that nobody can compute |
 | `polystow:sweeper` | string | name of the worker that sweeps, with a short expiry |
 """
 
@@ -42,6 +43,7 @@ NAMESPACES = "polystow:namespaces"
 EPOCH = "polystow:epoch"
 REVISION = "polystow:revision"
 SWEEPER = "polystow:sweeper"
+SECRET = "polystow:secret"
 
 plain = re.compile(rb"[A-Za-z0-9_.~-]*").fullmatch  # the unreserved characters of RFC 3986, section 2.3
 _variables = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}(?:variables|names|newest|lists|listing)").fullmatch
@@ -115,7 +117,8 @@ class Collection:
         return self.indexes[self.kinds.index(kind)]
 
 
-collection = lru_cache(maxsize=10_000)(Collection)
+# Names may take 13 KB in each: 26 MB at the most.
+collection = lru_cache(maxsize=2_000)(Collection)
 
 
 def once(key: str, digest: str) -> str:

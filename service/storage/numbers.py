@@ -26,17 +26,14 @@ class Numbers:
 
     async def take(self, dialect: str) -> int:
         """A number that nobody has or had. Raises Unavailable, OutcomeUnknown (some numbers are lost, no matter)."""
-        while (number := self.at_hand(dialect)) is None:
-            await asyncio.shield(self._asking[dialect])
-        return number
-
-    def at_hand(self, dialect: str) -> int | None:
-        """The same where it needs no waiting, else None; then a block is on its way."""
         left = self._left[dialect]
-        if len(left) <= LOW and dialect not in self._asking:
-            self._asking[dialect] = task = asyncio.ensure_future(self._ask(dialect))
-            task.add_done_callback(partial(self._asked, dialect))
-        return left.pop() if left else None
+        while True:
+            if len(left) <= LOW and dialect not in self._asking:
+                self._asking[dialect] = task = asyncio.ensure_future(self._ask(dialect))
+                task.add_done_callback(partial(self._asked, dialect))
+            if left:
+                return left.pop()
+            await asyncio.shield(self._asking[dialect])
 
     def give_back(self, dialect: str, number: int) -> None:
         """A number that was taken, and surely not used."""

@@ -1,14 +1,7 @@
-"""Which request is being answered, if it is one that is carried out once, however often it is repeated.
+"""A request that is carried out once, however often it is repeated, as operations are given it (`once`)."""
 
-It is known to the task that answers it (a context variable), so that no operation has to hand it on: `Runner.send` asks
-when it sends the script that commits a write, `repeatable` before an operation that writes.
-"""
-
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable
 from hashlib import blake2b
-from uuid import NAMESPACE_OID, uuid4, uuid5
 
 
 class Once:
@@ -21,10 +14,15 @@ class Once:
     def __init__(self, who: Iterable[str], what: Iterable[str], how: Iterable[str]) -> None:
         asked = _joined(what)
         self.digest = _digest(_joined(who)).hexdigest()
-        self.id = uuid5(NAMESPACE_OID, _digest(self.digest.encode() + asked).hexdigest()).hex
         self.remark = b""  # what the worker knows of the write, and Redis does not: it is kept with the reply
         self.whole = False  # has the body arrived? Only then it is known whether it is the same request
+        self._asked = asked
         self._said = _digest(asked + _joined(how))
+
+    def id(self, secret: bytes) -> str:
+        """An id for what the request makes, 32 hexadecimal digits: the same one when the request is repeated, and
+        nobody can compute it who does not know the secret (at most 64 bytes)."""
+        return blake2b(self.digest.encode() + self._asked, key=secret, digest_size=16).hexdigest()
 
     def add(self, piece: bytes) -> None:
         """A piece of the body."""
@@ -34,27 +32,6 @@ class Once:
     def fingerprint(self) -> bytes:
         """16 bytes that tell this request from others with its key, once its body has arrived."""
         return self._said.digest()
-
-
-_asked: ContextVar[Once | None] = ContextVar("once", default=None)
-
-asked = _asked.get  # the request that is being answered here; None where it may be carried out again
-
-
-@contextmanager
-def during(once: Once | None) -> Iterator[None]:
-    """While this request is being answered; None: what is done here may be done again."""
-    token = _asked.set(once)
-    try:
-        yield
-    finally:
-        _asked.reset(token)
-
-
-def fresh_id() -> str:
-    """An id for what is new, 32 hexadecimal digits; the same one when the request is repeated."""
-    once = asked()
-    return uuid4().hex if once is None else once.id
 
 
 def _joined(texts: Iterable[str]) -> bytes:

@@ -47,19 +47,6 @@ class Passwords:
         self._turn = asyncio.Lock()
         self._waiting = 0
 
-    def kept_caller(self, dialect: str, shown: Password | None) -> Caller | None:
-        """Who calls, if that is known without asking Redis or computing. Raises Unauthenticated."""
-        kept = self._directory.kept(dialect, "passwords", "")
-        if kept is None:
-            return None
-        known: Mapping[str, bytes] = kept[0]
-        if not known:
-            return ANYONE
-        if shown is None:
-            raise Unauthenticated("a user name and password are needed")
-        outcome = self._outcomes.get(self._named(known.get(shown.username, b""), shown))
-        return None if outcome is None else _admitted(shown, outcome)
-
     async def caller(self, dialect: str, shown: Password | None) -> Caller:
         """Who calls. Raises Unauthenticated, Throttled (too many are trying)."""
         key = keys.passwords(dialect)

@@ -4,7 +4,7 @@ The first time, the script that commits the write remembers its reply, in the sa
 request commits once in a collection: of an operation that takes several steps, only the last is such a script.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -13,19 +13,18 @@ import msgpack
 from service.storage import keys
 from service.storage.errors import Answered, OutcomeUnknown, Refusal, Reused, Unavailable
 from service.storage.keys import Collection
-from service.storage.once import Once, asked
-from service.storage.runner import Command
+from service.storage.once import Once
+from service.storage.runner import Runner
 
 
-class Sends(Protocol):
-    """What has such operations."""
+class Runs(Protocol):
+    """An object that has such operations."""
 
-    @property
-    def _send(self) -> Callable[[Command], Awaitable[Any]]: ...
+    _runner: Runner
 
 
 P = ParamSpec("P")
-S = TypeVar("S", bound=Sends)
+S = TypeVar("S", bound=Runs)
 T = TypeVar("T")
 Places = TypeVar("Places", Collection, Sequence[Collection])
 Operation = Callable[Concatenate[S, Places, P], Coroutine[Any, Any, T]]
@@ -35,17 +34,14 @@ Mark = Callable[[Operation[S, Places, P, T]], Operation[S, Places, P, T]]
 def repeatable(told: Callable[[Any, bytes], T]) -> Mark[S, Places, P, T]:
     """Mark an operation whose result is what `told` makes of the committing script's reply and of `Once.remark`.
 
-    Raises Reused besides. Of several collections it writes to one. A body that arrives meanwhile is known at its end,
-    and where the operation refuses it is looked up again, for the same request may have been carried out elsewhere.
+    Its parameter `once` is the request. Raises Reused besides. Of several collections it writes to one. A body that
+    arrives meanwhile is known at its end, and where the operation refuses it is looked up again, for the same request
+    may have been carried out elsewhere.
     """
 
     def around(operation: Operation[S, Places, P, T]) -> Operation[S, Places, P, T]:
-        @wraps(operation)
-        async def repeating(self: S, place: Places, /, *args: P.args, **more: P.kwargs) -> T:
-            once = asked()
-            if once is None:
-                return await operation(self, place, *args, **more)
-            if (found := await _remembered(self, place, once)) is not None:
+        async def repeating(self: S, place: Places, once: Once, /, *args: P.args, **more: P.kwargs) -> T:
+            if (found := await _remembered(self._runner, place, once)) is not None:
                 return told(*found)
             try:
                 return await operation(self, place, *args, **more)
@@ -53,26 +49,33 @@ def repeatable(told: Callable[[Any, bytes], T]) -> Mark[S, Places, P, T]:
                 raise
             except Refusal as refusal:
                 once.whole |= isinstance(refusal, Answered)
-                if (found := await _remembered(self, place, once)) is not None:
+                if (found := await _remembered(self._runner, place, once)) is not None:
                     return told(*found)
                 if isinstance(refusal, Answered):  # its day was over in between
                     raise Unavailable("the store did not answer in time; nothing was done") from None
                 raise
 
-        return repeating
+        @wraps(operation)
+        def either(self: S, place: Places, /, *args: P.args, **more: P.kwargs) -> Coroutine[Any, Any, T]:
+            once = more.get("once")
+            if isinstance(once, Once):
+                return repeating(self, place, once, *args, **more)
+            return operation(self, place, *args, **more)
+
+        return either
 
     return around
 
 
 async def _remembered(
-    storage: Sends, places: Collection | Sequence[Collection], once: Once
+    runner: Runner, places: Collection | Sequence[Collection], once: Once
 ) -> tuple[Any, bytes] | None:
     """The reply to the first of these requests, and the remark that was kept with it. Raises Reused."""
     if not once.whole:
         return None
     for place in (places,) if isinstance(places, Collection) else places:
         key = keys.once(place.tag, once.digest)
-        if (kept := await storage._send(Command(("GET", key), key, False))) is not None:
+        if (kept := await runner.command("GET", key, key=key)) is not None:
             return _unpacked(kept, once)
     return None
 

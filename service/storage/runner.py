@@ -1,125 +1,177 @@
 """Runs commands and scripts on Redis, and says what went wrong in storage's own words.
 
+Whatever storage asks of Redis is a `Reply`, or several of them at once: `Replies`. To await one sends it. Inside an
+asyncio task that takes a future. Outside of a task the coroutine is stepped by hand, by whoever is given the `Reply`
+that it yields: a connection does so with the handler of a request (service/driver.py), and pays for no task and no
+future. An operation is written once, as a coroutine, and does not know which of the two it is.
+
 The one place where `EVALSHA` is spelled, where a script that the server has forgotten (`NOSCRIPT`: a restart, a
-failover, a flush) is repaired by resending that one command as `EVAL`, and where Redis's errors become refusals.
+failover, a flush) is sent again as `EVAL`, and where Redis's errors become refusals.
 """
 
-from collections.abc import Sequence
+from asyncio import current_task, get_running_loop
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from service.redis.check import inspect
-from service.redis.client import Redis
+from service.redis.client import Redis, Send
 from service.redis.errors import Failed, Overloaded, Rejected, Unanswered
-from service.redis.wire import END, Ask, counted, pack, run, sized
+from service.redis.pending import NOBODY, Command, Outcome
+from service.redis.wire import Ask, pack
 from service.storage import scripts
-from service.storage.bulk import Bulk
-from service.storage.errors import BY_WORD, Elsewhere, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
+from service.storage.bulk import Turns
+from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
 from service.storage.keys import once as remembering
-from service.storage.once import Once, asked
+from service.storage.once import Once
 from service.storage.scripts import ONCE, Script
 
 
-class Command(Struct, gc=False):
-    """What to send, the key that it goes by, and whether it must not run twice; None: its answer may be a little old
-    (service/redis/client.py). `steady`: a script that is given the same again and again, short texts and numbers, but
-    for the first key and the first two values, an id and perhaps a body."""
+class Reply(Command, kw_only=True):
+    """The reply of one command, which is sent when it is awaited, once. Raises Refusal."""
 
-    args: tuple[Any, ...]
-    key: str
-    write: bool | None
-    steady: bool = False
+    send: Send
 
-    def packed(self) -> bytes:
-        """The command as it is sent. hiredis packs all of it, which is a fifth of a PUT with its 19 arguments. What is
-        steady is packed once: 113,000 instructions a PUT for 121,000."""
-        args = self.args
-        if not self.steady:
-            return pack(args)
-        values = 3 + args[2]
-        key, id, body = args[3].encode(), args[values].encode(), args[values + 1]
-        if not isinstance(body, bytes):
-            body = str(body).encode()
-        return b"".join((
-            counted(len(args)), run(args[:3]), sized(len(key)), key, END, run(args[4:values]),
-            sized(len(id)), id, END, sized(len(body)), body, END, run(args[values + 2 :]),
-        ))  # fmt: skip
+    def begin(self, outcome: Outcome) -> None:
+        """Send the command, and tell its outcome to somebody else than an awaiting task."""
+        self.outcome = outcome
+        self.send(self)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if current_task() is None:
+            return (yield self)
+        future = get_running_loop().create_future()
+        self.begin(future)
+        try:
+            return (yield from future)
+        except Failed as error:
+            raise refusal(error) from None
+
+
+class Replies:
+    """The replies of several commands that are sent together, in their order; of one that failed, the refusal."""
+
+    __slots__ = ("_commands", "_left", "_outcome", "_replies")
+
+    def __init__(self, commands: Sequence[Reply]) -> None:
+        self._commands = commands
+        self._outcome: Outcome = NOBODY
+        self._left = len(commands)
+        self._replies: list[Any] = [None] * self._left
+
+    def begin(self, outcome: Outcome) -> None:
+        """See Reply.begin."""
+        self._outcome = outcome
+        for place, command in enumerate(self._commands):
+            command.begin(_Place(self, place))
+
+    def __await__(self) -> Generator[Any, Any, list[Any]]:
+        if not self._commands:
+            return []
+        replies: list[Any]
+        if current_task() is None:
+            replies = yield self
+            return replies
+        future = get_running_loop().create_future()
+        self.begin(future)
+        replies = yield from future
+        return replies
+
+    def put(self, place: int, reply: Any) -> bool:
+        """Keep the outcome of one command, and say whether it was the last."""
+        self._replies[place] = reply
+        self._left -= 1
+        return not self._left
+
+    def end(self) -> None:
+        if not self._outcome.done():
+            self._outcome.set_result(self._replies)
+
+
+class _Place(Struct):
+    """The outcome of one of several commands."""
+
+    replies: Replies
+    number: int
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, reply: Any) -> None:
+        if self.replies.put(self.number, reply):
+            self.replies.end()
+
+    def set_exception(self, error: Failed) -> None:
+        if self.replies.put(self.number, refusal(error)):
+            get_running_loop().call_soon(self.replies.end)  # what follows may send, while queues are walked through
 
 
 class Runner:
-    def __init__(self, redis: Redis) -> None:
-        self.redis = redis
-        self._execute = redis.execute
-        self._bulk = Bulk(redis)
+    """`redis` has to be opened with `load` and `mend`, as `open` does."""
+
+    redis: Redis
+
+    @staticmethod
+    def open(url: str, **options: Any) -> "Runner":
+        """A runner on the Redis at `url`, which is not yet connected; see Redis.open."""
+        runner = Runner()
+        runner.redis = Redis.open(url, on_connect=runner.load, mend=runner.mend, **options)
+        return runner
+
+    def __init__(self) -> None:
+        self._turns = Turns()
         self._scripts = scripts.load()
         self._sent: dict[str, tuple[Script, str, str]] = {}  # script, text and SHA-1 as the servers have them
-        self._names: dict[str, str] = {}  # of scripts, by each SHA-1 that commands were made with
+        self._texts: dict[bytes, bytes] = {}  # how EVAL begins, by how EVALSHA does, of each script that was ever sent
         self._oldest: tuple[int, ...] = (99,)  # version seen: what it understands, the other servers do as well
 
     async def load(self, ask: Ask) -> None:
         """Make one server know every script; `ask` is the means to reach it alone."""
         self._oldest = min(self._oldest, (await inspect(ask)).version)
         self._sent = {name: (script, *script.for_server(self._oldest)) for name, script in self._scripts.items()}
-        for name, (_, text, sha) in self._sent.items():
-            self._names[sha] = name
+        for _, text, sha in self._sent.values():
+            self._texts[scripts.begun("EVALSHA", sha)] = scripts.begun("EVAL", text)
             await ask("SCRIPT", "LOAD", text)
 
-    def script(self, name: str, keys: Sequence[str], arguments: dict[str, Any], *, steady: bool = False) -> Command:
-        """The command that runs a script. Raises KeyError for a binding of the script that `arguments` lack."""
+    def mend(self, command: Command) -> bool:
+        """Change a command whose script the server has forgotten, so that it brings the script along."""
+        count, _, rest = command.packed.partition(b"\r\n")
+        begun, rest = rest[: scripts.BEGUN], rest[scripts.BEGUN :]
+        if (instead := self._texts.get(begun)) is None:
+            return False
+        command.packed = b"%b\r\n%b%b" % (count, instead, rest)
+        return True
+
+    def script(self, name: str, keys: Sequence[str], arguments: dict[str, Any], once: Once | None = None) -> Reply:
+        """The reply of a script. `arguments` are named as its bindings are. Raises KeyError (a name is missing).
+
+        `once`: of its second form, where it has one, which remembers what it did (lua/include/once.lua).
+        """
+        if once is not None and (second := self._sent.get(name + ONCE)) is not None:
+            script, _, sha = second
+            keys = (*keys, remembering(keys[0], once.digest))
+            args = ("EVALSHA", sha, len(keys), *keys, *script.pick(arguments), once.fingerprint, once.remark)
+            return Reply(NOBODY, pack(args), script.writes, 0.0, 0, keys[0], send=self.redis.send)
         script, _, sha = self._sent[name]
-        return Command(("EVALSHA", sha, len(keys), *keys, *script.pick(arguments)), keys[0], script.writes, steady)
+        packed = script.packed(sha, keys, arguments)
+        return Reply(NOBODY, packed, script.writes, 0.0, 0, keys[0], send=self.redis.send)
 
-    async def run(self, name: str, keys: Sequence[str], /, **arguments: Any) -> Any:
-        """Run a script; `arguments` are named as its bindings are. Raises Refusal, KeyError (a name is missing)."""
-        return await self.send(self.script(name, keys, arguments))
+    def run(self, name: str, keys: Sequence[str], /, once: Once | None = None, **arguments: Any) -> Reply:
+        """See `script`."""
+        return self.script(name, keys, arguments, once)
 
-    async def send(self, command: Command) -> Any:
-        """Run a script's command, also where the server has forgotten the script. Raises Refusal."""
-        if (once := asked()) is not None:
-            command = self._once(command, once)
-        args, key, write = command.args, command.key, command.write
-        try:
-            return await self._execute(*args, key=key, write=write)
-        except Rejected as error:
-            if error.word != "NOSCRIPT":
-                raise refusal(error) from None
-        except Failed as error:
-            raise refusal(error) from None
-        _, text, _ = self._sent[self._names[args[1]]]
-        return await self.command("EVAL", text, *args[2:], key=key, write=write)
-
-    def _once(self, command: Command, once: Once) -> Command:
-        """The same command, in the script's second form where it has one: so it remembers what it did."""
-        second = self._sent.get(self._names.get(command.args[1], "") + ONCE)
-        if second is None:
-            return command
-        _, _, count, *rest = command.args
-        names = (*rest[:count], remembering(command.key, once.digest))
-        arguments = (*rest[count:], once.fingerprint, once.remark)
-        return Command(("EVALSHA", second[2], count + 1, *names, *arguments), command.key, command.write)
-
-    async def command(self, *command: str | bytes | int, key: str, write: bool | None = False) -> Any:
-        """Run a plain command. Raises Refusal."""
-        try:
-            return await self._execute(*command, key=key, write=write)
-        except Failed as error:
-            raise refusal(error) from None
+    def command(self, *command: str | bytes | int, key: str, write: bool | None = False) -> Reply:
+        """The reply of a plain command; `write` is as in Command."""
+        return Reply(NOBODY, pack(command), write, 0.0, 0, key, send=self.redis.send)
 
     async def bulk(self, *command: str | bytes | int, key: str, write: bool = False) -> Any:
-        """The same for one that is long, or whose answer is: when it is its turn. Raises Refusal."""
+        """The reply of a command that is long, or whose answer is, when it is its turn. Raises Refusal."""
+        await self._turns.take()
         try:
-            return await self._bulk.command(*command, key=key, write=write)
-        except Failed as error:
-            raise refusal(error) from None
-
-
-def repairable(error: Exception) -> bool:
-    """Was a script refused, before any effect, for what `Storage` knows how to put right, or is one command too few?"""
-    return isinstance(error, Elsewhere) or (
-        isinstance(error, Rejected)
-        and (error.word == "NOSCRIPT" or (error.word in BY_WORD and BY_WORD[error.word].internal))
-    )
+            return await Reply(NOBODY, pack(command), write, 0.0, 0, key, send=self.redis.send_bulk)
+        finally:
+            self._turns.release()
 
 
 def refusal(error: Failed) -> Refusal | Failed:

@@ -9,18 +9,18 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from service.storage.commands import DISCARDED, INLINE_BYTES, Commands
+from service.storage.bounds import DISCARDED, INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
 from service.storage.errors import AlreadyExists, Denied, Long, NotFound
-from service.storage.fan_out import fan_out
+from service.storage.fan_out import each
 from service.storage.grants import WRITE
 from service.storage.join import join
 from service.storage.keys import Collection
-from service.storage.once import asked, during
+from service.storage.once import Once
 from service.storage.records import Listed, Record, Saved, saved
 from service.storage.repeatable import nothing, repeatable
-from service.storage.runner import Command, Runner
+from service.storage.runner import Runner
 
 if TYPE_CHECKING:
     from service.storage.store import Storage
@@ -42,35 +42,28 @@ class Shelf:
 
 
 class Scoped:
-    def __init__(self, storage: "Storage", runner: Runner, commands: Commands) -> None:
-        self._storage, self._commands = storage, commands
-        self._send = runner.send
+    def __init__(self, storage: "Storage", runner: Runner) -> None:
+        self._storage, self._runner = storage, runner
+        self._run = runner.run
 
-    async def survey(self, places: Sequence[Collection], ids: Sequence[str], subject: str) -> list[Shelf]:
+    async def survey(
+        self, places: Sequence[Collection], ids: Sequence[str], subject: str, *, most: int = 0, attached: bool = False
+    ) -> list[Shelf]:
         """The first step: the same ids in each of these collections. It raises nothing for a collection that the caller
-        may not read: its shelf says so, NotFound where there is no such resource and else Denied."""
-        most = min(ONE_BYTES, ALL_BYTES // max(1, len(places)))
-        return await fan_out(partial(self.read, ids, subject, most), places)
+        may not read: its shelf says so, NotFound where there is no such resource and else Denied.
 
-    async def read(
-        self, ids: Sequence[str], subject: str, most: int, place: Collection, *, attached: bool = False
-    ) -> Shelf:
-        """One collection's first step; at most `most` bytes come along. `attached`: of the records with files."""
+        At most `most` bytes of a collection come along, 0 for as many as is wise. `attached`: of records with files.
+        """
+        most = most or min(ONE_BYTES, ALL_BYTES // max(1, len(places)))
         portions = [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
-
-        async def ask(portion: Sequence[str]) -> list[bytes | int | None]:
-            share = most // len(portions)
-            command = self._commands.read(place, portion, subject, share, whole=False, attached=attached)
-            told: list[bytes | int | None] = await self._send(command)
-            return told
-
-        try:
-            replies = [reply for told in await fan_out(ask, portions) for reply in told]
-        except (Denied, NotFound) as refused:
-            return Shelf(place, {}, (), refused)
-        found = {id: Record.unpack(reply) for id, reply in zip(ids, replies, strict=True) if isinstance(reply, bytes)}
-        rest = [Listed(id, reply) for id, reply in zip(ids, replies, strict=True) if isinstance(reply, int)]
-        return Shelf(place, found, rest)
+        replies = iter(await each(
+            self._run(
+                "read", (place.acl, *map(place.attachment if attached else place.record, portion)),
+                subject=subject, most=most // len(portions),
+            )
+            for place in places for portion in portions
+        ))  # fmt: skip
+        return [_shelf(place, ids, [next(replies) for _ in portions]) for place in places]
 
     async def records(self, shelf: Shelf) -> AsyncIterator[list[tuple[str, Record]]]:
         """All records of a shelf, portion by portion; what is gone meanwhile is left out."""
@@ -81,39 +74,55 @@ class Scoped:
 
     @repeatable(saved)
     async def append(
-        self, place: Collection, id: str, value: bytes, by: str, *, limit: int, subject: str, creating: bool = False
-    ) -> Saved:
+        self, place: Collection, id: str, value: bytes, by: str, *,
+        limit: int, subject: str, creating: bool = False, once: Once | None = None,
+    ) -> Saved:  # fmt: skip
         """Add a JSON value to a record's (service/storage/join.py); `creating`: where there is none, the value is it.
         Its expiry stays.
 
         `limit` is the largest body, in bytes. Raises Denied, NotFound, Mismatched, TooLarge, QuotaExceeded.
         """
-
-        def command(room: str) -> Command:
-            return self._commands.append(place, id, value, by, limit, room, subject, creating=creating)
-
         if len(value) > INLINE_BYTES:
             await self._storage.grants.permit(place, subject, WRITE)
         else:
+            arguments = {
+                "id": id, "value": value, "by": by, "creating": int(creating), "subject": subject,
+                "limit": limit, "longest": MERGE_BYTES, "budget": MERGE_STEPS,
+            }  # fmt: skip
+            names = (place.record(id), *place.guarded)
             with suppress(Long):
-                return await self._storage.write(command, place, None)
+                return saved(await self._storage.write("append", names, arguments, place, None, once))
         while True:  # where others create and delete it in turns, one of the two works out
             try:
                 change = partial(_joined, value, limit)
-                return (await self._storage.rewrite(place, id, change, by, subject=subject))[0]
+                return (await self._storage.rewrite(place, id, change, by, subject=subject, once=once))[0]
             except NotFound:
                 if not creating:
                     raise
             with suppress(AlreadyExists):
-                return await self._storage.create(place, id, value, by, subject=subject)
+                return await self._storage.create(place, id, value, by, subject=subject, once=once)
 
     @repeatable(nothing)
-    async def discard(self, place: Collection, ids: Sequence[str], subject: str) -> None:
+    async def discard(self, place: Collection, ids: Sequence[str], subject: str, *, once: Once | None = None) -> None:
         """Remove records, those of them that are there; `DISCARDED` in a step. Raises Denied."""
         for start in range(0, len(ids), DISCARDED):
-            last = start + DISCARDED >= len(ids)
-            with during(asked() if last else None):  # where all is done once, it is done with the last of them
-                await self._send(self._commands.discard(place, ids[start : start + DISCARDED], subject))
+            some, last = ids[start : start + DISCARDED], start + DISCARDED >= len(ids)
+            names = (*place.guarded, *map(place.record, some))
+            # Where all is done once, it is done with the last of them.
+            await self._run("discard", names, once if last else None, subject=subject, kinds=place.kinds, ids=some)
+
+
+def _shelf(place: Collection, ids: Sequence[str], told: Sequence[Any]) -> Shelf:
+    """A shelf, from the reply or refusal to each portion of the ids."""
+    for refused in told:
+        if isinstance(refused, Refused):
+            return Shelf(place, {}, (), refused)
+        if isinstance(refused, Exception):
+            raise refused
+    replies = [reply for portion in told for reply in portion]
+    found = {id: Record.unpack(reply) for id, reply in zip(ids, replies, strict=True) if isinstance(reply, bytes)}
+    rest = [Listed(id, reply) for id, reply in zip(ids, replies, strict=True) if isinstance(reply, int)]
+    return Shelf(place, found, rest)
 
 
 def unreadable(shelves: Iterable[Shelf]) -> Refused | None:

@@ -4,35 +4,37 @@ A write is surrounded by three things that a script cannot do alone: naming a ne
 namespace's quota, and what is too large or too slow for a script. All three are here, once, for every write.
 
 Times are Redis's, in microseconds since the epoch; a `lifetime` is spelled as lua/include/deadline.lua reads it. The
-`subject` is who asks, as the collection's grants name callers (grants.py), "" where it has no scopes.
+`subject` is who asks, as the collection's grants name callers (grants.py), "" where it has no scopes; `once` is the
+request where it is to be carried out once (once.py).
 Every method may raise Unavailable, every write OutcomeUnknown as well.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from asyncio import Lock
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from logging import getLogger
-from typing import TypeVar
+from secrets import token_bytes
+from typing import Any, TypeVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from service.storage import keys, registry
 from service.storage.areas import Areas
-from service.storage.commands import INLINE_BYTES, Commands
+from service.storage.bounds import INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
 from service.storage.conditions import ANYTHING, NEW, PRESENT, UNCONDITIONAL, Condition, exactly
 from service.storage.errors import Changed, Due, Gone, Long, NotFound, Refusal, Unavailable, Unregistered
-from service.storage.fan_out import fan_out
+from service.storage.fan_out import all_of
 from service.storage.files import Files
 from service.storage.grants import WRITE, Grants
 from service.storage.keys import Collection
 from service.storage.links import Links
-from service.storage.once import asked
+from service.storage.once import Once
 from service.storage.proofs import Proofs
 from service.storage.quota import Quota, Usage
 from service.storage.records import MARGIN, Listed, Record, Saved, Swept, etag, portions, saved
 from service.storage.repeatable import nothing, repeatable
-from service.storage.runner import Command, Runner
+from service.storage.runner import Reply, Runner
 from service.storage.scoped import Scoped
 from service.storage.splice import splice
 from service.storage.users import Users
@@ -42,6 +44,7 @@ READ_BYTES = 1_000_000  # of records in one MGET: about 0.4 ms of Redis's time, 
 SWEEP_MEMBERS = 40  # per `sweep`: about 2 ms of Redis's time in a collection of 1,000,000 (45 us a member)
 ATTEMPTS = 100  # at a state that others keep changing, before the caller is told
 STAGED_SECONDS = 60
+SECRET_BYTES = 32
 
 KEEP = "="  # the lifetime of a record that is written again and is to expire when it would have
 
@@ -53,63 +56,77 @@ log = getLogger(__name__)
 class Storage:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self._run = runner.run
-        self._command = runner.command
-        self._send = runner.send
+        self._run, self._command = runner.run, runner.command
         self._proofs = Proofs()
-        self.commands = Commands(runner, self._proofs)
         self.areas, self.variables = Areas(runner), Variables(runner)
         self.grants, self.links = Grants(runner), Links(runner)
-        self.scoped = Scoped(self, runner, self.commands)
+        self.scoped = Scoped(self, runner)
         self.files = Files(runner, self.grants, self.scoped)
         self._usage = Usage(runner)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by key of a record
+        self._turns: WeakValueDictionary[str, Lock] = WeakValueDictionary()  # by key of a record
+        self._secret = b""
 
     def users(self, dialect: str) -> Users:
         """Numbers and display names of a dialect's users."""
         return Users(self._runner, dialect)
 
+    async def secret(self) -> bytes:
+        """A secret of this installation, made when it is first needed."""
+        if not self._secret:
+            await self._command("SET", keys.SECRET, token_bytes(SECRET_BYTES), "NX", key=keys.SECRET, write=True)
+            self._secret = await self._command("GET", keys.SECRET, key=keys.SECRET)
+        return self._secret
+
     @repeatable(saved)
     async def create(
         self, place: Collection, id: str, body: bytes, by: str, *,
-        lifetime: str = "", quota: Quota | None = None, subject: str = "",
+        lifetime: str = "", quota: Quota | None = None, subject: str = "", once: Once | None = None,
     ) -> Saved:  # fmt: skip
         """Store a record that is not there yet. Raises Denied, AlreadyExists, Invalid (lifetime), QuotaExceeded."""
         if len(body) > INLINE_BYTES:
-            return await self.publish(place, id, body, by, lifetime, NEW, quota, subject)
-        command = partial(self.commands.create, place, id, body, by, lifetime, subject=subject)
-        return await self.write(command, place, quota)
+            return await self.publish(place, id, body, by, lifetime, NEW, quota, subject, once)
+        arguments = {"id": id, "body": body, "by": by, "lifetime": lifetime, "subject": subject}
+        reply = await self.write("create", (place.record(id), *place.guarded), arguments, place, quota, once)
+        return saved(reply)
 
     @repeatable(saved)
     async def put(
         self, place: Collection, id: str, body: bytes, by: str, *,
         lifetime: str = "", condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
+        once: Once | None = None,
     ) -> Saved:  # fmt: skip
         """Store a record, replacing any earlier one. Raises Denied, Changed, Invalid (lifetime), QuotaExceeded."""
-        write = partial(self._put, place, id, body, by, lifetime, quota, subject)
-        return await self._under(condition, place, id, write)
+        state = condition.state
+        if state is None:
+            write = partial(self._put, place, id, body, by, lifetime, quota, subject, once)
+            return await self._under(condition, place, id, write)
+        return await self._put(place, id, body, by, lifetime, quota, subject, once, state)
 
     async def _put(
         self, place: Collection, id: str, body: bytes, by: str, lifetime: str, quota: Quota | None, subject: str,
-        state: str,
+        once: Once | None, state: str,
     ) -> Saved:  # fmt: skip
         if len(body) > INLINE_BYTES:
-            return await self.publish(place, id, body, by, lifetime, state, quota, subject)
-        command = partial(self.commands.put, place, id, body, by, lifetime, state, subject=subject)
-        return await self.write(command, place, quota)
+            return await self.publish(place, id, body, by, lifetime, state, quota, subject, once)
+        arguments = {"id": id, "body": body, "by": by, "lifetime": lifetime, "condition": state, "subject": subject}
+        reply = await self.write("put", (place.record(id), *place.guarded), arguments, place, quota, once)
+        return saved(reply)
 
     async def publish(
         self, place: Collection, id: str, body: bytes, by: str, lifetime: str, state: str, quota: Quota | None,
-        subject: str = "",
+        subject: str = "", once: Once | None = None,
     ) -> Saved:  # fmt: skip
         """Store a large record: `state` is as in lua/include/unmet.lua. Raises what create and put raise."""
         if subject:  # so that nobody makes Redis hold what would be refused
             await self.grants.permit(place, subject, WRITE)
         staged = place.staged(uuid4().hex)
         await self._command("SET", staged, bytes(MARGIN) + body, "EX", STAGED_SECONDS, key=staged, write=True)
-        command = partial(self.commands.publish, place, id, staged, MARGIN, by, lifetime, state, subject=subject)
+        arguments = {
+            "id": id, "margin": MARGIN, "by": by, "lifetime": lifetime, "condition": state, "subject": subject,
+        }  # fmt: skip
+        names = (place.record(id), staged, *place.guarded)
         try:
-            return await self.write(command, place, quota)
+            return saved(await self.write("publish", names, arguments, place, quota, once))
         except Refusal:
             with suppress(Refusal):  # it would expire anyway
                 await self._command("UNLINK", staged, key=staged, write=True)
@@ -119,39 +136,44 @@ class Storage:
     async def merge(
         self, place: Collection, id: str, patch: bytes, by: str, *,
         limit: int, condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
+        once: Once | None = None,
     ) -> tuple[Saved, str]:  # fmt: skip
         """Apply a JSON merge patch (RFC 7386); replies the new body's etag too. Its expiry stays.
 
         `patch` is an object or an array; `limit` is the largest body, in bytes.
         Raises Denied, NotFound, Changed, TooLarge, QuotaExceeded.
         """
-        write = partial(self._merge, place, id, patch, by, limit, quota, subject)
-        return await self._under(condition, place, id, write)
+        state = condition.state
+        if state is None:
+            write = partial(self._merge, place, id, patch, by, limit, quota, subject, once)
+            return await self._under(condition, place, id, write)
+        return await self._merge(place, id, patch, by, limit, quota, subject, once, state)
 
     async def _merge(
         self, place: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, subject: str,
-        state: str,
+        once: Once | None, state: str,
     ) -> tuple[Saved, str]:  # fmt: skip
-        if asked() is None:
+        if once is None and len(patch) <= MERGE_BYTES:
+            arguments = {
+                "id": id, "patch": patch, "by": by, "condition": state, "limit": limit, "subject": subject,
+                "longest": MERGE_BYTES, "budget": MERGE_STEPS,
+            }  # fmt: skip
             with suppress(Long):
-                room = await self._usage.room(quota, place) if quota else ""
-                reply = await self._send(self.commands.merge(place, id, patch, by, limit, state, room, subject))
-                if quota:
-                    await self.settle(place, reply[4], reply[5])
+                reply = await self.write("merge", (place.record(id), *place.guarded), arguments, place, quota)
                 return saved(reply), etag(reply[6])
         change = partial(splice, patch=patch, limit=limit)
-        return await self.rewrite(place, id, change, by, quota=quota, subject=subject, state=state)
+        return await self.rewrite(place, id, change, by, quota=quota, subject=subject, state=state, once=once)
 
     async def rewrite(
         self, place: Collection, id: str, change: Callable[[bytes], bytes], by: str, *,
-        quota: Quota | None = None, subject: str = "", state: str = ANYTHING,
+        quota: Quota | None = None, subject: str = "", state: str = ANYTHING, once: Once | None = None,
     ) -> tuple[Saved, str]:  # fmt: skip
-        """What would hold Redis for too long: a record changed here, committed only onto the state that was read.
+        """Change a record here, which would hold Redis for too long, and commit it only onto the state that was read.
         So is a change that is done once: what is remembered of it is its etag, which Redis cannot make.
 
         Those who rewrite one record take turns, so that each meets at most one rival for each other worker.
         """
-        async with self._turns.setdefault(place.record(id), asyncio.Lock()):
+        async with self._turns.setdefault(place.record(id), Lock()):
             for _ in range(ATTEMPTS):
                 record = await self.find(place, id)
                 if record is None and state == ANYTHING:
@@ -160,18 +182,18 @@ class Storage:
                     raise Changed("the record has changed")
                 body = change(record.body)
                 tag = etag(body)
-                if (once := asked()) is not None:
+                if once is not None:
                     once.remark = tag.encode()
                 with suppress(Changed):
-                    return await self._put(place, id, body, by, KEEP, quota, subject, exactly(record)), tag
+                    return await self._put(place, id, body, by, KEEP, quota, subject, once, exactly(record)), tag
         raise Unavailable("the record keeps changing; nothing was done")
 
     async def get(self, place: Collection, id: str) -> Record:
-        """Read one record of a collection without scopes: a bare GET, for Redis a fraction of a script's cost.
-
-        Raises NotFound.
+        """Read one record of a collection without scopes: a bare GET, for Redis a fraction of a script's cost. The one
+        read that replicas may answer. Raises NotFound.
         """
-        packed = await self._send(self.commands.get(place, id))
+        key = place.record(id)
+        packed = await self._command("GET", key, key=key, write=None)
         if packed is None:
             raise NotFound("there is no such record")
         return Record.unpack(packed)
@@ -192,18 +214,26 @@ class Storage:
     async def collections(self, dialect: str, namespace: str, kinds: str) -> dict[Collection, int]:
         """The collections of a namespace and how many live records each has; some have none."""
         places = list(await registry.collections(self._runner, dialect, namespace, kinds))
-        return dict(zip(places, await fan_out(self.count, places), strict=True))
+        return dict(zip(places, map(int, await all_of(map(self._counting, places))), strict=True))
 
     @repeatable(nothing)
     async def delete(
         self, place: Collection, id: str, *,
-        condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
+        condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "", once: Once | None = None,
     ) -> None:  # fmt: skip
         """Remove a record. Raises Denied, NotFound, Changed."""
-        await self._under(condition, place, id, partial(self._delete, place, id, quota, subject))
+        state = condition.state
+        if state is None:
+            return await self._under(condition, place, id, partial(self._delete, place, id, quota, subject, once))
+        await self._delete(place, id, quota, subject, once, state)
 
-    async def _delete(self, place: Collection, id: str, quota: Quota | None, subject: str, state: str) -> None:
-        documents, size = await self._send(self.commands.delete(place, id, state, subject))
+    async def _delete(
+        self, place: Collection, id: str, quota: Quota | None, subject: str, once: Once | None, state: str
+    ) -> None:
+        names = (place.record(id), *place.guarded)
+        documents, size = await self._run(
+            "delete", names, once, id=id, condition=state, kinds=place.kinds, subject=subject
+        )
         if quota:
             await self.settle(place, documents, size)
 
@@ -230,7 +260,10 @@ class Storage:
 
     async def count(self, place: Collection) -> int:
         """How many live records a collection has that keeps an index."""
-        return int(await self._run("count", (place.indexes[0], place.expiry)))
+        return int(await self._counting(place))
+
+    def _counting(self, place: Collection) -> Reply:
+        return self._run("count", (place.indexes[0], place.expiry))
 
     async def sweep(self, place: Collection) -> Swept:
         """Take expired members out of the indexes, `SWEEP_MEMBERS` at the most."""
@@ -269,23 +302,27 @@ class Storage:
         interval = max(1, round(seconds * 1_000_000 / requests))
         await self._run("throttle", (keys.rate(dialect, caller),), interval=interval, burst=requests)
 
-    async def write(self, command: Callable[[str], Command], place: Collection, quota: Quota | None) -> Saved:
-        """Send what may create a record, with the collection's registration and the quota around it.
+    async def write(
+        self, script: str, names: Sequence[str], arguments: dict[str, Any], place: Collection,
+        quota: Quota | None, once: Once | None = None,
+    ) -> Sequence[Any]:  # fmt: skip
+        """Run a script that may create a record, with the collection's registration and the quota around it.
 
-        `command` makes it for what room the quota leaves; it looks up the proof of the registration by itself.
+        Its reply begins as `Saved` does, and goes on with the documents and bytes that the collection grew by.
         """
-        room = await self._usage.room(quota, place) if quota else ""
+        arguments["kinds"], arguments["registered"] = place.kinds, self._proofs.of(place)
+        arguments["room"] = await self._usage.room(quota, place) if quota else ""
         try:
             try:
-                reply = await self._send(command(room))
+                reply: Sequence[Any] = await self._runner.script(script, names, arguments, once)
             except Unregistered:
-                await self.register(place)
-                reply = await self._send(command(room))
+                arguments["registered"] = await self.register(place)
+                reply = await self._runner.script(script, names, arguments, once)
         except (Unregistered, Gone):  # this process, or Redis, stood still for minutes
             raise Unavailable("the store did not answer in time; nothing was done") from None
         if quota:
             await self.settle(place, reply[4], reply[5])
-        return saved(reply)
+        return reply
 
     async def _under(self, condition: Condition, place: Collection, id: str, write: Callable[[str], Awaitable[T]]) -> T:
         """Carry out a write under a condition. Etags are compared here, for Redis has no MD5; the script is then held

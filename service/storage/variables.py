@@ -27,8 +27,9 @@ from typing import NamedTuple, Self
 from service.storage import keys
 from service.storage.keys import Collection
 from service.storage.numbers import Numbers
+from service.storage.once import Once
 from service.storage.repeatable import nothing, repeatable
-from service.storage.runner import Command, Runner
+from service.storage.runner import Runner
 
 KEY_BYTES = 1_020  # 255 characters of the longest kind
 VALUE_BYTES = 65_536  # a script copies its arguments: 64 KB cost 0.3 ms on 7.0, 0.1 ms on 6.2
@@ -136,32 +137,24 @@ class Variables:
     """
 
     def __init__(self, runner: Runner) -> None:
-        self._run = runner.run
-        self._script = runner.script
-        self._send = runner.send
-        self._command = runner.command
-        self.numbers = Numbers(runner)
+        self._runner = runner
+        self._run, self._command = runner.run, runner.command
+        self._numbers = Numbers(runner)
 
     @repeatable(lambda reply, remark: _int(reply))
-    async def assign(self, place: Collection, subject: str, user: int, key: str, value: str) -> int:
+    async def assign(
+        self, place: Collection, subject: str, user: int, key: str, value: str, *, once: Once | None = None
+    ) -> int:
         """Set a variable: `key` of at most `KEY_BYTES`, `value` of at most `VALUE_BYTES`; replies its id."""
-        number = await self.numbers.take(place.dialect)
-        reply = await self._send(self.assigning(place, subject, user, key, value, number))
-        return self.assigned(place, number, reply)
-
-    def assigning(self, place: Collection, subject: str, user: int, key: str, value: str, number: int) -> Command:
-        """`assign` as a command; `number` is for a variable that is new, and goes back where it is not (`assigned`)."""
+        number = await self._numbers.take(place.dialect)
         lists = valued(user, key, value)
-        arguments = {
-            "subject": subject, "name": name(user, key), "proposed": number.to_bytes(6, "big"),
-            "fixed": fixed(user, key), "valued": lists, "rest": rest(user, key, value, lists),
-        }  # fmt: skip
-        return self._script("assign", _keys(place), arguments)
-
-    def assigned(self, place: Collection, number: int, reply: bytes) -> int:
+        reply = await self._run(
+            "assign", _keys(place), once, subject=subject, name=name(user, key), proposed=number.to_bytes(6, "big"),
+            fixed=fixed(user, key), valued=lists, rest=rest(user, key, value, lists),
+        )  # fmt: skip
         id = _int(reply)
-        if id != number:
-            self.numbers.give_back(place.dialect, number)
+        if id != number:  # the variable was there
+            self._numbers.give_back(place.dialect, number)
         return id
 
     async def select(
@@ -197,14 +190,14 @@ class Variables:
         return Variable.unpack(*reply) if reply else None
 
     @repeatable(nothing)
-    async def drop(self, place: Collection, subject: str, user: int, key: str) -> None:
+    async def drop(self, place: Collection, subject: str, user: int, key: str, *, once: Once | None = None) -> None:
         """Remove one variable. Raises NotFound."""
-        await self._run("drop", _keys(place), subject=subject, name=name(user, key), fixed=fixed(user, key))
+        await self._run("drop", _keys(place), once, subject=subject, name=name(user, key), fixed=fixed(user, key))
 
     @repeatable(lambda reply, remark: int(reply))
-    async def clear(self, place: Collection, subject: str) -> int:
+    async def clear(self, place: Collection, subject: str, *, once: Once | None = None) -> int:
         """Remove all variables, in one step however many they are; replies how many they were."""
-        return int(await self._run("clear", _keys(place), subject=subject))
+        return int(await self._run("clear", _keys(place), once, subject=subject))
 
     async def audit(
         self, place: Collection, id: bytes, seen: bytes, right: bytes, claims: Iterable[bytes], *, repair: bool

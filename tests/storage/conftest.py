@@ -53,10 +53,9 @@ async def connect() -> AsyncIterator[Connect]:
     opened: list[Redis] = []
 
     async def runner_to(process: RedisProcess) -> Runner:
-        redis = Redis.open(process.url, on_connect=lambda ask: made.load(ask), bulk=True)
-        made = Runner(redis)
-        opened.append(redis)
-        await redis.connect()
+        made = Runner.open(process.url, bulk=True)
+        opened.append(made.redis)
+        await made.redis.connect()
         return made
 
     yield runner_to

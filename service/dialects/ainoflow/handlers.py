@@ -3,7 +3,7 @@
 from operator import attrgetter
 
 from service.dialect import Answer, Request, Routes, Stream
-from service.dialects.ainoflow import description, direct
+from service.dialects.ainoflow import description
 from service.dialects.ainoflow.answers import (
     answer,
     described,
@@ -28,7 +28,6 @@ from service.dialects.ainoflow.parameters import (
 )
 from service.dialects.ainoflow.shapes import Counted, Deleted, Identity, encode
 from service.preconditions import condition
-from service.storage.once import fresh_id
 from service.storage.records import etag
 
 DOCUMENTS = "/api/v1/storage/json"
@@ -44,10 +43,10 @@ async def create_unnamed(request: Request) -> Answer:
 
     The key is a UUID without dashes: 32 hexadecimal digits.
     """
-    return await _create(request, request.params[0], fresh_id())
+    return await _create(request, request.params[0], await request.fresh_id())
 
 
-@routes.route("POST", DOCUMENT, direct.create, described=description.create)
+@routes.route("POST", DOCUMENT, described=description.create)
 async def create(request: Request) -> Answer:
     """Create a document that is not there yet.
 
@@ -60,12 +59,12 @@ async def _create(request: Request, category: str, key: str) -> Answer:
     place, until = place_of(request, category, key), lifetime(request.query())
     body = await document(request)
     saved = await request.service.storage.create(
-        place, key, body, request.caller.id, lifetime=until, quota=await quota(request)
+        place, key, body, request.caller.id, lifetime=until, quota=await quota(request), once=request.once
     )
     return receipt(201, category, key, saved, etag(body))
 
 
-@routes.route("PUT", DOCUMENT, direct.put, described=description.put)
+@routes.route("PUT", DOCUMENT, described=description.put)
 async def put(request: Request) -> Answer:
     """Store a document, new or not.
 
@@ -76,12 +75,12 @@ async def put(request: Request) -> Answer:
     body = await document(request)
     saved = await request.service.storage.put(
         place, key, body, request.caller.id,
-        lifetime=until, condition=condition(request.headers), quota=await quota(request),
+        lifetime=until, condition=condition(request.headers), quota=await quota(request), once=request.once,
     )  # fmt: skip
     return receipt(200, category, key, saved, etag(body))
 
 
-@routes.route("PATCH", DOCUMENT, direct.patch, described=description.patch)
+@routes.route("PATCH", DOCUMENT, described=description.patch)
 async def patch(request: Request) -> Answer:
     """Apply a JSON merge patch (RFC 7386).
 
@@ -93,12 +92,12 @@ async def patch(request: Request) -> Answer:
     saved, tag = await request.service.storage.merge(
         place, key, change, request.caller.id,
         limit=request.service.settings.max_document_bytes,
-        condition=condition(request.headers), quota=await quota(request),
+        condition=condition(request.headers), quota=await quota(request), once=request.once,
     )  # fmt: skip
     return receipt(200, category, key, saved, tag)
 
 
-@routes.route("GET", DOCUMENT, direct.get, described=description.get)
+@routes.route("GET", DOCUMENT, described=description.get)
 async def get(request: Request) -> Answer:
     """Read a document.
 
@@ -115,18 +114,18 @@ async def get(request: Request) -> Answer:
     return shown(request.headers, found)
 
 
-@routes.route("DELETE", DOCUMENT, direct.delete, described=description.delete)
+@routes.route("DELETE", DOCUMENT, described=description.delete)
 async def delete(request: Request) -> Answer:
     """Delete a document."""
     category, key = request.params
     await request.service.storage.delete(
         place_of(request, category, key), key,
-        condition=condition(request.headers), quota=await quota(request),
+        condition=condition(request.headers), quota=await quota(request), once=request.once,
     )  # fmt: skip
     return answer(200, Deleted(category, key))
 
 
-@routes.route("GET", DOCUMENT + "/meta", direct.meta, described=description.meta)
+@routes.route("GET", DOCUMENT + "/meta", described=description.meta)
 async def meta(request: Request) -> Answer:
     """Read what is known of a document, without the document."""
     category, key = request.params

@@ -52,7 +52,7 @@ def place_of(request: Request, category: str, key: str | None = None) -> Collect
 
 async def document(request: Request) -> bytes:
     """The body, found to be a JSON object or array. What is stored are its very bytes."""
-    return checked(await request.read(request.service.settings.max_document_bytes))
+    return checked(await request.body.read(request.service.settings.max_document_bytes))
 
 
 def checked(body: bytes) -> bytes:

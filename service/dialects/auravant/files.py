@@ -75,7 +75,7 @@ async def public_files_of_farms(request: Request) -> Stream:
 
 async def filestorage(scope: str, request: Request) -> Answer | Stream:
     name, extension = operation(request), await extension_of(request)
-    body = body_of(request.headers, await request.read(request.service.settings.max_document_bytes))
+    body = body_of(request.headers, await request.body.read(request.service.settings.max_document_bytes))
     if name == "GET":
         return await get(request, scope, several(request, extension, body.keys, body.ids), urls=body.get_url)
     if name == "DELETE":
@@ -84,6 +84,7 @@ async def filestorage(scope: str, request: Request) -> Answer | Stream:
     generation = await request.service.storage.files.announce(
         asked.place, asked.id, asked.file, request.caller.id,
         create=name == "PUT" or body.create, overwrite=name == "PATCH" or body.overwrite,
+        once=request.once,
     )  # fmt: skip
     return listing.data(uploading(request, asked, generation))
 
@@ -111,13 +112,13 @@ async def delete(request: Request, scope: str, asked: Several, body: Body) -> An
     if body.id == "":  # not everything because a name was empty
         raise Missing("id is empty")
     if body.id is not None:
-        gone = {*await files.remove(place_of(scope, str(body.id)), asked.ids, user)}
+        gone = {*await files.remove(place_of(scope, str(body.id)), asked.ids, user, once=request.once)}
     else:
         linked = await request.service.storage.links.linked(NAME, readable(scope), user)
         own = [user] if scope == USERS else []
         gone = set()
         async for shelf in surveyed(request, places_of(scope, [*own, *linked]), asked.ids):
-            gone.update(await files.remove_found(shelf, user))
+            gone.update(await files.remove_found(shelf, user, once=request.once))
     return listing.data({"keys": [key for key, id in zip(asked.keys, asked.ids, strict=True) if id in gone]})
 
 

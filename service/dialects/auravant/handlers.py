@@ -4,10 +4,9 @@ PUT and PATCH are writes of one value, GET reads many keys of many resources in 
 """
 
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
 
 from service.dialect import Answer, Request, Routes, Stream
-from service.dialects.auravant import description, direct
+from service.dialects.auravant import description
 from service.dialects.auravant.answers import DONE, pieces
 from service.dialects.auravant.grants import readable
 from service.dialects.auravant.parameters import (
@@ -25,7 +24,7 @@ from service.dialects.auravant.parameters import (
 from service.dialects.auravant.public import PUBLIC, is_public
 from service.dialects.auravant.refusals import Missing
 from service.dialects.auravant.roles import FARMS, FIELDS, NAME, USERS
-from service.storage.conditions import ANY, Condition
+from service.storage.conditions import ANY, UNCONDITIONAL, Condition
 from service.storage.fan_out import FAN_OUT
 from service.storage.grants import WRITE
 from service.storage.keys import Collection
@@ -39,7 +38,7 @@ STORAGE = "/api/mktplace/storage"
 PRESENT = Condition(match=ANY)
 
 
-@routes.route("POST", f"{STORAGE}/users", partial(direct.storage, USERS), described=description.users)
+@routes.route("POST", f"{STORAGE}/users", described=description.users)
 async def users(request: Request) -> Answer | Stream:
     """Store, change, read or delete values that are kept at users.
 
@@ -49,7 +48,7 @@ async def users(request: Request) -> Answer | Stream:
     return await storage(USERS, request)
 
 
-@routes.route("POST", f"{STORAGE}/fields", partial(direct.storage, FIELDS), described=description.fields)
+@routes.route("POST", f"{STORAGE}/fields", described=description.fields)
 async def fields(request: Request) -> Answer | Stream:
     """Store, change, read or delete values that are kept at fields.
 
@@ -58,7 +57,7 @@ async def fields(request: Request) -> Answer | Stream:
     return await storage(FIELDS, request)
 
 
-@routes.route("POST", f"{STORAGE}/farms", partial(direct.storage, FARMS), described=description.farms)
+@routes.route("POST", f"{STORAGE}/farms", described=description.farms)
 async def farms(request: Request) -> Answer | Stream:
     """Store, change, read or delete values that are kept at farms.
 
@@ -69,14 +68,16 @@ async def farms(request: Request) -> Answer | Stream:
 
 async def storage(scope: str, request: Request) -> Answer | Stream:
     name, extension = operation(request), await extension_of(request)
-    body = body_of(request.headers, await request.read(request.service.settings.max_document_bytes))
+    body = body_of(request.headers, await request.body.read(request.service.settings.max_document_bytes))
     if name == "GET":
         return await get(request, scope, several(request, extension, body.keys, body.ids))
     if name == "DELETE":
         if body.id in (None, ""):
             raise Missing("id and keys are needed")
         asked = several(request, extension, body.keys, body.ids)
-        await request.service.storage.scoped.discard(place_of(scope, str(body.id)), asked.ids, request.caller.id)
+        await request.service.storage.scoped.discard(
+            place_of(scope, str(body.id)), asked.ids, request.caller.id, once=request.once
+        )
         return DONE
     write = written(request, extension, scope, body)
     if scope == USERS and is_public(write.key) and (name == "PUT" or body.create):
@@ -95,21 +96,27 @@ async def announce(request: Request, write: Write) -> None:
 async def put(request: Request, write: Write, body: Body) -> None:
     store, user = request.service.storage, request.caller.id
     if body.overwrite:
-        await store.put(write.place, write.id, write.value, user, subject=user)
+        await store.put(write.place, write.id, write.value, user, subject=user, once=request.once)
     else:
-        await store.create(write.place, write.id, write.value, user, subject=user)
+        await store.create(write.place, write.id, write.value, user, subject=user, once=request.once)
 
 
 async def patch(request: Request, write: Write, body: Body) -> None:
     store, user, limit = request.service.storage, request.caller.id, request.service.settings.max_document_bytes
     if body.append:
         await store.scoped.append(
-            write.place, write.id, write.value, user, limit=limit, subject=user, creating=body.create
+            write.place,
+            write.id,
+            write.value,
+            user,
+            limit=limit,
+            subject=user,
+            creating=body.create,
+            once=request.once,
         )
-    elif body.create:
-        await store.put(write.place, write.id, write.value, user, subject=user)
     else:
-        await store.put(write.place, write.id, write.value, user, subject=user, condition=PRESENT)
+        condition = UNCONDITIONAL if body.create else PRESENT
+        await store.put(write.place, write.id, write.value, user, subject=user, condition=condition, once=request.once)
 
 
 async def get(request: Request, scope: str, asked: Several) -> Stream:

@@ -31,8 +31,7 @@ UPLOAD_SECONDS, DOWNLOAD_SECONDS, PUBLIC_SECONDS = 10, 10, 100
 MD5, FILE = "Content-MD5", "file"  # fields of the form
 FIELD_BYTES = 16_384
 FORM = Limits(parts=20, part_bytes=FILE_BYTES, bytes=FILE_BYTES + 131_072)
-# Whoever has the URL may have the file, and nobody on the way keeps it for others.
-PRIVATE = (("Cache-Control", "private, no-cache"), ("Referrer-Policy", "no-referrer"))
+PRIVATE = (("Referrer-Policy", "no-referrer"),)  # whoever has the URL may have the file
 
 routes = Routes()
 
@@ -73,7 +72,7 @@ async def upload(request: Request) -> Answer:
         policy = signer(request.service.settings.signing_key).verify("upload", fields)
         await request.service.storage.files.upload(
             _place(fields), fields["key"], fields["generation"], _to_the_end(file, form), lawful_type(file.type),
-            policy.bytes, fields["user"],
+            policy.bytes, fields["user"], once=request.once,
         )  # fmt: skip
     return Answer(204)
 
@@ -116,7 +115,7 @@ def _place(signed: Mapping[str, str]) -> Collection:
 def _parts(request: Request) -> AsyncIterator[Part]:
     if not request.headers.get("Content-Type", "").lower().startswith("multipart/form-data"):
         raise Unsupported("the body is to be multipart/form-data")
-    return parts(request.headers, request.pieces(FORM.bytes), FORM)
+    return parts(request.headers, request.body.pieces(FORM.bytes), FORM)
 
 
 async def _until_file(form: AsyncIterator[Part]) -> tuple[dict[str, str], Part]:

@@ -28,6 +28,7 @@ DIALECT = Dialect(
     refuse=refuse,
     access=Access,
     api=API,
+    vary="Access-Token",
     follow=follow,
     readers={NAMESPACE: AGENTS},
 )

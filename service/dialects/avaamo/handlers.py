@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service.dialect import Answer, Request, Routes
-from service.dialects.avaamo import description, direct
+from service.dialects.avaamo import description
 from service.dialects.avaamo.answers import SET, answer, listed
 from service.dialects.avaamo.parameters import (
     BODY_BYTES,
@@ -33,7 +33,6 @@ routes = Routes()
 @routes.route(
     "POST",
     "/bots_api/v1/users/{user_layer_id}/set_storage.json",
-    direct.set_variable,
     described=description.set_variable,
 )
 async def set_variable(request: Request) -> Answer:
@@ -41,10 +40,10 @@ async def set_variable(request: Request) -> Answer:
 
     Setting it again keeps its id and when it was created.
     """
-    user, given = layer(request.params[0]), setting(await request.read(BODY_BYTES))
+    user, given = layer(request.params[0]), setting(await request.body.read(BODY_BYTES))
     place, key, value = bot({}, given), key_of(given), value_of(given)
     number = await _user(request, place, user)
-    await request.service.storage.variables.assign(place, request.caller.id, number, key, value)
+    await request.service.storage.variables.assign(place, request.caller.id, number, key, value, once=request.once)
     return Answer(200, SET)
 
 
@@ -68,9 +67,9 @@ async def set_global(request: Request) -> Answer:
 
     It belongs to the agent, and to none of its users.
     """
-    key, given = global_key(request.params[0]), setting(await request.read(BODY_BYTES))
+    key, given = global_key(request.params[0]), setting(await request.body.read(BODY_BYTES))
     place, value = bot(request.query(), given), value_of(given)
-    await request.service.storage.variables.assign(place, request.caller.id, 0, key, value)
+    await request.service.storage.variables.assign(place, request.caller.id, 0, key, value, once=request.once)
     return Answer(201, SET)
 
 
@@ -94,7 +93,7 @@ async def delete_global(request: Request) -> Answer:
     It takes edit permission.
     """
     key, place = global_key(request.params[0]), bot(request.query())
-    await request.service.storage.variables.drop(place, request.caller.id, 0, key)
+    await request.service.storage.variables.drop(place, request.caller.id, 0, key, once=request.once)
     return answer(200, Deleted())
 
 
@@ -105,8 +104,8 @@ async def clear(request: Request) -> Answer:
     All of its variables go at once, global ones too.
     """
     place = agent(request.params[0])
-    clearing(await request.read(BODY_BYTES))
-    await request.service.storage.variables.clear(place, request.caller.id)
+    clearing(await request.body.read(BODY_BYTES))
+    await request.service.storage.variables.clear(place, request.caller.id, once=request.once)
     return answer(200, Cleared())
 
 

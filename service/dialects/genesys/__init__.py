@@ -26,5 +26,7 @@ DIALECT = Dialect(
     refuse=refuse,
     access=Access,
     api=API,
+    cache_control="no-cache, no-store",  # areas are short-lived, and somebody's own
+    vary="Authorization, gms_user",
     challenge='Basic realm="genesys", charset="UTF-8"',
 )

@@ -14,15 +14,11 @@ from service.storage.errors import Refusal
 
 BINARY = "/genesys/1/storage/binary/"
 TEXT = "text/plain; charset=utf-8"
-# What is stored here is short-lived and somebody's own: nobody on the way keeps it.
-UNCACHED = (("Cache-Control", "no-cache, no-store"), ("Pragma", "no-cache"))
-HEADERS = (*UNCACHED, ("X-Content-Type-Options", "nosniff"))
-
 Read = Callable[[Area, Value], AsyncIterator[bytes]]
 
 
 def answer(value: object) -> Answer:
-    return Answer(200, orjson.dumps(value), headers=HEADERS)
+    return Answer(200, orjson.dumps(value))
 
 
 def url(base: str, id: str, key: str) -> str:
@@ -33,12 +29,7 @@ def url(base: str, id: str, key: str) -> str:
 def everything(area: Area, base: Callable[[], str], read: Read) -> Answer | Stream:
     """All keys of an area, files as their URLs."""
     if any(map(lengthy, area.values.values())):
-        return Stream(200, _members(area, base, read), headers=HEADERS)
-    return members(area, base)
-
-
-def members(area: Area, base: Callable[[], str]) -> Answer:
-    """The same where all texts are at hand."""
+        return Stream(200, _members(area, base, read))
     return answer({key: _said(area, key, value, base) for key, value in area.values.items()})
 
 
@@ -72,17 +63,9 @@ async def _characters(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
 def one(area: Area, key: str, base: Callable[[], str], read: Read) -> Answer | Stream:
     """One key of an area: the text itself, or the URL of a file."""
     value = area.value(key)
-    if not lengthy(value):
-        return short(area, key, base)
-    return Stream(200, read(area, value), TEXT, HEADERS, value.size)
-
-
-def short(area: Area, key: str, base: Callable[[], str]) -> Answer:
-    """The same where the text is at hand. Raises Elsewhere where it is not."""
-    value = area.value(key)
     if lengthy(value):
-        raise errors.Elsewhere("the text is to be read step by step")
-    return Answer(200, _said(area, key, value, base).encode(), TEXT, HEADERS)
+        return Stream(200, read(area, value), TEXT, (), value.size)
+    return Answer(200, _said(area, key, value, base).encode(), TEXT)
 
 
 def _said(area: Area, key: str, value: Value, base: Callable[[], str]) -> str:
@@ -114,4 +97,4 @@ STATUSES: dict[type[Refusal], int] = {
 
 def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
     said = {"exception": type(refusal).__name__, "message": str(refusal)}
-    return Answer(STATUSES.get(type(refusal), 500), orjson.dumps(said), JSON, HEADERS)
+    return Answer(STATUSES.get(type(refusal), 500), orjson.dumps(said), JSON)

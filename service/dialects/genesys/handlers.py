@@ -4,11 +4,10 @@ from functools import partial
 from uuid import UUID
 
 from service.dialect import Answer, Request, Routes, Stream
-from service.dialects.genesys import description, direct
-from service.dialects.genesys.answers import UNCACHED, answer, everything, one
+from service.dialects.genesys import description
+from service.dialects.genesys.answers import answer, everything, one
 from service.dialects.genesys.parameters import limits, milliseconds, own, parts, places, plain
 from service.downloads import File, download
-from service.storage.once import fresh_id
 
 STORAGE = "/genesys/1/storage"
 
@@ -21,9 +20,14 @@ async def create(request: Request) -> Answer:
 
     Its id is made by the service.
     """
-    id = str(UUID(fresh_id()))
+    id = str(UUID(await request.fresh_id()))
     await request.service.storage.areas.create(
-        plain(id), parts(request), milliseconds(request.params[0]), request.caller.id, limits(request)
+        plain(id),
+        parts(request),
+        milliseconds(request.params[0]),
+        request.caller.id,
+        limits(request),
+        once=request.once,
     )
     return answer({"id": id})
 
@@ -36,7 +40,7 @@ async def create_custom(request: Request) -> Answer:
     """
     id, ttl = request.params
     await request.service.storage.areas.replace(
-        own(request, id), parts(request), milliseconds(ttl), request.caller.id, limits(request)
+        own(request, id), parts(request), milliseconds(ttl), request.caller.id, limits(request), once=request.once
     )
     return answer({"id": id})
 
@@ -49,19 +53,19 @@ async def update(request: Request) -> Answer:
     """
     id, ttl = request.params
     await request.service.storage.areas.update(
-        places(request, id), parts(request), milliseconds(ttl), request.caller.id, limits(request)
+        places(request, id), parts(request), milliseconds(ttl), request.caller.id, limits(request), once=request.once
     )
     return answer({})
 
 
-@routes.route("GET", STORAGE + "/{id}", direct.query, described=description.query)
+@routes.route("GET", STORAGE + "/{id}", described=description.query)
 async def query(request: Request) -> Answer | Stream:
     """Read all keys of a storage area."""
     areas = request.service.storage.areas
     return everything(await areas.find(places(request, request.params[0])), request.base, areas.read)
 
 
-@routes.route("GET", STORAGE + "/{id}/{key}", direct.query_key, described=description.query_key)
+@routes.route("GET", STORAGE + "/{id}/{key}", described=description.query_key)
 async def query_key(request: Request) -> Answer | Stream:
     """Read one key of a storage area."""
     id, key = request.params
@@ -77,11 +81,11 @@ async def query_binary(request: Request) -> Answer | Stream:
     area = await areas.find(places(request, id))
     value = area.file(key)
     file = File(value.size, value.md5.hex(), area.attached.record.updated // 1_000_000, value.type, value.filename)
-    return download(request.headers, file, partial(areas.read, area, value), UNCACHED)
+    return download(request.headers, file, partial(areas.read, area, value), ())
 
 
 @routes.route("DELETE", STORAGE + "/{id}", described=description.delete)
 async def delete(request: Request) -> Answer:
     """Delete a storage area."""
-    await request.service.storage.areas.delete(places(request, request.params[0]))
+    await request.service.storage.areas.delete(places(request, request.params[0]), once=request.once)
     return answer({})

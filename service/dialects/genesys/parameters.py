@@ -88,7 +88,7 @@ async def parts(request: Request) -> AsyncIterator[Part]:
     """What is to be stored, as it arrives. Raises Unsupported, Invalid, TooLarge, Denied."""
     settings = request.service.settings
     most = forms.Limits(settings.genesys_max_parts, settings.genesys_max_part_bytes, settings.genesys_max_request_bytes)
-    async for part in forms.parts(request.headers, request.pieces(most.bytes), most):
+    async for part in forms.parts(request.headers, request.body.pieces(most.bytes), most):
         if part.name.startswith("_"):  # the vendor's page: keys may not; its own test page posts some
             continue
         if part.filename is None:
