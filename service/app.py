@@ -15,7 +15,7 @@ from service.dialect import Answer, Request, Service, Stream
 from service.dialects import discover
 from service.metrics import Meter
 from service.patience import HELD_BYTES, Arriving
-from service.rendering import lawful
+from service.rendering import lines_of
 from service.settings import Settings
 from service.state import State, opened
 from service.storage.directory import Directory
@@ -72,7 +72,7 @@ class App:
                 answer = await state.middleware.handled(dialect, route, asked, path)
                 if isinstance(answer, Stream):
                     answer = await opened(answer)
-            answer = lawful(answer)
+            lines_of((*answer.headers, ("Content-Type", answer.content_type)))  # or it is refused
         except ConnectionError:  # the client is gone
             raise
         except Exception as error:

@@ -103,6 +103,7 @@ class Request(msgspec.Struct):
     body: Body
     service: Service
     caller: Caller = ANYONE
+    declared: Mapping[str, Any] | None = None  # the entry that the dialect's requests depend on (`Dialect.depends`)
     once: Once | None = None  # the request itself, where it is to be carried out once
 
     def query(self) -> dict[str, str]:
@@ -181,6 +182,8 @@ class Dialect:
     access: type[msgspec.Struct]  # an `Access`
     api: Api | None = None  # what its OpenAPI document says of all routes
     challenge: str = "Bearer"  # how a credential is to be shown (RFC 9110, section 11.6.1)
+    # Kind and id of the directory's entry on which all requests of a caller depend: it is handed to handlers.
+    depends: Callable[[Caller], tuple[str, str]] | None = None
     cache_control: str = "private, no-cache"  # who may keep an answer
     vary: str = "Authorization"  # the headers of a request on which the answer depends
     signs: bool = False  # does it hand out signed URLs? Then it needs a signing key

@@ -1,28 +1,24 @@
 """The driver: steps the handler of a request on its connection, without a task and without a future.
 
-A handler is a coroutine that awaits replies of Redis (service/storage/runner.py) and, now and then, a future: a lock, a
-timer, a task. Each `Reply` that it yields is sent with the exchange as its outcome, so that the reply steps the handler
-on, in the midst of the reading of replies. A flat closure costs 0.32 us, a coroutine that is stepped so 0.81 us; the
-same over asyncio's futures made GET 27 % slower.
+A handler is a coroutine that awaits replies of Redis (service/storage/reply.py). Each reply steps it on, in the midst
+of the reading of replies, and at its end the answer is written.
 """
 
 import logging
-from asyncio import CancelledError, Future, get_running_loop
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Mapping
 from time import perf_counter
 from typing import Any, Protocol
 
 from msgspec import Struct
 
-from service.dialect import Answer, Dialect, Handler, Request, Stream
+from service.dialect import Answer, Dialect, Request, Route, Stream
 from service.heads import Head, target
-from service.redis.errors import Failed
 from service.rendering import rendered
 from service.state import State, opened
 from service.storage.directory import Caller
 from service.storage.errors import TooLarge
 from service.storage.keys import plain
-from service.storage.runner import Replies, Reply, refusal
+from service.storage.reply import Driver
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +35,8 @@ class Connection(Protocol):
     def close(self) -> None: ...
 
 
-class Exchange(Struct):
-    """One request and its handler. To Redis it is the outcome of the command that is awaited, as a future would be.
-
-    Invariant: it ends exactly once, and whatever fails on the way fails for this request alone.
-    """
+class Exchange(Driver):
+    """One request and its handler. Whatever fails on the way fails for this request alone."""
 
     connection: Connection
     state: State
@@ -51,44 +44,11 @@ class Exchange(Struct):
     template: str  # the route's
     request: Request
     started: float  # perf_counter()
-    coroutine: Coroutine[Any, Any, Answer | Stream]
-    learn: Callable[[Caller], None] | None = None  # told the caller, once it was let in
+    learning: tuple[Head, int] | None  # what is to know the caller from now on, and the era in which that was asked
     streaming: bool = False
 
-    def done(self) -> bool:
-        return False
-
-    def set_result(self, value: Any) -> None:
-        """Step on with the reply that was awaited, None to begin with or after a future."""
-        self._step(self.coroutine.send, value)
-
-    def set_exception(self, error: Failed) -> None:
-        """Step on with a failure, once the queues are at rest: what comes of it may send again."""
-        get_running_loop().call_soon(self._step, self.coroutine.throw, refusal(error))
-
-    def _step(self, resume: Callable[[Any], Any], value: Any) -> None:
-        try:
-            awaited = resume(value)
-        except StopIteration as end:
-            self._answer(end.value)
-        except (Exception, CancelledError) as error:
-            self._refuse(error)
-        else:
-            if type(awaited) is Reply:
-                awaited.outcome = self
-                awaited.send(awaited)
-            elif type(awaited) is Replies:
-                awaited.begin(self)
-            elif awaited is None:  # asyncio.sleep(0)
-                get_running_loop().call_soon(self.set_result, None)
-            else:
-                awaited._asyncio_future_blocking = False
-                awaited.add_done_callback(self._go_on)
-
-    def _go_on(self, future: "Future[Any]") -> None:
-        self.set_result(None)
-
-    def _answer(self, answer: Answer | Stream) -> None:
+    def ended(self, answer: Answer | Stream) -> None:
+        """Send the answer."""
         if isinstance(answer, Stream):
             if self.streaming:
                 self.connection.hand_over(self, answer)
@@ -97,16 +57,20 @@ class Exchange(Struct):
             self.coroutine = opened(answer)
             self.set_result(None)
             return
-        if self.learn is not None:
-            self.learn(self.request.caller)
+        if self.learning is not None:
+            head, era = self.learning
+            caller = self.request.caller
+            if caller.rate is None and caller.expires is None:
+                head.admitted[self.dialect.name] = Admitted(era, caller, self.request.declared)
         try:
             response = self._response(answer)
         except Exception as error:
-            self._refuse(error)
+            self.failed(error)
         else:
             self.connection.end(response)
 
-    def _refuse(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
+        """Send the dialect's way to say no."""
         request, response = self.request, b""
         try:
             answer = self.state.middleware.refused(self.dialect, request.params, error, request.method, request.headers)
@@ -142,16 +106,20 @@ EMPTY = Arrived(b"")
 
 
 class Meaning(Struct):
-    """What a request line means under one head, whatever the last segment of its path, which is a parameter. Good while
-    the directory's era is the one in which it was found: the caller is known by it."""
+    """Where a request line leads, whatever the last segment of its path, which is a parameter."""
 
-    era: int
     dialect: Dialect
-    template: str
-    handler: Handler
+    route: Route
     method: str
     params: tuple[str, ...]  # but for the last
+
+
+class Admitted(Struct):
+    """The caller that a head shows to one dialect. Good while the directory's era is the one in which it was found."""
+
+    era: int
     caller: Caller
+    declared: Mapping[str, Any] | None
 
 
 def recognised(connection: Connection, state: State, head: Head, line: bytes, body: bytes) -> Exchange | None:
@@ -159,17 +127,12 @@ def recognised(connection: Connection, state: State, head: Head, line: bytes, bo
     start, _, last = line[:-9].rpartition(b"/")
     meaning: Meaning | None = head.meanings.get(start)
     arrived = Arrived(body) if body else EMPTY
-    if (
-        meaning is None or meaning.era != state.service.directory.era
-        or line[-9:] != b" HTTP/1.1" or not (last.isalnum() or plain(last))
-    ):  # fmt: skip
+    if meaning is None or line[-9:] != b" HTTP/1.1" or not (last.isalnum() or plain(last)):
         found = target(line)
         return None if found is None else begun(connection, state, head, *found, arrived, start)
     params = (*meaning.params, last.decode())
-    request = Request(meaning.method, params, "", head.headers, arrived, state.service, meaning.caller)
-    return Exchange(
-        connection, state, meaning.dialect, meaning.template, request, perf_counter(), meaning.handler(request)
-    )
+    request = Request(meaning.method, params, "", head.headers, arrived, state.service)
+    return _exchange(connection, state, head, meaning.dialect, meaning.route, request, "")
 
 
 def begun(
@@ -177,18 +140,24 @@ def begun(
 ) -> Exchange | None:
     """The exchange that begins with this message, None where no route is found: that is said elsewhere. `start` is how
     its line begins where what it means is to be kept."""
-    started = perf_counter()
     path, _, query = target.partition("?")
     if method == "HEAD" or (found := state.found(method, path)) is None:
         return None
     dialect, route, params = found
+    if start and not query and state.router.varies(path):
+        head.mean(start, Meaning(dialect, route, method, params[:-1]))
     request = Request(method, params, query, head.headers, body, state.service)
-    era, learn = state.service.directory.era, None
-    if start and not query and era is not None and state.router.varies(path):
+    return _exchange(connection, state, head, dialect, route, request, path)
 
-        def learn(caller: Caller, era: int = era) -> None:
-            if caller.rate is None and caller.expires is None:
-                head.mean(start, Meaning(era, dialect, route.template, route.handler, method, params[:-1], caller))
 
+def _exchange(
+    connection: Connection, state: State, head: Head, dialect: Dialect, route: Route, request: Request, path: str
+) -> Exchange:
+    started, era = perf_counter(), state.service.directory.era
+    admitted = head.admitted.get(dialect.name)
+    if admitted is not None and admitted.era == era:
+        request.caller, request.declared = admitted.caller, admitted.declared
+        return Exchange(route.handler(request), connection, state, dialect, route.template, request, started, None)
+    learning = (head, era) if head.kept is not None and era is not None and not route.open else None
     handling = state.middleware.handled(dialect, route, request, path)
-    return Exchange(connection, state, dialect, route.template, request, started, handling, learn)
+    return Exchange(handling, connection, state, dialect, route.template, request, started, learning)

@@ -32,15 +32,17 @@ _PLAIN = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))  # of a t
 
 
 class Head(Struct):
-    """The headers of a message that asks for nothing unusual. `meanings` is for what request lines mean together with
-    them, by the line's beginning; `kept`: counts the memory of those, None where the head is not kept."""
+    """The headers of a message that asks for nothing unusual. `meanings` says where request lines lead that came with
+    them, by the line's beginning, and `admitted` which caller they show, by dialect. `kept` counts the memory of the
+    former, None where the head is not kept."""
 
     headers: Mapping[str, str]
     meanings: dict[bytes, Any]
+    admitted: dict[str, Any]
     kept: Callable[[int], None] | None = None
 
     def mean(self, start: bytes, meaning: Any) -> None:
-        """Keep what lines that begin so mean, if they are short and the head is kept."""
+        """Keep where lines that begin so lead, if that is short and the head is kept."""
         if self.kept is not None and len(start) <= START_BYTES:
             if start not in self.meanings:
                 self.kept(len(start))
@@ -54,7 +56,7 @@ def plain(message: Any) -> Head | None:
         or message.upgrade or message.chunked or message.compression or "Expect" in message.headers
     ):  # fmt: skip
         return None
-    return Head(message.headers, {})
+    return Head(message.headers, {}, {})
 
 
 class Heads:

@@ -47,6 +47,8 @@ class Middleware:
         """Let the caller in and the handler work; `path` as it was sent. Raises Refusal."""
         if not route.open:
             request.caller = await self.admit(dialect, request.headers)
+            if dialect.depends is not None:
+                request.declared = await self._directory.find(dialect.name, *dialect.depends(request.caller))
         return await idempotency.handled(route.handler, request, path)
 
     async def admit(self, dialect: Dialect, headers: Headers) -> Caller:

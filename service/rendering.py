@@ -1,26 +1,24 @@
 """A whole response as the bytes that are sent, in one piece."""
 
+from collections.abc import Iterable
 from email.utils import formatdate
 from http import HTTPStatus
 from time import time
-from typing import TypeVar
 
-from service.dialect import BODILESS, JSON, Answer, Stream
-
-Whole = TypeVar("Whole", bound=Answer | Stream)
+from service.dialect import BODILESS, JSON, Answer
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _second, _last_lines = 0, ""  # these lines are made once a second
 
 
-def lawful(answer: Whole) -> Whole:
-    """The same. Raises ValueError where a header could break out of its line."""
-    for _, value in answer.headers:
+def lines_of(headers: Iterable[tuple[str, str]]) -> str:
+    """Headers as they are sent. Raises ValueError where one could break out of its line."""
+    lines = ""
+    for name, value in headers:
         if not value.isprintable():
-            raise ValueError(f"a header that is not printable: {answer.headers}")
-    if answer.content_type is not JSON and not answer.content_type.isprintable():
-        raise ValueError(f"a type that is not printable: {answer.content_type!r}")
-    return answer
+            raise ValueError(f"the header {name} is not printable: {value!r}")
+        lines += f"{name}: {value}\r\n"
+    return lines
 
 
 def rendered(answer: Answer, lines: str, *, closing: bool) -> bytes:
@@ -29,9 +27,7 @@ def rendered(answer: Answer, lines: str, *, closing: bool) -> bytes:
     Raises ValueError, KeyError (an unknown status).
     """
     global _second, _last_lines
-    head = _STATUS_LINES[lawful(answer).status] + lines
-    for name, value in answer.headers:
-        head += f"{name}: {value}\r\n"
+    head = f"{_STATUS_LINES[answer.status]}{lines}{lines_of(answer.headers)}"
     if closing:
         head += "Connection: close\r\n"
     now = int(time())
@@ -39,6 +35,7 @@ def rendered(answer: Answer, lines: str, *, closing: bool) -> bytes:
         _second, _last_lines = now, f"Date: {formatdate(now, usegmt=True)}\r\nServer: polystow\r\n\r\n"
     if answer.status in BODILESS:
         return f"{head}{_last_lines}".encode()
-    body = answer.body
-    head = f"{head}Content-Type: {answer.content_type}\r\nContent-Length: {len(body)}\r\n{_last_lines}"
-    return head.encode() + body
+    body, kind = answer.body, answer.content_type
+    if kind is not JSON and not kind.isprintable():
+        raise ValueError(f"the header Content-Type is not printable: {kind!r}")
+    return f"{head}Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n{_last_lines}".encode() + body

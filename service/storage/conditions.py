@@ -1,6 +1,7 @@
 """Preconditions on a record's state (RFC 9110, section 13), and how the scripts are told of them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from service.storage.errors import Changed
 from service.storage.records import Record, Saved
@@ -14,7 +15,7 @@ def exactly(record: Record | Saved) -> str:
     return f"{record.version}:{record.updated}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Condition:
     """What `If-Match` and `If-None-Match` ask for: etags, or `ANY`; None where the header is absent.
 
@@ -24,7 +25,7 @@ class Condition:
     match: frozenset[str] | None = None
     none_match: frozenset[str] | None = None
 
-    @property
+    @cached_property
     def state(self) -> str | None:
         if self.match is None and self.none_match is None:
             return ANYTHING

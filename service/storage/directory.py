@@ -112,12 +112,16 @@ class Directory:
             self._kept[dialect, kind, id] = (found,)
         return found
 
+    def learned(self, dialect: str, kind: str) -> Mapping[str, Any]:
+        """All that `learn` replied and that is still good, by id."""
+        return self._learned[dialect, kind] if self.era is not None else {}
+
     async def learn(
         self, dialect: str, kind: str, ids: Sequence[str], ask: Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
     ) -> list[Any]:
         """What is known of each id by rules of the dialect's own, never None: `ask` is asked once for those that are
         not kept, and what it replies is kept as entries are. The ids are short: very many are kept."""
-        known = self._learned[dialect, kind] if self.era is not None else {}
+        known = self.learned(dialect, kind)
         found = {id: known.get(id) for id in ids}
         if unknown := [id for id, value in found.items() if value is None]:
             clearings = self._clearings

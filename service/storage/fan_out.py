@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
 from typing import Any, TypeVar
 
-from service.storage.runner import Replies, Reply
+from service.storage.reply import Replies, Reply
 
 FAN_OUT = 500  # commands sent in one go
 

@@ -144,10 +144,12 @@ class Files:
                 place, id, encode(whole), staging, named, user, state=generation, subject=user, once=once
             )
 
-    async def survey(self, places: Sequence[Collection], ids: Sequence[str], subject: str) -> list[Shelf]:
-        """The same ids, at most a thousand, in each of these collections; one that the caller may not read says so.
-        `filed` has what was found."""
-        return await self._scoped.survey(places, ids, subject, most=MOST_BYTES, attached=True)
+    async def survey(
+        self, places: Sequence[Collection], ids: Sequence[str], subject: str, *, strict: bool = False
+    ) -> list[Shelf]:
+        """The same ids, at most a thousand, in each of these collections, as `Scoped.survey` does it; `filed` has what
+        was found."""
+        return await self._scoped.survey(places, ids, subject, most=MOST_BYTES, attached=True, strict=strict)
 
     def filed(self, shelf: Shelf) -> dict[str, Filed]:
         return {

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from service.storage.bounds import DISCARDED, INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
 from service.storage.errors import AlreadyExists, Denied, Long, NotFound
-from service.storage.fan_out import each
+from service.storage.fan_out import FAN_OUT
 from service.storage.grants import WRITE
 from service.storage.join import join
 from service.storage.keys import Collection
 from service.storage.once import Once
 from service.storage.records import Listed, Record, Saved, saved
 from service.storage.repeatable import nothing, repeatable
+from service.storage.reply import Replies
 from service.storage.runner import Runner
 
 if TYPE_CHECKING:
@@ -47,23 +48,36 @@ class Scoped:
         self._run = runner.run
 
     async def survey(
-        self, places: Sequence[Collection], ids: Sequence[str], subject: str, *, most: int = 0, attached: bool = False
-    ) -> list[Shelf]:
+        self, places: Sequence[Collection], ids: Sequence[str], subject: str, *,
+        most: int = 0, attached: bool = False, strict: bool = False,
+    ) -> list[Shelf]:  # fmt: skip
         """The first step: the same ids in each of these collections. It raises nothing for a collection that the caller
-        may not read: its shelf says so, NotFound where there is no such resource and else Denied.
+        may not read: its shelf says so, NotFound where there is no such resource and else Denied. `strict`: it raises
+        these, NotFound before Denied, as soon as it is known.
 
         At most `most` bytes of a collection come along, 0 for as many as is wise. `attached`: of records with files.
         """
         most = most or min(ONE_BYTES, ALL_BYTES // max(1, len(places)))
         portions = [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
-        replies = iter(await each(
-            self._run(
-                "read", (place.acl, *map(place.attachment if attached else place.record, portion)),
-                subject=subject, most=most // len(portions),
-            )
-            for place in places for portion in portions
-        ))  # fmt: skip
-        return [_shelf(place, ids, [next(replies) for _ in portions]) for place in places]
+        shelves: list[Shelf] = []
+        step = max(1, FAN_OUT // max(1, len(portions)))
+        for start in range(0, len(places), step):
+            some = places[start : start + step]
+            replies = iter(await Replies([
+                self._run(
+                    "read", (place.acl, *map(place.attachment if attached else place.record, portion)),
+                    subject=subject, most=most // len(portions),
+                )
+                for place in some for portion in portions
+            ]))  # fmt: skip
+            shelves += [_shelf(place, ids, [next(replies) for _ in portions]) for place in some]
+            if strict and (
+                unknown := next((s.refused for s in shelves[start:] if isinstance(s.refused, NotFound)), None)
+            ):
+                raise unknown
+        if strict and (denied := next((shelf.refused for shelf in shelves if shelf.refused), None)):
+            raise denied
+        return shelves
 
     async def records(self, shelf: Shelf) -> AsyncIterator[list[tuple[str, Record]]]:
         """All records of a shelf, portion by portion; what is gone meanwhile is left out."""
@@ -91,7 +105,7 @@ class Scoped:
             }  # fmt: skip
             names = (place.record(id), *place.guarded)
             with suppress(Long):
-                return saved(await self._storage.write("append", names, arguments, place, None, once))
+                return await self._storage.write("append", names, arguments, place, None, once)
         while True:  # where others create and delete it in turns, one of the two works out
             try:
                 change = partial(_joined, value, limit)
@@ -112,6 +126,12 @@ class Scoped:
             await self._run("discard", names, once if last else None, subject=subject, kinds=place.kinds, ids=some)
 
 
+def _raise(refusals: Iterable[Refused]) -> None:
+    """Raise the first of these, if there is one."""
+    for refusal in refusals:
+        raise refusal
+
+
 def _shelf(place: Collection, ids: Sequence[str], told: Sequence[Any]) -> Shelf:
     """A shelf, from the reply or refusal to each portion of the ids."""
     for refused in told:
@@ -123,12 +143,6 @@ def _shelf(place: Collection, ids: Sequence[str], told: Sequence[Any]) -> Shelf:
     found = {id: Record.unpack(reply) for id, reply in zip(ids, replies, strict=True) if isinstance(reply, bytes)}
     rest = [Listed(id, reply) for id, reply in zip(ids, replies, strict=True) if isinstance(reply, int)]
     return Shelf(place, found, rest)
-
-
-def unreadable(shelves: Iterable[Shelf]) -> Refused | None:
-    """Why not all of these may be read: what is not there counts before what is forbidden."""
-    refused = [shelf.refused for shelf in shelves if shelf.refused is not None]
-    return next((each for each in refused if isinstance(each, NotFound)), refused[0] if refused else None)
 
 
 def _joined(value: bytes, limit: int, body: bytes) -> bytes:

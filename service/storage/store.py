@@ -10,7 +10,7 @@ Every method may raise Unavailable, every write OutcomeUnknown as well.
 """
 
 from asyncio import Lock
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from logging import getLogger
@@ -34,7 +34,8 @@ from service.storage.proofs import Proofs
 from service.storage.quota import Quota, Usage
 from service.storage.records import MARGIN, Listed, Record, Saved, Swept, etag, portions, saved
 from service.storage.repeatable import nothing, repeatable
-from service.storage.runner import Reply, Runner
+from service.storage.reply import Reply
+from service.storage.runner import Runner
 from service.storage.scoped import Scoped
 from service.storage.splice import splice
 from service.storage.users import Users
@@ -78,39 +79,36 @@ class Storage:
         return self._secret
 
     @repeatable(saved)
-    async def create(
+    def create(
         self, place: Collection, id: str, body: bytes, by: str, *,
         lifetime: str = "", quota: Quota | None = None, subject: str = "", once: Once | None = None,
-    ) -> Saved:  # fmt: skip
+    ) -> Coroutine[Any, Any, Saved]:  # fmt: skip
         """Store a record that is not there yet. Raises Denied, AlreadyExists, Invalid (lifetime), QuotaExceeded."""
         if len(body) > INLINE_BYTES:
-            return await self.publish(place, id, body, by, lifetime, NEW, quota, subject, once)
+            return self.publish(place, id, body, by, lifetime, NEW, quota, subject, once)
         arguments = {"id": id, "body": body, "by": by, "lifetime": lifetime, "subject": subject}
-        reply = await self.write("create", (place.record(id), *place.guarded), arguments, place, quota, once)
-        return saved(reply)
+        return self.write("create", (place.record(id), *place.guarded), arguments, place, quota, once)
 
     @repeatable(saved)
-    async def put(
+    def put(
         self, place: Collection, id: str, body: bytes, by: str, *,
         lifetime: str = "", condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
         once: Once | None = None,
-    ) -> Saved:  # fmt: skip
+    ) -> Coroutine[Any, Any, Saved]:  # fmt: skip
         """Store a record, replacing any earlier one. Raises Denied, Changed, Invalid (lifetime), QuotaExceeded."""
-        state = condition.state
-        if state is None:
-            write = partial(self._put, place, id, body, by, lifetime, quota, subject, once)
-            return await self._under(condition, place, id, write)
-        return await self._put(place, id, body, by, lifetime, quota, subject, once, state)
+        if (state := condition.state) is not None:
+            return self._put(place, id, body, by, lifetime, quota, subject, once, state)
+        put = partial(self._put, place, id, body, by, lifetime, quota, subject, once)
+        return self._compare(condition, place, id, put)
 
-    async def _put(
+    def _put(
         self, place: Collection, id: str, body: bytes, by: str, lifetime: str, quota: Quota | None, subject: str,
         once: Once | None, state: str,
-    ) -> Saved:  # fmt: skip
+    ) -> Coroutine[Any, Any, Saved]:  # fmt: skip
         if len(body) > INLINE_BYTES:
-            return await self.publish(place, id, body, by, lifetime, state, quota, subject, once)
+            return self.publish(place, id, body, by, lifetime, state, quota, subject, once)
         arguments = {"id": id, "body": body, "by": by, "lifetime": lifetime, "condition": state, "subject": subject}
-        reply = await self.write("put", (place.record(id), *place.guarded), arguments, place, quota, once)
-        return saved(reply)
+        return self.write("put", (place.record(id), *place.guarded), arguments, place, quota, once)
 
     async def publish(
         self, place: Collection, id: str, body: bytes, by: str, lifetime: str, state: str, quota: Quota | None,
@@ -126,40 +124,42 @@ class Storage:
         }  # fmt: skip
         names = (place.record(id), staged, *place.guarded)
         try:
-            return saved(await self.write("publish", names, arguments, place, quota, once))
+            return await self.write("publish", names, arguments, place, quota, once)
         except Refusal:
             with suppress(Refusal):  # it would expire anyway
                 await self._command("UNLINK", staged, key=staged, write=True)
             raise
 
     @repeatable(lambda reply, remark: (saved(reply), remark.decode()))
-    async def merge(
+    def merge(
         self, place: Collection, id: str, patch: bytes, by: str, *,
         limit: int, condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
         once: Once | None = None,
-    ) -> tuple[Saved, str]:  # fmt: skip
+    ) -> Coroutine[Any, Any, tuple[Saved, str]]:  # fmt: skip
         """Apply a JSON merge patch (RFC 7386); replies the new body's etag too. Its expiry stays.
 
         `patch` is an object or an array; `limit` is the largest body, in bytes.
         Raises Denied, NotFound, Changed, TooLarge, QuotaExceeded.
         """
-        state = condition.state
-        if state is None:
-            write = partial(self._merge, place, id, patch, by, limit, quota, subject, once)
-            return await self._under(condition, place, id, write)
-        return await self._merge(place, id, patch, by, limit, quota, subject, once, state)
+        if (state := condition.state) is not None:
+            return self._merge(place, id, patch, by, limit, quota, subject, once, state)
+        merge = partial(self._merge, place, id, patch, by, limit, quota, subject, once)
+        return self._compare(condition, place, id, merge)
 
     async def _merge(
         self, place: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, subject: str,
         once: Once | None, state: str,
     ) -> tuple[Saved, str]:  # fmt: skip
         if once is None and len(patch) <= MERGE_BYTES:
-            arguments = {
-                "id": id, "patch": patch, "by": by, "condition": state, "limit": limit, "subject": subject,
-                "longest": MERGE_BYTES, "budget": MERGE_STEPS,
-            }  # fmt: skip
+            room = await self._usage.room(quota, place) if quota else ""
             with suppress(Long):
-                reply = await self.write("merge", (place.record(id), *place.guarded), arguments, place, quota)
+                reply = await self._run(
+                    "merge", (place.record(id), *place.guarded),
+                    id=id, patch=patch, by=by, condition=state, kinds=place.kinds, room=room, subject=subject,
+                    limit=limit, longest=MERGE_BYTES, budget=MERGE_STEPS,
+                )  # fmt: skip
+                if quota:
+                    await self.settle(place, reply[4], reply[5])
                 return saved(reply), etag(reply[6])
         change = partial(splice, patch=patch, limit=limit)
         return await self.rewrite(place, id, change, by, quota=quota, subject=subject, state=state, once=once)
@@ -188,15 +188,11 @@ class Storage:
                     return await self._put(place, id, body, by, KEEP, quota, subject, once, exactly(record)), tag
         raise Unavailable("the record keeps changing; nothing was done")
 
-    async def get(self, place: Collection, id: str) -> Record:
+    def get(self, place: Collection, id: str) -> Awaitable[Record]:
         """Read one record of a collection without scopes: a bare GET, for Redis a fraction of a script's cost. The one
         read that replicas may answer. Raises NotFound.
         """
-        key = place.record(id)
-        packed = await self._command("GET", key, key=key, write=None)
-        if packed is None:
-            raise NotFound("there is no such record")
-        return Record.unpack(packed)
+        return self._runner.get(place.record(id), _record)
 
     async def find(self, place: Collection, id: str) -> Record | None:
         """Read one record as it is now, for what is decided by it; or None."""
@@ -217,15 +213,14 @@ class Storage:
         return dict(zip(places, map(int, await all_of(map(self._counting, places))), strict=True))
 
     @repeatable(nothing)
-    async def delete(
+    def delete(
         self, place: Collection, id: str, *,
         condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "", once: Once | None = None,
-    ) -> None:  # fmt: skip
+    ) -> Coroutine[Any, Any, None]:  # fmt: skip
         """Remove a record. Raises Denied, NotFound, Changed."""
-        state = condition.state
-        if state is None:
-            return await self._under(condition, place, id, partial(self._delete, place, id, quota, subject, once))
-        await self._delete(place, id, quota, subject, once, state)
+        if (state := condition.state) is not None:
+            return self._delete(place, id, quota, subject, once, state)
+        return self._compare(condition, place, id, partial(self._delete, place, id, quota, subject, once))
 
     async def _delete(
         self, place: Collection, id: str, quota: Quota | None, subject: str, once: Once | None, state: str
@@ -305,7 +300,7 @@ class Storage:
     async def write(
         self, script: str, names: Sequence[str], arguments: dict[str, Any], place: Collection,
         quota: Quota | None, once: Once | None = None,
-    ) -> Sequence[Any]:  # fmt: skip
+    ) -> Saved:  # fmt: skip
         """Run a script that may create a record, with the collection's registration and the quota around it.
 
         Its reply begins as `Saved` does, and goes on with the documents and bytes that the collection grew by.
@@ -314,7 +309,7 @@ class Storage:
         arguments["room"] = await self._usage.room(quota, place) if quota else ""
         try:
             try:
-                reply: Sequence[Any] = await self._runner.script(script, names, arguments, once)
+                reply = await self._runner.script(script, names, arguments, once)
             except Unregistered:
                 arguments["registered"] = await self.register(place)
                 reply = await self._runner.script(script, names, arguments, once)
@@ -322,16 +317,22 @@ class Storage:
             raise Unavailable("the store did not answer in time; nothing was done") from None
         if quota:
             await self.settle(place, reply[4], reply[5])
-        return reply
+        return saved(reply)
 
-    async def _under(self, condition: Condition, place: Collection, id: str, write: Callable[[str], Awaitable[T]]) -> T:
-        """Carry out a write under a condition. Etags are compared here, for Redis has no MD5; the script is then held
-        to exactly the state that was looked at, so that of two writers with one etag only one wins."""
-        if condition.state is not None:
-            return await write(condition.state)
+    async def _compare(
+        self, condition: Condition, place: Collection, id: str, write: Callable[[str], Coroutine[Any, Any, T]]
+    ) -> T:
+        """Carry out a write under a condition on etags. They are compared here, for Redis has no MD5; the script is
+        then held to exactly the state that was looked at, so that of two writers with one etag only one wins."""
         for _ in range(ATTEMPTS):
             record = await self.find(place, id)
             state = condition.on_nothing() if record is None else condition.on(record)
             with suppress(Changed):
                 return await write(state)
         raise Unavailable("the record keeps changing; nothing was done")
+
+
+def _record(packed: bytes | None) -> Record:
+    if packed is None:
+        raise NotFound("there is no such record")
+    return Record.unpack(packed)

@@ -26,4 +26,5 @@ DIALECT = Dialect(
     refuse=refuse,
     access=Access,
     api=API,
+    depends=lambda caller: ("project", caller.claims["project"]),
 )

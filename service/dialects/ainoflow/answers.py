@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
+from time import gmtime
 from typing import Any
-
-from msgspec import Raw
 
 from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath
 from service.dialects.ainoflow.parameters import EPOCH
-from service.dialects.ainoflow.shapes import Error, Item, Message, Metadata, Receipt, encode
+from service.dialects.ainoflow.shapes import Error, Message, Metadata, Receipt, encode
 from service.preconditions import http_date, not_modified
 from service.storage import errors
 from service.storage.errors import Refusal
@@ -43,23 +43,37 @@ async def listed(
     found: AsyncIterator[list[tuple[str, Record]]], category: str, before: bytes, after: bytes
 ) -> AsyncIterator[bytes]:
     """The items of a page as JSON, a piece for each portion that storage read; a short page is one piece."""
-    piece, comma = before, b""
+    piece, comma, begun = before, b"", b'{"category":%b,"key":' % encode(category)
     async for portion in found:
         if not portion:
             continue
         if comma:
             yield piece
             piece = b""
-        piece += comma + b",".join([item(category, key, record) for key, record in portion])
+        piece += comma + b",".join([item(begun, key, record) for key, record in portion])
         comma = b","
     yield piece + after
 
 
-def item(category: str, key: str, record: Record) -> bytes:
-    return encode(Item(
-        category, key, Raw(record.body), len(record.body), instant(record.created), instant(record.updated),
-        expiry(record),
-    ))  # fmt: skip
+def item(begun: bytes, key: str, record: Record) -> bytes:
+    """A document in a list, an `Item` that begins so. Written piece by piece it takes a third of the time."""
+    body, expires = record.body, b"null"
+    if record.expires:
+        expires = b'"%b"' % _iso(record.expires * 1000)
+    return b'%b%b,"value":%b,"size":%d,"createdAt":"%b","updatedAt":"%b","expiresAt":%b}' % (
+        begun, encode(key), body, len(body), _iso(record.created), _iso(record.updated), expires,
+    )  # fmt: skip
+
+
+def _iso(microseconds: int) -> bytes:
+    """A time as `instant` has it in JSON."""
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    return b"%b.%06dZ" % (_second(seconds), fraction) if fraction else _second(seconds) + b"Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> bytes:
+    return b"%04d-%02d-%02dT%02d:%02d:%02d" % gmtime(seconds)[:6]
 
 
 def totalled(total: int, page: int, limit: int) -> dict[str, int]:

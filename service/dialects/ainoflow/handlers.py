@@ -57,9 +57,9 @@ async def create(request: Request) -> Answer:
 
 async def _create(request: Request, category: str, key: str) -> Answer:
     place, until = place_of(request, category, key), lifetime(request.query())
-    body = await document(request)
+    body = document(await request.body.read(request.service.settings.max_document_bytes))
     saved = await request.service.storage.create(
-        place, key, body, request.caller.id, lifetime=until, quota=await quota(request), once=request.once
+        place, key, body, request.caller.id, lifetime=until, quota=quota(request), once=request.once
     )
     return receipt(201, category, key, saved, etag(body))
 
@@ -72,10 +72,10 @@ async def put(request: Request) -> Answer:
     """
     category, key = request.params
     place, until = place_of(request, category, key), lifetime(request.query())
-    body = await document(request)
+    body = document(await request.body.read(request.service.settings.max_document_bytes))
     saved = await request.service.storage.put(
         place, key, body, request.caller.id,
-        lifetime=until, condition=condition(request.headers), quota=await quota(request), once=request.once,
+        lifetime=until, condition=condition(request.headers), quota=quota(request), once=request.once,
     )  # fmt: skip
     return receipt(200, category, key, saved, etag(body))
 
@@ -88,11 +88,14 @@ async def patch(request: Request) -> Answer:
     and the document its expiry.
     """
     category, key = request.params
-    place, change = place_of(request, category, key), await document(request)
+    place, change = (
+        place_of(request, category, key),
+        document(await request.body.read(request.service.settings.max_document_bytes)),
+    )
     saved, tag = await request.service.storage.merge(
         place, key, change, request.caller.id,
         limit=request.service.settings.max_document_bytes,
-        condition=condition(request.headers), quota=await quota(request), once=request.once,
+        condition=condition(request.headers), quota=quota(request), once=request.once,
     )  # fmt: skip
     return receipt(200, category, key, saved, tag)
 
@@ -120,7 +123,7 @@ async def delete(request: Request) -> Answer:
     category, key = request.params
     await request.service.storage.delete(
         place_of(request, category, key), key,
-        condition=condition(request.headers), quota=await quota(request), once=request.once,
+        condition=condition(request.headers), quota=quota(request), once=request.once,
     )  # fmt: skip
     return answer(200, Deleted(category, key))
 

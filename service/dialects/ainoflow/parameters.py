@@ -50,13 +50,8 @@ def place_of(request: Request, category: str, key: str | None = None) -> Collect
     return keys.collection(NAME, request.caller.claims["project"], category, INDEXES)
 
 
-async def document(request: Request) -> bytes:
-    """The body, found to be a JSON object or array. What is stored are its very bytes."""
-    return checked(await request.body.read(request.service.settings.max_document_bytes))
-
-
-def checked(body: bytes) -> bytes:
-    """The same bytes, found to be a JSON object or array. Raises Invalid."""
+def document(body: bytes) -> bytes:
+    """A body, found to be a JSON object or array. What is stored are its very bytes. Raises Invalid."""
     try:
         if not body.isascii():
             body.decode()
@@ -70,8 +65,8 @@ def checked(body: bytes) -> bytes:
     return body
 
 
-async def quota(request: Request) -> Quota | None:
-    project = await request.service.directory.find(NAME, "project", request.caller.claims["project"])
+def quota(request: Request) -> Quota | None:
+    project = request.declared
     return Quota(**project["quota"]) if project and project["quota"] else None
 
 

@@ -15,7 +15,7 @@ the vendor's table of who may do what, and `grants` what follows from the two.
 """
 
 from service.dialect import Dialect
-from service.dialects.auravant.access import Access
+from service.dialects.auravant.access import EXTENSION, Access
 from service.dialects.auravant.answers import refuse
 from service.dialects.auravant.description import API
 from service.dialects.auravant.files import routes as files
@@ -37,6 +37,7 @@ DIALECT = Dialect(
     refuse=refuse,
     access=Access,
     api=API,
+    depends=lambda caller: (EXTENSION, caller.claims["extension"]),
     signs=True,
     follow=follow,
     readers={scope: readable(scope) for scope in (FIELDS, FARMS)},

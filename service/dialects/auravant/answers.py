@@ -64,6 +64,15 @@ def members(records: Iterable[tuple[str, Record]], names: Mapping[str, str]) -> 
     return b",".join([entry(names[id], record.body) for id, record in records])
 
 
+def everything(
+    found: Iterable[tuple[str, Iterable[tuple[str, Record]]]], names: Mapping[str, str], *, level: bool
+) -> Answer:
+    """The answer to a GET of which all is at hand; see `pieces`."""
+    told = [(resource, members(records, names)) for resource, records in found]
+    parts = [entry(resource, b"{%b}" % part) for resource, part in told] if level else [part for _, part in told]
+    return Answer(200, b"%b%b%b" % (OPENED, b",".join(parts), CLOSED))
+
+
 async def pieces(
     found: AsyncIterator[tuple[str, list[tuple[str, Record]]]], names: Mapping[str, str], *, level: bool
 ) -> AsyncIterator[bytes]:

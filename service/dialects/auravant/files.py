@@ -25,7 +25,7 @@ from service.dialects.auravant.transfers import DOWNLOAD_SECONDS, PUBLIC_SECONDS
 from service.storage.fan_out import FAN_OUT
 from service.storage.files import Filed
 from service.storage.keys import Collection
-from service.storage.scoped import Shelf, unreadable
+from service.storage.scoped import Shelf
 
 routes = Routes()
 
@@ -74,7 +74,7 @@ async def public_files_of_farms(request: Request) -> Stream:
 
 
 async def filestorage(scope: str, request: Request) -> Answer | Stream:
-    name, extension = operation(request), await extension_of(request)
+    name, extension = operation(request), extension_of(request)
     body = body_of(request.headers, await request.body.read(request.service.settings.max_document_bytes))
     if name == "GET":
         return await get(request, scope, several(request, extension, body.keys, body.ids), urls=body.get_url)
@@ -96,9 +96,7 @@ async def get(request: Request, scope: str, asked: Several, *, urls: bool) -> St
     level = scope != USERS or asked.resources is not None
     if scope == USERS or asked.resources:
         places = places_of(scope, asked.resources or [request.caller.id])
-        shelves = await request.service.storage.files.survey(places, asked.ids, request.caller.id)
-        if (refused := unreadable(shelves)) is not None:
-            raise refused
+        shelves = await request.service.storage.files.survey(places, asked.ids, request.caller.id, strict=True)
         found = opened(request, each(shelves))
     else:
         linked = await request.service.storage.links.linked(NAME, readable(scope), request.caller.id)

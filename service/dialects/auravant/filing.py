@@ -83,7 +83,7 @@ def _form(form: Form) -> Body:
     )  # fmt: skip
 
 
-def announced(request: Request, extension: dict[str, Any], scope: str, body: Body) -> Announced:
+def announced(request: Request, extension: Mapping[str, Any], scope: str, body: Body) -> Announced:
     """What a PUT or PATCH asks for, once everything that it needs is there. Raises Coded, Invalid."""
     resource, kilobytes = body.resource(scope), body.file_size_kb
     if resource in (None, "") or not (body.key and body.original_file_name and body.md5) or kilobytes is None:

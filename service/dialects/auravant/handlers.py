@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from service.dialect import Answer, Request, Routes, Stream
 from service.dialects.auravant import description
-from service.dialects.auravant.answers import DONE, pieces
+from service.dialects.auravant.answers import DONE, everything, pieces
 from service.dialects.auravant.grants import readable
 from service.dialects.auravant.parameters import (
     Body,
@@ -29,7 +29,7 @@ from service.storage.fan_out import FAN_OUT
 from service.storage.grants import WRITE
 from service.storage.keys import Collection
 from service.storage.records import Record
-from service.storage.scoped import Shelf, unreadable
+from service.storage.scoped import Shelf
 
 routes = Routes()
 
@@ -67,7 +67,7 @@ async def farms(request: Request) -> Answer | Stream:
 
 
 async def storage(scope: str, request: Request) -> Answer | Stream:
-    name, extension = operation(request), await extension_of(request)
+    name, extension = operation(request), extension_of(request)
     body = body_of(request.headers, await request.body.read(request.service.settings.max_document_bytes))
     if name == "GET":
         return await get(request, scope, several(request, extension, body.keys, body.ids))
@@ -119,18 +119,19 @@ async def patch(request: Request, write: Write, body: Body) -> None:
         await store.put(write.place, write.id, write.value, user, subject=user, condition=condition, once=request.once)
 
 
-async def get(request: Request, scope: str, asked: Several) -> Stream:
+async def get(request: Request, scope: str, asked: Several) -> Answer | Stream:
     """Everything that is asked for must be readable; of what is found because the caller may read it, what is."""
-    names = dict(zip(asked.ids, asked.keys, strict=True))
+    scoped, ids, user = request.service.storage.scoped, asked.ids, request.caller.id
+    named = asked.resources or ([user] if scope == USERS else None)
+    names = dict(zip(ids, asked.keys, strict=True))
     level = scope != USERS or asked.resources is not None
-    if scope == USERS or asked.resources:
-        places = places_of(scope, asked.resources or [request.caller.id])
-        shelves = await request.service.storage.scoped.survey(places, asked.ids, request.caller.id)
-        if (refused := unreadable(shelves)) is not None:
-            raise refused
+    places = places_of(scope, named or await request.service.storage.links.linked(NAME, readable(scope), user))
+    if named is None and len(places) > FAN_OUT:
+        return Stream(200, pieces(surveyed(request, places, ids), names, level=level))
+    shelves = await scoped.survey(places, ids, user, strict=named is not None)
+    if any(shelf.rest for shelf in shelves):
         return Stream(200, pieces(opened(request, shelves), names, level=level))
-    linked = await request.service.storage.links.linked(NAME, readable(scope), request.caller.id)
-    return Stream(200, pieces(surveyed(request, places_of(scope, linked), asked.ids), names, level=level))
+    return everything([(shelf.place.name, shelf.found.items()) for shelf in shelves if shelf.found], names, level=level)
 
 
 async def surveyed(

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from service.dialect import Request
-from service.dialects.auravant.access import EXTENSION, ID_LENGTH
+from service.dialects.auravant.access import ID_LENGTH
 from service.dialects.auravant.refusals import BadKey, BadVersion, Missing, NotClaimed
 from service.dialects.auravant.roles import NAME
 from service.storage import keys
@@ -133,7 +133,7 @@ def _form(form: Form) -> Body:
     )  # fmt: skip
 
 
-def written(request: Request, extension: dict[str, Any], scope: str, body: Body) -> Write:
+def written(request: Request, extension: Mapping[str, Any], scope: str, body: Body) -> Write:
     """What a PUT or PATCH asks for, once everything that it needs is there."""
     value = next((bytes(raw) for raw in (body.value, body.data) if bytes(raw) != b"null"), None)
     if body.id in (None, "") or not body.key or value is None:
@@ -144,7 +144,7 @@ def written(request: Request, extension: dict[str, Any], scope: str, body: Body)
 
 
 def several(
-    request: Request, extension: dict[str, Any], wanted: Sequence[str] | None, ids: Sequence[Id] | None
+    request: Request, extension: Mapping[str, Any], wanted: Sequence[str] | None, ids: Sequence[Id] | None
 ) -> Several:
     """What a GET asks for, or a DELETE but for its resource: keys, and ids of resources."""
     if not wanted:
@@ -167,18 +167,15 @@ def checked(names: list[str]) -> list[str]:
     return names
 
 
-async def extension_of(request: Request) -> dict[str, Any]:
+def extension_of(request: Request) -> Mapping[str, Any]:
     """What is declared of the caller's extension. Raises NotClaimed."""
-    return claimed(await request.service.directory.find(NAME, EXTENSION, request.caller.claims["extension"]))
-
-
-def claimed(extension: dict[str, Any] | None) -> dict[str, Any]:
+    extension = request.declared
     if extension is None or CLAIM not in extension["claims"]:
         raise NotClaimed("the extension may not use the storage")
     return extension
 
 
-def versioned(request: Request, extension: dict[str, Any]) -> None:
+def versioned(request: Request, extension: Mapping[str, Any]) -> None:
     """The extension lists the version that the token names."""
     if request.caller.claims["version"] not in extension["versions"]:
         raise BadVersion("the extension has no such version")

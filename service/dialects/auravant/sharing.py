@@ -72,7 +72,7 @@ async def of_plots(request: Request, scope: str, name: str) -> Stream:
 
 async def records(request: Request, query: Mapping[str, str]) -> list[str]:
     """The ids of the records that the query means, the one that wins first."""
-    extension = await extension_of(request)
+    extension = extension_of(request)
     key, client_id = query.get("key"), query.get("client_id") or None
     if not key:
         raise Missing("key is needed")

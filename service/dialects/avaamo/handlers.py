@@ -118,7 +118,8 @@ async def _user(request: Request, place: Collection, name: str) -> int:
         await storage.grants.permit(place, request.caller.id, WRITE)
         return [await users.allot(each) for each in names]
 
-    (number,) = await request.service.directory.learn(NAME, "user", [name], allot)
+    directory = request.service.directory
+    number = directory.learned(NAME, "user").get(name) or (await directory.learn(NAME, "user", [name], allot))[0]
     return int(number)
 
 
