@@ -46,10 +46,10 @@ faults: venv ## kill, stop and cut while clients call, and judge it; ARGS='--sec
 fuzz: venv ## broken requests, forms and patches for five minutes; ARGS='--seconds 3600 --seed 7'
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-bench: venv ## load-test a service of its own for half a minute; ARGS go to Locust
+bench: venv ## load-test a service of its own, all dialects, for half a minute; ARGS go to Locust
 	$(BIN)/python -m bench.short $(ARGS)
 
-compare: venv ## measure it beside others, 15 minutes; ARGS=--quick: 2
+compare: venv ## measure it beside others, half an hour; ARGS=--quick: 3 minutes
 	$(BIN)/python -m bench.compare $(ARGS)
 
 format: venv ## put the code into its one form

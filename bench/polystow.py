@@ -1,4 +1,4 @@
-"""The service under test: a real `polystow serve`, with one caller of each dialect."""
+"""The service under test: a real `polystow serve`, with callers of each dialect. Genesys is open to all."""
 
 import json
 import os
@@ -6,25 +6,45 @@ import re
 import sys
 from pathlib import Path
 
-from bench.processes import Child, children
+from bench.processes import ROOT, Child, children
 
 KEY = "bench-key"
 PROJECT = "bench"
+FEW_KEY = "bench-few-key"  # of a project of its own, which has few categories
+TOKEN = "bench-token"
+USER = "UID-bench"
+AGENT = 8017
+VARIABLES_USER = "bench-user"  # declared, so that its number is known before it has a variable
+VARIABLES_USER_ID = 1
 SIGNING_KEY = "bench-signing-key-0123456789abcdef"
 ACCESS = {
-    "ainoflow": {"keys": [{"key": KEY, "id": "bench", "project": PROJECT}]},
+    "ainoflow": {
+        "keys": [
+            {"key": KEY, "id": "bench", "project": PROJECT},
+            {"key": FEW_KEY, "id": "bench-few", "project": "bench-few"},
+        ]
+    },
     "auravant": {
         "extensions": [{"client_id": "bench", "versions": ["1"], "claims": ["storage"]}],
-        "users": ["UID-bench"],
-        "tokens": [{"token": "bench-token", "user": "UID-bench", "extension": "bench", "version": "1"}],
+        "users": [USER],
+        "fields": [{"id": field, "permissions": {USER: "owner"}} for field in (1, 2, 3)],
+        "tokens": [{"token": TOKEN, "user": USER, "extension": "bench", "version": "1"}],
+    },
+    "avaamo": {
+        "agents": [{"id": AGENT}],
+        "tokens": [{"token": TOKEN, "agents": {str(AGENT): "edit"}}],
+        "users": [{"layer_id": VARIABLES_USER, "id": VARIABLES_USER_ID, "display_name": "Bench"}],
     },
 }
 
 
 class Polystow(Child):
-    """`settings` are the service's own, by name; without `redis_url` it starts its embedded Redis."""
+    """`settings` are the service's own, by name; without `redis_url` it starts its embedded Redis.
 
-    def __init__(self, directory: Path, cores: str = "", **settings: object) -> None:
+    `checkout` is the directory whose `service` package runs.
+    """
+
+    def __init__(self, directory: Path, cores: str = "", *, checkout: Path = ROOT, **settings: object) -> None:
         access = directory / "access.json"
         access.write_text(json.dumps(ACCESS))
         given = {
@@ -33,9 +53,11 @@ class Polystow(Child):
         } | settings  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if not name.startswith("POLYSTOW_")}
         environment |= {f"POLYSTOW_{name.upper()}": str(value) for name, value in given.items()}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(checkout), os.environ.get("PYTHONPATH"))))
         self.url = ""
         log = directory / "polystow.log"
-        super().__init__([sys.executable, "-m", "service", "serve"], log=log, cores=cores, environment=environment)
+        command = [sys.executable, "-m", "service", "serve"]
+        super().__init__(command, log=log, cores=cores, environment=environment, directory=checkout)
         self.until(self._announced)
 
     def _announced(self) -> bool:

@@ -18,6 +18,7 @@ from typing import Self
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+SYSTEM_PROGRAMS = "/usr/local/sbin:/usr/sbin:/sbin"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -26,18 +27,22 @@ class Unusable(Exception):
 
 
 class Child:
-    """One program in a process group of its own. `cores` is a list as taskset reads it ("0", "0,1"); "" is any."""
+    """One program in a process group of its own, started in `directory`.
+
+    `cores` is a list as taskset reads it ("0", "0,1"); "" is any.
+    """
 
     def __init__(
-        self, command: Sequence[str], *, log: Path, cores: str = "", environment: Mapping[str, str] | None = None
-    ) -> None:
+        self, command: Sequence[str], *, log: Path, cores: str = "", environment: Mapping[str, str] | None = None,
+        directory: Path = ROOT,
+    ) -> None:  # fmt: skip
         self.command = [program(command[0]), *command[1:]]
         self.log = log
         pinned = ["taskset", "-c", cores, *self.command] if cores else self.command
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 pinned,
-                cwd=ROOT,
+                cwd=directory,
                 env=dict(environment) if environment is not None else None,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -81,8 +86,8 @@ class Child:
 
 
 def program(name: str) -> str:
-    """The path of a program. Raises Unusable."""
-    if (path := shutil.which(name)) is None:
+    """The path of a program, also of one that only root has on its PATH. Raises Unusable."""
+    if (path := shutil.which(name) or shutil.which(name, path=SYSTEM_PROGRAMS)) is None:
         raise Unusable(f"{name} is needed and not installed; bench/README.md names the packages")
     return path
 

@@ -36,13 +36,16 @@ def write(directory: Path, name: str, arguments: Sequence[str], measured: dict[s
 
 
 def shown(arguments: Sequence[str]) -> list[str]:
-    """A command line without its `--out`, which is a directory of somebody's."""
+    """A command line without the directories of its `--out` and `--before`, which are somebody's."""
     found: list[str] = []
     given = iter(arguments)
     for each in given:
-        if each == "--out":
-            next(given, None)
-        elif not each.startswith("--out="):
+        name, has_value, _ = each.partition("=")
+        if name in ("--out", "--before"):
+            if not has_value:
+                next(given, None)
+            found += ["--before", "DIR"] if name == "--before" else []
+        else:
             found.append(each)
     return found
 

@@ -7,10 +7,12 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
-from bench.compare import growth, memory, side_by_side, workers
+from bench.compare import dialects, growth, memory, side_by_side, workers
+from bench.compare.dialect_operations import OPERATIONS_BY_NAME
 from bench.compare.loading import Wrong
 from bench.compare.systems import SYSTEMS
 from bench.compare.workloads import BY_NAME
@@ -19,13 +21,15 @@ from bench.processes import Unusable
 from bench.results import RESULTS, write
 
 ALONE = {"workers": workers.run, "growth": growth.run, "memory": memory.run}
-PARTS = ("systems", *ALONE)
+WORKLOADS: dict[str, Collection[str]] = {"systems": BY_NAME, "dialects": OPERATIONS_BY_NAME}
+PARTS = (*WORKLOADS, *ALONE)
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.compare",
-        description="Measure this service beside others. Everything takes 15 minutes, and --quick 2.",
+        allow_abbrev=False,
+        description="Measure this service beside others. Everything takes half an hour, and --quick 3 minutes.",
     )
     parser.add_argument("--quick", action="store_true", help="short turns, the main workloads only")
     parser.add_argument(
@@ -33,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         type=lambda text: text.split(","),
         default=[],
         metavar="NAME,...",
-        help=f"parts ({', '.join(PARTS)}) or workloads ({', '.join(BY_NAME)})",
+        help=f"parts ({', '.join(PARTS)}) or workloads ({', '.join([*BY_NAME, *OPERATIONS_BY_NAME])})",
     )
     parser.add_argument(
         "--systems",
@@ -42,8 +46,21 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME,...",
         help=f"which of {', '.join(each.name for each in SYSTEMS)}",
     )
+    parser.add_argument(
+        "--before",
+        type=_checkout,
+        metavar="DIR",
+        help="a checkout of an earlier commit, whose service has its turn beside today's",
+    )
     parser.add_argument("--out", type=Path, help="where to write [bench/results, or bench/results/quick]")
     return parser
+
+
+def _checkout(text: str) -> Path:
+    """The directory of a checkout. Raises argparse.ArgumentTypeError when there is no service in it."""
+    if not Path(text, "service", "__main__.py").is_file():
+        raise argparse.ArgumentTypeError(f"{text} has no service/__main__.py, so it is no checkout of this project")
+    return Path(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,11 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsing = parser()
     parsed = parsing.parse_args(given)
     names = {each.name for each in SYSTEMS}
-    if unknown := [*(set(parsed.only) - {*PARTS, *BY_NAME}), *(set(parsed.systems) - names)]:
+    if unknown := [*(set(parsed.only) - {*PARTS, *BY_NAME, *OPERATIONS_BY_NAME}), *(set(parsed.systems) - names)]:
         parsing.error(f"there is no {unknown[0]}")
     out = parsed.out or (RESULTS / "quick" if parsed.quick else RESULTS)
-    workloads = [name for name in parsed.only if name in BY_NAME]
-    wanted = [name for name in PARTS if name in parsed.only or not parsed.only or (name == "systems" and workloads)]
+    wanted = [
+        name for name in PARTS if not parsed.only or {name, *WORKLOADS.get(name, ())}.intersection(parsed.only)
+    ]  # fmt: skip
     where = placement()
     say = progress()
     say(where.note)
@@ -64,26 +82,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for part in wanted:
                 directory = Path(scratch, part)
                 directory.mkdir()
-                if part == "systems":
-                    _systems(workloads, parsed.systems, where, directory, out, given, quick=parsed.quick, say=say)
-                else:
-                    printed, figures = ALONE[part](where, directory, quick=parsed.quick, say=say)
-                    print(f"\n{printed}\n", flush=True)
-                    write(out, part, given, figures)
+                figures, draw = _measured(part, parsed, where, directory, say)
+                write(out, part, given, figures)
+                if draw:
+                    draw(out / f"{part}.svg")
     except (Unusable, Wrong) as error:
         print(f"bench.compare: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _systems(
-    workloads: Sequence[str], systems: Sequence[str], where: Placement, directory: Path, out: Path,
-    given: Sequence[str], *, quick: bool, say: Callable[[str], None],
-) -> None:  # fmt: skip
-    printed, figures, draw = side_by_side.run(workloads, systems, where, directory, quick=quick, say=say)
+def _measured(
+    part: str, parsed: argparse.Namespace, where: Placement, directory: Path, say: Callable[[str], None]
+) -> tuple[dict[str, Any], Callable[[Path], None] | None]:
+    """Measure a part and print its tables; replies its figures, and what draws its picture if it has one."""
+    draw = None
+    names = [name for name in parsed.only if name in WORKLOADS.get(part, ())]
+    if part == "systems":
+        printed, figures, draw = side_by_side.run(
+            names, parsed.systems, where, directory, before=parsed.before, quick=parsed.quick, say=say
+        )
+    elif part == "dialects":
+        printed, figures = dialects.run(
+            names, parsed.systems, where, directory, before=parsed.before, quick=parsed.quick, say=say
+        )
+    else:
+        printed, figures = ALONE[part](where, directory, quick=parsed.quick, say=say)
     print(f"\n{printed}\n", flush=True)
-    write(out, "systems", given, figures)
-    draw(out / "systems.svg")
+    return figures, draw
 
 
 def progress() -> Callable[[str], None]:

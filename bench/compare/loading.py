@@ -15,7 +15,7 @@ from bench.compare.workloads import ITEMS, Kind, Workload
 from bench.compare.wrk import Request
 from bench.documents import document
 
-CONNECTIONS = 16
+AT_ONCE = 16
 PROBE = "probe"  # a key that no workload uses
 
 
@@ -35,7 +35,7 @@ async def prepare(system: System, workloads: Sequence[Workload]) -> None:
     async with ClientSession(base_url=system.url) as session:
         for (place, size), keys in stored.items():
             for request in system.setup(place):
-                await _sent(session, request, "")
+                await send(session, request, "")
             await _fill(system, session, place, size, [*map(str, range(keys)), PROBE])
         for workload in known:
             for _, kind in workload.parts:
@@ -50,18 +50,18 @@ async def _fill(system: System, session: ClientSession, place: str, size: int, k
 
     async def work() -> None:
         for key in left:
-            status, body = await _sent(session, request, key)
+            status, body = await send(session, request, key)
             if status >= 300:
                 raise Wrong(f"{system.name}: PUT of {place} {key} was answered {status}: {body[:200]!r}")
 
-    await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
 
 
 async def _check(system: System, session: ClientSession, workload: Workload, kind: Kind) -> None:
     """One request of this kind, and what it must have done."""
     request = system.request(kind, workload.place, workload.size)
     assert request is not None
-    status, body = await _sent(session, request, PROBE)
+    status, body = await send(session, request, PROBE)
     if status != 404 if kind == "missing" else status >= 300:
         raise Wrong(f"{system.name}: {workload.name} was answered {status}: {body[:200]!r}")
     if kind == "missing":
@@ -74,7 +74,7 @@ async def _check(system: System, session: ClientSession, workload: Workload, kin
         wanted["count"] = 11
     get = system.request("get", workload.place, workload.size)
     assert get is not None
-    _compare(system, workload, system.found((await _sent(session, get, PROBE))[1]), [wanted])
+    _compare(system, workload, system.found((await send(session, get, PROBE))[1]), [wanted])
 
 
 def _compare(system: System, workload: Workload, found: list[object], wanted: list[dict[str, object]]) -> None:
@@ -86,7 +86,9 @@ def _compare(system: System, workload: Workload, found: list[object], wanted: li
         raise Wrong(f"{system.name}: {workload.name} holds {str(found)[:200]}, wanted {str(wanted)[:200]}")
 
 
-async def _sent(session: ClientSession, request: Request, key: str) -> tuple[int, bytes]:
+async def send(session: ClientSession, request: Request, key: str) -> tuple[int, bytes]:
+    """Send a request for a key; replies the answer's status and body."""
     url = URL(request.path.replace("KEY", key), encoded=True)
-    async with session.request(request.method, url, headers=request.headers, data=request.body or None) as answer:
+    body = request.body.replace(b"KEY", key.encode()) or None
+    async with session.request(request.method, url, headers=request.headers, data=body) as answer:
         return answer.status, await answer.read()

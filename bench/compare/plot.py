@@ -11,12 +11,11 @@ from matplotlib.patches import Rectangle
 
 from bench.compare.report import Measured
 from bench.compare.rounds import summary
-from bench.compare.systems import SYSTEMS
 from bench.compare.workloads import BY_NAME
 
 COLOURS = {
-    "polystow": "#c0392b", "webdis": "#2c3e50", "aiohttp": "#7f8c8d", "ordinary path": "#e59866",
-    "kinto": "#bdc3c7", "raw Redis": "#95a5a6",
+    "polystow": "#c0392b", "before": "#d98880", "nginx+Lua": "#1e8449", "webdis": "#2c3e50", "aiohttp": "#7f8c8d",
+    "ordinary path": "#e59866", "kinto": "#bdc3c7", "raw Redis": "#95a5a6",
 }  # fmt: skip
 SHOWN = ("get", "put", "new", "patch", "list", "missing", "mix")
 # Text stays text, and the same figures make the same file.
@@ -26,7 +25,7 @@ STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "polystow", "font.size": 9
 def draw(measured: Measured, path: Path, note: str) -> None:
     """Write the picture as SVG."""
     shown = [name for name in SHOWN if name in measured] or list(measured)
-    systems = [each.name for each in SYSTEMS if any(each.name in measured[name] for name in shown)]
+    systems = list(dict.fromkeys(system for name in shown for system in measured[name]))
     with matplotlib.rc_context(STYLE):
         figure, axes = pyplot.subplots(figsize=(7.5, 0.8 + 0.17 * sum(len(measured[name]) + 1 for name in shown)))
         at, ticks = 0.0, []

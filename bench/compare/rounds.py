@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -11,6 +12,7 @@ from bench.compare.workloads import Workload
 from bench.compare.wrk import Sample
 
 Samples = dict[str, list[Sample]]  # by system, one for each round
+Turn = Callable[[int], Sample]  # a system's turn in the round of that number
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +33,34 @@ def measure(
     systems: Sequence[System], workload: Workload, rounds: int, seconds: int, say: Callable[[str], None]
 ) -> Samples:
     """Measure one workload. Raises Wrong."""
-    knowing = [system for system in systems if system.knows(workload)]
-    samples: Samples = {system.name: [] for system in knowing}
-    for turn in range(rounds):
-        for system in knowing:
-            sample = system.measure(workload, seconds, turn)
+    turns = [
+        (system, partial(system.measure, workload, seconds)) for system in systems if system.knows(workload)
+    ]  # fmt: skip
+    return take_turns(workload.name, turns, rounds, say, missing=workload.parts[0][1] == "missing")
+
+
+def take_turns(
+    name: str, turns: Sequence[tuple[System, Turn]], rounds: int, say: Callable[[str], None], *, missing: bool = False
+) -> Samples:
+    """Give each system its turn in each round; `missing`: a 404 is the right answer. Raises Wrong."""
+    samples: Samples = {system.name: [] for system, _ in turns}
+    for number in range(rounds):
+        for system, turn in turns:
+            sample = turn(number)
             system.rest()
-            check(system.name, workload, sample)
+            check(system.name, name, sample, missing=missing)
             samples[system.name].append(sample)
-    rates = (f"{name} {Spread.of(each.rate for each in taken).median:,.0f}/s" for name, taken in samples.items())
-    say(f"{workload.name}: {', '.join(rates)}")
+    rates = (f"{system} {Spread.of(each.rate for each in taken).median:,.0f}/s" for system, taken in samples.items())
+    say(f"{name}: {', '.join(rates)}")
     return samples
 
 
-def check(name: str, workload: Workload, sample: Sample) -> None:
+def check(system: str, asked: str, sample: Sample, *, missing: bool = False) -> None:
     """Every request must have had the answer that is due to it. Raises Wrong."""
-    due = sample.requests if workload.parts[0][1] == "missing" else 0
+    due = sample.requests if missing else 0
     if sample.broken or sample.refused != due or not sample.requests:
         raise Wrong(
-            f"{name}: {workload.name}: of {sample.requests} requests {sample.broken} broke, and {sample.refused}"
+            f"{system}: {asked}: of {sample.requests} requests {sample.broken} broke, and {sample.refused}"
             f" instead of {due} had a status from 400 on"
         )
 
@@ -59,6 +70,16 @@ def ratios(samples: Samples, of: str, to: str) -> Spread | None:
     if not samples.get(of) or not samples.get(to):
         return None
     return Spread.of(one.rate / other.rate for one, other in zip(samples[of], samples[to], strict=True))
+
+
+def spreads(samples: Samples, of: str) -> dict[str, list[float]]:
+    """The ratios of one system to every other, as median, least and most."""
+    found = {other: ratios(samples, of, other) for other in samples if other != of}
+    return {
+        other: [round(spread.median, 3), round(spread.least, 3), round(spread.most, 3)]
+        for other, spread in found.items()
+        if spread
+    }
 
 
 def summary(samples: Sequence[Sample]) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from typing import Any
 from bench.compare.loading import prepare
 from bench.compare.plot import draw
 from bench.compare.report import tables, verdicts
-from bench.compare.rounds import Samples, measure, ratios, summary
-from bench.compare.system import System
-from bench.compare.systems import SUBJECT, SYSTEMS
+from bench.compare.rounds import Samples, measure, spreads, summary
+from bench.compare.systems import SUBJECT, select
 from bench.compare.workloads import WORKLOADS, Workload
 from bench.placement import Placement
 from bench.processes import said
@@ -27,15 +26,16 @@ QUICK_KEYS = 1000
 
 def run(
     names: Sequence[str], systems: Sequence[str], placement: Placement, directory: Path,
-    *, quick: bool, say: Callable[[str], None],
+    *, before: Path | None, quick: bool, say: Callable[[str], None],
 ) -> tuple[str, dict[str, Any], Callable[[Path], None]]:  # fmt: skip
     """Measure; replies the tables, the figures, and what draws the picture. Raises Unusable, Wrong."""
     workloads = chosen(names, quick=quick)
     with ExitStack() as stack:
-        running = _started(stack, systems, placement, directory, say)
+        running = select(systems, before, placement, directory)
         measured: dict[str, Samples] = {}
         for system in running:
-            say(f"{system.name}: loads")
+            say(f"{system.name}: starts and loads")
+            system.start(stack)
             asyncio.run(prepare(system, workloads))
         for workload in workloads:
             rounds = QUICK_ROUNDS if quick else MAIN_ROUNDS if workload.main else ROUNDS
@@ -57,30 +57,12 @@ def chosen(names: Sequence[str], *, quick: bool) -> list[Workload]:
     return [replace(each, keys=min(each.keys, QUICK_KEYS)) for each in found] if quick else found
 
 
-def _started(
-    stack: ExitStack, names: Sequence[str], placement: Placement, directory: Path, say: Callable[[str], None]
-) -> list[System]:
-    running = []
-    for kind in SYSTEMS:
-        if not names or kind.name in names:
-            system = kind(placement, directory)
-            say(f"{system.name}: starts")
-            system.start(stack)
-            running.append(system)
-    return running
-
-
 def _figures(workload: Workload, samples: Samples) -> dict[str, Any]:
-    found = {other: ratios(samples, SUBJECT, other) for other in samples if other != SUBJECT}
     return {
         "title": workload.title,
         "bytes": workload.size,
         "connections": workload.connections,
         "keys": workload.keys,
         "systems": {name: summary(taken) for name, taken in samples.items()},
-        "ratios": {
-            other: [round(spread.median, 3), round(spread.least, 3), round(spread.most, 3)]
-            for other, spread in found.items()
-            if spread
-        },
+        "ratios": spreads(samples, SUBJECT),
     }

@@ -1,9 +1,9 @@
-"""What is asked of the systems: kinds of request, sizes, connections, keys."""
+"""The requests that are put to every system: their kinds, sizes, connections and keys."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["get", "put", "patch", "list", "missing"]
+Kind = Literal["get", "put", "put-expiring", "patch", "list", "missing"]
 Parts = tuple[tuple[int, Kind], ...]
 
 SIZES = {"288": 288, "1k": 1024, "10k": 10 * 1024, "100k": 100 * 1024}
@@ -70,7 +70,8 @@ def _connected(workload: Workload, *connections: int) -> list[Workload]:
 GET = Workload("get", "GET, 125 B", ((100, "get"),), main=True)
 PUT = Workload("put", "PUT existing, 125 B", ((100, "put"),), main=True)
 NEW = Workload("new", "PUT new, 125 B", ((100, "put"),), fresh=True, main=True)
-PATCH = Workload("patch", "PATCH, 125 B (Webdis: SET)", ((100, "patch"),), main=True)
+PATCH = Workload("patch", "PATCH, 125 B (Webdis, nginx: SET)", ((100, "patch"),), main=True)
+EXPIRING = Workload("put-expiring", "PUT with an expiry, 125 B", ((100, "put-expiring"),))
 LIST = Workload("list", f"list page of {ITEMS}", ((100, "list"),), main=True)
 MISSING = Workload("missing", "GET that is a 404", ((100, "missing"),), main=True)
 MIX = Workload("mix", "95 % GET, 5 % PUT, 125 B", ((95, "get"), (5, "put")), main=True)
@@ -78,7 +79,7 @@ HOT = Workload("hot", "GET, one hot key, 125 B", ((100, "get"),), keys=1)
 
 WORKLOADS = (
     GET, PUT, NEW, PATCH, LIST, MISSING, MIX, HOT,
-    *_connected(GET, 1, 512), *_sized(GET, *SIZES),
+    *_connected(GET, 1, 256, 512), *_sized(GET, *SIZES),
     *_connected(PUT, 1, 512), *_sized(PUT, *SIZES),
     *_sized(PATCH, "1k", "10k"),
 )  # fmt: skip

@@ -15,7 +15,7 @@ LATE_SECONDS = 30.0  # beyond its duration; wrk ends by itself
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One kind of request; `KEY` in its path is where the key goes."""
+    """One kind of request; the key goes where `KEY` stands in its path or in its body."""
 
     method: str
     path: str
@@ -43,7 +43,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A run: `script` is one of wrk/*.lua, `parts` are requests with their weights, of 100."""
+    """A run: `script` is one of wrk/*.lua, `parts` are requests with their weights, of 100.
+
+    Keys are the numbers from `first` on, or `names` where there are any.
+    """
 
     script: str
     parts: Sequence[tuple[int, Request]]
@@ -51,6 +54,7 @@ class Order:
     keys: int = 1
     first: int = 0  # the first key
     seed: int = 1
+    names: Sequence[str] = ()
 
     def text(self) -> str:
         """The order as Lua."""
@@ -61,7 +65,10 @@ class Order:
             }
             for weight, request in self.parts
         ]  # fmt: skip
-        return f"return {literal({'parts': parts, 'keys': self.keys, 'first': self.first, 'seed': self.seed})}\n"
+        whole = {
+            "parts": parts, "keys": self.keys, "first": self.first, "seed": self.seed, "names": list(self.names),
+        }  # fmt: skip
+        return f"return {literal(whole)}\n"
 
 
 def literal(value: Any) -> str:

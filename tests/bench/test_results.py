@@ -25,6 +25,11 @@ def test_the_directory_of_the_results_is_left_out_of_the_command() -> None:
     assert shown(["--out=x"]) == []
 
 
+def test_the_directory_of_an_earlier_checkout_is_not_told() -> None:
+    assert shown(["--before", "/home/x", "--quick"]) == shown(["--before=/home/x", "--quick"])
+    assert shown(["--before", "/home/x", "--quick"]) == ["--before", "DIR", "--quick"]
+
+
 def test_a_table_is_markdown_with_its_figures_to_the_right() -> None:
     assert table(["", "a"], [["row", 1], ["r", 100]]).splitlines() == [
         "|     |   a |",

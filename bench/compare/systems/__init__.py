@@ -1,11 +1,24 @@
 """The systems that are compared, in the order of their turns."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from bench.compare.system import System
 from bench.compare.systems.bare import Bare
 from bench.compare.systems.kinto import Kinto
-from bench.compare.systems.polystow import FastPath, OrdinaryPath
+from bench.compare.systems.nginx import Nginx
+from bench.compare.systems.polystow import Before, FastPath, OrdinaryPath
 from bench.compare.systems.raw import RawRedis
 from bench.compare.systems.webdis import Webdis
+from bench.placement import Placement
 
-SYSTEMS: tuple[type[System], ...] = (FastPath, Webdis, Bare, OrdinaryPath, Kinto, RawRedis)
+SYSTEMS: tuple[type[System], ...] = (FastPath, Nginx, Webdis, Bare, OrdinaryPath, Kinto, RawRedis)
 SUBJECT = FastPath.name  # whose ratios are taken
+
+
+def select(names: Sequence[str], before: Path | None, placement: Placement, directory: Path) -> list[System]:
+    """The systems with these names, or all; with `before`, the service of that checkout has its turn beside today's."""
+    chosen = [kind(placement, directory) for kind in SYSTEMS if not names or kind.name in names]
+    if before:
+        chosen.insert(1, Before(placement, directory, before))
+    return chosen

@@ -87,6 +87,8 @@ class Kinto(System):
                 return Request("GET", f"{records}?_limit={ITEMS}", HEADERS)
             case "missing":
                 return Request("GET", f"{records}/absent-KEY", HEADERS)
+            case "put-expiring":
+                return None
 
     def setup(self, place: str) -> list[Request]:
         bucket = Request("PUT", "/v1/buckets/bench", HEADERS, b"{}")

@@ -1,6 +1,8 @@
-"""The service itself, one worker, its fast path on and off."""
+"""The service itself, one worker: its fast path on and off, and the service of an earlier checkout."""
 
+import subprocess
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, ClassVar
 
 import orjson
@@ -9,12 +11,15 @@ from bench.compare.system import System
 from bench.compare.workloads import ITEMS, Kind
 from bench.compare.wrk import Request
 from bench.documents import document
+from bench.placement import Placement
 from bench.polystow import KEY, Polystow
+from bench.processes import ROOT
 from bench.redis_server import RedisServer
 from service import __version__
 
 DOCUMENTS = "/api/v1/storage/json"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
+LIFETIME_MS = 86_400_000  # of what expires
 CHANGE = b'{"count":11}'  # as long as what it replaces, so that a patched document keeps its size
 
 
@@ -22,6 +27,7 @@ class FastPath(System):
     name = "polystow"
     about = "this service, one worker: authentication, JSON validation, version, expiry, MD5, four indexes"
     settings: ClassVar[dict[str, object]] = {}
+    checkout = ROOT
 
     @property
     def cores(self) -> str:
@@ -29,7 +35,9 @@ class FastPath(System):
 
     def start(self, stack: ExitStack) -> None:
         self.redis = stack.enter_context(RedisServer(self.directory, self.placement.redis))
-        service = stack.enter_context(Polystow(self.directory, self.cores, redis_url=self.redis.url, **self.settings))
+        service = stack.enter_context(
+            Polystow(self.directory, self.cores, checkout=self.checkout, redis_url=self.redis.url, **self.settings)
+        )
         self.url = service.url
         self.processes = {"server": service.pids(), "redis": [self.redis.pid]}
 
@@ -40,6 +48,8 @@ class FastPath(System):
                 return Request("GET", path, HEADERS)
             case "put":
                 return Request("PUT", path, HEADERS, document(size))
+            case "put-expiring":
+                return Request("PUT", f"{path}?expiresMs={LIFETIME_MS}", HEADERS, document(size))
             case "patch":
                 return Request("PATCH", path, HEADERS, CHANGE)
             case "list":
@@ -60,3 +70,26 @@ class OrdinaryPath(FastPath):
     about = "this service with POLYSTOW_FAST_PATH=false: aiohttp's low-level server and its request objects"
     everything = False
     settings: ClassVar[dict[str, object]] = {"fast_path": False}
+
+
+class Before(FastPath):
+    """The service of another checkout, run by the same interpreter."""
+
+    name = "before"
+    about = "the service of another checkout, one worker, beside today's"
+
+    def __init__(self, placement: Placement, directory: Path, checkout: Path) -> None:
+        super().__init__(placement, directory)
+        self.checkout = checkout.resolve()
+
+    def version(self) -> str:
+        return commit(self.checkout)
+
+
+def commit(checkout: Path) -> str:
+    """The commit of a checkout, with "-dirty" where its files were changed; empty where it is none."""
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

@@ -46,5 +46,5 @@ class Webdis(System):
                 return Request("PUT", f"/SET/{place}-KEY.txt", body=document(size))
             case "missing":
                 return Request("GET", f"/GET/{place}-absent-KEY.txt")
-            case "list":
+            case "list" | "put-expiring":
                 return None

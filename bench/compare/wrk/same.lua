@@ -5,7 +5,6 @@ local order = require 'order'
 
 function init(args)
   local given = order.read(args[1])
-  local part = given.parts[1]
-  local text = part.whole or part.head .. given.first .. part.tail
+  local text = given.parts[1].text(given.first)
   request = function() return text end
 end

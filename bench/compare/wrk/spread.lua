@@ -17,7 +17,7 @@ function init(args)
   end
   for _, part in ipairs(given.parts) do
     local texts = {}
-    for i = 1, keys do texts[i] = part.whole or part.head .. (first + i - 1) .. part.tail end
+    for i = 1, keys do texts[i] = part.text(given.names[i] or first + i - 1) end
     for _ = 1, part.weight do deck[#deck + 1] = texts end
   end
   local cards = #deck
