@@ -44,7 +44,7 @@ class Exchange(Driver):
     template: str  # the route's
     request: Request
     started: float  # perf_counter()
-    learning: tuple[Head, int] | None  # what is to know the caller from now on, and the era in which that was asked
+    learning: tuple[Head, int] | None = None  # what is to know the caller from now on, and the era of asking
     streaming: bool = False
 
     def ended(self, answer: Answer | Stream) -> None:
@@ -124,10 +124,10 @@ class Admitted(Struct):
 
 def recognised(connection: Connection, state: State, head: Head, line: bytes, body: bytes) -> Exchange | None:
     """The exchange that begins with a message that the parser did not see, if its line is of the plainest form."""
-    start, _, last = line[:-9].rpartition(b"/")
+    start, _, last = line.rpartition(b"/")
     meaning: Meaning | None = head.meanings.get(start)
     arrived = Arrived(body) if body else EMPTY
-    if meaning is None or line[-9:] != b" HTTP/1.1" or not (last.isalnum() or plain(last)):
+    if meaning is None or not (last.isalnum() or plain(last)):
         found = target(line)
         return None if found is None else begun(connection, state, head, *found, arrived, start)
     params = (*meaning.params, last.decode())
@@ -153,11 +153,10 @@ def begun(
 def _exchange(
     connection: Connection, state: State, head: Head, dialect: Dialect, route: Route, request: Request, path: str
 ) -> Exchange:
-    started, era = perf_counter(), state.service.directory.era
-    admitted = head.admitted.get(dialect.name)
+    era, admitted = state.service.directory.era, head.admitted.get(dialect.name)
     if admitted is not None and admitted.era == era:
         request.caller, request.declared = admitted.caller, admitted.declared
-        return Exchange(route.handler(request), connection, state, dialect, route.template, request, started, None)
+        return Exchange(route.handler(request), connection, state, dialect, route.template, request, perf_counter())
     learning = (head, era) if head.kept is not None and era is not None and not route.open else None
     handling = state.middleware.handled(dialect, route, request, path)
-    return Exchange(handling, connection, state, dialect, route.template, request, started, learning)
+    return Exchange(handling, connection, state, dialect, route.template, request, perf_counter(), learning)

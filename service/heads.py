@@ -26,6 +26,7 @@ MOST_BYTES = 8 * 1024 * 1024  # of memory for all that is kept, as `_weight` tel
 UNKNOWN = -1  # bytes of a message that are still to come, where that cannot be told
 
 _METHODS = {name.encode(): name for name in ("GET", "PUT", "POST", "PATCH", "DELETE")}
+_VERSION = b" HTTP/1.1\r\n"  # ends a request line
 _END = b"\r\n\r\n"
 _LENGTH, _LENGTH_IN_SMALL = b"\r\nContent-Length: ", b"\r\ncontent-length: "
 _PLAIN = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))  # of a target: visible ASCII, no fragment
@@ -66,8 +67,8 @@ class Heads:
         self._weight = 0
 
     def read(self, data: bytes) -> tuple[Head, bytes, bytes] | None:
-        """Head, request line and body of the one whole message that these bytes are, if the head is known."""
-        line, _, rest = data.partition(b"\r\n")
+        """Head, method and target, and body of the one whole message that these bytes are, if the head is known."""
+        line, _, rest = data.partition(_VERSION)
         head = self._bare.get(rest)  # which are all lines of a head and no more
         if head is not None:
             return head, line, b""
@@ -80,9 +81,9 @@ class Heads:
     def learn(self, data: bytes, message: Any) -> int:
         """Keep the head of the message that the parser made of these bytes, the first ones behind an earlier message.
         Replies how many bytes of it are still to come."""
-        line, _, rest = data.partition(b"\r\n")
+        line, _, rest = data.partition(_VERSION)
         head = plain(message)
-        if head is None or line != f"{message.method} {message.path} HTTP/1.1".encode("utf-8", "surrogateescape"):
+        if head is None or line != f"{message.method} {message.path}".encode("utf-8", "surrogateescape"):
             return UNKNOWN
         if "Content-Length" not in head.headers:
             bare, end, _ = rest.partition(_END)
@@ -115,12 +116,9 @@ class Heads:
 
 
 def target(line: bytes) -> tuple[str, str] | None:
-    """Method and target of a request line in its plainest form."""
-    words = line.split(b" ")
-    if len(words) != 3:
-        return None
-    method, where, version = words
-    if method not in _METHODS or version != b"HTTP/1.1" or where[:1] != b"/" or where.translate(None, _PLAIN):
+    """Method and target of a request line in its plainest form, without its version."""
+    method, _, where = line.partition(b" ")
+    if method not in _METHODS or where[:1] != b"/" or where.translate(None, _PLAIN):
         return None
     return _METHODS[method], where.decode()
 

@@ -8,7 +8,7 @@ that makes the record itself cost 0.5 us; `unpackb` and then the record 1.4, a s
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import md5
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.msgpack import Decoder
@@ -52,7 +52,7 @@ class Swept:
     at: int
 
 
-class Listed(NamedTuple):
+class Listed(Struct):
     """A record as a page names it."""
 
     id: str

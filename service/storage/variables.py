@@ -119,7 +119,10 @@ def _list(what: bytes, *texts: str) -> bytes:
 
 
 def _said(what: bytes, texts: Iterable[str]) -> bytes:
-    return what + b"".join(b"%d:%b" % (len(text), text) for text in map(str.encode, texts))
+    for text in texts:
+        encoded = text.encode()
+        what += b"%d:%b" % (len(encoded), encoded)
+    return what
 
 
 def _user(number: int) -> bytes:

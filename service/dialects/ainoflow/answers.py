@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
-from time import gmtime
+from time import gmtime, strftime
 from typing import Any
 
 from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath
@@ -56,24 +56,25 @@ async def listed(
 
 
 def item(begun: bytes, key: str, record: Record) -> bytes:
-    """A document in a list, an `Item` that begins so. Written piece by piece it takes a third of the time."""
-    body, expires = record.body, b"null"
-    if record.expires:
-        expires = b'"%b"' % _iso(record.expires * 1000)
-    return b'%b%b,"value":%b,"size":%d,"createdAt":"%b","updatedAt":"%b","expiresAt":%b}' % (
-        begun, encode(key), body, len(body), _iso(record.created), _iso(record.updated), expires,
-    )  # fmt: skip
+    """A document in a list, an `Item` that begins so. Joined from its pieces it takes a third of the time."""
+    body, created, updated = record.body, record.created, record.updated
+    since = _iso(created)
+    return b"".join((
+        begun, encode(key), b',"value":', body, b',"size":%d,"createdAt":' % len(body), since, b',"updatedAt":',
+        since if updated == created else _iso(updated), b',"expiresAt":',
+        _iso(record.expires * 1000) if record.expires else b"null", b"}",
+    ))  # fmt: skip
 
 
 def _iso(microseconds: int) -> bytes:
     """A time as `instant` has it in JSON."""
     seconds, fraction = divmod(microseconds, 1_000_000)
-    return b"%b.%06dZ" % (_second(seconds), fraction) if fraction else _second(seconds) + b"Z"
+    return f'{_second(seconds)}.{fraction:06}Z"'.encode() if fraction else f'{_second(seconds)}Z"'.encode()
 
 
 @lru_cache(maxsize=4096)
-def _second(seconds: int) -> bytes:
-    return b"%04d-%02d-%02dT%02d:%02d:%02d" % gmtime(seconds)[:6]
+def _second(seconds: int) -> str:
+    return strftime('"%Y-%m-%dT%H:%M:%S', gmtime(seconds))
 
 
 def totalled(total: int, page: int, limit: int) -> dict[str, int]:

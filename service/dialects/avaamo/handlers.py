@@ -111,15 +111,16 @@ async def clear(request: Request) -> Answer:
 
 async def _user(request: Request, place: Collection, name: str) -> int:
     """The integer of a user, known to the worker, or allotted to who may write."""
-    storage = request.service.storage
-    users = storage.users(NAME)
+    directory, storage = request.service.directory, request.service.storage
+    if (known := directory.learned(NAME, "user").get(name)) is not None:
+        return int(known)
 
     async def allot(names: Sequence[str]) -> list[int]:
+        users = storage.users(NAME)
         await storage.grants.permit(place, request.caller.id, WRITE)
         return [await users.allot(each) for each in names]
 
-    directory = request.service.directory
-    number = directory.learned(NAME, "user").get(name) or (await directory.learn(NAME, "user", [name], allot))[0]
+    (number,) = await directory.learn(NAME, "user", [name], allot)
     return int(number)
 
 
