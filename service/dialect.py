@@ -99,13 +99,14 @@ class Request(msgspec.Struct):
     pieces: Callable[[int], AsyncIterator[bytes]] = _arrived  # the same as it arrives, to be read instead
 
     def query(self) -> dict[str, str]:
-        """The query's parameters, decoded; of a repeated one the last. Raises Invalid (not UTF-8)."""
+        """Return the query's parameters, decoded: of a repeated one the last, and an empty one is absent. Raises
+        Invalid (not UTF-8)."""
         if not self.query_string:
             return {}
         try:
-            return dict(parse_qsl(self.query_string, keep_blank_values=True, errors="strict"))
-        except ValueError as error:
-            raise Invalid(f"the query string cannot be read: {error}") from None
+            return dict(parse_qsl(self.query_string, errors="strict"))
+        except UnicodeDecodeError:
+            raise Invalid("the query string is not UTF-8") from None
 
     def base(self) -> str:
         """What the URLs begin with that an answer names. Raises Invalid (a `Host` that is none)."""
@@ -113,7 +114,7 @@ class Request(msgspec.Struct):
             return configured
         host = self.headers.get("Host", "")
         if not _host(host):
-            raise Invalid("the request names no lawful host")
+            raise Invalid("the `Host` header must be a host name or an IP address, with or without a port")
         return f"http://{host}"
 
 
@@ -179,6 +180,7 @@ class Dialect:
     api: Api | None = None  # what its OpenAPI document says of all routes
     challenge: str = "Bearer"  # how a credential is to be shown (RFC 9110, section 11.6.1)
     signs: bool = False  # does it hand out signed URLs? Then it needs a signing key
+    merges_slashes: bool = False  # is `//` below its prefixes the same as `/`?
     # What follows from such a section once its entries are written: grants. It is safe to repeat, as all of an apply.
     follow: Callable[[Any, Directory, Storage], Awaitable[None]] | None = None
     # By namespace of collections with grants: the kind of the links from a subject to those that it may read, for fsck.

@@ -28,6 +28,7 @@ DIALECT = Dialect(
     refuse=refuse,
     access=Access,
     api=API,
+    challenge="Access-Token",
     follow=follow,
     readers={NAMESPACE: AGENTS},
 )

@@ -26,5 +26,6 @@ DIALECT = Dialect(
     refuse=refuse,
     access=Access,
     api=API,
+    merges_slashes=True,
     challenge='Basic realm="genesys", charset="UTF-8"',
 )
