@@ -135,10 +135,13 @@ class Files:
                 place, id, encode(whole), staging, named, user, state=generation, subject=user
             )
 
-    async def survey(self, places: Sequence[Collection], ids: Sequence[str], subject: str) -> list[Shelf]:
+    async def survey(
+        self, places: Sequence[Collection], ids: Sequence[str], subject: str, *, every: bool = False
+    ) -> list[Shelf]:
         """The same ids, at most a thousand, in each of these collections; one that the caller may not read says so.
-        `filed` has what was found."""
-        return await fan_out(partial(self._scoped.read, ids, subject, MOST_BYTES, attached=True), places)
+        `filed` has what was found. `every`: see `Scoped.survey`."""
+        read = partial(self._scoped.read, ids, subject, MOST_BYTES, attached=True, every=every)
+        return await fan_out(read, places)
 
     def filed(self, shelf: Shelf) -> dict[str, Filed]:
         return {
