@@ -87,12 +87,13 @@ def form_fields(headers: Mapping[str, str], body: bytes) -> dict[str, str] | Non
         raise Invalid(f"the form has more than {FORM_FIELDS} fields") from None
 
 
-def json_parser(type: Any) -> Callable[..., Any]:
-    """Return a function that parses JSON into that type and raises Invalid in plain words.
+def json_parser(type: Any, *, lax: bool = False) -> Callable[..., Any]:
+    """Return a function that parses JSON into that type and raises Invalid in plain words; `lax`: it takes a string for
+    a number, and `"true"`, `"false"`, 1 and 0 for a flag.
 
     It takes the bytes and, where they are not the whole body, the name of the member or field that they are.
     """
-    decode = msgspec.json.Decoder(type).decode
+    decode = msgspec.json.Decoder(type, strict=not lax).decode
 
     def parse(text: bytes, name: str = "") -> Any:
         try:

@@ -65,8 +65,9 @@ class Signer:
         policy = urlsafe_b64encode(_encode(Policy(purpose, expires, dict(fields), bytes))).decode().rstrip("=")
         return {**fields, POLICY: policy, KEY_ID: self._first, SIGNATURE: self._signature(self._first, policy)}
 
-    def verify(self, purpose: str, shown: Mapping[str, str]) -> Policy:
-        """What is permitted to whom shows these fields. Raises Denied, in words."""
+    def verify(self, purpose: str, shown: Mapping[str, str], *, later: str | None = None) -> Policy:
+        """What is permitted to whom shows these fields; the field `later` may be left out, and is to be compared with
+        the policy's when it is shown. Raises Denied, in words."""
         policy, key, signature = (shown.get(name, "") for name in (POLICY, KEY_ID, SIGNATURE))
         if not (policy and key and signature):
             raise Denied("it is not signed")
@@ -82,10 +83,10 @@ class Signer:
         if self._clock() * 1000 >= found.expires:
             raise Denied("it has expired")
         rest: dict[str, Any] = {name: text for name, text in shown.items() if name not in (POLICY, KEY_ID, SIGNATURE)}
-        for name in rest.keys() ^ found.fields.keys():
+        for name in (rest.keys() ^ found.fields.keys()) - {later}:
             raise Denied(f"the field {name!r} is {'not covered by the signature' if name in rest else 'missing'}")
-        for name, text in found.fields.items():
-            if rest[name] != text:
+        for name, text in rest.items():
+            if found.fields.get(name) != text:
                 raise Denied(f"the field {name!r} is not the one that was signed")
         return found
 

@@ -60,7 +60,9 @@ def patch(request: Request, write: Write, body: Body) -> Command:
     commands, user = request.service.commands, request.caller.id
     if body.append:
         limit = request.service.settings.max_document_bytes
-        return commands.append(write.place, write.id, write.value, user, limit, subject=user, creating=body.create)
+        return commands.append(
+            write.place, write.id, write.value, user, limit, subject=user, creating=bool(body.create)
+        )
     if body.create:
         return commands.put(write.place, write.id, write.value, user, "", subject=user)
     return commands.put(write.place, write.id, write.value, user, "", PRESENT, subject=user)
@@ -68,7 +70,7 @@ def patch(request: Request, write: Write, body: Body) -> Command:
 
 def delete(request: Request, scope: str, body: Body, extension: dict[str, Any]) -> Asked:
     if body.id in (None, ""):
-        raise Missing("id and keys are needed")
+        raise Missing("the body lacks `id`")
     asked = several(request, extension, body.keys, body.ids)
     if len(asked.ids) > DISCARDED:
         return None

@@ -74,7 +74,7 @@ async def storage(scope: str, request: Request) -> Answer | Stream:
         return await get(request, scope, several(request, extension, body.keys, body.ids))
     if name == "DELETE":
         if body.id in (None, ""):
-            raise Missing("id and keys are needed")
+            raise Missing("the body lacks `id`")
         asked = several(request, extension, body.keys, body.ids)
         await request.service.storage.scoped.discard(place_of(scope, str(body.id)), asked.ids, request.caller.id)
         return DONE
@@ -104,7 +104,7 @@ async def patch(request: Request, write: Write, body: Body) -> None:
     store, user, limit = request.service.storage, request.caller.id, request.service.settings.max_document_bytes
     if body.append:
         await store.scoped.append(
-            write.place, write.id, write.value, user, limit=limit, subject=user, creating=body.create
+            write.place, write.id, write.value, user, limit=limit, subject=user, creating=bool(body.create)
         )
     elif body.create:
         await store.put(write.place, write.id, write.value, user, subject=user)
@@ -118,7 +118,7 @@ async def get(request: Request, scope: str, asked: Several) -> Stream:
     level = scope != USERS or asked.resources is not None
     if scope == USERS or asked.resources:
         places = places_of(scope, asked.resources or [request.caller.id])
-        shelves = await request.service.storage.scoped.survey(places, asked.ids, request.caller.id)
+        shelves = await request.service.storage.scoped.survey(places, asked.ids, request.caller.id, every=True)
         if (refused := unreadable(shelves)) is not None:
             raise refused
         return Stream(200, pieces(opened(request, shelves), names, level=level))
