@@ -43,7 +43,7 @@ local body, left = value, 0
 if before then body, left = join(redis.call('GETRANGE', record, before.offset, -1), value, tonumber(budget)) end
 refusal = left < 0 and LONG
   or not body and 'MISMATCH the value cannot be appended to what is there'
-  or #body > tonumber(limit) and 'TOOLARGE the document would be over the limit'
+  or #body > tonumber(limit) and 'TOOLARGE the result would be over the limit of ' .. limit .. ' bytes'
 if refusal then return redis.error_reply(refusal) end
 
 return store(at, before, {

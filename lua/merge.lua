@@ -40,7 +40,7 @@ if refusal then return redis.error_reply(refusal) end
 
 local body = splice(redis.call('GETRANGE', record, before.offset, -1), patch, tonumber(budget))
 refusal = not body and LONG
-  or #body > tonumber(limit) and 'TOOLARGE the merged document would be over the limit'
+  or #body > tonumber(limit) and 'TOOLARGE the result would be over the limit of ' .. limit .. ' bytes'
 if refusal then return redis.error_reply(refusal) end
 
 local reply = store(at, before, {

@@ -13,8 +13,7 @@ local whole   = ARGV[3] -- '1': all of them or nothing
 --- @include allowed
 
 local refusal = allowed(acl, subject, 'r')
-if refusal and string.find(refusal, '^UNDECLARED') then refusal = 'NOTFOUND there is no such resource' end
-if refusal then return redis.error_reply(refusal) end
+if refusal then return redis.error_reply((string.gsub(refusal, '^UNDECLARED', 'NOTFOUND'))) end
 local found, left = {}, tonumber(most)
 for i, record in ipairs(records) do
   local size = redis.call('STRLEN', record)

@@ -11,7 +11,7 @@ from service.dialects.avaamo.parameters import BODY_BYTES, NAME, bot, key_of, la
 def set_variable(request: Request, body: bytes) -> tuple[Command, Callable[[Any], Answer]] | None:
     if len(body) > BODY_BYTES:
         return None
-    user, given = layer(request.params[0]), setting(body)
+    user, given = layer(request.params[0]), setting(request.headers, body)
     place, key, value = bot({}, given), key_of(given), value_of(given)
     variables = request.service.storage.variables
     known = request.service.directory.learned(NAME, "user", user)
