@@ -87,14 +87,14 @@ class Area(Struct):
     def value(self, key: str) -> Value:
         """Raises NotFound."""
         if key not in self.values:
-            raise NotFound("there is no such key")
+            raise NotFound("no such key")
         return self.values[key]
 
     def file(self, key: str) -> Value:
         """Raises NotFound, also where the key holds a text."""
         value = self.value(key)
         if not value.type:
-            raise NotFound("there is no such file")
+            raise NotFound("no such file")
         return value
 
 
@@ -111,7 +111,7 @@ class Areas:
         for place in places:
             if (area := await self._read(place)) is not None:
                 return area
-        raise NotFound("there is no such storage area")
+        raise NotFound("no such storage area")
 
     def finding(self, place: Collection) -> Command:
         """The command that reads a short area; `found` takes its reply."""
@@ -121,7 +121,7 @@ class Areas:
         """Raises NotFound, Elsewhere (more has to be read)."""
         attached = Attached.unpack(reply)
         if attached is None:
-            raise NotFound("there is no such storage area")
+            raise NotFound("no such storage area")
         if isinstance(attached.content, Span):
             raise Elsewhere("the area is to be read step by step")
         return Area.unpack(place, attached, attached.content)
@@ -196,7 +196,7 @@ class Areas:
                     await self._attachments.detach(place, RECORD, attached)
 
                 return await self._in_turn(place, remove)
-        raise NotFound("there is no such storage area")
+        raise NotFound("no such storage area")
 
     async def _read(self, place: Collection) -> Area | None:
         """An area whose content lies in a blob may be replaced between two commands: then it is read again."""

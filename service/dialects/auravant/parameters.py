@@ -145,12 +145,12 @@ def several(
     if not wanted:
         raise Missing(lacking(keys=wanted))
     if len(wanted) > READ_KEYS:
-        raise TooLarge(f"at most {READ_KEYS} keys in one request")
+        raise TooLarge(f"at most {READ_KEYS} keys in one request, not {len(wanted)}")
     names = checked([*dict.fromkeys(wanted)])
     versioned(request, extension)
     resources = None if ids is None else [*dict.fromkeys(map(str, ids))]
     if resources and len(resources) * len(names) > READ_VALUES:
-        raise TooLarge(f"at most {READ_VALUES} values in one request: ids times keys")
+        raise TooLarge(f"at most {READ_VALUES} values in one request, not {len(resources)} ids times {len(names)} keys")
     return Several(names, [record_of(request, key) for key in names], resources)
 
 

@@ -80,7 +80,7 @@ async def records(request: Request, query: Mapping[str, str]) -> list[str]:
     checked([key])
     versioned(request, extension)
     if client_id is not None and len(client_id) > CLIENT_ID_LENGTH:
-        raise Invalid(f"client_id has at most {CLIENT_ID_LENGTH} characters")
+        raise Invalid(f"`client_id` must have at most {CLIENT_ID_LENGTH} characters")
     environment = "dev" if flag(query, "dev") else "production"
     whose = client_id or request.caller.claims["extension"]
     return [record_id(whose, environment, name) for name in stored(key, own=client_id is None)]
@@ -90,7 +90,7 @@ def listed(query: Mapping[str, str], name: str) -> list[str] | None:
     """The ids of a comma-separated list, None where there is none. Ids that none can have are left out at once."""
     ids = [*dict.fromkeys(id for each in query.get(name, "").split(",") if (id := each.strip()))]
     if len(ids) > MOST_IDS:
-        raise TooLarge(f"at most {MOST_IDS} {name} in one request")
+        raise TooLarge(f"at most {MOST_IDS} {name} in one request, not {len(ids)}")
     return [id for id in ids if len(id) <= ID_LENGTH] if ids else None
 
 

@@ -138,7 +138,7 @@ SAID: dict[str, tuple[str, bytes, str]] = {
     "no flag": ("PUT", b'{"overwrite":"yes"}', "`overwrite` must be true or false, not a string"),
     "a long key": ("GET", b'{"keys":["%b"]}' % (b"k" * 201), "a key has at most 200 characters, and this one has 201"),
     "a bad key": ("GET", b'{"keys":["k-k"]}', "a key consists of letters a-z and A-Z, digits and underscores"),
-    "many keys": ("GET", json.dumps({"keys": ["k"] * 1001}).encode(), "at most 1000 keys in one request"),
+    "many keys": ("GET", json.dumps({"keys": ["k"] * 1001}).encode(), "at most 1000 keys in one request, not 1001"),
     "no operation": ("MOVE", b"{}", "`operation` must be one of GET, PUT, PATCH, DELETE, not 'MOVE'"),
     "an unknown user": ("GET", b'{"ids":["none"],"keys":["k"]}', "no such user none"),
     "an unknown user to write at": ("PUT", b'{"id":"none","key":"k","value":1}', "no such user none"),
