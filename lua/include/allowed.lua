@@ -10,6 +10,7 @@ local function allowed(acl, subject, verb)
   local kind, name = string.match(acl, ':([^:]-)s?:([^:]*)}') -- of {dialect:fields:7}a: field, 7
   local resource = string.gsub(kind .. ' ' .. name, '%%(%x%x)', function(hex) return string.char(tonumber(hex, 16)) end)
   if verbs or revision and string.byte(revision) ~= 45 then -- 45: -
+    if #subject == 64 and not string.find(subject, '%X') then subject = 'this token' end -- a digest: it has no name
     local does = ({r = 'read ', w = 'write to ', d = 'delete from '})[verb]
     return 'DENIED ' .. subject .. ' may not ' .. does .. resource
   end

@@ -68,7 +68,9 @@ BAD_PAGES = [
     "limit=0", "limit=1001", "limit=-5", "limit=all", "limit=1e2", "limit=%20",
 ]  # fmt: skip
 BAD_SORTS = [
-    "sortBy=name", "sortBy=key,size", "sortBy=__class__", "sortBy=%00", "sortOrder=up", "sortOrder=ASC%00", "aggregate=2", "aggregate=yes", "aggregate=nul", "sortBy=%FF",
+    "sortBy=name", "sortBy=key,size", "sortBy=__class__", "sortBy=%00",
+    "sortOrder=up", "sortOrder=ASC%00", "aggregate=2",
+    "aggregate=yes", "aggregate=nul", "sortBy=%FF",
 ]  # fmt: skip
 
 
