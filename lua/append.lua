@@ -35,7 +35,7 @@ local LONG = 'LONG it is to be appended in the worker'
 local at = now()
 local before = header(record, at)
 local refusal = allowed(acl, subject, 'w')
-  or not before and creating ~= '1' and 'NOTFOUND there is no such record'
+  or not before and creating ~= '1' and 'NOTFOUND no such key'
   or (before and before.size or 0) + #value > tonumber(longest) and LONG
 if refusal then return redis.error_reply(refusal) end
 

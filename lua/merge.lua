@@ -34,7 +34,7 @@ local at = now()
 local before = header(record, at)
 local refusal = allowed(acl, subject, 'w')
   or unmet(condition, before)
-  or not before and 'NOTFOUND there is no such record'
+  or not before and 'NOTFOUND no such key'
   or before.size + #patch > tonumber(longest) and LONG
 if refusal then return redis.error_reply(refusal) end
 

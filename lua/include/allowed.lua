@@ -11,8 +11,8 @@ local function allowed(acl, subject, verb)
   local resource = string.gsub(kind .. ' ' .. name, '%%(%x%x)', function(hex) return string.char(tonumber(hex, 16)) end)
   if verbs or revision and string.byte(revision) ~= 45 then -- 45: -
     if #subject == 64 and not string.find(subject, '%X') then subject = 'this token' end -- a digest: it has no name
-    local does = ({r = 'read ', w = 'write to ', d = 'delete from '})[verb]
-    return 'DENIED ' .. subject .. ' may not ' .. does .. resource
+    local does = ({r = 'read', w = 'write to', d = 'delete from'})[verb] or verb
+    return string.format('DENIED %s may not %s %s', subject, does, resource)
   end
   return 'UNDECLARED no such ' .. resource
 end

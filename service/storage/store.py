@@ -155,7 +155,7 @@ class Storage:
             for _ in range(ATTEMPTS):
                 record = await self.find(place, id)
                 if record is None and state == ANYTHING:
-                    raise NotFound("there is no such record")
+                    raise NotFound("no such key")
                 if record is None or state not in (ANYTHING, PRESENT, exactly(record)):
                     raise Changed("the record has changed")
                 body = change(record.body)
@@ -173,7 +173,7 @@ class Storage:
         """
         packed = await self._send(self.commands.get(place, id))
         if packed is None:
-            raise NotFound("there is no such record")
+            raise NotFound("no such key")
         return Record.unpack(packed)
 
     async def find(self, place: Collection, id: str) -> Record | None:

@@ -86,5 +86,5 @@ def plain(request: Request, body: bytes) -> bool:
 
 def record(reply: bytes | None) -> Record:
     if reply is None:
-        raise NotFound("there is no such record")
+        raise NotFound("no such key")
     return Record.unpack(reply)
