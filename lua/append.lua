@@ -36,7 +36,7 @@ local LONG = 'LONG it is to be appended in the worker'
 local at = now()
 local before = header(record, at)
 local refusal = allowed(acl, subject, 'w')
-  or not before and creating ~= '1' and 'NOTFOUND there is no such record'
+  or not before and creating ~= '1' and 'NOTFOUND no such key'
   or (before and before.size or 0) + #value > tonumber(longest) and LONG
 if refusal then return redis.error_reply(refusal) end
 
@@ -44,7 +44,7 @@ local body, left = value, 0
 if before then body, left = join(redis.call('GETRANGE', record, before.offset, -1), value, tonumber(budget)) end
 refusal = left < 0 and LONG
   or not body and 'MISMATCH the value cannot be appended to what is there'
-  or #body > tonumber(limit) and 'TOOLARGE the document would be over the limit'
+  or #body > tonumber(limit) and 'TOOLARGE the result would be over the limit of ' .. limit .. ' bytes'
 if refusal then return redis.error_reply(refusal) end
 
 return store(at, before, {

@@ -24,7 +24,7 @@ local subject   = ARGV[4] -- see include/allowed.lua
 local before = header(record, now())
 local refusal = allowed(acl, subject, 'd')
   or unmet(condition, before)
-  or not before and 'NOTFOUND there is no such record'
+  or not before and 'NOTFOUND no such key'
 if refusal then return redis.error_reply(refusal) end
 redis.call('UNLINK', record)
 forget({id}, expiry, indexes, kinds)

@@ -21,7 +21,7 @@ local subject   = ARGV[3] -- see include/allowed.lua
 local before = header(record, now())
 local refusal = allowed(acl, subject, 'd')
   or held(condition, record, before)
-  or not before and 'NOTFOUND there is no such record'
+  or not before and 'NOTFOUND no such key'
 if refusal then return redis.error_reply(refusal) end
 redis.call('UNLINK', record)
 release(chunks, 1, grace)

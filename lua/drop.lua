@@ -23,7 +23,7 @@ local refusal = allowed(acl, subject, 'w')
 if refusal then return redis.error_reply(refusal) end
 local id = redis.call('HGET', names, name)
 local packed = id and redis.call('HGET', variables, id)
-if not packed then return redis.error_reply('NOTFOUND there is no such variable') end
+if not packed then return redis.error_reply('NOTFOUND no such key') end
 local before = variable(packed)
 redis.call('HDEL', names, name)
 redis.call('HDEL', variables, id)

@@ -35,13 +35,13 @@ local at = now()
 local before = header(record, at)
 local refusal = allowed(acl, subject, 'w')
   or unmet(condition, before)
-  or not before and 'NOTFOUND there is no such record'
+  or not before and 'NOTFOUND no such key'
   or before.size + #patch > tonumber(longest) and LONG
 if refusal then return redis.error_reply(refusal) end
 
 local body = splice(redis.call('GETRANGE', record, before.offset, -1), patch, tonumber(budget))
 refusal = not body and LONG
-  or #body > tonumber(limit) and 'TOOLARGE the merged document would be over the limit'
+  or #body > tonumber(limit) and 'TOOLARGE the result would be over the limit of ' .. limit .. ' bytes'
 if refusal then return redis.error_reply(refusal) end
 
 local reply = store(at, before, {

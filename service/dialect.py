@@ -107,13 +107,14 @@ class Request(msgspec.Struct):
     once: Once | None = None  # the request itself, where it is to be carried out once
 
     def query(self) -> dict[str, str]:
-        """The query's parameters, decoded; of a repeated one the last. Raises Invalid (not UTF-8)."""
+        """Return the query's parameters, decoded: of a repeated one the last, and an empty one is absent. Raises
+        Invalid (not UTF-8)."""
         if not self.query_string:
             return {}
         try:
-            return dict(parse_qsl(self.query_string, keep_blank_values=True, errors="strict"))
-        except ValueError as error:
-            raise Invalid(f"the query string cannot be read: {error}") from None
+            return dict(parse_qsl(self.query_string, errors="strict"))
+        except UnicodeDecodeError:
+            raise Invalid("the query string is not UTF-8") from None
 
     async def fresh_id(self) -> str:
         """An id for what the request makes, 32 hexadecimal digits; the same one when it is repeated."""
@@ -125,7 +126,7 @@ class Request(msgspec.Struct):
             return configured
         host = self.headers.get("Host", "")
         if not _host(host):
-            raise Invalid("the request names no lawful host")
+            raise Invalid("the `Host` header must be a host name or an IP address, with or without a port")
         return f"http://{host}"
 
 
@@ -187,6 +188,7 @@ class Dialect:
     cache_control: str = "private, no-cache"  # who may keep an answer
     vary: str = "Authorization"  # the headers of a request on which the answer depends
     signs: bool = False  # does it hand out signed URLs? Then it needs a signing key
+    merges_slashes: bool = False  # is `//` below its prefixes the same as `/`?
     # What follows from such a section once its entries are written: grants. It is safe to repeat, as all of an apply.
     follow: Callable[[Any, Directory, Storage], Awaitable[None]] | None = None
     # By namespace of collections with grants: the kind of the links from a subject to those that it may read, for fsck.

@@ -125,8 +125,8 @@ async def pieces(request: web.BaseRequest, limit: int) -> AsyncIterator[bytes]:
             yield piece
     except TimeoutError:
         raise Invalid(f"the body stood still, or did not arrive within {seconds:.0f} seconds") from None
-    except (RequestPayloadError, HttpProcessingError, ConnectionError) as error:
-        raise Invalid(f"the body cannot be read: {error}") from None
+    except (RequestPayloadError, HttpProcessingError, ConnectionError):
+        raise Invalid("the body is cut off, or not in the encoding that its headers name") from None
 
 
 def _awaited(request: web.BaseRequest) -> bool:

@@ -104,7 +104,7 @@ async def _content(events: AsyncIterator[Event], limit: int) -> AsyncIterator[by
         assert isinstance(event, bytes)
         size += len(event)
         if size > limit:
-            raise TooLarge(f"a part has at most {limit} bytes")
+            raise TooLarge(_long(limit))
         yield event
 
 
@@ -121,9 +121,20 @@ async def _multipart(pieces: AsyncIterator[bytes], boundary: str, limits: Limits
                 yield event
         parser.close()
     except ParserLimitReached as error:
-        raise TooLarge(f"the form is over a limit: {error}") from None
-    except MultipartError as error:
-        raise Invalid(f"the form cannot be read: {error}") from None
+        raise TooLarge(_passed(str(error), limits)) from None
+    except MultipartError:
+        raise Invalid("the multipart form is malformed or cut off") from None
+
+
+def _passed(said: str, limits: Limits) -> str:
+    """The limit of which the parser said that it was passed."""
+    if "header" in said:
+        return f"a part of a form has at most {HEADERS} headers of at most {HEADER_BYTES} bytes"
+    return f"a form has at most {limits.parts} parts" if "count" in said else _long(limits.part_bytes)
+
+
+def _long(limit: int) -> str:
+    return f"a part of a form has at most {limit} bytes"
 
 
 async def _urlencoded(pieces: AsyncIterator[bytes]) -> AsyncIterator[Event]:

@@ -4,6 +4,8 @@ All templates are one tree of segments, compiled into one regular expression; a 
 parameter. (Walking the tree in Python took 144 bytecodes for a document's path, the expression takes 34.) aiohttp's own
 dispatcher is not used: it decodes leniently, so a segment that is not UTF-8 slips through, and it needs a request
 object, which the fast path does not build.
+
+A trailing slash names nothing: the path without it is meant.
 """
 
 import re
@@ -23,6 +25,7 @@ class _Node:
     literals: dict[str, "_Node"] = field(default_factory=dict)
     parameter: "_Node | None" = None
     routes: dict[str, tuple[Dialect, Route]] = field(default_factory=dict)  # by method
+    slash: str = "/"  # the pattern of what separates it from the next segment
 
 
 @dataclass(slots=True)
@@ -38,11 +41,13 @@ class _End:
 class Router:
     def __init__(self, dialects: Iterable[Dialect]) -> None:
         root = _Node()
-        self._prefixes: list[tuple[str, Dialect]] = []
+        prefixes = [(prefix.rstrip("/"), dialect) for dialect in dialects for prefix in dialect.prefixes]
         for dialect in dialects:
-            self._prefixes += [(prefix, dialect) for prefix in dialect.prefixes]
             for route in dialect.routes:
                 _plant(root, dialect, route)
+        self._owners = [dialect for _, dialect in prefixes]
+        either = "|".join(f"({re.escape(prefix)})" for prefix, _ in prefixes)
+        self._prefix = re.compile(f"(?:{either})(?:/|\\Z)").match
         self._ends: dict[int | None, _End] = {}  # by the number of the empty group that marks it
         self._groups = 0
         self._match = re.compile(self._expression(root, (), open=False)).fullmatch
@@ -55,13 +60,13 @@ class Router:
             self._ends[self._groups] = _End(node.routes, _picker(parameters), open)
             branches.append("()")
         for segment, child in node.literals.items():
-            branches.append("/" + re.escape(segment) + self._expression(child, parameters, open=False))
+            branches.append(node.slash + re.escape(segment) + self._expression(child, parameters, open=False))
         if node.parameter is not None:
             others = "".join(f"(?!{re.escape(segment)}(?:/|\\Z))" for segment in node.literals)
             self._groups += 1
             group = self._groups
             rest = self._expression(node.parameter, (*parameters, group), open=not node.literals)
-            branches.append(f"/{others}([^/]*)" + rest)
+            branches.append(f"{node.slash}{others}([^/]*)" + rest)
         return f"(?:{'|'.join(branches)})"
 
     def find(self, method: str, path: str) -> Found:
@@ -69,7 +74,7 @@ class Router:
 
         Raises NoSuchPath, NoSuchMethod, Invalid (a parameter is not UTF-8).
         """
-        match = self._match(path)
+        match = self._match(path if path[-1:] != "/" else path.rstrip("/"))
         if match is None:
             raise NoSuchPath("there is nothing at this path")
         end = self._ends[match.lastindex]
@@ -80,13 +85,15 @@ class Router:
         return *found, parameters if "%" not in path else tuple(map(_decoded, parameters))
 
     def varies(self, path: str) -> bool:
-        """Would the path lead to the same route with any other last segment, and only that parameter be another?"""
-        match = self._match(path)
+        """Would the path lead to the same route with any other last segment that is not empty, and only that parameter
+        be another?"""
+        match = None if path[-1:] == "/" else self._match(path)
         return match is not None and self._ends[match.lastindex].open
 
     def owner(self, path: str) -> Dialect | None:
-        """The dialect below whose prefix a path lies."""
-        return next((dialect for prefix, dialect in self._prefixes if path.startswith(prefix)), None)
+        """The dialect below whose prefix, with or without its trailing slash, a path lies."""
+        match = self._prefix(path)
+        return None if match is None or match.lastindex is None else self._owners[match.lastindex - 1]
 
 
 def _plant(node: _Node, dialect: Dialect, route: Route) -> None:
@@ -95,6 +102,8 @@ def _plant(node: _Node, dialect: Dialect, route: Route) -> None:
             node.parameter = node = node.parameter or _Node()
         else:
             node = node.literals.setdefault(segment, _Node())
+        if dialect.merges_slashes:
+            node.slash = "/++"  # possessive: no part of it is left over for an empty parameter
     if route.method in node.routes:
         raise ValueError(f"{route.method} {route.template} is served twice")
     node.routes[route.method] = (dialect, route)

@@ -65,27 +65,28 @@ class Signer:
         policy = urlsafe_b64encode(_encode(Policy(purpose, expires, dict(fields), bytes))).decode().rstrip("=")
         return {**fields, POLICY: policy, KEY_ID: self._first, SIGNATURE: self._signature(self._first, policy)}
 
-    def verify(self, purpose: str, shown: Mapping[str, str]) -> Policy:
-        """What is permitted to whom shows these fields. Raises Denied, in words."""
+    def verify(self, purpose: str, shown: Mapping[str, str], *, later: str | None = None) -> Policy:
+        """What is permitted to whom shows these fields; the field `later` may be left out, and is to be compared with
+        the policy's when it is shown. Raises Denied, in words."""
         policy, key, signature = (shown.get(name, "") for name in (POLICY, KEY_ID, SIGNATURE))
         if not (policy and key and signature):
-            raise Denied("it is not signed")
+            raise Denied("the permission is not signed: policy, key-id and signature are needed")
         if key not in self._keys:
-            raise Denied("it is signed with a key that is not known, or no longer")
+            raise Denied("the permission is signed with a key that is not known, or no longer")
         if len(policy) > LONGEST or not _lawful_policy(policy) or not _lawful_signature(signature):
             raise Denied("the signature is wrong")
         if not compare_digest(self._signature(key, policy), signature):
             raise Denied("the signature is wrong")
         found = _decode(urlsafe_b64decode(policy + "=" * (-len(policy) % 4)))
         if found.purpose != purpose:
-            raise Denied("it is signed for something else")
+            raise Denied("the permission is signed for something else")
         if self._clock() * 1000 >= found.expires:
-            raise Denied("it has expired")
+            raise Denied("the permission has expired")
         rest: dict[str, Any] = {name: text for name, text in shown.items() if name not in (POLICY, KEY_ID, SIGNATURE)}
-        for name in rest.keys() ^ found.fields.keys():
+        for name in (rest.keys() ^ found.fields.keys()) - {later}:
             raise Denied(f"the field {name!r} is {'not covered by the signature' if name in rest else 'missing'}")
-        for name, text in found.fields.items():
-            if rest[name] != text:
+        for name, text in rest.items():
+            if found.fields.get(name) != text:
                 raise Denied(f"the field {name!r} is not the one that was signed")
         return found
 

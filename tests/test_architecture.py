@@ -86,7 +86,7 @@ def test_the_contract_of_dialects_knows_only_storage_and_settings() -> None:
 @pytest.mark.parametrize("dialect", [path.name for path in DIALECTS])
 def test_a_dialect_knows_the_contract_and_no_other_dialect(dialect: str) -> None:
     own = f"service.dialects.{dialect}"
-    shared = ("service.dialect", "service.description", "service.storage", "service.preconditions")
+    shared = ("service.dialect", "service.description", "service.storage", "service.preconditions", "service.parsing")
     assert strays(own, own, *shared, "service.forms", "service.downloads", "service.signing") == []
 
 

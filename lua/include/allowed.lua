@@ -7,6 +7,12 @@ local function allowed(acl, subject, verb)
   local verbs = redis.call('HGET', acl, subject)
   if verbs and string.find(verbs, verb, 1, true) then return nil end
   local revision = not verbs and redis.call('HGET', acl, '')
-  if verbs or revision and string.byte(revision) ~= 45 then return 'DENIED the caller may not do this here' end -- 45: -
-  return 'UNDECLARED there is no such resource'
+  local kind, name = string.match(acl, ':([^:]-)s?:([^:]*)}') -- of {dialect:fields:7}a: field, 7
+  local resource = string.gsub(kind .. ' ' .. name, '%%(%x%x)', function(hex) return string.char(tonumber(hex, 16)) end)
+  if verbs or revision and string.byte(revision) ~= 45 then -- 45: -
+    if #subject == 64 and not string.find(subject, '%X') then subject = 'this token' end -- a digest: it has no name
+    local does = ({r = 'read', w = 'write to', d = 'delete from'})[verb] or verb
+    return string.format('DENIED %s may not %s %s', subject, does, resource)
+  end
+  return 'UNDECLARED no such ' .. resource
 end

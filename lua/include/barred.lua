@@ -14,6 +14,9 @@ local function barred(change, before, at)
   local documents, bytes = string.match(change.room, '^(%-?%d+) (%-?%d+)$')
   if not before and tonumber(documents) < 1 then return 'QUOTA the quota of documents is used up' end
   local grown = change.size - (before and before.size or 0)
-  if grown > 0 and grown > tonumber(bytes) then return 'QUOTA the quota of bytes is used up' end
+  if grown > 0 and grown > tonumber(bytes) then
+    local left = string.format('%.0f', math.max(0, tonumber(bytes)))
+    return 'QUOTA the quota leaves ' .. left .. ' bytes, and this write takes ' .. grown
+  end
   return nil
 end

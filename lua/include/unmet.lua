@@ -4,9 +4,9 @@
 --- after a delete).
 local function unmet(condition, before)
   if condition == '' then return nil end
-  if condition == 'new' then return before and 'EXISTS there is such a record' end
-  if condition == 'absent' then return before and 'CHANGED there is such a record' end
-  if not before then return 'CHANGED there is no such record' end
+  if condition == 'new' then return before and 'EXISTS the key is there already' end
+  if condition == 'absent' then return before and 'CHANGED the key is there already' end
+  if not before then return 'CHANGED no such key' end
   if condition == 'present' then return nil end
   if condition == string.format('%d:%.0f', before.version, before.updated) then return nil end
   return 'CHANGED the record has changed'

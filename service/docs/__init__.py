@@ -3,7 +3,7 @@
 | path | what |
 | --- | --- |
 | `/openapi/NAME.json` | the document of a dialect |
-| `/docs` | the dialects |
+| `/docs`, `/` | the dialects |
 | `/docs/NAME` | one of them, in Swagger UI |
 | `/docs/assets/FILE` | scripts and styles of these pages |
 
@@ -96,7 +96,7 @@ def _pages(dialects: list[Dialect]) -> Iterator[Page]:
         entries += _filled("entry.html", names)
         yield Page(f"/openapi/{dialect.name}.json", JSON, partial(orjson.dumps, described))
         yield Page(f"/docs/{dialect.name}", HTML, partial(str.encode, _filled("dialect.html", names)))
-    for path in ("/docs", "/docs/"):
+    for path in ("/", "/docs", "/docs/"):
         index = (OURS / "index.html").read_text().replace("<!-- entries -->", entries)
         yield Page(path, HTML, partial(str.encode, index))
 

@@ -87,14 +87,14 @@ class Area(Struct):
     def value(self, key: str) -> Value:
         """Raises NotFound."""
         if key not in self.values:
-            raise NotFound("there is no such key")
+            raise NotFound("no such key")
         return self.values[key]
 
     def file(self, key: str) -> Value:
         """Raises NotFound, also where the key holds a text."""
         value = self.value(key)
         if not value.type:
-            raise NotFound("there is no such file")
+            raise NotFound("no such file")
         return value
 
 
@@ -111,7 +111,7 @@ class Areas:
         for place in places:
             if (area := await self._read(place)) is not None:
                 return area
-        raise NotFound("there is no such storage area")
+        raise NotFound("no such storage area")
 
     async def read(self, area: Area, value: Value, start: int = 0, size: int | None = None) -> AsyncIterator[bytes]:
         """The bytes of a value, `size` of them from `start` on, or all; see `blobs.read`."""
@@ -190,7 +190,7 @@ class Areas:
                     await self._attachments.detach(place, RECORD, attached, once=once)
 
                 return await self._in_turn(place, remove)
-        raise NotFound("there is no such storage area")
+        raise NotFound("no such storage area")
 
     async def _read(self, place: Collection) -> Area | None:
         """An area whose content lies in a blob may be replaced between two commands: then it is read again."""

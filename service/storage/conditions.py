@@ -46,7 +46,7 @@ class Condition:
     def on_nothing(self) -> str:
         """The same where there is no record."""
         if self.match is not None:
-            raise Changed("there is no such record")
+            raise Changed("no such key")
         return ABSENT
 
 

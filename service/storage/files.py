@@ -97,7 +97,7 @@ class Files:
                 before = await self._attachments.peek(place, id)
             if before is None and not create:
                 await self._grants.permit(place, user, WRITE)
-                raise NotFound("there is no such key")
+                raise NotFound("no such key")
             try:
                 async with self._attachments.staging(place) as none:
                     saved = await self._attachments.attach(

@@ -45,7 +45,7 @@ REVISION = "polystow:revision"
 SWEEPER = "polystow:sweeper"
 SECRET = "polystow:secret"
 
-plain = re.compile(rb"[A-Za-z0-9_.~-]*").fullmatch  # the unreserved characters of RFC 3986, section 2.3
+plain = re.compile(rb"[A-Za-z0-9_.~-]+").fullmatch  # the unreserved characters of RFC 3986, section 2.3
 _variables = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}(?:variables|names|newest|lists|listing)").fullmatch
 _owned = re.compile(r"\{([^:{}]+):([^:{}]*):([^:{}]+)\}([rsfb]:|[a-z]$)(.*)").fullmatch
 

@@ -177,7 +177,7 @@ class Storage:
             for _ in range(ATTEMPTS):
                 record = await self.find(place, id)
                 if record is None and state == ANYTHING:
-                    raise NotFound("there is no such record")
+                    raise NotFound("no such key")
                 if record is None or state not in (ANYTHING, PRESENT, exactly(record)):
                     raise Changed("the record has changed")
                 body = change(record.body)
@@ -334,5 +334,5 @@ class Storage:
 
 def _record(packed: bytes | None) -> Record:
     if packed is None:
-        raise NotFound("there is no such record")
+        raise NotFound("no such key")
     return Record.unpack(packed)

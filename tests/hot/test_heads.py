@@ -234,5 +234,5 @@ async def test_a_last_segment_that_is_not_plain_is_read_like_any_other(rig: Rig,
     if rig.held:
         await rig.reply()
     await rig.answered(2)
-    assert rig.statuses[1] == (400 if last == "" else 404)
+    assert rig.statuses[1] == (200 if last == "" else 404)  # without it, the path is the category's
     assert at_rest(rig)

@@ -96,9 +96,9 @@ CASES = {
     "HEAD": Case([request("HEAD", K)], [200], method="HEAD"),
     "OPTIONS": Case([request("OPTIONS", K) + GET], [405, 200]),
     "unknown method": Case([request("BREW", K)], [400], closes=True),
-    "CONNECT": Case([request("CONNECT", "x:80") + GET], [404, 200]),
+    "CONNECT": Case([request("CONNECT", "x:80") + GET], [405, 200]),
     "whole URL": Case([request("GET", "http://x" + K) + GET], [200] * 2),
-    "asterisk": Case([request("OPTIONS", "*") + request("GET", "/*") + GET], [404, 404, 200]),
+    "asterisk": Case([request("OPTIONS", "*") + request("GET", "/*") + GET], [405, 404, 200]),
     "upgrade": Case([request("GET", K, None, "Upgrade: websocket", "Connection: Upgrade") + GET + PUT], [200] * 3),
     "upgrade behind another": Case(
         [GET + request("GET", K, None, "Upgrade: websocket", "Connection: Upgrade") + GET], [200] * 3

@@ -94,3 +94,25 @@ async def test_what_is_no_form_is_not_read(type: str) -> None:
         await read({"Content-Type": type, "Content-Length": "3"}, b"a=1")
     with pytest.raises(Unsupported):
         await read({"Content-Type": type, "Transfer-Encoding": "chunked"}, b"")
+
+
+PART = b'--b\r\nContent-Disposition: form-data; name="n"\r\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (PART + b"\r\n" + b"x" * 11 + b"\r\n--b--\r\n", "a part of a form has at most 10 bytes"),
+        ((PART + b"\r\n\r\n") * 3 + b"--b--\r\n", "a form has at most 2 parts"),
+        (
+            PART + b"X: x\r\n" * 20 + b"\r\n\r\n--b--\r\n",
+            "a part of a form has at most 16 headers of at most 8192 bytes",
+        ),
+        (PART + b"X: " + b"x" * 9000 + b"\r\n\r\n", "a part of a form has at most 16 headers of at most 8192 bytes"),
+        (PART, "the multipart form is malformed or cut off"),
+    ],
+)
+async def test_which_limit_was_passed_is_said_with_its_number(body: bytes, message: str) -> None:
+    for size in (1, 100_000):
+        with pytest.raises((TooLarge, Invalid), match=f"^{message}$"):
+            await read({"Content-Type": "multipart/form-data; boundary=b"}, body, size, Limits(2, 10, 100_000))

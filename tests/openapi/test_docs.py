@@ -14,7 +14,7 @@ from tests.dialects.ainoflow.client import at
 from tests.running import Running
 
 NAMES = [dialect.name for dialect in discover()]
-PAGES = ["/docs", "/docs/", *(f"/docs/{name}" for name in NAMES)]
+PAGES = ["/", "/docs", "/docs/", *(f"/docs/{name}" for name in NAMES)]
 DOCUMENTS = [f"/openapi/{name}.json" for name in NAMES]
 
 
@@ -72,8 +72,9 @@ async def test_a_style_names_nothing_elsewhere(service: Running, http: ClientSes
         assert [url for url in re.findall(r"url\(\s*[\"']?([^\"')]{0,30})", text) if not url.startswith("data:")] == []
 
 
-async def test_the_first_page_leads_to_every_dialect(service: Running, http: ClientSession) -> None:
-    links = (await page(service, http, "/docs")).links
+@pytest.mark.parametrize("path", ["/", "/docs"])
+async def test_the_first_page_leads_to_every_dialect(service: Running, http: ClientSession, path: str) -> None:
+    links = (await page(service, http, path)).links
     assert {f"/docs/{name}" for name in NAMES} | set(DOCUMENTS) | {dialect.docs for dialect in discover()} == links
     for link in links:
         if not urlsplit(link).netloc:
@@ -109,7 +110,7 @@ async def test_it_is_sent_once_and_then_only_confirmed(service: Running, http: C
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 async def test_it_is_only_read(service: Running, http: ClientSession, method: str) -> None:
-    for path in ("/docs", DOCUMENTS[0]):
+    for path in ("/", "/docs", DOCUMENTS[0]):
         async with http.request(method, service.url + path) as answer:
             assert answer.status == 405
             assert answer.headers["Allow"] == "GET, HEAD"

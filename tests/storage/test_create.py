@@ -22,7 +22,7 @@ async def test_create_stores_the_bytes_as_version_one(storage: Storage) -> None:
 async def test_create_refuses_an_id_that_is_there_and_changes_nothing(storage: Storage, keyspace: Keyspace) -> None:
     await storage.create(PLACE, "a", b"[1]", ME)
     before = keyspace.header("a"), keyspace.indexes()
-    with pytest.raises(AlreadyExists, match=r"^there is such a record$"):
+    with pytest.raises(AlreadyExists, match=r"^the key is there already$"):
         await storage.create(PLACE, "a", b"[2]", "other", lifetime="+1000")
     assert (keyspace.header("a"), keyspace.indexes()) == before
     assert (await storage.get(PLACE, "a")).body == b"[1]"

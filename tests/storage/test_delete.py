@@ -15,7 +15,7 @@ from tests.storage.keyspace import INDEXES, ME, PLACE, RECORD, REGISTRIES, USAGE
 async def test_delete_twice_says_not_found(storage: Storage) -> None:
     await storage.put(PLACE, "a", b"[]", ME)
     await storage.delete(PLACE, "a")
-    with pytest.raises(NotFound, match=r"^there is no such record$"):
+    with pytest.raises(NotFound, match=r"^no such key$"):
         await storage.delete(PLACE, "a")
 
 

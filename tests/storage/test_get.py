@@ -10,7 +10,7 @@ from tests.storage.keyspace import ME, PLACE, Keyspace, numbered
 
 
 async def test_what_is_not_there_is_refused_by_get_and_none_to_find(storage: Storage) -> None:
-    with pytest.raises(NotFound, match=r"^there is no such record$"):
+    with pytest.raises(NotFound, match=r"^no such key$"):
         await storage.get(PLACE, "a")
     assert await storage.find(PLACE, "a") is None
 

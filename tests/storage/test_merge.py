@@ -43,7 +43,7 @@ async def test_merge_keeps_the_expiry(storage: Storage, keyspace: Keyspace, body
 
 
 async def test_merge_of_nothing_is_refused(storage: Storage, keyspace: Keyspace) -> None:
-    with pytest.raises(NotFound, match=r"^there is no such record$"):
+    with pytest.raises(NotFound, match=r"^no such key$"):
         await merge(storage, b"{}")
     saved = await storage.put(PLACE, "a", b"{}", ME, lifetime="+20")
     keyspace.wait_past(saved.expires)

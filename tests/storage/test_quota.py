@@ -31,7 +31,7 @@ async def test_documents_up_to_the_quota_and_not_one_more(storage: Storage) -> N
 async def test_bytes_up_to_the_quota_and_not_one_more(storage: Storage) -> None:
     quota = Quota(bytes=10)
     await storage.create(PLACE, "a", b'"12345"', ME, quota=quota)
-    with pytest.raises(QuotaExceeded, match=r"^the quota of bytes is used up$"):
+    with pytest.raises(QuotaExceeded, match=r"^the quota leaves \d+ bytes, and this write takes \d+$"):
         await storage.create(ELSEWHERE, "b", b"[12]", ME, quota=quota)
     await storage.create(ELSEWHERE, "b", b"[1]", ME, quota=quota)
 

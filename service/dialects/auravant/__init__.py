@@ -8,7 +8,7 @@
 | file | record with files | under the same id; values and files are two namespaces |
 | extension | a claim of the token | its data is its own; its environments are production and dev |
 
-`handlers` and `sharing` are the endpoints of values, `direct` their short way; `files` and `transfers` those of files;
+`handlers` and `sharing` are the endpoints of values, `files` and `transfers` those of files;
 `parameters` and `filing` are what a request says, `answers`, `listing` and `refusals` what it is told; `description`
 and `file_description` have all of it for the OpenAPI document. `access` is the section of the access document, `roles`
 the vendor's table of who may do what, and `grants` what follows from the two.

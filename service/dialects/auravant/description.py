@@ -23,7 +23,7 @@ class Operating(Struct):
 
 class Sharing(Struct):
     key: Annotated[
-        shapes.Key, Meta(description="The key without `public_ext_` or `public_priv_`, or without `public_`.")
+        shapes.Key, Meta(description="The key as it is stored, or without `public_`, `public_ext_` or `public_priv_`.")
     ]
     client_id: Annotated[shapes.ClientId, Meta(description="The extension; left out: the caller's.")] | UnsetType = (
         UNSET
@@ -58,7 +58,7 @@ _CODED = (Missing, BadKey, BadVersion, NotClaimed)
 
 GIVEN = Content(
     "What the operation is given. It is understood as a form too (`application/x-www-form-urlencoded`), in which "
-    "`value`, `data`, `ids` and `keys` are JSON.",
+    "`value`, `data`, `ids` and `keys` are JSON; a `value` that is none is a string.",
     shapes.Operated,
     examples=BODIES,
 )

@@ -19,10 +19,11 @@ from service.dialects.auravant.refusals import (
     Spent,
     Unreadable,
 )
-from service.dialects.auravant.shapes import Id, Key
+from service.dialects.auravant.shapes import Flag, Id, Key
 from service.storage import errors
 
 MD5 = Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{21}[AQgw]==$", description="The file's MD5, in base64.")]
+Kilobytes = Annotated[float, Meta(ge=0, le=1e9, description="Its bytes divided by 1024 or by 1000.")]
 Signed = Annotated[str, Meta(description="As it was answered.")]
 
 
@@ -33,9 +34,9 @@ class Given(Struct):
     key: Annotated[Key, Meta(description="The key of the file.")] | UnsetType = UNSET
     original_file_name: Annotated[str, Meta(min_length=1, description="What the file is called.")] | UnsetType = UNSET
     md5: MD5 | UnsetType = UNSET
-    file_size_kb: Annotated[float, Meta(ge=0, le=1e9, description="Its bytes divided by 1024.")] | UnsetType = UNSET
-    overwrite: Annotated[bool, Meta(description="PUT: drop a file that is there.")] = False
-    create: Annotated[bool, Meta(description="PATCH: also where there is no file.")] = False
+    file_size_kb: Kilobytes | UnsetType = UNSET
+    overwrite: Annotated[Flag, Meta(description="PUT: drop a file that is there.")] = False
+    create: Annotated[Flag, Meta(description="PATCH: also where there is no file.")] = False
     user: Annotated[Id, Meta(description="The user, in the scope of users.")] | UnsetType = UNSET
     field: Annotated[Id, Meta(description="The field, in the scope of fields.")] | UnsetType = UNSET
     farm: Annotated[Id, Meta(description="The farm, in the scope of farms.")] | UnsetType = UNSET
@@ -48,7 +49,7 @@ class Given(Struct):
         | UnsetType
     ) = UNSET
     id: Annotated[Id, Meta(description="DELETE: of which resource; left out: of all.")] | UnsetType = UNSET
-    get_url: Annotated[bool, Meta(description="GET: tell where the files are to be downloaded.")] = False
+    get_url: Annotated[Flag, Meta(description="GET: tell where the files are to be downloaded.")] = False
 
 
 class OfFile(Struct):
@@ -86,7 +87,7 @@ class Told(Struct):
 
 
 class Uploaded(Struct, forbid_unknown_fields=True):
-    """The fields that were answered, the MD5, and the file."""
+    """The fields that were answered, in any order, then the file; the MD5 before or behind it."""
 
     resource: Signed
     key: Signed
@@ -96,7 +97,7 @@ class Uploaded(Struct, forbid_unknown_fields=True):
     key_id: Signed = field(name="key-id")
     signature: Signed
     md5: MD5 = field(name="Content-MD5")
-    file: Annotated[str, Meta(description="The file. It is the last field.")]
+    file: Annotated[str, Meta(description="The file, behind all fields that were answered.")]
 
 
 class Downloading(Struct):

@@ -77,13 +77,13 @@ async def filestorage(scope: str, request: Request) -> Answer | Stream:
     name, extension = operation(request), extension_of(request)
     body = body_of(request.headers, await request.body.read(request.service.settings.max_document_bytes))
     if name == "GET":
-        return await get(request, scope, several(request, extension, body.keys, body.ids), urls=body.get_url)
+        return await get(request, scope, several(request, extension, body.keys, body.ids), urls=bool(body.get_url))
     if name == "DELETE":
         return await delete(request, scope, several(request, extension, body.keys, None), body)
     asked = announced(request, extension, scope, body)
     generation = await request.service.storage.files.announce(
         asked.place, asked.id, asked.file, request.caller.id,
-        create=name == "PUT" or body.create, overwrite=name == "PATCH" or body.overwrite,
+        create=name == "PUT" or bool(body.create), overwrite=name == "PATCH" or bool(body.overwrite),
         once=request.once,
     )  # fmt: skip
     return listing.data(uploading(request, asked, generation))
@@ -108,7 +108,7 @@ async def delete(request: Request, scope: str, asked: Several, body: Body) -> An
     """Delete keys of one resource, or of all of the scope in which the caller may; those that were there are told."""
     files, user = request.service.storage.files, request.caller.id
     if body.id == "":  # not everything because a name was empty
-        raise Missing("id is empty")
+        raise Missing("`id` is empty: leave it out to delete the keys of all resources")
     if body.id is not None:
         gone = {*await files.remove(place_of(scope, str(body.id)), asked.ids, user, once=request.once)}
     else:
@@ -125,12 +125,12 @@ async def public(scope: str, request: Request) -> Stream:
     query = request.query()
     ids = listed(query, scope)
     if ids is None:
-        raise Missing(f"{scope} are needed")
+        raise Missing(f"the query lacks `{scope}`")
     wanted = await records(request, query)
     shelves = await request.service.storage.files.survey(places_of(scope, ids), wanted, request.caller.id)
     readable = [shelf for shelf in shelves if shelf.refused is None]
     if not readable:
-        raise Unreadable(f"none of these {scope} may be read")
+        raise Unreadable(f"user {request.caller.id} may read none of these {scope}")
     names = {id: id.rpartition(":")[2] for id in wanted}
     found = opened(request, each(readable))
     return Stream(200, listing.objects(found, names, linking(request, PUBLIC_SECONDS)))

@@ -3,11 +3,10 @@
 import math
 import re
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
-import msgspec
 from msgspec import Struct
 
 from service.dialect import Request
@@ -17,23 +16,24 @@ from service.dialects.auravant.parameters import (
     Form,
     Id,
     checked,
+    lacking,
     place_of,
     record_of,
-    understood,
     versioned,
 )
 from service.dialects.auravant.refusals import Missing, Oversized
 from service.dialects.auravant.roles import FARMS, FIELDS, USERS
+from service.parsing import form_fields, json_parser
 from service.storage.errors import Invalid
 from service.storage.files import File
 from service.storage.keys import Collection
 
 FILE_BYTES = 10 * 1024 * 1024  # the vendor's limit
-ROUNDED = 1023  # bytes that a file may differ from its announced size, which clients round to KB, up or down
+ROUNDED = 1023  # bytes that a file may be larger than announced: clients round its size to KB, some of them down
 
 _extension = re.compile(r".*\.([A-Za-z0-9]{1,16})", re.DOTALL).fullmatch
 _md5 = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==").fullmatch  # base64 of 16 bytes
-_number = msgspec.json.Decoder(float | None).decode
+_number: Callable[..., float] = json_parser(float)
 
 
 class Body(Struct):
@@ -43,39 +43,38 @@ class Body(Struct):
     original_file_name: str | None = None
     md5: str | None = None
     file_size_kb: float | None = None
-    overwrite: bool = False
-    create: bool = False
+    overwrite: bool | None = None
+    create: bool | None = None
     user: Id | None = None
     field: Id | None = None
     farm: Id | None = None
     keys: list[str] | None = None
     ids: list[Id] | None = None
     id: Id | None = None
-    get_url: bool = False
+    get_url: bool | None = None
 
     def resource(self, scope: str) -> Id | None:
         return {USERS: self.user, FIELDS: self.field, FARMS: self.farm}[scope]
 
 
-_body = msgspec.json.Decoder(Body).decode
+_body: Callable[..., Body] = json_parser(Body, lax=True)
 
 
 class Announced(Struct):
-    """A PUT or a PATCH; `sizes` is the fewest and the most bytes that the upload may have."""
+    """A PUT or a PATCH; `most` is how many bytes the upload may have."""
 
     place: Collection
     id: str
     file: File
-    sizes: tuple[int, int]
+    most: int
 
 
 def body_of(headers: Mapping[str, str], text: bytes) -> Body:
-    """The body, of the right types. Raises Invalid."""
-    return understood(headers, text, _body, _form)
-
-
-def _form(form: Form) -> Body:
-    """A form's body: `keys`, `ids` and `file_size_kb` are JSON."""
+    """The body, JSON or a form. Raises Invalid."""
+    fields = form_fields(headers, text)
+    if fields is None:
+        return _body(text)
+    form = Form(fields)
     return Body(
         form.text("key"), form.text("original_file_name"), form.text("md5"), form.json("file_size_kb", _number),
         form.flag("overwrite"), form.flag("create"), form.text("user"), form.text("field"), form.text("farm"),
@@ -87,19 +86,22 @@ def announced(request: Request, extension: Mapping[str, Any], scope: str, body: 
     """What a PUT or PATCH asks for, once everything that it needs is there. Raises Coded, Invalid."""
     resource, kilobytes = body.resource(scope), body.file_size_kb
     if resource in (None, "") or not (body.key and body.original_file_name and body.md5) or kilobytes is None:
-        raise Missing(f"{scope[:-1]}, key, original_file_name, md5 and file_size_kb are needed")
+        raise Missing(lacking(
+            **{scope[:-1]: resource}, key=body.key, original_file_name=body.original_file_name, md5=body.md5,
+            file_size_kb=kilobytes,
+        ))  # fmt: skip
     checked([body.key])
     versioned(request, extension)
     if not _md5(body.md5):
-        raise Invalid("md5 is to be an MD5 in base64")
+        raise Invalid("`md5` must be the 16 bytes of an MD5 in base64")
     if not (math.isfinite(kilobytes) and kilobytes >= 0):
-        raise Invalid("file_size_kb is to be a size")
+        raise Invalid("`file_size_kb` must be a number, and at least 0")
     size = kilobytes * 1024
     if size > FILE_BYTES:
-        raise Oversized(f"a file has at most {FILE_BYTES} bytes")
+        raise Oversized(f"a file has at most {FILE_BYTES} bytes: `file_size_kb` must be at most {FILE_BYTES // 1024}")
     file = File(named(body.original_file_name), round(size), b64decode(body.md5))
-    sizes = max(0, math.floor(size) - ROUNDED), min(FILE_BYTES, math.ceil(size) + ROUNDED)
-    return Announced(place_of(scope, str(resource)), record_of(request, body.key), file, sizes)
+    most = min(FILE_BYTES, math.ceil(size) + ROUNDED)
+    return Announced(place_of(scope, str(resource)), record_of(request, body.key), file, most)
 
 
 def named(original: str) -> str:

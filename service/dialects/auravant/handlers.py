@@ -73,7 +73,7 @@ async def storage(scope: str, request: Request) -> Answer | Stream:
         return await get(request, scope, several(request, extension, body.keys, body.ids))
     if name == "DELETE":
         if body.id in (None, ""):
-            raise Missing("id and keys are needed")
+            raise Missing("the body lacks `id`")
         asked = several(request, extension, body.keys, body.ids)
         await request.service.storage.scoped.discard(
             place_of(scope, str(body.id)), asked.ids, request.caller.id, once=request.once
@@ -105,15 +105,9 @@ async def patch(request: Request, write: Write, body: Body) -> None:
     store, user, limit = request.service.storage, request.caller.id, request.service.settings.max_document_bytes
     if body.append:
         await store.scoped.append(
-            write.place,
-            write.id,
-            write.value,
-            user,
-            limit=limit,
-            subject=user,
-            creating=body.create,
-            once=request.once,
-        )
+            write.place, write.id, write.value, user,
+            limit=limit, subject=user, creating=bool(body.create), once=request.once,
+        )  # fmt: skip
     else:
         condition = UNCONDITIONAL if body.create else PRESENT
         await store.put(write.place, write.id, write.value, user, subject=user, condition=condition, once=request.once)

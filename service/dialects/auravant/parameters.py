@@ -6,15 +6,16 @@ A body is JSON or a form. The value inside it is found without being read: its b
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl
 
 import msgspec
+import orjson
 from msgspec import Raw, Struct
 
 from service.dialect import Request
 from service.dialects.auravant.access import ID_LENGTH
 from service.dialects.auravant.refusals import BadKey, BadVersion, Missing, NotClaimed
 from service.dialects.auravant.roles import NAME
+from service.parsing import choice, flag, form_fields, json_parser
 from service.storage import keys
 from service.storage.errors import Invalid, NotFound, TooLarge, Unauthenticated, Undeclared
 from service.storage.keys import Collection
@@ -22,15 +23,15 @@ from service.storage.keys import Collection
 CLAIM = "storage"
 READ_VALUES = 20_000  # ids times keys in one request
 READ_KEYS = 1_000
-FORM = "application/x-www-form-urlencoded"
-FORM_FIELDS = 100
+KEY_CHARACTERS = 200
 
 NULL = Raw(b"null")  # what is null and what is absent is the same
 
 Id = str | int
 T = TypeVar("T")
+OPERATIONS = {name: name for name in ("GET", "PUT", "PATCH", "DELETE")}
 
-_key = re.compile(r"[A-Za-z0-9_]{1,200}").fullmatch
+_key = re.compile(r"[A-Za-z0-9_]+").fullmatch
 _bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
 _validate = msgspec.json.Decoder(Raw).decode
 
@@ -43,36 +44,42 @@ class Body(Struct):
     key: str | None = None
     value: Raw = NULL
     data: Raw = NULL
-    overwrite: bool = False
-    append: bool = False
-    create: bool = False
+    overwrite: bool | None = None
+    append: bool | None = None
+    create: bool | None = None
     ids: list[Id] | None = None
     keys: list[str] | None = None
 
 
 class Form:
-    """The fields of a form; of a repeated one the last counts. Its methods raise ValueError."""
+    """The fields of a URL-encoded form, as a body's members. Its methods raise Invalid."""
 
-    def __init__(self, text: bytes) -> None:
-        pairs = parse_qsl(text.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS)
-        self._fields = dict(pairs)
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self._fields = {name: text for name, text in fields.items() if text.strip(" \t\r\n")}
+        self.text = fields.get
 
-    def text(self, name: str) -> str | None:
-        return self._fields.get(name)
-
-    def json(self, name: str, decode: Callable[[bytes], T]) -> T:
+    def json(self, name: str, parse: Callable[..., T]) -> T | None:
         """A field that holds JSON; one that is empty or left out is null."""
-        return decode(self._fields.get(name, "").strip(" \t\r\n").encode() or b"null")
+        return parse(self._fields[name].encode(), name) if name in self._fields else None
+
+    def value(self, name: str) -> Raw:
+        """A field that holds any JSON; a text that is none is a string."""
+        text = self._fields.get(name, "null").encode()
+        try:
+            return _any(text)
+        except msgspec.DecodeError:
+            return Raw(orjson.dumps(text.decode()))
+        except RecursionError:
+            raise Invalid(f"`{name}` is nested too deep") from None
 
     def flag(self, name: str) -> bool:
-        if self._fields.get(name, "false") not in ("true", "false"):
-            raise ValueError(f"{name} is to be true or false")
-        return self._fields.get(name) == "true"
+        return flag(self._fields, name)
 
 
-_body = msgspec.json.Decoder(Body).decode
-IDS = msgspec.json.Decoder(list[Id] | None).decode
-KEYS = msgspec.json.Decoder(list[str] | None).decode
+_any = msgspec.json.Decoder(Raw).decode
+_body: Callable[..., Body] = json_parser(Body, lax=True)
+IDS: Callable[..., list[Id]] = json_parser(list[Id])
+KEYS: Callable[..., list[str]] = json_parser(list[str])
 
 
 class Write(Struct):
@@ -100,34 +107,17 @@ def credential(headers: Mapping[str, str]) -> str:
 
 
 def operation(request: Request) -> str:
-    name = request.query().get("operation", "")
-    if name not in ("GET", "PUT", "PATCH", "DELETE"):
-        raise Invalid("operation is to be GET, PUT, PATCH or DELETE")
-    return name
+    return choice(request.query(), "operation", "", OPERATIONS)
 
 
 def body_of(headers: Mapping[str, str], text: bytes) -> Body:
-    """The body, of the right types. Raises Invalid."""
-    return understood(headers, text, _body, _form)
-
-
-def understood(headers: Mapping[str, str], text: bytes, json: Callable[[bytes], T], form: Callable[[Form], T]) -> T:
-    """What a body says, as JSON or as a form. Raises Invalid."""
-    posted = headers.get("Content-Type", "").partition(";")[0].strip().lower() == FORM
-    try:
-        if not text.isascii():
-            text.decode()
-        return form(Form(text)) if posted else json(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise Invalid(f"the body is not what it is to be: {error}") from None
-    except RecursionError:
-        raise Invalid("the body is nested too deep") from None
-
-
-def _form(form: Form) -> Body:
-    """A form's body: `value`, `data`, `ids` and `keys` are JSON."""
+    """The body, JSON or a form. Raises Invalid."""
+    fields = form_fields(headers, text)
+    if fields is None:
+        return _body(text)
+    form = Form(fields)
     return Body(
-        form.text("id"), form.text("key"), form.json("value", _validate), form.json("data", _validate),
+        form.text("id"), form.text("key"), form.value("value"), form.value("data"),
         form.flag("overwrite"), form.flag("append"), form.flag("create"),
         form.json("ids", IDS), form.json("keys", KEYS),
     )  # fmt: skip
@@ -137,10 +127,15 @@ def written(request: Request, extension: Mapping[str, Any], scope: str, body: Bo
     """What a PUT or PATCH asks for, once everything that it needs is there."""
     value = next((bytes(raw) for raw in (body.value, body.data) if bytes(raw) != b"null"), None)
     if body.id in (None, "") or not body.key or value is None:
-        raise Missing("id, key and value are needed")
+        raise Missing(lacking(id=body.id, key=body.key, value=value))
     checked([body.key])
     versioned(request, extension)
     return Write(place_of(scope, str(body.id)), record_of(request, body.key), body.key, value)
+
+
+def lacking(**members: object) -> str:
+    """Which of the members that are needed are absent, null or empty."""
+    return f"the body lacks {' and '.join(f'`{name}`' for name, given in members.items() if given in (None, '', []))}"
 
 
 def several(
@@ -148,22 +143,24 @@ def several(
 ) -> Several:
     """What a GET asks for, or a DELETE but for its resource: keys, and ids of resources."""
     if not wanted:
-        raise Missing("keys are needed")
+        raise Missing(lacking(keys=wanted))
     if len(wanted) > READ_KEYS:
-        raise TooLarge(f"at most {READ_KEYS} keys in one request")
+        raise TooLarge(f"at most {READ_KEYS} keys in one request, not {len(wanted)}")
     names = checked([*dict.fromkeys(wanted)])
     versioned(request, extension)
     resources = None if ids is None else [*dict.fromkeys(map(str, ids))]
     if resources and len(resources) * len(names) > READ_VALUES:
-        raise TooLarge(f"at most {READ_VALUES} values in one request: ids times keys")
+        raise TooLarge(f"at most {READ_VALUES} values in one request, not {len(resources)} ids times {len(names)} keys")
     return Several(names, [record_of(request, key) for key in names], resources)
 
 
 def checked(names: list[str]) -> list[str]:
     """The same names, found to be lawful keys."""
     for name in names:
+        if len(name) > KEY_CHARACTERS:
+            raise BadKey(f"a key has at most {KEY_CHARACTERS} characters, and this one has {len(name)}")
         if not _key(name):
-            raise BadKey("a key has 1 to 200 letters a-z and A-Z, digits and underscores")
+            raise BadKey("a key consists of letters a-z and A-Z, digits and underscores")
     return names
 
 
@@ -171,27 +168,27 @@ def extension_of(request: Request) -> Mapping[str, Any]:
     """What is declared of the caller's extension. Raises NotClaimed."""
     extension = request.declared
     if extension is None or CLAIM not in extension["claims"]:
-        raise NotClaimed("the extension may not use the storage")
+        raise NotClaimed(f"the extension may not use the storage: it is not declared with the claim `{CLAIM}`")
     return extension
 
 
 def versioned(request: Request, extension: Mapping[str, Any]) -> None:
     """The extension lists the version that the token names."""
-    if request.caller.claims["version"] not in extension["versions"]:
-        raise BadVersion("the extension has no such version")
+    if (version := request.caller.claims["version"]) not in extension["versions"]:
+        raise BadVersion(f"the extension has no version {version}, which the token names")
 
 
 def place_of(scope: str, id: str) -> Collection:
     """The collection of a resource. An id that none can have is that of one which nobody declared."""
     if not 0 < len(id) <= ID_LENGTH:
-        raise Undeclared("there is no such resource")
+        raise Undeclared(f"no such {scope[:-1]}: an id has 1 to {ID_LENGTH} characters")
     return keys.collection(NAME, scope, id, "")
 
 
 def places_of(scope: str, ids: Sequence[str]) -> list[Collection]:
     """The collections of resources to be read. Raises NotFound for an id that none can have."""
     if not all(0 < len(id) <= ID_LENGTH for id in ids):
-        raise NotFound("there is no such resource")
+        raise NotFound(f"no such {scope[:-1]}: an id has 1 to {ID_LENGTH} characters")
     return [keys.collection(NAME, scope, id, "") for id in ids]
 
 

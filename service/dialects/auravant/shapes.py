@@ -9,6 +9,7 @@ from service.dialects.auravant.parameters import READ_KEYS
 Id = Annotated[str, Meta(min_length=1, max_length=200, examples=["UID-dbaefe8503fe6cdb7909611e8953e74f"])] | int
 Key = Annotated[str, Meta(pattern="^[A-Za-z0-9_]{1,200}$", examples=["test_key"])]
 ClientId = Annotated[str, Meta(min_length=1, max_length=100)]
+Flag = bool | Literal["true", "false", "1", "0", 1, 0] | None
 Value = Annotated[Any, Meta(description="Any JSON but null. Its bytes are kept, and come back, as they are.")]
 
 
@@ -19,9 +20,9 @@ class Operated(Struct):
     key: Annotated[Key, Meta(description="The key of the value.")] | UnsetType = UNSET
     value: Value | UnsetType = UNSET
     data: Annotated[Any, Meta(description="The same as `value`, which wins.")] | UnsetType = UNSET
-    overwrite: Annotated[bool, Meta(description="PUT: replace a value that is there.")] = False
-    append: Annotated[bool, Meta(description="PATCH: add to the value that is there.")] = False
-    create: Annotated[bool, Meta(description="PATCH: create a value that is not there.")] = False
+    overwrite: Annotated[Flag, Meta(description="PUT: replace a value that is there.")] = False
+    append: Annotated[Flag, Meta(description="PATCH: add to the value that is there.")] = False
+    create: Annotated[Flag, Meta(description="PATCH: create a value that is not there.")] = False
     ids: (
         Annotated[list[Id], Meta(description="GET: of which resources; empty: of all that the caller may read.")]
         | UnsetType

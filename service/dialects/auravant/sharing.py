@@ -17,6 +17,7 @@ from service.dialects.auravant.parameters import checked, extension_of, places_o
 from service.dialects.auravant.public import PUBLIC, stored
 from service.dialects.auravant.refusals import Missing, Unreadable
 from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS, NAME, USERS
+from service.parsing import flag
 from service.storage.errors import Invalid, TooLarge
 from service.storage.fan_out import FAN_OUT
 from service.storage.keys import Collection
@@ -61,12 +62,12 @@ async def of_plots(request: Request, scope: str, name: str) -> Stream:
     query = request.query()
     ids = listed(query, scope)
     if ids is None:
-        raise Missing(f"{scope} are needed")
+        raise Missing(f"the query lacks `{scope}`")
     wanted = await records(request, query)
     shelves = await request.service.storage.scoped.survey(places_of(scope, ids), wanted, request.caller.id)
     readable = [shelf for shelf in shelves if shelf.refused is None]
     if not readable:
-        raise Unreadable(f"none of these {scope} may be read")
+        raise Unreadable(f"user {request.caller.id} may read none of these {scope}")
     return Stream(200, values(request, name, each(readable), wanted))
 
 
@@ -75,14 +76,12 @@ async def records(request: Request, query: Mapping[str, str]) -> list[str]:
     extension = extension_of(request)
     key, client_id = query.get("key"), query.get("client_id") or None
     if not key:
-        raise Missing("key is needed")
+        raise Missing("the query lacks `key`")
     checked([key])
     versioned(request, extension)
     if client_id is not None and len(client_id) > CLIENT_ID_LENGTH:
-        raise Invalid(f"client_id has at most {CLIENT_ID_LENGTH} characters")
-    if (dev := query.get("dev", "false")) not in ("true", "false"):
-        raise Invalid("dev is to be true or false")
-    environment = "dev" if dev == "true" else "production"
+        raise Invalid(f"`client_id` must have at most {CLIENT_ID_LENGTH} characters")
+    environment = "dev" if flag(query, "dev") else "production"
     whose = client_id or request.caller.claims["extension"]
     return [record_id(whose, environment, name) for name in stored(key, own=client_id is None)]
 
@@ -91,7 +90,7 @@ def listed(query: Mapping[str, str], name: str) -> list[str] | None:
     """The ids of a comma-separated list, None where there is none. Ids that none can have are left out at once."""
     ids = [*dict.fromkeys(id for each in query.get(name, "").split(",") if (id := each.strip()))]
     if len(ids) > MOST_IDS:
-        raise TooLarge(f"at most {MOST_IDS} {name} in one request")
+        raise TooLarge(f"at most {MOST_IDS} {name} in one request, not {len(ids)}")
     return [id for id in ids if len(id) <= ID_LENGTH] if ids else None
 
 

@@ -28,7 +28,9 @@ from service.storage.keys import Collection
 UPLOAD, DOWNLOAD = "/api/mktplace/filestorage/upload", "/api/mktplace/filestorage/download"
 UPLOAD_SECONDS, DOWNLOAD_SECONDS, PUBLIC_SECONDS = 10, 10, 100
 
-MD5, FILE = "Content-MD5", "file"  # fields of the form
+# Fields of the form, in lower case as they are compared. The first ones are answered; the client adds the others.
+SIGNED = ("resource", "key", "generation", "user", "policy", "key-id", "signature")
+MD5, FILE = "content-md5", "file"
 FIELD_BYTES = 16_384
 FORM = Limits(parts=20, part_bytes=FILE_BYTES, bytes=FILE_BYTES + 131_072)
 PRIVATE = (("Referrer-Policy", "no-referrer"),)  # whoever has the URL may have the file
@@ -42,7 +44,7 @@ def uploading(request: Request, asked: Announced, generation: str) -> dict[str, 
     """Where a file that was announced is to be posted, and with which fields beside its MD5."""
     fields = _permitted(asked.place, asked.id, generation, request.caller.id)
     shown = signer(request.service.settings.signing_key).sign(
-        "upload", {**fields, MD5: b64encode(asked.file.md5).decode()}, seconds=UPLOAD_SECONDS, bytes=asked.sizes
+        "upload", {**fields, MD5: b64encode(asked.file.md5).decode()}, seconds=UPLOAD_SECONDS, bytes=(0, asked.most)
     )
     del shown[MD5]  # the client adds it
     return {"url": request.base() + UPLOAD, "fields": shown}
@@ -63,15 +65,19 @@ def _permitted(place: Collection, id: str, generation: str, user: str) -> dict[s
 async def upload(request: Request) -> Answer:
     """Upload a file that was announced.
 
-    The form has all `fields` that a PUT or PATCH answered, `Content-MD5`, and at last `file`. It works once, within 10
-    seconds: the file has to begin by then.
+    The form has all `fields` that a PUT or PATCH answered, in any order, then `file`, and before or behind it
+    `Content-MD5`. It works once, within 10 seconds: the file has to begin by then.
     """
     form = _parts(request)
     fields, file = await _until_file(form)
+    for name in SIGNED:
+        if name not in fields:
+            raise NotPermitted(f"there is no field {name!r} before the file: all fields that are signed must be")
     with ByStatus(Spent):
-        policy = signer(request.service.settings.signing_key).verify("upload", fields)
+        policy = signer(request.service.settings.signing_key).verify("upload", fields, later=MD5)
+        pieces = _to_the_end(file, form, fields.get(MD5), policy.fields.get(MD5))
         await request.service.storage.files.upload(
-            _place(fields), fields["key"], fields["generation"], _to_the_end(file, form), lawful_type(file.type),
+            _place(fields), fields["key"], fields["generation"], pieces, lawful_type(file.type),
             policy.bytes, fields["user"], once=request.once,
         )  # fmt: skip
     return Answer(204)
@@ -114,7 +120,7 @@ def _place(signed: Mapping[str, str]) -> Collection:
 
 def _parts(request: Request) -> AsyncIterator[Part]:
     if not request.headers.get("Content-Type", "").lower().startswith("multipart/form-data"):
-        raise Unsupported("the body is to be multipart/form-data")
+        raise Unsupported("the body must be multipart/form-data")
     return parts(request.headers, request.body.pieces(FORM.bytes), FORM)
 
 
@@ -122,22 +128,33 @@ async def _until_file(form: AsyncIterator[Part]) -> tuple[dict[str, str], Part]:
     """The fields of a form, and the file behind them. Raises Invalid, TooLarge."""
     fields: dict[str, str] = {}
     async for part in form:
-        if part.name == FILE:
+        name = part.name.lower()
+        if name == FILE:
             return fields, part
-        if part.name in fields:
-            raise Invalid(f"the field {part.name!r} is there twice")
-        value = bytearray()
-        async for piece in text(part):
-            value += piece
-            if len(value) > FIELD_BYTES:
-                raise TooLarge(f"a field has at most {FIELD_BYTES} bytes")
-        fields[part.name] = value.decode()
+        if name in fields:
+            raise Invalid(f"the form has the field {part.name!r} twice")
+        fields[name] = await _value(part)
     raise Invalid(f"the form has no field {FILE!r}")
 
 
-async def _to_the_end(file: Part, form: AsyncIterator[Part]) -> AsyncIterator[bytes]:
-    """The pieces of a file with which the form ends."""
+async def _value(part: Part) -> str:
+    value = bytearray()
+    async for piece in text(part):
+        value += piece
+        if len(value) > FIELD_BYTES:
+            raise TooLarge(f"the field {part.name!r} has more than {FIELD_BYTES} bytes")
+    return value.decode()
+
+
+async def _to_the_end(
+    file: Part, form: AsyncIterator[Part], md5: str | None, signed: str | None
+) -> AsyncIterator[bytes]:
+    """The pieces of a file, behind which the form ends, or has the file's MD5 unless that came before."""
     async for piece in file.pieces:
         yield piece
     async for part in form:
-        raise Invalid(f"the field {part.name!r} comes behind the file, which is to be the last")
+        if part.name.lower() != MD5 or md5 is not None:
+            raise Invalid(f"the field {part.name!r} is behind the file, where only one `Content-MD5` may be")
+        md5 = await _value(part)
+    if md5 is None or md5 != signed:
+        raise Denied("the field `Content-MD5` is missing, or is not the MD5 that was announced")

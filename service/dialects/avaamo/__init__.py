@@ -29,6 +29,7 @@ DIALECT = Dialect(
     access=Access,
     api=API,
     vary="Access-Token",
+    challenge="Access-Token",
     follow=follow,
     readers={NAMESPACE: AGENTS},
 )

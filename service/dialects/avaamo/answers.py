@@ -59,4 +59,7 @@ STATUSES: dict[type[Refusal], int] = {
 
 
 def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
-    return answer(STATUSES.get(type(refusal), 500), Error(str(refusal)))
+    message = str(refusal)
+    if isinstance(refusal, errors.NotFound) and params:  # of a global variable; the parameter ends with .json
+        message = f"no such key {params[0].removesuffix('.json')}"
+    return answer(STATUSES.get(type(refusal), 500), Error(message))

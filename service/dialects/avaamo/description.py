@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.description import Api, Content, Description
+from service.description import JSON, Api, Content, Description
 from service.dialects.avaamo import shapes
 from service.dialects.avaamo.parameters import NAME_CHARACTERS
+from service.parsing import FORM
 from service.storage import errors
 from service.storage.variables import VALUE_BYTES
 
@@ -18,7 +19,7 @@ Bot = Annotated[Whole, Meta(description="The agent.", examples=[AGENT_ID])]
 BotId = Bot | Annotated[str, Meta(pattern="^[0-9]{1,18}$", description="The same in a string.")]
 Given = Annotated[str, Meta(description=f"At most {VALUE_BYTES} bytes in UTF-8.")] | float | bool
 Date = Annotated[str, Meta(
-    pattern=r"^(0[1-9]|1[0-9]|2[0-8])/(0[1-9]|1[0-2])/(19|20)[0-9]{2}$", examples=["12/04/2020"],
+    pattern=r"^((0?[1-9]|1[0-9]|2[0-8])/(0?[1-9]|1[0-2])/(19|20)[0-9]{2})?$", examples=["12/04/2020"],
     description="A whole day in UTC, dd/mm/yyyy, of the last update. (Days above 28 are lawful where there are such.)",
 )]  # fmt: skip
 
@@ -61,12 +62,12 @@ class OfBot(Struct):
 class Listing(Struct):
     key: Annotated[str, Meta(description="Only variables with this key.")] | UnsetType = UNSET
     value: Annotated[str, Meta(description="Only variables with this value.")] | UnsetType = UNSET
-    user_id: Annotated[Whole, Meta(description="Only variables of this user.")] | UnsetType = UNSET
+    user_id: Annotated[int, Meta(ge=0, description="Only variables of this user.")] | UnsetType = UNSET
     start_date: Date | UnsetType = UNSET
     end_date: Date | UnsetType = UNSET
     to_date: Date | UnsetType = UNSET
-    page: Annotated[int, Meta(ge=1, le=LONGEST, description="Which page, from 1.")] = 1
-    per_page: Annotated[int, Meta(ge=1, le=LONGEST, description="Rows a page; above 100 is 100.")] = 25
+    page: Annotated[int, Meta(ge=1, description="Which page, from 1.")] = 1
+    per_page: Annotated[int, Meta(ge=1, description="Rows a page; above 100 is 100.")] = 25
 
 
 _SET = {"status": 201}
@@ -81,7 +82,7 @@ _WRITE = (*_GUARDED, errors.TooLarge, errors.QuotaExceeded)
 
 set_variable = Description(
     {200: Content("The variable was set.", shapes.Set, examples={"set": _SET})},
-    body=Content("The variable.", Setting, examples={"role": _SETTING}), refuses=_WRITE,
+    body=Content("The variable.", Setting, (JSON, FORM), {"role": _SETTING}), refuses=_WRITE,
 )  # fmt: skip
 
 variables = Description(
@@ -95,7 +96,7 @@ _LEADS_TO = dict.fromkeys(("get_global", "delete_global"), _THERE)
 set_global = Description(
     {201: Content("The variable was set.", shapes.Set, examples={"set": _SET}, leads_to=_LEADS_TO)},
     query=OfBot, refuses=_WRITE,
-    body=Content("Its value.", GlobalSetting, examples={"greeting": {"value": "hello"}}),
+    body=Content("Its value.", GlobalSetting, (JSON, FORM), {"greeting": {"value": "hello"}}),
 )  # fmt: skip
 
 get_global = Description(

@@ -40,7 +40,7 @@ async def set_variable(request: Request) -> Answer:
 
     Setting it again keeps its id and when it was created.
     """
-    user, given = layer(request.params[0]), setting(await request.body.read(BODY_BYTES))
+    user, given = layer(request.params[0]), setting(request.headers, await request.body.read(BODY_BYTES))
     place, key, value = bot({}, given), key_of(given), value_of(given)
     number = await _user(request, place, user)
     await request.service.storage.variables.assign(place, request.caller.id, number, key, value, once=request.once)
@@ -67,7 +67,7 @@ async def set_global(request: Request) -> Answer:
 
     It belongs to the agent, and to none of its users.
     """
-    key, given = global_key(request.params[0]), setting(await request.body.read(BODY_BYTES))
+    key, given = global_key(request.params[0]), setting(request.headers, await request.body.read(BODY_BYTES))
     place, value = bot(request.query(), given), value_of(given)
     await request.service.storage.variables.assign(place, request.caller.id, 0, key, value, once=request.once)
     return Answer(201, SET)

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from service.dialect import NoSuchPath
+from service.parsing import form_fields, json_parser, number
 from service.storage import keys
-from service.storage.errors import Invalid, NotFound, TooLarge, Unauthenticated
+from service.storage.errors import Invalid, TooLarge, Unauthenticated, Undeclared
 from service.storage.keys import Collection
 from service.storage.variables import LAST, NUMBER, PAGE, VALUE_BYTES, Filter
 
@@ -19,16 +20,18 @@ STORAGE_DATA = "storage_data"  # the type of data that is cleared here
 BODY_BYTES = 8 * VALUE_BYTES  # of a request: a value's character may be escaped, `\\u0001` for one byte
 NAME_CHARACTERS = 255  # of a key, of a user_layer_id
 LAST_OFFSET = 1 << 50  # beyond any list, and exact as a Lua number
+LAST_PAGE = 10**18 - 1  # a larger number of a page is this one: both are past the end
 DAY = 86_400_000_000  # us
 EPOCH = date(1970, 1, 1).toordinal()
 
 _whole = re.compile(r"[0-9]{1,18}").fullmatch
 _quoted = re.compile(r'"([0-9]{1,18})"').fullmatch
-_day = re.compile(r"([0-9]{2})/([0-9]{2})/([0-9]{4})").fullmatch
+_day = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})").fullmatch
 _token = re.compile(r"[!-~]+").fullmatch
 
 
 MISSING = msgspec.Raw(b"")
+NO_VALUES = {b"{": "an object", b"[": "an array", b"n": "null"}  # by their first byte
 
 
 class Setting(msgspec.Struct):
@@ -52,9 +55,9 @@ class Paging(NamedTuple):
         return min((self.page - 1) * self.per_page, LAST_OFFSET)
 
 
-_setting = msgspec.json.Decoder(Setting).decode
-_clearing = msgspec.json.Decoder(Clearing).decode
-_string = msgspec.json.Decoder(str).decode
+_setting = json_parser(Setting)
+_clearing = json_parser(Clearing)
+_string = json_parser(str)
 
 
 def credential(headers: Mapping[str, str]) -> str:
@@ -67,7 +70,7 @@ def credential(headers: Mapping[str, str]) -> str:
 def agent(id: str) -> Collection:
     """The variables of an agent; whether there is such an agent, storage knows."""
     if not _whole(id):
-        raise NotFound("there is no such agent")
+        raise Undeclared(f"no such agent {id}")
     return keys.collection(NAME, NAMESPACE, id, "")
 
 
@@ -81,15 +84,15 @@ def bot(query: Mapping[str, str], setting: Setting | None = None) -> Collection:
         quoted = _quoted(text)
         given, found = (quoted[1], quoted) if quoted else (text, _whole(text))
     else:
-        raise Invalid("bot_id is missing")
+        raise Invalid("`bot_id` is missing")
     if not found or given is None:
-        raise Invalid("bot_id is to be an integer")
+        raise Invalid("`bot_id` must be an integer, the id of an agent")
     return agent(given)
 
 
 def layer(user_layer_id: str) -> str:
     if not 0 < len(user_layer_id) <= NAME_CHARACTERS:
-        raise Invalid(f"user_layer_id is to have 1 to {NAME_CHARACTERS} characters")
+        raise Invalid(f"`user_layer_id` must have 1 to {NAME_CHARACTERS} characters, not {len(user_layer_id)}")
     return user_layer_id
 
 
@@ -100,54 +103,44 @@ def global_key(segment: str) -> str:
     return _lawful(segment.removesuffix(".json"))
 
 
-def setting(body: bytes) -> Setting:
-    found: Setting = _decoded(_setting, body)
+def setting(headers: Mapping[str, str], body: bytes) -> Setting:
+    """A body, JSON or a form, whose fields are texts."""
+    fields = form_fields(headers, body)
+    found: Setting = _setting(body) if fields is None else Setting(
+        **{name: msgspec.Raw(msgspec.json.encode(fields[name])) for name in Setting.__struct_fields__ if name in fields}
+    )  # fmt: skip
     return found
 
 
 def key_of(given: Setting) -> str:
     if not bytes(given.key):
-        raise Invalid("key is missing")
-    if bytes(given.key)[:1] != b'"':
-        raise Invalid("key is to be a string")
-    return _lawful(_decoded(_string, bytes(given.key)))
+        raise Invalid("`key` is missing")
+    return _lawful(_string(bytes(given.key), "key"))
 
 
 def value_of(given: Setting) -> str:
     """The value as text: a string's own, that of a number or a boolean as it was sent."""
     raw = bytes(given.value)
     if not raw:
-        raise Invalid("value is missing")
-    if raw[:1] in (b"{", b"[", b"n"):
-        raise Invalid("value is to be a string, a number or a boolean")
-    text: str = _decoded(_string, raw) if raw[:1] == b'"' else raw.decode()
-    if len(text.encode()) > VALUE_BYTES:
-        raise TooLarge(f"value is over the limit of {VALUE_BYTES} bytes")
+        raise Invalid("`value` is missing")
+    if unlawful := NO_VALUES.get(raw[:1]):
+        raise Invalid(f"`value` must be a string, a number, true or false, not {unlawful}")
+    text: str = _string(raw, "value") if raw[:1] == b'"' else raw.decode()
+    if (size := len(text.encode())) > VALUE_BYTES:
+        raise TooLarge(f"`value` must have at most {VALUE_BYTES} bytes in UTF-8, not {size}")
     return text
 
 
 def _lawful(key: str) -> str:
     if not 0 < len(key) <= NAME_CHARACTERS:
-        raise Invalid(f"key is to have 1 to {NAME_CHARACTERS} characters")
+        raise Invalid(f"`key` must have 1 to {NAME_CHARACTERS} characters, not {len(key)}")
     return key
 
 
 def clearing(body: bytes) -> None:
     """Found to ask for nothing but what is kept here."""
-    wanted = _decoded(_clearing, body).data_types
-    if not wanted or set(wanted) != {STORAGE_DATA}:
-        raise Invalid(f'data_types is to be ["{STORAGE_DATA}"]')
-
-
-def _decoded(decode: Any, body: bytes) -> Any:
-    try:
-        if not body.isascii():
-            body.decode()
-        return decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Invalid(f"the body cannot be understood: {error}") from None
-    except RecursionError:
-        raise Invalid("the body is nested too deep") from None
+    if set(_clearing(body).data_types) != {STORAGE_DATA}:
+        raise Invalid(f'`data_types` must be ["{STORAGE_DATA}"]')
 
 
 def filtered(query: Mapping[str, str]) -> Filter:
@@ -175,22 +168,13 @@ def day(query: Mapping[str, str], name: str) -> int | None:
             raise ValueError
         return date(int(match[3]), int(match[2]), int(match[1])).toordinal() - EPOCH
     except ValueError:
-        raise Invalid(f"{name} is to be a date, dd/mm/yyyy") from None
+        raise Invalid(f"`{name}` must be a date, dd/mm/yyyy, not '{text[:40]}'") from None
 
 
 def _moment(days: int) -> int:
     return max(0, min(days * DAY, LAST))
 
 
-def number(query: Mapping[str, str], name: str, default: int | None, least: int) -> int | None:
-    text = query.get(name)
-    if text is None:
-        return default
-    if not _whole(text) or int(text) < least:
-        raise Invalid(f"{name} is to be an integer" + (f" from {least} on" if least else ""))
-    return int(text)
-
-
 def paging(query: Mapping[str, str]) -> Paging:
     page, per_page = number(query, "page", 1, 1), number(query, "per_page", 25, 1)
-    return Paging(page or 1, min(per_page or 1, PAGE))
+    return Paging(min(page, LAST_PAGE), min(per_page, PAGE))

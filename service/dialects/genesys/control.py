@@ -30,9 +30,9 @@ async def checked(part: Part, allowed: tuple[str, ...]) -> AsyncIterator[bytes]:
     while len(start) < LOOKED_AT and (piece := await anext(pieces, b"")):
         start += piece
     if part.type not in allowed:
-        raise Denied(f"files of the type {part.type!r} are not allowed")
+        raise Denied(f"the type {part.type!r} of the file {part.name!r} must be one of: {', '.join(allowed) or 'none'}")
     if not fits(part.type, start[:LOOKED_AT]):
-        raise Denied(f"{part.name!r} is no file of the type {part.type!r}")
+        raise Denied(f"the bytes of the file {part.name!r} are not those of its type, {part.type!r}")
     yield start
     async for piece in pieces:
         yield piece

@@ -34,9 +34,9 @@ def credential(headers: Mapping[str, str]) -> Password | None:
     try:
         username, colon, password = b64decode(found[1]).decode().partition(":")
     except ValueError:
-        raise Unauthenticated("the credential cannot be read") from None
+        colon = ""
     if not colon:
-        raise Unauthenticated("the credential cannot be read")
+        raise Unauthenticated("Authorization must be Basic and the base64 of USER:PASSWORD in UTF-8")
     return Password(username, password)
 
 
@@ -62,7 +62,7 @@ def own(request: Request, id: str) -> Collection:
     """The area of that id of the request's `gms_user`, who has to be named."""
     name = user(request)
     if not name:
-        raise Invalid("the header gms_user is needed for a custom id")
+        raise Invalid("a custom id needs the header gms_user")
     if not 0 < len(id) <= ID_CHARACTERS or id in NO_IDS:
         raise Invalid(f"a custom id has 1 to {ID_CHARACTERS} characters and is none of {', '.join(NO_IDS)}")
     return plain(id, name)

@@ -42,10 +42,10 @@ async def test_500_levels_and_more_are_kept_as_they_are(project: Client, documen
 
 
 BAD_LIFETIMES = [
-    "expiresMs=0", "expiresMs=-1", "expiresMs=", "expiresMs=1.5", "expiresMs=1e3", "expiresMs=abc", "expiresMs=+5",
+    "expiresMs=0", "expiresMs=-1", "expiresMs=1.5", "expiresMs=1e3", "expiresMs=abc", "expiresMs=+5",
     "expiresMs=%2B5", "expiresMs=99999999999999999999", "expiresMs=999999999999999999", "expiresMs=253402300799999",
     "expiresMs=0x10", "expiresMs=%D9%A1", "expiresMs=1%00", "expiresMs=NaN", "expiresMs=inf", "expiresMs=null",
-    "expiresAt=", "expiresAt=tomorrow", "expiresAt=2020-01-01T00:00:00Z", "expiresAt=2099-13-01T00:00:00Z",
+    "expiresAt=tomorrow", "expiresAt=2020-01-01T00:00:00Z", "expiresAt=2099-13-01T00:00:00Z",
     "expiresAt=2099-02-30", "expiresAt=2099-01-01T25:00:00Z", "expiresAt=2099-01-01T00:00:60Z", "expiresAt=1893456000",
     "expiresAt=2099-01-01T00:00:00Z%00", "expiresAt=2099-01-01T00:00:00Zjunk", "expiresAt=2099-01-01%2000:00:00Z%20Z",
     "expiresAt=0000-01-01T00:00:00Z", "expiresAt=0001-01-01T00:00:00%2B23:59", "expiresAt=1970-01-01",
@@ -53,7 +53,6 @@ BAD_LIFETIMES = [
     "expiresAt=2099-01-01T00:00:00%2B25:00", "expiresAt=%D9%A2%D9%A0%D9%A9%D9%A9-01-01",
     "expiresAt=2099-01-01x00:00:00Z",
     "expiresAt=%FF", "expiresMs=%FF", "%FF=1", "expiresAt=2099-01-01T00:00:00Z&expiresMs=1000",
-    "expiresMs=1000&expiresAt=",
 ]  # fmt: skip
 
 
@@ -65,12 +64,13 @@ async def test_a_lifetime_that_is_none_is_refused_and_nothing_stored(project: Cl
 
 
 BAD_PAGES = [
-    "page=0", "page=-1", "page=", "page=1.0", "page=one", "page=99999999999999999999", "page=%D9%A1", "page=%FF",
-    "limit=0", "limit=1001", "limit=-5", "limit=", "limit=all", "limit=1e2", "limit=%20",
+    "page=0", "page=-1", "page=1.0", "page=one", "page=99999999999999999999", "page=%D9%A1", "page=%FF",
+    "limit=0", "limit=1001", "limit=-5", "limit=all", "limit=1e2", "limit=%20",
 ]  # fmt: skip
 BAD_SORTS = [
-    "sortBy=", "sortBy=name", "sortBy=createdat", "sortBy=key,size", "sortBy=__class__", "sortBy=%00", "sortOrder=",
-    "sortOrder=up", "sortOrder=ASC%00", "aggregate=", "aggregate=1", "aggregate=yes", "aggregate=nul", "sortBy=%FF",
+    "sortBy=name", "sortBy=key,size", "sortBy=__class__", "sortBy=%00",
+    "sortOrder=up", "sortOrder=ASC%00", "aggregate=2",
+    "aggregate=yes", "aggregate=nul", "sortBy=%FF",
 ]  # fmt: skip
 
 
@@ -80,13 +80,13 @@ async def test_a_bad_parameter_of_a_list_is_refused(project: Client, query: str)
     (await project.ask("GET", f"{at('d')}?{query}")).refused(400)
 
 
-@pytest.mark.parametrize("query", [*BAD_PAGES, "aggregate=", "aggregate=1"])
+@pytest.mark.parametrize("query", [*BAD_PAGES, "aggregate=2"])
 async def test_a_bad_parameter_of_the_list_of_categories_is_refused(project: Client, query: str) -> None:
     await project.put("d", "k")
     (await project.ask("GET", f"{DOCUMENTS}?{query}")).refused(400)
 
 
-@pytest.mark.parametrize("query", ["allowEmpty=", "allowEmpty=1", "allowEmpty=yes", "allowEmpty=%FF"])
+@pytest.mark.parametrize("query", ["allowEmpty=2", "allowEmpty=yes", "allowEmpty=%FF"])
 async def test_a_bad_allow_empty_is_refused(project: Client, query: str) -> None:
     await project.put("d", "k")
     (await project.ask("GET", f"{at('d', 'k')}?{query}")).refused(400)

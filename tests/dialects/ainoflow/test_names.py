@@ -51,15 +51,10 @@ async def test_the_longest_names_are_counted_in_characters(project: Client, lett
     assert await project.keys(letter * 100) == [letter * 200]
 
 
-LAWFUL = "name"
-UNLAWFUL = {"empty": "", "too long": "é" * 201}
-
-
-@pytest.mark.parametrize("fault", UNLAWFUL.values(), ids=UNLAWFUL)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"])
-async def test_a_key_that_is_empty_or_too_long_is_refused(project: Client, method: str, fault: str) -> None:
+async def test_a_key_that_is_too_long_is_refused(project: Client, method: str) -> None:
     body = None if method in ("GET", "HEAD", "DELETE") else b"{}"
-    reply = await project.ask(method, at("d", fault), body)
+    reply = await project.ask(method, at("d", "é" * 201), body)
     if method == "HEAD":
         assert (reply.status, reply.body) == (400, b"")
     else:
@@ -67,10 +62,9 @@ async def test_a_key_that_is_empty_or_too_long_is_refused(project: Client, metho
     await project.nothing_stored()
 
 
-@pytest.mark.parametrize("category", ["", "é" * 101], ids=UNLAWFUL)
+@pytest.mark.parametrize("category", ["", "é" * 101], ids=["empty", "too long"])
 @pytest.mark.parametrize(("method", "rest"), [
-    ("GET", ()), ("POST", ()), ("GET", ("k",)), ("PUT", ("k",)), ("POST", ("k",)), ("PATCH", ("k",)),
-    ("DELETE", ("k",)), ("GET", ("k", "meta")),
+    ("GET", ("k",)), ("PUT", ("k",)), ("POST", ("k",)), ("PATCH", ("k",)), ("DELETE", ("k",)), ("GET", ("k", "meta")),
 ])  # fmt: skip
 async def test_a_category_that_is_empty_or_too_long_is_refused(
     project: Client, method: str, rest: tuple[str, ...], category: str
@@ -82,7 +76,7 @@ async def test_a_category_that_is_empty_or_too_long_is_refused(
 
 @pytest.mark.parametrize("path", [
     "/api/v1/", "/api/v1/storage", "/api/v1/storage/", "/api/v1/storage/jsonx", f"{DOCUMENTS}/d/k/other",
-    f"{DOCUMENTS}/d/k/meta/", f"{DOCUMENTS}/d/k/meta/more", "/api/v1/whoami/", "/api/v1/%77hoami/x", "/api/v1//whoami",
+    f"{DOCUMENTS}/d/k/meta/more", "/api/v1", "/api/v1/%77hoami/x", "/api/v1//whoami",
 ])  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"])
 async def test_a_path_that_is_not_there_is_404_in_the_vendors_shape(project: Client, method: str, path: str) -> None:
@@ -91,7 +85,8 @@ async def test_a_path_that_is_not_there_is_404_in_the_vendors_shape(project: Cli
 
 @pytest.mark.parametrize(("method", "target", "allowed"), [
     ("PUT", DOCUMENTS, "GET, HEAD"),
-    ("DELETE", at("d"), "GET, HEAD, POST"),
+    ("DELETE", at("d"), "GET, HEAD, POST"), ("DELETE", at("d", ""), "GET, HEAD, POST"),
+    ("PUT", at("d", ""), "GET, HEAD, POST"), ("POST", at(""), "GET, HEAD"),
     ("PATCH", at("d"), "GET, HEAD, POST"),
     ("OPTIONS", at("d", "k"), "DELETE, GET, HEAD, PATCH, POST, PUT"),
     ("TRACE", at("d", "k"), "DELETE, GET, HEAD, PATCH, POST, PUT"),

@@ -80,7 +80,7 @@ class Files:
         reply = await self.upload(await self.announced(scope, id, key, content, **more), content)
         assert (reply.status, reply.body) == (204, b""), reply.body
 
-    async def get(self, scope: str, ids: object, *keys: str, get_url: bool = True) -> Any:
+    async def get(self, scope: str, ids: object, *keys: str, get_url: object = True) -> Any:
         """The objects of a listing."""
         reply = await self.ask(
             scope, "GET", {"keys": keys, "get_url": get_url, **({} if ids is None else {"ids": ids})}

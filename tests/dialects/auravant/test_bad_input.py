@@ -78,9 +78,9 @@ BAD: dict[str, tuple[Spoil, int]] = {
     "a fraction for an id": (lambda b: b.update(id=1.5) if "id" in b else b.update(ids=[1.5]), -4),
     "true for an id": (lambda b: b.update(id=True) if "id" in b else b.update(ids=[True]), -4),
     "a list for an id": (lambda b: b.update(id=["a"]) if "id" in b else b.update(ids="a"), -4),
-    "a text for overwrite": (lambda b: b.update(overwrite="true"), -4),
-    "a number for append": (lambda b: b.update(append=1), -4),
-    "null for create": (lambda b: b.update(create=None), -4),
+    "a text for overwrite": (lambda b: b.update(overwrite="yes"), -4),
+    "a number for append": (lambda b: b.update(append=2), -4),
+    "a list for create": (lambda b: b.update(create=[]), -4),
 }
 
 
@@ -127,6 +127,62 @@ async def test_a_key_is_ascii_letters_digits_and_underscores_to_its_end(owner: C
     await unchanged(owner, world, before)
 
 
+SAID: dict[str, tuple[str, bytes, str]] = {
+    "nothing": ("PUT", b"", "the body is empty"),
+    "white space": ("GET", b" \n", "the body is empty"),
+    "no id and no value": ("PUT", b'{"key":"k","value":null}', "the body lacks `id` and `value`"),
+    "no keys": ("GET", b'{"keys":[]}', "the body lacks `keys`"),
+    "no id": ("DELETE", b'{"id":"","keys":["k"]}', "the body lacks `id`"),
+    "a list for an id": ("PUT", b'{"id":[1]}', "`id` must be a string or an integer, not an array"),
+    "a number among keys": ("GET", b'{"keys":["k",1]}', "`keys[1]` must be a string, not an integer"),
+    "no flag": ("PUT", b'{"overwrite":"yes"}', "`overwrite` must be true or false, not a string"),
+    "a long key": ("GET", b'{"keys":["%b"]}' % (b"k" * 201), "a key has at most 200 characters, and this one has 201"),
+    "a bad key": ("GET", b'{"keys":["k-k"]}', "a key consists of letters a-z and A-Z, digits and underscores"),
+    "many keys": ("GET", json.dumps({"keys": ["k"] * 1001}).encode(), "at most 1000 keys in one request, not 1001"),
+    "no operation": ("MOVE", b"{}", "`operation` must be one of GET, PUT, PATCH, DELETE, not 'MOVE'"),
+    "an unknown user": ("GET", b'{"ids":["none"],"keys":["k"]}', "no such user none"),
+    "an unknown user to write at": ("PUT", b'{"id":"none","key":"k","value":1}', "no such user none"),
+    "an id that is too long": (
+        "PUT", json.dumps({"id": "i" * 201, "key": "k", "value": 1}).encode(),
+        "no such user: an id has 1 to 200 characters",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SAID)
+async def test_a_refusal_says_what_was_wrong_and_where(owner: Client, case: str) -> None:
+    operation, body, said = SAID[case]
+    reply = await owner.storage("users", operation, body)
+    assert reply.code != 0
+    assert reply.json["msg"] == said
+
+
+async def test_a_refusal_says_who_may_not_do_what(owner: Client, world: World) -> None:
+    await world.declare(users=["UID-other"], fields=[{"id": world.name("f"), "permissions": {"UID-other": "owner"}}])
+    id = world.name("owner")
+    for reply, said in (
+        (await owner.put("fields", world.name("f"), "k", 1), f"{id} may not write to field {world.name('f')}"),
+        (await owner.get("users", ["UID-other"], "k"), f"{id} may not read user UID-other"),
+        (await owner.delete("users", "UID-other", "k"), f"{id} may not delete from user UID-other"),
+    ):
+        assert (reply.code, reply.json["msg"]) == (3, said)
+
+
+@pytest.mark.parametrize(
+    ("flag", "counts"),
+    [(None, False), ("true", True), ("True", True), ("false", False), ("1", True), ("0", False), (1, True), (0, False)],
+)
+async def test_a_flag_may_be_null_or_a_text_or_a_number(
+    owner: Client, world: World, flag: object, counts: bool
+) -> None:
+    id = world.name("owner")
+    assert (await owner.put("users", id, "there", [2], overwrite=flag)).code == (0 if counts else 5)
+    assert (await owner.put("users", id, "there", [1], overwrite=True)).code == 0
+    assert (await owner.patch("users", id, "there", 2, append=flag)).code == 0
+    assert (await owner.get("users", None, "there")).objects == {"there": [1, 2] if counts else 2}
+    assert (await owner.patch("users", id, "new", 1, create=flag)).code == (0 if counts else 5)
+
+
 async def test_the_longest_key_is_a_key(owner: Client, world: World) -> None:
     key = LONG[:200]
     assert (await owner.put("users", world.name("owner"), key, 1)).code == 0
@@ -134,7 +190,7 @@ async def test_the_longest_key_is_a_key(owner: Client, world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["", "?operation=", "?operation=put", "?operation=DROP", "?Operation=PUT", "?operation=%FF"]
+    "query", ["", "?operation=", "?operation=PU", "?operation=DROP", "?Operation=PUT", "?operation=%FF"]
 )
 async def test_an_operation_that_is_none_is_refused(owner: Client, query: str) -> None:
     for _ in range(2):
@@ -198,6 +254,21 @@ async def test_checks_come_in_the_order_of_the_page(service: Running, owner: Cli
     assert (await old.put("users", "none", "k-k", 1)).code == 2
     assert (await old.put("users", "none", "k", 1)).code == 4
     assert (await stranger.put("users", "none", "k", 1)).code == 3
+
+
+@pytest.mark.parametrize("name", ["get", "Get", "GET"])
+async def test_an_operation_is_taken_in_any_case(owner: Client, name: str) -> None:
+    reply = await owner.ask("POST", f"{STORAGE}/users/?operation={name}", b'{"keys":["there"]}')
+    assert reply.objects == {"there": [1]}
+
+
+async def test_an_unknown_id_counts_before_forbidden_ones_wherever_it_stands(owner: Client, world: World) -> None:
+    """More ids than are asked for at a time, and each way around."""
+    hidden = [world.name(f"hidden-{n}") for n in range(600)]
+    await world.declare(fields=[{"id": id, "permissions": {"UID-owner": "owner"}} for id in hidden])
+    assert (await owner.get("fields", hidden, "k")).code == 3
+    for ids in ([*hidden, "none"], ["none", *hidden]):
+        assert (await owner.get("fields", ids, "k")).code == 5
 
 
 async def test_what_is_too_much_is_413(owner: Client, world: World) -> None:

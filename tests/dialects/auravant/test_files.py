@@ -235,8 +235,8 @@ BAD: list[tuple[dict[str, object], int]] = [
     ({"key": ""}, 1),
     ({"field": None}, 1), ({"field": ""}, 1), ({"key": "a-b"}, 2), ({"key": "a\n"}, 2), ({"key": "é"}, 2),
     ({"md5": "x"}, -4), ({"md5": digest(b"")[:-1]}, -4), ({"md5": digest(b"") + "\n"}, -4), ({"md5": 1}, -4),
-    ({"md5": "d41d8cd98f00b204e9800998ecf8427e"}, -4), ({"file_size_kb": -1}, -4), ({"file_size_kb": "1"}, -4),
-    ({"file_size_kb": 1e300}, 7), ({"overwrite": 1}, -4), ({"original_file_name": 1}, -4), ({"field": "none"}, 3),
+    ({"md5": "d41d8cd98f00b204e9800998ecf8427e"}, -4), ({"file_size_kb": -1}, -4), ({"file_size_kb": "x"}, -4),
+    ({"file_size_kb": 1e300}, 7), ({"overwrite": 2}, -4), ({"original_file_name": 1}, -4), ({"field": "none"}, 3),
     ({"field": "x" * 201}, 3),
 ]  # fmt: skip
 
@@ -251,6 +251,30 @@ async def test_what_is_wrong_is_refused_with_its_code(world: World, change: dict
         })  # fmt: skip
         assert (reply.status, reply.code) == (400 if code < 0 else 200, code)
     assert await files.get("fields", [field], "k") == {}
+
+
+async def test_what_is_missing_is_named(world: World) -> None:
+    files, field = await opened(world)
+    reply = await files.ask("fields", "PUT", {"key": "k", "md5": digest(b"")})
+    assert reply.json["msg"] == "the body lacks `field` and `original_file_name` and `file_size_kb`"
+    for flag, code in ((None, 5), ("false", 5), (0, 5), ("true", 0), (1, 0)):
+        await files.announced("fields", field, "k", overwrite=True)
+        assert (await files.announce("fields", field, "k", overwrite=flag)).json["code"] == code
+        await files.delete("fields", field, "k")
+        assert (await files.announce("fields", field, "k", operation="PATCH", create=flag)).json["code"] == code
+        await files.store("fields", field, "k", overwrite=True)
+        assert ("url" in (await files.get("fields", [field], "k", get_url=flag))[field]["k"]) == (code == 0)
+
+
+async def test_a_public_file_is_found_by_its_key_as_it_is_stored(world: World) -> None:
+    files, field = await opened(world)
+    await files.store("fields", field, "public_ext_k")
+    await files.store("fields", field, "public_priv_k")
+    for key, stored in (
+        ("k", ["public_ext_k", "public_priv_k"]), ("public_ext_k", ["public_ext_k"]), ("ext_k", ["public_ext_k"]),
+        ("public_priv_k", ["public_priv_k"]),
+    ):  # fmt: skip
+        assert sorted((await files.shared("field", key=key, fields=field)).json[field]) == stored
 
 
 async def test_a_form_is_understood_too(world: World) -> None:

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 
 from service.redis.client import Redis
 from service.storage import keys
-from service.storage.fan_out import fan_out
+from service.storage.fan_out import FAN_OUT, fan_out
 from service.storage.runner import Runner
 from service.storage.store import Storage
 from tests.dialects.auravant.client import STORAGE, Client, World
@@ -145,6 +145,18 @@ async def test_fifty_keys_of_two_hundred_ids_stay_within_memory_and_time(alone: 
     for command, calls in (("evalsha", 200), ("mget", 200)):
         assert stats[f"cmdstat_{command}"]["calls"] <= calls + 5
         assert stats[f"cmdstat_{command}"]["usec_per_call"] < HOLD_US / 2  # a mean: some the machine interrupts
+
+
+async def test_an_unknown_id_is_refused_by_the_first_portion_that_has_one(alone: Running, http: ClientSession) -> None:
+    """It refuses the whole request, so 10,800 of them cost no more than 500."""
+    _, owner, _ = await opened(alone, http, 1)
+    unknown = [f"none-{n}" for n in range(10_800)]
+
+    async def ask() -> None:
+        assert (await owner.get("fields", unknown, "k")).code == 5
+
+    scripts, _ = await Cost(alone).of(ask)
+    assert scripts <= FAN_OUT
 
 
 def peak(running: Running) -> int:

@@ -43,6 +43,25 @@ async def test_an_extension_reads_its_own_public_values_of_everybody(world: Worl
     assert values(await c.shared("user", key="K")) == {ids["a"]: {"both": "priv", "y": 2}, ids["b"]: [1]}
 
 
+@pytest.mark.parametrize("level", ["user", "field", "farm"])
+async def test_a_key_is_taken_as_it_is_stored_and_without_its_prefixes(world: World, level: str) -> None:
+    """The vendor's page says it one way for users, and another for fields and farms."""
+    scope, id = f"{level}s", world.name("a")
+    plot = {} if level == "user" else {scope: [{"id": id, "permissions": {id: "owner"}}]}
+    (a,) = await world.open("a", **plot)
+    await a.put(scope, id, "public_ext_K", {"ext": 1})
+    await a.put(scope, id, "public_priv_K", {"priv": 2})
+    ext, priv = {"ext": 1}, {"priv": 2}
+    for key, found in (
+        ("K", ext | priv), ("ext_K", ext), ("priv_K", priv), ("public_ext_K", ext), ("public_priv_K", priv),
+    ):  # fmt: skip
+        assert values(await a.shared(level, key=key, **{scope: id}), level) == {id: found}, key
+    other = await another(world, a, "a")
+    for key, told in (("public_ext_K", {id: ext}), ("public_priv_K", {})):
+        asked = {"key": key, "client_id": world.extension, scope: id}
+        assert values(await other.shared(level, **asked), level) == told
+
+
 async def test_another_extension_reads_only_what_is_for_all(world: World) -> None:
     (a,) = await world.open("a")
     id = world.name("a")
@@ -87,8 +106,10 @@ async def test_environments_are_apart_and_production_is_read_unless_told(world: 
     await dev.put("users", id, "public_ext_K", "dev")
     for client in (a, dev):
         assert values(await client.shared("user", key="K")) == {id: "production"}
-        assert values(await client.shared("user", key="K", dev="false")) == {id: "production"}
-        assert values(await client.shared("user", key="K", dev="true")) == {id: "dev"}
+        for no in ("false", "False", "0", ""):
+            assert values(await client.shared("user", key="K", dev=no)) == {id: "production"}
+        for yes in ("true", "TRUE", "1"):
+            assert values(await client.shared("user", key="K", dev=yes)) == {id: "dev"}
 
 
 @pytest.mark.parametrize("level", ["field", "farm"])
@@ -120,7 +141,7 @@ async def test_what_is_missing_or_wrong_has_its_code(world: World) -> None:
         ("user", {}, 1, 200), ("user", {"key": ""}, 1, 200), ("field", {"key": "k"}, 1, 200),
         ("field", {"key": "k", "fields": ""}, 1, 200), ("farm", {"key": "k", "farms": ","}, 1, 200),
         ("farm", {"farms": "1"}, 1, 200), ("user", {"key": "a b"}, 2, 200), ("user", {"key": "k\n"}, 2, 200),
-        ("user", {"key": "k", "dev": "1"}, -4, 400), ("user", {"key": "k", "client_id": "x" * 101}, -4, 400),
+        ("user", {"key": "k", "dev": "2"}, -4, 400), ("user", {"key": "k", "client_id": "x" * 101}, -4, 400),
     ):  # fmt: skip
         reply = await a.shared(level, **query)
         assert (reply.code, reply.status) == (code, status), (level, query)

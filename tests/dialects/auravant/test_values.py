@@ -170,15 +170,43 @@ async def test_a_form_says_the_same_as_json(world: World) -> None:
         assert await form("PATCH", f"id={id}&key=k&value=2&append=true") == 0
         assert (await owner.get("users", None, "k")).objects == {"k": [1, 2]}
         assert await form("GET", 'ids=%5B"' + id + '"%5D&keys=%5B"k"%5D') == 0
-        assert await form("GET", "keys=%5B%5D") == await form("GET", "") == await form("PUT", f"id={id}&key=k") == 1
+        assert (
+            await form("GET", "keys=%5B%5D") == await form("GET", "keys=") == await form("PUT", f"id={id}&key=k") == 1
+        )
         assert await form("DELETE", f'id={id}&keys=%5B"k"%5D') == 0
     for operation, text in (
-        ("PUT", f"id={id}&key=n&value=%7B"), ("PUT", f"id={id}&key=n&value=a"), ("GET", "keys=k"), ("GET", "keys=1"),
-        ("PUT", f"id={id}&key=n&value=1&overwrite=1"), ("PUT", f"id={id}&key=n&value=%FF"), ("GET", "&" * 200),
-        ("GET", "keys=%5B1%5D"), ("PUT", f"id={id}&key=n&value=%22%5Cud800%22"),
+        ("GET", ""), ("GET", "keys=k"), ("GET", "keys=1"), ("PUT", f"id={id}&key=n&value=1&overwrite=2"),
+        ("PUT", f"id={id}&key=n&value=%FF"), ("GET", "&" * 200), ("GET", "keys=%5B1%5D"),
+        ("PUT", f"id={id}&key=n&value=" + "[" * 100_000),
     ):  # fmt: skip
         assert await form(operation, text) == -4
     assert (await owner.get("users", None, "n")).objects == {}
+
+
+async def test_a_value_of_a_form_that_is_no_json_is_a_string(world: World) -> None:
+    (owner,) = await world.open("owner")
+    for text, value in (
+        ("hello", "hello"), ("+two+words+", " two words "), ("007", "007"), ("%7B", "{"), ("%22quoted%22", "quoted"),
+        ("%22%5Cud800%22", '"\\ud800"'), ("%C3%A9%0A", "é\n"), ("True", "True"), ("true", True), ("1.50", 1.5),
+    ):  # fmt: skip
+        body = f"id={world.name('owner')}&key=k&overwrite=1&value={text}".encode()
+        target = "/api/mktplace/storage/users?operation=PUT"
+        reply = await owner.ask("POST", target, body, Content_Type="application/x-www-form-urlencoded")
+        assert reply.code == 0, text
+        assert (await owner.get("users", None, "k")).objects == {"k": value}
+
+
+async def test_json_is_json_whatever_its_type_says(world: World) -> None:
+    """As `curl -d` sends it."""
+    (owner,) = await world.open("owner")
+    target, body = (
+        "/api/mktplace/storage/users?operation=PUT",
+        {"id": world.name("owner"), "key": "k", "value": "a=b&c"},
+    )
+    for type in ("application/x-www-form-urlencoded", "text/plain"):
+        text = json.dumps({**body, "overwrite": True}).encode()
+        assert (await owner.ask("POST", target, b" \n" + text, Content_Type=type)).code == 0
+    assert (await owner.get("users", None, "k")).objects == {"k": "a=b&c"}
 
 
 async def test_what_an_extension_stores_is_its_own_in_each_environment(world: World) -> None:

@@ -43,10 +43,27 @@ async def test_what_each_permission_allows(service: Running, http: ClientSession
             reply.refused(403)
 
 
+@pytest.mark.parametrize("id", ["ops é\n", None])
+async def test_who_lacks_which_permission_where_is_said_and_never_the_token(
+    agent: Client, service: Running, http: ClientSession, id: str | None
+) -> None:
+    secret = f"secret-{agent.agent}-{id is None}"
+    token = {"token": secret, "agents": {}} | ({} if id is None else {"id": f"{id}{agent.agent}"})
+    await declare(service, http, {"tokens": [token]})
+    client = Client(http, service, secret, agent.agent)
+    who = "this token" if id is None else f"ops é {agent.agent}"
+    for method, target, body, needed in requests(agent.agent):
+        if method != "HEAD":
+            does = "read" if needed == "view" else "write to"
+            assert (await client.ask(method, target, body)).refused(403) == f"{who} may not {does} agent {agent.agent}"
+
+
 async def test_an_unknown_agent_is_not_found(agent: Client) -> None:
     for method, target, body, _ in requests(UNKNOWN):
         reply = await agent.ask(method, target, body)
         assert reply.status == 404
+        if method != "HEAD":
+            assert reply.refused(404) == f"no such agent {UNKNOWN}"
     for target in ("/dashboard/bots/nonsense/storages.json", "/dashboard/bots/%00/storages.json", storages("8" * 30)):
         (await agent.ask("GET", target)).refused(404)
 

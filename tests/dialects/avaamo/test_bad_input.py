@@ -46,11 +46,12 @@ async def test_any_other_user_layer_id_is_a_name(agent: Client, user: str) -> No
 
 QUERIES = [
     *(f"{name}={value}" for name in ("page", "per_page") for value in (
-        "0", "-1", "", "x", "1.0", "%2B1", "9" * 19, "%D9%A1",
+        "0", "-1", "x", "1.0", "%2B1", "9" * 5000, "%D9%A1",
     )),
-    *(f"user_id={value}" for value in ("-1", "", "x", "1.0", "9" * 19, "%D9%A1", "1%0A")),
+    *(f"user_id={value}" for value in ("-1", "x", "1.0", "9" * 5000, "%D9%A1", "1%0A")),
     *(f"{name}={value}" for name in ("start_date", "end_date", "to_date") for value in (
-        "", "x", "2020-04-12", "1/2/2020", "32/01/2020", "29/02/2021", "00/01/2020", "01/13/2020", "01/01/0000",
+        "x", "2020-04-12", "0/2/2020", "1/2/20", "001/2/2020", "32/1/2020",
+        "29/02/2021", "00/01/2020", "01/13/2020", "01/01/0000",
         "12/04/20", "12/04/2020x", "12/04/2020%0A", "%D9%A12/04/2020", "12.04.2020",
     )),
     "start_date=13/04/2020&end_date=12/04/2020", "start_date=13/04/2020&to_date=12/04/2020", "key=%ff", "value=%C3",

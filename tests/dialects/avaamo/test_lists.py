@@ -44,7 +44,7 @@ async def test_every_combination_of_filters_selects_what_all_of_them_do(filled: 
 
 async def test_filters_are_exact(filled: tuple[Client, dict[str, int]]) -> None:
     agent, numbers = filled
-    for query in ({"key": "pla"}, {"key": "Plan"}, {"key": ""}, {"value": "gol"}, {"value": ""}, {"value": "gold "}):
+    for query in ({"key": "pla"}, {"key": "Plan"}, {"value": "gol"}, {"value": "gold "}):
         assert await agent.rows(**query) == []
         assert await agent.rows(user_id=numbers["ann"], **query) == []
     for user in (0, numbers["ann"] + 1000, 2**48, 10**18 - 1):
