@@ -6,7 +6,7 @@ Invariant: callers name the key of every command, so that a topology of many nod
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from service.redis import address
 from service.redis.cluster import Cluster
@@ -14,14 +14,7 @@ from service.redis.errors import NotSent
 from service.redis.lane import Lane
 from service.redis.pending import Command, Mend
 from service.redis.sentinel import Watched
-from service.redis.wire import Argument, Ask
-
-
-class Execute(Protocol):
-    """Sends a command to the node of `key`; see `Lane.execute` for what the future gets, and Command for `write`."""
-
-    def __call__(self, *args: Argument, key: str | bytes, write: bool | None) -> asyncio.Future[Any]: ...
-
+from service.redis.wire import Argument, Ask, pack
 
 Send: TypeAlias = Callable[[Command], None]  # see `Lane.send`
 Nodes: TypeAlias = Lane | Watched | Cluster
@@ -30,15 +23,13 @@ Nodes: TypeAlias = Lane | Watched | Cluster
 class Redis:
     """A Redis, of any topology: its `nodes` have a lane per primary, and the ways from a key to one of them.
 
-    `execute_bulk` is for what is long: where there are lanes for it (`bulk`), no other command stands behind it.
+    `send_bulk` is for what is long: where there are lanes for it (`bulk`), no other command stands behind it.
     """
 
     def __init__(self, nodes: Nodes, bulk: Nodes | None = None) -> None:
         self._nodes = nodes
         self._all = (nodes, bulk) if bulk else (nodes,)
         self.cluster = isinstance(nodes, Cluster)
-        self.execute: Execute = nodes.execute
-        self.execute_bulk: Execute = (bulk or nodes).execute
         self.send: Send = nodes.send
         self.send_bulk: Send = (bulk or nodes).send
 
@@ -54,7 +45,7 @@ class Redis:
         read_replicas: bool = False,
         bulk: bool = False,
     ) -> "Redis":
-        """The Redis at `url`; nothing is sent before `connect`. See Lane and Execute for the parameters.
+        """The Redis at `url`; nothing is sent before `connect`. See Lane for the parameters.
 
         `bulk`: with lanes of their own, to primaries, for what is long; on these `on_connect` does not run.
 
@@ -64,6 +55,12 @@ class Redis:
         make = partial(Lane, timeout=timeout, max_commands=max_commands, max_bytes=max_bytes, mend=mend)
         nodes = _nodes(where, make, on_connect, read_replicas)
         return Redis(nodes, _nodes(where, partial(make, piecemeal=True), None, False) if bulk else None)
+
+    def execute(self, *args: Argument, key: str | bytes, write: bool | None) -> asyncio.Future[Any]:
+        """Send a command to the node of its key; its future gets the reply, or one of the failures of `errors`."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.send(Command(future, pack(args), write, key=key))
+        return future
 
     @property
     def lanes(self) -> Sequence[Lane]:

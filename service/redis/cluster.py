@@ -23,7 +23,7 @@ from service.redis.lane import Lane, backoff, hopeless
 from service.redis.pending import Command
 from service.redis.replicas import Replicas
 from service.redis.topology import SLOTS, Node, View, look, redirection, slot
-from service.redis.wire import Argument, Ask, established, pack
+from service.redis.wire import Ask, established
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,6 @@ class Cluster:
         self._where = where
         self._make = make
         self._on_connect = on_connect
-        self._create_future = asyncio.get_running_loop().create_future
         self._primaries = Fleet(self._primary, self._pass_on)
         self._replicas = Replicas(self._lane, self._pass_on, cluster=True) if read_replicas else None
         self._nodes: set[Node] = set(where.seeds)
@@ -73,11 +72,6 @@ class Cluster:
         """See Fleet.total; of primaries and replicas together."""
         replicas = self._replicas.fleet.total(name) if self._replicas else 0
         return self._primaries.total(name) + replicas + float(getattr(self._nowhere, name))
-
-    def execute(self, *args: Argument, key: str | bytes, write: bool | None) -> asyncio.Future[Any]:
-        future = self._create_future()
-        self.send(Command(future, pack(args), write, key=key))
-        return future
 
     def send(self, command: Command) -> None:
         number = slot(command.key)

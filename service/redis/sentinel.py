@@ -21,7 +21,7 @@ from service.redis.lane import Lane
 from service.redis.pending import Command
 from service.redis.replicas import Replicas
 from service.redis.topology import Node
-from service.redis.wire import Argument, Ask, pack
+from service.redis.wire import Ask
 
 log = logging.getLogger(__name__)
 
@@ -73,18 +73,12 @@ class Watched:
         self._make = make
         self._replicas = Replicas(self._replica, self.lane.readmit, cluster=False) if read_replicas else None
         self._known: tuple[Node, ...] = ()  # replicas
-        self.execute = self._execute if read_replicas else self.lane.execute
         self.send = self._send if read_replicas else self.lane.send
 
     def total(self, name: str) -> float:
         """See Fleet.total; of primary and replicas together."""
         replicas = self._replicas.fleet.total(name) if self._replicas else 0.0
         return replicas + float(getattr(self.lane, name))
-
-    def _execute(self, *args: Argument, key: str | bytes, write: bool | None) -> asyncio.Future[Any]:
-        future = asyncio.get_running_loop().create_future()
-        self._send(Command(future, pack(args), write, key=key))
-        return future
 
     def _send(self, command: Command) -> None:
         lane = self.lane

@@ -36,7 +36,7 @@ async def test_the_primary_is_found(watched: SentinelSet, client_of: Open) -> No
     redis = await client_of(watched.url)
     assert await redis.execute("SET", "k", "v", key="k", write=True) == b"OK"
     assert watched.primary.command("GET", "k") == b"v"
-    assert redis.execute == redis.lanes[0].execute
+    assert redis.send == redis.lanes[0].send
 
 
 async def test_a_service_that_the_sentinels_do_not_know_is_told_in_words(watched: SentinelSet) -> None:
