@@ -79,7 +79,7 @@ class App:
             answer = state.middleware.refused(dialect, params, error, method, headers)
         finally:
             state.in_flight -= 1
-        answer = state.middleware.answered(answer, dialect, template, method, headers, started)
+        answer = state.middleware.answered(answer, dialect, template, method, headers, perf_counter() - started)
         return await edge.send(request, answer, dialect.headers if dialect else (), closing=state.draining)
 
 

@@ -81,11 +81,11 @@ class Exchange(Driver):
         self.connection.end(response)
 
     def _response(self, answer: Answer) -> bytes:
-        state, request = self.state, self.request
+        state, request, now = self.state, self.request, perf_counter()
         answer = state.middleware.answered(
-            answer, self.dialect, self.template, request.method, request.headers, self.started
+            answer, self.dialect, self.template, request.method, request.headers, now - self.started
         )
-        return rendered(answer, self.dialect.lines, closing=state.draining)
+        return rendered(answer, self.dialect.lines, now, closing=state.draining)
 
 
 class Arrived(Struct):
@@ -130,9 +130,15 @@ def recognised(connection: Connection, state: State, head: Head, line: bytes, bo
     if meaning is None or not (last.isalnum() or plain(last)):
         found = target(line)
         return None if found is None else begun(connection, state, head, *found, arrived, start)
-    params = (*meaning.params, last.decode())
-    request = Request(meaning.method, params, "", head.headers, arrived, state.service)
-    return _exchange(connection, state, head, meaning.dialect, meaning.route, request, "")
+    params, admitted = (*meaning.params, last.decode()), head.admitted.get(meaning.dialect.name)
+    if admitted is None or admitted.era != state.service.directory.era:
+        request = Request(meaning.method, params, "", head.headers, arrived, state.service)
+        return _exchange(connection, state, head, meaning.dialect, meaning.route, request, "")
+    request = Request(
+        meaning.method, params, "", head.headers, arrived, state.service, admitted.caller, admitted.declared
+    )
+    handling, template = meaning.route.handler(request), meaning.route.template
+    return Exchange(handling, connection, state, meaning.dialect, template, request, perf_counter())
 
 
 def begun(

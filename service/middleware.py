@@ -8,7 +8,6 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from time import perf_counter
 from typing import TypeVar
 from uuid import uuid4
 
@@ -77,11 +76,10 @@ class Middleware:
         return replace(answer, headers=(*answer.headers, *explained(error, dialect), (REQUEST_ID, request_id)))
 
     def answered(
-        self, answer: Reply, dialect: Dialect | None, template: str, method: str, headers: Headers, started: float
+        self, answer: Reply, dialect: Dialect | None, template: str, method: str, headers: Headers, seconds: float
     ) -> Reply | Answer:
         """What is done with every answer: measured, logged if so wished, and its last headers added."""
         name = dialect.name if dialect else ""
-        seconds = perf_counter() - started
         self._meter.observe(name, template, method, answer.status, seconds)
         if _request_id in headers and answer.status < 400:
             answer = replace(answer, headers=(*answer.headers, (REQUEST_ID, _identify(headers))))

@@ -8,7 +8,7 @@ from time import time
 from service.dialect import BODILESS, JSON, Answer
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
-_second, _last_lines = 0, ""  # these lines are made once a second
+_last_until, _last_lines = 0.0, ""  # these lines are made once a second
 
 
 def lines_of(headers: Iterable[tuple[str, str]]) -> str:
@@ -21,18 +21,19 @@ def lines_of(headers: Iterable[tuple[str, str]]) -> str:
     return lines
 
 
-def rendered(answer: Answer, lines: str, *, closing: bool) -> bytes:
-    """A whole response with some header lines more; `closing` announces the connection's end.
+def rendered(answer: Answer, lines: str, now: float, *, closing: bool) -> bytes:
+    """A whole response with some header lines more; `closing` announces the connection's end, `now` is perf_counter().
 
     Raises ValueError, KeyError (an unknown status).
     """
-    global _second, _last_lines
+    global _last_until, _last_lines
     head = f"{_STATUS_LINES[answer.status]}{lines}{lines_of(answer.headers)}"
     if closing:
         head += "Connection: close\r\n"
-    now = int(time())
-    if now != _second:
-        _second, _last_lines = now, f"Date: {formatdate(now, usegmt=True)}\r\nServer: polystow\r\n\r\n"
+    if now >= _last_until:
+        second, fraction = divmod(time(), 1)
+        _last_until = now + 1 - fraction
+        _last_lines = f"Date: {formatdate(second, usegmt=True)}\r\nServer: polystow\r\n\r\n"
     if answer.status in BODILESS:
         return f"{head}{_last_lines}".encode()
     body, kind = answer.body, answer.content_type

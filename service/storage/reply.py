@@ -130,19 +130,16 @@ class Driver(Struct):
     def done(self) -> bool:
         return False
 
-    def set_result(self, value: Any) -> None:
-        """Step on with the reply that was awaited; None to begin with."""
-        self._step(self.coroutine.send, value)
-
     def set_exception(self, error: Failed) -> None:
         """Step on with a failure, once the queues are at rest: what comes of it may send again."""
-        get_running_loop().call_soon(self._step, self.coroutine.throw, refusal(error))
+        get_running_loop().call_soon(self.set_result, refusal(error), self.coroutine.throw)
 
-    def _step(self, resume: Callable[[Any], Any], value: Any) -> None:
+    def set_result(self, value: Any, resume: Callable[[Any], Any] | None = None) -> None:
+        """Step on with the reply that was awaited, None to begin with; or with `resume`, the coroutine's `throw`."""
         global _by_hand
         _by_hand = True
         try:
-            awaited = resume(value)
+            awaited = self.coroutine.send(value) if resume is None else resume(value)
         except StopIteration as end:
             _by_hand = False
             self.ended(end.value)
