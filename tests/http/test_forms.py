@@ -2,12 +2,12 @@
 
 import random
 from collections.abc import AsyncIterator
-from urllib.parse import urlencode
+from urllib.parse import unquote_to_bytes, urlencode
 
 import pytest
 
 from service.dialect import Unsupported
-from service.forms import Limits, parts, text
+from service.forms import PORTION, Limits, parts, text, unescaped
 from service.storage.errors import Invalid, TooLarge
 
 ROOMY = Limits(1000, 1_000_000, 10_000_000)
@@ -94,3 +94,10 @@ async def test_what_is_no_form_is_not_read(type: str) -> None:
         await read({"Content-Type": type, "Content-Length": "3"}, b"a=1")
     with pytest.raises(Unsupported):
         await read({"Content-Type": type, "Transfer-Encoding": "chunked"}, b"")
+
+
+@pytest.mark.parametrize("unit", [b"%41", b"%", b"%%4", b"a%4", b"+%2B", "é%C3%A9".encode()], ids=repr)
+def test_long_values_are_decoded_as_in_one_go(unit: bytes) -> None:
+    for start in range(8):
+        value = b"abcdefgh"[start:] + unit * (2 * PORTION // len(unit))
+        assert unescaped(value) == unquote_to_bytes(value.replace(b"+", b" "))
