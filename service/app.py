@@ -23,6 +23,7 @@ from service.redis.wire import Ask
 from service.rendering import lawful
 from service.routing import Router
 from service.settings import Settings
+from service.storage import offload
 from service.storage.directory import Directory
 from service.storage.passwords import ANYONE
 from service.storage.runner import Runner
@@ -62,6 +63,7 @@ class App:
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
+        offload.close()
         await self.redis.close()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:

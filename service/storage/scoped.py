@@ -99,8 +99,7 @@ class Scoped:
                 return await self._storage.write(command, place, None)
         while True:  # where others create and delete it in turns, one of the two works out
             try:
-                change = partial(_joined, value, limit)
-                return (await self._storage.rewrite(place, id, change, by, subject=subject))[0]
+                return (await self._storage.rewrite(place, id, join, (value, limit), by, subject=subject))[0]
             except NotFound:
                 if not creating:
                     raise
@@ -120,7 +119,3 @@ def unreadable(shelves: Iterable[Shelf]) -> Refused | None:
     """Why not all of these may be read: what is not there counts before what is forbidden."""
     refused = [shelf.refused for shelf in shelves if shelf.refused is not None]
     return next((each for each in refused if isinstance(each, NotFound)), refused[0] if refused else None)
-
-
-def _joined(value: bytes, limit: int, body: bytes) -> bytes:
-    return join(body, value, limit)

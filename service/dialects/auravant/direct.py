@@ -38,7 +38,7 @@ def storage(scope: str, request: Request, text: bytes) -> Asked:
     if kept is None or len(text) > min(INLINE_BYTES, request.service.settings.max_document_bytes):
         return None
     name, extension = operation(request), claimed(kept[0])
-    body = body_of(request.headers, text)
+    body = body_of(request.headers.get("Content-Type", ""), text)
     if name == "GET":
         return get(request, scope, several(request, extension, body.keys, body.ids))
     if name == "DELETE":

@@ -3,7 +3,6 @@
 import math
 import re
 from base64 import b64decode
-from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +15,7 @@ from service.dialects.auravant.parameters import (
     KEYS,
     Form,
     Id,
+    bounded,
     checked,
     place_of,
     record_of,
@@ -69,9 +69,11 @@ class Announced(Struct):
     sizes: tuple[int, int]
 
 
-def body_of(headers: Mapping[str, str], text: bytes) -> Body:
-    """The body, of the right types. Raises Invalid."""
-    return understood(headers, text, _body, _form)
+def body_of(type: str, text: bytes) -> Body:
+    """A body of that content type, its members of the right types. Raises Invalid."""
+    body = understood(type, text, _body, _form)
+    body.keys, body.ids = bounded(body.keys, body.ids)
+    return body
 
 
 def _form(form: Form) -> Body:

@@ -19,6 +19,7 @@ from service.dialects.auravant.parameters import (
     operation,
     place_of,
     places_of,
+    read,
     several,
     written,
 )
@@ -69,7 +70,7 @@ async def farms(request: Request) -> Answer | Stream:
 
 async def storage(scope: str, request: Request) -> Answer | Stream:
     name, extension = operation(request), await extension_of(request)
-    body = body_of(request.headers, await request.read(request.service.settings.max_document_bytes))
+    body = await read(request, body_of)
     if name == "GET":
         return await get(request, scope, several(request, extension, body.keys, body.ids))
     if name == "DELETE":

@@ -5,8 +5,8 @@ A body is JSON or a form. The value inside it is found without being read: its b
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import Raw, Struct
@@ -15,7 +15,8 @@ from service.dialect import Request
 from service.dialects.auravant.access import EXTENSION, ID_LENGTH
 from service.dialects.auravant.refusals import BadKey, BadVersion, Missing, NotClaimed
 from service.dialects.auravant.roles import NAME
-from service.storage import keys
+from service.forms import unescaped
+from service.storage import keys, offload
 from service.storage.errors import Invalid, NotFound, TooLarge, Unauthenticated, Undeclared
 from service.storage.keys import Collection
 
@@ -54,8 +55,10 @@ class Form:
     """The fields of a form; of a repeated one the last counts. Its methods raise ValueError."""
 
     def __init__(self, text: bytes) -> None:
-        pairs = parse_qsl(text.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS)
-        self._fields = dict(pairs)
+        if text.count(b"&") >= FORM_FIELDS:
+            raise ValueError(f"a form has at most {FORM_FIELDS} fields")
+        pairs = [field.partition(b"=") for field in text.split(b"&") if field]
+        self._fields = {unescaped(name).decode(): unescaped(value).decode() for name, _, value in pairs}
 
     def text(self, name: str) -> str | None:
         return self._fields.get(name)
@@ -106,14 +109,27 @@ def operation(request: Request) -> str:
     return name
 
 
-def body_of(headers: Mapping[str, str], text: bytes) -> Body:
-    """The body, of the right types. Raises Invalid."""
-    return understood(headers, text, _body, _form)
+async def read(request: Request, body_of: Callable[[str, bytes], T]) -> T:
+    """The body, understood by the function. Raises Invalid, TooLarge."""
+    text = await request.read(request.service.settings.max_document_bytes)
+    return await offload.run(body_of, request.headers.get("Content-Type", ""), text)
 
 
-def understood(headers: Mapping[str, str], text: bytes, json: Callable[[bytes], T], form: Callable[[Form], T]) -> T:
+def body_of(type: str, text: bytes) -> Body:
+    """A body of that content type, its members of the right types. Raises Invalid."""
+    body = understood(type, text, _body, _form)
+    body.keys, body.ids = bounded(body.keys, body.ids)
+    return body
+
+
+def bounded(keys: list[str] | None, ids: list[Id] | None) -> tuple[list[str] | None, list[Id] | None]:
+    """The lists of a body, cut off behind the first entry that is too many: `several` refuses them still."""
+    return keys and keys[: READ_KEYS + 1], ids and [*islice(dict.fromkeys(map(str, ids)), READ_VALUES + 1)]
+
+
+def understood(type: str, text: bytes, json: Callable[[bytes], T], form: Callable[[Form], T]) -> T:
     """What a body says, as JSON or as a form. Raises Invalid."""
-    posted = headers.get("Content-Type", "").partition(";")[0].strip().lower() == FORM
+    posted = type.partition(";")[0].strip().lower() == FORM
     try:
         if not text.isascii():
             text.decode()
@@ -135,7 +151,7 @@ def _form(form: Form) -> Body:
 
 def written(request: Request, extension: dict[str, Any], scope: str, body: Body) -> Write:
     """What a PUT or PATCH asks for, once everything that it needs is there."""
-    value = next((bytes(raw) for raw in (body.value, body.data) if bytes(raw) != b"null"), None)
+    value = next((bytes(raw) for raw in (body.value, body.data) if raw != NULL), None)
     if body.id in (None, "") or not body.key or value is None:
         raise Missing("id, key and value are needed")
     checked([body.key])
