@@ -18,6 +18,7 @@ from service.patience import HELD_BYTES, Arriving
 from service.rendering import lines_of
 from service.settings import Settings
 from service.state import State, opened
+from service.storage import offload
 from service.storage.directory import Directory
 from service.storage.runner import Runner
 from service.storage.store import Storage
@@ -45,6 +46,7 @@ class App:
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
+        offload.close()
         await self.redis.close()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:

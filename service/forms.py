@@ -19,6 +19,7 @@ from service.storage.errors import Invalid, TooLarge
 HEADER_BYTES = 8192  # of one header of a part
 HEADERS = 16  # of a part
 NAME_CHARACTERS = 256
+PORTION = 65_536  # bytes that are decoded in one go
 BOUNDARY_BYTES = 200  # RFC 2046, section 5.1.1, allows 70
 
 # Charsets that are texts' (Python's codecs know others, which unpack or transform).
@@ -156,7 +157,7 @@ async def _urlencoded(pieces: AsyncIterator[bytes]) -> AsyncIterator[Event]:
             yield _decoded(name)
             inside = True
         cut = _whole(value)
-        yield _unescaped(value[:cut])
+        yield unescaped(value[:cut])
         rest = value[cut:]
     for event in _field(rest, inside):
         yield event
@@ -169,12 +170,20 @@ def _field(field: bytes, inside: bool) -> Iterator[Event]:
             return
         name, _, field = field.partition(b"=")
         yield _decoded(name)
-    yield _unescaped(field)
+    yield unescaped(field)
     yield None
 
 
-def _unescaped(text: bytes) -> bytes:
-    return unquote_to_bytes(text.replace(b"+", b" "))
+def unescaped(text: bytes) -> bytes:
+    """A name or value of a URL-encoded form, decoded in portions: `unquote_to_bytes` takes 70 times its input."""
+    pieces, start = [], 0
+    while start < len(text):
+        piece = text[start : start + PORTION]
+        if start + PORTION < len(text):
+            piece = piece[: _whole(piece)]
+        pieces.append(unquote_to_bytes(piece.replace(b"+", b" ")))
+        start += len(piece)
+    return b"".join(pieces)
 
 
 def _whole(field: bytes) -> int:
@@ -185,7 +194,7 @@ def _whole(field: bytes) -> int:
 
 def _decoded(name: bytes) -> str:
     try:
-        return _unescaped(name).decode()
+        return unescaped(name).decode()
     except UnicodeDecodeError:
         raise Invalid("a name is not UTF-8") from None
 

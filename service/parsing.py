@@ -7,10 +7,10 @@ nowhere else, so that every dialect takes the same spellings.
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl
 
 import msgspec
 
+from service.forms import unescaped
 from service.storage.errors import Invalid
 
 FORM = "application/x-www-form-urlencoded"
@@ -72,19 +72,20 @@ def _shown(text: str) -> str:
     return f"'{text}'" if len(text) <= SHOWN else f"'{text[:SHOWN]}...'"
 
 
-def form_fields(headers: Mapping[str, str], body: bytes) -> dict[str, str] | None:
-    """Return the fields of a URL-encoded form, of a repeated one the last; None if the body is not a form.
+def form_fields(type: str, body: bytes) -> dict[str, str] | None:
+    """Return the fields of a URL-encoded form, of a repeated one the last; None if a body of that type is not a form.
 
     A body that begins with `{` or `[` is JSON whatever its Content-Type says: `curl -d` calls everything a form.
     """
-    if headers.get("Content-Type", "").partition(";")[0].strip().lower() != FORM or _json(body) or not body.strip():
+    if type.partition(";")[0].strip().lower() != FORM or _json(body) or not body.strip():
         return None
+    if body.count(b"&") >= FORM_FIELDS:
+        raise Invalid(f"the form has more than {FORM_FIELDS} fields")
+    pairs = [field.partition(b"=") for field in body.split(b"&") if field]
     try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS))
+        return {unescaped(name).decode(): unescaped(value).decode() for name, _, value in pairs}
     except UnicodeDecodeError:
         raise Invalid("the form is not UTF-8") from None
-    except ValueError:
-        raise Invalid(f"the form has more than {FORM_FIELDS} fields") from None
 
 
 def json_parser(type: Any, *, lax: bool = False) -> Callable[..., Any]:
@@ -110,6 +111,16 @@ def json_parser(type: Any, *, lax: bool = False) -> Callable[..., Any]:
             raise Invalid(_malformed(error, text, name)) from None
 
     return parse
+
+
+# Checks a text's syntax and makes nothing of it, so that 10 MB of empty arrays cost 50 ms and no memory; `orjson.loads`
+# made 3,400,000 lists of them, 3 s and 270 MB. It does not look at the bytes inside of strings.
+_any = json_parser(msgspec.Raw)
+
+
+def validate(body: bytes) -> None:
+    """Raise Invalid unless the body is one JSON value in UTF-8."""
+    _any(body)
 
 
 def mistake(error: msgspec.ValidationError, name: str = "") -> str:

@@ -5,7 +5,7 @@ them; a header is at most 255 bytes, for which `CALLER_ID_BYTES` bounds the two 
 that makes the record itself cost 0.5 us; `unpackb` and then the record 1.4, a streaming `Unpacker` 2.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
@@ -101,6 +101,12 @@ def portions(listed: Iterable[Listed], limit: int) -> Iterator[list[Listed]]:
         portion.append(one)
     if portion:
         yield portion
+
+
+def tagged(change: Callable[..., bytes], *arguments: Any) -> tuple[bytes, str]:
+    """A changed body and its etag."""
+    body = change(*arguments)
+    return body, etag(body)
 
 
 def etag(body: bytes) -> str:

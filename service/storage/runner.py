@@ -12,11 +12,13 @@ from service.redis.client import Redis
 from service.redis.pending import NOBODY, Command
 from service.redis.wire import Ask, pack
 from service.storage import scripts
-from service.storage.bulk import Turns
 from service.storage.keys import once as remembering
 from service.storage.once import Once
 from service.storage.reply import Reply
 from service.storage.scripts import ONCE, Script
+from service.storage.turns import Turns
+
+BULK_AT_ONCE = 3  # long commands of a worker
 
 
 class Runner:
@@ -32,7 +34,7 @@ class Runner:
         return runner
 
     def __init__(self) -> None:
-        self._turns = Turns()
+        self._turns = Turns(BULK_AT_ONCE)
         self._scripts = scripts.load()
         self._sent: dict[str, tuple[Script, str, str]] = {}  # script, text and SHA-1 as the servers have them
         self._texts: dict[bytes, bytes] = {}  # how EVAL begins, by how EVALSHA does, of each script that was ever sent
@@ -83,9 +85,10 @@ class Runner:
         return Reply(NOBODY, pack(command), write, 0.0, 0, key, self.redis.send)
 
     async def bulk(self, *command: str | bytes | int, key: str, write: bool = False) -> Any:
-        """The reply of a command that is long, or whose answer is, when it is its turn. Raises Refusal."""
-        await self._turns.take()
-        try:
+        """The reply of a command that is long, or whose answer is, when it is its turn. Raises Refusal.
+
+        Such commands go on lanes of their own: a short one of this worker stands behind none of them, and those of
+        others behind few, for what Redis has received it serves in one go.
+        """
+        async with self._turns.turn():
             return await Reply(NOBODY, pack(command), write, 0.0, 0, key, self.redis.send_bulk)
-        finally:
-            self._turns.release()

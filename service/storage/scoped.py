@@ -8,7 +8,6 @@ nor this process holds much of it at once.
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from service.storage.bounds import DISCARDED, INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
@@ -108,8 +107,7 @@ class Scoped:
                 return await self._storage.write("append", names, arguments, place, None, once)
         while True:  # where others create and delete it in turns, one of the two works out
             try:
-                change = partial(_joined, value, limit)
-                return (await self._storage.rewrite(place, id, change, by, subject=subject, once=once))[0]
+                return (await self._storage.rewrite(place, id, join, (value, limit), by, subject=subject, once=once))[0]
             except NotFound:
                 if not creating:
                     raise
@@ -143,7 +141,3 @@ def _shelf(place: Collection, ids: Sequence[str], told: Sequence[Any]) -> Shelf:
     found = {id: Record.unpack(reply) for id, reply in zip(ids, replies, strict=True) if isinstance(reply, bytes)}
     rest = [Listed(id, reply) for id, reply in zip(ids, replies, strict=True) if isinstance(reply, int)]
     return Shelf(place, found, rest)
-
-
-def _joined(value: bytes, limit: int, body: bytes) -> bytes:
-    return join(body, value, limit)

@@ -20,17 +20,21 @@ from collections.abc import Callable, Iterator
 from typing import cast
 
 import orjson
+from msgspec import DecodeError, Raw
+from msgspec.json import Decoder
 
 from service.storage.errors import TooLarge
 
 LONGEST = 512 * 1024 * 1024  # bytes: the longest string that Redis holds
 
-DEPTH = 6  # levels of brackets that one match passes over; what is deeper is taken apart level by level
+DEPTH = 32  # levels of brackets that one match passes over
 PATIENCE = 32  # members looked at one by one before the patch's names are searched for ahead
 NAMES = 8  # a patch object with more names is not searched for
+NEAR = 1024  # bytes in which the regular expression looks for a value's end
 WINDOW = 4096  # bytes searched ahead at first; grows with success, so that small objects in large texts stay cheap
 
 OPEN, NULL, BRACKETS = ord("{"), ord("n"), b"[{"
+CLOSE = {ord("["): b"]", OPEN: b"}"}
 
 _Match = Callable[[bytes, int], re.Match[bytes]]  # of an expression that always matches
 
@@ -47,6 +51,8 @@ _any_value = _flat_value + rb"|" + _nested
 _space = cast(_Match, re.compile(rb"\s*+").match)
 _member = re.compile(rb'[\s,]*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*+:\s*+(' + _flat_value + rb")?").match
 _whole = re.compile(_nested).match
+_skip = Decoder(Raw).decode
+_following = re.compile(r"JSON is malformed: trailing characters \(byte ([0-9]+)\)").fullmatch
 _shallow = cast(_Match, re.compile(rb"(?:" + _inside + rb"|)*+").match)
 _members = re.compile(rb'(?:[\s,]*+"[^"\\]*+"\s*+:\s*+(?:' + _any_value + rb")(?=\s*+[,}])|)*+")
 
@@ -85,10 +91,16 @@ def _run(task: Task) -> None:
 
 
 def _stop(text: bytes, start: int) -> int:
-    """Where the array or object that begins at `start` ends."""
-    match = _whole(text, start)
+    """Where the array or object that begins at `start` ends.
+
+    Long ones are passed over by msgspec, at some 3 ns a byte: it says at which byte something follows the value. What
+    is nested too deep for it is taken apart level by level.
+    """
+    match = _whole(text, start, start + NEAR)
     if match:
         return match.end()
+    if follows := _follows(memoryview(text)[start:]):
+        return text.rindex(CLOSE[text[start]], start, start + follows - _first) + 1
     depth = 0
     while True:
         start = _shallow(text, start).end()
@@ -96,6 +108,21 @@ def _stop(text: bytes, start: int) -> int:
         start += 1
         if depth == 0:
             return start
+
+
+def _follows(text: bytes | memoryview) -> int:
+    """The byte at which msgspec finds something behind a value and white space; 0 if it does not say."""
+    try:
+        _skip(text)
+    except RecursionError:
+        pass
+    except DecodeError as error:
+        if found := _following(str(error)):
+            return int(found[1])
+    return 0
+
+
+_first = _follows(b"[]!") - 2  # of the bytes as msgspec counts them
 
 
 def _unescaped(name: bytes) -> bytes:

@@ -9,7 +9,6 @@ request where it is to be carried out once (once.py).
 Every method may raise Unavailable, every write OutcomeUnknown as well.
 """
 
-from asyncio import Lock
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -19,7 +18,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from service.storage import keys, registry
+from service.storage import keys, offload, registry
 from service.storage.areas import Areas
 from service.storage.bounds import INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
 from service.storage.conditions import ANYTHING, NEW, PRESENT, UNCONDITIONAL, Condition, exactly
@@ -32,12 +31,13 @@ from service.storage.links import Links
 from service.storage.once import Once
 from service.storage.proofs import Proofs
 from service.storage.quota import Quota, Usage
-from service.storage.records import MARGIN, Listed, Record, Saved, Swept, etag, portions, saved
+from service.storage.records import MARGIN, Listed, Record, Saved, Swept, etag, portions, saved, tagged
 from service.storage.repeatable import nothing, repeatable
 from service.storage.reply import Reply
 from service.storage.runner import Runner
 from service.storage.scoped import Scoped
 from service.storage.splice import splice
+from service.storage.turns import Turns
 from service.storage.users import Users
 from service.storage.variables import Variables
 
@@ -64,7 +64,8 @@ class Storage:
         self.scoped = Scoped(self, runner)
         self.files = Files(runner, self.grants, self.scoped)
         self._usage = Usage(runner)
-        self._turns: WeakValueDictionary[str, Lock] = WeakValueDictionary()  # by key of a record
+        self._rewriting = Turns(3)  # so few, for each has its record here twice
+        self._turns: WeakValueDictionary[str, Turns] = WeakValueDictionary()  # by key of a record
         self._secret = b""
 
     def users(self, dialect: str) -> Users:
@@ -161,27 +162,27 @@ class Storage:
                 if quota:
                     await self.settle(place, reply[4], reply[5])
                 return saved(reply), etag(reply[6])
-        change = partial(splice, patch=patch, limit=limit)
-        return await self.rewrite(place, id, change, by, quota=quota, subject=subject, state=state, once=once)
+        return await self.rewrite(
+            place, id, splice, (patch, limit), by, quota=quota, subject=subject, state=state, once=once
+        )
 
     async def rewrite(
-        self, place: Collection, id: str, change: Callable[[bytes], bytes], by: str, *,
+        self, place: Collection, id: str, change: Callable[..., bytes], arguments: tuple[bytes, int], by: str, *,
         quota: Quota | None = None, subject: str = "", state: str = ANYTHING, once: Once | None = None,
     ) -> tuple[Saved, str]:  # fmt: skip
-        """Change a record here, which would hold Redis for too long, and commit it only onto the state that was read.
-        So is a change that is done once: what is remembered of it is its etag, which Redis cannot make.
+        """Change a record here, as `change` makes it of the old body and the `arguments`, and commit it only onto the
+        state that was read. For what would hold Redis for too long, and for what is done once: its etag is remembered.
 
-        Those who rewrite one record take turns, so that each meets at most one rival for each other worker.
+        Each record's take turns, so that each meets at most one rival for each other worker; few are here at a time.
         """
-        async with self._turns.setdefault(place.record(id), Lock()):
+        async with self._turns.setdefault(place.record(id), Turns()).turn(), self._rewriting.turn():
             for _ in range(ATTEMPTS):
                 record = await self.find(place, id)
                 if record is None and state == ANYTHING:
                     raise NotFound("no such key")
                 if record is None or state not in (ANYTHING, PRESENT, exactly(record)):
                     raise Changed("the record has changed")
-                body = change(record.body)
-                tag = etag(body)
+                body, tag = await offload.run(tagged, change, record.body, *arguments)
                 if once is not None:
                     once.remark = tag.encode()
                 with suppress(Changed):

@@ -2,12 +2,12 @@
 
 import random
 from collections.abc import AsyncIterator
-from urllib.parse import urlencode
+from urllib.parse import unquote_to_bytes, urlencode
 
 import pytest
 
 from service.dialect import Unsupported
-from service.forms import Limits, parts, text
+from service.forms import PORTION, Limits, parts, text, unescaped
 from service.storage.errors import Invalid, TooLarge
 
 ROOMY = Limits(1000, 1_000_000, 10_000_000)
@@ -116,3 +116,10 @@ async def test_which_limit_was_passed_is_said_with_its_number(body: bytes, messa
     for size in (1, 100_000):
         with pytest.raises((TooLarge, Invalid), match=f"^{message}$"):
             await read({"Content-Type": "multipart/form-data; boundary=b"}, body, size, Limits(2, 10, 100_000))
+
+
+@pytest.mark.parametrize("unit", [b"%41", b"%", b"%%4", b"a%4", b"+%2B", "é%C3%A9".encode()], ids=repr)
+def test_long_values_are_decoded_as_in_one_go(unit: bytes) -> None:
+    for start in range(8):
+        value = b"abcdefgh"[start:] + unit * (2 * PORTION // len(unit))
+        assert unescaped(value) == unquote_to_bytes(value.replace(b"+", b" "))

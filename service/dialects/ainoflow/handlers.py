@@ -57,7 +57,7 @@ async def create(request: Request) -> Answer:
 
 async def _create(request: Request, category: str, key: str) -> Answer:
     place, until = place_of(request, category, key), lifetime(request.query())
-    body = document(await request.body.read(request.service.settings.max_document_bytes))
+    body = await document(request)
     saved = await request.service.storage.create(
         place, key, body, request.caller.id, lifetime=until, quota=quota(request), once=request.once
     )
@@ -72,7 +72,7 @@ async def put(request: Request) -> Answer:
     """
     category, key = request.params
     place, until = place_of(request, category, key), lifetime(request.query())
-    body = document(await request.body.read(request.service.settings.max_document_bytes))
+    body = await document(request)
     saved = await request.service.storage.put(
         place, key, body, request.caller.id,
         lifetime=until, condition=condition(request.headers), quota=quota(request), once=request.once,
@@ -90,7 +90,7 @@ async def patch(request: Request) -> Answer:
     category, key = request.params
     place, change = (
         place_of(request, category, key),
-        document(await request.body.read(request.service.settings.max_document_bytes)),
+        await document(request),
     )
     saved, tag = await request.service.storage.merge(
         place, key, change, request.caller.id,

@@ -16,6 +16,7 @@ from service.dialects.auravant.parameters import (
     operation,
     place_of,
     places_of,
+    read,
     several,
 )
 from service.dialects.auravant.refusals import Missing, Unreadable
@@ -75,7 +76,7 @@ async def public_files_of_farms(request: Request) -> Stream:
 
 async def filestorage(scope: str, request: Request) -> Answer | Stream:
     name, extension = operation(request), extension_of(request)
-    body = body_of(request.headers, await request.body.read(request.service.settings.max_document_bytes))
+    body = await read(request, body_of)
     if name == "GET":
         return await get(request, scope, several(request, extension, body.keys, body.ids), urls=bool(body.get_url))
     if name == "DELETE":

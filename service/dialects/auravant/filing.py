@@ -15,6 +15,7 @@ from service.dialects.auravant.parameters import (
     KEYS,
     Form,
     Id,
+    bounded,
     checked,
     lacking,
     place_of,
@@ -69,12 +70,15 @@ class Announced(Struct):
     most: int
 
 
-def body_of(headers: Mapping[str, str], text: bytes) -> Body:
-    """The body, JSON or a form. Raises Invalid."""
-    fields = form_fields(headers, text)
-    if fields is None:
-        return _body(text)
-    form = Form(fields)
+def body_of(type: str, text: bytes) -> Body:
+    """A body of that content type, JSON or a form. Raises Invalid."""
+    fields = form_fields(type, text)
+    body = _body(text) if fields is None else _posted(Form(fields))
+    body.keys, body.ids = bounded(body.keys, body.ids)
+    return body
+
+
+def _posted(form: Form) -> Body:
     return Body(
         form.text("key"), form.text("original_file_name"), form.text("md5"), form.json("file_size_kb", _number),
         form.flag("overwrite"), form.flag("create"), form.text("user"), form.text("field"), form.text("farm"),

@@ -18,6 +18,7 @@ from service.dialects.auravant.parameters import (
     operation,
     place_of,
     places_of,
+    read,
     several,
     written,
 )
@@ -68,7 +69,7 @@ async def farms(request: Request) -> Answer | Stream:
 
 async def storage(scope: str, request: Request) -> Answer | Stream:
     name, extension = operation(request), extension_of(request)
-    body = body_of(request.headers, await request.body.read(request.service.settings.max_document_bytes))
+    body = await read(request, body_of)
     if name == "GET":
         return await get(request, scope, several(request, extension, body.keys, body.ids))
     if name == "DELETE":

@@ -5,6 +5,7 @@ A body is JSON or a form. The value inside it is found without being read: its b
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,7 +17,7 @@ from service.dialects.auravant.access import ID_LENGTH
 from service.dialects.auravant.refusals import BadKey, BadVersion, Missing, NotClaimed
 from service.dialects.auravant.roles import NAME
 from service.parsing import choice, flag, form_fields, json_parser
-from service.storage import keys
+from service.storage import keys, offload
 from service.storage.errors import Invalid, NotFound, TooLarge, Unauthenticated, Undeclared
 from service.storage.keys import Collection
 
@@ -110,12 +111,26 @@ def operation(request: Request) -> str:
     return choice(request.query(), "operation", "", OPERATIONS)
 
 
-def body_of(headers: Mapping[str, str], text: bytes) -> Body:
-    """The body, JSON or a form. Raises Invalid."""
-    fields = form_fields(headers, text)
-    if fields is None:
-        return _body(text)
-    form = Form(fields)
+async def read(request: Request, body_of: Callable[[str, bytes], T]) -> T:
+    """The body, understood by the function. Raises Invalid, TooLarge."""
+    text = await request.body.read(request.service.settings.max_document_bytes)
+    return await offload.run(body_of, request.headers.get("Content-Type", ""), text)
+
+
+def body_of(type: str, text: bytes) -> Body:
+    """A body of that content type, JSON or a form. Raises Invalid."""
+    fields = form_fields(type, text)
+    body = _body(text) if fields is None else _posted(Form(fields))
+    body.keys, body.ids = bounded(body.keys, body.ids)
+    return body
+
+
+def bounded(keys: list[str] | None, ids: list[Id] | None) -> tuple[list[str] | None, list[Id] | None]:
+    """The lists of a body, cut off behind the first entry that is too many: `several` refuses them still."""
+    return keys and keys[: READ_KEYS + 1], ids and [*islice(dict.fromkeys(map(str, ids)), READ_VALUES + 1)]
+
+
+def _posted(form: Form) -> Body:
     return Body(
         form.text("id"), form.text("key"), form.value("value"), form.value("data"),
         form.flag("overwrite"), form.flag("append"), form.flag("create"),
@@ -125,7 +140,7 @@ def body_of(headers: Mapping[str, str], text: bytes) -> Body:
 
 def written(request: Request, extension: Mapping[str, Any], scope: str, body: Body) -> Write:
     """What a PUT or PATCH asks for, once everything that it needs is there."""
-    value = next((bytes(raw) for raw in (body.value, body.data) if bytes(raw) != b"null"), None)
+    value = next((bytes(raw) for raw in (body.value, body.data) if raw != NULL), None)
     if body.id in (None, "") or not body.key or value is None:
         raise Missing(lacking(id=body.id, key=body.key, value=value))
     checked([body.key])

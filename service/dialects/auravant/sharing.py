@@ -5,7 +5,8 @@ At user level whatever is public is readable by every valid token; of a field or
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from functools import partial
 
 import orjson
 
@@ -18,15 +19,18 @@ from service.dialects.auravant.public import PUBLIC, stored
 from service.dialects.auravant.refusals import Missing, Unreadable
 from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS, NAME, USERS
 from service.parsing import flag
+from service.storage import offload
 from service.storage.errors import Invalid, TooLarge
 from service.storage.fan_out import FAN_OUT
 from service.storage.keys import Collection
 from service.storage.scoped import Shelf
 from service.storage.splice import splice
+from service.storage.turns import Turns
 
 routes = Routes()
 
 MOST_IDS = 10_000  # named in one request
+MERGING = Turns(3)  # resources at a time whose values are too large to come along with others
 _number = re.compile(r"0|[1-9][0-9]{0,14}").fullmatch
 
 
@@ -112,26 +116,40 @@ async def values(
     """The answer, piece by piece: an array with an object for each resource that has a value."""
     piece, comma = bytearray(b"["), b""
     async for shelf in shelves:
-        found = {id: record.body async for portion in request.service.storage.scoped.records(shelf)
-                 for id, record in portion}  # fmt: skip
-        bodies = [found[id] for id in wanted if id in found]
-        if not bodies:
+        async with MERGING.turn() if shelf.rest else nullcontext():
+            value = await merged(await bodies(request, shelf, wanted))
+        if value is None:
             continue
-        piece += comma + b"{" + entry(name, identifier(shelf.place.name)) + b"," + entry("value", merged(bodies)) + b"}"
+        piece += comma + b"{" + entry(name, identifier(shelf.place.name)) + b',"value":'
         comma = b","
+        if len(value) > PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+            yield value
+        else:
+            piece += value
+        piece += b"}"
         if len(piece) > PIECE_BYTES:
             yield bytes(piece)
             piece.clear()
     yield bytes(piece) + b"]"
 
 
-def merged(bodies: Sequence[bytes]) -> bytes:
+async def bodies(request: Request, shelf: Shelf, wanted: Sequence[str]) -> list[bytes]:
+    """The values of one resource, the one that wins first."""
+    found = {id: record.body async for portion in request.service.storage.scoped.records(shelf)
+             for id, record in portion}  # fmt: skip
+    return [found[id] for id in wanted if id in found]
+
+
+async def merged(bodies: Sequence[bytes]) -> bytes | None:
     """One value of those of a resource: two objects together, else the one that wins. It wins also where one repeats a
     name so often that the two together would be longer than both."""
     if len(bodies) == 2 and all(body.startswith(b"{") for body in bodies):
         with suppress(TooLarge):
-            return splice(bodies[1], bodies[0], sum(map(len, bodies)), flat=True)
-    return bodies[0]
+            change = partial(splice, limit=sum(map(len, bodies)), flat=True)
+            return await offload.run(change, bodies[1], bodies[0])
+    return bodies[0] if bodies else None
 
 
 def identifier(id: str) -> bytes:

@@ -105,7 +105,7 @@ def global_key(segment: str) -> str:
 
 def setting(headers: Mapping[str, str], body: bytes) -> Setting:
     """A body, JSON or a form, whose fields are texts."""
-    fields = form_fields(headers, body)
+    fields = form_fields(headers.get("Content-Type", ""), body)
     found: Setting = _setting(body) if fields is None else Setting(
         **{name: msgspec.Raw(msgspec.json.encode(fields[name])) for name in Setting.__struct_fields__ if name in fields}
     )  # fmt: skip

@@ -298,3 +298,23 @@ async def test_ids_forge_no_keys(world: World) -> None:
     found = (await owner.get("fields", [world.name(id) for id in nasty], "k")).objects
     assert found == {world.name(id): {"k": id} for id in nasty}
     assert (await owner.get("users", ["*"], "k")).code == 5
+
+
+async def test_more_values_than_a_request_may_name_are_refused_however_long_the_list(world: World) -> None:
+    """Short lists are read in the event loop, long ones are not. An id counts once."""
+    (owner,) = await world.open("owner")
+    id = world.name("owner")
+    for count in (20_001, 300_000):
+        body = {"keys": ["k"], "ids": [*range(count)]}
+        assert (await owner.storage("users", "GET", body)).status == 413
+        assert (await owner.storage("users", "GET", {"keys": ["k"], "ids": [id] * count})).objects == {}
+    assert (await owner.storage("users", "GET", {"keys": ["k"] * 1001, "ids": [id]})).status == 413
+    assert (await owner.storage("users", "GET", {"keys": [], "ids": [*range(300_000)]})).status != 413
+
+
+async def test_a_form_with_too_many_fields_is_refused_in_words(world: World) -> None:
+    (owner,) = await world.open("owner")
+    type = "application/x-www-form-urlencoded"
+    reply = await owner.ask("POST", f"{STORAGE}/users?operation=PUT", b"a=1&" * 100, Content_Type=type)
+    assert reply.status == 400
+    assert "a form has at most 100 fields" in reply.json["msg"]

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.storage.splice.conftest import in_python
 from tests.storage.splice.reference import merge
 from tests.storage.splice.script import Script
-from tests.storage.splice.texts import pairs
+from tests.storage.splice.texts import large_pairs, pairs
 
 Pair = tuple[str, str]
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -21,6 +21,12 @@ def test_every_splice_gives_the_bytes_of_the_reference(splicers: dict[str, Scrip
     assert in_python(*pair) == expected
     for script in splicers.values():
         assert script.splice([pair]) == [expected]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=SLOW)
+@given(pair=large_pairs())
+def test_long_and_deep_values_are_passed_over_whole(pair: Pair) -> None:
+    assert in_python(*pair) == merge(*pair)
 
 
 def loaded(text: str) -> Any:

@@ -1,12 +1,14 @@
 """No input makes a splice run on: in Redis it gives up, in the worker it stops at the limit, and it never recurses."""
 
 import json
+from time import process_time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from service.storage.errors import TooLarge
 from service.storage.splice import splice
+from service.storage.validation import validate
 from tests.storage.splice.conftest import Splice, in_python
 from tests.storage.splice.reference import merge
 from tests.storage.splice.script import Script
@@ -66,13 +68,24 @@ def test_small_documents_take_few_steps(splicers: dict[str, Script]) -> None:
         assert script.splice([(target, '{"age":37,"city":"Paris"}')], budget=150) != [None]
 
 
-@pytest.mark.parametrize("depth", [7, 100, 1000])
+@pytest.mark.parametrize("depth", [7, 33, 100, 1000])
 def test_depth_costs_no_stack(apply: Splice, depth: int) -> None:
     target = '{"a":[],"d":' * depth + "1" + "}" * depth
     assert apply(target, '{"d":' * depth + "2" + "}" * depth) == target.replace('"d":1', '"d":2')
     nulls = '{"n":null,"d":' * depth + "2" + "}" * depth
     assert apply("[]", nulls) == '{"d":' * depth + "2" + "}" * depth
     assert apply(target, '{"b":1}') == f'{target[:-1]},"b":1}}'
+
+
+@pytest.mark.parametrize("depth", [7, 33, 450])
+def test_a_long_value_takes_little_more_than_its_validation(depth: int) -> None:
+    unit = b"[" * depth + b"]" * depth
+    target = b'{"a":[%b]}' % b",".join([unit] * (4_000_000 // len(unit)))
+    began = process_time()
+    validate(target)
+    read = process_time()
+    assert splice(target, b'{"b":1}') == target[:-1] + b',"b":1}'
+    assert process_time() - read < 20 * (read - began)
 
 
 def test_worker_splices_large_documents() -> None:

@@ -73,3 +73,19 @@ def pairs(draw: st.DrawFn) -> tuple[str, str]:
     target = draw(st.one_of(targets, targets, targets, values(1, spaces, escapes)))
     patch = draw(st.one_of(*[objects(3, spaces, escapes)] * 9, st.just("[null]")))
     return draw(space) + target + draw(space), draw(space) + patch + draw(space)
+
+
+@st.composite
+def large_pairs(draw: st.DrawFn) -> tuple[str, str]:
+    """The same with a member in front whose value is long, or nested deep, and may end in white space and brackets."""
+    spaces = draw(st.sampled_from([[""], SPACES]))
+    texts = list(draw(st.tuples(objects(2, spaces, True), objects(2, spaces, True))))
+    for place in draw(st.sampled_from([(0,), (1,), (0, 1)])):
+        inner = ",".join([draw(values(2, spaces, True))] * draw(st.sampled_from([1, 300])))
+        start, end = draw(st.sampled_from([("[", "]"), ('{"a":[', " ]\n}")]))
+        depth = draw(st.sampled_from([1, 16, 33, 100]))
+        behind = draw(st.sampled_from(["", " ", "\n" * 40]))
+        comma = "," if '"' in texts[place] else ""
+        name = draw(st.sampled_from(NAMES))
+        texts[place] = f"{{{json.dumps(name)}:{start * depth}{inner}{end * depth}{behind}{comma}{texts[place][1:]}"
+    return texts[0], texts[1]

@@ -1,0 +1,91 @@
+"""Nothing that takes long keeps others waiting: while a worker works on the largest documents it answers other tenants.
+
+What an event loop does in one go nobody else is served beside, so the longest wait would be all of that time.
+`python -m bench.fairness` measures the waits.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.dialects.ainoflow.client import Client, at, open_project
+from tests.dialects.auravant.client import STORAGE, World
+from tests.running import Running
+
+SIZE = 9_000_000  # bytes
+UNIT = b'"a":' + b"[" * 33 + b"]" * 33  # takes a merge longest for its size
+LONG = b"{%b}" % b",".join([UNIT] * (SIZE // len(UNIT)))
+ENCODED = b"key=k&overwrite=true&value=%5B" + b"%5B%5D%2C" * (SIZE // 9) + b"1%5D&id="
+
+
+class Worker:
+    """A service with one worker, and two tenants of it."""
+
+    def __init__(self, client: Client, other: Client, world: World) -> None:
+        self.client, self.other, self.world = client, other, world
+
+    async def patched(self, name: str) -> None:
+        assert (await self.client.ask("PATCH", at("d", name), b'{"zz":1}')).status == 200
+
+    async def waits_beside(self, *work: Awaitable[object]) -> tuple[float, list[float]]:
+        """How long the work takes, in seconds, and each answer to the other tenant meanwhile."""
+        began, waits = monotonic(), list[float]()
+        done = asyncio.ensure_future(asyncio.gather(*work))
+        while not done.done():
+            asked = monotonic()
+            assert (await self.other.get("d", "small")).status == 200
+            waits.append(monotonic() - asked)
+        await done
+        return monotonic() - began, waits
+
+
+@pytest.fixture
+async def worker(serve: Callable[..., Running], http: ClientSession) -> Worker:
+    running = serve(workers=1)
+    client, other = await open_project(running, http), await open_project(running, http)
+    assert (await other.put("d", "small", b'{"a":1}')).status == 200
+    return Worker(client, other, World(running, http))
+
+
+def served(took: float, waits: list[float]) -> None:
+    assert len(waits) >= 10
+    assert max(waits) < took / 3, f"{max(waits):.2f} s of {took:.2f} s"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_others_are_answered_beside_large_merges(worker: Worker, count: int) -> None:
+    names = [f"k{n}" for n in range(count)]
+    for name in names:
+        assert (await worker.client.put("d", name, LONG)).status == 200
+    served(*await worker.waits_beside(*(worker.patched(name) for name in names)))
+    for name in names:
+        assert (await worker.client.get("d", name)).body == LONG[:-1] + b',"zz":1}'
+
+
+async def test_others_are_answered_beside_merged_public_values(worker: Worker) -> None:
+    (user,) = await worker.world.open("u")
+    id = worker.world.name("u")
+    for key in ("public_ext_k", "public_priv_k"):
+        body = b'{"id":"%b","key":"%b","value":%b}' % (id.encode(), key.encode(), LONG)
+        assert (await user.storage("users", "PUT", body)).code == 0
+
+    async def merged() -> None:
+        answer = await user.shared("user", key="k", users=id)
+        assert answer.status == 200
+        assert answer.body == b'[{"user":"%b","value":%b}]' % (id.encode(), LONG)
+
+    served(*await worker.waits_beside(merged(), merged()))
+
+
+async def test_others_are_answered_beside_a_form_of_escapes(worker: Worker) -> None:
+    (user,) = await worker.world.open("u")
+    form = ENCODED + worker.world.name("u").encode()
+
+    async def stored() -> None:
+        target, type = f"{STORAGE}/users?operation=PUT", "application/x-www-form-urlencoded"
+        assert (await user.ask("POST", target, form, Content_Type=type)).code == 0
+
+    served(*await worker.waits_beside(stored()))

@@ -1,0 +1,81 @@
+"""Turns are taken in order, end in time, and none is lost, whatever becomes of those who wait."""
+
+import asyncio
+
+import pytest
+
+from service.storage.errors import Unavailable
+from service.storage.turns import Turns
+
+
+async def test_turns_are_taken_in_order_and_so_many_at_a_time() -> None:
+    turns, order, here, most = Turns(2), list[int](), 0, 0
+
+    async def one(number: int) -> None:
+        nonlocal here, most
+        async with turns.turn():
+            order.append(number)
+            here += 1
+            most = max(most, here)
+            await asyncio.sleep(0)
+            here -= 1
+
+    await asyncio.gather(*(one(number) for number in range(20)))
+    assert (order, most) == ([*range(20)], 2)
+
+
+async def test_a_turn_that_does_not_come_in_time_is_refused_and_the_next_one_comes() -> None:
+    turns = Turns(1, seconds=0.01)
+    async with turns.turn():
+        with pytest.raises(Unavailable, match="nothing was done"):
+            async with turns.turn():
+                raise AssertionError("there is only one")
+    async with turns.turn():
+        pass
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["while it waits", "when its turn has just come"])
+async def test_a_turn_of_one_who_is_cancelled_goes_to_the_next(late: bool) -> None:
+    turns, done = Turns(), list[int]()
+
+    async def one(number: int) -> None:
+        async with turns.turn():
+            done.append(number)
+
+    async with turns.turn():
+        waiting = [asyncio.create_task(one(number)) for number in range(3)]
+        await asyncio.sleep(0)
+        if not late:
+            waiting[0].cancel()
+    if late:
+        waiting[0].cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert done == [1, 2]
+    async with turns.turn():
+        pass
+
+
+async def test_an_error_gives_the_turn_back() -> None:
+    turns = Turns()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="x"):
+            async with turns.turn():
+                raise ValueError("x")
+
+
+async def test_turns_need_no_task() -> None:
+    """An operation may be stepped by what reads from a connection: it awaits futures, and nothing else."""
+    turns, done = Turns(), list[int]()
+
+    async def one() -> None:
+        async with turns.turn():
+            done.append(1)
+
+    async with turns.turn():
+        operation = one()
+        future = operation.send(None)
+        assert isinstance(future, asyncio.Future)
+    assert future.done()
+    with pytest.raises(StopIteration):
+        operation.send(None)
+    assert done == [1]
