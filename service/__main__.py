@@ -91,14 +91,9 @@ async def _examine(settings: Settings, repair: bool) -> int:
 
 
 def _doctor(settings: Settings, arguments: argparse.Namespace) -> int:
-    return uvloop.run(_diagnose(settings))
-
-
-async def _diagnose(settings: Settings) -> int:
     from service import doctor
 
-    async with _redis(settings) as redis_url:
-        return await doctor.run(settings, redis_url, print)
+    return uvloop.run(doctor.run(settings, print))
 
 
 @asynccontextmanager

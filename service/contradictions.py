@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from service.access import Malformed, parse
+from service.access import parse
 from service.dialects import discover
+from service.document import Malformed
 from service.redis.check import Finding
 from service.settings import TABLE, Settings
 from service.worker import FINISH_SECONDS

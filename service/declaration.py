@@ -3,18 +3,22 @@
 Invariant: the connection is this call's own and is closed with it; a document is applied rarely.
 """
 
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE
 from typing import Any
 
 from service import access
-from service.access import Malformed
 from service.dialects import discover
+from service.document import Malformed
 from service.redis.errors import Failed
 from service.storage.directory import Directory
 from service.storage.errors import Refusal, Unavailable
 from service.storage.runner import Runner
 from service.storage.store import Storage
 
-__all__ = ["Malformed", "Unavailable", "declare"]
+__all__ = ["Malformed", "Unavailable", "declare", "declare_apart"]
 
 CONNECT_SECONDS = 5.0
 
@@ -32,3 +36,23 @@ async def declare(redis_url: str, document: bytes | str) -> list[dict[str, Any]]
         raise Unavailable(f"redis: {error}") from error
     finally:
         await runner.redis.close()
+
+
+async def declare_apart(environment: dict[str, str], document: bytes) -> list[dict[str, Any]]:
+    """`declare` by the command line, in a process with this environment: reading a megabyte of YAML takes a second, for
+    which the event loop of this one would stand still."""
+    command = (sys.executable, "-P", "-m", "service", "access", "apply", "-")
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
+    )
+    try:
+        told, failed = await process.communicate(document)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode == 0:
+        return [json.loads(line) for line in told.splitlines()]
+    reason = (failed.decode(errors="replace").splitlines() or [""])[-1].removeprefix("polystow: ")
+    if process.returncode == 2:
+        raise Malformed(reason.removeprefix("-: "))
+    raise Unavailable(reason if reason.startswith("redis: ") else "the process that applies the document ended")

@@ -5,6 +5,7 @@ that they will under a condition that it names.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from service.redis.check import Finding, Server
 from service.settings import Settings
@@ -14,6 +15,7 @@ FRAGMENTED, LARGE = 1.5, 256 * 1024 * 1024  # resident to used memory, where the
 CONNECTIONS = 2  # that the parent process holds beside one for each worker, while it applies an access document
 SPARE_CONNECTIONS = 10
 MANY_SCRIPTS = 1000
+LEAST_FREE = 256 * 1024 * 1024  # bytes on the disk of the embedded Redis
 
 # What the service cannot do without, asked for in a way that changes nothing.
 COMMANDS: tuple[tuple[str, ...], ...] = (
@@ -64,12 +66,15 @@ def _durability(info: dict[str, str], told: dict[str, str], *, embedded: bool) -
 
 def _failures(info: dict[str, str]) -> Iterator[Finding]:
     for name, what in (
-        ("aof_last_write_status", "the append-only file could not be written: writes are refused"),
+        ("aof_last_write_status", "the append-only file could not be written: writes are refused, reads are served"),
         ("aof_last_bgrewrite_status", "the append-only file could not be rewritten: it grows"),
         ("rdb_last_bgsave_status", "the last snapshot failed: writes may be refused (stop-writes-on-bgsave-error)"),
     ):
         if info.get(name, "ok") != "ok":
-            yield Finding("refuse", what, "look at the server's log; most often the disk is full or read-only")
+            remedy = (
+                "make room on the server's disk, which most often is full, and it goes on by itself; else see its log"
+            )
+            yield Finding("refuse", what, remedy)
 
 
 def _memory(info: dict[str, str]) -> Iterator[Finding]:
@@ -141,11 +146,20 @@ def _connections(info: dict[str, str], told: dict[str, str], settings: Settings)
         )
 
 
+def of_disk(data_dir: Path, free: int) -> Iterator[Finding]:
+    if free < LEAST_FREE:
+        yield Finding(
+            "refuse" if free < 1024 * 1024 else "warn",
+            f"the disk of {data_dir} has {free} bytes free: when it is full, writes are refused, and reads are served",
+            "make room on it, or move the directory to a larger one; writes go on by themselves",
+        )
+
+
 def of_latency(slow: float, allowed: float) -> Iterator[Finding]:
     if slow > allowed:
         yield Finding(
             "warn",
-            f"a ping takes {1000 * slow:.1f} ms: each request waits at least as long",
+            f"a command takes {1000 * slow:.1f} ms: each request waits at least as long",
             "bring Redis nearer; look at SLOWLOG GET, LATENCY DOCTOR, and who else uses its cores",
         )
 

@@ -1,25 +1,31 @@
 """`polystow doctor`: what stands against running the service here, each with what to do.
 
-It asks the Redis that the settings name, looks at the settings themselves, and changes nothing. What only the server
-can say of itself is in `service/redis/check.py`, which the service asks at each start as well.
+It asks the Redis that the settings name, or the embedded one of a running service, looks at the settings themselves,
+and changes nothing: where no Redis runs it starts none. What only the server can say of itself is in
+`service/redis/check.py`, which the service asks at each start as well.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
+from shutil import disk_usage
 from statistics import quantiles
 from time import perf_counter, time
 from typing import Any
 
 from service import contradictions, diagnosis
+from service.redis.aof import missing
+from service.redis.binary import Unusable, find_server
 from service.redis.check import Ask, Finding, Server, coverage, findings, inspect
 from service.redis.client import Redis
+from service.redis.embedded import running
 from service.redis.errors import Failed, NotSent, Rejected
 from service.redis.lane import Lane
 from service.settings import Settings
 from service.storage import keys, scripts
 
-PINGS = 100
+COMMANDS = 100
 PATIENCE = 2.0  # seconds for a connection, and for each answer
 CLOCK_SECONDS = 1.0  # between Redis's clock and this machine's; expiry is by Redis's, tokens expire by the worker's
 LATENCY_SECONDS = 0.005  # of the median; the highest ones tell of this machine as much as of the way to Redis
@@ -27,18 +33,36 @@ LATENCY_SECONDS = 0.005  # of the median; the highest ones tell of this machine 
 Out = Callable[[str], object]
 
 
-async def run(settings: Settings, redis_url: str, out: Out) -> int:
+async def run(settings: Settings, out: Out) -> int:
     """Examine everything, and tell it; 0 where nothing was found, 1 otherwise."""
     found = [*contradictions.of_settings(settings)]
-    try:
-        found += await _examine(settings, redis_url, out)
-    except (Failed, ValueError) as error:
-        found.append(Finding("refuse", f"redis: {error}", "start it, or put POLYSTOW_REDIS_URL right"))
+    if settings.redis_url is None:
+        found += _directory(settings)
+    if redis_url := settings.redis_url or running(settings.data_dir):
+        try:
+            found += await _examine(settings, redis_url, out)
+        except (Failed, ValueError) as error:
+            found.append(Finding("refuse", f"redis: {error}", "start it, or put POLYSTOW_REDIS_URL right"))
+    else:
+        there = "no Redis runs on it" if settings.data_dir.is_dir() else "it is not there yet"
+        out(f"ok     {settings.data_dir.resolve()}: {there}, so that no Redis was asked")
     for finding in sorted(found, key=lambda finding: finding.level):
         out(f"{finding.level:6} {finding.text}")
         out(f"       -> {finding.remedy}")
     out(f"{len(found)} finding{'' if len(found) == 1 else 's'}")
     return 1 if found else 0
+
+
+def _directory(settings: Settings) -> Iterable[Finding]:
+    """The embedded Redis, as far as it can be looked at from outside."""
+    try:
+        find_server(settings.redis_server)
+    except Unusable as error:
+        yield Finding("refuse", str(error), "install one, or name it in POLYSTOW_REDIS_SERVER")
+    with suppress(FileNotFoundError):
+        yield from diagnosis.of_disk(settings.data_dir, disk_usage(settings.data_dir).free)
+        if lost := missing(settings.data_dir):
+            yield Finding("refuse", lost, "do one of the two: the service does not start on it")
 
 
 async def _examine(settings: Settings, redis_url: str, out: Out) -> list[Finding]:
@@ -82,13 +106,13 @@ async def _configuration(ask: Ask) -> dict[str, str]:
 
 async def _latency(ask: Ask, out: Out) -> Iterable[Finding]:
     taken = []
-    for _ in range(PINGS):
+    for _ in range(COMMANDS):
         begun = perf_counter()
-        await ask("PING")
+        await ask("TIME")  # PING is refused while Redis cannot write to its disk
         taken.append(perf_counter() - begun)
         await asyncio.sleep(0.001)
     percent = quantiles(taken, n=100, method="inclusive")
-    out(f"ok     {PINGS} pings: median {1000 * percent[49]:.2f} ms, 99 % within {1000 * percent[98]:.2f} ms")
+    out(f"ok     {COMMANDS} commands: median {1000 * percent[49]:.2f} ms, 99 % within {1000 * percent[98]:.2f} ms")
     return diagnosis.of_latency(percent[49], LATENCY_SECONDS)
 
 

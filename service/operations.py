@@ -1,11 +1,13 @@
 """The operations port: what a cluster and an operator ask the service, answered by the parent process.
 
 Invariant: `/healthz` answers 200 for as long as this process works, whatever Redis and the workers do;
-killing the service would bring neither of them back.
+killing the service would bring neither of them back. `/readyz` answers 200 also while Redis refuses writes, and says
+that it does: reads are served, and every other instance has the same Redis.
 """
 
 import asyncio
 import hmac
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from time import monotonic
@@ -17,10 +19,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.declaration import Malformed, Unavailable
+from service.redis.errors import Rejected
 
 PING_SECONDS = 1.0  # a Redis that takes longer is not ready
 REMEMBERED_SECONDS = 0.5  # so that probes from many sides cost Redis two PINGs a second
 LARGEST_ACCESS_BYTES = 1024 * 1024
+WATCH_SECONDS = 2.0
+READ_ONLY = "redis refuses writes: it cannot write to its disk, which most often is full"
+
+log = logging.getLogger(__name__)
 
 
 class Service(Protocol):
@@ -37,29 +44,45 @@ class Service(Protocol):
 
 
 class Pulse:
-    """Whether Redis answers, asked at most every `REMEMBERED_SECONDS` however many want to know."""
+    """Whether Redis answers, and whether it takes writes; asked at most every `REMEMBERED_SECONDS`, whoever wants to
+    know."""
 
     def __init__(self, ping: Callable[[], Awaitable[object]]) -> None:
         self._ping = ping
         self._asking = asyncio.Lock()
         self._asked = float("-inf")
         self._beats = False
+        self.read_only = False
 
-    async def beats(self) -> bool:
-        """Whether the newest PING was answered in time."""
+    async def beats(self, remembered: float = REMEMBERED_SECONDS) -> bool:
+        """Whether the newest PING was answered in time; it is at most so many seconds old."""
         async with self._asking:
-            if monotonic() - self._asked >= REMEMBERED_SECONDS:
+            if monotonic() - self._asked >= remembered:
                 self._beats = await self._answered()
                 self._asked = monotonic()
         return self._beats
 
     async def _answered(self) -> bool:
+        read_only = False
         try:
             async with asyncio.timeout(PING_SECONDS):
                 await self._ping()
+        except Rejected as error:  # MISCONF: PING is refused as writes are, and reads are served
+            if error.word != "MISCONF":
+                return False
+            read_only = True
         except Exception:  # whatever went wrong, Redis did not answer
             return False
+        if read_only != self.read_only:
+            log.log(*(logging.ERROR, READ_ONLY) if read_only else (logging.WARNING, "redis takes writes again"))
+        self.read_only = read_only
         return True
+
+    async def watch(self) -> None:
+        """Go on asking, so that the log says when writes begin and cease to be refused."""
+        while True:
+            await self.beats()
+            await asyncio.sleep(WATCH_SECONDS)
 
 
 class Operations:
@@ -67,7 +90,7 @@ class Operations:
 
     def __init__(self, service: Service, metrics: CollectorRegistry, admin_token: str | None) -> None:
         self._service = service
-        self._pulse = Pulse(service.ping)
+        self.pulse = Pulse(service.ping)
         self._metrics = metrics
         self._admin_token = admin_token
 
@@ -76,10 +99,12 @@ class Operations:
 
     async def readyz(self, _: web.Request) -> web.Response:
         reasons = list(self._service.obstacles())
-        if not await self._pulse.beats():
+        if not await self.pulse.beats():
             reasons.append("redis does not answer")
         if reasons:
             return web.json_response({"status": "unavailable", "reasons": reasons}, status=503)
+        if self.pulse.read_only:
+            return web.json_response({"status": "read-only", "reasons": [READ_ONLY]})
         return web.json_response({"status": "ok"})
 
     async def metrics(self, _: web.Request) -> web.Response:
@@ -101,7 +126,7 @@ class Operations:
         if self._admin_token is None:
             raise web.HTTPNotFound(text="the admin API is off: POLYSTOW_ADMIN_TOKEN is not set")
         given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._admin_token}".encode()):
+        if not hmac.compare_digest(given.encode(errors="surrogateescape"), f"Bearer {self._admin_token}".encode()):
             raise web.HTTPUnauthorized(text="a wrong or missing admin token", headers={"WWW-Authenticate": "Bearer"})
 
     def application(self) -> web.Application:

@@ -90,7 +90,9 @@ class Settings:
     )
     drain_seconds: float = field(
         default=5.0,
-        metadata=_about(duration(0, 3600), "How long to serve on after SIGTERM, while /readyz already says no."),
+        metadata=_about(
+            duration(0, 3600), "How long to serve on after SIGTERM or SIGHUP, while /readyz already says no."
+        ),
     )
     log_level: str = field(
         default="info",

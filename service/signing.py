@@ -14,6 +14,7 @@ import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest, digest
 from pathlib import Path
@@ -101,19 +102,23 @@ def _named(key: str) -> str:
 
 def kept(path: Path) -> str:
     """The key in a file that only its owner can read, made by whoever comes first. Raises OSError, ValueError."""
-    try:
-        # Written under another name and linked to its own, so that nobody ever reads half of a key.
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink(missing_ok=True)
+    if not path.exists():  # nothing is written beside one that is there: the disk may be full
+        _make(path)
     key = path.read_text().strip()
     if len(key) < KEY_CHARACTERS:
         raise ValueError(f"{path} holds no signing key")
     return key
+
+
+def _make(path: Path) -> None:
+    # Written under another name and linked to its own, so that nobody ever reads half of a key.
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)

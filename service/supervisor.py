@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from service import __version__
-from service.declaration import Malformed, Unavailable, declare
+from service.declaration import Malformed, Unavailable, declare, declare_apart
 from service.dialects import discover
 from service.exposition import Totals, registry
 from service.metrics import Meter
-from service.operations import PING_SECONDS, Operations, listen
+from service.operations import PING_SECONDS, Operations, Pulse, listen
 from service.ports import PortTaken, listeners, url
 from service.redis.binary import Unusable
 from service.redis.check import check
@@ -35,6 +35,7 @@ from service.signing import kept
 from service.workers import StartFailed, Worker, environment
 
 REDIS_SECONDS = 10.0  # how long an external Redis may take to be there at start
+SMALL = 16 * 1024  # bytes of an access document that are read in some 20 ms; a process of its own takes half a second
 STOP_SECONDS = 12.0  # workers end by themselves within 10 s
 SIGNING_KEY = "signing.key"  # file in the data directory
 UNSIGNED = "a Redis of your own needs one, the same for all who serve from it: openssl rand -hex 32 makes it"
@@ -85,7 +86,10 @@ class Supervisor:
     async def apply_access(self, document: bytes) -> list[dict[str, Any]]:
         if self._redis_url is None:
             raise Unavailable("the service is starting")
-        return await declare(self._redis_url, document)
+        if len(document) <= SMALL:
+            return await declare(self._redis_url, document)
+        settings = Settings(redis_url=self._redis_url, log_level="error")
+        return await declare_apart(environment(settings), document)
 
     async def run(self, stop: Stop, announce: Announce) -> None:
         """Start, serve until `stop`, drain, stop. Raises StartFailed, PortTaken, BadSetting."""
@@ -113,8 +117,9 @@ class Supervisor:
         operations = Operations(self, registry(self._totals), settings.admin_token)
         runner = await listen(operations.application(), ops)
         stack.push_async_callback(runner.cleanup)
+        stack.callback(asyncio.create_task(operations.pulse.watch()).cancel)
         redis_url = await self._start_redis(stack)
-        tokens = await self._apply_at_start(document)
+        tokens = await self._apply_at_start(document, operations.pulse)
         await self._start_workers(stack, redis_url)
         return Serving(url(self._listeners[0]), url(ops), tokens)
 
@@ -142,7 +147,7 @@ class Supervisor:
             raise StartFailed(f"redis: {error}") from error
         return redis_url
 
-    async def _apply_at_start(self, document: bytes | None) -> list[dict[str, Any]]:
+    async def _apply_at_start(self, document: bytes | None, pulse: Pulse) -> list[dict[str, Any]]:
         if document is None:
             return []
         try:
@@ -150,7 +155,10 @@ class Supervisor:
         except Malformed as error:
             raise BadSetting(f"{self._settings.access}: {error}") from error
         except Unavailable as error:
-            raise StartFailed(str(error)) from error
+            if not (await pulse.beats(0) and pulse.read_only):
+                raise StartFailed(str(error)) from error
+            log.error("redis refuses writes: the access document is not applied, what was applied before holds")
+            return []
 
     async def _start_workers(self, stack: AsyncExitStack, redis_url: str) -> None:
         # A worker has no use for the admin token; what it does not know it cannot leak.

@@ -4,6 +4,7 @@ Invariant: whatever a test does to it, `close` leaves no process and no file beh
 """
 
 import asyncio
+import fcntl
 import os
 import re
 import shutil
@@ -11,8 +12,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -84,12 +87,14 @@ class Running:
         module: str = "service",
         arguments: tuple[str, ...] = ("serve",),
         program: Path | None = None,
+        terminal: int | None = None,
         **settings: object,
     ) -> None:
         # Not pytest's tmp_path: a Unix socket's path is limited to some 100 bytes.
         self._scratch = Path(tempfile.mkdtemp(prefix="polystow-"))
         self.data_dir = Path(str(settings.pop("data_dir", self._scratch / "data")))
         self.admin_token = ADMIN_TOKEN
+        self._terminal = terminal  # file descriptor of the one that it is started in
         self._command = [str(program), *arguments] if program else [sys.executable, "-m", module, *arguments]
         self.directory = self._scratch / "work" if program else ROOT
         self.directory.mkdir(exist_ok=True)
@@ -114,6 +119,7 @@ class Running:
                 stdout=out,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=partial(fcntl.ioctl, self._terminal, termios.TIOCSCTTY, 0) if self._terminal else None,
             )
 
     def wait_ready(self) -> "Running":

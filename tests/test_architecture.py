@@ -87,7 +87,7 @@ def test_the_contract_of_dialects_knows_only_storage_and_settings() -> None:
 def test_a_dialect_knows_the_contract_and_no_other_dialect(dialect: str) -> None:
     own = f"service.dialects.{dialect}"
     shared = ("service.dialect", "service.description", "service.storage", "service.preconditions", "service.parsing")
-    assert strays(own, own, *shared, "service.forms", "service.downloads", "service.signing") == []
+    assert strays(own, own, *shared, "service.forms", "service.downloads", "service.signing", "service.declared") == []
 
 
 def test_a_dialect_knows_neither_http_server_nor_redis_nor_scripts() -> None:

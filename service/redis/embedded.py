@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
+from service.redis.aof import USED, missing
 from service.redis.binary import Unusable, find_server
 from service.redis.syncing import keep_synced
 
@@ -108,6 +109,8 @@ class Embedded:
             await self.stop()
             raise
         self._keeper = asyncio.create_task(self._keep_running())
+        with contextlib.suppress(OSError):  # the disk may be full
+            (self.data_dir / USED).touch(0o600)
         if self._appendfsync == "everysec":
             self._syncing = asyncio.create_task(keep_synced(self.data_dir))
 
@@ -158,6 +161,8 @@ class Embedded:
             raise Unusable(
                 f"{self.data_dir} was written by Redis 7 or newer; {self._binary} is older and would start empty"
             )
+        if lost := missing(self.data_dir):
+            raise Unusable(lost)
 
     async def _take_locks(self) -> None:
         """Refuse at once where another service lives; wait for the Redis of one that was killed."""
@@ -167,8 +172,9 @@ class Embedded:
                 owner = (self.data_dir / "lock").read_text().strip()
                 raise Unusable(f"{self.data_dir} is in use by another polystow (process {owner})")
             self._locks.append(mine)
-            os.ftruncate(mine, 0)
-            os.write(mine, b"%d\n" % os.getpid())
+            with contextlib.suppress(OSError):  # for people; on a full disk it does without
+                os.ftruncate(mine, 0)
+                os.write(mine, b"%d\n" % os.getpid())
             deadline = asyncio.get_running_loop().time() + STOP_SECONDS
             while (shared := locked(self.data_dir / "redis.lock")) is None:
                 if asyncio.get_running_loop().time() > deadline:
@@ -252,9 +258,11 @@ class Embedded:
                 return
             backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
             try:
+                if lost := missing(self.data_dir):
+                    raise Unusable(lost)
                 await self._spawn()
                 self.restarts += 1
-            except OSError as error:
+            except (OSError, Unusable) as error:
                 log.error("the embedded Redis cannot be started: %s", error)
 
 
@@ -265,7 +273,7 @@ async def answers(path: Path) -> bool:
             reader, writer = await asyncio.open_unix_connection(str(path))
             try:
                 writer.write(b"PING\r\n")
-                return await reader.readline() == b"+PONG\r\n"
+                return (await reader.readline()).startswith((b"+PONG", b"-MISCONF"))  # it serves reads on a full disk
             finally:
                 writer.close()
     except (OSError, TimeoutError):

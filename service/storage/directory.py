@@ -27,6 +27,7 @@ from service.storage.runner import Runner
 FRESH = 1.0  # seconds for which what is kept may be used after the epoch was asked for
 POLL = 0.4  # seconds between two readings of the epoch
 SIZE = 20_000  # entries kept (also of unknown tokens); the cache starts afresh beyond that
+BYTES = 64 * 1024 * 1024  # of what is kept, as it is stored in Redis; afresh beyond that too
 LEARNED = 100_000  # ids kept of one kind: some 14 MB; afresh beyond that too
 
 log = getLogger(__name__)
@@ -71,7 +72,8 @@ class Directory:
     def __init__(self, runner: Runner) -> None:
         self._run = runner.run
         self.command = self._command = runner.command
-        self._kept: dict[tuple[str, str, str], tuple[Any]] = {}
+        self._kept: dict[tuple[str, str, str], tuple[Any]] = {}  # tokens by their digests
+        self._kept_bytes = 0
         self._learned: defaultdict[tuple[str, str], dict[str, Any]] = defaultdict(dict)  # by dialect and kind
         self._epoch: bytes | None = None
         # What was kept at this number is still good while it is this number; None: nothing is, for the epoch was not
@@ -81,21 +83,22 @@ class Directory:
 
     async def caller(self, dialect: str, token: str) -> Caller:
         """The caller with that token. Raises Unauthenticated."""
-        return _unexpired(await self._find(dialect, "token", token, digest(token), _caller))
+        return _unexpired(await self._find(dialect, "token", digest(token), _caller))
 
     async def find(self, dialect: str, kind: str, id: str) -> dict[str, Any] | None:
         """What was declared of that kind under that id."""
         if self.era is not None and (kept := self._kept.get((dialect, kind, id))) is not None:
             found: dict[str, Any] | None = kept[0]
         else:
-            found = await self._find(dialect, kind, id, id, unpackb)
+            found = await self._find(dialect, kind, id, unpackb)
         return found
 
-    async def _find(self, dialect: str, kind: str, id: str, name: str, decode: Callable[[bytes], Any]) -> Any:
-        key = keys.entry(dialect, kind, name)
+    async def _find(self, dialect: str, kind: str, id: str, decode: Callable[[bytes], Any]) -> Any:
+        key = keys.entry(dialect, kind, id)
 
         async def look() -> Any:
             packed = await self._command("GET", key, key=key)
+            self._kept_bytes += len(key) + len(packed or b"")
             return None if packed is None else decode(packed)
 
         return await self.known(dialect, kind, id, look)
@@ -107,8 +110,9 @@ class Directory:
         clearings = self._clearings
         found = await look()
         if clearings == self._clearings:  # else the answer may be older than the change that cleared the cache
-            if len(self._kept) >= SIZE:
+            if len(self._kept) >= SIZE or self._kept_bytes > BYTES:
                 self._kept.clear()
+                self._kept_bytes = 0
             self._kept[dialect, kind, id] = (found,)
         return found
 
@@ -147,6 +151,7 @@ class Directory:
             else:
                 if epoch != self._epoch:
                     self._kept.clear()
+                    self._kept_bytes = 0
                     self._learned.clear()
                     self._clearings += 1
                     self._epoch = epoch

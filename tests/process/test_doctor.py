@@ -2,7 +2,8 @@
 to do about it."""
 
 import asyncio
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from service import contradictions, diagnosis, doctor
 from service.redis.check import Finding, Server
 from service.settings import Settings
 from service.storage import scripts
-from tests.running import SIGNING_KEY, polystow
+from tests.running import SIGNING_KEY, Running, polystow
 from tests.servers import RedisProcess, binaries
 
 ACCESS = "ainoflow: {keys: [{key: ak-1, id: a, project: p}]}"
@@ -33,7 +34,7 @@ def server() -> Iterator[RedisProcess]:
 def examined(url: str, **settings: Any) -> tuple[int, str]:
     """The exit status, and all that is said."""
     said: list[str] = []
-    status = asyncio.run(doctor.run(Settings(redis_url=url, signing_key=KEYS, **settings), url, said.append))
+    status = asyncio.run(doctor.run(Settings(redis_url=url, signing_key=KEYS, **settings), said.append))
     return status, "\n".join(said)
 
 
@@ -45,16 +46,39 @@ def test_where_nothing_is_wrong_it_tells_its_figures_and_exits_0(server: RedisPr
     assert lines[-1] == "0 findings"
 
 
-def test_a_fresh_embedded_redis_wants_an_access_document_and_nothing_else(tmp_path: Path) -> None:
-    document = tmp_path / "access.yaml"
-    document.write_text(ACCESS)
-    document.chmod(0o600)
-    done = polystow("doctor", data_dir=tmp_path / "data")
+def test_a_running_services_redis_is_asked_and_wants_an_access_document(
+    serve: Callable[..., Running], tmp_path: Path
+) -> None:
+    running = serve(access="")
+    done = polystow("doctor", data_dir=running.data_dir)
     assert done.returncode == 1
     assert "no access document" in done.stdout
     assert done.stdout.endswith("1 finding\n")
-    done = polystow("doctor", data_dir=tmp_path / "data", access=document)
+    document = tmp_path / "access.yaml"
+    document.write_text(ACCESS)
+    document.chmod(0o600)
+    done = polystow("doctor", data_dir=running.data_dir, access=document)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "0 findings"), done.stdout
+
+
+def test_where_no_redis_runs_it_says_so_and_makes_nothing(tmp_path: Path) -> None:
+    for data_dir, said in ((tmp_path / "none", "it is not there yet"), (tmp_path, "no Redis runs on it")):
+        done = polystow("doctor", data_dir=data_dir)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert said in done.stdout
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_lost_its_data_is_found_where_no_redis_runs(serve: Callable[..., Running]) -> None:
+    running = serve()
+    assert running.stop() == 0
+    shutil.rmtree(running.data_dir / "appendonlydir", ignore_errors=True)
+    (running.data_dir / "appendonly.aof").unlink(missing_ok=True)
+    before = sorted(running.data_dir.iterdir())
+    done = polystow("doctor", data_dir=running.data_dir)
+    assert done.returncode == 1
+    assert "Redis would start empty" in done.stdout
+    assert sorted(running.data_dir.iterdir()) == before
 
 
 CONFIGURED = [
@@ -214,6 +238,11 @@ def test_an_access_document_is_looked_at(tmp_path: Path, text: str, mode: int, f
 def one(found: list[Finding]) -> str:
     assert len(found) == 1
     return found[0].text
+
+
+def test_a_disk_that_is_full_or_nearly_is_judged(tmp_path: Path) -> None:
+    assert list(diagnosis.of_disk(tmp_path, 2**30)) == []
+    assert [next(diagnosis.of_disk(tmp_path, free)).level for free in (0, 2**24)] == ["refuse", "warn"]
 
 
 def test_clocks_latency_and_other_servers_are_judged() -> None:

@@ -129,6 +129,17 @@ async def test_a_wrong_admin_token_is_refused(service: Running, http: ClientSess
     assert set(body) == {"error"}
 
 
+async def test_an_admin_token_of_any_bytes_is_refused_and_logs_nothing(serve: Callable[..., Running]) -> None:
+    running = serve()
+    host, port = running.ops_url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"PUT /admin/access HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\r\nContent-Length: 0\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 401")
+    writer.close()
+    assert running.stop() == 0
+    assert "Traceback" not in running.log
+
+
 @pytest.mark.parametrize("document", ["", "[", "nonsense: {}", "ainoflow: {keyz: []}", b"\xff\xfe\xff", "[" * 5000])
 async def test_a_malformed_document_is_refused_in_words(
     service: Running, http: ClientSession, document: str | bytes

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import pty
+import re
 import signal
 import socket
 import time
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
+from tests.process.test_operations import until
 from tests.running import ACCESS, Running, polystow
 
 KEY = {"Authorization": "Bearer ak-1", "Content-Type": "application/json"}
@@ -116,6 +119,32 @@ def test_ctrl_c_in_a_terminal_reaches_the_parent_alone_and_ends_all_in_order(
     os.killpg(running.process.pid, signal.SIGINT)
     assert running.ended() == 0
     assert "died" not in running.log
+
+
+async def test_a_terminal_that_is_closed_drains_the_service(http: ClientSession) -> None:
+    """Its processes get SIGHUP; those that are still asked for are answered, and a second SIGHUP changes nothing."""
+    terminal, inside = pty.openpty()
+    with Running(drain_seconds=3600, terminal=inside) as running:
+        os.close(inside)
+        running.wait_ready()
+        os.close(terminal)
+        await until(http, running.ops_url + "/readyz", 503)
+        running.send(signal.SIGHUP)
+        async with http.put(running.url + DOCUMENT, data=b'{"a":1}', headers=KEY) as answer:
+            assert answer.status == 200
+        assert running.process.poll() is None
+        assert await asyncio.to_thread(running.stop) == 0
+
+
+def test_sighup_that_is_ignored_stays_ignored(serve: Callable[..., Running]) -> None:
+    """As nohup has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        running = serve()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    assert int(re.search(r"SigIgn:\s+(\w+)", status)[1], 16) & 1  # type: ignore[index]
 
 
 def test_sigterm_during_the_start_ends_it(tmp_path: Path) -> None:

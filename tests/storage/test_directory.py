@@ -159,6 +159,22 @@ async def test_unknown_tokens_do_not_grow_the_cache_without_bound(
     assert len(directory._kept) <= 10
 
 
+async def test_long_tokens_and_long_entries_do_not_grow_the_cache_without_bound(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token is kept by its digest, whatever its length; entries, which may be long, have a bound in bytes."""
+    guess = "guess" * 1600
+    with pytest.raises(Unauthenticated):
+        await directory.caller("ainoflow", guess)
+    assert list(directory._kept) == [("ainoflow", "token", digest(guess))]
+    monkeypatch.setattr(module, "BYTES", 100_000)
+    for n in range(25):
+        await directory.declare("ainoflow", [Entry("project", f"p{n}", {"long": "x" * 10_000})])
+        await directory.find("ainoflow", "project", f"p{n}")
+        assert len(directory._kept) <= 12
+    assert directory._kept_bytes <= 120_000
+
+
 async def test_entries_are_found_replaced_and_removed(directory: Directory) -> None:
     await directory.declare("ainoflow", [Entry("project", "a:b", {"quota": {"documents": 1}})])
     assert await directory.find("ainoflow", "project", "a:b") == {"quota": {"documents": 1}}

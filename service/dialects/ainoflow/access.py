@@ -1,15 +1,14 @@
 """The section `ainoflow` of the access document: API keys, their projects, and what each may use."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from service.declared import Expires, Id, Secret, Wrong, distinct
 from service.storage.directory import Caller, Entry, Token
 from service.storage.records import CALLER_ID_BYTES
 
-Id = Annotated[str, Meta(min_length=1)] | int
 Count = Annotated[int, Meta(ge=0)]
 
 
@@ -21,19 +20,20 @@ class Rate(Struct, forbid_unknown_fields=True):
 class Key(Struct, forbid_unknown_fields=True):
     id: Id
     project: Id | None = None
-    key: Annotated[str, Meta(pattern="^[!-~]+$")] | None = None
+    key: Secret | None = None
     rate: Rate | None = None
-    expires: datetime | None = None
+    expires: Expires | None = None
     remove: bool = False
 
-    def token(self) -> Token:
+    def __post_init__(self) -> None:
         if self.project is None and not self.remove:
-            raise ValueError(f"key {self.id}: it needs a project")
+            raise Wrong("it needs a project")
         if len(str(self.id).encode()) > CALLER_ID_BYTES:
-            raise ValueError(f"key {self.id}: an id has at most {CALLER_ID_BYTES} bytes")
-        expires = self.expires.replace(tzinfo=self.expires.tzinfo or UTC).timestamp() if self.expires else None
+            raise Wrong(f"it must have at most {CALLER_ID_BYTES} bytes", ".id")
+
+    def token(self) -> Token:
         rate = (self.rate.requests, self.rate.seconds) if self.rate else None
-        caller = Caller(str(self.id), {"project": str(self.project)}, rate, expires)
+        caller = Caller(str(self.id), {"project": str(self.project)}, rate, self.expires)
         return Token(caller, self.key, str(self.id), self.remove)
 
 
@@ -55,6 +55,11 @@ class Project(Struct, forbid_unknown_fields=True):
 class Access(Struct, forbid_unknown_fields=True):
     keys: list[Key] = field(default_factory=list)
     projects: list[Project] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        distinct("keys", (key.id for key in self.keys), "id")
+        distinct("keys", (key.key for key in self.keys), "key")
+        distinct("projects", (project.id for project in self.projects), "id")
 
     def changes(self) -> Iterable[Token | Entry]:
         yield from (project.entry() for project in self.projects)

@@ -5,12 +5,12 @@ which leaves one of the two out leaves it as it is.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from itertools import chain
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from service.declared import TRIMMED, Expires, Name, Secret, Wrong, distinct
 from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS
 from service.storage.directory import Caller, Entry, Token
 from service.storage.records import CALLER_ID_BYTES
@@ -18,24 +18,23 @@ from service.storage.records import CALLER_ID_BYTES
 ID_LENGTH = 200  # characters of any id
 CLIENT_ID_LENGTH = 100
 
-Id = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH)] | int
-ClientId = Annotated[str, Meta(min_length=1, max_length=CLIENT_ID_LENGTH)]
+Id = Annotated[str, Meta(pattern=TRIMMED, max_length=ID_LENGTH)] | int
+ClientId = Annotated[str, Meta(pattern=TRIMMED, max_length=CLIENT_ID_LENGTH)]
 Role = Literal["owner", "administration", "edit", "add", "read"]
 USER, EXTENSION, MEMBERS, LEADERS = "user", "extension", "members", "leaders"  # kinds of entries
 
 
-def uid(id: Id) -> str:
-    """The id of a user, fit to be one. Raises ValueError."""
-    text = str(id)
-    if text == ANYONE or len(text.encode()) > CALLER_ID_BYTES:
-        raise ValueError(f"user {text!r}: an id has at most {CALLER_ID_BYTES} bytes, and is not {ANYONE!r}")
-    return text
+def check_users(place: str, ids: Iterable[Id] | None) -> None:
+    """Check that these ids can be those of users. Raises Wrong."""
+    for id in map(str, ids or ()):
+        if id == ANYONE or len(id.encode()) > CALLER_ID_BYTES:
+            raise Wrong(f"the id of a user has at most {CALLER_ID_BYTES} bytes, and is not {ANYONE!r}", place)
 
 
 class Extension(Struct, forbid_unknown_fields=True):
     client_id: ClientId
     versions: list[Id] = field(default_factory=list)
-    claims: list[str] = field(default_factory=list)
+    claims: list[Name] = field(default_factory=list)
     remove: bool = False
 
     def entries(self) -> Iterable[Entry]:
@@ -48,7 +47,7 @@ class User(Struct, forbid_unknown_fields=True):
     remove: bool = False
 
     def entries(self) -> Iterable[Entry]:
-        yield Entry(USER, uid(self.id), None if self.remove else {})
+        yield Entry(USER, str(self.id), None if self.remove else {})
 
 
 class Space(Struct, forbid_unknown_fields=True):
@@ -57,12 +56,16 @@ class Space(Struct, forbid_unknown_fields=True):
     members: list[Id] | None = None
     remove: bool = False
 
+    def __post_init__(self) -> None:
+        check_users(".admins", self.admins)
+        check_users(".members", self.members)
+
     @property
     def name(self) -> str:
         return f"space:{self.id}"
 
     def entries(self) -> Iterable[Entry]:
-        leaders = None if self.admins is None else {uid(id): "admin" for id in self.admins}
+        leaders = None if self.admins is None else {str(id): "admin" for id in self.admins}
         return _circle(self.name, leaders, self.members, self.remove)
 
 
@@ -72,19 +75,23 @@ class Group(Struct, forbid_unknown_fields=True):
     members: list[Id] | None = None
     remove: bool = False
 
+    def __post_init__(self) -> None:
+        check_users(".supervisors", self.supervisors)
+        check_users(".members", self.members)
+
     @property
     def name(self) -> str:
         return f"group:{self.id}"
 
     def entries(self) -> Iterable[Entry]:
         supervisors = self.supervisors
-        leaders = None if supervisors is None else {uid(id): f"supervisor {how}" for id, how in supervisors.items()}
+        leaders = None if supervisors is None else {str(id): f"supervisor {how}" for id, how in supervisors.items()}
         return _circle(self.name, leaders, self.members, self.remove)
 
 
 def _circle(name: str, leaders: dict[str, str] | None, members: list[Id] | None, remove: bool) -> Iterable[Entry]:
     """The entries of what has members and those who lead them."""
-    ids = None if members is None else {"ids": [uid(id) for id in members]}
+    ids = None if members is None else {"ids": [str(id) for id in members]}
     yield from (
         Entry(kind, name, None if remove else value)
         for kind, value in ((LEADERS, leaders), (MEMBERS, ids))
@@ -99,10 +106,13 @@ class Plot(Struct, forbid_unknown_fields=True):
     permissions: dict[Id, Role] | None = None
     remove: bool = False
 
-    def entries(self, scope: str) -> Iterable[Entry]:
+    def __post_init__(self) -> None:
+        check_users(".permissions", self.permissions)
         if self.permissions is None and not self.remove:
-            raise ValueError(f"{scope}: {self.id} needs permissions")
-        roles: dict[str, Any] = {uid(id): role for id, role in (self.permissions or {}).items()}
+            raise Wrong("it needs permissions")
+
+    def entries(self, scope: str) -> Iterable[Entry]:
+        roles: dict[str, Any] = {str(id): role for id, role in (self.permissions or {}).items()}
         yield Entry(scope, str(self.id), None if self.remove else roles)
 
 
@@ -113,19 +123,24 @@ class Declared(Struct, forbid_unknown_fields=True):
     extension: ClientId | None = None
     version: Id | None = None
     environment: Literal["production", "dev"] = "production"
-    token: Annotated[str, Meta(pattern="^[!-~]+$")] | None = None
-    expires: datetime | None = None
+    token: Secret | None = None
+    expires: Expires | None = None
     remove: bool = False
 
-    def change(self) -> Token:
+    def __post_init__(self) -> None:
         described = self.user is not None and self.extension is not None and self.version is not None
         if not described and not (self.remove and self.token):
-            raise ValueError("tokens: each needs a user, an extension and a version")
-        expires = self.expires.replace(tzinfo=self.expires.tzinfo or UTC).timestamp() if self.expires else None
+            raise Wrong("it needs a user, an extension and a version")
+        check_users(".user", None if self.user is None else [self.user])
+
+    @property
+    def name(self) -> str | None:
+        return f"{self.user} {self.extension} {self.version} {self.environment}" if self.token is None else None
+
+    def change(self) -> Token:
         claims = {"extension": self.extension, "version": str(self.version), "environment": self.environment}
-        caller = Caller("" if self.user is None else uid(self.user), claims, None, expires)
-        name = f"{self.user} {self.extension} {self.version} {self.environment}" if self.token is None else None
-        return Token(caller, self.token, name, self.remove)
+        caller = Caller("" if self.user is None else str(self.user), claims, None, self.expires)
+        return Token(caller, self.token, self.name, self.remove)
 
 
 class Access(Struct, forbid_unknown_fields=True):
@@ -136,6 +151,16 @@ class Access(Struct, forbid_unknown_fields=True):
     fields: list[Plot] = field(default_factory=list)
     farms: list[Plot] = field(default_factory=list)
     tokens: list[Declared] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        distinct("extensions", (each.client_id for each in self.extensions), "client_id")
+        distinct("users", (each.id for each in self.people()))
+        for index, user in enumerate(self.people()):
+            check_users(f".users[{index}]", [user.id])
+        for name in ("spaces", "groups", "fields", "farms"):
+            distinct(name, (each.id for each in getattr(self, name)), "id")
+        distinct("tokens", (each.token for each in self.tokens), "token")
+        distinct("tokens", (each.name for each in self.tokens))
 
     def people(self) -> list[User]:
         return [each if isinstance(each, User) else User(each) for each in self.users]

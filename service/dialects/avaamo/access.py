@@ -1,18 +1,19 @@
 """The section `avaamo` of the access document: agents, tokens with what each may do on which agent, users."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from service.declared import NUMERIC, TRIMMED, UNTRIMMED, Expires, Secret, Wrong, distinct
 from service.dialects.avaamo.parameters import NAME_CHARACTERS
 from service.storage.directory import Caller, Entry, Token, digest
 from service.storage.variables import NUMBER
 
 AGENT, PERMISSIONS = "agent", "permissions"  # kinds of entries
 
-Number = Annotated[str, Meta(pattern="^[0-9]{1,18}\\Z")] | Annotated[int, Meta(ge=0, lt=10**18)]
+Number = Annotated[str, Meta(pattern=NUMERIC)] | Annotated[int, Meta(ge=0, lt=10**18)]
+Id = Annotated[str, Meta(pattern=TRIMMED, max_length=NAME_CHARACTERS)] | int
 Permission = Literal["edit", "view"]
 
 
@@ -22,17 +23,19 @@ class Agent(Struct, forbid_unknown_fields=True):
 
 
 class AccessToken(Struct, forbid_unknown_fields=True):
-    token: Annotated[str, Meta(pattern="^[!-~]+\\Z")] | None = None
-    id: Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS)] | int | None = None
+    token: Secret | None = None
+    id: Id | None = None
     agents: dict[Number, Permission] = field(default_factory=dict)
-    expires: datetime | None = None
+    expires: Expires | None = None
     remove: bool = False
+
+    def __post_init__(self) -> None:
+        if self.id is None and self.token is None:
+            raise Wrong("it needs an id, or the token itself")
 
     @property
     def subject(self) -> str:
         """How grants name it: by its id, or else by its digest."""
-        if self.id is None and self.token is None:
-            raise ValueError("a token needs an id, or the token itself")
         return str(self.id) if self.id is not None else digest(str(self.token))
 
     @property
@@ -40,25 +43,24 @@ class AccessToken(Struct, forbid_unknown_fields=True):
         return {} if self.remove else {str(id): permission for id, permission in self.agents.items()}
 
     def declared(self) -> Token:
-        expires = self.expires.replace(tzinfo=self.expires.tzinfo or UTC).timestamp() if self.expires else None
-        caller = Caller(self.subject, {}, None, expires)
+        caller = Caller(self.subject, {}, None, self.expires)
         return Token(caller, self.token, None if self.id is None else str(self.id), self.remove)
 
 
 class User(Struct, forbid_unknown_fields=True):
-    layer_id: Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS)] | int
+    layer_id: Id
     id: Number | None = None
-    display_name: str = ""
+    display_name: Annotated[str, Meta(pattern=UNTRIMMED)] = ""
     remove: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.remove and (self.id is None or not 0 < int(self.id) < NUMBER):
+            raise Wrong(f"it must be from 1 to {NUMBER - 1}", ".id")
 
     @property
     def number(self) -> int | None:
         """Its integer; None removes it."""
-        if self.remove:
-            return None
-        if self.id is None or not 0 < int(self.id) < NUMBER:
-            raise ValueError(f"user {self.layer_id}: it needs an id from 1 to {NUMBER - 1}")
-        return int(self.id)
+        return None if self.remove or self.id is None else int(self.id)
 
 
 class Access(Struct, forbid_unknown_fields=True):
@@ -66,9 +68,14 @@ class Access(Struct, forbid_unknown_fields=True):
     tokens: list[AccessToken] = field(default_factory=list)
     users: list[User] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        distinct("agents", (agent.id for agent in self.agents), "id")
+        distinct("tokens", (token.id for token in self.tokens), "id")
+        distinct("tokens", (token.token for token in self.tokens), "token")
+        distinct("users", (user.layer_id for user in self.users), "layer_id")
+        distinct("users", (user.number for user in self.users), "id")
+
     def changes(self) -> Iterable[Token | Entry]:
-        for user in self.users:
-            _ = user.number  # refuses what is not lawful, before anything is written
         for agent in self.agents:
             yield Entry(AGENT, str(agent.id), None if agent.remove else {})
         for token in self.tokens:

@@ -12,7 +12,7 @@ from functools import partial
 from service.dialects.avaamo.access import AGENT, PERMISSIONS, Access, User
 from service.dialects.avaamo.parameters import NAME, agent
 from service.storage.directory import Directory
-from service.storage.errors import Outdated, Unavailable
+from service.storage.errors import AlreadyExists, Outdated, Unavailable
 from service.storage.fan_out import fan_out
 from service.storage.grants import READ, WRITE
 from service.storage.store import Storage
@@ -33,10 +33,14 @@ async def follow(section: Access, directory: Directory, storage: Storage) -> Non
     )
     users = storage.users(NAME)
 
-    async def enroll(user: User) -> None:
-        await users.enroll(str(user.layer_id), user.number, user.display_name)
+    async def enroll(numbered: tuple[int, User]) -> None:
+        index, user = numbered
+        try:
+            await users.enroll(str(user.layer_id), user.number, user.display_name)
+        except AlreadyExists:
+            raise AlreadyExists(f"users[{index}].id: another user has this number") from None
 
-    await fan_out(enroll, section.users)
+    await fan_out(enroll, enumerate(section.users))
 
 
 class Following:

@@ -5,23 +5,26 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from service.declared import PRINTED, USERNAME, Wrong, distinct
 from service.storage.passwords import Login
 from service.storage.records import CALLER_ID_BYTES
 
 
 class Credential(Struct, forbid_unknown_fields=True):
-    username: Annotated[str, Meta(pattern=r"^[^:\x00-\x1f\x7f]+$")]  # RFC 7617, section 2
-    password: Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]+$")] | None = None
+    username: Annotated[str, Meta(pattern=USERNAME)]
+    password: Annotated[str, Meta(pattern=PRINTED)] | None = None
     remove: bool = False
 
-    def login(self) -> Login:
+    def __post_init__(self) -> None:
         if len(self.username.encode()) > CALLER_ID_BYTES:
-            raise ValueError(f"user {self.username}: a name has at most {CALLER_ID_BYTES} bytes")
-        return Login(self.username, self.password, self.remove)
+            raise Wrong(f"it must have at most {CALLER_ID_BYTES} bytes", ".username")
 
 
 class Access(Struct, forbid_unknown_fields=True):
     credentials: list[Credential] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        distinct("credentials", (credential.username for credential in self.credentials), "username")
+
     def changes(self) -> Iterable[Login]:
-        yield from (credential.login() for credential in self.credentials)
+        yield from (Login(each.username, each.password, each.remove) for each in self.credentials)
