@@ -13,7 +13,7 @@ local whole   = ARGV[3] -- '1': all of them or nothing
 --- @include allowed
 
 local refusal = allowed(acl, subject, 'r')
-if refusal then return redis.error_reply((string.gsub(refusal, '^UNDECLARED', 'NOTFOUND'))) end
+if refusal then return redis.error_reply((string.gsub(refusal, '^UNDECLARED (.*)', 'NOTFOUND %1'))) end
 local found, left = {}, tonumber(most)
 for i, record in ipairs(records) do
   local size = redis.call('STRLEN', record)
