@@ -12,7 +12,7 @@ local most    = ARGV[2] -- bytes that are replied at the most
 --- @include allowed
 
 local refusal = allowed(acl, subject, 'r')
-if refusal then return redis.error_reply((string.gsub(refusal, '^UNDECLARED no', 'NOTFOUND no'))) end
+if refusal then return redis.error_reply((string.gsub(refusal, '^UNDECLARED (.*)', 'NOTFOUND %1'))) end
 local found, left = {}, tonumber(most)
 for i, record in ipairs(records) do
   local size = redis.call('STRLEN', record)

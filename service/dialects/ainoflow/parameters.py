@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
 from service.dialect import Request
 from service.parsing import choice as choice
@@ -28,12 +27,7 @@ _bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
 
 
 def credential(headers: Mapping[str, str]) -> str:
-    return _token(headers.get("Authorization", ""))
-
-
-@lru_cache(maxsize=1000)
-def _token(header: str) -> str:
-    found = _bearer(header)
+    found = _bearer(headers.get("Authorization", ""))
     if found is None:
         raise Unauthenticated("an API key is needed: Authorization: Bearer YOUR_API_KEY")
     return found[1]

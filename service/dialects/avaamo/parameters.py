@@ -25,7 +25,6 @@ DAY = 86_400_000_000  # us
 EPOCH = date(1970, 1, 1).toordinal()
 
 _whole = re.compile(r"[0-9]{1,18}").fullmatch
-_quoted = re.compile(r'"([0-9]{1,18})"').fullmatch
 _day = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})").fullmatch
 _token = re.compile(r"[!-~]+").fullmatch
 
@@ -35,11 +34,11 @@ NO_VALUES = {b"{": "an object", b"[": "an array", b"n": "null"}  # by their firs
 
 
 class Setting(msgspec.Struct):
-    """The body of a set, where what is missing is empty. `Raw` keeps the text of a number as it was sent."""
+    """The body of a set. `Raw` keeps the text of a number as it was sent."""
 
-    key: msgspec.Raw = MISSING
+    key: str | None = None
     value: msgspec.Raw = MISSING
-    bot_id: msgspec.Raw = MISSING
+    bot_id: int | str | None = None
 
 
 class Clearing(msgspec.Struct):
@@ -76,18 +75,12 @@ def agent(id: str) -> Collection:
 
 def bot(query: Mapping[str, str], setting: Setting | None = None) -> Collection:
     """The agent that `bot_id` names, in the query or else in the body."""
-    given = query.get("bot_id")
-    if given is not None:
-        found = _whole(given)
-    elif setting is not None and bytes(setting.bot_id):
-        text = bytes(setting.bot_id).decode()
-        quoted = _quoted(text)
-        given, found = (quoted[1], quoted) if quoted else (text, _whole(text))
-    else:
+    given = query.get("bot_id", setting and setting.bot_id)
+    if given is None:
         raise Invalid("`bot_id` is missing")
-    if not found or given is None:
+    if not _whole(str(given)):
         raise Invalid("`bot_id` must be an integer, the id of an agent")
-    return agent(given)
+    return agent(str(given))
 
 
 def layer(user_layer_id: str) -> str:
@@ -106,16 +99,17 @@ def global_key(segment: str) -> str:
 def setting(headers: Mapping[str, str], body: bytes) -> Setting:
     """A body, JSON or a form, whose fields are texts."""
     fields = form_fields(headers.get("Content-Type", ""), body)
-    found: Setting = _setting(body) if fields is None else Setting(
-        **{name: msgspec.Raw(msgspec.json.encode(fields[name])) for name in Setting.__struct_fields__ if name in fields}
-    )  # fmt: skip
+    if fields is not None:
+        value = msgspec.Raw(msgspec.json.encode(fields["value"])) if "value" in fields else MISSING
+        return Setting(fields.get("key"), value, fields.get("bot_id"))
+    found: Setting = _setting(body)
     return found
 
 
 def key_of(given: Setting) -> str:
-    if not bytes(given.key):
+    if given.key is None:
         raise Invalid("`key` is missing")
-    return _lawful(_string(bytes(given.key), "key"))
+    return _lawful(given.key)
 
 
 def value_of(given: Setting) -> str:
