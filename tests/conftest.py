@@ -1,8 +1,10 @@
 """Fixtures for all tests: a running service, a factory for more of them, and an HTTP client.
 
 `--cluster` runs the dialects' tests on a Redis Cluster: all those that the shared service is enough for.
+`--server` runs all tests on one server instead of each redis-server here: `--server valkey`.
 """
 
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +13,25 @@ from aiohttp import ClientSession
 
 from tests.redis_cluster import RedisCluster
 from tests.running import Running
-from tests.servers import binaries
+from tests.servers import binaries, choose
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the server before any test is collected: many are made for each server."""
+    if name := config.getoption("--server"):
+        directory = tempfile.TemporaryDirectory(prefix="server-")
+        config.add_cleanup(directory.cleanup)
+        try:
+            choose(name, Path(directory.name))
+        except ValueError as error:
+            raise pytest.UsageError(f"--server: {error}") from None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that asks for a `binary`, of a server, on all servers."""
+    if "binary" in metafunc.fixturenames:
+        servers = dict(binaries())
+        metafunc.parametrize("binary", servers.values(), ids=servers, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -29,6 +49,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cluster", action="store_true", help="run the dialects' tests on a Redis Cluster, and no other")
+    parser.addoption("--server", help="run on the first server whose name begins so: redis-6.2, redis-7, valkey")
     parser.addoption("--examples", type=int, default=20, help="requests that schemathesis makes up for each route")
     parser.addoption("--seed", type=int, default=1, help="what schemathesis makes them up from")
 

@@ -10,7 +10,7 @@ members and the digits of numbers count and white space does not.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -71,22 +71,34 @@ async def replay(path: Path, http: ClientSession, base: str, **known: str) -> No
         await _exchange(exchange, http, base, known)
 
 
-async def _exchange(exchange: Exchange, http: ClientSession, base: str, known: dict[str, str]) -> None:
-    asked, expected = exchange.request, exchange.answer
-    method, target, *_ = _filled(asked.start, known).split(" ")
-    headers = [(name, _filled(value, known)) for name, value in asked.headers]
-    data = _filled(asked.body, known).encode() or None
+def asked(exchange: Exchange, known: dict[str, str]) -> tuple[str, str, list[tuple[str, str]], bytes | None]:
+    """Method, target, headers and body of a request, its holes filled."""
+    request = exchange.request
+    method, target, *_ = _filled(request.start, known).split(" ")
+    headers = [(name, _filled(value, known)) for name, value in request.headers]
+    data = _filled(request.body, known).encode() or None
     if data and any(value.startswith("multipart/") for _, value in headers):
         data = data.replace(b"\n", b"\r\n")  # as RFC 2046 has its lines
+    return method, target, headers, data
+
+
+async def _exchange(exchange: Exchange, http: ClientSession, base: str, known: dict[str, str]) -> None:
+    method, target, headers, data = asked(exchange, known)
     async with http.request(method, URL(base + target, encoded=True), headers=headers, data=data) as answer:
         body = (await answer.read()).decode()
-    said = f"{exchange.where}: {answer.status} {dict(answer.headers)} {body}"
-    assert expected.start == f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", said
+    judge(exchange, answer.status, answer.headers, body, known)
+
+
+def judge(exchange: Exchange, status: int, headers: Mapping[str, str], body: str, known: dict[str, str]) -> None:
+    """Fail unless this answer is the expected one; what its holes take down is added to `known`."""
+    expected = exchange.answer
+    said = f"{exchange.where}: {status} {dict(headers)} {body}"
+    assert expected.start == f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", said
     for name, value in expected.headers:
         if value == "{{absent}}":
-            assert name not in answer.headers, said
+            assert name not in headers, said
         else:
-            assert _matches(value, answer.headers.get(name, ""), known), f"{name}: {said}"
+            assert _matches(value, headers.get(name, ""), known), f"{name}: {said}"
     assert not expected.body or same(expected.body, body, known), said
 
 

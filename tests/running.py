@@ -23,6 +23,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from service.storage.errors import Refusal
+
 ROOT = Path(__file__).parent.parent
 ACCESS = Path(__file__).with_name("access.yaml")
 ADMIN_TOKEN = "test-admin-token"
@@ -69,6 +71,19 @@ async def soon(check: Callable[[], Awaitable[Any]]) -> Any:
             if answer:
                 return answer
             await asyncio.sleep(0.02)
+
+
+async def while_it_lives(seconds: float, act: Callable[[float], Awaitable[Any]]) -> Any:
+    """The result of `act(seconds)`, which makes things that live so long and uses them. If it fails because the machine
+    was so slow that they may have ended first, again with things that live longer."""
+    while True:
+        begun = time.monotonic()
+        try:
+            return await act(seconds)
+        except (AssertionError, Refusal):
+            if time.monotonic() - begun < seconds:
+                raise
+        seconds *= 4
 
 
 class Everywhere(redis.RedisCluster):

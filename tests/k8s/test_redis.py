@@ -16,15 +16,13 @@ from service.redis.check import check
 from service.redis.client import Redis
 from tests.k8s.kustomize import K8S
 from tests.k8s.nodes import Node
-from tests.servers import binaries
 
-BINARIES = dict(binaries())
 CONFIG = K8S / "redis" / "redis.conf"
 
 
-@pytest.fixture(params=BINARIES)
-def node(request: pytest.FixtureRequest) -> Iterator[Node]:
-    with Node(BINARIES[request.param], K8S / "redis") as started:
+@pytest.fixture
+def node(binary: Path) -> Iterator[Node]:
+    with Node(binary, K8S / "redis") as started:
         started.wait()
         yield started
 

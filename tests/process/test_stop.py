@@ -7,15 +7,16 @@ import pty
 import re
 import signal
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from aiohttp import ClientSession
 
 from tests.process.test_operations import until
-from tests.running import ACCESS, Running, polystow
+from tests.running import ACCESS, Running, eventually, polystow
 
 KEY = {"Authorization": "Bearer ak-1", "Content-Type": "application/json"}
 DOCUMENT = "/api/v1/storage/json/stop/one"
@@ -52,14 +53,24 @@ class Load:
         self._removed = True
 
 
+def ready(running: Running) -> bool:
+    try:
+        with urlopen(running.ops_url + "/readyz") as answer:
+            return bool(answer.status == 200)
+    except HTTPError as error:
+        error.close()
+        return False
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_no_request_fails_in_a_stop_under_load(serve: Callable[..., Running], workers: int) -> None:
-    running = serve(workers=workers, drain_seconds=2)
+    running = serve(workers=workers, drain_seconds=60)
     load = Load(running)
     loading = asyncio.create_task(load.run())
     await asyncio.sleep(0.5)
     running.send(signal.SIGTERM)
     await loading
+    running.send(signal.SIGTERM)  # what is left of the drain is not waited for
     assert set(load.statuses) == {200}
     assert load.asked_to_close > 0
     assert await asyncio.to_thread(running.ended) == 0
@@ -80,9 +91,9 @@ async def test_a_request_in_flight_is_finished_before_the_end(serve: Callable[..
     running = serve()
     host, port = running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    head = f"PUT {DOCUMENT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ak-1\r\nContent-Length: 7\r\n\r\n"
-    writer.write(head.encode() + b'{"a"')
-    await asyncio.sleep(0.2)
+    head = f"PUT {DOCUMENT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ak-1\r\nContent-Length: 7\r\n"
+    writer.write(head.encode() + b'Expect: 100-continue\r\n\r\n{"a"')
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     running.send(signal.SIGTERM)
     await asyncio.sleep(0.5)
     assert running.process.poll() is None
@@ -107,7 +118,7 @@ def test_sigint_does_not_wait_for_the_drain(serve: Callable[..., Running]) -> No
 def test_a_second_sigterm_ends_the_drain(serve: Callable[..., Running]) -> None:
     running = serve(drain_seconds=3600)
     running.send(signal.SIGTERM)
-    time.sleep(0.3)
+    eventually(lambda: not ready(running))
     assert running.process.poll() is None
     assert running.stop(signal.SIGTERM) == 0
 

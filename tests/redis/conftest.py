@@ -10,18 +10,11 @@ import uvloop
 
 from service.redis import address
 from service.redis.lane import Lane
-from tests.servers import Certificates, RedisProcess, binaries
-
-BINARIES = dict(binaries())
+from tests.servers import Certificates, RedisProcess
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
-
-
-@pytest.fixture(scope="session", params=BINARIES)
-def binary(request: pytest.FixtureRequest) -> Path:
-    return BINARIES[request.param]
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +38,8 @@ def redis(shared: RedisProcess) -> RedisProcess:
 
 @pytest.fixture
 def own(binary: Path) -> Iterator[RedisProcess]:
-    """A server that this test may kill, pause and restart; it keeps its data."""
-    with RedisProcess(binary, "--appendonly", "yes") as process:
+    """A server that this test may kill, pause and restart; it keeps what it acknowledged."""
+    with RedisProcess(binary, "--appendonly", "yes", "--appendfsync", "always") as process:
         yield process
 
 

@@ -19,7 +19,7 @@ from service.redis.binary import Unusable, version_of
 from service.redis.client import Redis
 from service.redis.embedded import Embedded, running
 from tests.running import soon
-from tests.servers import binaries
+from tests.servers import every_binary
 from tests.slow_disk import library
 
 # The loop that the service runs on; both loops would cost 10 s more.
@@ -263,6 +263,6 @@ async def test_a_directory_that_cannot_be_made_is_refused_in_words(binary: Path,
 
 async def test_an_older_redis_refuses_a_directory_whose_data_it_would_not_see(data_dir: Path) -> None:
     (data_dir / "appendonlydir").mkdir(parents=True)
-    oldest = min((path for _, path in binaries()), key=lambda path: version_of(path) or (0, 0))
+    oldest = min((path for _, path in every_binary()), key=lambda path: version_of(path) or (0, 0))
     with pytest.raises(Unusable, match="would start empty"):
         await Embedded(data_dir, server=oldest).start()

@@ -10,6 +10,7 @@ import pytest
 from service.redis.errors import NotSent, Overloaded, Rejected
 from service.redis.lane import EAGER_COMMANDS
 from tests.redis.conftest import Open
+from tests.running import soon
 from tests.servers import Certificates, RedisProcess
 
 MIB = 1024 * 1024
@@ -105,8 +106,7 @@ async def test_writing_stops_while_the_connection_is_full_and_nothing_is_lost(ow
     lane = await lane_to(own.url)
     own.pause()
     futures = [lane.execute("SET", f"k{n}", bytes([n]) * MIB, write=True) for n in range(24)]
-    await asyncio.sleep(0.05)
-    assert lane._pending.waiting
+    await soon(lambda: asyncio.sleep(0, lane._pending.waiting))
     assert lane.depth == 24
     own.resume()
     assert await asyncio.gather(*futures) == [b"OK"] * 24

@@ -8,17 +8,10 @@ import pytest
 from service.redis.client import Redis
 from service.storage.runner import Runner
 from service.storage.store import Storage
-from tests.servers import RedisProcess, binaries
+from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 
-BINARIES = dict(binaries())
-
 Connect = Callable[[RedisProcess], Awaitable[Runner]]
-
-
-@pytest.fixture(scope="session", params=BINARIES)
-def binary(request: pytest.FixtureRequest) -> Path:
-    return BINARIES[request.param]
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +30,8 @@ def redis(shared: RedisProcess) -> RedisProcess:
 
 @pytest.fixture
 def own(binary: Path) -> Iterator[RedisProcess]:
-    """A server that this test may stop and reconfigure; it keeps its data."""
-    with RedisProcess(binary, "--appendonly", "yes") as process:
+    """A server that this test may stop and reconfigure; it keeps what it acknowledged."""
+    with RedisProcess(binary, "--appendonly", "yes", "--appendfsync", "always") as process:
         yield process
 
 

@@ -14,6 +14,11 @@ INDEXES = {*PLACE.indexes}
 REGISTRIES = {PLACE.registry, keys.NAMESPACES}
 USAGE = keys.usage("ainoflow", NAMESPACE)
 ME = "api_key_123"
+EXPIRES = """
+local function now() local time = redis.call('TIME') return time[1] * 1000 + math.floor(time[2] / 1000) end
+local before, left = now(), redis.call('PTTL', KEYS[1])
+return {before, left, now()}
+"""
 LIMIT = 10 * 1024 * 1024  # bytes: the largest body that the service lets through
 
 
@@ -43,9 +48,11 @@ class Keyspace:
         return bytes(packed[: packed[0] + 1])
 
     def expires(self, id: str) -> int:
-        """The native expiry (ms since the epoch), -1 for ever, to within what PTTL tells."""
-        left = int(self.command("PTTL", RECORD(id)))
-        return left if left < 0 else left + int(time.time() * 1000)
+        """The native expiry (ms since the epoch), -1 for ever."""
+        before = left = after = 0
+        while not before == after > 0:  # all in one millisecond, so that the sum is exact
+            before, left, after = self.command("EVAL", EXPIRES, 1, RECORD(id))
+        return left if left < 0 else int(before + left)
 
     def plant(self, id: str, **scores: int) -> None:
         """Give an id these scores, by the letter of the index."""

@@ -10,6 +10,7 @@ from service.storage.areas import Areas, Limits, Part
 from service.storage.blobs import GRACE_MS
 from service.storage.errors import AlreadyExists, Invalid, NotFound, TooLarge
 from service.storage.store import Storage
+from tests.running import soon, while_it_lives
 from tests.storage.keyspace import ME, Keyspace
 from tests.storage.pieces import (
     AREA,
@@ -103,13 +104,22 @@ async def test_who_is_reading_a_file_reads_on_while_it_is_replaced_and_deleted(a
 
 
 async def test_a_key_lives_for_its_own_time_and_the_area_for_the_longest(areas: Areas, keyspace: Keyspace) -> None:
-    await create(areas, ("short", b"1"), ms=300)
-    await update(areas, ("long", LARGE), ms=HOUR)
-    await update(areas, ("also short", OTHER), ms=300)
-    assert set(await held(areas)) == {"short", "long", "also short"}
+    async def lives(seconds: float) -> None:
+        keyspace.command("FLUSHALL")
+        ms = round(seconds * 1000)
+        await create(areas, ("short", b"1"), ms=ms)
+        await update(areas, ("long", LARGE), ms=HOUR)
+        await update(areas, ("also short", OTHER), ms=ms)
+        assert set(await held(areas)) == {"short", "long", "also short"}
+
+    await while_it_lives(0.3, lives)
     expires = int(keyspace.command("PTTL", RECORD))
     assert HOUR - 60_000 < expires <= HOUR
-    await asyncio.sleep(0.35)
+
+    async def alone() -> bool:
+        return set(await held(areas)) == {"long"}
+
+    await soon(alone)
     assert await held(areas) == {"long": LARGE}
     await update(areas, ("new", b"2"), ms=300)
     assert int(keyspace.command("PTTL", RECORD)) > HOUR - 60_000

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
 from service.storage.attachments import BARE, Attached, Attachments
-from service.storage.blobs import CHUNK_BYTES, GRACE_MS, STAGED_MS, Span, Staging
+from service.storage.blobs import CHUNK_BYTES, GRACE_MS, STAGED_MS, Kept, Span, Staging
 from service.storage.conditions import ABSENT, NEW, PRESENT
 from service.storage.errors import AlreadyExists, Changed, Invalid, QuotaExceeded, Unavailable
 from service.storage.runner import Runner
@@ -97,18 +98,28 @@ async def test_chunks_on_their_way_are_renewed_while_their_sender_sends(
     attachments: Attachments, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.storage.blobs.RENEWED_AFTER", 0.0)
-    monkeypatch.setattr("service.storage.blobs.STAGED_MS", 300)
 
-    async def slow() -> AsyncIterator[bytes]:
+    async def slow(pause: float) -> AsyncIterator[bytes]:
         yield BODY
         for _ in range(10):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(pause)
             yield b"x"
 
-    async with attachments.staging(AREA) as staging:
-        kept = await staging.keep(slow())
-        assert isinstance(kept.body, Span)
-        await attachments.attach(AREA, "", b"", staging, {kept.body.blob}, ME)
+    async def attach_slowly(seconds: float) -> Kept:
+        monkeypatch.setattr("service.storage.blobs.STAGED_MS", round(seconds * 1000))
+        async with attachments.staging(AREA) as staging:
+            kept = await staging.keep(slow(seconds / 4))
+            assert isinstance(kept.body, Span)
+            await attachments.attach(AREA, "", b"", staging, {kept.body.blob}, ME)
+            return kept
+
+    kept = None
+    for seconds in (0.3, 1.5, 7.5):
+        with suppress(Invalid, Unavailable):  # a machine so slow that a pause became a standstill
+            kept = await attach_slowly(seconds)
+            break
+    assert kept is not None
+    assert isinstance(kept.body, Span)
     attached = await attachments.peek(AREA, "")
     assert attached is not None
     read = b"".join([piece async for piece in attachments.read(AREA, attached, kept.body)])
@@ -116,7 +127,7 @@ async def test_chunks_on_their_way_are_renewed_while_their_sender_sends(
 
     async def asleep() -> AsyncIterator[bytes]:
         yield BODY
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.7 * seconds)
         yield b"x"
 
     with pytest.raises(Invalid, match="stood still"):

@@ -11,6 +11,7 @@ from service.storage import keys
 from service.storage.directory import FRESH, POLL, Caller, Directory, Entry, digest, token_entry
 from service.storage.errors import Unauthenticated
 from service.storage.runner import Runner
+from tests.running import while_it_lives
 from tests.servers import RedisProcess
 from tests.storage.conftest import Connect
 from tests.storage.keyspace import ME, Keyspace
@@ -60,10 +61,15 @@ async def test_a_token_of_one_dialect_is_none_of_another(directory: Directory) -
 
 
 async def test_an_expired_token_is_refused_also_when_it_is_kept(watching: Directory) -> None:
-    until = time.time() + 0.05
-    await watching.declare("ainoflow", [token_entry(digest("short"), Caller(ME, {}, None, until))])
-    assert (await watching.caller("ainoflow", "short")).expires == until
-    await asyncio.sleep(until - time.time() + 0.02)
+    async def known(seconds: float) -> float:
+        until = time.time() + seconds
+        await watching.declare("ainoflow", [token_entry(digest("short"), Caller(ME, {}, None, until))])
+        watching._kept.clear()
+        assert (await watching.caller("ainoflow", "short")).expires == until
+        return until
+
+    until = await while_it_lives(0.05, known)
+    await seen(lambda: time.time() > until)
     with pytest.raises(Unauthenticated, match=r"^the token has expired$"):
         watching.kept_caller("ainoflow", "short")
     with pytest.raises(Unauthenticated):
@@ -125,8 +131,8 @@ async def test_the_watch_outlives_every_error(own: RedisProcess, connect: Connec
     await seen(lambda: directory.era is not None)
     own.command("RPUSH", keys.EPOCH, "foreign")  # an error that is no refusal
     await seen(lambda: directory.era is None)
-    own.command("DEL", keys.EPOCH)
     own.restart()
+    own.command("DEL", keys.EPOCH)  # after the restart: one that is killed may forget it
     await seen(lambda: directory.era is not None)
     assert not watch.done()
     watch.cancel()

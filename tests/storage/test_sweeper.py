@@ -115,9 +115,9 @@ async def test_the_sweeper_outlives_every_error(
     await storage.register(PLACE)
     own.command("RPUSH", PLACE.expiry, "foreign")  # an error that is no refusal
     run = asyncio.create_task(Sweeper(runner, storage).run())
-    await asyncio.sleep(0.2)
-    own.command("DEL", PLACE.expiry)
+    await soon(lambda: "errorstat_WRONGTYPE" in own.command("INFO", "errorstats"))
     own.restart()
+    own.command("DEL", PLACE.expiry)  # after the restart: one that is killed may forget it
     Keyspace(own).plant("due", x=1, c=1, u=1, s=1, n=0)
     await soon(lambda: Keyspace(own).indexes() == {})
     assert not run.done()

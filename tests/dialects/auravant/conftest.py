@@ -1,6 +1,7 @@
 """A world of its own for each test, so that what one declares no other sees; and bare servers to apply documents to."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
@@ -8,9 +9,8 @@ from aiohttp import ClientSession
 from tests.dialects.auravant.applying import Applying
 from tests.dialects.auravant.client import World
 from tests.running import Running
-from tests.servers import RedisProcess, binaries
+from tests.servers import RedisProcess
 
-BINARIES = dict(binaries())
 USERS = ["u1", "u2", "admin", "boss"]
 
 
@@ -19,9 +19,9 @@ def world(service: Running, http: ClientSession) -> World:
     return World(service, http)
 
 
-@pytest.fixture(scope="module", params=BINARIES)
-def server(request: pytest.FixtureRequest) -> Iterator[RedisProcess]:
-    with RedisProcess(BINARIES[request.param]) as process:
+@pytest.fixture(scope="module")
+def server(binary: Path) -> Iterator[RedisProcess]:
+    with RedisProcess(binary) as process:
         yield process
 
 

@@ -1,6 +1,5 @@
 """Who may do what follows from what was declared: whatever is declared later, again, or taken away."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from service.dialects.auravant.grants import CIRCLES, readable
 from tests.dialects.auravant.applying import Applying
 from tests.dialects.auravant.client import World
+from tests.running import soon
 
 
 async def test_a_space_or_group_that_changes_changes_its_members_also_those_that_left(access: Applying) -> None:
@@ -121,10 +121,11 @@ async def test_tokens_are_generated_shown_once_and_taken_back(world: World) -> N
     client = type(owner)(world.http, world.running, issued["token"])
     assert (await client.get("users", [], "k")).code == 0
     await world.declare(tokens=[{**described, "remove": True}])
-    for _ in range(100):
-        if (await client.get("users", [], "k")).status == 401:
-            break
-        await asyncio.sleep(0.05)
+
+    async def refused() -> bool:
+        return (await client.get("users", [], "k")).status == 401
+
+    await soon(refused)
     assert (await client.get("users", [], "k")).code == -3
 
 
@@ -132,8 +133,8 @@ async def test_an_extension_s_versions_and_claims_count_within_a_second(world: W
     (owner,) = await world.open("owner")
     for versions, claims, code in ((["2"], ["storage"], 4), (["1"], [], -1), (["1", "2"], ["storage"], 0)):
         await world.declare(extensions=[{"client_id": world.extension, "versions": versions, "claims": claims}])
-        for _ in range(100):
-            if (found := (await owner.get("users", [], "k")).code) == code:
-                break
-            await asyncio.sleep(0.05)
-        assert found == code
+
+        async def counts(code: int = code) -> bool:
+            return (await owner.get("users", [], "k")).code == code
+
+        await soon(counts)

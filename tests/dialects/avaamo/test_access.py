@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientSession
 
 from tests.dialects.avaamo.client import Client, declare, global_storage, open_agent, set_storage, storages
-from tests.running import Running
+from tests.running import Running, soon
 
 UNKNOWN = 999_999_999_999  # an agent that nobody declared
 
@@ -81,7 +81,11 @@ async def test_without_a_known_token_nothing_is_said(service: Running, http: Cli
 async def test_a_token_that_expired_is_refused(agent: Client, service: Running, http: ClientSession) -> None:
     token = {"token": agent.token, "agents": {agent.agent: "edit"}, "expires": "2020-01-01T00:00:00Z"}
     await declare(service, http, {"tokens": [token]})
-    await asyncio.sleep(1.1)  # a worker may rely on what it knows for a second
+
+    async def refused() -> bool:
+        return (await agent.ask("GET", storages(agent.agent))).status == 401
+
+    await soon(refused)
     (await agent.ask("GET", storages(agent.agent))).refused(401)
 
 

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from tests.dialects.genesys.client import FORM, Client, at
-from tests.running import Running
+from tests.running import Running, soon, while_it_lives
 
 ODD = ["a b", "ä/日\U0001f600", "%", "{}:*", "..", "é" * 256, "'\"<>&", "\x7f"]
 
@@ -36,10 +36,18 @@ async def test_a_ttl_is_in_seconds(gms: Client, ttl: int) -> None:
 
 
 async def test_each_key_lives_for_its_own_time_and_nothing_is_left(gms: Client) -> None:
-    id = await gms.create(("short", "1"), ("both", "1"), ttl=1)
-    assert (await gms.post(id, "600", fields=(("long", "2"), ("both", "2")))).json == {}
-    assert await gms.all(id) == {"short": "1", "both": "2", "long": "2"} | {"both": "2"}
-    await asyncio.sleep(1.1)
+    async def lives(seconds: float) -> str:
+        id = await gms.create(("short", "1"), ("both", "1"), ttl=round(seconds))
+        assert (await gms.post(id, "600", fields=(("long", "2"), ("both", "2")))).json == {}
+        assert await gms.all(id) == {"short": "1", "both": "2", "long": "2"} | {"both": "2"}
+        return id
+
+    id = await while_it_lives(1, lives)
+
+    async def ended() -> bool:
+        return (await gms.get(id, "short")).status == 404
+
+    await soon(ended)
     assert await gms.all(id) == {"long": "2", "both": "2"}
     (await gms.get(id, "short")).refused(404)
     gone = await gms.create(("a", "1"), ("f", ("f", "", b"x" * 300_000)), ttl=1)

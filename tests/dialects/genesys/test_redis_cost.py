@@ -11,9 +11,8 @@ from aiohttp import ClientSession
 
 from tests.dialects.genesys.client import Client, at, multipart
 from tests.running import Running
+from tests.slow_commands import slow_commands
 
-HOLD_US = 5000  # the longest that a command may hold Redis
-RUNS = 6  # a Redis that the machine preempts is no slow script: one run of six is to be clean
 MEBIBYTE = 1024 * 1024
 
 
@@ -76,20 +75,6 @@ async def test_a_file_costs_a_command_for_each_chunk_and_two_to_read_it(alone: C
     assert sent == ["EVALSHA"] + ["GETRANGE"] * 9  # 128 KiB at the most: of the last, long chunk three
 
 
-async def held(running: Running, act: object) -> list[str]:
-    """What held Redis for too long while `act` ran."""
-    slow: list[str] = []
-    for _ in range(RUNS):
-        with running.redis as client:
-            client.config_set("slowlog-log-slower-than", HOLD_US)
-            client.slowlog_reset()
-            await act()  # type: ignore[operator]
-            slow = [f"{each['command'][:60]!r}: {each['duration']} us" for each in client.slowlog_get(100)]
-        if not slow:
-            break
-    return slow
-
-
 async def test_the_largest_requests_hold_redis_shortly(alone: Client) -> None:
     many = multipart(*((f"k{n}", ("a", "", b"x" * 100_000)) for n in range(1000)))
     half = multipart(*((f"k{n}", ("a", "", b"q" * 262_145)) for n in range(0, 380)))
@@ -107,7 +92,8 @@ async def test_the_largest_requests_hold_redis_shortly(alone: Client) -> None:
         id = (await alone.ask("POST", at("600"), names, **headers)).json["id"]
         assert len(await alone.all(id)) == 1000
 
-    assert await held(alone.running, act) == []
+    with alone.running.redis as client:
+        assert await slow_commands(client, act) == []
 
 
 def resident(running: Running) -> int:

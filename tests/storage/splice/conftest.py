@@ -28,7 +28,12 @@ def splicers() -> Iterator[dict[str, Script]]:
         server.__exit__(None, None, None)
 
 
-@pytest.fixture(params=["python", *(name for name, _ in binaries())])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "apply" in metafunc.fixturenames:
+        metafunc.parametrize("apply", ["python", *dict(binaries())], indirect=True)
+
+
+@pytest.fixture
 def apply(request: pytest.FixtureRequest, splicers: dict[str, Script]) -> Splice:
     """Each implementation, as a function of target and patch."""
     if request.param == "python":
