@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from service.app import App
 from service.exchange import Exchange
+
+from service.app import App
 from service.hot import HotConnection
 from service.redis.errors import Failed
 from tests.running import soon

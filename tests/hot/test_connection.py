@@ -5,8 +5,8 @@ import gc
 import inspect
 
 import pytest
-
 from service.exchange import Exchange
+
 from service.hot import HotConnection
 from tests.hot.rig import Rig, at_rest
 from tests.hot.wire import DOCUMENTS, request
