@@ -69,11 +69,6 @@ class Exchange(Struct):
     def _step(self, resume: Callable[[Any], Any], value: Any) -> None:
         try:
             awaited = resume(value)
-        except StopIteration as end:
-            self._answer(end.value)
-        except (Exception, CancelledError) as error:
-            self._refuse(error)
-        else:
             if type(awaited) is Reply:
                 awaited.outcome = self
                 awaited.send(awaited)
@@ -84,6 +79,10 @@ class Exchange(Struct):
             else:
                 awaited._asyncio_future_blocking = False
                 awaited.add_done_callback(self._go_on)
+        except StopIteration as end:
+            self._answer(end.value)
+        except (Exception, CancelledError) as error:
+            self._refuse(error)
 
     def _go_on(self, future: "Future[Any]") -> None:
         self.set_result(None)
