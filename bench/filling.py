@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager
 
 from bench.polystow import PROJECT
 from service.dialects.ainoflow.parameters import INDEXES, NAME
-from service.redis.client import Redis
-from service.redis.wire import Ask
 from service.storage import keys
 from service.storage.keys import Collection
 from service.storage.runner import Runner

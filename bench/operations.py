@@ -82,7 +82,7 @@ async def read_page(bench: Bench, _: int) -> None:
 
 
 async def read_some(bench: Bench, _: int) -> None:
-    await bench.storage.scoped.read([bench.anyone for _ in range(ITEMS)], "", ONE_BYTES, bench.place)
+    await bench.storage.scoped.survey([bench.place], [bench.anyone for _ in range(ITEMS)], "", most=ONE_BYTES)
 
 
 async def fall_due(bench: Bench) -> None:

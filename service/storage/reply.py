@@ -140,13 +140,6 @@ class Driver(Struct):
         _by_hand = True
         try:
             awaited = self.coroutine.send(value) if resume is None else resume(value)
-        except StopIteration as end:
-            _by_hand = False
-            self.ended(end.value)
-        except (Exception, CancelledError) as error:
-            _by_hand = False
-            self.failed(error)
-        else:
             _by_hand = False
             if type(awaited) is Reply:
                 awaited.outcome = self
@@ -158,6 +151,12 @@ class Driver(Struct):
             else:
                 awaited._asyncio_future_blocking = False
                 awaited.add_done_callback(self._go_on)
+        except StopIteration as end:
+            _by_hand = False
+            self.ended(end.value)
+        except (Exception, CancelledError) as error:
+            _by_hand = False
+            self.failed(error)
 
     def _go_on(self, future: Any) -> None:
         self.set_result(None)

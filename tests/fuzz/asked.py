@@ -8,23 +8,26 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
 
 from multidict import CIMultiDict
 
 from service.access import apply
 from service.app import App, start
-from service.dialect import Stream
+from service.dialect import Answer, Request, Stream
 from service.dialects import discover
 from service.hot import HotConnection
 from service.metrics import Meter
+from service.rendering import lawful
 from service.settings import Settings
 from service.storage.errors import Invalid, TooLarge
 from tests.conversations import Exchange, load
 from tests.fuzz.requests import SEEDS
 from tests.fuzz.targets import Fuzzed
-from tests.hot.rig import Transport
+from tests.hot.rig import Transport, outside_of_tasks
 from tests.running import ACCESS, ROOT, SIGNING_KEY
 
 ENVIRONMENT = "FUZZ_REDIS"
@@ -48,7 +51,7 @@ def app() -> App:
 async def _started() -> App:
     settings = Settings(signing_key=(SIGNING_KEY,), max_document_bytes=100_000)
     started = await start(settings, os.environ[ENVIRONMENT], Meter())
-    await apply(started.service.directory, started.service.storage, ACCESS.read_text(), discover())
+    await apply(started.state.service.directory, started.state.service.storage, ACCESS.read_text(), discover())
     return started
 
 
@@ -69,25 +72,42 @@ def asked(data: bytes) -> None:
 
 
 async def _asked(app: App, method: str, path: str, query: str, headers: CIMultiDict[str], body: bytes) -> None:
-    arriving = partial(_arriving, body, headers.get("X-Cut") is not None)
-
-    async def read(limit: int) -> bytes:
-        return b"".join([piece async for piece in arriving(limit)])
-
-    answer = await app.answer(method, path, query, headers, read, arriving)
-    if isinstance(answer, Stream):
-        async for _ in answer.pieces:
-            pass
+    state, template = app.state, ""
+    dialect, params = state.router.owner(path), tuple[str, ...]()
+    answer: Answer | Stream
+    try:
+        if dialect is None:
+            answer = state.docs.find(method, path).answer(headers)
+        else:
+            dialect, route, params = state.router.find(method, path)
+            template, arriving = route.template, Body(body, "X-Cut" in headers)
+            request = Request(method, params, query, headers, arriving, state.service)
+            answer = await state.middleware.handled(dialect, route, request, path)
+        if isinstance(answer, Stream):
+            async for _ in answer.pieces:
+                pass
+    except Exception as error:
+        answer = state.middleware.refused(dialect, params, error, method, headers)
+    lawful(state.middleware.answered(answer, dialect, template, method, headers, perf_counter()))
     assert answer.status < 500, f"{method} {path} {query} {headers} {body!r}: {answer}"
 
 
-async def _arriving(body: bytes, cut: bool, limit: int) -> AsyncIterator[bytes]:
-    if len(body) > limit:
-        raise TooLarge("too large")
-    for piece in filter(None, (body[:7], body[7:])):
-        yield piece
-    if cut:
-        raise Invalid("cut off")
+class Body(NamedTuple):
+    """One that arrives in two pieces, and perhaps is cut off then."""
+
+    whole: bytes
+    cut: bool
+
+    async def read(self, limit: int) -> bytes:
+        return b"".join([piece async for piece in self.pieces(limit)])
+
+    async def pieces(self, limit: int) -> AsyncIterator[bytes]:
+        if len(self.whole) > limit:
+            raise TooLarge("too large")
+        for piece in filter(None, (self.whole[:7], self.whole[7:])):
+            yield piece
+        if self.cut:
+            raise Invalid("cut off")
 
 
 def received(data: bytes) -> None:
@@ -102,10 +122,11 @@ async def _received(app: App, data: bytes, cut: int) -> None:
     connection.connection_made(transport)
     for piece in (data[:cut], data[cut:]):
         if not transport.closed:
-            connection.data_received(piece)
+            with outside_of_tasks():
+                connection.data_received(piece)
         for turn in range(TURNS):
             await asyncio.sleep(0 if turn < QUIET else 0.0002)
-            if turn >= QUIET and app.in_flight == 0 and connection._exchange is None:
+            if turn >= QUIET and app.state.in_flight == 0 and connection._exchange is None:
                 break
     connection.connection_lost(None)
     await asyncio.sleep(0)

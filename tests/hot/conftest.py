@@ -46,23 +46,30 @@ def redis() -> Iterator[RedisProcess]:
 async def app(redis: RedisProcess) -> AsyncIterator[App]:
     redis.command("FLUSHALL")
     app = await start(Settings(), redis.url, Meter())
-    directory = app.service.directory
+    directory = app.state.service.directory
     caller = Caller("me", {"project": "p"})
     await directory.declare(DIALECT.name, [token_entry(digest("ak-1"), caller)])
     yield app
     await app.close()
 
 
+def known(app: App) -> set[str]:
+    """The projects that the directory keeps, if it does."""
+    directory = app.state.service.directory
+    return {id for dialect, kind, id in directory._kept if kind == "project"} if directory.era is not None else set()
+
+
 @pytest.fixture
 async def rig(app: App) -> Rig:
-    """A connection that has just answered two requests, in the ordinary way; so all is known."""
-    rig = Rig(app)
-    while app.service.directory.kept("ainoflow", "project", "p") is None:
+    """A connection that has just answered some requests; so all is known."""
+    rig, rounds = Rig(app), 0
+    while "p" not in known(app):
         rig.receive(request("PUT", DOCUMENTS + "/c/k", b'{"a":1}'))
-        await rig.answered(len(rig.transport.written) + 1)
-        await rig.rest()
-        if rig.held:
+        while rig.held:
             await rig.reply()
+        rounds += 1
+        await rig.answered(rounds)
+        await rig.rest()
     rig.transport.written.clear()
     rig.ordinary = 0
     return rig

@@ -1,13 +1,14 @@
 """One connection without a socket: the real application and its Redis, but replies arrive when the test lets them."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from service.app import App
-from service.exchange import Exchange
 from service.hot import HotConnection
 from service.redis.errors import Failed
+from service.redis.pending import Command
 from tests.running import soon
 
 
@@ -40,24 +41,28 @@ class Transport(asyncio.Transport):
         return 0
 
 
-class Held(NamedTuple):
-    """A command on its way."""
-
-    exchange: Exchange
-    packed: bytes
-    write: bool
+@contextmanager
+def outside_of_tasks() -> Iterator[None]:
+    """As a transport calls its protocol: in the event loop, but in none of its tasks."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    asyncio.tasks._leave_task(loop, task)
+    try:
+        yield
+    finally:
+        asyncio.tasks._enter_task(loop, task)
 
 
 class Rig:
-    """`held` are the hot commands that wait for their reply, `ordinary` counts requests that aiohttp was left."""
+    """`held` are the commands of handlers that the connection steps, `ordinary` counts requests of aiohttp's."""
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self.held: list[Held] = []
+        self.held: list[Command] = []
         self.ordinary = 0
         self.transport = Transport()
         self._really_send = app.redis.send
-        app.redis.send = self._send  # type: ignore[assignment]
+        app.redis.send = self._send
         serve = app.server.request_handler
 
         async def counted(request: Any) -> Any:
@@ -71,22 +76,42 @@ class Rig:
         self.transport.pause = connection.pause_writing
         connection.connection_made(self.transport)
 
-    def _send(self, outcome: Exchange, packed: bytes, *, key: str, write: bool) -> None:
-        self.held.append(Held(outcome, packed, write))
+    def _send(self, command: Command) -> None:
+        if isinstance(command.outcome, asyncio.Future):  # of a task
+            self._really_send(command)
+        else:
+            self.held.append(command)
 
     def receive(self, data: bytes) -> None:
-        self.connection.data_received(data)
+        with outside_of_tasks():
+            self.connection.data_received(data)
+
+    def resume_writing(self) -> None:
+        with outside_of_tasks():
+            self.connection.resume_writing()
+
+    def leave(self) -> None:
+        """The client goes away."""
+        with outside_of_tasks():
+            self.connection.connection_lost(None)
 
     async def reply(self) -> None:
         """Let the oldest command be carried out, and its reply arrive."""
-        exchange, packed, write = self.held.pop(0)
+        command = self.held.pop(0)
         answered = asyncio.get_running_loop().create_future()
-        self._really_send(answered, packed, key="", write=write)
+        self._really_send(Command(answered, command.packed, command.write, key=command.key))
         try:
-            exchange.set_result(await answered)
+            reply = await answered
         except Failed as error:
-            exchange.set_exception(error)
+            self.fail(command, error)
+        else:
+            with outside_of_tasks():
+                command.outcome.set_result(reply)
         await self.rest()
+
+    def fail(self, command: Command, error: Failed) -> None:
+        """Let a command have no reply."""
+        command.outcome.set_exception(error)
 
     async def rest(self) -> None:
         """Let everything that can happen happen, but for what waits for Redis."""
@@ -108,4 +133,4 @@ class Rig:
 
 def at_rest(rig: Rig) -> bool:
     connection = rig.connection
-    return rig.app.in_flight == 0 and connection._exchange is None and not connection._request_in_progress
+    return rig.app.state.in_flight == 0 and connection._exchange is None and not connection._request_in_progress

@@ -3,13 +3,17 @@
 import asyncio
 import gc
 import inspect
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from service.exchange import Exchange
+from service.dialect import Answer, Handler, Request, Stream
+from service.driver import Exchange
 from service.hot import HotConnection
-from tests.hot.rig import Rig, at_rest
+from tests.hot.rig import Rig, at_rest, outside_of_tasks
 from tests.hot.wire import DOCUMENTS, request
+from tests.running import soon
 
 K = DOCUMENTS + "/c/k"
 GET, PUT, META = request("GET", K), request("PUT", K, b'{"a":1}'), request("GET", K + "/meta")
@@ -24,7 +28,7 @@ REFUSED = request("PUT", K, b"nonsense")
 ])  # fmt: skip
 async def test_a_hot_request_is_one_command_and_one_write_and_nothing_of_aiohttp(rig: Rig, message: bytes) -> None:
     rig.receive(message)
-    assert (len(rig.held), rig.app.in_flight) == (1, 1)
+    assert (len(rig.held), rig.app.state.in_flight) == (1, 1)
     await rig.reply()
     assert (rig.held, len(rig.transport.written), rig.ordinary) == ([], 1, 0)
     assert at_rest(rig)
@@ -33,12 +37,10 @@ async def test_a_hot_request_is_one_command_and_one_write_and_nothing_of_aiohttp
 async def test_one_request_of_a_connection_is_asked_at_a_time_and_answers_keep_the_order(rig: Rig) -> None:
     rig.receive(GET + META + LIST + PUT)
     rig.receive(GET)
-    for number in (1, 2):
+    while rig.held:
         assert len(rig.held) == 1
         await rig.reply()
-        assert len(rig.transport.written) >= number
-    await rig.answered(5)  # the list, and what is behind it, are aiohttp's
-    assert rig.held == []
+    await rig.answered(5)
     for said, mark in zip(rig.transport.written, MARKS, strict=True):
         assert mark in said
     await rig.rest()
@@ -47,8 +49,8 @@ async def test_one_request_of_a_connection_is_asked_at_a_time_and_answers_keep_t
 
 async def test_a_client_that_leaves_takes_its_requests_along(rig: Rig) -> None:
     rig.receive(GET + GET)
-    rig.connection.connection_lost(None)
-    assert rig.app.in_flight == 1
+    rig.leave()
+    assert rig.app.state.in_flight == 1
     await rig.reply()
     assert (rig.held, rig.transport.written) == ([], [])
     assert at_rest(rig)
@@ -56,7 +58,7 @@ async def test_a_client_that_leaves_takes_its_requests_along(rig: Rig) -> None:
 
 async def test_nothing_keeps_what_is_over(rig: Rig) -> None:
     rig.receive(GET)
-    rig.connection.connection_lost(None)
+    rig.leave()
     await rig.reply()
     kinds = (type(rig.connection), Exchange)
     rig.transport.pause = lambda: None
@@ -80,7 +82,7 @@ async def test_a_shutdown_waits_for_the_answer_and_then_closes(rig: Rig) -> None
 
 async def test_an_answer_while_draining_announces_the_end_and_keeps_its_word(rig: Rig) -> None:
     rig.receive(GET + GET)
-    rig.app.draining = True
+    rig.app.state.draining = True
     await rig.reply()
     assert rig.statuses == [200]
     assert b"\r\nConnection: close\r\n" in rig.transport.written[0]
@@ -122,11 +124,12 @@ async def test_a_client_that_does_not_read_is_asked_for_no_more(rig: Rig) -> Non
     rig.transport.slow = True
     rig.receive(GET + GET + LIST)
     await rig.reply()
-    assert (len(rig.transport.written), rig.held, rig.app.in_flight) == (1, [], 1)
+    assert (len(rig.transport.written), rig.held, rig.app.state.in_flight) == (1, [], 1)
     rig.transport.slow = False
-    rig.connection.resume_writing()
-    assert len(rig.held) == 1
-    await rig.reply()
+    rig.resume_writing()
+    while rig.held:
+        assert len(rig.held) == 1
+        await rig.reply()
     await rig.answered(3)
     await rig.rest()
     assert at_rest(rig)
@@ -136,7 +139,7 @@ async def test_a_client_that_does_not_read_and_leaves_is_forgotten(rig: Rig) -> 
     rig.transport.slow = True
     rig.receive(GET + GET)
     await rig.reply()
-    rig.connection.connection_lost(None)
+    rig.leave()
     assert (len(rig.transport.written), rig.held) == (1, [])
     assert at_rest(rig)
 
@@ -169,4 +172,162 @@ async def test_pipelines_of_any_length_are_answered(rig: Rig, count: int) -> Non
                 await rig.reply()
             await asyncio.sleep(0)
     await rig.rest()
+    assert at_rest(rig)
+
+
+# Handlers of a test's own. -------------------------------------------------------------------------------------------
+
+OTHER = DOCUMENTS + "/other/k"
+
+
+def handled(rig: Rig, monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
+    """Let this handler answer what is asked of a category of its own."""
+    router = rig.app.state.router
+    found, find = router.find("GET", OTHER), router.find
+    own = found[0], replace(found[1], handler=handler), found[2]
+    monkeypatch.setattr(router, "find", lambda method, path: own if path == OTHER else find(method, path))
+
+
+ASK = request("GET", OTHER)
+
+
+async def test_a_handler_runs_to_its_end_when_its_client_goes_away(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner, steps = rig.app.state.service.storage._runner, []
+
+    async def handler(_: Request) -> Answer:
+        for number in range(3):
+            steps.append(await runner.command("RPUSH", "list", str(number), key="list", write=True))
+        return Answer(200)
+
+    handled(rig, monkeypatch, handler)
+    rig.receive(ASK + GET)
+    await rig.reply()
+    rig.leave()
+    assert (steps, rig.app.state.in_flight) == ([1], 1)
+    await rig.reply()
+    await rig.reply()
+    assert (steps, rig.transport.written, rig.held) == ([1, 2, 3], [], [])
+    assert at_rest(rig)
+
+
+def long_answer(rig: Rig, *, asks: bool) -> tuple[Handler, list[int]]:
+    """A handler with a long answer, and how many were in flight when each piece was asked for."""
+    runner, counts = rig.app.state.service.storage._runner, list[int]()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for number in range(4):
+            if asks:
+                await runner.command("PING", key="")
+            counts.append(rig.app.state.in_flight)
+            yield b"%d" % number
+
+    async def handler(_: Request) -> Answer | Stream:
+        return Stream(200, pieces())
+
+    return handler, counts
+
+
+@pytest.mark.parametrize("asks", [True, False])
+@pytest.mark.parametrize("messages", [[ASK], [GET + ASK + GET], [ASK, GET + ASK], [ASK * 3]])
+async def test_a_long_answer_is_sent_by_aiohttp_and_in_flight_until_then(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, messages: list[bytes], asks: bool
+) -> None:
+    """Whatever is before and behind it, and also where its first pieces are there at once."""
+    handler, counts = long_answer(rig, asks=asks)
+    handled(rig, monkeypatch, handler)
+    whole = b"".join(messages)
+    for message in messages:
+        rig.receive(message)
+    longs, shorts = whole.count(ASK), whole.count(GET)
+
+    def all_written() -> bytes:
+        return b"".join(rig.transport.written)
+
+    async def over() -> bool:
+        if rig.held:
+            await rig.reply()
+        return all_written().count(b"0\r\n\r\n") == longs and all_written().count(b'{"a":1}') == shorts
+
+    await soon(over)
+    await rig.rest()
+    assert counts[:2] == [1, 1]
+    assert len(counts) == 4 * longs
+    assert rig.statuses == [200] * (longs + shorts)
+    assert at_rest(rig)
+
+
+async def test_a_client_that_leaves_a_long_answer_leaves_nothing_in_flight(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the moment in which it is handed over."""
+    handler, _ = long_answer(rig, asks=True)
+    handled(rig, monkeypatch, handler)
+    rig.receive(ASK)
+    command = rig.held.pop(0)
+    with outside_of_tasks():
+        command.outcome.set_result(b"PONG")
+        rig.held.pop(0).outcome.set_result(b"PONG")
+        rig.connection.connection_lost(None)
+    await rig.rest()
+    assert at_rest(rig)
+
+
+async def test_a_client_that_left_before_its_long_answer_leaves_nothing_in_flight(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler, _ = long_answer(rig, asks=True)
+    handled(rig, monkeypatch, handler)
+    rig.receive(ASK)
+    rig.leave()
+    while rig.held:
+        await rig.reply()
+    assert at_rest(rig)
+
+
+async def test_a_long_answer_while_draining_announces_the_end(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    handler, _ = long_answer(rig, asks=True)
+    handled(rig, monkeypatch, handler)
+    rig.receive(ASK)
+    rig.app.state.draining = True
+    while rig.held:
+        await rig.reply()
+
+    async def closed() -> bool:
+        return rig.transport.closed
+
+    await soon(closed)
+    whole = b"".join(rig.transport.written)
+    assert b"\r\nConnection: close\r\n" in whole
+    assert whole.endswith(b"0\r\n\r\n")
+    await rig.rest()
+    assert at_rest(rig)
+
+
+async def test_many_that_end_at_once_do_not_pile_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a stack has room for, of answers that ask Redis nothing."""
+    depths = set[int]()
+
+    async def handler(_: Request) -> Answer:
+        depths.add(len(inspect.stack(0)))
+        return Answer(204)
+
+    handled(rig, monkeypatch, handler)
+    count = 1500
+    rig.receive(ASK * count)
+    await rig.answered(count)
+    assert (set(rig.statuses), rig.ordinary) == ({204}, 0)
+    assert max(depths) - min(depths) < 20
+    assert at_rest(rig)
+
+
+async def test_many_that_end_at_once_behind_one_that_waits(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def handler(_: Request) -> Answer:
+        return Answer(204)
+
+    handled(rig, monkeypatch, handler)
+    rig.receive(GET + ASK * 25 + GET)
+    assert rig.statuses == []
+    await rig.reply()
+    await rig.reply()
+    assert rig.statuses == [200, *[204] * 25, 200]
     assert at_rest(rig)

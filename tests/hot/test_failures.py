@@ -1,17 +1,21 @@
 """One connection, when something fails: for that request alone, told once, and nothing stays behind."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from service.dialect import Answer
+from service.dialect import Answer, Stream
+from service.middleware import Middleware
 from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
 from tests.hot.rig import Rig, at_rest
 from tests.hot.wire import DOCUMENTS, WHOAMI, request
+from tests.servers import RedisProcess
 
 K = DOCUMENTS + "/c/k"
 GET, PUT, WHO = request("GET", K), request("PUT", K, b'{"a":1}'), request("GET", WHOAMI)
+OLD = request("GET", K, None, "Connection: keep-alive", version="1.0")  # which aiohttp answers
 
 
 @pytest.mark.parametrize(("failure", "said"), [
@@ -20,9 +24,7 @@ GET, PUT, WHO = request("GET", K), request("PUT", K, b'{"a":1}'), request("GET",
 ])  # fmt: skip
 async def test_a_late_reply_never_reaches_the_next_request(rig: Rig, failure: Failed, said: bytes) -> None:
     rig.receive(PUT + GET)
-    exchange = rig.held.pop().exchange
-    exchange.set_exception(failure)
-    assert exchange.done()  # so the lane drops what comes for it
+    rig.fail(rig.held.pop(), failure)
     await rig.rest()
     assert said in rig.transport.written[0]
     await rig.reply()
@@ -30,39 +32,66 @@ async def test_a_late_reply_never_reaches_the_next_request(rig: Rig, failure: Fa
     assert at_rest(rig)
 
 
-@pytest.mark.parametrize("word", ["NOSCRIPT", "UNREGISTERED"])
-async def test_what_was_refused_before_any_effect_is_done_once_in_the_ordinary_way(rig: Rig, word: str) -> None:
+async def test_a_collection_that_is_not_registered_any_more_is_registered_and_written_once(rig: Rig) -> None:
     rig.receive(request("PUT", K + "4", b'{"whole":"body"}') + GET)
-    rig.held.pop().exchange.set_exception(Rejected(word, word))
-    await rig.answered(1)
-    assert b'"version":1,' in b"".join(rig.transport.written)
-    await rig.answered(2)
+    rig.fail(rig.held.pop(), Rejected("UNREGISTERED", "UNREGISTERED"))
+    await rig.rest()
+    await all_of(rig)
+    assert b'"version":1,' in rig.transport.written[0]
     rig.receive(request("GET", K + "4"))
-    await rig.reply()
+    await all_of(rig)
     assert rig.transport.written[-1].endswith(b'{"whole":"body"}')
-    assert at_rest(rig)
+    assert (rig.ordinary, at_rest(rig)) == (0, True)
+
+
+async def test_a_script_that_was_forgotten_is_sent_again_and_done_once(rig: Rig, redis: RedisProcess) -> None:
+    redis.command("SCRIPT", "FLUSH")
+    rig.receive(request("PUT", K + "4", b'{"whole":"body"}') + request("GET", K + "4/meta"))
+    await all_of(rig)
+    assert b'"version":1,' in rig.transport.written[1]
+    assert (rig.statuses, rig.ordinary, at_rest(rig)) == ([200, 200], 0, True)
+
+
+async def all_of(rig: Rig) -> None:
+    """Let all commands be carried out, one after the other."""
+    while rig.held:
+        await rig.reply()
+        await rig.rest()
 
 
 def raising(*_: Any, **__: Any) -> Any:
     raise KeyError("a fault")
 
 
-async def test_a_fault_in_telling_a_reply_is_a_500_for_that_request_alone(rig: Rig) -> None:
+def answering(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], Answer]) -> None:
+    """Let the first exchange that is begun answer so, after its command; those that follow, as they do."""
+    handled, once = Middleware.handled, [answer]
+
+    async def other(self: Middleware, *arguments: Any) -> Answer | Stream:
+        said = await handled(self, *arguments)
+        return once.pop()() if once else said
+
+    monkeypatch.setattr(Middleware, "handled", other)
+
+
+async def test_a_fault_in_a_handler_is_a_500_for_that_request_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, raising)
     rig.receive(GET + GET)
-    rig.held[0].exchange.tell = raising
     await rig.reply()
     await rig.reply()
     assert rig.statuses == [500, 200]
-    assert at_rest(rig)
+    assert (rig.ordinary, at_rest(rig)) == (0, True)
 
 
 @pytest.mark.parametrize("answer", [
     Answer(200, headers=(("X", "a\r\nSet-Cookie: b"),)), Answer(200, headers=(("X", "a\nb"),)), Answer(299),
     Answer(200, headers=(("X", "\udcff"),)), Answer(200, content_type="a\r\nSet-Cookie: b"),
 ])  # fmt: skip
-async def test_an_answer_that_is_no_http_is_a_500_and_nothing_of_it_gets_out(rig: Rig, answer: Answer) -> None:
+async def test_an_answer_that_is_no_http_is_a_500_and_nothing_of_it_gets_out(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    answering(monkeypatch, lambda: answer)
     rig.receive(GET + GET)
-    rig.held[0].exchange.tell = lambda reply: answer
     await rig.reply()
     await rig.reply()
     assert rig.statuses == [500, 200]
@@ -71,15 +100,17 @@ async def test_an_answer_that_is_no_http_is_a_500_and_nothing_of_it_gets_out(rig
 
 
 async def test_the_ordinary_path_lets_no_such_answer_out_either(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    dialect, route, params = rig.app.router.find("GET", K)
+    router = rig.app.state.router
+    dialect, route, params = router.find("GET", K)
 
     async def handler(_: Any) -> Answer:
         return Answer(200, headers=(("X", "a\r\nSet-Cookie: b"),))
 
-    found = (dialect, replace(route, handler=handler, direct=None), params)
-    monkeypatch.setattr(rig.app.router, "find", lambda method, path: found)
-    rig.receive(GET + GET)
+    found = (dialect, replace(route, handler=handler), params)
+    monkeypatch.setattr(router, "find", lambda method, path: found)
+    rig.receive(OLD + OLD)
     await rig.answered(2)
+    assert rig.ordinary == 2
     assert rig.statuses == [500, 500]
     assert b"Set-Cookie" not in b"".join(rig.transport.written)
 
@@ -88,9 +119,9 @@ async def test_the_ordinary_path_lets_no_such_answer_out_either(rig: Rig, monkey
 async def test_where_even_a_refusal_fails_the_connection_ends(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    answering(monkeypatch, raising)
     rig.receive(GET + GET)
-    rig.held[0].exchange.tell = raising
-    monkeypatch.setattr(rig.app.middleware, name, raising)
+    monkeypatch.setattr(rig.app.state.middleware, name, raising)
     await rig.reply()  # which does not raise: other replies are read behind this one
     assert (b"".join(rig.transport.written), rig.held, rig.transport.closed) == (b"", [], True)
     assert at_rest(rig)
@@ -100,5 +131,5 @@ async def test_a_command_that_cannot_be_sent_is_a_500(rig: Rig) -> None:
     rig.app.redis.send = raising
     rig.receive(GET + WHO)
     await rig.answered(2)
-    assert rig.statuses == [500, 200]
+    assert (rig.statuses, rig.ordinary) == ([500, 200], 0)
     assert at_rest(rig)

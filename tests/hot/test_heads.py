@@ -9,7 +9,7 @@ from aiohttp.http import HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.heads import LONGEST, SIZE, UNKNOWN, Heads, target
+from service.heads import LONGEST, MOST_BYTES, START_BYTES, UNKNOWN, Heads, plain, target
 from service.hot import HotConnection
 from tests.hot.rig import Rig, at_rest
 from tests.hot.wire import DOCUMENTS, request
@@ -116,14 +116,58 @@ def test_a_head_says_how_much_of_its_body_is_to_come() -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    heads = Heads()
-    for number in range(SIZE + 1):
+    heads, number = Heads(), 0
+    message = first = GET.replace(b"ak-1", b"0")
+    while number == 0 or heads.read(first) is not None:
+        assert heads._weight <= MOST_BYTES
         message = GET.replace(b"ak-1", b"%d" % number)
         heads.learn(message, parsed(GET)[0][0])
+        number += 1
     assert heads.read(message) is not None
-    assert heads.read(GET.replace(b"ak-1", b"1")) is None
+    assert MOST_BYTES / (3 * len(message) + 1024) <= number < MOST_BYTES / 1024
     long = request("GET", K, None, "X: " + "x" * LONGEST)
     assert learnt(long)[0].read(long) is None
+
+
+def test_what_request_lines_mean_is_bounded_too() -> None:
+    """A client may ask with one head for any number of paths."""
+    heads, _ = learnt(GET)
+    number = 0
+    while (found := heads.read(GET)) is not None:
+        for _ in range(100):
+            found[0].mean(b"GET /%d" % number, None)
+            number += 1
+        assert number < MOST_BYTES / 1024 + 100
+    assert number * 1024 > MOST_BYTES - 2 * 100 * 1024
+    assert heads._weight < MOST_BYTES
+
+
+def test_only_short_beginnings_of_lines_are_kept_and_each_is_counted_once() -> None:
+    heads, _ = learnt(GET)
+    found = heads.read(GET)
+    assert found is not None
+    found[0].mean(b"x" * (START_BYTES + 1), None)
+    before = heads._weight
+    assert not found[0].meanings
+    for _ in range(3):
+        found[0].mean(b"x" * START_BYTES, None)
+    assert heads._weight == before + START_BYTES + 1024
+    assert len(found[0].meanings) == 1
+
+
+def test_a_head_that_was_never_seen_whole_has_no_meanings() -> None:
+    """What a message of the parser's means is kept with no head."""
+    for message in (GET, PUT):
+        head = plain(parsed(message)[0][0])
+        assert head is not None
+        head.mean(b"GET /x", None)
+        assert head.meanings == {}
+
+
+def test_a_head_of_a_request_that_is_to_be_carried_out_once_is_not_kept() -> None:
+    for name in ("Idempotency-Key", "idempotency-key", "IDEMPOTENCY-KEY"):
+        message = request("PUT", K, b"{}", f"{name}: k")
+        assert learnt(message)[0].read(message) is None
 
 
 @pytest.fixture
@@ -168,7 +212,7 @@ async def test_a_slow_client_is_not_answered_twice(rig: Rig, fed: list[bytes]) -
     rig.receive(GET)
     assert (fed, len(rig.transport.written), rig.held) == ([GET], 1, [])
     rig.transport.slow = False
-    rig.connection.resume_writing()
+    rig.resume_writing()
     await rig.reply()
     assert rig.statuses == [200, 200]
     assert at_rest(rig)
@@ -218,11 +262,15 @@ async def test_a_body_that_comes_apart_from_its_head_leaves_the_parser_between_t
 async def test_a_caller_who_is_not_known_any_more_is_asked_for(rig: Rig) -> None:
     rig.receive(GET)
     await rig.reply()
-    rig.app.service.directory.era = None
+    rig.app.state.service.directory.era = None
     rig.receive(GET)
-    assert rig.held == []
-    await rig.answered(2)
-    assert (rig.statuses, rig.ordinary) == ([200, 200], 1)
+    asked = 0
+    while rig.held:
+        await rig.reply()
+        asked += 1
+    assert (rig.statuses, rig.ordinary) == ([200, 200], 0)
+    assert asked >= 2  # who it is, and what it asks for
+    assert at_rest(rig)
 
 
 @pytest.mark.parametrize("last", ["a%2Fb", "a?x=1", "", "a%zz", "meta"])

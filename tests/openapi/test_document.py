@@ -130,8 +130,8 @@ def test_a_route_that_says_nothing_of_itself_is_refused() -> None:
     dialect = discover()[0]
     described = dialect.routes[0].described
     for route in (
-        Route("GET", "/bare", documented, None, None),
-        Route("GET", "/bare", undocumented, None, described),
+        Route("GET", "/bare", documented, None),
+        Route("GET", "/bare", undocumented, described),
     ):
         with pytest.raises(Undescribed, match="GET /bare is not described"):
             document(replace(dialect, routes=Routes([*dialect.routes, route])))

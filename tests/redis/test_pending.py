@@ -247,3 +247,100 @@ def test_closing_gives_every_command_its_outcome(queue: Pending, add: Add) -> No
     queue.close("closed")
     assert [outcome(f) for f in (resting, write, read, unsent)] == [NotSent, Unanswered, NotSent, NotSent]
     assert (queue.depth, queue.size, queue.next_event()) == (0, 0, None)
+
+
+class Stepping:
+    """An outcome that is used for one command after the other, as the exchange of a request is: never done."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: Any) -> None:
+        self.told.append(result)
+
+    def set_exception(self, error: Exception) -> None:
+        self.told.append(type(error))
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_a_reply_after_the_deadline_is_not_taken_for_that_of_a_later_command(queue: Pending, write: bool) -> None:
+    outcome = Stepping()
+    queue.add(Command(outcome, b"a", write, 5.0))
+    queue.take(ALL)
+    queue.expire(5.0)
+    assert outcome.told == [Unanswered if write else NotSent]
+    queue.add(Command(outcome, b"b", write, 9.0))
+    queue.take(ALL)
+    queue.expire(6.0)
+    queue.answer(replies("late, for a"), 6.0)
+    assert len(outcome.told) == 1
+    queue.answer(replies("for b"), 6.0)
+    assert outcome.told[1:] == ["for b"]
+    assert (queue.depth, queue.size) == (0, 0)
+
+
+@pytest.mark.parametrize("end", ["disconnect", "close", "refusal"])
+def test_a_command_that_was_given_up_has_no_second_outcome(queue: Pending, end: str) -> None:
+    """In flight and waiting, whatever comes of it afterwards."""
+    flying, waiting = Stepping(), Stepping()
+    queue.add(Command(flying, b"a", True, 5.0))
+    queue.take(ALL)
+    queue.add(Command(waiting, b"b", True, 5.0))
+    queue.expire(5.0)
+    assert (flying.told, waiting.told) == ([Unanswered], [NotSent])
+    if end == "refusal":
+        queue.answer(replies(rejected("BUSY no")), 5.0)
+    else:
+        getattr(queue, end)("gone")
+    queue.expire(99.0)
+    assert queue.take(ALL) == []
+    assert (len(flying.told), len(waiting.told), queue.size) == (1, 1, 0)
+
+
+def mend(command: Command) -> bool:
+    """Of a forgotten script: what brings it along is longer."""
+    if not command.packed.startswith(b"sha"):
+        return False
+    command.packed = command.packed.replace(b"sha", b"whole script")
+    return True
+
+
+def test_a_forgotten_script_is_mended_and_repeated_after_a_pause(add: Add, queue: Pending) -> None:
+    queue._mend = mend
+    write = add("sha 1", write=True)
+    queue.take(ALL)
+    queue.answer(replies(rejected("NOSCRIPT none")), 1.0)
+    assert outcome(write) is None
+    assert (queue.size, queue.take(ALL), queue.retries) == (len(b"whole script 1"), [], 1)
+    event = queue.next_event()
+    assert event is not None
+    queue.wake(event)
+    assert queue.take(ALL) == [b"whole script 1"]
+    queue.answer(replies("done"), event)
+    assert (outcome(write), queue.size) == ("done", 0)
+
+
+def test_what_cannot_be_mended_is_refused(add: Add, queue: Pending) -> None:
+    queue._mend = mend
+    other, again = add("other", write=True), add("sha 1", write=True)
+    queue.take(ALL)
+    queue.answer(replies(rejected("NOSCRIPT none"), rejected("NOSCRIPT none")), 1.0)
+    assert str(other.exception()) == "NOSCRIPT none"
+    event = queue.next_event()
+    assert event is not None
+    queue.wake(event)
+    queue.take(ALL)
+    queue.answer(replies(rejected("NOSCRIPT still")), event)
+    assert str(again.exception()) == "NOSCRIPT still"
+
+
+def test_a_forgotten_script_near_its_deadline_was_not_carried_out(add: Add, queue: Pending) -> None:
+    queue._mend = mend
+    write = add("sha 1", write=True, deadline=1.0)
+    queue.take(ALL)
+    queue.answer(replies(rejected("NOSCRIPT none")), 0.999)
+    assert outcome(write) is NotSent
+    assert queue.size == 0

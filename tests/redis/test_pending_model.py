@@ -29,9 +29,10 @@ STEPS = st.lists(
 )
 
 
-def future(command: Command) -> asyncio.Future[Any]:
-    assert isinstance(command.outcome, asyncio.Future)
-    return command.outcome
+class Called(Command, kw_only=True):
+    """A command with its caller's future: one that was given up is nobody's."""
+
+    told: asyncio.Future[Any]
 
 
 class World:
@@ -41,14 +42,15 @@ class World:
         self.loop = loop
         self.queue = Pending(max_commands=12, max_bytes=150)
         self.now = 0.0
-        self.commands: list[Command] = []
+        self.commands: list[Called] = []
         self.wire: deque[bytes] = deque()  # sent on this connection, not yet answered
         self.sent: Counter[bytes] = Counter()
         self.refused: Counter[bytes] = Counter()
 
     def add(self, write: bool, length: int) -> None:
         name = b"%d" % len(self.commands)
-        command = Command(self.loop.create_future(), name.ljust(length), write, self.now + TIMEOUT)
+        told = self.loop.create_future()
+        command = Called(told, name.ljust(length), write, self.now + TIMEOUT, told=told)
         self.commands.append(command)
         self.queue.add(command)
 
@@ -67,7 +69,7 @@ class World:
 
     def cancel(self, number: int) -> None:
         if number < len(self.commands):
-            future(self.commands[number]).cancel()
+            self.commands[number].told.cancel()
 
     def disconnect(self) -> None:
         self.wire.clear()
@@ -77,7 +79,7 @@ class World:
         self.now += seconds
         self.queue.wake(self.now)
         self.queue.expire(self.now)
-        late = [c for c in self.commands if c.deadline <= self.now and not c.outcome.done()]
+        late = [c for c in self.commands if c.deadline <= self.now and not c.told.done()]
         assert not late
 
     def check(self) -> None:
@@ -86,7 +88,7 @@ class World:
         held = [*queue.flight, *queue.waiting, *(rest[2] for rest in queue.resting)]
         assert queue.size == sum(len(c.packed) for c in held)
         assert queue.depth == len(held) <= 12
-        open_ones = [c for c in self.commands if not c.outcome.done()]
+        open_ones = [c for c in self.commands if not c.told.done()]
         assert {id(c) for c in open_ones} <= {id(c) for c in held}
         if open_ones:
             event = queue.next_event()
@@ -95,15 +97,15 @@ class World:
         for command in self.commands:
             self.check_outcome(command)
 
-    def check_outcome(self, command: Command) -> None:
+    def check_outcome(self, command: Called) -> None:
         executions = self.sent[command.packed] - self.refused[command.packed]  # at most, that is
         if command.write:
             assert executions <= 1
-        if not command.outcome.done() or future(command).cancelled():
+        if not command.told.done() or command.told.cancelled():
             return
-        error = future(command).exception()
+        error = command.told.exception()
         if error is None:
-            assert future(command).result() == command.packed
+            assert command.told.result() == command.packed
         elif isinstance(error, Rejected):
             assert error.word == "DENIED"
         elif isinstance(error, Unanswered):
@@ -138,7 +140,7 @@ def test_each_caller_gets_exactly_one_outcome_and_never_anothers_reply(steps: li
             getattr(world, "let_pass" if name == "pass" else name)(*arguments)
             world.check()
         world.queue.close("closed")
-        assert all(command.outcome.done() for command in world.commands)
+        assert all(command.told.done() for command in world.commands)
         world.wire.clear()
         world.check()
         assert (world.queue.depth, world.queue.size) == (0, 0)

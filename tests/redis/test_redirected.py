@@ -76,11 +76,12 @@ async def test_an_earlier_deadline_behind_a_later_one_is_kept() -> None:
     queue = Pending(10, 100)
     queue.add(command(deadline=9.0))
     early = command(deadline=1.0)
+    told = future(early)
     queue.readmit(early, now=0.0)
     assert queue.next_event() == 1.0
     queue.expire(1.0)
     with pytest.raises(NotSent):
-        await future(early)
+        await told
 
 
 async def test_asking_has_a_reply_of_its_own_that_nobody_sees() -> None:

@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+import hiredis
+
 from service.storage import keys
 from service.storage.records import Record
 from tests.servers import RedisProcess
@@ -80,3 +82,12 @@ def numbered(count: int) -> list[str]:
 
 def ids(listed: Any) -> list[str]:
     return [one.id for one in listed]
+
+
+def words(packed: bytes) -> list[bytes]:
+    """The words of a packed command."""
+    reader = hiredis.Reader()
+    reader.feed(packed)
+    found: list[bytes] = reader.gets()
+    assert reader.gets() is False  # nothing comes after it
+    return found

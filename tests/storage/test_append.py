@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.storage import keys
-from service.storage.commands import INLINE_BYTES, MERGE_BYTES
+from service.storage.bounds import INLINE_BYTES, MERGE_BYTES
 from service.storage.errors import Denied, Mismatched, NotFound, TooLarge, Undeclared
 from service.storage.join import join
 from service.storage.store import Storage

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.storage.commands import INLINE_BYTES, MERGE_BYTES
+from service.storage.bounds import INLINE_BYTES, MERGE_BYTES
 from service.storage.runner import Runner
 from service.storage.store import SWEEP_MEMBERS, Storage
 from tests.servers import RedisProcess

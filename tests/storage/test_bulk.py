@@ -1,26 +1,33 @@
-"""Turns of long commands."""
+"""Turns of long commands, and the commands that take them."""
 
 import asyncio
+from collections import deque
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from service.redis.pending import Command
 from service.storage import bulk
-from service.storage.bulk import AT_ONCE, Bulk
-from service.storage.errors import Unavailable
+from service.storage.bulk import AT_ONCE, Turns
+from service.storage.errors import OutcomeUnknown, Unavailable
+from service.storage.runner import Runner
+from tests.servers import RedisProcess
 
 
 class Slow:
     """A Redis that answers when it is told to."""
 
     def __init__(self) -> None:
-        self.asked: list[asyncio.Future[bytes]] = []
-        self.keys: list[str] = []
+        self.asked: list[Command] = []
 
-    def execute_bulk(self, *args: Any, key: str, write: bool) -> asyncio.Future[bytes]:
-        self.keys.append(key)
-        self.asked.append(asyncio.get_running_loop().create_future())
-        return self.asked[-1]
+    @property
+    def keys(self) -> list[str | bytes]:
+        return [command.key for command in self.asked]
+
+    def send_bulk(self, command: Command) -> None:
+        self.asked.append(command)
 
 
 async def turns() -> None:
@@ -29,8 +36,9 @@ async def turns() -> None:
 
 
 def commands(of: Slow, count: int) -> list[asyncio.Task[Any]]:
-    made = Bulk(of)  # type: ignore[arg-type]
-    return [asyncio.create_task(made.command("GET", str(n), key=str(n), write=False)) for n in range(count)]
+    runner = Runner()
+    runner.redis = of  # type: ignore[assignment]
+    return [asyncio.create_task(runner.bulk("GET", str(n), key=str(n))) for n in range(count)]
 
 
 async def test_few_are_on_their_way_and_the_others_follow_in_their_order() -> None:
@@ -39,7 +47,7 @@ async def test_few_are_on_their_way_and_the_others_follow_in_their_order() -> No
     await turns()
     assert len(redis.asked) == AT_ONCE
     for n in range(AT_ONCE + 3):
-        redis.asked[n].set_result(b"%d" % n)
+        redis.asked[n].outcome.set_result(b"%d" % n)
         await turns()
     assert redis.keys == [str(n) for n in range(AT_ONCE + 3)]
     assert await asyncio.gather(*tasks) == [b"%d" % n for n in range(AT_ONCE + 3)]
@@ -64,3 +72,94 @@ async def test_a_turn_that_does_not_come_is_not_waited_for_without_end(monkeypat
         await tasks[-1]
     for task in tasks:
         task.cancel()
+
+
+async def test_who_waited_too_long_takes_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "WAIT_SECONDS", 0.01)
+    redis = Slow()
+    tasks = commands(redis, AT_ONCE + 1)
+    with pytest.raises(Unavailable):
+        await tasks[-1]
+    for command in redis.asked[:]:
+        command.outcome.set_result(b"")
+    await asyncio.gather(*tasks[:-1])
+    assert len(redis.asked) == AT_ONCE
+    later = commands(Slow(), AT_ONCE)
+    await turns()
+    for task in later:
+        task.cancel()
+
+
+async def test_who_is_cancelled_with_the_turn_in_hand_passes_it_on() -> None:
+    """The turn came in the tick in which the waiter was cancelled."""
+    turns_ = Turns()
+    for _ in range(AT_ONCE):
+        await turns_.take()
+    first, second = (asyncio.create_task(turns_.take()) for _ in range(2))
+    await turns()
+    turns_.release()
+    first.cancel()
+    await asyncio.wait_for(second, 60)
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+async def test_a_turn_is_given_back_when_the_command_fails(redis: RedisProcess) -> None:
+    runner = Runner.open(redis.url, timeout=0.1, bulk=True)  # which nobody connected
+    for _ in range(AT_ONCE + 1):
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            await runner.bulk("GET", "k", key="k")
+    await runner.redis.close()
+
+
+async def test_a_long_write_that_has_no_answer_may_have_been_carried_out(own: RedisProcess) -> None:
+    runner = Runner.open(own.url, timeout=0.1, bulk=True)
+    await runner.redis.connect()
+    own.pause()
+    try:
+        with pytest.raises(OutcomeUnknown):
+            await runner.bulk("SET", "k", "v", key="k", write=True)
+    finally:
+        own.resume()
+        await runner.redis.close()
+
+
+STEPS = st.lists(st.one_of(st.just("take"), st.just("release"), st.tuples(st.just("cancel"), st.integers(0, 9))))
+
+
+@settings(deadline=None)
+@given(STEPS)
+def test_turns_are_few_and_first_come_first_served(steps: list[Any]) -> None:
+    """Whoever is cancelled meanwhile, and whenever."""
+
+    async def world() -> None:
+        turns_, number = Turns(), 0
+        working: list[int] = []
+        waiting: deque[tuple[int, asyncio.Task[None]]] = deque()
+        for step in steps:
+            if step == "take":
+                waiting.append((number, asyncio.create_task(turns_.take())))
+                number += 1
+            elif step == "release":
+                if working:
+                    working.pop(0)
+                    turns_.release()
+            elif step[1] < len(waiting):
+                waiting[step[1]][1].cancel()
+                del waiting[step[1]]
+            await turns()
+            while waiting and waiting[0][1].done():
+                working.append(waiting.popleft()[0])
+            assert len(working) <= AT_ONCE
+            assert not waiting or len(working) == AT_ONCE
+            assert not any(task.done() for _, task in waiting)
+            assert working == sorted(working)
+        for _, task in waiting:
+            task.cancel()
+        await turns()
+        for _ in working:
+            turns_.release()
+        assert turns_._free == AT_ONCE
+        assert not any(not turn.done() for turn in turns_._waiting)
+
+    asyncio.run(world())

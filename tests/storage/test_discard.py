@@ -3,7 +3,7 @@
 import pytest
 
 from service.storage import keys
-from service.storage.commands import DISCARDED
+from service.storage.bounds import DISCARDED
 from service.storage.errors import Denied, Undeclared
 from service.storage.store import Storage
 from tests.servers import RedisProcess
@@ -47,7 +47,8 @@ async def test_the_keys_left_by_discard(storage: Storage, keyspace: Keyspace) ->
     """In a collection with indexes, where what it grew by counts."""
     for id in ("a", "b", "c"):
         await storage.put(PLACE, id, b"[1]", "me", lifetime="+600000")
-    reply = await storage._send(storage.commands.discard(PLACE, ["a", "none", "c"]))
+    ids, names = ["a", "none", "c"], (*PLACE.guarded, *map(RECORD, ["a", "none", "c"]))
+    reply = await storage._run("discard", names, subject="", kinds=PLACE.kinds, ids=ids)
     assert reply == [-2, -6]
     assert keyspace.names() == {RECORD("b"), PLACE.expiry, *PLACE.indexes, *REGISTRIES}
     assert all(set(scores) == {"b"} for scores in keyspace.indexes().values())

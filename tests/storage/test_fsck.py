@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from service.storage import fsck, keys
-from service.storage.commands import INLINE_BYTES
+from service.storage.bounds import INLINE_BYTES
 from service.storage.quota import Quota
 from service.storage.store import Storage
 from tests.servers import RedisProcess

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.storage import fsck, keys
-from service.storage.commands import INLINE_BYTES
+from service.storage.bounds import INLINE_BYTES
 from service.storage.conditions import UNCONDITIONAL, Condition
 from service.storage.errors import Changed, Denied, NotFound, Outdated, Undeclared
 from service.storage.grants import PORTION, Grants

@@ -1,17 +1,18 @@
 """When Redis's memory is full, or it cannot save: writes are refused with nothing half done, what frees goes on."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from service.storage import keys
-from service.storage.commands import INLINE_BYTES
+from service.storage.bounds import INLINE_BYTES
 from service.storage.directory import Caller, Directory, token_entry
 from service.storage.errors import NotFound, QuotaExceeded, Throttled, Unauthenticated, Unavailable
 from service.storage.quota import Quota
-from service.storage.runner import Command, Runner
+from service.storage.runner import Runner
 from service.storage.store import Storage
 from service.storage.sweeper import Sweeper
 from tests.servers import RedisProcess
@@ -73,13 +74,13 @@ async def test_a_publish_that_finds_memory_full_gives_its_staged_body_back(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await storage.put(PLACE, "a", b"[]", ME)
-    send = storage._send
+    write = storage.write
 
-    async def send_full(command: Command) -> object:
+    async def write_full(*arguments: Any) -> Sequence[Any]:
         with full(redis):
-            return await send(command)
+            return await write(*arguments)
 
-    monkeypatch.setattr(storage, "_send", send_full)
+    monkeypatch.setattr(storage, "write", write_full)
     with pytest.raises(QuotaExceeded):
         await storage.put(PLACE, "a", LARGE, ME)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 
 import pytest
 
-from service.storage.commands import MERGE_BYTES
+from service.storage.bounds import MERGE_BYTES
 from service.storage.conditions import Condition
 from service.storage.errors import Changed, NotFound, QuotaExceeded, TooLarge
 from service.storage.quota import Quota

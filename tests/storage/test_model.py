@@ -10,9 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from service.redis.client import Redis
 from service.storage import fsck
-from service.storage.commands import INLINE_BYTES, MERGE_BYTES
+from service.storage.bounds import INLINE_BYTES, MERGE_BYTES
 from service.storage.conditions import UNCONDITIONAL, Condition
 from service.storage.errors import AlreadyExists, Changed, NotFound, QuotaExceeded, Refusal
 from service.storage.quota import Quota, Usage
@@ -194,13 +193,12 @@ class Machine(RuleBasedStateMachine):
 def test_storage_is_a_dict_with_versions_expiry_and_orders(shared: RedisProcess) -> None:
     loop = asyncio.new_event_loop()
 
-    async def connected() -> tuple[Redis, Runner]:
-        redis = Redis.open(shared.url, on_connect=lambda ask: runner.load(ask))
-        runner = Runner(redis)
-        await redis.connect()
-        return redis, runner
+    async def connected() -> Runner:
+        runner = Runner.open(shared.url)
+        await runner.redis.connect()
+        return runner
 
-    redis, runner = loop.run_until_complete(connected())
+    runner = loop.run_until_complete(connected())
     Machine.server, Machine.loop, Machine.runner = shared, loop, runner
     few = settings(
         max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), database=None
@@ -208,5 +206,5 @@ def test_storage_is_a_dict_with_versions_expiry_and_orders(shared: RedisProcess)
     try:
         run_state_machine_as_test(Machine, settings=few)
     finally:
-        loop.run_until_complete(redis.close())
+        loop.run_until_complete(runner.redis.close())
         loop.close()

@@ -6,42 +6,48 @@ from typing import Any
 
 import pytest
 
+from service.redis.pending import Command
 from service.storage import keys, scripts
-from service.storage.commands import DISCARDED, INLINE_BYTES
+from service.storage.bounds import DISCARDED, INLINE_BYTES
 from service.storage.conditions import UNCONDITIONAL, Condition
 from service.storage.errors import AlreadyExists, Changed, NotFound, QuotaExceeded, Reused
-from service.storage.once import Once, asked, during, fresh_id
+from service.storage.once import Once
 from service.storage.quota import Quota
 from service.storage.records import Saved, etag
-from service.storage.store import Storage
+from service.storage.runner import Runner
+from service.storage.store import SECRET_BYTES, Storage
 from tests.servers import RedisProcess
-from tests.storage.keyspace import LIMIT, ME, PLACE, RECORD, USAGE, Keyspace
+from tests.storage.conftest import Connect
+from tests.storage.keyspace import LIMIT, ME, PLACE, RECORD, USAGE, Keyspace, words
 
 DAY_MS = 86_400_000
 OBJECT = b'{"n":0}'
 LARGE = b'{"pad":"' + b"x" * INLINE_BYTES + b'"}'
 MANY = [f"many-{n:03}" for n in range(2 * DISCARDED + 1)]
 
-Write = Callable[[Storage], Awaitable[Any]]
+Write = Callable[[Storage, Once | None], Awaitable[Any]]
+BY_ETAG = Condition(match=frozenset({etag(OBJECT)}))
 WRITES: dict[str, Write] = {
-    "create": lambda s: s.create(PLACE, "new", b"[1]", ME, lifetime="+60000"),
-    "create, large": lambda s: s.create(PLACE, "new", LARGE, ME),
-    "put": lambda s: s.put(PLACE, "a", b"[1]", ME),
-    "put, new": lambda s: s.put(PLACE, "new", b"[1]", ME),
-    "put, large": lambda s: s.put(PLACE, "a", LARGE, ME),
-    "put, by etag": lambda s: s.put(PLACE, "a", b"[1]", ME, condition=Condition(match=frozenset({etag(OBJECT)}))),
-    "merge": lambda s: s.merge(PLACE, "a", b'{"n":1}', ME, limit=LIMIT),
-    "merge, large": lambda s: s.merge(PLACE, "large", b'{"n":1}', ME, limit=LIMIT),
-    "delete": lambda s: s.delete(PLACE, "a"),
-    "delete, by etag": lambda s: s.delete(PLACE, "a", condition=Condition(match=frozenset({etag(OBJECT)}))),
-    "append": lambda s: s.scoped.append(PLACE, "list", b"[1]", ME, limit=LIMIT, subject=""),
-    "append, new": lambda s: s.scoped.append(PLACE, "new", b"[1]", ME, limit=LIMIT, subject="", creating=True),
-    "append, large": lambda s: s.scoped.append(PLACE, "large", b'{"n":1}', ME, limit=LIMIT, subject=""),
-    "discard": lambda s: s.scoped.discard(PLACE, ["a", "none"], ""),
-    "discard, many": lambda s: s.scoped.discard(PLACE, MANY, ""),
-    "assign": lambda s: s.variables.assign(PLACE, "", 7, "k", "v"),
-    "drop": lambda s: s.variables.drop(PLACE, "", 7, "there"),
-    "clear": lambda s: s.variables.clear(PLACE, ""),
+    "create": lambda s, o: s.create(PLACE, "new", b"[1]", ME, lifetime="+60000", once=o),
+    "create, large": lambda s, o: s.create(PLACE, "new", LARGE, ME, once=o),
+    "put": lambda s, o: s.put(PLACE, "a", b"[1]", ME, once=o),
+    "put, new": lambda s, o: s.put(PLACE, "new", b"[1]", ME, once=o),
+    "put, large": lambda s, o: s.put(PLACE, "a", LARGE, ME, once=o),
+    "put, by etag": lambda s, o: s.put(PLACE, "a", b"[1]", ME, condition=BY_ETAG, once=o),
+    "merge": lambda s, o: s.merge(PLACE, "a", b'{"n":1}', ME, limit=LIMIT, once=o),
+    "merge, large": lambda s, o: s.merge(PLACE, "large", b'{"n":1}', ME, limit=LIMIT, once=o),
+    "delete": lambda s, o: s.delete(PLACE, "a", once=o),
+    "delete, by etag": lambda s, o: s.delete(PLACE, "a", condition=BY_ETAG, once=o),
+    "append": lambda s, o: s.scoped.append(PLACE, "list", b"[1]", ME, limit=LIMIT, subject="", once=o),
+    "append, new": lambda s, o: s.scoped.append(
+        PLACE, "new", b"[1]", ME, limit=LIMIT, subject="", creating=True, once=o
+    ),
+    "append, large": lambda s, o: s.scoped.append(PLACE, "large", b'{"n":1}', ME, limit=LIMIT, subject="", once=o),
+    "discard": lambda s, o: s.scoped.discard(PLACE, ["a", "none"], "", once=o),
+    "discard, many": lambda s, o: s.scoped.discard(PLACE, MANY, "", once=o),
+    "assign": lambda s, o: s.variables.assign(PLACE, "", 7, "k", "v", once=o),
+    "drop": lambda s, o: s.variables.drop(PLACE, "", 7, "there", once=o),
+    "clear": lambda s, o: s.variables.clear(PLACE, "", once=o),
 }
 every_write = pytest.mark.parametrize("name", WRITES)
 
@@ -58,8 +64,7 @@ def remembered(key: str = "k-1", who: str = ME) -> str:
 
 
 async def ask(storage: Storage, write: Write, once: Once | None) -> Any:
-    with during(once):
-        return await write(storage)
+    return await write(storage, once)
 
 
 async def fill(storage: Storage, name: str) -> None:
@@ -135,7 +140,7 @@ async def test_another_request_with_the_same_key_is_refused_and_does_nothing(
     storage: Storage, keyspace: Keyspace, name: str
 ) -> None:
     await fill(storage, name)
-    await ask(storage, lambda s: s.put(PLACE, "b", b"[]", ME), request(body=b"another"))
+    await ask(storage, lambda s, o: s.put(PLACE, "b", b"[]", ME, once=o), request(body=b"another"))
     before = everything(keyspace)
     with pytest.raises(Reused, match=r"^the idempotency key was used for another request$"):
         await ask(storage, WRITES[name], request())
@@ -146,8 +151,7 @@ async def test_racing_requests_with_one_key_are_one_and_refusals(storage: Storag
     """The one that loses is refused inside of the script."""
 
     async def put(n: int) -> Saved:
-        with during(request(body=b"%d" % n)):
-            return await storage.put(PLACE, f"k{n}", b"%d" % n, ME)
+        return await storage.put(PLACE, f"k{n}", b"%d" % n, ME, once=request(body=b"%d" % n))
 
     outcomes = await asyncio.gather(*map(put, range(32)), return_exceptions=True)
     assert sum(isinstance(outcome, Reused) for outcome in outcomes) == 31
@@ -155,7 +159,7 @@ async def test_racing_requests_with_one_key_are_one_and_refusals(storage: Storag
 
 
 async def test_two_callers_and_two_keys_do_not_meet(storage: Storage) -> None:
-    put: Write = lambda s: s.put(PLACE, "a", b"[]", ME)  # noqa: E731
+    put: Write = lambda s, o: s.put(PLACE, "a", b"[]", ME, once=o)  # noqa: E731
     said = [await ask(storage, put, request(key, who=who)) for who in ("one", "two") for key in ("k", "K", "k" * 255)]
     assert [saved.version for saved in said] == [1, 2, 3, 4, 5, 6]
 
@@ -168,7 +172,7 @@ def test_no_two_requests_or_callers_have_one_digest() -> None:
         for how in (("q", "1:x"), ("q1:x",), ("q", "1:x", ""))
     ]
     assert len({once.digest for once in made}) == 4
-    assert len({once.id for once in made}) == 12
+    assert len({once.id(b"secret") for once in made}) == 12
     assert len({once.fingerprint for once in made}) == 9
 
 
@@ -182,7 +186,7 @@ async def test_a_refusal_is_not_remembered(storage: Storage, keyspace: Keyspace)
     with pytest.raises(Changed):
         await ask(storage, WRITES["put, by etag"], request())
     with pytest.raises(QuotaExceeded):
-        await ask(storage, lambda s: s.put(PLACE, "b", b"[]", ME, quota=Quota(documents=1)), request())
+        await ask(storage, lambda s, o: s.put(PLACE, "b", b"[]", ME, quota=Quota(documents=1), once=o), request())
     assert remembered() not in keyspace.names()
     await storage.delete(PLACE, "new")
     assert (await ask(storage, create, request())).version == 1
@@ -191,10 +195,10 @@ async def test_a_refusal_is_not_remembered(storage: Storage, keyspace: Keyspace)
 async def test_what_is_repeated_counts_once_against_the_quota(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=10, bytes=1000)
     for _ in range(3):
-        await ask(storage, lambda s: s.create(PLACE, "a", b"12345", ME, quota=quota), request())
+        await ask(storage, lambda s, o: s.create(PLACE, "a", b"12345", ME, quota=quota, once=o), request())
         assert keyspace.command("GET", USAGE) == b"1 5"
     for _ in range(3):
-        await ask(storage, lambda s: s.delete(PLACE, "a", quota=quota), request("k-2"))
+        await ask(storage, lambda s, o: s.delete(PLACE, "a", quota=quota, once=o), request("k-2"))
         assert keyspace.command("GET", USAGE) == b"0 0"
 
 
@@ -230,37 +234,55 @@ async def test_when_memory_is_full_a_write_is_refused_whole_and_a_delete_is_reme
     assert keyspace.names() & {RECORD("a"), remembered()} == {remembered()}
 
 
-async def test_without_a_key_what_is_sent_is_what_the_script_takes(storage: Storage, runner: Any) -> None:
+async def test_without_a_key_what_is_sent_is_what_the_script_takes(
+    storage: Storage, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No key, no argument and no other script."""
-    sent: list[tuple[Any, ...]] = []
-    execute = runner._execute
+    sent: list[Command] = []
+    send = runner.redis.send
 
-    async def noting(*args: Any, **more: Any) -> Any:
-        sent.append(args)
-        return await execute(*args, **more)
+    def noting(command: Command) -> None:
+        sent.append(command)
+        send(command)
 
-    runner._execute = noting
+    monkeypatch.setattr(runner.redis, "send", noting)
     await storage.put(PLACE, "a", OBJECT, ME)
     sent.clear()
     await storage.put(PLACE, "a", OBJECT, ME)
-    assert sent == [storage.commands.put(PLACE, "a", OBJECT, ME, "").args]
+    [command] = sent
+    word, sha, count, *rest = words(command.packed)
     put = scripts.load()["put"]
-    assert len(sent[0]) == 3 + len((PLACE.record("a"), *PLACE.guarded)) + len(put.arguments)
+    names = (PLACE.record("a"), *PLACE.guarded)
+    assert (word, int(count), rest[: len(names)]) == (b"EVALSHA", len(names), [name.encode() for name in names])
+    assert len(rest) == len(names) + len(put.arguments)
+    assert sha.decode() == runner._sent["put"][2]
     sent.clear()
     await ask(storage, WRITES["put"], request())
-    (looked, key), (run, sha, count, *_) = sent
-    assert (looked, key, run, count) == ("GET", remembered(), "EVALSHA", len(PLACE.guarded) + 2)
-    assert sha != storage.commands.put(PLACE, "a", OBJECT, ME, "").args[1]
+    looked, run = (words(command.packed) for command in sent)
+    assert looked == [b"GET", remembered().encode()]
+    assert (run[0], int(run[2])) == (b"EVALSHA", len(names) + 1)
+    assert run[1] != sha
 
 
 def test_ids_for_what_is_new_are_those_of_the_request() -> None:
-    assert asked() is None
-    assert fresh_id() != fresh_id()
-    with during(request(body=b"one")):
-        first = fresh_id()
-    with during(request(body=b"two")):
-        assert fresh_id() == first
-    with during(request("k-2")):
-        assert fresh_id() != first
+    first = request(body=b"one").id(b"secret")
+    assert request(body=b"two").id(b"secret") == first
+    assert request("k-2").id(b"secret") != first
+    assert request(who="another").id(b"secret") != first
+    assert request(body=b"one").id(b"another secret") != first
     assert len(first) == 32
     assert UNCONDITIONAL.state == ""
+
+
+async def test_every_worker_has_the_secret_and_nobody_makes_another(
+    storage: Storage, runner: Runner, connect: Connect, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    """Two workers that need it at once, and one that starts later."""
+    another = Storage(await connect(redis))
+    secrets = await asyncio.gather(*(each.secret() for each in (storage, another, storage, another)))
+    assert len(set(secrets)) == 1
+    assert len(secrets[0]) == SECRET_BYTES
+    assert keyspace.command("TTL", keys.SECRET) == -1
+    assert await Storage(runner).secret() == secrets[0] == keyspace.command("GET", keys.SECRET)
+    redis.command("FLUSHALL")
+    assert await Storage(runner).secret() != secrets[0]

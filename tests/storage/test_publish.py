@@ -1,15 +1,16 @@
 """publish: a large record, sent ahead to a staging key."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from service.storage.commands import INLINE_BYTES
+from service.storage.bounds import INLINE_BYTES
 from service.storage.conditions import NEW
 from service.storage.errors import AlreadyExists, Changed, Invalid, QuotaExceeded, Unavailable
 from service.storage.quota import Quota
 from service.storage.records import MARGIN
-from service.storage.runner import Command
 from service.storage.store import STAGED_SECONDS, Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import INDEXES, LIMIT, ME, PLACE, RECORD, REGISTRIES, Keyspace
@@ -81,13 +82,13 @@ async def test_a_staged_body_that_expired_says_come_again(
     storage: Storage, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its minute may pass while Redis, or this process, stands still."""
-    send = storage._send
+    write = storage.write
 
-    async def late(command: Command) -> object:
+    async def late(*arguments: Any) -> Sequence[Any]:
         redis.command("DEL", *redis.command("KEYS", "*s:*"))
-        return await send(command)
+        return await write(*arguments)
 
-    monkeypatch.setattr(storage, "_send", late)
+    monkeypatch.setattr(storage, "write", late)
     with pytest.raises(Unavailable, match="nothing was done"):
         await publish(storage)
     assert redis.command("EXISTS", RECORD("a")) == 0
@@ -96,10 +97,10 @@ async def test_a_staged_body_that_expired_says_come_again(
 async def test_a_staged_body_whose_writer_died_expires_by_itself(
     storage: Storage, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def die(command: Command) -> object:
+    async def die(*arguments: Any) -> Sequence[Any]:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(storage, "_send", die)
+    monkeypatch.setattr(storage, "write", die)
     with pytest.raises(asyncio.CancelledError):
         await publish(storage)
     (staged,) = keyspace.names()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from service.storage import keys
-from service.storage.commands import INLINE_BYTES
+from service.storage.bounds import INLINE_BYTES
 from service.storage.errors import QuotaExceeded
 from service.storage.quota import COUNTED_FOR, Quota, Usage
 from service.storage.runner import Runner

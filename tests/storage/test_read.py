@@ -1,9 +1,7 @@
 """read: many records of one collection, once it is found that the caller may."""
 
-import pytest
-
 from service.storage import keys
-from service.storage.errors import Denied, Long, NotFound
+from service.storage.errors import Denied, NotFound
 from service.storage.keys import Collection
 from service.storage.scoped import ONE_BYTES, Shelf, unreadable
 from service.storage.store import READ_BYTES, Storage
@@ -87,15 +85,16 @@ async def test_what_is_large_is_read_in_portions(storage: Storage, redis: RedisP
     assert await everything(storage, shelf) == bodies
 
 
-async def test_a_short_way_wants_all_or_nothing(storage: Storage) -> None:
+async def test_of_what_does_not_fit_the_size_is_told(storage: Storage) -> None:
     await granted(storage, FIELD)
     await storage.put(FIELD, "a", b"[1]", "me")
     await storage.put(FIELD, "b", b'["%b"]' % (b"x" * 1000), "me")
-    commands = storage.commands
-    replies = await storage._send(commands.read(FIELD, ["none", "b", "a"], "owner", 2000, whole=True))
-    assert [reply and reply[-3:] for reply in replies] == [None, b'x"]', b"[1]"]
-    with pytest.raises(Long):
-        await storage._send(commands.read(FIELD, ["a", "b"], "owner", 1000, whole=True))
+    for most, (first, second) in ((2000, (b'x"]', b"[1]")), (1000, (None, b"[1]"))):
+        names = (FIELD.acl, *map(FIELD.record, ["none", "b", "a"]))
+        none, large, small = await storage._run("read", names, subject="owner", most=most)
+        assert none is None
+        assert small[-3:] == second
+        assert large[-3:] == first if first else large > 1000
 
 
 async def test_what_goes_between_the_steps_is_left_out(storage: Storage) -> None:

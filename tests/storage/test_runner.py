@@ -1,14 +1,19 @@
 """Running scripts: forgotten ones, and every error that Redis may answer with."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
+from service.redis.pending import NOBODY, Command
+from service.redis.wire import pack
 from service.storage import errors
 from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
-from service.storage.runner import Runner, refusal
+from service.storage.fan_out import FAN_OUT, all_of, each
+from service.storage.once import Once
+from service.storage.runner import Replies, Reply, Runner, refusal
 from service.storage.store import Storage
 from tests.servers import RedisProcess
 from tests.storage.conftest import Connect
@@ -22,7 +27,7 @@ async def test_a_forgotten_script_is_sent_again_and_runs_once(storage: Storage, 
     assert (await storage.get(PLACE, "a")).version == 2
     assert (await storage.page(PLACE, "n", 0, 10))[0] == 1
     redis.command("CONFIG", "RESETSTAT")
-    await storage.put(PLACE, "a", b"[]", ME)
+    await storage.put(PLACE, "a", b"[]", ME)  # the server knows it again
     assert "cmdstat_eval" not in redis.command("INFO", "commandstats")
 
 
@@ -79,18 +84,100 @@ async def test_an_argument_that_is_missing_is_named(runner: Runner) -> None:
 
 async def test_a_read_is_not_sent_as_a_write(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     """A read may be repeated when the connection is lost, a write must not be."""
-    sent: dict[str, bool] = {}
+    sent: list[bool | None] = []
 
-    async def execute(word: str, sha: str, *args: Any, key: str, write: bool) -> Any:
-        sent[sha] = write
-        raise NotSent("no")
+    def send(command: Command) -> None:
+        sent.append(command.write)
+        command.outcome.set_exception(NotSent("no"))
 
-    monkeypatch.setattr(runner, "_execute", execute)
+    monkeypatch.setattr(runner.redis, "send", send)
     storage = Storage(runner)
-    for call in (storage.count(PLACE), storage.page(PLACE, "n", 0, 1), storage.put(PLACE, "a", b"[]", ME)):
+    for call in (
+        storage.count(PLACE), storage.page(PLACE, "n", 0, 1), storage.put(PLACE, "a", b"[]", ME),
+        storage.get(PLACE, "a"),
+    ):  # fmt: skip
         with pytest.raises(Unavailable):
             await call
-    assert list(sent.values()) == [False, False, True]
+    assert sent == [False, False, True, None]
+
+
+async def test_a_forgotten_script_that_is_sent_again_brings_its_arguments_along(
+    storage: Storage, redis: RedisProcess
+) -> None:
+    """Each word, whatever is in it, and in both forms of a script."""
+    body, id = b'["\r\n$3\r\nfoo\r\n", "\xc3\xa9"]', "a\r\n:{b}"
+    for once in (None, Once((ME, "k"), ("PUT", id), ())):
+        redis.command("SCRIPT", "FLUSH")
+        await storage.put(PLACE, id, body, ME, once=once)
+        assert (await storage.get(PLACE, id)).body == body
+    assert (await storage.get(PLACE, id)).version == 2
+
+
+async def test_a_forgotten_script_is_sent_again_on_either_kind_of_lane(runner: Runner, redis: RedisProcess) -> None:
+    """Replies that are awaited together too."""
+    redis.command("SCRIPT", "FLUSH")
+    names = (PLACE.indexes[0], PLACE.expiry)
+    assert await Replies([runner.run("count", names) for _ in range(30)]) == [0] * 30
+    retries = runner.redis.total("retries")
+    assert retries >= 1
+    assert await Replies([runner.run("count", names) for _ in range(30)]) == [0] * 30
+    assert runner.redis.total("retries") == retries
+
+
+async def test_a_command_that_is_no_script_of_ours_is_not_mended(runner: Runner) -> None:
+    unknown = "0" * 40
+    with pytest.raises(Rejected) as refused:
+        await runner.command("EVALSHA", unknown, 0, key="")
+    assert refused.value.word == "NOSCRIPT"
+    command = Command(NOBODY, pack(("EVALSHA", unknown, 0)), False)
+    assert not runner.mend(command)
+    assert not runner.mend(Command(NOBODY, pack(("GET", "k")), False))
+
+
+async def test_replies_come_in_the_order_of_their_commands_and_failures_among_them(
+    runner: Runner, redis: RedisProcess
+) -> None:
+    redis.command("SET", "text", "x")
+    commands = [
+        runner.command("GET", "text", key="text"), runner.command("LPUSH", "text", "a", key="text", write=True),
+        runner.command("GET", "none", key="none"), runner.run("permit", ("none",), subject="me", verb="r"),
+        runner.command("STRLEN", "text", key="text"),
+    ]  # fmt: skip
+    first, wrong, none, refused, size = await Replies(commands)
+    assert (first, none, size) == (b"x", None, 1)
+    assert isinstance(wrong, Rejected)
+    assert isinstance(refused, Refusal)
+    assert await Replies([]) == []
+
+
+async def test_all_of_raises_the_first_refusal_once_all_have_their_outcome(runner: Runner, redis: RedisProcess) -> None:
+    redis.command("SET", "text", "x")
+    count = FAN_OUT + 1
+
+    def commands(fails: int) -> Iterator[Reply]:
+        for n in range(count):
+            word = "LPUSH" if n == fails else "APPEND"
+            yield runner.command(word, "text" if n == fails else "log", ".", key="log", write=True)
+
+    with pytest.raises(Rejected):
+        await all_of(commands(0))
+    assert redis.command("STRLEN", "log") == count - 1
+    told = await each(commands(FAN_OUT))
+    assert [type(reply) for reply in told] == [int] * FAN_OUT + [Rejected]
+
+
+async def test_replies_that_nobody_waits_for_any_more_are_let_go(runner: Runner, redis: RedisProcess) -> None:
+    """The task was cancelled while they were on their way."""
+    waiting = asyncio.ensure_future(_awaited(Replies([runner.command("APPEND", "k", ".", key="k", write=True)])))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await runner.command("APPEND", "k", ".", key="k", write=True) == 2
+
+
+async def _awaited(replies: Replies) -> list[Any]:
+    return await replies
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from service.redis.wire import pack
 from service.storage import scripts
 from service.storage.scripts import Malformed, load
 from tests.servers import RedisProcess
 
 HEADER = "--- What it does.\n"
+SCRIPTS = {name: script for name, script in load().items() if script.varies and not name.endswith(scripts.ONCE)}
 
 
 def write(folder: Path, **sources: str) -> Path:
@@ -89,6 +93,52 @@ def test_an_argument_that_is_missing_is_named(tmp_path: Path) -> None:
         found["go"].pick({"a": 1})
     with pytest.raises(KeyError, match="c"):
         found["one"].pick({})
+
+
+BINDINGS = (
+    "local record = KEYS[1]\nlocal more = KEYS[2]\nlocal id = ARGV[1]\nlocal body = ARGV[2]\nlocal by = ARGV[3]\n"
+)
+
+
+@pytest.mark.parametrize(
+    "said", ["record, id", "id, body", "record, id, by", "record, body, id", "more, id, body", "record, id, body, by"]
+)
+def test_what_varies_is_the_first_key_and_the_first_two_arguments(tmp_path: Path, said: str) -> None:
+    write(tmp_path, go=f"{HEADER}--- Varies: {said}.\n\n{BINDINGS}")
+    with pytest.raises(Malformed, match=rf"^go: what varies has to be bound to KEYS\[1\].*: {said}$"):
+        load(tmp_path)
+
+
+def test_what_varies_has_to_be_there(tmp_path: Path) -> None:
+    write(tmp_path, go=f"{HEADER}--- Varies: record, id, body.\nlocal record = KEYS[1]\nlocal id = ARGV[1]\n")
+    with pytest.raises(Malformed, match="go: what varies"):
+        load(tmp_path)
+
+
+def test_the_scripts_of_each_small_write_say_what_varies() -> None:
+    found = load()
+    varying = {name for name, script in found.items() if script.varies and not name.endswith(scripts.ONCE)}
+    assert varying == {"append", "create", "delete", "merge", "put"}
+    for name in varying:
+        script = found[name]
+        assert script.varies == (script.keys[0], *script.arguments[:2])
+
+
+WORDS = st.one_of(st.text(), st.integers(), st.binary())
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_packed_script_is_what_hiredis_packs_of_the_same_words(data: st.DataObject) -> None:
+    script = SCRIPTS[data.draw(st.sampled_from(sorted(SCRIPTS)))]
+    key, id = data.draw(st.tuples(st.text(), st.text()))
+    arguments = {name: data.draw(WORDS, name) for name in script.arguments} | {script.arguments[0]: id}
+    count = len(script.keys)
+    names = (key, *data.draw(st.lists(st.text(), min_size=count - 1)))
+    sha = "0123456789abcdef0123456789abcdef01234567"
+    whole = pack(("EVALSHA", sha, len(names), *names, *script.pick(arguments)))
+    assert script.packed(sha, names, arguments) == whole
+    assert script.packed(sha, names, arguments) == whole  # from what was kept
 
 
 def test_only_servers_from_7_0_on_are_sent_the_shebang(tmp_path: Path) -> None:

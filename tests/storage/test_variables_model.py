@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from service.redis.client import Redis
 from service.storage import fsck
 from service.storage.errors import NotFound
 from service.storage.runner import Runner
@@ -113,13 +112,12 @@ class Machine(RuleBasedStateMachine):
 def test_variables_are_a_dict_that_is_listed_through_filters(shared: RedisProcess) -> None:
     loop = asyncio.new_event_loop()
 
-    async def connected() -> tuple[Redis, Runner]:
-        redis = Redis.open(shared.url, on_connect=lambda ask: runner.load(ask))
-        runner = Runner(redis)
-        await redis.connect()
-        return redis, runner
+    async def connected() -> Runner:
+        runner = Runner.open(shared.url)
+        await runner.redis.connect()
+        return runner
 
-    redis, runner = loop.run_until_complete(connected())
+    runner = loop.run_until_complete(connected())
     Machine.server, Machine.loop, Machine.runner = shared, loop, runner
     few = settings(
         max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), database=None
@@ -127,5 +125,5 @@ def test_variables_are_a_dict_that_is_listed_through_filters(shared: RedisProces
     try:
         run_state_machine_as_test(Machine, settings=few)
     finally:
-        loop.run_until_complete(redis.close())
+        loop.run_until_complete(runner.redis.close())
         loop.close()

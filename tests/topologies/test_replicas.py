@@ -91,8 +91,9 @@ async def test_a_replica_that_hangs_is_waited_for_a_moment_only(cluster: RedisCl
 
 
 async def test_what_a_write_is_decided_by_is_read_from_the_primary(cluster: RedisCluster, client_of: Open) -> None:
-    redis = await opened(client_of, cluster.url, 3)
-    storage = Storage(Runner(redis))
+    runner = Runner()
+    runner.redis = await opened(client_of, cluster.url, 3)
+    storage = Storage(runner)
     primary = next(node for node in cluster.primaries if slot(PLACE.record("a")) in cluster.slots(node))
     (replica,) = cluster.replicas(primary)
     before = gets(primary), gets(replica)

@@ -5,7 +5,6 @@ from typing import Any
 
 from service.access import apply
 from service.dialects import discover
-from service.redis.client import Redis
 from service.storage import keys
 from service.storage.directory import Directory
 from service.storage.runner import Runner
@@ -18,8 +17,8 @@ class Applying:
 
     def __init__(self, server: RedisProcess) -> None:
         self.server = server
-        self.redis = Redis.open(server.url, on_connect=lambda ask: self.runner.load(ask))
-        self.runner = Runner(self.redis)
+        self.runner = Runner.open(server.url)
+        self.redis = self.runner.redis
         self.storage = Storage(self.runner)
 
     async def apply(self, **section: Any) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from service.dialects.auravant.grants import CIRCLES, readable
+from service.redis.errors import Unanswered
+from service.redis.pending import Command
 from service.storage.directory import Directory
 from service.storage.errors import OutcomeUnknown, Unavailable
 from service.storage.store import Storage
@@ -105,20 +107,21 @@ async def test_an_apply_that_stops_anywhere_leaves_what_the_next_one_mends(
 
     await access.apply(**first)
     await access.apply(**second)
-    wanted, left, execute = await state(), 0, access.runner._execute
+    wanted, left, send = await state(), 0, access.redis.send
     while True:
         await access.apply(**first)
         with monkeypatch.context() as patch:
             budget = left
 
-            async def until(*words: Any, key: str, write: bool) -> Any:
+            def until(command: Command) -> None:
                 nonlocal budget
-                if write and budget == 0:
-                    raise OutcomeUnknown("it was killed")
-                budget -= write
-                return await execute(*words, key=key, write=write)
+                if command.write and budget == 0:
+                    command.outcome.set_exception(Unanswered("it was killed"))
+                else:
+                    budget -= bool(command.write)
+                    send(command)
 
-            patch.setattr(access.runner, "_execute", until)
+            patch.setattr(access.redis, "send", until)
             try:
                 await access.apply(**second)
             except OutcomeUnknown:

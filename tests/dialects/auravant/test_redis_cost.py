@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
-from service.redis.client import Redis
 from service.storage import keys
 from service.storage.fan_out import FAN_OUT, fan_out
 from service.storage.runner import Runner
@@ -74,11 +73,10 @@ async def opened(running: Running, http: ClientSession, fields: int) -> tuple[Wo
 @asynccontextmanager
 async def storage_of(running: Running) -> AsyncIterator[Storage]:
     """A storage core of our own on the service's Redis, to fill it with."""
-    redis = Redis.open(f"unix://{running.data_dir}/redis.sock", on_connect=lambda ask: runner.load(ask))
-    runner = Runner(redis)
-    await redis.connect()
+    runner = Runner.open(f"unix://{running.data_dir}/redis.sock")
+    await runner.redis.connect()
     yield Storage(runner)
-    await redis.close()
+    await runner.redis.close()
 
 
 async def fill(running: Running, world: World, ids: list[str], names: list[str], value: bytes) -> None:

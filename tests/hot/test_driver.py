@@ -1,0 +1,391 @@
+"""The driver: whatever a handler awaits, in whatever order, it goes on as it would in a task, and it ends once."""
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from time import perf_counter
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from service.app import App, start
+from service.dialect import Answer, Request, Stream
+from service.dialects.ainoflow import DIALECT
+from service.driver import EMPTY, Arrived, Exchange
+from service.metrics import Meter
+from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
+from service.rendering import rendered
+from service.settings import Settings
+from service.state import State, opened
+from service.storage.errors import NotFound, Refusal, TooLarge
+from service.storage.runner import Replies, Reply, Runner
+from tests.servers import RedisProcess
+
+Handler = Callable[[Request], Awaitable[Answer | Stream]]
+KEY = "list"
+
+
+class Client:
+    """A connection that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.ends: list[bytes | Stream] = []
+        self.closed = False
+        self.over = asyncio.get_running_loop().create_future()
+
+    def end(self, response: bytes) -> None:
+        self.ends.append(response)
+        if not self.over.done():
+            self.over.set_result(response)
+
+    def hand_over(self, exchange: Exchange, answer: Stream) -> None:
+        self.ends.append(answer)
+        if not self.over.done():
+            self.over.set_result(answer)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def asking(state: State) -> Request:
+    return Request("GET", ("k",), "", CIMultiDict({"X-Request-Id": "mine"}), EMPTY, state.service)
+
+
+async def driven(state: State, handler: Handler) -> bytes | Stream:
+    """What a connection is given by an exchange with this handler."""
+    client, request = Client(), asking(state)
+    exchange = Exchange(client, state, DIALECT, "/x", request, perf_counter(), handler(request))  # type: ignore[arg-type]
+    asyncio.get_running_loop().call_soon(exchange.set_result, None)
+    await asyncio.wait_for(client.over, 60)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    [end] = client.ends
+    return end
+
+
+async def in_a_task(state: State, handler: Handler) -> bytes | Stream:
+    """What it would be given if aiohttp's task ran the handler."""
+    request = asking(state)
+    answer: Answer | Stream
+    try:
+        answer = await handler(request)
+        if isinstance(answer, Stream):
+            answer = await opened(answer)
+    except (Exception, asyncio.CancelledError) as error:
+        answer = state.middleware.refused(DIALECT, request.params, error, "GET", request.headers)
+    if isinstance(answer, Stream):
+        return answer
+    answer = state.middleware.answered(answer, DIALECT, "/x", "GET", request.headers, perf_counter())
+    return rendered(answer, DIALECT.lines, closing=False)
+
+
+def comparable(response: bytes | Stream) -> bytes:
+    assert isinstance(response, bytes)
+    return re.sub(rb"\r\nDate: [^\r]*", b"", response)
+
+
+@pytest.fixture
+def state(app: App) -> State:
+    return app.state
+
+
+def runner_of(state: State) -> Runner:
+    return state.service.storage._runner
+
+
+# What a handler may await, by name: each says something that the answer shows. ---------------------------------------
+
+Step = Callable[[Runner, asyncio.Lock], Awaitable[Any]]
+
+
+async def reply(runner: Runner, _: asyncio.Lock) -> Any:
+    return await runner.command("RPUSH", KEY, "x", key=KEY, write=True)
+
+
+async def wrong(runner: Runner, _: asyncio.Lock) -> Any:
+    try:
+        return await runner.command("GET", KEY, key=KEY)
+    except Rejected as error:
+        return error.word
+
+
+async def refused(runner: Runner, _: asyncio.Lock) -> Any:
+    try:
+        return await runner.run("permit", ("none",), subject="me", verb="r")
+    except Refusal as error:
+        return type(error).__name__
+
+
+async def replies(runner: Runner, _: asyncio.Lock) -> Any:
+    told = await Replies([runner.command(word, KEY, key=KEY) for word in ("LLEN", "GET", "TYPE")])
+    return [each if not isinstance(each, Exception) else type(each).__name__ for each in told]
+
+
+async def no_replies(runner: Runner, _: asyncio.Lock) -> Any:
+    return await Replies([])
+
+
+async def future(_: Runner, __: asyncio.Lock) -> Any:
+    loop = asyncio.get_running_loop()
+    made = loop.create_future()
+    loop.call_soon(made.set_result, "later")
+    return await made
+
+
+async def done(_: Runner, __: asyncio.Lock) -> Any:
+    made = asyncio.get_running_loop().create_future()
+    made.set_result("now")
+    return await made
+
+
+async def failing(_: Runner, __: asyncio.Lock) -> Any:
+    loop = asyncio.get_running_loop()
+    made = loop.create_future()
+    loop.call_soon(made.set_exception, NotFound("no"))
+    try:
+        return await made
+    except NotFound:
+        return "failed"
+
+
+async def cancelled(_: Runner, __: asyncio.Lock) -> Any:
+    loop = asyncio.get_running_loop()
+    made = loop.create_future()
+    loop.call_soon(made.cancel)
+    try:
+        return await made
+    except asyncio.CancelledError:
+        return "cancelled"
+
+
+async def nap(_: Runner, __: asyncio.Lock) -> Any:
+    await asyncio.sleep(0)
+    await asyncio.sleep(0.001)
+    return "woken"
+
+
+async def locked(runner: Runner, lock: asyncio.Lock) -> Any:
+    """Somebody else has it, and gives it away."""
+    await lock.acquire()
+    asyncio.get_running_loop().call_later(0.001, lock.release)
+    async with lock:
+        return await reply(runner, lock)
+
+
+async def gathered(runner: Runner, lock: asyncio.Lock) -> Any:
+    found = await asyncio.gather(
+        wrong(runner, lock), nap(runner, lock), refused(runner, lock), no_replies(runner, lock)
+    )
+    return [*found]
+
+
+async def in_thread(_: Runner, __: asyncio.Lock) -> Any:
+    return await asyncio.to_thread(str, 1)
+
+
+STEPS: dict[str, Step] = {
+    each.__name__: each
+    for each in (
+        reply, wrong, refused, replies, no_replies, future, done, failing, cancelled, nap, locked, gathered, in_thread,
+    )
+}  # fmt: skip
+
+
+def ending(kind: str, told: str) -> Answer | Stream:
+    if kind == "refusal":
+        raise NotFound(told)
+    if kind == "fault":
+        raise KeyError(told)
+    if kind == "cancellation":
+        raise asyncio.CancelledError
+    if kind == "short stream":
+        return Stream(200, _pieces(told.encode()), length=None)
+    if kind == "broken stream":
+        return Stream(200, _pieces(told.encode(), NotFound("while it was begun")))
+    return Answer(200, told.encode())
+
+
+async def _pieces(only: bytes, error: Exception | None = None) -> AsyncIterator[bytes]:
+    await asyncio.sleep(0)
+    if error is not None:
+        raise error
+    yield only
+
+
+KINDS = ("answer", "refusal", "fault", "cancellation", "short stream", "broken stream")
+
+
+@pytest.fixture(scope="module")
+def world(redis: RedisProcess) -> Iterator[tuple[asyncio.AbstractEventLoop, State]]:
+    loop = asyncio.new_event_loop()
+    app = loop.run_until_complete(_started(redis))
+    yield loop, app.state
+    loop.run_until_complete(app.close())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+async def _started(redis: RedisProcess) -> App:
+    return await start(Settings(), redis.url, Meter())
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(sorted(STEPS)), max_size=8), st.sampled_from(KINDS))
+def test_a_handler_ends_on_the_connection_as_in_a_task(
+    world: tuple[asyncio.AbstractEventLoop, State], names: list[str], kind: str
+) -> None:
+    loop, state = world
+
+    async def handler(_: Request) -> Answer | Stream:
+        runner, lock, told = runner_of(state), asyncio.Lock(), []
+        await runner.command("DEL", KEY, key=KEY, write=True)
+        for name in names:
+            told.append(await STEPS[name](runner, lock))
+        return ending(kind, repr(told))
+
+    on_connection = loop.run_until_complete(driven(state, handler))
+    assert comparable(on_connection) == comparable(loop.run_until_complete(in_a_task(state, handler)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", STEPS)
+async def test_each_way_to_wait_and_each_end(state: State, name: str, kind: str) -> None:
+    async def handler(_: Request) -> Answer | Stream:
+        await runner_of(state).command("DEL", KEY, key=KEY, write=True)
+        return ending(kind, repr(await STEPS[name](runner_of(state), asyncio.Lock())))
+
+    assert comparable(await driven(state, handler)) == comparable(await in_a_task(state, handler))
+
+
+async def test_a_fault_before_the_first_command_is_told(state: State) -> None:
+    async def handler(_: Request) -> Answer:
+        raise KeyError("at once")
+
+    said = await driven(state, handler)
+    assert comparable(said).startswith(b"HTTP/1.1 500 ")
+    assert comparable(said) == comparable(await in_a_task(state, handler))
+
+
+async def test_a_long_answer_is_handed_over_with_its_first_pieces_read(state: State) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for n in range(4):
+            yield b"%d" % await runner_of(state).command("RPUSH", KEY, "x", key=KEY, write=True)
+            assert n < 2 or asyncio.current_task() is not None
+
+    async def handler(_: Request) -> Answer | Stream:
+        await runner_of(state).command("DEL", KEY, key=KEY, write=True)
+        return Stream(200, pieces())
+
+    handed = await driven(state, handler)
+    assert isinstance(handed, Stream)
+    assert [piece async for piece in handed.pieces] == [b"1", b"2", b"3", b"4"]
+
+
+class Failing:
+    """A way to Redis on which nothing gets through."""
+
+    def __init__(self, *failures: Failed | None) -> None:
+        self.failures = list(failures)
+        self.sent: list[Reply] = []
+
+    def send(self, command: Any) -> None:
+        self.sent.append(command)
+        if (failure := self.failures.pop(0)) is not None:
+            command.outcome.set_exception(failure)
+
+
+@pytest.mark.parametrize(("failure", "status"), [
+    (NotSent("away"), 503), (Overloaded("full"), 503), (Unanswered("lost"), 503), (Rejected("OOM", "OOM full"), 429),
+    (Rejected("ERR", "ERR what"), 500),
+])  # fmt: skip
+async def test_a_command_that_fails_while_it_is_sent_fails_its_handler_later(
+    state: State, failure: Failed, status: int
+) -> None:
+    """Where the queue is full, say: what the handler does then may send again, so the queues are to be at rest."""
+    runner = Runner()
+    runner.redis = failing = Failing(failure, failure)  # type: ignore[assignment]
+    went_on = []
+
+    async def handler(_: Request) -> Answer:
+        try:
+            return Answer(200, await runner.command("GET", "k", key="k"))
+        finally:
+            went_on.append(len(failing.sent))
+
+    said = comparable(await driven(state, handler))
+    assert went_on == [1]
+    assert said == comparable(await in_a_task(state, handler))
+    assert int(said.split(b" ")[1]) == status
+
+
+async def test_replies_of_which_all_fail_while_they_are_sent(state: State) -> None:
+    runner = Runner()
+    runner.redis = Failing(*[Overloaded("full")] * 6)  # type: ignore[assignment]
+
+    async def handler(_: Request) -> Answer:
+        told = await Replies([runner.command("GET", "k", key="k") for _ in range(3)])
+        return Answer(200, repr([str(each) for each in told]).encode())
+
+    said = comparable(await driven(state, handler))
+    assert said.count(b"overloaded") == 3
+    assert said == comparable(await in_a_task(state, handler))
+
+
+async def test_replies_whose_last_outcome_is_a_failure_or_a_reply(state: State) -> None:
+    """And what is sent next is not sent while the queues are walked through."""
+    for failures in ((None, NotSent("away"), None), (None, None, NotSent("away"))):
+        runner = Runner()
+        runner.redis = failing = Failing(*failures, None)  # type: ignore[assignment]
+
+        async def handler(_: Request, runner: Runner = runner) -> Answer:
+            told = await Replies([runner.command("GET", "k", key="k") for _ in range(3)])
+            last = await runner.command("GET", "k", key="k")
+            return Answer(200, repr([*map(str, told), last]).encode())
+
+        going = asyncio.create_task(driven(state, handler))
+        await asyncio.sleep(0.001)
+        for command in failing.sent[:]:
+            if not isinstance(command.outcome, asyncio.Future) and failures[failing.sent.index(command)] is None:
+                asyncio.get_running_loop().call_soon(command.outcome.set_result, "kept")
+        await asyncio.sleep(0.001)
+        assert len(failing.sent) == 4
+        asyncio.get_running_loop().call_soon(failing.sent[-1].outcome.set_result, "last")
+        said = comparable(await going)
+        assert (said.count(b"kept"), said.count(b"cannot be reached"), said.count(b"last")) == (2, 1, 1)
+
+
+async def test_many_commands_in_a_row_do_not_pile_up(state: State) -> None:
+    """Each is answered in the midst of the reading of replies, and the next one sent there."""
+    deepest = 0
+
+    async def handler(request: Request) -> Answer:
+        nonlocal deepest
+        for _ in range(sys.getrecursionlimit()):
+            await runner_of(state).command("RPUSH", KEY, "x", key=KEY, write=True)
+            await Replies([runner_of(state).command("LLEN", KEY, key=KEY)])
+            deepest = max(deepest, _depth())
+        return Answer(200)
+
+    assert comparable(await driven(state, handler)).startswith(b"HTTP/1.1 200 ")
+    assert deepest < 100
+
+
+def _depth() -> int:
+    frame, depth = sys._getframe(), 0
+    while frame.f_back is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth
+
+
+async def test_a_body_that_is_here_is_held_to_its_limit_in_either_way() -> None:
+    body = Arrived(b"12345")
+    assert await body.read(5) == b"12345"
+    assert [piece async for piece in body.pieces(5)] == [b"12345"]
+    with pytest.raises(TooLarge, match="over the limit of 4 bytes"):
+        await body.read(4)
+    with pytest.raises(TooLarge):
+        await anext(body.pieces(4))
