@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from service.storage.bulk import AT_ONCE, Turns
 
 from service.redis.pending import Command
 from service.storage import bulk
-from service.storage.bulk import AT_ONCE, Turns
 from service.storage.errors import OutcomeUnknown, Unavailable
 from service.storage.runner import Runner
 from tests.servers import RedisProcess

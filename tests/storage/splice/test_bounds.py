@@ -5,10 +5,10 @@ from time import process_time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from service.storage.validation import validate
 
 from service.storage.errors import TooLarge
 from service.storage.splice import splice
-from service.storage.validation import validate
 from tests.storage.splice.conftest import Splice, in_python
 from tests.storage.splice.reference import merge
 from tests.storage.splice.script import Script
