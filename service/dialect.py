@@ -27,6 +27,8 @@ from service.storage.store import Storage
 
 _host = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?").fullmatch
 
+_plain = re.compile(r"[A-Za-z0-9_.~=&-]*").fullmatch  # a query string in which nothing is escaped
+
 BODILESS = frozenset((204, 304))  # statuses whose answer has no body (RFC 9110, section 6.4.1)
 
 
@@ -112,6 +114,9 @@ class Request(msgspec.Struct):
         if not self.query_string:
             return {}
         try:
+            if _plain(self.query_string):  # for this it takes half of the time
+                pairs = [pair.partition("=") for pair in self.query_string.split("&")]
+                return {name: value for name, _, value in pairs if value}
             return dict(parse_qsl(self.query_string, errors="strict"))
         except UnicodeDecodeError:
             raise Invalid("the query string is not UTF-8") from None
@@ -130,7 +135,8 @@ class Request(msgspec.Struct):
         return f"http://{host}"
 
 
-Handler = Callable[[Request], Coroutine[Any, Any, Answer | Stream]]
+Handling = Coroutine[Any, Any, Answer | Stream]
+Handler = Callable[[Request], Handling]
 
 
 @dataclass(frozen=True, slots=True)

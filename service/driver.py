@@ -20,6 +20,8 @@ from service.storage.errors import TooLarge
 from service.storage.keys import plain
 from service.storage.reply import Driver
 
+WHOLE_LINES = 32  # request lines with a query whose meanings are kept for one head, first come first served
+
 log = logging.getLogger(__name__)
 
 
@@ -106,12 +108,14 @@ EMPTY = Arrived(b"")
 
 
 class Meaning(Struct):
-    """Where a request line leads, whatever the last segment of its path, which is a parameter."""
+    """Where a request line leads: a whole one or, where `query` is None, any that begins so, whatever the last segment
+    of its path, which is a parameter."""
 
     dialect: Dialect
     route: Route
     method: str
-    params: tuple[str, ...]  # but for the last
+    params: tuple[str, ...]  # but for the last where `query` is None
+    query: str | None
 
 
 class Admitted(Struct):
@@ -127,31 +131,38 @@ def recognised(connection: Connection, state: State, head: Head, line: bytes, bo
     start, _, last = line.rpartition(b"/")
     meaning: Meaning | None = head.meanings.get(start)
     arrived = Arrived(body) if body else EMPTY
-    if meaning is None or not (last.isalnum() or plain(last)):
-        found = target(line)
-        return None if found is None else begun(connection, state, head, *found, arrived, start)
-    params, admitted = (*meaning.params, last.decode()), head.admitted.get(meaning.dialect.name)
+    if meaning is not None and meaning.query is None and (last.isalnum() or plain(last)):
+        params, query = (*meaning.params, last.decode()), ""
+    else:
+        meaning = head.meanings.get(line)
+        if meaning is None or meaning.query is None:
+            found = target(line)
+            return None if found is None else begun(connection, state, head, *found, arrived, line)
+        params, query = meaning.params, meaning.query
+    admitted = head.admitted.get(meaning.dialect.name)
     if admitted is None or admitted.era != state.service.directory.era:
-        request = Request(meaning.method, params, "", head.headers, arrived, state.service)
+        request = Request(meaning.method, params, query, head.headers, arrived, state.service)
         return _exchange(connection, state, head, meaning.dialect, meaning.route, request, "")
     request = Request(
-        meaning.method, params, "", head.headers, arrived, state.service, admitted.caller, admitted.declared
+        meaning.method, params, query, head.headers, arrived, state.service, admitted.caller, admitted.declared
     )
     handling, template = meaning.route.handler(request), meaning.route.template
     return Exchange(handling, connection, state, meaning.dialect, template, request, perf_counter())
 
 
 def begun(
-    connection: Connection, state: State, head: Head, method: str, target: str, body: Arrived, start: bytes = b""
+    connection: Connection, state: State, head: Head, method: str, target: str, body: Arrived, line: bytes = b""
 ) -> Exchange | None:
-    """The exchange that begins with this message, None where no route is found: that is said elsewhere. `start` is how
-    its line begins where what it means is to be kept."""
+    """The exchange that begins with this message, None where no route is found: that is said elsewhere. `line` is what
+    it begins with, where its meaning may be kept."""
     path, _, query = target.partition("?")
     if method == "HEAD" or (found := state.found(method, path)) is None:
         return None
     dialect, route, params = found
-    if start and not query and state.router.varies(path):
-        head.mean(start, Meaning(dialect, route, method, params[:-1]))
+    if query and len(head.meanings) < WHOLE_LINES:
+        head.mean(line, Meaning(dialect, route, method, params, query))
+    elif not query and state.router.varies(path):
+        head.mean(line.rpartition(b"/")[0], Meaning(dialect, route, method, params[:-1], None))
     request = Request(method, params, query, head.headers, body, state.service)
     return _exchange(connection, state, head, dialect, route, request, path)
 

@@ -12,7 +12,7 @@ plainest form, and the body be there, no byte too few or too many. No I/O, nothi
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from msgspec import Struct
@@ -22,8 +22,11 @@ from service.idempotency import HEADER
 
 LONGEST = 2048  # bytes of header lines that are kept
 START_BYTES = 256  # of a request line's beginning that is kept
+MEANINGS = 1000  # of these for one head, first come first served
 MOST_BYTES = 8 * 1024 * 1024  # of memory for all that is kept, as `_weight` tells it; afresh beyond that
 UNKNOWN = -1  # bytes of a message that are still to come, where that cannot be told
+
+T = TypeVar("T")
 
 _METHODS = {name.encode(): name for name in ("GET", "PUT", "POST", "PATCH", "DELETE")}
 _VERSION = b" HTTP/1.1\r\n"  # ends a request line
@@ -44,10 +47,30 @@ class Head(Struct):
 
     def mean(self, start: bytes, meaning: Any) -> None:
         """Keep where lines that begin so lead, if that is short and the head is kept."""
-        if self.kept is not None and len(start) <= START_BYTES:
+        if self.kept is not None and 0 < len(start) <= START_BYTES and len(self.meanings) < MEANINGS:
             if start not in self.meanings:
                 self.kept(len(start))
             self.meanings[start] = meaning
+
+
+class Sized(Struct):
+    """A head with a length: its lines `before` the digits of that, and `behind` them, up to the empty line."""
+
+    head: Head
+    before: bytes
+    behind: bytes
+
+    def body(self, rest: bytes) -> bytes | None:
+        """The body of a whole message whose head is this one; `rest` is what follows its request line."""
+        start = len(self.before)
+        if not rest.startswith(self.before):
+            return None
+        stop = rest.find(b"\r\n", start, start + 10)
+        digits = rest[start:stop]
+        if stop < 0 or not digits.isdigit() or not rest.startswith(self.behind, stop):
+            return None
+        body = rest[stop + len(self.behind) :]
+        return body if len(body) == int(digits) else None
 
 
 def plain(message: Any) -> Head | None:
@@ -63,20 +86,21 @@ def plain(message: Any) -> Head | None:
 class Heads:
     def __init__(self) -> None:
         self._bare: dict[bytes, Head] = {}  # by the lines of a head without a length
-        self._sized: dict[bytes, Head] = {}  # by the lines of a head with one, its digits left out
+        self._sized: dict[bytes, Sized] = {}  # by the lines of a head with one, its digits left out
         self._weight = 0
 
-    def read(self, data: bytes) -> tuple[Head, bytes, bytes] | None:
-        """Head, method and target, and body of the one whole message that these bytes are, if the head is known."""
+    def read(self, data: bytes, last: "Sized | None" = None) -> tuple[Head, bytes, bytes, "Sized | None"] | None:
+        """Head, method and target, and body of the one whole message that these bytes are, if the head is known; and
+        that head, if it has a length, to be tried first for the connection's next message (`last`)."""
         line, _, rest = data.partition(_VERSION)
         head = self._bare.get(rest)  # which are all lines of a head and no more
         if head is not None:
-            return head, line, b""
-        if (parts := _cut(rest)) is None:
+            return head, line, b"", last
+        if last is not None and (body := last.body(rest)) is not None:
+            return last.head, line, body, last
+        if (parts := _cut(rest)) is None or (sized := self._sized.get(parts[0] + parts[2])) is None:
             return None
-        lines, length, body = parts
-        head = self._sized.get(lines)
-        return (head, line, body) if head is not None and len(body) == length else None
+        return (sized.head, line, parts[3], sized) if len(parts[3]) == parts[1] else None
 
     def learn(self, data: bytes, message: Any) -> int:
         """Keep the head of the message that the parser made of these bytes, the first ones behind an earlier message.
@@ -87,25 +111,25 @@ class Heads:
             return UNKNOWN
         if "Content-Length" not in head.headers:
             bare, end, _ = rest.partition(_END)
-            self._keep(self._bare, bare + end, head)
+            self._keep(self._bare, bare + end, head, head)
             return 0 if rest == bare + end else UNKNOWN
         parts = _cut(rest)
         if parts is None or head.headers["Content-Length"] != str(parts[1]):  # its name is spelled in some other way
             return UNKNOWN
-        lines, length, body = parts
+        before, length, behind, body = parts
         # The body's length is not one of the things that the same lines say again.
         headers = CIMultiDict(head.headers)
         headers.popall("Content-Length", None)
         head.headers = CIMultiDictProxy(headers)
-        self._keep(self._sized, lines, head)
+        self._keep(self._sized, before + behind, head, Sized(head, before, behind))
         return max(length - len(body), UNKNOWN)
 
-    def _keep(self, known: dict[bytes, Head], lines: bytes, head: Head) -> None:
+    def _keep(self, known: dict[bytes, T], lines: bytes, head: Head, value: T) -> None:
         if len(lines) > LONGEST or HEADER in head.headers:  # what is to be carried out once is not seen again
             return
         head.kept = self._count
-        self._count(3 * len(lines))  # the lines, and their names and values as texts
-        known[lines] = head
+        self._count(4 * len(lines))  # the lines twice, and their names and values as texts
+        known[lines] = value
 
     def _count(self, size: int) -> None:
         self._weight += size + 1024  # for objects and their places in dictionaries
@@ -123,9 +147,9 @@ def target(line: bytes) -> tuple[str, str] | None:
     return _METHODS[method], where.decode()
 
 
-def _cut(rest: bytes) -> tuple[bytes, int, bytes] | None:
-    """From what follows the request line: the header lines, up to the empty one, without the digits of the body's
-    length, that length, and what follows them. None where the head is not whole, or tells no length."""
+def _cut(rest: bytes) -> tuple[bytes, int, bytes, bytes] | None:
+    """From what follows the request line: the header lines before the digits of the body's length, that length, the
+    lines behind it up to the empty one, and the body. None where the head is not whole, or tells no length."""
     end = rest.find(_END)
     at = rest.find(_LENGTH, 0, end)
     if at < 0:
@@ -138,4 +162,4 @@ def _cut(rest: bytes) -> tuple[bytes, int, bytes] | None:
     if not digits.isdigit() or len(digits) > 9:
         return None
     body = end + len(_END)
-    return rest[:start] + rest[stop:body], int(digits), rest[body:]
+    return rest[:start], int(digits), rest[stop:body], rest[body:]

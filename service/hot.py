@@ -19,7 +19,7 @@ from aiohttp.web_protocol import RequestHandler
 from service.dialect import Stream
 from service.driver import EMPTY, Arrived, Exchange, begun, recognised
 from service.edge import Connection, Server
-from service.heads import UNKNOWN, Heads, plain
+from service.heads import UNKNOWN, Heads, Sized, plain
 from service.state import State
 
 LEANS_ON = (
@@ -57,7 +57,7 @@ class HotConnection(Connection):
     and goes on by itself after an exchange that ends at once. `_handed` is an answer that aiohttp's task is to send.
     """
 
-    __slots__ = ("_advancing", "_exchange", "_handed", "_heads", "_owed", "_state", "_unparsed")
+    __slots__ = ("_advancing", "_exchange", "_handed", "_heads", "_last", "_owed", "_state", "_unparsed")
 
     def __init__(self, state: State, heads: Heads, server: Server, **options: Any) -> None:
         super().__init__(server, **options)
@@ -65,6 +65,7 @@ class HotConnection(Connection):
         self._heads = heads
         self._exchange: Exchange | None = None
         self._handed: tuple[Exchange, Stream] | None = None
+        self._last: Sized | None = None
         self._unparsed = b""
         self._owed = 0
         self._advancing = False
@@ -75,9 +76,9 @@ class HotConnection(Connection):
             self._parse(data)
             return
         if self._owed == 0 and self._exchange is None and not self._messages and self._open():
-            found = self._heads.read(data)
+            found = self._heads.read(data, self._last)
             if found is not None:
-                head, line, body = found
+                head, line, body, self._last = found
                 exchange = recognised(self, self._state, head, line, body)
                 if exchange is None:
                     self._parse(data)  # which wakes aiohttp

@@ -7,13 +7,12 @@ the collection that is written to: in another one, it is another key.
 
 import json
 import re
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
 
 from msgspec.structs import replace
 from multipart import parse_options_header
 
-from service.dialect import Answer, Body, Handler, Request, Stream
+from service.dialect import Body, Handler, Handling, Request
 from service.storage.directory import Caller
 from service.storage.errors import Invalid
 from service.storage.once import Once
@@ -25,7 +24,7 @@ CONDITIONS = ("If-Match", "If-None-Match")
 _lawful = re.compile(rf"[!-~]{{1,{LONGEST}}}").fullmatch  # visible ASCII
 
 
-def handled(handler: Handler, request: Request, path: str) -> Coroutine[Any, Any, Answer | Stream]:
+def handled(handler: Handler, request: Request, path: str) -> Handling:
     """The handler at work on a request, once if the request says so; `path` as it was sent. Raises Invalid."""
     headers = request.headers
     if HEADER in headers and request.method not in READING:

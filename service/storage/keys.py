@@ -47,13 +47,15 @@ SECRET = "polystow:secret"
 
 plain = re.compile(rb"[A-Za-z0-9_.~-]+").fullmatch  # the unreserved characters of RFC 3986, section 2.3
 _variables = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}(?:variables|names|newest|lists|listing)").fullmatch
+_ESCAPES = {code: quote(chr(code), safe="") for code in range(128)}
 _owned = re.compile(r"\{([^:{}]+):([^:{}]*):([^:{}]+)\}([rsfb]:|[a-z]$)(.*)").fullmatch
 
 
 def escape(id: str) -> str:
     """Percent-encode what is not an RFC 3986 unreserved character (UTF-8)."""
-    named = id.encode()
-    return id if named.isalnum() or plain(named) else quote(id, safe="")  # the first is the cheaper one
+    if not id.isascii():
+        return quote(id, safe="")
+    return id if id.isalnum() else id.translate(_ESCAPES)
 
 
 class Collection:

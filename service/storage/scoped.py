@@ -5,10 +5,11 @@ what was large or did not fit is read in portions, as fast as it is asked for. S
 nor this process holds much of it at once.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from service.storage.bounds import DISCARDED, INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
 from service.storage.errors import AlreadyExists, Denied, Long, NotFound
@@ -31,8 +32,7 @@ AT_ONCE = 500  # ids in one script: 3 ms of Redis's time with the longest ids
 Refused = Denied | NotFound
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
+class Shelf(Struct, frozen=True):
     """What the first step found in a collection: records, and those that are still to be read; or why it may not be."""
 
     place: Collection
@@ -56,25 +56,28 @@ class Scoped:
 
         At most `most` bytes of a collection come along, 0 for as many as is wise. `attached`: of records with files.
         """
+        if len(ids) > AT_ONCE:
+            parts = [
+                await self.survey(places, some, subject, most=most // 2, attached=attached, strict=strict)
+                for some in (ids[:AT_ONCE], ids[AT_ONCE:])
+            ]
+            return [*map(_together, *parts)]
         most = most or min(ONE_BYTES, ALL_BYTES // max(1, len(places)))
-        portions = [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
         shelves: list[Shelf] = []
-        step = max(1, FAN_OUT // max(1, len(portions)))
-        for start in range(0, len(places), step):
-            some = places[start : start + step]
-            replies = iter(await Replies([
-                self._run(
-                    "read", (place.acl, *map(place.attachment if attached else place.record, portion)),
-                    subject=subject, most=most // len(portions),
-                )
-                for place in some for portion in portions
-            ]))  # fmt: skip
-            shelves += [_shelf(place, ids, [next(replies) for _ in portions]) for place in some]
-            if strict and (
-                unknown := next((s.refused for s in shelves[start:] if isinstance(s.refused, NotFound)), None)
-            ):
-                raise unknown
-        if strict and (denied := next((shelf.refused for shelf in shelves if shelf.refused), None)):
+        denied: Denied | None = None
+        for start in range(0, len(places), FAN_OUT):
+            some = places[start : start + FAN_OUT]
+            for place, reply in zip(some, await Replies([
+                self._run("read", (place.acl, *map(place.attachment if attached else place.record, ids)),
+                          subject=subject, most=most)
+                for place in some
+            ]), strict=True):  # fmt: skip
+                if strict and isinstance(reply, NotFound):
+                    raise reply
+                if strict and isinstance(reply, Denied):
+                    denied = denied or reply
+                shelves.append(_shelf(place, ids, reply))
+        if denied is not None:
             raise denied
         return shelves
 
@@ -124,20 +127,21 @@ class Scoped:
             await self._run("discard", names, once if last else None, subject=subject, kinds=place.kinds, ids=some)
 
 
-def _raise(refusals: Iterable[Refused]) -> None:
-    """Raise the first of these, if there is one."""
-    for refusal in refusals:
-        raise refusal
-
-
-def _shelf(place: Collection, ids: Sequence[str], told: Sequence[Any]) -> Shelf:
-    """A shelf, from the reply or refusal to each portion of the ids."""
-    for refused in told:
-        if isinstance(refused, Refused):
-            return Shelf(place, {}, (), refused)
-        if isinstance(refused, Exception):
-            raise refused
-    replies = [reply for portion in told for reply in portion]
-    found = {id: Record.unpack(reply) for id, reply in zip(ids, replies, strict=True) if isinstance(reply, bytes)}
-    rest = [Listed(id, reply) for id, reply in zip(ids, replies, strict=True) if isinstance(reply, int)]
+def _shelf(place: Collection, ids: Sequence[str], reply: Any) -> Shelf:
+    """A shelf, from the reply or refusal to a reading of these ids."""
+    if isinstance(reply, Exception):
+        if isinstance(reply, Refused):
+            return Shelf(place, {}, (), reply)
+        raise reply
+    found, rest = dict[str, Record](), list[Listed]()
+    for id, each in zip(ids, reply, strict=True):
+        if isinstance(each, bytes):
+            found[id] = Record.unpack(each)
+        elif each is not None:
+            rest.append(Listed(id, each))
     return Shelf(place, found, rest)
+
+
+def _together(first: Shelf, second: Shelf) -> Shelf:
+    """A shelf of what two readings of one collection found."""
+    return Shelf(first.place, first.found | second.found, (*first.rest, *second.rest), first.refused or second.refused)

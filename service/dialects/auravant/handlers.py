@@ -5,7 +5,7 @@ PUT and PATCH are writes of one value, GET reads many keys of many resources in 
 
 from collections.abc import AsyncIterator, Sequence
 
-from service.dialect import Answer, Request, Routes, Stream
+from service.dialect import Answer, Handling, Request, Routes, Stream
 from service.dialects.auravant import description
 from service.dialects.auravant.answers import DONE, everything, pieces
 from service.dialects.auravant.grants import readable
@@ -40,31 +40,31 @@ PRESENT = Condition(match=ANY)
 
 
 @routes.route("POST", f"{STORAGE}/users", described=description.users)
-async def users(request: Request) -> Answer | Stream:
+def users(request: Request) -> Handling:
     """Store, change, read or delete values that are kept at users.
 
     `operation` says which. A user's values are read and written by the user, the admins of the user's spaces, and the
     supervisors of the user's groups.
     """
-    return await storage(USERS, request)
+    return storage(USERS, request)
 
 
 @routes.route("POST", f"{STORAGE}/fields", described=description.fields)
-async def fields(request: Request) -> Answer | Stream:
+def fields(request: Request) -> Handling:
     """Store, change, read or delete values that are kept at fields.
 
     `operation` says which. Who may read the field reads them, whoever stored them.
     """
-    return await storage(FIELDS, request)
+    return storage(FIELDS, request)
 
 
 @routes.route("POST", f"{STORAGE}/farms", described=description.farms)
-async def farms(request: Request) -> Answer | Stream:
+def farms(request: Request) -> Handling:
     """Store, change, read or delete values that are kept at farms.
 
     `operation` says which. Who may read the farm reads them, whoever stored them.
     """
-    return await storage(FARMS, request)
+    return storage(FARMS, request)
 
 
 async def storage(scope: str, request: Request) -> Answer | Stream:

@@ -24,6 +24,7 @@ from service.storage.keys import Collection
 CLAIM = "storage"
 READ_VALUES = 20_000  # ids times keys in one request
 READ_KEYS = 1_000
+SHORT_BYTES = 4096  # of a body that is read at once
 KEY_CHARACTERS = 200
 
 NULL = Raw(b"null")  # what is null and what is absent is the same
@@ -114,7 +115,8 @@ def operation(request: Request) -> str:
 async def read(request: Request, body_of: Callable[[str, bytes], T]) -> T:
     """The body, understood by the function. Raises Invalid, TooLarge."""
     text = await request.body.read(request.service.settings.max_document_bytes)
-    return await offload.run(body_of, request.headers.get("Content-Type", ""), text)
+    type = request.headers.get("Content-Type", "")
+    return body_of(type, text) if len(text) <= SHORT_BYTES else await offload.run(body_of, type, text)
 
 
 def body_of(type: str, text: bytes) -> Body:
