@@ -28,5 +28,6 @@ DIALECT = Dialect(
     api=API,
     cache_control="no-cache, no-store",  # areas are short-lived, and somebody's own
     vary="Authorization, gms_user",
+    others=(("Pragma", "no-cache"),),
     challenge='Basic realm="genesys", charset="UTF-8"',
 )
