@@ -193,6 +193,7 @@ class Dialect:
     depends: Callable[[Caller], tuple[str, str]] | None = None
     cache_control: str = "private, no-cache"  # who may keep an answer
     vary: str = "Authorization"  # the headers of a request on which the answer depends
+    others: tuple[tuple[str, str], ...] = ()  # headers that the vendor's answers have besides
     signs: bool = False  # does it hand out signed URLs? Then it needs a signing key
     merges_slashes: bool = False  # is `//` below its prefixes the same as `/`?
     # What follows from such a section once its entries are written: grants. It is safe to repeat, as all of an apply.
@@ -205,7 +206,8 @@ class Dialect:
 
     def __post_init__(self) -> None:
         headers = (
-            ("Cache-Control", self.cache_control), ("Vary", self.vary), ("X-Content-Type-Options", "nosniff")
+            ("Cache-Control", self.cache_control), ("Vary", self.vary), ("X-Content-Type-Options", "nosniff"),
+            *self.others,
         )  # fmt: skip
         object.__setattr__(self, "headers", headers)
         object.__setattr__(self, "lines", "".join(f"{name}: {value}\r\n" for name, value in headers))

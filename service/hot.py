@@ -25,7 +25,7 @@ from service.state import State
 LEANS_ON = (
     "_buffer_paused", "_close", "_force_close", "_handler_waiter", "_keepalive_handle", "_keepalive_timeout", "_loop",
     "_messages", "_next_keepalive_close_time", "_parser", "_paused", "_process_keepalive", "_reading_paused",
-    "_request_in_progress", "_waiter",
+    "_request_in_progress", "_task_handler", "_waiter",
 )  # fmt: skip
 
 
@@ -128,6 +128,10 @@ class HotConnection(Connection):
             self._go_on()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self.handed_over() is not None:  # aiohttp's task was woken for it, but has not asked for it yet
+            self._state.in_flight -= 1
+            if self._task_handler is not None:
+                self._task_handler.cancel()
         super().connection_lost(exc)
         if self._paused and self._exchange is not None:
             self._leave()
@@ -158,6 +162,8 @@ class HotConnection(Connection):
                 if arrived is not EMPTY:
                     arrived.whole = payload.read_nowait()
                 self._begin(exchange)
+                if self._handed is not None:  # at once; the message is aiohttp's now
+                    return
         finally:
             self._advancing = False
 

@@ -13,6 +13,7 @@ from service.storage import keys
 from service.storage.attachments import Attached, Attachments, Blob
 from service.storage.blobs import GRACE_MS, Span
 from service.storage.errors import Refusal
+from service.storage.fan_out import all_of
 from service.storage.keys import Collection
 from service.storage.runner import Runner
 
@@ -92,7 +93,7 @@ class BlobCheck:
         if 0 < blob.expires < attached.at // 1000:
             return ""  # it may be gone; the next update forgets it
         names = blob.chunks(named[0])
-        left = await asyncio.gather(*(self._runner.command("PTTL", name, key=name) for name in names))
+        left = await all_of(self._runner.command("PTTL", name, key=name) for name in names)
         for name, ms in zip(names, left, strict=True):
             if ms == GONE:
                 return f"lacks {name}"

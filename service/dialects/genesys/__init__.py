@@ -29,5 +29,6 @@ DIALECT = Dialect(
     cache_control="no-cache, no-store",  # areas are short-lived, and somebody's own
     vary="Authorization, gms_user",
     merges_slashes=True,
+    others=(("Pragma", "no-cache"),),
     challenge='Basic realm="genesys", charset="UTF-8"',
 )

@@ -43,7 +43,9 @@ async def test_every_field_of_an_upload_is_needed_as_it_is(world: World) -> None
     assert "acl" in reply.json["msg"]
     assert await files.content("fields", field, "k") is None
     assert chunks(files.running, world.mark) == []
-    assert (await files.upload(data)).status == 204
+    uploaded = await files.upload(data)
+    assert (uploaded.status, uploaded.headers["Cache-Control"]) == (204, "private, no-cache")
+    assert (uploaded.headers["Vary"], uploaded.headers["X-Content-Type-Options"]) == ("Authorization", "nosniff")
 
 
 async def test_an_upload_that_is_late_is_refused(world: World) -> None:

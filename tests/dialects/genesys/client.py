@@ -53,6 +53,8 @@ class Reply:
         assert self.status == status, (self.status, self.body)
         assert list(self.json) == ["exception", "message"]
         assert (self.headers["Cache-Control"], self.headers["Pragma"]) == ("no-cache, no-store", "no-cache")
+        assert self.headers["Vary"] == "Authorization, gms_user"
+        assert self.headers["X-Content-Type-Options"] == "nosniff"
         message: str = self.json["message"]
         return message
 

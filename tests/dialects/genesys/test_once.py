@@ -1,10 +1,16 @@
 """Writes with an `Idempotency-Key`: an area is made, updated or removed once, also when a form comes in new clothes."""
 
 import asyncio
+import json
+from collections.abc import Callable
+from uuid import NAMESPACE_DNS, NAMESPACE_OID, NAMESPACE_URL, NAMESPACE_X500, UUID, uuid5
 
 import pytest
 from aiohttp import ClientSession
 
+from service.storage.keys import SECRET
+from service.storage.once import Once
+from service.storage.passwords import ANYONE
 from tests.dialects.genesys.client import Client, Reply, at
 from tests.running import Running
 
@@ -68,3 +74,28 @@ async def test_strangers_share_their_keys(gms: Client, service: Running) -> None
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256])
 async def test_a_malformed_key_is_refused(gms: Client, key: str) -> None:
     assert (await ask(gms, "600", key=key)).status == 400
+
+
+async def test_an_areas_id_takes_a_secret(gms: Client, service: Running) -> None:
+    """Whoever knows the request, its key too, cannot find the area by it."""
+    key = f"guess-{id(gms)}"
+    made = (await ask(gms, "600", key=key)).json["id"]
+    once = Once(who=(key, ANYONE.id, json.dumps(ANYONE.claims)), what=("POST", at("600")), how=("",))
+    guesses = {str(UUID(once.id(secret))) for secret in (b"", b"\0" * 32, b"polystow:secret", b"polystow")}
+    for namespace in (NAMESPACE_DNS, NAMESPACE_URL, NAMESPACE_OID, NAMESPACE_X500, UUID(int=0)):
+        guesses |= {str(uuid5(namespace, name)) for name in (key, once.digest, once.digest + at("600"))}
+    assert made not in guesses
+    with service.redis as client:
+        secret = client.get(SECRET)
+    assert isinstance(secret, bytes)
+    assert len(secret) == 32
+    assert str(UUID(once.id(secret))) == made  # so these guesses lack nothing else
+
+
+async def test_a_retry_at_another_service_gives_the_same_id(serve: Callable[..., Running]) -> None:
+    """Two services on one Redis: workers of two machines."""
+    first = serve()
+    second = serve(redis_url=f"unix://{first.data_dir}/redis.sock")
+    async with ClientSession() as http:
+        replies = [await ask(Client(http, running), "600", key="both") for running in (first, second, first)]
+    assert {(reply.status, reply.body) for reply in replies} == {(200, replies[0].body)}
