@@ -21,16 +21,17 @@ class Turns:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """One turn, from when it comes to the end of the block. Raises Unavailable if it does not come in time."""
-        if self._free:
-            self._free -= 1
-        else:
-            await self._wait()
+        await self.take()
         try:
             yield
         finally:
-            self._pass_on()
+            self.release()
 
-    async def _wait(self) -> None:
+    async def take(self) -> None:
+        """Wait for a turn, which `release` gives to the next. Raises Unavailable."""
+        if self._free:
+            self._free -= 1
+            return
         loop = asyncio.get_running_loop()
         mine = loop.create_future()
         self._waiting.append(mine)
@@ -39,13 +40,14 @@ class Turns:
             await mine
         except BaseException:
             if mine.done() and not mine.cancelled() and mine.exception() is None:  # cancelled when it had just come
-                self._pass_on()
+                self.release()
             mine.cancel()
             raise
         finally:
             timer.cancel()
 
-    def _pass_on(self) -> None:
+    def release(self) -> None:
+        """Give a turn to the next who waits."""
         while self._waiting:
             if not (next := self._waiting.popleft()).done():
                 next.set_result(None)

@@ -10,7 +10,6 @@ import re
 from collections.abc import AsyncIterator
 from functools import cache
 from pathlib import Path
-from time import perf_counter
 from typing import NamedTuple
 
 from multidict import CIMultiDict
@@ -21,7 +20,7 @@ from service.dialect import Answer, Request, Stream
 from service.dialects import discover
 from service.hot import HotConnection
 from service.metrics import Meter
-from service.rendering import lawful
+from service.rendering import lines_of
 from service.settings import Settings
 from service.storage.errors import Invalid, TooLarge
 from tests.conversations import Exchange, load
@@ -88,7 +87,7 @@ async def _asked(app: App, method: str, path: str, query: str, headers: CIMultiD
                 pass
     except Exception as error:
         answer = state.middleware.refused(dialect, params, error, method, headers)
-    lawful(state.middleware.answered(answer, dialect, template, method, headers, perf_counter()))
+    lines_of(state.middleware.answered(answer, dialect, template, method, headers, 0.0).headers)
     assert answer.status < 500, f"{method} {path} {query} {headers} {body!r}: {answer}"
 
 

@@ -22,7 +22,8 @@ from service.rendering import rendered
 from service.settings import Settings
 from service.state import State, opened
 from service.storage.errors import NotFound, Refusal, TooLarge
-from service.storage.runner import Replies, Reply, Runner
+from service.storage.reply import Replies, Reply
+from service.storage.runner import Runner
 from tests.servers import RedisProcess
 
 Handler = Callable[[Request], Awaitable[Answer | Stream]]
@@ -79,8 +80,8 @@ async def in_a_task(state: State, handler: Handler) -> bytes | Stream:
         answer = state.middleware.refused(DIALECT, request.params, error, "GET", request.headers)
     if isinstance(answer, Stream):
         return answer
-    answer = state.middleware.answered(answer, DIALECT, "/x", "GET", request.headers, perf_counter())
-    return rendered(answer, DIALECT.lines, closing=False)
+    answer = state.middleware.answered(answer, DIALECT, "/x", "GET", request.headers, 0.0)
+    return rendered(answer, DIALECT.lines, perf_counter(), closing=False)
 
 
 def comparable(response: bytes | Stream) -> bytes:

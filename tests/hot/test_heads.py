@@ -60,7 +60,7 @@ def test_of_any_message_it_says_what_the_parser_says(data: st.DataObject) -> Non
     message = data.draw(messages(known))
     if (found := heads.read(message)) is None:
         return
-    head, line, body = found
+    head, line, body, _ = found
     ((told, payload),) = parsed(message)
     assert target(line) == (told.method, told.path)
     assert {k.lower(): v for k, v in head.headers.items()} == {
@@ -74,7 +74,9 @@ def test_a_body_of_any_length_has_the_same_head(size: int) -> None:
     heads, _ = learnt(PUT)
     found = heads.read(request("PUT", K + "2", b"x" * size))
     assert found is not None
-    assert found[1:] == (f"PUT {K}2 HTTP/1.1".encode(), b"x" * size)
+    assert found[1:3] == (f"PUT {K}2".encode(), b"x" * size)
+    again = heads.read(request("PUT", K + "3", b"y" * size), found[3])  # as the connection's last head
+    assert again == (found[0], f"PUT {K}3".encode(), b"y" * size, found[3])
 
 
 @pytest.mark.parametrize("data", [

@@ -1,11 +1,14 @@
 """What storage sees."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from service.redis.client import Redis
 from service.redis.errors import NotSent
+from service.redis.pending import Command
+from service.redis.wire import pack
 from tests.servers import RedisProcess
 
 
@@ -66,9 +69,11 @@ async def test_what_is_long_has_a_connection_of_its_own_where_it_is_wanted(redis
     await client.connect()
     assert len(client.lanes) == len(prepared) == 1
     before = client.total("commands"), client.lanes[0].commands
-    assert await client.execute_bulk("SET", "k", "v", key="k", write=True) == b"OK"
+    reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    client.send_bulk(Command(reply, pack(("SET", "k", "v")), True, key="k"))
+    assert await reply == b"OK"
     assert (client.total("commands"), client.lanes[0].commands) == (before[0] + 1, before[1])
     await client.close()
     without = Redis.open(redis.url)
-    assert without.execute_bulk == without.execute
+    assert without.send_bulk == without.send
     await without.close()

@@ -1,10 +1,13 @@
 """Long commands, a piece at a time."""
 
 import asyncio
+from typing import Any
 from unittest.mock import Mock
 
 from service.redis.client import Redis
+from service.redis.pending import Command
 from service.redis.piecemeal import PIECE_BYTES, Piecemeal
+from service.redis.wire import pack
 from tests.servers import RedisProcess
 
 
@@ -50,12 +53,18 @@ async def test_an_aborted_connection_is_not_written_to_any_more() -> None:
     transport.abort.assert_called_once()
 
 
+def bulk(client: Redis, *words: str | bytes, write: bool) -> asyncio.Future[Any]:
+    reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    client.send_bulk(Command(reply, pack(words), write, key=words[1]))
+    return reply
+
+
 async def test_long_and_short_commands_keep_their_answers(redis: RedisProcess) -> None:
     client = Redis.open(redis.url, bulk=True)
     await client.connect()
     values = {f"k{n}": bytes([n]) * (n * 50_000) for n in range(12)}
-    sets = [client.execute_bulk("SET", key, value, key=key, write=True) for key, value in values.items()]
-    gets = [client.execute_bulk("GET", key, key=key, write=False) for key in values]
+    sets = [bulk(client, "SET", key, value, write=True) for key, value in values.items()]
+    gets = [bulk(client, "GET", key, write=False) for key in values]
     assert await asyncio.gather(*sets) == [b"OK"] * 12
     assert await asyncio.gather(*gets) == list(values.values())
     await client.close()

@@ -1,7 +1,7 @@
 """When Redis's memory is full, or it cannot save: writes are refused with nothing half done, what frees goes on."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from service.storage.bounds import INLINE_BYTES
 from service.storage.directory import Caller, Directory, token_entry
 from service.storage.errors import NotFound, QuotaExceeded, Throttled, Unauthenticated, Unavailable
 from service.storage.quota import Quota
+from service.storage.records import Saved
 from service.storage.runner import Runner
 from service.storage.store import Storage
 from service.storage.sweeper import Sweeper
@@ -76,7 +77,7 @@ async def test_a_publish_that_finds_memory_full_gives_its_staged_body_back(
     await storage.put(PLACE, "a", b"[]", ME)
     write = storage.write
 
-    async def write_full(*arguments: Any) -> Sequence[Any]:
+    async def write_full(*arguments: Any) -> Saved:
         with full(redis):
             return await write(*arguments)
 

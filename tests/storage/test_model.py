@@ -1,9 +1,9 @@
 """Storage against a plain dict, through any sequence of operations; fsck finds nothing at the end of each."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -64,7 +64,7 @@ class Machine(RuleBasedStateMachine):
     def do(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(asyncio.wait_for(work, 30))
 
-    def refused(self, work: Coroutine[Any, Any, object], expected: type[Refusal]) -> None:
+    def refused(self, work: Awaitable[object], expected: type[Refusal]) -> None:
         with pytest.raises(expected):
             self.do(work)
 

@@ -49,7 +49,7 @@ async def test_ties_break_by_the_bytes_of_the_id_in_both_directions(storage: Sto
 
 async def test_each_id_comes_with_the_size_of_its_record(filled: Storage) -> None:
     _, listed = await filled.page(PLACE, "n", 0, 10)
-    assert [size for _, size in listed] == [102 - n if n != 3 else 99 for n in range(10)]
+    assert [one.size for one in listed] == [102 - n if n != 3 else 99 for n in range(10)]
 
 
 @pytest.mark.parametrize("offset", [10, 11, 1_000_000, 1 << 50])

@@ -1,7 +1,6 @@
 """publish: a large record, sent ahead to a staging key."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from service.storage.bounds import INLINE_BYTES
 from service.storage.conditions import NEW
 from service.storage.errors import AlreadyExists, Changed, Invalid, QuotaExceeded, Unavailable
 from service.storage.quota import Quota
-from service.storage.records import MARGIN
+from service.storage.records import MARGIN, Listed, Saved
 from service.storage.store import STAGED_SECONDS, Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import INDEXES, LIMIT, ME, PLACE, RECORD, REGISTRIES, Keyspace
@@ -32,7 +31,7 @@ async def test_a_large_body_comes_back_byte_for_byte(storage: Storage, size: int
         record = await storage.get(PLACE, "a")
         assert (record.body, record.version, record.creator) == (body, version, ME)
     total, listed = await storage.page(PLACE, "s", 0, 1)
-    assert (total, listed) == (1, [("a", size)])
+    assert (total, listed) == (1, [Listed("a", size)])
 
 
 async def test_a_large_body_is_never_an_argument_of_a_script(storage: Storage, redis: RedisProcess) -> None:
@@ -84,7 +83,7 @@ async def test_a_staged_body_that_expired_says_come_again(
     """Its minute may pass while Redis, or this process, stands still."""
     write = storage.write
 
-    async def late(*arguments: Any) -> Sequence[Any]:
+    async def late(*arguments: Any) -> Saved:
         redis.command("DEL", *redis.command("KEYS", "*s:*"))
         return await write(*arguments)
 
@@ -97,7 +96,7 @@ async def test_a_staged_body_that_expired_says_come_again(
 async def test_a_staged_body_whose_writer_died_expires_by_itself(
     storage: Storage, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def die(*arguments: Any) -> Sequence[Any]:
+    async def die(*arguments: Any) -> Saved:
         raise asyncio.CancelledError
 
     monkeypatch.setattr(storage, "write", die)

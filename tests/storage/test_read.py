@@ -1,9 +1,11 @@
 """read: many records of one collection, once it is found that the caller may."""
 
+import pytest
+
 from service.storage import keys
 from service.storage.errors import Denied, NotFound
 from service.storage.keys import Collection
-from service.storage.scoped import ONE_BYTES, Shelf, unreadable
+from service.storage.scoped import ONE_BYTES, Shelf
 from service.storage.store import READ_BYTES, Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
@@ -40,10 +42,10 @@ async def test_each_collection_says_whether_it_may_be_read(storage: Storage) -> 
         shelves = await storage.scoped.survey([FIELD, OTHER, GONE], ["a"], who)
         assert [type(shelf.refused) for shelf in shelves] == [Denied, Denied, NotFound]
         assert [await everything(storage, shelf) for shelf in shelves] == [{}, {}, {}]
-        assert type(unreadable(shelves)) is Denied
         with pytest.raises(NotFound):
-            await storage.scoped.survey([FIELD, OTHER, GONE], ["a"], who, every=True)
-    assert unreadable([]) is None
+            await storage.scoped.survey([FIELD, OTHER, GONE], ["a"], who, strict=True)
+        with pytest.raises(Denied):
+            await storage.scoped.survey([FIELD, OTHER], ["a"], who, strict=True)
 
 
 async def test_refusals_hold_no_frames(storage: Storage) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,8 @@ from service.storage import errors
 from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
 from service.storage.fan_out import FAN_OUT, all_of, each
 from service.storage.once import Once
-from service.storage.runner import Replies, Reply, Runner, refusal
+from service.storage.reply import Replies, Reply, refusal
+from service.storage.runner import Runner
 from service.storage.store import Storage
 from tests.servers import RedisProcess
 from tests.storage.conftest import Connect
@@ -176,8 +176,8 @@ async def test_replies_that_nobody_waits_for_any_more_are_let_go(runner: Runner,
     assert await runner.command("APPEND", "k", ".", key="k", write=True) == 2
 
 
-async def _awaited(replies: Replies) -> list[Any]:
-    return await replies
+async def _awaited(replies: Replies) -> None:
+    await replies
 
 
 @pytest.mark.parametrize(

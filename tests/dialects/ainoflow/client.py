@@ -114,4 +114,4 @@ async def read_reply(reader: asyncio.StreamReader, *, head: bool = False) -> Rep
         start, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
         headers: CIMultiDict[str] = CIMultiDict(tuple(line.split(": ", 1)) for line in lines)  # type: ignore[misc]
         body = await reader.readexactly(0 if head else int(headers.get("Content-Length", "0")))
-    return Reply(int(start.split(" ")[1]), headers, body)
+    return Reply(int(start.split(" ")[1]), CIMultiDictProxy(headers), body)

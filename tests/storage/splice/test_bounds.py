@@ -5,8 +5,8 @@ from time import process_time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from service.storage.validation import validate
 
+from service.parsing import validate
 from service.storage.errors import TooLarge
 from service.storage.splice import splice
 from tests.storage.splice.conftest import Splice, in_python
