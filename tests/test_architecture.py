@@ -124,15 +124,15 @@ def test_only_the_command_line_stands_above_everything() -> None:
 # One word for one operation. -----------------------------------------------------------------------------------------
 
 
-def methods() -> dict[str, ast.AsyncFunctionDef]:
-    """The public coroutines of the classes in service/storage, by name."""
+def methods() -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The public methods of the classes in service/storage, by name."""
     return {
         node.name: node
         for path in sorted((ROOT / "service" / "storage").glob("*.py"))
         for definition in ast.parse(path.read_text()).body
         if isinstance(definition, ast.ClassDef)
         for node in definition.body
-        if isinstance(node, ast.AsyncFunctionDef) and not node.name.startswith("_")
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
     }
 
 
