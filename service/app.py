@@ -10,13 +10,16 @@ from functools import partial
 from time import perf_counter
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from service import edge, hot, idempotency
-from service.dialect import Answer, Request, Service, Stream
+from service.cors import METHODS
+from service.dialect import Answer, Headers, Request, Service, Stream
 from service.dialects import discover
 from service.docs import Docs
 from service.metrics import Meter
-from service.middleware import Headers, Middleware
+from service.middleware import Middleware
+from service.parser import Fault
 from service.patience import HELD_BYTES, Arriving
 from service.redis.client import Redis
 from service.redis.wire import Ask
@@ -24,6 +27,7 @@ from service.rendering import lawful
 from service.routing import Router
 from service.settings import Settings
 from service.storage.directory import Directory
+from service.storage.errors import Invalid
 from service.storage.passwords import ANYONE
 from service.storage.runner import Runner
 from service.storage.store import Storage
@@ -65,13 +69,19 @@ class App:
         await self.redis.close()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        target = request.raw_path
-        if not target.startswith("/"):  # a whole URL, as for a proxy (RFC 9112, section 3.2.2)
-            target = "/" + target.partition("://")[2].partition("/")[2]
-        path, _, query = target.partition("?")
+        if (fault := edge.fault(request)) is not None:
+            return await edge.send(request, self._refuse(request, fault), closing=True)
+        path, _, query = request.raw_path.partition("?")
         read, pieces = partial(edge.read, request, self._arriving), partial(edge.pieces, request)
         answer = await self.answer(request.method, path, query, request.headers, read, pieces)
         return await edge.send(request, answer, closing=self.draining)
+
+    def _refuse(self, request: web.BaseRequest, fault: Fault) -> Answer:
+        """The answer to a message that is not routed, in the shape of the dialect that its path belongs to."""
+        dialect = self.router.owner(request.raw_path)
+        answer = self.middleware.refused(dialect, (), Invalid(fault.message), request.headers)
+        answer = replace(answer, status=fault.status)
+        return self.middleware.answered(answer, dialect, "", request.method, request.headers, perf_counter())
 
     async def answer(
         self, method: str, path: str, query: str, headers: Headers, read: Read, pieces: Pieces
@@ -83,7 +93,9 @@ class App:
         answer: Answer | Stream
         self.in_flight += 1
         try:
-            if dialect is None:
+            if path == "*":  # OPTIONS, of the service as a whole (RFC 9110, section 9.3.7)
+                answer = Answer(204, headers=(("Allow", f"{METHODS}, OPTIONS"),))
+            elif dialect is None:
                 page = self.docs.find(method, path)
                 template, answer = page.path, page.answer(headers)
             else:

@@ -9,12 +9,11 @@ by themselves and whole, as the head of a message with nothing unusual about it;
 form, and the body be there, no byte too few or too many. No I/O, nothing of a connection's.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from msgspec import Struct
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from service.idempotency import HEADER
 
@@ -31,7 +30,7 @@ class Head(Struct):
     """The headers of a message that asks for nothing unusual. `once`: they ask that the request be carried out once.
     `meanings` is for what request lines mean together with them, by the line's beginning."""
 
-    headers: Mapping[str, str]
+    headers: MultiMapping[str]
     once: bool
     meanings: dict[bytes, Any]
 
@@ -40,7 +39,7 @@ def plain(message: Any) -> Head | None:
     """The head of a message that aiohttp parsed, if there is nothing unusual about it."""
     if (
         type(message) is not RawRequestMessage or message.version != HttpVersion11 or message.should_close
-        or message.upgrade or message.chunked or message.compression or "Expect" in message.headers
+        or message.upgrade or message.chunked or "Content-Encoding" in message.headers or "Expect" in message.headers
     ):  # fmt: skip
         return None
     return Head(message.headers, HEADER in message.headers, {})

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from service.dialect import Request
+from service.dialect import Headers, Request, single
 from service.storage import keys
 from service.storage.errors import Invalid, Unauthenticated
 from service.storage.keys import Collection
@@ -29,8 +29,8 @@ _iso_8601 = re.compile(r"[0-9W-]+(?:[T ][0-9:.,]+(?:Z|[ +-][0-9:]+)?)?").fullmat
 _bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
 
 
-def credential(headers: Mapping[str, str]) -> str:
-    return _token(headers.get("Authorization", ""))
+def credential(headers: Headers) -> str:
+    return _token(single(headers, "Authorization", Unauthenticated))
 
 
 @lru_cache(maxsize=1000)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from service.dialect import NoSuchPath
+from service.dialect import Headers, NoSuchPath, single
 from service.storage import keys
 from service.storage.errors import Invalid, NotFound, TooLarge, Unauthenticated
 from service.storage.keys import Collection
@@ -57,8 +57,8 @@ _clearing = msgspec.json.Decoder(Clearing).decode
 _string = msgspec.json.Decoder(str).decode
 
 
-def credential(headers: Mapping[str, str]) -> str:
-    token = headers.get("Access-Token", "")
+def credential(headers: Headers) -> str:
+    token = single(headers, "Access-Token", Unauthenticated)
     if not _token(token):
         raise Unauthenticated("an access token is needed: Access-Token: YOUR_ACCESS_TOKEN")
     return token
