@@ -43,8 +43,10 @@ class NoSuchMethod(Refusal):
 
 
 class Unsupported(Invalid):
-    """The body is of a type, or in a content coding, that is not understood here; `accepted` are the codings that are,
-    where the coding is what is wrong."""
+    """The body is of a content type, or in a content coding, that is not understood here.
+
+    `accepted` are the codings that are understood, where the coding is what is wrong.
+    """
 
     def __init__(self, message: str, *, accepted: str = "") -> None:
         self.accepted = accepted

@@ -25,6 +25,7 @@ PIECE_BYTES = 262_144  # of an unpacked body at a time: 0.3 ms of work
 FREE_BYTES = 65_536
 RATIO = 20  # more than that, for each byte that was sent
 CODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+LINGER_SECONDS = 2.0  # for a refused client to close its connection
 ACCEPTED = "gzip, deflate, identity"
 
 log = logging.getLogger(__name__)
@@ -44,12 +45,13 @@ class Server(web.Server):
 class Connection(RequestHandler):
     """One connection, with a parser of our own."""
 
-    __slots__ = ("_unread",)
+    __slots__ = ("_rejected", "_unread")
 
     def __init__(self, server: "Server", **options: Any) -> None:
         super().__init__(server, **options)
         self._unread = server.unread
-        self._parser = Parser(self, self._loop, self._read_bufsize)
+        self._parser = parser = Parser(self, self._loop, self._read_bufsize)
+        self._rejected = parser.never
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -61,7 +63,19 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._unread.remove(self)
+        self._rejected.feed_eof()
         super().connection_lost(exc)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        # Whoever is refused may still be sending. If the connection were closed at once, the kernel would reset it, and
+        # the answer could be lost with it (RFC 9112, section 9.6): so say that nothing more comes, and wait a moment.
+        finished = await super().finish_response(request, resp, start_time)
+        if fault(request) is not None and self.transport is not None and not self.transport.is_closing():
+            self._lingering_time = LINGER_SECONDS
+            self.transport.write_eof()
+        return finished
 
     def log_exception(self, *args: Any, **options: Any) -> None:
         # Also where a body that nobody reads any more turns out to be broken (it is no gzip, say).

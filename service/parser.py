@@ -2,11 +2,13 @@
 
 A message that must be refused comes out as a `Refused`, which is answered in its turn like every other message: in the
 dialect's shape, counted, behind the answers to the sound messages before it. aiohttp's own parser raises an error
-instead, and forgets the sound messages that arrived in the same segment.
+instead and forgets the sound messages that arrived in the same segment; it forgets those behind an `Upgrade` that it
+does not know as well, and it carries the last trailer of a message over to the next one, as a header.
 """
 
 import re
 from collections.abc import Sequence
+from http import HTTPMethod
 from typing import Any, NamedTuple
 
 from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
@@ -20,13 +22,16 @@ from yarl import URL
 LINE_BYTES = 65_536
 FIELD_BYTES = 8_190  # of a header line
 FIELDS = 128  # header lines of a message
+QUEUE = MAX_MSG_QUEUE_SIZE  # messages of one connection that may wait for their answers
+END = b"\r\n\r\n"  # of a head, and of chunks
+LAST_CHUNK = b"\r\n0\r\n\r\n"  # with no trailers behind it
 
-# RFC 3986, section 3.2, without userinfo, which RFC 9110, section 4.2.4, tells to refuse, and with a name that is there.
+# RFC 3986, section 3.2, but for userinfo (RFC 9110, section 4.2.4) and an empty name (section 4.2.1).
 _authority = re.compile(
     r"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}){1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?"
 ).fullmatch
 _absolute = re.compile(r"(?i:https?)://([^/?]*)(.*)", re.DOTALL).fullmatch
-_request_lines = re.compile(rb"^([A-Za-z-]+) ([!-~]+)(?: (HTTP/[0-9]+\.[0-9]+)\r?$)?", re.MULTILINE).findall
+_request_line = re.compile(rb"[\r\n]*([A-Za-z-]+) ([!-~]+)(?: (HTTP/[0-9]+\.[0-9]+)\r?\n)?").match
 _repeated = re.compile("Duplicate '([A-Za-z-]+)' header").match
 
 _NO_HEADERS = CIMultiDictProxy(CIMultiDict[str]())
@@ -56,68 +61,103 @@ def refused(fault: Fault, method: str = "", target: str = "") -> Refused:
 
 
 class Parser(HttpRequestParser):
-    """`_body` is the body of the last message, `_begun` the beginning of a message whose head is not whole yet."""
+    """aiohttp's parser, which is given the bytes of one message at a time, so that it is known where each one ends.
+
+    `_rest` has arrived and waits to be parsed. `_body` is the body of the last message: `_owed` bytes of it are still
+    to come, or it is `_chunked`. `_begun` is the beginning of a head that is not whole yet, `_seen` the end of what was
+    parsed. Once it is `_broken` it parses nothing more.
+    """
 
     def __init__(self, connection: RequestHandler, loop: Any, limit: int) -> None:
         super().__init__(
             connection, loop, limit, max_line_size=LINE_BYTES, max_field_size=FIELD_BYTES, max_headers=FIELDS,
             payload_exception=RequestPayloadError, auto_decompress=False,
-            max_msg_queue_size=1,  # it stops behind each message, so that an error loses none of those before it
         )  # fmt: skip
         self._waiting = connection._messages
         self._body: StreamReader = EMPTY_PAYLOAD
-        self._begun = b""
-        self._broken = False
+        self._rest = self._begun = self._seen = b""
+        self._owed = 0
+        self._chunked = self._broken = False
+        self.never = StreamReader(connection, limit, loop=loop)  # the body of a refused message: it does not come
+
+    def pause_reading(self) -> None:
+        """Go on to the end of the segment: no more of them come while the transport is paused."""
 
     def feed_data(self, data: bytes) -> tuple[Sequence[Message], bool, bytes]:  # type: ignore[override]
-        """The messages whose heads end in this data; what is left waits for the next call while too many wait for
-        their answers. It does not raise."""
+        """The messages whose heads end in this data. It does not raise. While too many messages wait for their answers,
+        the rest waits for the next call."""
         messages: list[Message] = []
-        upgraded, tail, rest = False, b"", data
-        try:
-            while not self._broken:
-                receiving = not self._body.is_eof()
-                found, upgraded, tail = super().feed_data(rest)
-                rest = b""
-                for message, self._body in found:
-                    messages.append((checked(message), self._body))
-                if not found and not receiving:
-                    break
-                if upgraded or not self._body.is_eof() or len(self._waiting) + len(messages) >= MAX_MSG_QUEUE_SIZE:
-                    break
-        except HttpProcessingError as error:
-            self._broken = True
-            if self._body.is_eof():
-                messages.append((self._fault(error, self._begun + data, len(messages)), EMPTY_PAYLOAD))
-            else:
-                self._body.set_exception(RequestPayloadError("its chunks are malformed (RFC 9112, section 7.1)"))
-        if messages or receiving:
-            self._begun = b""
-        elif b"\n" not in self._begun:
-            self._begun = (self._begun + data).lstrip(b"\r\n")
-        return messages, upgraded, tail
+        rest, at, upgraded = self._rest + data, 0, False
+        while at < len(rest) and not (upgraded or self._broken or len(self._waiting) + len(messages) >= QUEUE):
+            end = self._end(rest, at)
+            piece, at = rest[at:end], end
+            try:
+                upgraded = self._parse(piece, messages)
+            except HttpProcessingError as error:
+                self._broken = True
+                if self._body.is_eof():
+                    messages.append((_faulty(error, self._begun + piece), self.never))
+                else:
+                    self._body.set_exception(RequestPayloadError("its chunks are malformed (RFC 9112, section 7.1)"))
+        self._rest = b"" if upgraded or self._broken else rest[at:]
+        return messages, upgraded, rest[at:] if upgraded else b""
 
-    def _fault(self, error: HttpProcessingError, text: bytes, number: int) -> Refused:
-        """The message that could not be parsed, as far as it is known. It begins in `text`, behind `number` others."""
-        lines = _request_lines(text)
-        method, target, version = map(bytes.decode, lines[number]) if number < len(lines) else ("", "", "")
-        if version not in ("", "HTTP/1.0", "HTTP/1.1"):
-            fault = Fault(505, "the version of HTTP is not supported: use HTTP/1.1")
-        elif isinstance(error, LineTooLong) and error.args[1] == LINE_BYTES:
-            fault = Fault(414, f"the request's target is over the limit of {LINE_BYTES} bytes")
-        elif isinstance(error, LineTooLong):
-            fault = Fault(431, f"a header line is over the limit of {FIELD_BYTES} bytes")
-        elif error.message.startswith("Too many headers"):
-            fault = Fault(431, f"the request has more than {FIELDS} header lines")
-        elif isinstance(error, BadHttpMethod) and version:
-            fault = Fault(501, "the method is not one that is served here")
-        elif error.message.startswith("Missing 'Host'"):
-            fault = Fault(400, "the header Host is missing")
-        elif repeated := _repeated(error.message):
-            fault = Fault(400, f"the header {repeated[1]} may be given only once")
-        else:
-            fault = Fault(400, "the request is not well-formed HTTP/1.1 (RFC 9112)")
-        return refused(fault, method, target)
+    def _end(self, rest: bytes, at: int) -> int:
+        """Where to stop next: no message that goes on at that place ends before, and it may end there."""
+        if self._owed:
+            return min(at + self._owed, len(rest))
+        before = self._seen[-3:]
+        if (found := (before + rest[at : at + 3]).find(END)) >= 0:
+            return at + found + len(END) - len(before)
+        found = rest.find(END, at)
+        return found + len(END) if found >= 0 else len(rest)
+
+    def _parse(self, piece: bytes, messages: list[Message]) -> bool:
+        """Parse a piece of one message; tell whether the connection is no longer one of HTTP after it."""
+        self._seen = (
+            piece[-len(LAST_CHUNK) :] if len(piece) >= len(LAST_CHUNK) else (self._seen + piece)[-len(LAST_CHUNK) :]
+        )
+        within = not self._body.is_eof()
+        found, upgraded, _ = super().feed_data(piece)
+        for message, self._body in found:
+            self._begun = b""
+            self._chunked = bool(message.chunked)
+            self._owed = 0 if self._chunked else int(message.headers.get("Content-Length", 0))
+            message = checked(message)
+            self._broken = isinstance(message, Refused)
+            messages.append((message, self.never if self._broken else self._body))
+        if not found and self._owed:
+            self._owed -= len(piece)
+        elif not found and not within and b"\n" not in self._begun:
+            self._begun = (self._begun + piece).lstrip(b"\r\n")
+        if self._chunked and self._body.is_eof():
+            self._chunked = False
+            if self._seen != LAST_CHUNK:  # aiohttp takes the last of the trailers for a header of the next message
+                super().feed_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        return upgraded
+
+
+def _faulty(error: HttpProcessingError, text: bytes) -> Refused:
+    """The message that begins with this text and could not be parsed."""
+    line = _request_line(text)
+    method, target, version = (part.decode() for part in line.groups(b"")) if line else ("", "", "")
+    if version not in ("", "HTTP/1.0", "HTTP/1.1"):
+        fault = Fault(505, "the version of HTTP is not supported: use HTTP/1.1")
+    elif isinstance(error, LineTooLong) and error.args[1] == LINE_BYTES:
+        fault = Fault(414, f"the request's target is over the limit of {LINE_BYTES} bytes")
+    elif isinstance(error, LineTooLong):
+        fault = Fault(431, f"a header line is over the limit of {FIELD_BYTES} bytes")
+    elif error.message.startswith("Too many headers"):
+        fault = Fault(431, f"the request has more than {FIELDS} header lines")
+    elif isinstance(error, BadHttpMethod) and version and method not in HTTPMethod.__members__:
+        fault = Fault(501, "the method is not one that is served here")
+    elif error.message.startswith("Missing 'Host'"):
+        fault = Fault(400, "the header Host is missing")
+    elif repeated := _repeated(error.message):
+        fault = Fault(400, f"the header {repeated[1]} may be given only once")
+    else:
+        fault = Fault(400, "the request is not well-formed HTTP/1.1 (RFC 9112)")
+    return refused(fault, method, target)
 
 
 def checked(message: RawRequestMessage) -> RawRequestMessage:
@@ -130,6 +170,8 @@ def checked(message: RawRequestMessage) -> RawRequestMessage:
         return refused(Fault(501, "CONNECT is not served here: this is no proxy"), method)
     if version == HttpVersion10 and "Transfer-Encoding" in headers:
         return refused(Fault(400, "HTTP/1.0 has no Transfer-Encoding: give the body's Content-Length"), method, target)
+    if headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        return refused(Fault(501, "of the Transfer-Encodings, only chunked is served here"), method, target)
     host = headers.get("Host")
     if host is not None and not _authority(host):
         return refused(Fault(400, "the header Host must name one host, with or without a port"), method, target)
