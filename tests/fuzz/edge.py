@@ -9,11 +9,10 @@ import re
 from collections import Counter
 from random import Random
 
-from tests.fuzz.requests import broken
+from tests.fuzz.requests import NOT_SERVED, broken
 from tests.hot.wire import DOCUMENTS, connected
 from tests.running import Running
 
-REFUSALS = (501, 505)  # a method, or a version of HTTP, that is not served
 STATUS = re.compile(rb"HTTP/[01]\.[0-9] (\d{3}) ")
 PATIENCE = 0.15  # seconds for what comes of a request that the service may still wait for the rest of
 
@@ -30,7 +29,7 @@ async def fuzz(running: Running, seed: int, requests: int, at_once: int = 32) ->
             got = await _answer(running, sent, Random(number))
             codes = [int(code) for code in STATUS.findall(got)]
             statuses.update(codes or [0])
-            if (got and not STATUS.match(got)) or any(code >= 500 for code in codes if code not in REFUSALS):
+            if (got and not STATUS.match(got)) or any(code >= 500 for code in codes if code not in NOT_SERVED):
                 found.append(f"request {number} of seed {seed}: {sent!r:.300} -> {got!r:.300}")
 
     await asyncio.gather(*(some(first) for first in range(at_once)))
