@@ -9,10 +9,10 @@ does not know as well, and it carries the last trailer of a message over to the 
 import re
 from collections.abc import Sequence
 from http import HTTPMethod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
-from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, BadHttpMethod, HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -24,6 +24,7 @@ FIELD_BYTES = 8_190  # of a header line
 FIELDS = 128  # header lines of a message
 QUEUE = MAX_MSG_QUEUE_SIZE  # messages of one connection that may wait for their answers
 END = b"\r\n\r\n"  # of a head, and of chunks
+CHUNK_SIZE = 17  # bytes at the beginning of a chunk that hold its size, and what ends it
 LAST_CHUNK = b"\r\n0\r\n\r\n"  # with no trailers behind it
 
 # RFC 3986, section 3.2, but for userinfo (RFC 9110, section 4.2.4) and an empty name (section 4.2.1).
@@ -31,7 +32,9 @@ _authority = re.compile(
     r"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}){1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?"
 ).fullmatch
 _absolute = re.compile(r"(?i:https?)://([^/?]*)(.*)", re.DOTALL).fullmatch
-_request_line = re.compile(rb"[\r\n]*([A-Za-z-]+) ([!-~]+)(?: (HTTP/[0-9]+\.[0-9]+)\r?\n)?").match
+_request_line = re.compile(rb"([A-Za-z-]+) ([!-~]+)(?: (HTTP/[0-9]+\.[0-9]+)\r?\n)?").match
+_chunk_size = re.compile(rb"([0-9A-Fa-f]{1,16})[;\r]").match
+_breaks = re.compile(rb"[\r\n]*").match
 _repeated = re.compile("Duplicate '([A-Za-z-]+)' header").match
 
 _NO_HEADERS = CIMultiDictProxy(CIMultiDict[str]())
@@ -63,9 +66,10 @@ def refused(fault: Fault, method: str = "", target: str = "") -> Refused:
 class Parser(HttpRequestParser):
     """aiohttp's parser, which is given the bytes of one message at a time, so that it is known where each one ends.
 
-    `_rest` has arrived and waits to be parsed. `_body` is the body of the last message: `_owed` bytes of it are still
-    to come, or it is `_chunked`. `_begun` is the beginning of a head that is not whole yet, `_seen` the end of what was
-    parsed. Once it is `_broken` it parses nothing more.
+    `_rest` has arrived and waits to be parsed. `_begun` is the beginning of a head, or of a chunk's first line, that is
+    not whole yet; `_seen` is the end of what was parsed. `_body` is the body of the last message: `_owed` bytes of it,
+    or of the chunk, are still to come. `_chunked`: there may be more chunks behind that; `_trailing`: there are none.
+    Once it is `_broken` it parses nothing more.
     """
 
     def __init__(self, connection: RequestHandler, loop: Any, limit: int) -> None:
@@ -77,7 +81,7 @@ class Parser(HttpRequestParser):
         self._body: StreamReader = EMPTY_PAYLOAD
         self._rest = self._begun = self._seen = b""
         self._owed = 0
-        self._chunked = self._broken = False
+        self._chunked = self._trailing = self._broken = False
         self.never = StreamReader(connection, limit, loop=loop)  # the body of a refused message: it does not come
 
     def pause_reading(self) -> None:
@@ -88,10 +92,15 @@ class Parser(HttpRequestParser):
         the rest waits for the next call."""
         messages: list[Message] = []
         rest, at, upgraded = self._rest + data, 0, False
-        while at < len(rest) and not (upgraded or self._broken or len(self._waiting) + len(messages) >= QUEUE):
-            end = self._end(rest, at)
-            piece, at = rest[at:end], end
+        while not (upgraded or self._broken or len(self._waiting) + len(messages) >= QUEUE):
+            if self._body.is_eof() and not self._begun:
+                at = cast("re.Match[bytes]", _breaks(rest, at)).end()
+            if at == len(rest):
+                break
+            piece = b""
             try:
+                piece = rest[at : self._end(rest, at)]
+                at += len(piece)
                 upgraded = self._parse(piece, messages)
             except HttpProcessingError as error:
                 self._broken = True
@@ -103,9 +112,24 @@ class Parser(HttpRequestParser):
         return messages, upgraded, rest[at:] if upgraded else b""
 
     def _end(self, rest: bytes, at: int) -> int:
-        """Where to stop next: no message that goes on at that place ends before, and it may end there."""
-        if self._owed:
-            return min(at + self._owed, len(rest))
+        """Where to stop next: the message that goes on at that place ends there, or later. Raises BadHttpMessage."""
+        while self._owed or (self._chunked and not self._trailing):
+            at, self._owed = min(at + self._owed, len(rest)), self._owed - min(self._owed, len(rest) - at)
+            if at == len(rest) or not self._chunked:
+                return at
+            end = rest.find(b"\n", at) + 1
+            if len(self._begun) < CHUNK_SIZE:
+                self._begun += rest[at : min(end or len(rest), at + CHUNK_SIZE)]
+            if not end:
+                return len(rest)
+            if (size := _chunk_size(self._begun)) is None:
+                raise BadHttpMessage("a chunk begins with no size")
+            self._begun, at = b"", end
+            self._owed = int(size[1], 16)
+            if self._owed == 0:
+                self._trailing = True
+                return at
+            self._owed += 2
         before = self._seen[-3:]
         if (found := (before + rest[at : at + 3]).find(END)) >= 0:
             return at + found + len(END) - len(before)
@@ -114,9 +138,7 @@ class Parser(HttpRequestParser):
 
     def _parse(self, piece: bytes, messages: list[Message]) -> bool:
         """Parse a piece of one message; tell whether the connection is no longer one of HTTP after it."""
-        self._seen = (
-            piece[-len(LAST_CHUNK) :] if len(piece) >= len(LAST_CHUNK) else (self._seen + piece)[-len(LAST_CHUNK) :]
-        )
+        self._seen = (self._seen + piece[-len(LAST_CHUNK) :])[-len(LAST_CHUNK) :]
         within = not self._body.is_eof()
         found, upgraded, _ = super().feed_data(piece)
         for message, self._body in found:
@@ -126,12 +148,10 @@ class Parser(HttpRequestParser):
             message = checked(message)
             self._broken = isinstance(message, Refused)
             messages.append((message, self.never if self._broken else self._body))
-        if not found and self._owed:
-            self._owed -= len(piece)
-        elif not found and not within and b"\n" not in self._begun:
-            self._begun = (self._begun + piece).lstrip(b"\r\n")
+        if not found and not within and b"\n" not in self._begun:
+            self._begun += piece
         if self._chunked and self._body.is_eof():
-            self._chunked = False
+            self._chunked = self._trailing = False
             if self._seen != LAST_CHUNK:  # aiohttp takes the last of the trailers for a header of the next message
                 super().feed_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         return upgraded
