@@ -9,8 +9,10 @@ from time import perf_counter
 from typing import Any
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from service import edge, hot
+from service.cors import METHODS
 from service.dialect import Answer, Request, Service, Stream
 from service.dialects import discover
 from service.metrics import Meter
@@ -20,6 +22,7 @@ from service.settings import Settings
 from service.state import State, opened
 from service.storage import offload
 from service.storage.directory import Directory
+from service.storage.errors import Invalid
 from service.storage.runner import Runner
 from service.storage.store import Storage
 from service.storage.sweeper import Sweeper
@@ -51,12 +54,9 @@ class App:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         state, method, headers, started = self.state, request.method, request.headers, perf_counter()
-        target = request.raw_path
-        if not target.startswith("/"):  # a whole URL, as for a proxy (RFC 9112, section 3.2.2)
-            target = "/" + target.partition("://")[2].partition("/")[2]
-        path, _, query = target.partition("?")
+        path, _, query = request.raw_path.partition("?")
+        dialect, template, fault = state.router.owner(path), "", edge.fault(request)
         handed = request.protocol.handed_over() if isinstance(request.protocol, edge.Connection) else None
-        dialect, template = state.router.owner(path), ""
         params: tuple[str, ...] = ()
         answer: Answer | Stream
         state.in_flight += handed is None
@@ -64,6 +64,11 @@ class App:
             if handed is not None:
                 exchange, answer = handed
                 template, started = exchange.template, exchange.started
+            elif fault is not None:
+                refused = state.middleware.refused(dialect, params, Invalid(fault.message), method, headers)
+                answer = replace(refused, status=fault.status)
+            elif path == "*":  # OPTIONS, of the service as a whole (RFC 9110, section 9.3.7)
+                answer = Answer(204, headers=(("Allow", f"{METHODS}, OPTIONS"),))
             elif dialect is None:
                 page = state.docs.find(method, path)
                 template, answer = page.path, page.answer(headers)
@@ -82,7 +87,8 @@ class App:
         finally:
             state.in_flight -= 1
         answer = state.middleware.answered(answer, dialect, template, method, headers, perf_counter() - started)
-        return await edge.send(request, answer, dialect.headers if dialect else (), closing=state.draining)
+        closing = state.draining or fault is not None
+        return await edge.send(request, answer, dialect.headers if dialect else (), closing=closing)
 
 
 async def start(settings: Settings, redis_url: str, meter: Meter) -> App:

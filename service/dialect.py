@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from uuid import uuid4
 
 import msgspec
+from multidict import MultiMapping
 
 from service.description import JSON as JSON
 from service.description import Api, Description
@@ -25,7 +26,7 @@ from service.storage.passwords import ANYONE, Login
 from service.storage.passwords import Password as Password
 from service.storage.store import Storage
 
-_host = re.compile(r"[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?").fullmatch
+Headers = MultiMapping[str]
 
 _plain = re.compile(r"[A-Za-z0-9_.~=&-]*").fullmatch  # a query string in which nothing is escaped
 
@@ -45,7 +46,14 @@ class NoSuchMethod(Refusal):
 
 
 class Unsupported(Invalid):
-    """The body is of a type that is not understood here."""
+    """The body is of a content type, or in a content coding, that is not understood here.
+
+    `accepted` are the codings that are understood, where the coding is what is wrong.
+    """
+
+    def __init__(self, message: str, *, accepted: str = "") -> None:
+        self.accepted = accepted
+        super().__init__(message)
 
 
 class Failure(Refusal):
@@ -101,7 +109,7 @@ class Request(msgspec.Struct):
     method: str
     params: tuple[str, ...]  # the path's parameters, decoded, in the order of the template
     query_string: str
-    headers: Mapping[str, str]
+    headers: Headers
     body: Body
     service: Service
     caller: Caller = ANYONE
@@ -126,13 +134,20 @@ class Request(msgspec.Struct):
         return uuid4().hex if self.once is None else self.once.id(await self.service.storage.secret())
 
     def base(self) -> str:
-        """What the URLs begin with that an answer names. Raises Invalid (a `Host` that is none)."""
+        """What the URLs begin with that an answer names. Raises Invalid (HTTP/1.0 without `Host`)."""
         if (configured := self.service.settings.public_url) is not None:
             return configured
-        host = self.headers.get("Host", "")
-        if not _host(host):
-            raise Invalid("the `Host` header must be a host name or an IP address, with or without a port")
-        return f"http://{host}"
+        if "Host" not in self.headers:
+            raise Invalid("the header Host is missing, which the URLs of the answer need")
+        return f"http://{self.headers['Host']}"
+
+
+def single(headers: Headers, name: str, refusal: type[Refusal]) -> str:
+    """The value of a header that may be given only once, "" where it is absent. Raises `refusal`."""
+    values = headers.getall(name, ())
+    if len(values) > 1:
+        raise refusal(f"the header {name} may be given only once")
+    return values[0] if values else ""
 
 
 Handling = Coroutine[Any, Any, Answer | Stream]
@@ -184,7 +199,7 @@ class Dialect:
     routes: Routes
     # The token in the headers, or a user's name and password; raises Unauthenticated. None where they show nothing,
     # which is for dialects that are open to all until passwords are declared.
-    credential: Callable[[Mapping[str, str]], str | Password | None]
+    credential: Callable[[Headers], str | Password | None]
     refuse: Callable[[Refusal, tuple[str, ...]], Answer]  # the vendor's way to say no; with the path's parameters
     access: type[msgspec.Struct]  # an `Access`
     api: Api | None = None  # what its OpenAPI document says of all routes

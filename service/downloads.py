@@ -13,6 +13,7 @@ from msgspec import Struct
 from service.dialect import Answer, Stream
 from service.preconditions import http_date, not_modified
 
+NAME_BYTES = 255  # of a file's name, as in most file systems
 ANY_TYPE = "application/octet-stream"
 SAFE = (("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'"),)
 
@@ -61,11 +62,20 @@ def lawful_type(type: str) -> str:
 
 def disposition(name: str) -> str:
     """`Content-Disposition` for a file of that name (RFC 6266): once in plain ASCII, once as it is (RFC 5987)."""
-    name = re.split(r"[/\\]", name)[-1].encode("utf-8", "replace").decode()  # a name, and no path
+    name = _shortened(re.split(r"[/\\]", name)[-1].encode("utf-8", "replace"))  # a name, and no path
     if not name.strip():
         return "attachment"
     plain = f'attachment; filename="{_unsafe.sub("_", name)}"'
     return plain if not _unsafe.search(name) else f"{plain}; filename*=UTF-8''{quote(name, safe=_attribute)}"
+
+
+def _shortened(name: bytes) -> str:
+    """The name, cut between two characters where it is too long, with its extension."""
+    stem, dot, extension = name.rpartition(b".") if len(name) > NAME_BYTES else (name, b"", b"")
+    if len(extension) > NAME_BYTES // 8:
+        stem, dot, extension = name, b"", b""
+    end = dot + extension
+    return stem[: NAME_BYTES - len(end)].decode(errors="ignore") + end.decode()
 
 
 def _part(headers: Mapping[str, str], file: File) -> tuple[int, int] | None:

@@ -5,6 +5,8 @@ passed over. Nothing is held but the piece at hand, so a form may be longer than
 """
 
 import re
+from base64 import b64decode
+from binascii import a2b_qp
 from codecs import getincrementaldecoder
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TypeAlias
@@ -28,6 +30,10 @@ _charset = re.compile(
     r"|shift[-_]jis|euc-(jp|kr)|gbk|gb2312|gb18030|big5)",
     re.ASCII,
 ).fullmatch
+_parameters = re.compile(r';\s*([A-Za-z0-9_*-]+)\s*=\s*("(?:\\.|[^"\\])*"|[^;]*)').findall
+_extended = re.compile(r"([^']*)'[^']*'((?:[^%]|%[0-9A-Fa-f]{2})*)", re.ASCII | re.DOTALL).fullmatch  # RFC 5987
+_between_words = re.compile(r"(?<=\?=)\s+(?==\?)")
+_word = re.compile(r"=\?([^?\s]+)\?([BbQq])\?([^?\s]*)\?=")  # RFC 2047
 
 # A line break inside of a header, which the parser lets through where the header arrives in one piece only.
 _broken = re.compile(r"[\r\n]").search
@@ -64,7 +70,7 @@ async def parts(headers: Mapping[str, str], pieces: AsyncIterator[bytes], limits
     elif type == "application/x-www-form-urlencoded":
         events = _urlencoded(pieces)
     else:
-        raise Unsupported("the body is to be multipart/form-data or application/x-www-form-urlencoded")
+        raise Unsupported("the body must be multipart/form-data or application/x-www-form-urlencoded")
     count = 0
     async for event in events:
         count += 1
@@ -81,19 +87,55 @@ def _part(event: Event, charset: str, pieces: AsyncIterator[bytes]) -> Part:
     if isinstance(event, MultipartSegment):
         encoding = event.header("Content-Transfer-Encoding", "binary").lower()
         if encoding not in ("binary", "8bit", "7bit"):
-            raise Invalid("a part is to be sent as it is, without a transfer encoding")
+            raise Invalid("a part must be sent without a Content-Transfer-Encoding")
         if any(map(_broken, (value for _, value in event.headerlist))):
-            raise Invalid("a header of a part has a line break inside")
-        name, filename, type = event.name or "", event.filename, event.content_type or ""
-        part = Part(name, pieces, filename, type, event.charset or charset)
+            raise Invalid("a header of a part has a line break inside it")
+        part = Part(event.name or "", pieces, _filename(event), event.content_type or "", event.charset or charset)
     else:
         assert isinstance(event, str)
         part = Part(event, pieces, charset=charset)
     if not part.name:
-        raise Invalid("each part is to have a name")
+        raise Invalid("a part of the form has no name")
     if len(part.name) > NAME_CHARACTERS:
         raise TooLarge(f"a name has at most {NAME_CHARACTERS} characters")
     return part
+
+
+def _filename(segment: MultipartSegment) -> str | None:
+    """The name of a file: `filename*` (RFC 5987) before `filename`, in which words may be encoded (RFC 2047)."""
+    header = segment.header("Content-Disposition", "")
+    extended = [value for name, value in _parameters(header) if name.lower() == "filename*"]
+    if not extended:
+        name = segment.filename
+        return _word.sub(_decoded_word, _between_words.sub("", name)) if name and "=?" in name else name
+    found = _extended(extended[0].strip(' \t"'))
+    if found is None:
+        raise Invalid("the filename* of a part must be CHARSET'LANGUAGE'NAME, with NAME percent-encoded")
+    return _told(unquote_to_bytes(found[2]), found[1], "filename*")
+
+
+def _decoded_word(found: re.Match[str]) -> str:
+    charset, encoding, word = found.groups()
+    try:
+        if encoding in "Bb":
+            text = b64decode(word + "=" * (-len(word) % 4), validate=True)
+        elif re.search("=(?![0-9A-Fa-f]{2})", word):
+            raise ValueError
+        else:
+            text = a2b_qp(word, header=True)
+    except ValueError:
+        raise Invalid("the filename of a part has an encoded word (RFC 2047) that cannot be decoded") from None
+    return _told(text, charset.partition("*")[0], "filename")
+
+
+def _told(text: bytes, charset: str, where: str) -> str:
+    """The text of a parameter that names its charset. Raises Invalid."""
+    if not _charset(charset.lower()):
+        raise Invalid(f"the {where} of a part is in a charset that is not known here")
+    try:
+        return text.decode(charset)
+    except (UnicodeError, LookupError):
+        raise Invalid(f"the {where} of a part is not in the charset that it names") from None
 
 
 async def _content(events: AsyncIterator[Event], limit: int) -> AsyncIterator[bytes]:
@@ -111,7 +153,7 @@ async def _content(events: AsyncIterator[Event], limit: int) -> AsyncIterator[by
 
 async def _multipart(pieces: AsyncIterator[bytes], boundary: str, limits: Limits) -> AsyncIterator[Event]:
     if not 0 < len(boundary) <= BOUNDARY_BYTES or not boundary.isascii():
-        raise Invalid("the form names no boundary between its parts")
+        raise Invalid(f"the Content-Type must name the form's boundary: 1 to {BOUNDARY_BYTES} ASCII characters")
     try:
         parser = PushMultipartParser(
             boundary, max_header_size=HEADER_BYTES, max_header_count=HEADERS,
@@ -196,18 +238,18 @@ def _decoded(name: bytes) -> str:
     try:
         return unescaped(name).decode()
     except UnicodeDecodeError:
-        raise Invalid("a name is not UTF-8") from None
+        raise Invalid("the name of a form field is not UTF-8") from None
 
 
 async def text(part: Part) -> AsyncIterator[bytes]:
     """The pieces of a text, in UTF-8 whatever it came in. Raises Invalid where it is not in its charset."""
     charset = part.charset.lower() or "utf-8"
     if not _charset(charset):
-        raise Invalid(f"the charset of {part.name!r} is not understood")
+        raise Invalid(f"the charset of the part {part.name!r} is not known here")
     try:
         decode = getincrementaldecoder(charset)().decode
         async for piece in part.pieces:
             yield decode(piece).encode()
         yield decode(b"", final=True).encode()
     except (UnicodeError, LookupError):
-        raise Invalid(f"the text of {part.name!r} is not {charset}") from None
+        raise Invalid(f"the text of the part {part.name!r} is not {charset}") from None

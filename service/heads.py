@@ -11,12 +11,12 @@ lines without one are kept apart, so that a length of no digits is never found e
 plainest form, and the body be there, no byte too few or too many. No I/O, nothing of a connection's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from msgspec import Struct
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from service.idempotency import HEADER
 
@@ -40,7 +40,7 @@ class Head(Struct):
     them, by the line's beginning, and `admitted` which caller they show, by dialect. `kept` counts the memory of the
     former, None where the head is not kept."""
 
-    headers: Mapping[str, str]
+    headers: MultiMapping[str]
     meanings: dict[bytes, Any]
     admitted: dict[str, Any]
     kept: Callable[[int], None] | None = None
@@ -77,7 +77,7 @@ def plain(message: Any) -> Head | None:
     """The head of a message that aiohttp parsed, if there is nothing unusual about it."""
     if (
         type(message) is not RawRequestMessage or message.version != HttpVersion11 or message.should_close
-        or message.upgrade or message.chunked or message.compression or "Expect" in message.headers
+        or message.upgrade or message.chunked or "Content-Encoding" in message.headers or "Expect" in message.headers
     ):  # fmt: skip
         return None
     return Head(message.headers, {}, {})

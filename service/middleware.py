@@ -7,7 +7,6 @@ the dialect's; here are the headers that HTTP wants beside it, what is measured,
 import logging
 import math
 import re
-from collections.abc import Mapping
 from typing import TypeVar
 from uuid import uuid4
 
@@ -17,7 +16,18 @@ from multidict import istr
 
 from service import idempotency
 from service.cors import Cors
-from service.dialect import Answer, Dialect, Failure, NoSuchMethod, Request, Route, Service, Stream
+from service.dialect import (
+    Answer,
+    Dialect,
+    Failure,
+    Headers,
+    NoSuchMethod,
+    Request,
+    Route,
+    Service,
+    Stream,
+    Unsupported,
+)  # fmt: skip
 from service.metrics import Meter
 from service.storage.directory import Caller
 from service.storage.errors import Invalid, OutcomeUnknown, Refusal, Throttled, Unauthenticated, Unavailable
@@ -25,7 +35,6 @@ from service.storage.passwords import Passwords
 
 log = logging.getLogger(__name__)
 
-Headers = Mapping[str, str]
 Reply = TypeVar("Reply", bound=Answer | Stream)
 
 REQUEST_ID = "X-Request-Id"
@@ -97,9 +106,11 @@ def _identify(headers: Headers) -> str:
 
 
 def explained(refusal: Refusal, dialect: Dialect | None) -> tuple[tuple[str, str], ...]:
-    """What HTTP says beside a refusal (RFC 9110, sections 10.2.1, 10.2.3 and 11.6.1)."""
+    """What HTTP says beside a refusal (RFC 9110, sections 10.2.1, 10.2.3, 11.6.1 and 12.5.3)."""
     if isinstance(refusal, NoSuchMethod):
         return (("Allow", refusal.allowed),)
+    if isinstance(refusal, Unsupported) and refusal.accepted:
+        return (("Accept-Encoding", refusal.accepted),)
     if isinstance(refusal, Throttled):
         return (("Retry-After", str(math.ceil(refusal.retry_after))),)
     if isinstance(refusal, Unavailable | OutcomeUnknown):

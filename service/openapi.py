@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from service.description import JSON, Api, Content, Description
-from service.dialect import Answer, Dialect, Failure, Route
+from service.dialect import Answer, Dialect, Failure, Route, Unsupported
 from service.idempotency import HEADER, LONGEST, READING
 from service.middleware import REQUEST_ID, explained
 from service.storage.errors import (
@@ -96,7 +96,7 @@ class _Writer:
                 *_parameters(described.headers, "header"),
                 *([] if route.method in READING else [KEY]),
             ],
-            "responses": self._responses(described, () if route.method in READING else (Reused,)),
+            "responses": self._responses(described, () if route.method in READING else (Reused, Unsupported)),
             **({"security": []} if route.open else {}),
         }
         if described.body is not None:

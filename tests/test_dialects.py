@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from multidict import CIMultiDict
 
 from service.dialect import Answer, Dialect, Failure, NoSuchMethod, NoSuchPath, Route, Stream
 from service.dialects import discover
@@ -112,7 +113,7 @@ def test_a_dialect_is_called_what_its_module_is_called(dialect: Dialect) -> None
 def test_who_shows_no_credential_is_unauthenticated(dialect: Dialect, headers: dict[str, str]) -> None:
     """Or it is told to be nobody, by a dialect that is open to all until passwords are declared."""
     try:
-        assert dialect.credential(headers) is None
+        assert dialect.credential(CIMultiDict(headers)) is None
     except Unauthenticated:
         return
     assert dialect.challenge.startswith("Basic ")

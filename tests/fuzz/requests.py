@@ -4,6 +4,7 @@ from random import Random
 
 from tests.hot.wire import DOCUMENTS, request
 
+NOT_SERVED = (501, 505)  # a method, a transfer coding or a version of HTTP: no fault of the service's
 SEEDS = (
     request("GET", f"{DOCUMENTS}/c/k"),
     request("HEAD", f"{DOCUMENTS}/c/k"),

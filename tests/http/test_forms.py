@@ -123,3 +123,36 @@ def test_long_values_are_decoded_as_in_one_go(unit: bytes) -> None:
     for start in range(8):
         value = b"abcdefgh"[start:] + unit * (2 * PORTION // len(unit))
         assert unescaped(value) == unquote_to_bytes(value.replace(b"+", b" "))
+
+
+async def named(disposition: str) -> str | None:
+    """The name of the file in a form whose part has this Content-Disposition."""
+    body = f"--b\r\nContent-Disposition: {disposition}\r\n\r\nx\r\n--b--\r\n".encode()
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    (filename,) = [part.filename async for part in parts(headers, cut(body, 99), ROOMY)]
+    return filename
+
+
+@pytest.mark.parametrize(("parameters", "name"), [
+    ("", None), ('; filename="a.txt"', "a.txt"), ('; filename=""', ""),
+    ("; filename*=UTF-8''%e2%82%ac%20rates", "€ rates"), ("; filename*=utf-8'en'a", "a"), ("; filename*=UTF-8''", ""),
+    ("; filename*=iso-8859-1''%E9", "é"), ("; FILENAME*=UTF-8''a", "a"), (";filename* = UTF-8''a", "a"),
+    ("; filename=\"b\"; filename*=UTF-8''a", "a"), ("; filename*=UTF-8''a; filename=\"b\"", "a"),
+    ("; filename=\"; filename*=UTF-8''a\"", "; filename*=UTF-8''a"), ("; filename*=\"UTF-8''a%20b\"", "a b"),
+    ('; filename="=?UTF-8?B?4oKsLnR4dA==?="', "€.txt"), ('; filename="=?utf-8?q?=E2=82=AC_a.txt?="', "€ a.txt"),
+    ('; filename="=?utf-8*en?Q?a?= =?iso-8859-1?Q?=E9?=.txt"', "aé.txt"), ('; filename="=?UTF-8?B?YQ?="', "a"),
+    ('; filename="a=?b"', "a=?b"), ('; filename="=?what?"', "=?what?"), ('; filename="50%.txt"', "50%.txt"),
+])  # fmt: skip
+async def test_a_file_has_the_name_that_its_part_says(parameters: str, name: str | None) -> None:
+    assert await named(f'form-data; name="f"{parameters}') == name
+
+
+@pytest.mark.parametrize("parameters", [
+    "; filename*=a", "; filename*=UTF-8'a", "; filename*=UTF-8''%zz", "; filename*=UTF-8''a%", "; filename*=UTF-8''%E9",
+    "; filename*=base64''YQ", "; filename*=''a", "; filename*=nonsense''a", "; filename*=utf-16''%61",
+    '; filename="=?nonsense?B?YQ==?="', '; filename="=?utf-8?B?Y?="', '; filename="=?utf-8?B?Y!==?="',
+    '; filename="=?utf-8?Q?=zz?="', '; filename="=?utf-8?B?6Q==?="',
+])  # fmt: skip
+async def test_a_name_that_cannot_be_read_is_refused(parameters: str) -> None:
+    with pytest.raises(Invalid, match="of a part"):
+        await named(f'form-data; name="f"{parameters}')

@@ -6,7 +6,7 @@ from functools import lru_cache
 from time import gmtime, strftime
 from typing import Any
 
-from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath
+from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath, Unsupported
 from service.dialects.ainoflow.parameters import EPOCH
 from service.dialects.ainoflow.shapes import Error, Message, Metadata, Receipt, encode
 from service.preconditions import http_date, not_modified
@@ -105,6 +105,7 @@ STATUSES: dict[type[Refusal], int] = {
     errors.AlreadyExists: 409,
     errors.Changed: 412,
     errors.TooLarge: 413,
+    Unsupported: 415,
     errors.Reused: 422,
     errors.Throttled: 429,
     errors.QuotaExceeded: 429,

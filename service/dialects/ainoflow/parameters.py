@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from service.dialect import Request
+from service.dialect import Headers, Request, single
 from service.parsing import choice as choice
 from service.parsing import flag as flag
 from service.parsing import number, validate
@@ -26,8 +26,8 @@ _iso_8601 = re.compile(r"[0-9W-]+(?:[T ][0-9:.,]+(?:Z|[ +-][0-9:]+)?)?").fullmat
 _bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
 
 
-def credential(headers: Mapping[str, str]) -> str:
-    found = _bearer(headers.get("Authorization", ""))
+def credential(headers: Headers) -> str:
+    found = _bearer(single(headers, "Authorization", Unauthenticated))
     if found is None:
         raise Unauthenticated("an API key is needed: Authorization: Bearer YOUR_API_KEY")
     return found[1]

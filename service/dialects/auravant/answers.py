@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 
 import orjson
 
-from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath
+from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath, Unsupported
 from service.dialects.auravant.refusals import Coded
 from service.storage import errors
 from service.storage.errors import Refusal
@@ -30,6 +30,7 @@ MEANINGS: dict[type[Refusal], tuple[int, int]] = {
     errors.Mismatched: (OTHER, 200),
     errors.Invalid: (BAD_REQUEST, 400),
     errors.TooLarge: (BAD_REQUEST, 413),
+    Unsupported: (BAD_REQUEST, 415),
     errors.Reused: (BAD_REQUEST, 422),
     NoSuchPath: (BAD_REQUEST, 404),
     NoSuchMethod: (BAD_REQUEST, 405),

@@ -12,7 +12,7 @@ import msgspec
 import orjson
 from msgspec import Raw, Struct
 
-from service.dialect import Request
+from service.dialect import Headers, Request, single
 from service.dialects.auravant.access import ID_LENGTH
 from service.dialects.auravant.refusals import BadKey, BadVersion, Missing, NotClaimed
 from service.dialects.auravant.roles import NAME
@@ -101,8 +101,8 @@ class Several(Struct):
     resources: list[str] | None
 
 
-def credential(headers: Mapping[str, str]) -> str:
-    found = _bearer(headers.get("Authorization", ""))
+def credential(headers: Headers) -> str:
+    found = _bearer(single(headers, "Authorization", Unauthenticated))
     if found is None:
         raise Unauthenticated("a token is needed: Authorization: Bearer TOKEN")
     return found[1]

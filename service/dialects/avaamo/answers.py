@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath
+from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath, Unsupported
 from service.dialects.avaamo.parameters import Paging
 from service.dialects.avaamo.shapes import Error, Listed, Row, Set, User, encode
 from service.storage import errors
@@ -47,6 +47,7 @@ STATUSES: dict[type[Refusal], int] = {
     errors.AlreadyExists: 409,
     errors.Changed: 409,
     errors.TooLarge: 413,
+    Unsupported: 415,
     errors.Invalid: 422,
     errors.Mismatched: 422,
     errors.Reused: 422,

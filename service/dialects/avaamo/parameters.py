@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from service.dialect import NoSuchPath
+from service.dialect import Headers, NoSuchPath, single
 from service.parsing import form_fields, json_parser, number
 from service.storage import keys
 from service.storage.errors import Invalid, TooLarge, Unauthenticated, Undeclared
@@ -59,8 +59,8 @@ _clearing = json_parser(Clearing)
 _string = json_parser(str)
 
 
-def credential(headers: Mapping[str, str]) -> str:
-    token = headers.get("Access-Token", "")
+def credential(headers: Headers) -> str:
+    token = single(headers, "Access-Token", Unauthenticated)
     if not _token(token):
         raise Unauthenticated("an access token is needed: Access-Token: YOUR_ACCESS_TOKEN")
     return token

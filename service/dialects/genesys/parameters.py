@@ -2,10 +2,10 @@
 
 import re
 from base64 import b64decode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 from service import forms
-from service.dialect import Password, Request
+from service.dialect import Headers, Password, Request, single
 from service.dialects.genesys.control import checked
 from service.downloads import ANY_TYPE
 from service.storage import keys
@@ -25,10 +25,9 @@ _uuid = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 _basic = re.compile("(?i:basic) +([A-Za-z0-9+/]+={0,2}) *").fullmatch
 
 
-def credential(headers: Mapping[str, str]) -> Password | None:
+def credential(headers: Headers) -> Password | None:
     """User and password (RFC 7617), None where none are shown."""
-    shown = headers.get("Authorization", "")
-    found = _basic(shown)
+    found = _basic(single(headers, "Authorization", Unauthenticated))
     if found is None:
         return None
     try:
@@ -48,7 +47,7 @@ def milliseconds(ttl: str) -> int:
 
 def user(request: Request) -> str:
     """The `gms_user` of a request, "" for none. Raises Invalid."""
-    name = request.headers.get("gms_user", "")
+    name = single(request.headers, "gms_user", Invalid)
     try:
         size = len(name.encode())
     except UnicodeEncodeError:

@@ -121,11 +121,9 @@ async def test_a_target_that_is_no_http_is_refused(project: Client, segment: byt
 BROKEN = {
     "no request": b"nonsense\r\n\r\n", "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     "NUL in a header": b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\x00\r\n\r\n",
-    "long header": b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n\r\n" % (b"secret" * 2000),
     "two lengths": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
     "negative length": b"GET / HTTP/1.1\r\nHost: x\r\nX: secret\r\nContent-Length: -1\r\n\r\n",
     "length and chunks": b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "endless line": b"GET /secret" + b"x" * 100_000,
 }  # fmt: skip
 
 
@@ -145,7 +143,7 @@ async def test_a_name_of_any_length_is_refused_by_its_length(project: Client, le
     (await project.ask("GET", at("x" * length))).refused(400)
 
 
-@pytest.mark.parametrize("target", ["//", "*", "?", "/%", "/api/v1/%", "/api/v1/storage/json/%/%", "/../etc", "/a?b?c"])
+@pytest.mark.parametrize("target", ["//", "?", "/%", "/api/v1/%", "/api/v1/storage/json/%/%", "/../etc", "/a?b?c"])
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "DELETE"])
 async def test_an_odd_target_is_answered_and_breaks_nothing(project: Client, method: str, target: str) -> None:
     head = f"{method} {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {project.key}\r\n\r\n"

@@ -1,0 +1,208 @@
+"""The parser of a connection: aiohttp's, with checks that RFC 9110 and RFC 9112 ask for and aiohttp does not make.
+
+A message that must be refused comes out as a `Refused`, which is answered in its turn like every other message: in the
+dialect's shape, counted, behind the answers to the sound messages before it. aiohttp's own parser raises an error
+instead and forgets the sound messages that arrived in the same segment; it forgets those behind an `Upgrade` that it
+does not know as well, and it carries the last trailer of a message over to the next one, as a header.
+"""
+
+import re
+from collections.abc import Sequence
+from http import HTTPMethod
+from typing import Any, NamedTuple, cast
+
+from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.http_exceptions import BadHttpMessage, BadHttpMethod, HttpProcessingError, LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+# Bytes of a request line: enough for a name that is too long to reach its dialect, which says so.
+LINE_BYTES = 65_536
+FIELD_BYTES = 8_190  # of a header line
+FIELDS = 128  # header lines of a message
+QUEUE = MAX_MSG_QUEUE_SIZE  # messages of one connection that may wait for their answers
+END = b"\r\n\r\n"  # of a head, and of chunks
+CHUNK_SIZE = 17  # bytes at the beginning of a chunk that hold its size, and what ends it
+LAST_CHUNK = b"\r\n0\r\n\r\n"  # with no trailers behind it
+
+# RFC 3986, section 3.2, but for userinfo (RFC 9110, section 4.2.4) and an empty name (section 4.2.1).
+_authority = re.compile(
+    r"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}){1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?"
+).fullmatch
+_absolute = re.compile(r"(?i:https?)://([^/?]*)(.*)", re.DOTALL).fullmatch
+_request_line = re.compile(rb"([A-Za-z-]+) ([!-~]+)(?: (HTTP/[0-9]+\.[0-9]+)\r?\n)?").match
+_chunk_size = re.compile(rb"([0-9A-Fa-f]{1,16})[;\r]").match
+_breaks = re.compile(rb"[\r\n]*").match
+_repeated = re.compile("Duplicate '([A-Za-z-]+)' header").match
+
+_NO_HEADERS = CIMultiDictProxy(CIMultiDict[str]())
+
+Message = tuple[RawRequestMessage, StreamReader]
+
+
+class Fault(NamedTuple):
+    """The reason why a message is refused: the status of the answer, and what to tell the client."""
+
+    status: int
+    message: str
+
+
+class Refused(RawRequestMessage):
+    """A message with a fault. Method and target are the ones of its request line where that is known."""
+
+    fault: Fault
+
+
+def refused(fault: Fault, method: str = "", target: str = "") -> Refused:
+    absolute = _absolute(target)
+    path = absolute[2] if absolute else target
+    message = Refused(method, path, HttpVersion11, _NO_HEADERS, (), True, None, False, False, URL("/"))
+    message.fault = fault
+    return message
+
+
+class Parser(HttpRequestParser):
+    """aiohttp's parser, which is given the bytes of one message at a time, so that it is known where each one ends.
+
+    `_rest` has arrived and waits to be parsed. `_begun` is the beginning of a head, or of a chunk's first line, that is
+    not whole yet; `_seen` is the end of what was parsed. `_body` is the body of the last message: `_owed` bytes of it,
+    or of the chunk, are still to come. `_chunked`: there may be more chunks behind that; `_trailing`: there are none.
+    Once it is `_broken` it parses nothing more.
+    """
+
+    def __init__(self, connection: RequestHandler, loop: Any, limit: int) -> None:
+        super().__init__(
+            connection, loop, limit, max_line_size=LINE_BYTES, max_field_size=FIELD_BYTES, max_headers=FIELDS,
+            payload_exception=RequestPayloadError, auto_decompress=False,
+        )  # fmt: skip
+        self._waiting = connection._messages
+        self._body: StreamReader = EMPTY_PAYLOAD
+        self._rest = self._begun = self._seen = b""
+        self._owed = 0
+        self._chunked = self._trailing = self._broken = False
+        self.never = StreamReader(connection, limit, loop=loop)  # the body of a refused message: it does not come
+
+    def pause_reading(self) -> None:
+        """Go on to the end of the segment: no more of them come while the transport is paused."""
+
+    def feed_data(self, data: bytes) -> tuple[Sequence[Message], bool, bytes]:  # type: ignore[override]
+        """The messages whose heads end in this data. It does not raise. While too many messages wait for their answers,
+        the rest waits for the next call."""
+        messages: list[Message] = []
+        rest, at, upgraded = self._rest + data, 0, False
+        while not (upgraded or self._broken or len(self._waiting) + len(messages) >= QUEUE):
+            if self._body.is_eof() and not self._begun:
+                at = cast("re.Match[bytes]", _breaks(rest, at)).end()
+            if at == len(rest):
+                break
+            piece = b""
+            try:
+                piece = rest[at : self._end(rest, at)]
+                at += len(piece)
+                upgraded = self._parse(piece, messages)
+            except HttpProcessingError as error:
+                self._broken = True
+                if self._body.is_eof():
+                    messages.append((_faulty(error, self._begun + piece), self.never))
+                else:
+                    self._body.set_exception(RequestPayloadError("its chunks are malformed (RFC 9112, section 7.1)"))
+        self._rest = b"" if upgraded or self._broken else rest[at:]
+        return messages, upgraded, rest[at:] if upgraded else b""
+
+    def _end(self, rest: bytes, at: int) -> int:
+        """Where to stop next: the message that goes on at that place ends there, or later. Raises BadHttpMessage."""
+        while self._owed or (self._chunked and not self._trailing):
+            at, self._owed = min(at + self._owed, len(rest)), self._owed - min(self._owed, len(rest) - at)
+            if at == len(rest) or not self._chunked:
+                return at
+            end = rest.find(b"\n", at) + 1
+            if len(self._begun) < CHUNK_SIZE:
+                self._begun += rest[at : min(end or len(rest), at + CHUNK_SIZE)]
+            if not end:
+                return len(rest)
+            if (size := _chunk_size(self._begun)) is None:
+                raise BadHttpMessage("a chunk begins with no size")
+            self._begun, at = b"", end
+            self._owed = int(size[1], 16)
+            if self._owed == 0:
+                self._trailing = True
+                return at
+            self._owed += 2
+        before = self._seen[-3:]
+        if (found := (before + rest[at : at + 3]).find(END)) >= 0:
+            return at + found + len(END) - len(before)
+        found = rest.find(END, at)
+        return found + len(END) if found >= 0 else len(rest)
+
+    def _parse(self, piece: bytes, messages: list[Message]) -> bool:
+        """Parse a piece of one message; tell whether the connection is no longer one of HTTP after it."""
+        self._seen = (self._seen + piece[-len(LAST_CHUNK) :])[-len(LAST_CHUNK) :]
+        within = not self._body.is_eof()
+        found, upgraded, _ = super().feed_data(piece)
+        for message, self._body in found:
+            self._begun = b""
+            self._chunked = bool(message.chunked)
+            self._owed = 0 if self._chunked else int(message.headers.get("Content-Length", 0))
+            message = checked(message)
+            self._broken = isinstance(message, Refused)
+            messages.append((message, self.never if self._broken else self._body))
+        if not found and not within and b"\n" not in self._begun:
+            self._begun += piece
+        if self._chunked and self._body.is_eof():
+            self._chunked = self._trailing = False
+            if self._seen != LAST_CHUNK:  # aiohttp takes the last of the trailers for a header of the next message
+                super().feed_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        return upgraded
+
+
+def _faulty(error: HttpProcessingError, text: bytes) -> Refused:
+    """The message that begins with this text and could not be parsed."""
+    line = _request_line(text)
+    method, target, version = (part.decode() for part in line.groups(b"")) if line else ("", "", "")
+    if version not in ("", "HTTP/1.0", "HTTP/1.1"):
+        fault = Fault(505, "the version of HTTP is not supported: use HTTP/1.1")
+    elif isinstance(error, LineTooLong) and error.args[1] == LINE_BYTES:
+        fault = Fault(414, f"the request's target is over the limit of {LINE_BYTES} bytes")
+    elif isinstance(error, LineTooLong):
+        fault = Fault(431, f"a header line is over the limit of {FIELD_BYTES} bytes")
+    elif error.message.startswith("Too many headers"):
+        fault = Fault(431, f"the request has more than {FIELDS} header lines")
+    elif isinstance(error, BadHttpMethod) and version and method not in HTTPMethod.__members__:
+        fault = Fault(501, "the method is not one that is served here")
+    elif error.message.startswith("Missing 'Host'"):
+        fault = Fault(400, "the header Host is missing")
+    elif repeated := _repeated(error.message):
+        fault = Fault(400, f"the header {repeated[1]} may be given only once")
+    else:
+        fault = Fault(400, "the request is not well-formed HTTP/1.1 (RFC 9112)")
+    return refused(fault, method, target)
+
+
+def checked(message: RawRequestMessage) -> RawRequestMessage:
+    """The message, refused if HTTP says so; an absolute target becomes a path and the header Host (RFC 9112, section
+    3.2.2)."""
+    version, method, target, headers = message.version, message.method, message.path, message.headers
+    if version not in (HttpVersion11, HttpVersion10):
+        return refused(Fault(505, "the version of HTTP is not supported: use HTTP/1.1"), method, target)
+    if method == "CONNECT":
+        return refused(Fault(501, "CONNECT is not served here: this is no proxy"), method)
+    if version == HttpVersion10 and "Transfer-Encoding" in headers:
+        return refused(Fault(400, "HTTP/1.0 has no Transfer-Encoding: give the body's Content-Length"), method, target)
+    if headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        return refused(Fault(501, "of the Transfer-Encodings, only chunked is served here"), method, target)
+    host = headers.get("Host")
+    if host is not None and not _authority(host):
+        return refused(Fault(400, "the header Host must name one host, with or without a port"), method, target)
+    if "#" in target:
+        return refused(Fault(400, "the target has a fragment (#), which a client must not send"), method, target)
+    if target[0] == "/" or target == "*":
+        return message
+    absolute = _absolute(target)
+    if absolute is None or not _authority(absolute[1]):
+        return refused(Fault(400, "the target must be a path, or an http URL without a user's name"), method)
+    path = absolute[2] if absolute[2][:1] == "/" else "/" + absolute[2]
+    named = CIMultiDict(headers)
+    named["Host"] = absolute[1]
+    return message._replace(path=path, headers=CIMultiDictProxy(named))

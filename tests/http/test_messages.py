@@ -1,0 +1,264 @@
+"""Messages that HTTP forbids are refused: in the dialect's shape, with the right status, behind those before them."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.hot.wire import DOCUMENTS, Response, Wire, connected, request
+from tests.running import Running
+
+K = f"{DOCUMENTS}/messages/k"
+GET = request("GET", K)
+LONG = "X: " + "x" * 9_000
+NO_HOST = GET.replace(b"Host: x\r\n", b"")
+
+# By path, what an error's body looks like.
+SHAPES: dict[str, Callable[[dict[str, object]], bool]] = {
+    "/api/v1/storage/json/c/k": lambda body: list(body) == ["error"] and isinstance(body["error"], dict),
+    "/api/mktplace/storage/users": lambda body: set(body) == {"code", "res", "msg", "info"},
+    "/publicvalues/user": lambda body: set(body) == {"code", "res", "msg", "info"},
+    "/genesys/1/storage/60": lambda body: set(body) == {"exception", "message"},
+    "/dashboard/bots/1/storages.json": lambda body: list(body) == ["error"] and isinstance(body["error"], str),
+    "/nothing": lambda body: list(body) == ["error"] and isinstance(body["error"], dict),
+}
+
+
+async def refused(running: Running, *segments: bytes) -> Response:
+    """The one answer to a message that ends its connection, found to be of HTTP/1.1."""
+    async with connected(running) as wire:
+        await wire.send(*segments)
+        got = await wire.rest()
+    assert got.startswith(b"HTTP/1.1 ")
+    head, _, body = got.partition(b"\r\n\r\n")
+    start, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    assert headers["Connection"] == "close"
+    assert headers["Server"] == "polystow"
+    assert len(body) == int(headers["Content-Length"])
+    return Response(int(start.split(" ")[1]), headers, body)
+
+
+def host(*lines: str, target: str = K, version: str = "1.1") -> bytes:
+    return "\r\n".join([f"GET {target} HTTP/{version}", *lines, "Authorization: Bearer ak-1", "", ""]).encode()
+
+
+@pytest.mark.parametrize("path", SHAPES)
+@pytest.mark.parametrize(("status", "message"), [
+    (431, lambda path: request("GET", path, None, LONG)),
+    (431, lambda path: request("GET", path, None, *(f"X-{number}: y" for number in range(200)))),
+    (414, lambda path: request("GET", path + "?" + "x" * 70_000)),
+    (505, lambda path: request("GET", path, version="2.0")),
+    (505, lambda path: request("GET", path, version="3.1")),
+    (501, lambda path: request("BREW", path)),
+    (400, lambda path: request("GET", path + "#x")),
+    (400, lambda path: request("GET", path).replace(b"Host: x\r\n", b"")),
+    (400, lambda path: request("GET", path, None, "Host: x")),
+    (400, lambda path: request("GET", path, None, "X : y")),
+], ids=["long header", "many headers", "long line", "2.0", "3.1", "method", "fragment", "no host", "two", "space"],
+)  # fmt: skip
+async def test_a_faulty_message_is_refused_in_the_shape_of_its_dialect(
+    service: Running, path: str, status: int, message: Callable[[str], bytes]
+) -> None:
+    found = await refused(service, message(path))
+    assert found.status == status
+    assert SHAPES[path](json.loads(found.body)), found.body
+
+
+async def test_the_shape_is_known_where_a_head_comes_in_pieces(service: Running) -> None:
+    message = request("GET", "/genesys/1/storage/60", None, LONG)
+    for cut in (1, 5, 30, 45, 2_000):
+        found = await refused(service, message[:cut], message[cut:3_000], message[3_000:])
+        assert (found.status, set(json.loads(found.body))) == (431, {"exception", "message"})
+
+
+async def test_messages_name_the_limit_and_quote_nothing(service: Running) -> None:
+    told = {
+        request("GET", K, None, LONG): "a header line is over the limit of 8190 bytes",
+        request("GET", K + "x" * 70_000): "the request's target is over the limit of 65536 bytes",
+        NO_HOST: "the header Host is missing",
+        request("GET", K, None, "Host: y"): "the header Host may be given only once",
+    }
+    for message, text in told.items():
+        assert json.loads((await refused(service, message)).body) == {"error": {"message": text}}
+
+
+async def test_a_head_request_is_refused_without_a_body(service: Running) -> None:
+    async with connected(service) as wire:
+        await wire.send(request("HEAD", K, None, LONG))
+        got = await wire.rest()
+    assert got.startswith(b"HTTP/1.1 431 ")
+    assert got.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("before", [1, 3, 40])
+async def test_sound_messages_before_a_faulty_one_are_answered(service: Running, before: int) -> None:
+    put = request("PUT", K, b'{"a":1}')
+    async with connected(service) as wire:
+        await wire.send(put * before + request("GET", "/genesys/1/x", None, LONG) + GET)
+        assert [(await wire.response()).status for _ in range(before)] == [200] * before
+        last = await wire.response()
+        assert last.status == 431
+        if before < 32:  # else it is parsed when those before it have been answered, and its beginning is not known
+            assert set(json.loads(last.body)) == {"exception", "message"}
+        assert await wire.rest() == b""
+
+
+async def test_a_body_whose_chunks_break_is_refused_at_once(service: Running) -> None:
+    """It is not waited for until its time is over."""
+    head = request("PUT", f"{DOCUMENTS}/messages/broken", None, "Transfer-Encoding: chunked")
+    found = await _closing(service, head + b"1\r\n{\r\n", b"zz\r\n}\r\n0\r\n\r\n")
+    assert found.status == 400
+    assert b"chunks are malformed" in found.body
+    async with connected(service) as wire:
+        assert (await wire.ask("GET", f"{DOCUMENTS}/messages/broken")).status == 404
+
+
+async def _closing(running: Running, *segments: bytes) -> Response:
+    async with connected(running) as wire:
+        await wire.send(*segments)
+        found = await wire.response()
+        assert await wire.rest() == b""
+    return found
+
+
+@pytest.mark.parametrize("field", ["Authorization: Bearer ak-3", "X-Request-Id: another", "X: y"])
+@pytest.mark.parametrize("cut", [1, 3, 1_000])
+async def test_a_trailer_is_no_header_of_the_next_message(service: Running, field: str, cut: int) -> None:
+    """A client behind a proxy could lend its own credential to whoever comes next on the same connection."""
+    body = f"2\r\n{{}}\r\n0\r\nX-First: y\r\n{field}\r\n\r\n".encode()
+    head = request("PUT", K, None, "Transfer-Encoding: chunked")
+    stranger = request("GET", "/api/v1/whoami", credential="X-Nothing: y")
+    for behind in (b"", stranger):
+        async with connected(service) as wire:
+            sent = head + body + behind
+            await wire.send(*(sent[at : at + cut] for at in range(0, len(sent), cut)))
+            assert (await wire.response()).status == 200
+            if not behind:
+                await wire.send(stranger)
+            found = await wire.response()
+            assert (found.status, found.headers["X-Request-Id"] != "another") == (401, True)
+            assert (await wire.ask("GET", "/api/v1/whoami")).status == 200
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket", "nonsense"])
+@pytest.mark.parametrize("body", [None, b"{}"])
+async def test_what_comes_behind_an_upgrade_that_is_not_made_is_answered(
+    service: Running, protocol: str, body: bytes | None
+) -> None:
+    upgrade = request("PUT", K, body, f"Upgrade: {protocol}", "Connection: Upgrade")
+    async with connected(service) as wire:
+        await wire.send(upgrade + GET + GET)
+        assert [(await wire.response()).status for _ in range(3)] == [200 if body else 400, 200, 200]
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "x, chunked", ",chunked", ""])
+async def test_other_transfer_codings_are_refused(service: Running, coding: str) -> None:
+    message = request("PUT", K, None, f"Transfer-Encoding: {coding}") + b"2\r\n{}\r\n0\r\n\r\n"
+    assert (await refused(service, message)).status == 501
+
+
+async def test_a_client_that_goes_on_sending_is_told_why_it_is_refused(service: Running) -> None:
+    async with connected(service) as wire:
+        await wire.send(request("GET", "/genesys/1/x", None, LONG), *[b"x" * 1_000] * 20)
+        assert (await wire.response()).status == 431
+        assert await wire.rest() == b""
+
+
+HOSTS = ["x", "x.example:80", "x:", "127.0.0.1", "[::1]:8080", "a_b", "%C3%A4"]
+NO_HOSTS = ["", "x y", "user@x", "x/y", "x:port", "x:123456", "[::1", "http://x", "\u00e4", "x\\y", "x?y", "x#y", "%zz"]
+
+
+@pytest.mark.parametrize("name", HOSTS)
+async def test_a_lawful_host_is_served(service: Running, name: str) -> None:
+    async with connected(service) as wire:
+        await wire.send(host(f"Host: {name}", target="/api/v1/whoami"))
+        assert (await wire.response()).status == 200
+
+
+@pytest.mark.parametrize("name", NO_HOSTS)
+async def test_another_host_is_refused(service: Running, name: str) -> None:
+    for lines in ([f"Host: {name}"], [f"Host:{name}"], [f"X: y\r\nhost: {name}"]):
+        assert (await refused(service, host(*lines))).status == 400
+
+
+@pytest.mark.parametrize("lines", [["Host: x", "Host: x"], ["Host: x", "Host: y"], ["Host: x", "HOST: "]])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_two_hosts_are_refused(service: Running, lines: list[str], version: str) -> None:
+    assert (await refused(service, host(*lines, version=version))).status == 400
+
+
+async def test_http_1_0_needs_no_host_and_has_no_chunks(service: Running) -> None:
+    assert (await _closing(service, host(target="/api/v1/whoami", version="1.0"))).status == 200
+    chunked = request("PUT", K, None, "Transfer-Encoding: chunked", "Connection: keep-alive", version="1.0")
+    assert (await refused(service, chunked + b"2\r\n{}\r\n0\r\n\r\n" + GET)).status == 400
+
+
+async def created(wire: Wire, target: str, name: str) -> str:
+    """The URL of a file that was just stored, which begins with the host that the service was asked by."""
+    form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\nx\r\n--b--\r\n'
+    type = "Content-Type: multipart/form-data; boundary=b"
+    prefix = target.partition("/genesys")[0]
+    await wire.send(request("POST", target, form, type).replace(b"Host: x", f"Host: {name}".encode()))
+    id = json.loads((await wire.response()).body)["id"]
+    await wire.send(request("GET", f"{prefix}/genesys/1/storage/{id}/f").replace(b"Host: x", f"Host: {name}".encode()))
+    return (await wire.response()).body.decode()
+
+
+async def test_of_an_absolute_target_the_authority_wins_over_host(service: Running) -> None:
+    async with connected(service) as wire:
+        assert (await created(wire, "/genesys/1/storage/60", "one")).startswith("http://one/genesys/")
+        assert (await created(wire, "http://two:81/genesys/1/storage/60", "one")).startswith("http://two:81/genesys/")
+        assert (await created(wire, "HTTP://two/genesys/1/storage/60", "one")).startswith("http://two/genesys/")
+
+
+@pytest.mark.parametrize(("target", "status"), [
+    ("http://x/api/v1/whoami", 200), ("https://x:1/api/v1/whoami?a=b", 200), ("http://x", 404), ("http://x?a", 404),
+])  # fmt: skip
+async def test_absolute_targets_are_served(service: Running, target: str, status: int) -> None:
+    async with connected(service) as wire:
+        await wire.send(request("GET", target))
+        assert (await wire.response()).status == status
+        assert (await wire.ask("GET", "/api/v1/whoami")).status == 200
+
+
+@pytest.mark.parametrize("target", [
+    "http://user@x" + K, "http://user:password@x" + K, "http://" + K, "http:///" + K, "ftp://x" + K, "http:" + K,
+    "x" + K, "*", "?a", "http://x:y" + K, "http://x" + K + "#y", K + "#", K + "?a=b#c", "user@x:80",
+])  # fmt: skip
+async def test_other_targets_are_refused(service: Running, target: str) -> None:
+    assert (await refused(service, request("GET", target))).status == 400
+
+
+async def test_options_of_the_whole_service_are_told(service: Running) -> None:
+    async with connected(service) as wire:
+        await wire.send(request("OPTIONS", "*"))
+        told = await wire.response()
+        assert (told.status, told.headers["Allow"]) == (204, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        assert (await wire.ask("GET", "/api/v1/whoami")).status == 200
+
+
+async def test_nothing_goes_through_a_tunnel(service: Running) -> None:
+    assert (await refused(service, request("CONNECT", "x:80") + GET)).status == 501
+
+
+CREDENTIALS = [
+    (request("GET", K, None, "Authorization: Bearer ak-1"), 401),
+    (request("GET", K, None, "authorization: Bearer none"), 401),
+    (request("POST", "/api/mktplace/storage/users?operation=GET", b"{}", "Authorization: Bearer ak-1"), 401),
+    (request("GET", "/dashboard/bots/1/storages.json", None, "Access-Token: a", "Access-Token: a"), 401),
+    (request("GET", "/genesys/1/storage/x", None, "Authorization: Basic eDp5"), 401),
+    (request("GET", "/genesys/1/storage/x", None, "gms_user: a", "gms_user: b"), 400),
+]
+
+
+@pytest.mark.parametrize(("message", "status"), CREDENTIALS)
+async def test_a_credential_that_is_shown_twice_is_none(service: Running, message: bytes, status: int) -> None:
+    async with connected(service) as wire:
+        await wire.send(GET)  # so that the caller is known
+        assert (await wire.response()).status in (200, 404)
+        for _ in range(2):
+            await wire.send(message)
+            found = await wire.response()
+            assert found.status == status
+            assert b"may be given only once" in found.body
