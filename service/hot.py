@@ -206,7 +206,8 @@ class HotConnection(Connection):
         """Let aiohttp's task send this answer, which is a long one. The request stays in flight until then."""
         unparsed = self._unparsed
         self._leave()
-        if self.transport is None:
+        if self._waiter is None or self._waiter.done():  # the connection ends, and aiohttp's task has
+            self.force_close()
             return
         self._state.in_flight += 1
         self._handed = exchange, answer

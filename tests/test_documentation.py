@@ -26,7 +26,7 @@ def test_each_key_is_documented_where_keys_are_spelled() -> None:
         "NAMESPACES": keys.NAMESPACES, "EPOCH": keys.EPOCH, "SWEEPER": keys.SWEEPER, "registry": place.registry,
         "SECRET": keys.SECRET,
         "usage": keys.usage("d", "n"), "entry": keys.entry("d", "k", "i"), "rate": keys.rate("d", "i"),
-        "acl": place.acl, "REVISION": keys.REVISION, "links": keys.links("d", "k", "i"),
+        "acl": place.acl, "REVISION": keys.REVISION, "SECRET": keys.SECRET, "links": keys.links("d", "k", "i"),
         "record": place.record("i"), "staged": place.staged("t"), "expiry": place.expiry, "index": place.index("c"),
         "attachment": place.attachment("i"), "chunk": place.chunk("B", 0), "passwords": keys.passwords("d"),
     }  # fmt: skip

@@ -284,6 +284,23 @@ async def test_a_client_that_left_before_its_long_answer_leaves_nothing_in_fligh
     assert at_rest(rig)
 
 
+async def test_a_shutdown_does_not_wait_for_a_long_answer_that_comes_after_it_began(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiohttp's task is over by then."""
+    handler, _ = long_answer(rig, asks=True)
+    handled(rig, monkeypatch, handler)
+    rig.receive(ASK)
+    rig.app.server.pre_shutdown()
+    stopping = asyncio.create_task(rig.app.server.shutdown(60))
+    await rig.rest()
+    while rig.held:
+        await rig.reply()
+    await asyncio.wait_for(stopping, 10)
+    assert rig.transport.closed
+    assert at_rest(rig)
+
+
 async def test_a_long_answer_while_draining_announces_the_end(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     handler, _ = long_answer(rig, asks=True)
     handled(rig, monkeypatch, handler)

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
@@ -220,9 +221,9 @@ async def _pieces(only: bytes, error: Exception | None = None) -> AsyncIterator[
 KINDS = ("answer", "refusal", "fault", "cancellation", "short stream", "broken stream")
 
 
-@pytest.fixture(scope="module")
-def world(redis: RedisProcess) -> Iterator[tuple[asyncio.AbstractEventLoop, State]]:
-    loop = asyncio.new_event_loop()
+@pytest.fixture(scope="module", params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def world(request: pytest.FixtureRequest, redis: RedisProcess) -> Iterator[tuple[asyncio.AbstractEventLoop, State]]:
+    loop = request.param()
     app = loop.run_until_complete(_started(redis))
     yield loop, app.state
     loop.run_until_complete(app.close())

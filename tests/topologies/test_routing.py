@@ -11,6 +11,7 @@ from service.redis.client import Redis
 from service.redis.cluster import Cluster
 from service.redis.errors import NotSent
 from service.redis.lane import EAGER_COMMANDS, Lane
+from service.redis.pending import Command
 from service.redis.topology import slot
 from service.redis.wire import pack
 from tests.redis_cluster import ClusterNode, RedisCluster
@@ -107,7 +108,7 @@ async def test_a_slot_that_has_moved_is_followed_at_once_and_for_good(
     with moving(cluster, key) as (number, source, target):
         cluster.end_move(source, target, number)
         taken = Taken()
-        redis.send(taken, pack(("GET", key)), key=key, write=False)
+        redis.send(Command(taken, pack(("GET", key)), False, key=key))
         assert await redis.execute("INCR", f"{{{key}}}n", key=f"{{{key}}}n", write=True) == 1
         assert taken.told == [b"v"]
         moved = redis.total("retries")

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from aiohttp import ClientSession
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
 from tests.running import START_SECONDS, Running
@@ -27,7 +27,7 @@ def at(*names: str, **query: object) -> str:
 @dataclass(frozen=True, slots=True)
 class Reply:
     status: int
-    headers: CIMultiDictProxy[str]
+    headers: MultiMapping[str]
     body: bytes
 
     @property
