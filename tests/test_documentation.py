@@ -24,7 +24,6 @@ def test_each_key_is_documented_where_keys_are_spelled() -> None:
         "users": keys.users("d"), "declared": keys.declared("d"), "user": keys.user("d"),
         "variable": keys.variable("d"), "once": keys.once(place.tag, "h"),
         "NAMESPACES": keys.NAMESPACES, "EPOCH": keys.EPOCH, "SWEEPER": keys.SWEEPER, "registry": place.registry,
-        "SECRET": keys.SECRET,
         "usage": keys.usage("d", "n"), "entry": keys.entry("d", "k", "i"), "rate": keys.rate("d", "i"),
         "acl": place.acl, "REVISION": keys.REVISION, "SECRET": keys.SECRET, "links": keys.links("d", "k", "i"),
         "record": place.record("i"), "staged": place.staged("t"), "expiry": place.expiry, "index": place.index("c"),
