@@ -218,6 +218,8 @@ def _field(field: bytes, inside: bool) -> Iterator[Event]:
 
 def unescaped(text: bytes) -> bytes:
     """A name or value of a URL-encoded form, decoded in portions: `unquote_to_bytes` takes 70 times its input."""
+    if b"%" not in text:
+        return text.replace(b"+", b" ")
     pieces, start = [], 0
     while start < len(text):
         piece = text[start : start + PORTION]
@@ -250,6 +252,7 @@ async def text(part: Part) -> AsyncIterator[bytes]:
         decode = getincrementaldecoder(charset)().decode
         async for piece in part.pieces:
             yield decode(piece).encode()
-        yield decode(b"", final=True).encode()
+        if last := decode(b"", final=True):
+            yield last.encode()
     except (UnicodeError, LookupError):
         raise Invalid(f"the text of the part {part.name!r} is not {charset}") from None

@@ -128,8 +128,8 @@ class Staging:
 
     async def settle(self, attached: Iterable[str]) -> None:
         """Take back all but these chunks, which a record names now. It never refuses: the rest expires by itself."""
-        left = set(self._sent).difference(attached)
-        await each(self._runner.command("UNLINK", key, key=key, write=True) for key in left)
+        if left := set(self._sent).difference(attached):
+            await each(self._runner.command("UNLINK", key, key=key, write=True) for key in left)
 
     def _named(self) -> str:
         blob = uuid4().hex

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from uuid import UUID
 
 
 class Once:
@@ -20,9 +21,10 @@ class Once:
         self._said = _digest(asked + _joined(how))
 
     def id(self, secret: bytes) -> str:
-        """An id for what the request makes, 32 hexadecimal digits: the same one when the request is repeated, and
+        """A UUID for what the request makes, 32 hexadecimal digits: the same one when the request is repeated, and
         nobody can compute it who does not know the secret (at most 64 bytes)."""
-        return blake2b(self.digest.encode() + self._asked, key=secret, digest_size=16).hexdigest()
+        made = blake2b(self.digest.encode() + self._asked, key=secret, digest_size=16)
+        return UUID(bytes=made.digest(), version=4).hex
 
     def add(self, piece: bytes) -> None:
         """A piece of the body."""
