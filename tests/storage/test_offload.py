@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -53,10 +54,6 @@ def die(text: bytes) -> int:
 def stand_still(text: bytes) -> int:
     os.kill(os.getpid(), signal.SIGSTOP)
     return 0
-
-
-def fill_memory(text: bytes) -> int:
-    raise MemoryError
 
 
 async def test_only_what_is_long_goes_to_the_second_process(offload: Offload) -> None:
@@ -115,12 +112,29 @@ async def test_a_process_that_stands_still_after_who_waits_has_gone_is_replaced_
         offload.close()
 
 
-async def test_a_job_without_memory_is_refused_and_the_next_one_done(
+async def test_a_patch_that_takes_far_more_memory_than_its_size_is_too_large(
+    offload: Offload, capfd: pytest.CaptureFixture[str]
+) -> None:
+    patch = b"{%b}" % b",".join(b'"%x":{"":{"":{"":{"":{}}}}}' % n for n in range(120_000))
+    first = await offload.run(process, LONG)
+    with pytest.raises(TooLarge, match="too many parts"):
+        await offload.run(splice, b"{}", patch)
+    assert await offload.run(process, LONG) != first, "its memory is given back"
+    assert capfd.readouterr().err == "", "a log is lines of JSON"
+
+
+async def test_a_patch_of_as_many_members_as_fit_is_done(offload: Offload) -> None:
+    patch = b"{%b}" % b",".join(b'"%x":1' % n for n in range(300_000))
+    assert await offload.run(splice, patch, patch) == patch
+
+
+async def test_a_process_that_finds_no_memory_for_its_job_is_replaced(
     offload: Offload, capfd: pytest.CaptureFixture[str]
 ) -> None:
     first = await offload.run(process, LONG)
+    resource.prlimit(first, resource.RLIMIT_DATA, (1 << 20, resource.RLIM_INFINITY))
     with pytest.raises(Unavailable, match="nothing was done"):
-        await offload.run(fill_memory, LONG)
+        await offload.run(process, LONG * 400)
     assert await offload.run(process, LONG) != first
     assert capfd.readouterr().err == "", "a log is lines of JSON"
 
