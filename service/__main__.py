@@ -78,6 +78,8 @@ def _contents(file: str) -> bytes:
 
 
 def _fsck(settings: Settings, arguments: argparse.Namespace) -> int:
+    if settings.redis_url is None and not settings.data_dir.is_dir():  # a slip in its name would find nothing wrong
+        raise BadSetting(f"{settings.data_dir}: there is no such directory, and no Redis URL was given")
     return uvloop.run(_examine(settings, arguments.repair))
 
 

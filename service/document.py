@@ -16,6 +16,8 @@ from msgspec import inspect
 
 from service.declared import MEANINGS, Wrong, custom
 
+LARGEST = 10**18 - 1  # number, of either sign; a longer one is a name
+
 
 class Malformed(Exception):
     """The document cannot be applied; says where and why."""
@@ -54,9 +56,12 @@ class _Loader(*_BASES):  # type: ignore[misc]
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
         except (yaml.constructor.ConstructorError, ArithmeticError, AttributeError, LookupError, ValueError):
             raise _at(node.start_mark, "this value is not supported, or is not what its tag says") from None
+        if isinstance(value, int) and not -LARGEST <= value <= LARGEST:  # cannot be stored, nor written out at any size
+            raise _at(node.start_mark, "a number of more than 18 digits is to be written in quotation marks")
+        return value
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen = set()

@@ -49,6 +49,8 @@ WRONG = [  # a document that has a slip near a key, and what is said of it
     ("SECRET: {}", "section 1: no such dialect; there are ainoflow"),
     ("{? [SECRET] : 1}", "line 1, column 4: a key must be a string or a number"),
     ("- SECRET", "the document must be a map"),
+    ("ainoflow: {projects: [{id: a, quota: {bytes: 18446744073709551616}}]}", "line 1, column 46: a number of more"),
+    ("ainoflow: {keys: [{key: SECRET, id: a, project: 0x" + "f" * 5000 + "}]}", "line 1, column 52: a number of more"),
     ("[" * 5000 + "SECRET", "it is nested too deeply"),
 ]
 

@@ -95,9 +95,16 @@ def test_a_redis_that_cannot_be_reached_is_said_in_words_with_status_1(
 
 
 def test_a_redis_server_that_cannot_be_run_is_said_in_words_with_status_1(tmp_path: Path) -> None:
-    done = polystow("fsck", data_dir=tmp_path / "d", redis_server="/nowhere/redis-server")
+    done = polystow("fsck", data_dir=tmp_path, redis_server="/nowhere/redis-server")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("polystow: ")
+
+
+def test_fsck_makes_no_data_directory_that_is_not_there(tmp_path: Path) -> None:
+    done = polystow("fsck", data_dir=tmp_path / "misspelt")
+    assert done.returncode == 2
+    assert "misspelt: there is no such directory" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_fsck_finds_nothing_wrong_beside_a_running_service(service: Running) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -50,6 +51,11 @@ def die(text: bytes) -> int:
     return 0
 
 
+def stand_still(text: bytes) -> int:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return 0
+
+
 async def test_only_what_is_long_goes_to_the_second_process(offload: Offload) -> None:
     assert await offload.run(process, b"{}") == os.getpid()
     assert await offload.run(process, LONG, inline=len(LONG)) == os.getpid()
@@ -61,7 +67,7 @@ async def test_only_what_is_long_goes_to_the_second_process(offload: Offload) ->
 async def test_results_and_errors_are_those_of_the_function(offload: Offload) -> None:
     assert await offload.run(splice, LONG, b'{"b":1}', 1 << 20) == splice(LONG, b'{"b":1}')
     assert await offload.run(join, LONG, b'{"b":1}', 1 << 20) == join(LONG, b'{"b":1}')
-    with pytest.raises(TooLarge, match="the merged document would be over the limit"):
+    with pytest.raises(TooLarge, match="the result would be over the limit"):
         await offload.run(splice, LONG, b'{"b":1}', len(LONG))
     with pytest.raises(KeyError) as caught:
         await offload.run(fail, LONG)
@@ -82,6 +88,73 @@ async def test_a_process_that_dies_at_a_job_is_replaced(offload: Offload) -> Non
     os.kill(second, signal.SIGKILL)
     eventually(lambda: " Z " in Path(f"/proc/{second}/stat").read_text())  # it has ended
     assert await offload.run(process, LONG) not in (first, second)
+
+
+async def test_a_process_that_stands_still_is_replaced_after_a_time() -> None:
+    offload = Offload(seconds=1)
+    try:
+        first = await offload.run(process, LONG)
+        with pytest.raises(Unavailable, match="nothing was done"):
+            await offload.run(stand_still, LONG)
+        assert await offload.run(process, LONG) != first
+    finally:
+        offload.close()
+
+
+async def test_a_process_that_stands_still_after_who_waits_has_gone_is_replaced_too() -> None:
+    offload = Offload(seconds=1)
+    try:
+        gone = asyncio.create_task(offload.run(stand_still, LONG))
+        await asyncio.sleep(0.1)
+        gone.cancel()
+        assert await offload.run(process, LONG) > 0
+    finally:
+        offload.close()
+
+
+async def test_a_patch_that_takes_far_more_memory_than_its_size_is_too_large(
+    offload: Offload, capfd: pytest.CaptureFixture[str]
+) -> None:
+    patch = b"{%b}" % b",".join(b'"%x":{"":{"":{"":{"":{}}}}}' % n for n in range(120_000))
+    first = await offload.run(process, LONG)
+    with pytest.raises(TooLarge, match="too many parts"):
+        await offload.run(splice, b"{}", patch)
+    assert await offload.run(process, LONG) != first, "its memory is given back"
+    assert capfd.readouterr().err == "", "a log is lines of JSON"
+
+
+async def test_a_patch_of_as_many_members_as_fit_is_done(offload: Offload) -> None:
+    patch = b"{%b}" % b",".join(b'"%x":1' % n for n in range(300_000))
+    assert await offload.run(splice, patch, patch) == patch
+
+
+async def test_a_process_that_finds_no_memory_for_its_job_is_replaced(
+    offload: Offload, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first = await offload.run(process, LONG)
+    resource.prlimit(first, resource.RLIMIT_DATA, (1 << 20, resource.RLIM_INFINITY))
+    with pytest.raises(Unavailable, match="nothing was done"):
+        await offload.run(process, LONG * 400)
+    assert await offload.run(process, LONG) != first
+    assert capfd.readouterr().err == "", "a log is lines of JSON"
+
+
+async def test_a_process_that_cannot_be_started_is_a_refusal(offload: Offload, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/nowhere/python")
+        with pytest.raises(Unavailable, match="nothing was done"):
+            await offload.run(process, LONG)
+    assert await offload.run(process, LONG) != os.getpid()
+
+
+async def test_it_works_with_the_pipes_that_linux_gives(offload: Offload, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of one user share what their pipes may hold, and workers of many pods are of one user."""
+
+    def refused(*_: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr("service.storage.offload.fcntl", refused)
+    assert await offload.run(splice, LONG, b'{"b":1}') == splice(LONG, b'{"b":1}')
 
 
 async def test_a_job_whose_turn_does_not_come_in_time_is_refused(offload: Offload) -> None:
