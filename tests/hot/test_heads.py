@@ -9,7 +9,7 @@ from aiohttp.http import HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.heads import LONGEST, MEANINGS, MOST_BYTES, START_BYTES, UNKNOWN, Heads, plain, target
+from service.heads import LINE_BYTES, LONGEST, MEANINGS, MOST_BYTES, START_BYTES, UNKNOWN, Heads, plain, target
 from service.hot import HotConnection
 from tests.hot.rig import Rig, at_rest
 from tests.hot.wire import DOCUMENTS, request
@@ -147,6 +147,49 @@ def test_what_request_lines_mean_is_bounded_too() -> None:
         assert number * MEANINGS < MOST_BYTES / 1024 + 2 * MEANINGS
     assert count * 1024 > MOST_BYTES - 2 * MEANINGS * 1024
     assert heads._weight < MOST_BYTES
+
+
+def test_what_a_connection_holds_of_a_head_is_bounded_too() -> None:
+    """A connection may go on with its last head for as long as it lives."""
+    heads, _ = learnt(PUT)
+    found = heads.read(PUT)
+    assert found is not None
+    head, last = found[0], found[3]
+    for number in range(MEANINGS):
+        head.mean(b"PUT /%d" % number, None)
+    head.admitted["ainoflow"] = None
+    number = 0
+    while heads.read(PUT) is not None:
+        message = GET.replace(b"ak-1", b"%d" % number)
+        heads.learn(message, parsed(message)[0][0])
+        number += 1
+    assert (head.meanings, head.admitted, heads.read(PUT, last)) == ({}, {}, None)
+    head.mean(b"PUT /x", None)
+    assert head.meanings == {}
+    heads.learn(PUT, parsed(PUT)[0][0])
+    again = heads.read(PUT, last)
+    assert again is not None
+    assert again[0] is not head
+
+
+def test_a_head_that_is_learnt_again_is_kept_as_it_is() -> None:
+    """A client may send each body apart from its head."""
+    heads, _ = learnt(PUT)
+    found = heads.read(PUT)
+    assert found is not None
+    weight = heads._weight
+    for _ in range(3):
+        assert heads.learn(PUT[:-7], parsed(PUT)[0][0]) == 7
+    again = heads.read(PUT)
+    assert again is not None
+    assert again[0] is found[0]
+    assert heads._weight == weight
+
+
+def test_a_long_line_is_left_to_the_parser() -> None:
+    heads, _ = learnt(GET)
+    assert heads.read(request("GET", "/x".ljust(LINE_BYTES - len("GET "), "x"))) is not None
+    assert heads.read(request("GET", "/x".ljust(LINE_BYTES - len("GET ") + 1, "x"))) is None
 
 
 def test_only_short_beginnings_of_lines_are_kept_and_each_is_counted_once() -> None:
