@@ -63,6 +63,8 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._unread.remove(self)
         self._rejected.feed_eof()
+        if self._waiter is not None and self._waiter.done() and self._task_handler is not None:
+            self._task_handler.cancel()  # aiohttp's task was woken, and would find nothing that it needs any more
         super().connection_lost(exc)
 
     async def finish_response(
@@ -80,6 +82,8 @@ class Connection(RequestHandler):
         # Also where a body that nobody reads any more turns out to be broken (it is no gzip, say).
         if isinstance(error := options.get("exc_info"), RequestPayloadError):
             log.debug("the rest of a body cannot be read: %s", error)
+        elif isinstance(error, ConnectionError) and (self.transport is None or self.transport.is_closing()):
+            log.debug("the client has left: %s", error)
         else:
             super().log_exception(*args, **options)
 

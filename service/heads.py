@@ -22,6 +22,7 @@ from service.idempotency import HEADER
 
 LONGEST = 2048  # bytes of header lines that are kept
 START_BYTES = 256  # of a request line's beginning that is kept
+LINE_BYTES = 8192  # of a request line that is read here: it is the parser that tells which one is too long
 MEANINGS = 1000  # of these for one head, first come first served
 MOST_BYTES = 8 * 1024 * 1024  # of memory for all that is kept, as `_weight` tells it; afresh beyond that
 UNKNOWN = -1  # bytes of a message that are still to come, where that cannot be told
@@ -50,7 +51,14 @@ class Head(Struct):
         if self.kept is not None and 0 < len(start) <= START_BYTES and len(self.meanings) < MEANINGS:
             if start not in self.meanings:
                 self.kept(len(start))
-            self.meanings[start] = meaning
+            if self.kept is not None:
+                self.meanings[start] = meaning
+
+    def forget(self) -> None:
+        """Keep nothing any more: connections may hold the head for longer than `Heads` does."""
+        self.kept = None
+        self.meanings.clear()
+        self.admitted.clear()
 
 
 class Sized(Struct):
@@ -93,10 +101,12 @@ class Heads:
         """Head, method and target, and body of the one whole message that these bytes are, if the head is known; and
         that head, if it has a length, to be tried first for the connection's next message (`last`)."""
         line, _, rest = data.partition(_VERSION)
+        if len(line) > LINE_BYTES:
+            return None
         head = self._bare.get(rest)  # which are all lines of a head and no more
         if head is not None:
             return head, line, b"", last
-        if last is not None and (body := last.body(rest)) is not None:
+        if last is not None and last.head.kept is not None and (body := last.body(rest)) is not None:
             return last.head, line, body, last
         if (parts := _cut(rest)) is None or (sized := self._sized.get(parts[0] + parts[2])) is None:
             return None
@@ -127,6 +137,8 @@ class Heads:
     def _keep(self, known: dict[bytes, T], lines: bytes, head: Head, value: T) -> None:
         if len(lines) > LONGEST or HEADER in head.headers:  # what is to be carried out once is not seen again
             return
+        if lines in known:  # its message was not whole, or more came behind it
+            return
         head.kept = self._count
         self._count(4 * len(lines))  # the lines twice, and their names and values as texts
         known[lines] = value
@@ -134,6 +146,8 @@ class Heads:
     def _count(self, size: int) -> None:
         self._weight += size + 1024  # for objects and their places in dictionaries
         if self._weight > MOST_BYTES:
+            for head in (*self._bare.values(), *(sized.head for sized in self._sized.values())):
+                head.forget()
             self._bare.clear()
             self._sized.clear()
             self._weight = 0

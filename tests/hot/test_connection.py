@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import inspect
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -269,6 +270,34 @@ async def test_a_client_that_leaves_a_long_answer_leaves_nothing_in_flight(
         rig.held.pop(0).outcome.set_result(b"PONG")
         rig.connection.connection_lost(None)
     await rig.rest()
+    assert at_rest(rig)
+
+
+async def test_a_client_that_leaves_a_long_answer_is_no_error(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before its head is sent."""
+    handler, _ = long_answer(rig, asks=False)
+    handled(rig, monkeypatch, handler)
+    rig.receive(ASK)
+    rig.transport.closed = True
+    await rig.rest()
+    rig.leave()
+    await rig.rest()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert at_rest(rig)
+
+
+async def test_a_client_that_leaves_what_aiohttp_was_to_answer_is_no_error(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before aiohttp's task comes to it."""
+    rig.receive(request("HEAD", K))
+    rig.leave()
+    await rig.rest()
+    gc.collect()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert (rig.ordinary, rig.transport.written) == (0, [])
     assert at_rest(rig)
 
 
