@@ -36,9 +36,13 @@ BODILESS = frozenset((204, 304))  # statuses whose answer has no body (RFC 9110,
 class NoSuchPath(Refusal):
     """No route has this path."""
 
+    status = 404
+
 
 class NoSuchMethod(Refusal):
     """The path is served, but not with this method; `allowed` are the methods that it has."""
+
+    status = 405
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self.allowed = ", ".join(sorted(allowed))
@@ -50,6 +54,8 @@ class Unsupported(Invalid):
 
     `accepted` are the codings that are understood, where the coding is what is wrong.
     """
+
+    status = 415
 
     def __init__(self, message: str, *, accepted: str = "") -> None:
         self.accepted = accepted
@@ -169,12 +175,7 @@ class Routes(list[Route]):
     """What a dialect serves, each route written down beside its handler, whose docstring says what it does."""
 
     def route(
-        self,
-        method: str,
-        template: str,
-        *,
-        described: Description | None = None,
-        open: bool = False,
+        self, method: str, template: str, *, described: Description | None = None, open: bool = False
     ) -> Callable[[Handler], Handler]:
         def add(handler: Handler) -> Handler:
             self.append(Route(method, template, handler, described, open))

@@ -111,9 +111,7 @@ MIME_TYPES = Kind(
     ",".join,
 )
 ORIGINS = Kind(
-    _list_of(_matching(r"\*|https?://[^/\s*,]+")),
-    "* or origins such as https://app.example, comma-separated",
-    ",".join,
+    _list_of(_matching(r"\*|https?://[^/\s*,]+")), "* or origins such as https://app.example, comma-separated", ",".join
 )
 
 

@@ -47,12 +47,7 @@ METRICS = (
         ("dialect", "route", "method", "status"),
     ),
     Metric("polystow_requests_in_flight", Kind.GAUGE, "Requests that are being answered."),
-    Metric(
-        "polystow_refusals_total",
-        Kind.COUNTER,
-        "Requests refused, by what storage said.",
-        ("dialect", "refusal"),
-    ),
+    Metric("polystow_refusals_total", Kind.COUNTER, "Requests refused, by what storage said.", ("dialect", "refusal")),
     Metric("polystow_redis_commands_total", Kind.COUNTER, "Commands sent to Redis."),
     Metric("polystow_redis_round_trips_total", Kind.COUNTER, "Writes to Redis, each with one or more commands."),
     Metric("polystow_redis_retries_total", Kind.COUNTER, "Commands sent again that surely had not been executed."),

@@ -18,10 +18,7 @@ from service import link
 from service.exposition import Totals
 from service.settings import Settings
 
-FIRST_PAUSE, LONGEST_PAUSE = (
-    0.1,
-    5.0,
-)  # seconds before a dead worker is replaced, doubling while it keeps dying
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before a dead worker is replaced, doubling while it keeps dying
 STEADY_SECONDS = 1.0  # a worker that was ready for so long did not die of its start
 SILENT_SECONDS = 10.0  # a worker that reports every second and said nothing for so long is stuck
 

@@ -4,15 +4,7 @@ from operator import attrgetter
 
 from service.dialect import Answer, Request, Routes, Stream
 from service.dialects.ainoflow import description
-from service.dialects.ainoflow.answers import (
-    answer,
-    described,
-    listed,
-    paged,
-    receipt,
-    shown,
-    totalled,
-)
+from service.dialects.ainoflow.answers import answer, described, listed, paged, receipt, shown, totalled
 from service.dialects.ainoflow.parameters import (
     INDEXES,
     LAST_OFFSET,
@@ -88,10 +80,7 @@ async def patch(request: Request) -> Answer:
     and the document its expiry.
     """
     category, key = request.params
-    place, change = (
-        place_of(request, category, key),
-        await document(request),
-    )
+    place, change = place_of(request, category, key), await document(request)
     saved, tag = await request.service.storage.merge(
         place, key, change, request.caller.id,
         limit=request.service.settings.max_document_bytes,

@@ -35,7 +35,6 @@ OPERATIONS = {name: name for name in ("GET", "PUT", "PATCH", "DELETE")}
 
 _key = re.compile(r"[A-Za-z0-9_]+").fullmatch
 _bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
-_validate = msgspec.json.Decoder(Raw).decode
 
 
 class Body(Struct):

@@ -44,7 +44,7 @@ def uploading(request: Request, asked: Announced, generation: str) -> dict[str, 
     """Where a file that was announced is to be posted, and with which fields beside its MD5."""
     fields = _permitted(asked.place, asked.id, generation, request.caller.id)
     shown = signer(request.service.settings.signing_key).sign(
-        "upload", {**fields, MD5: b64encode(asked.file.md5).decode()}, seconds=UPLOAD_SECONDS, bytes=(0, asked.most)
+        "upload", {**fields, MD5: b64encode(asked.file.md5).decode()}, seconds=UPLOAD_SECONDS, bytes=asked.most
     )
     del shown[MD5]  # the client adds it
     return {"url": request.base() + UPLOAD, "fields": shown}

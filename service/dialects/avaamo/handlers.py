@@ -30,11 +30,7 @@ GLOBAL = "/bots_api/v1/storages/{key}"  # it ends with .json
 routes = Routes()
 
 
-@routes.route(
-    "POST",
-    "/bots_api/v1/users/{user_layer_id}/set_storage.json",
-    described=description.set_variable,
-)
+@routes.route("POST", "/bots_api/v1/users/{user_layer_id}/set_storage.json", described=description.set_variable)
 async def set_variable(request: Request) -> Answer:
     """Set a variable of a user.
 
