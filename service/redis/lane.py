@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -20,7 +20,7 @@ from redis.exceptions import AuthenticationError
 from service.redis.errors import NotSent, Rejected
 from service.redis.pending import Command, Mend, Pending, Redirect
 from service.redis.piecemeal import Piecemeal
-from service.redis.wire import Argument, Ask, Wire, established, pack
+from service.redis.wire import Argument, Prepare, Wire, established, pack
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Lane:
         timeout: float = 5.0,
         max_commands: int = 10_000,
         max_bytes: int = 256 * 1024 * 1024,
-        on_connect: Callable[[Ask], Awaitable[None]] | None = None,
+        on_connect: Prepare | None = None,
         redirect: Redirect | None = None,
         mend: Mend | None = None,
         piecemeal: bool = False,

@@ -19,9 +19,9 @@ from service.dialects.auravant.parameters import (
     read,
     several,
 )
-from service.dialects.auravant.refusals import Missing, Unreadable
+from service.dialects.auravant.refusals import Missing
 from service.dialects.auravant.roles import FARMS, FIELDS, NAME, USERS
-from service.dialects.auravant.sharing import listed, records
+from service.dialects.auravant.sharing import each, plots
 from service.dialects.auravant.transfers import DOWNLOAD_SECONDS, PUBLIC_SECONDS, linking, uploading
 from service.storage.fan_out import FAN_OUT
 from service.storage.files import Filed
@@ -122,19 +122,9 @@ async def delete(request: Request, scope: str, asked: Several, body: Body) -> An
 
 
 async def public(scope: str, request: Request) -> Stream:
-    """Of the fields or farms that are named, those that the caller may read."""
-    query = request.query()
-    ids = listed(query, scope)
-    if ids is None:
-        raise Missing(f"the query lacks `{scope}`")
-    wanted = await records(request, query)
-    shelves = await request.service.storage.files.survey(places_of(scope, ids), wanted, request.caller.id)
-    readable = [shelf for shelf in shelves if shelf.refused is None]
-    if not readable:
-        raise Unreadable(f"user {request.caller.id} may read none of these {scope}")
+    shelves, wanted = await plots(request, scope, request.service.storage.files.survey)
     names = {id: id.rpartition(":")[2] for id in wanted}
-    found = opened(request, each(readable))
-    return Stream(200, listing.objects(found, names, linking(request, PUBLIC_SECONDS)))
+    return Stream(200, listing.objects(opened(request, shelves), names, linking(request, PUBLIC_SECONDS)))
 
 
 async def surveyed(request: Request, places: Sequence[Collection], ids: Sequence[str]) -> AsyncIterator[Shelf]:
@@ -143,11 +133,6 @@ async def surveyed(request: Request, places: Sequence[Collection], ids: Sequence
     for start in range(0, len(places), step):
         for shelf in await request.service.storage.files.survey(places[start : start + step], ids, request.caller.id):
             yield shelf
-
-
-async def each(shelves: Sequence[Shelf]) -> AsyncIterator[Shelf]:
-    for shelf in shelves:
-        yield shelf
 
 
 async def opened(request: Request, shelves: AsyncIterator[Shelf]) -> Found:
