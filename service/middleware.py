@@ -27,7 +27,7 @@ from service.dialect import (
     Service,
     Stream,
     Unsupported,
-)  # fmt: skip
+)
 from service.metrics import Meter
 from service.storage.directory import Caller
 from service.storage.errors import OutcomeUnknown, Refusal, Throttled, Unauthenticated, Unavailable

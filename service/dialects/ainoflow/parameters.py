@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from service.dialect import Headers, Request, single
-from service.parsing import choice as choice
-from service.parsing import flag as flag
 from service.parsing import number, validate
 from service.storage import keys, offload
 from service.storage.errors import Invalid, Unauthenticated
@@ -15,7 +13,6 @@ from service.storage.quota import Quota
 
 NAME = "ainoflow"
 INDEXES = "cusn"  # by created, updated, size and name
-SORTS = {"createdAt": "c", "updatedAt": "u", "size": "s", "key": "n"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS = 253_402_300_799_999  # 9999-12-31, the last day that ISO 8601 writes with four digits
 LONGEST_MS = 250_000_000_000_000  # the longest lifetime: some 7,900 years, and within the year 9999 until 2077
