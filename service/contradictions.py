@@ -23,10 +23,8 @@ SHORTEST_TOKEN = 16  # characters that cannot be guessed at a thousand tries a s
 def of_settings(settings: Settings) -> Iterator[Finding]:
     """Settings that contradict each other, or this machine."""
     if settings.port and settings.port == settings.ops_port:
-        yield refuse(
-            f"both ports are {settings.port}: the second to listen will fail",
-            "give POLYSTOW_OPS_PORT another value than POLYSTOW_PORT",
-        )
+        text = f"both ports are {settings.port}: the second to listen will fail"
+        yield refuse(text, "give POLYSTOW_OPS_PORT another value than POLYSTOW_PORT")
     yield from _of_redis(settings)
     if settings.request_timeout > FINISH_SECONDS:
         yield warn(
@@ -51,15 +49,11 @@ def _of_redis(settings: Settings) -> Iterator[Finding]:
                     "set appendfsync on that server itself" if name == "appendfsync" else "leave one of the two out",
                 )
         if not settings.signing_key and any(dialect.signs for dialect in discover(settings.dialects)):
-            yield refuse(
-                "there is no POLYSTOW_SIGNING_KEY, and a Redis is given by its URL: the service does not start",
-                "openssl rand -hex 32 makes one; give all who serve from that Redis the same",
-            )
+            text = "there is no POLYSTOW_SIGNING_KEY, and a Redis is given by its URL: the service does not start"
+            yield refuse(text, "openssl rand -hex 32 makes one; give all who serve from that Redis the same")
     if settings.read_replicas and not re.match(r"rediss?\+", settings.redis_url or ""):
-        yield warn(
-            "POLYSTOW_READ_REPLICAS is on, and a single server is given: no replica is known, and none is read",
-            "give a redis+cluster:// or redis+sentinel:// URL, or leave it out",
-        )
+        text = "POLYSTOW_READ_REPLICAS is on, and a single server is given: no replica is known, and none is read"
+        yield warn(text, "give a redis+cluster:// or redis+sentinel:// URL, or leave it out")
 
 
 def _of_operator(settings: Settings) -> Iterator[Finding]:
@@ -68,10 +62,8 @@ def _of_operator(settings: Settings) -> Iterator[Finding]:
     if settings.workers > cores:
         yield warn(f"{settings.workers} workers share {cores} cores", "set POLYSTOW_WORKERS to the number of cores")
     if settings.admin_token is not None and len(settings.admin_token) < SHORTEST_TOKEN:
-        yield warn(
-            f"POLYSTOW_ADMIN_TOKEN has {len(settings.admin_token)} characters: it can be guessed",
-            "openssl rand -hex 32 makes a good one",
-        )
+        text = f"POLYSTOW_ADMIN_TOKEN has {len(settings.admin_token)} characters: it can be guessed"
+        yield warn(text, "openssl rand -hex 32 makes a good one")
     if "*" in settings.cors_origins and len(settings.cors_origins) > 1:
         yield warn("POLYSTOW_CORS_ORIGINS names * and origins beside it, which adds nothing", "leave one of the two")
 
@@ -95,15 +87,11 @@ def _of_dialects(settings: Settings) -> Iterator[Finding]:
 def _of_files(settings: Settings) -> Iterator[Finding]:
     """Which files come in, and of which size."""
     if settings.genesys_allow_file_control and not settings.genesys_allowed_mime_types:
-        yield warn(
-            "POLYSTOW_GENESYS_ALLOW_FILE_CONTROL is on and allows no type: every file gets 403",
-            "name types in POLYSTOW_GENESYS_ALLOWED_MIME_TYPES",
-        )
+        text = "POLYSTOW_GENESYS_ALLOW_FILE_CONTROL is on and allows no type: every file gets 403"
+        yield warn(text, "name types in POLYSTOW_GENESYS_ALLOWED_MIME_TYPES")
     if settings.genesys_allowed_mime_types and not settings.genesys_allow_file_control:
-        yield warn(
-            "POLYSTOW_GENESYS_ALLOWED_MIME_TYPES names types, and nothing is checked: every file comes in",
-            "set POLYSTOW_GENESYS_ALLOW_FILE_CONTROL to true",
-        )
+        text = "POLYSTOW_GENESYS_ALLOWED_MIME_TYPES names types, and nothing is checked: every file comes in"
+        yield warn(text, "set POLYSTOW_GENESYS_ALLOW_FILE_CONTROL to true")
     if settings.genesys_max_part_bytes > settings.genesys_max_request_bytes:
         yield warn(
             f"POLYSTOW_GENESYS_MAX_PART_BYTES is {settings.genesys_max_part_bytes}, a whole request has at most"

@@ -19,17 +19,10 @@ LEAST_FREE = 256 * 1024 * 1024  # bytes on the disk of the embedded Redis
 
 # What the service cannot do without, asked for in a way that changes nothing.
 COMMANDS: tuple[tuple[str, ...], ...] = (
-    ("EVAL", "return 1", "0"),
-    ("EVALSHA", "0" * 40, "0"),
-    ("SCRIPT", "EXISTS", "0" * 40),
-    ("MGET", "polystow:epoch"),
-    ("EXISTS", "polystow:epoch"),
-    ("TTL", "polystow:epoch"),
-    ("TIME",),
-    ("SCAN", "0", "COUNT", "1"),
-    ("ZCARD", "polystow:nothing"),
-    ("UNLINK", "polystow:nothing"),
-)
+    ("EVAL", "return 1", "0"), ("EVALSHA", "0" * 40, "0"), ("SCRIPT", "EXISTS", "0" * 40), ("TIME",),
+    ("MGET", "polystow:epoch"), ("EXISTS", "polystow:epoch"), ("TTL", "polystow:epoch"),
+    ("SCAN", "0", "COUNT", "1"), ("ZCARD", "polystow:nothing"), ("UNLINK", "polystow:nothing"),
+)  # fmt: skip
 
 
 def of_server(server: Server, told: dict[str, str], settings: Settings) -> Iterator[Finding]:
@@ -47,10 +40,8 @@ def _durability(info: dict[str, str], told: dict[str, str], *, embedded: bool) -
                 "CONFIG SET appendfsync everysec (or always), and the same in its configuration file",
             )
         elif told.get("no-appendfsync-on-rewrite") == "yes":
-            yield warn(
-                "no-appendfsync-on-rewrite is yes: while the file is rewritten, appendfsync does not hold",
-                "CONFIG SET no-appendfsync-on-rewrite no",
-            )
+            text = "no-appendfsync-on-rewrite is yes: while the file is rewritten, appendfsync does not hold"
+            yield warn(text, "CONFIG SET no-appendfsync-on-rewrite no")
     yield from _failures(info)
     wanted = int(told.get("min-replicas-to-write", "0"))
     if wanted > int(info.get("connected_slaves", "0")):
@@ -92,15 +83,11 @@ def _memory(info: dict[str, str]) -> Iterator[Finding]:
             f"CONFIG SET maxmemory {int(machine * 0.75)} (three quarters; a rewrite of the file needs the rest)",
         )
     if limit and machine and limit > NEARLY_FULL * machine:
-        yield warn(
-            f"maxmemory is {limit / machine:.0%} of the machine's memory, and a rewrite of the file needs more",
-            f"CONFIG SET maxmemory {int(machine * 0.75)}",
-        )
+        text = f"maxmemory is {limit / machine:.0%} of the machine's memory, and a rewrite of the file needs more"
+        yield warn(text, f"CONFIG SET maxmemory {int(machine * 0.75)}")
     if used > LARGE and resident > FRAGMENTED * used:
-        yield warn(
-            f"Redis holds {resident / used:.1f} times the memory that its data takes",
-            "CONFIG SET activedefrag yes, where the server was built with it, or restart it",
-        )
+        text = f"Redis holds {resident / used:.1f} times the memory that its data takes"
+        yield warn(text, "CONFIG SET activedefrag yes, where the server was built with it, or restart it")
 
 
 def _limits(info: dict[str, str], told: dict[str, str], settings: Settings) -> Iterator[Finding]:
@@ -130,11 +117,8 @@ def _connections(info: dict[str, str], told: dict[str, str], settings: Settings)
     most, now = int(told.get("maxclients", "0")), int(info.get("connected_clients", "0"))
     needed = settings.workers + CONNECTIONS
     if most and now + needed + SPARE_CONNECTIONS > most:
-        yield Finding(
-            "refuse" if now + needed > most else "warn",
-            f"maxclients is {most}, {now} are connected and this service takes {needed}",
-            "raise maxclients",
-        )
+        text = f"maxclients is {most}, {now} are connected and this service takes {needed}"
+        yield Finding("refuse" if now + needed > most else "warn", text, "raise maxclients")
 
 
 def of_disk(data_dir: Path, free: int) -> Iterator[Finding]:
@@ -148,10 +132,8 @@ def of_disk(data_dir: Path, free: int) -> Iterator[Finding]:
 
 def of_latency(slow: float, allowed: float) -> Iterator[Finding]:
     if slow > allowed:
-        yield warn(
-            f"a command takes {1000 * slow:.1f} ms: each request waits at least as long",
-            "bring Redis nearer; look at SLOWLOG GET, LATENCY DOCTOR, and who else uses its cores",
-        )
+        text = f"a command takes {1000 * slow:.1f} ms: each request waits at least as long"
+        yield warn(text, "bring Redis nearer; look at SLOWLOG GET, LATENCY DOCTOR, and who else uses its cores")
 
 
 def of_clocks(apart: float, allowed: float) -> Iterator[Finding]:
@@ -188,7 +170,5 @@ def of_scripts(known: int, all: int, info: dict[str, str]) -> Iterator[Finding]:
 
 def of_access(epoch: bytes | None, settings: Settings) -> Iterator[Finding]:
     if epoch is None and settings.access is None:
-        yield warn(
-            "no access document was ever applied to this Redis: every request is refused with 401",
-            "polystow access apply FILE, or POLYSTOW_ACCESS",
-        )
+        text = "no access document was ever applied to this Redis: every request is refused with 401"
+        yield warn(text, "polystow access apply FILE, or POLYSTOW_ACCESS")

@@ -84,14 +84,10 @@ async def _node(settings: Settings, redis: Redis, lane: Lane, out: Out) -> list[
     out(f"ok     {lane.name} is {'Valkey, compatible with ' if server.valkey else ''}Redis {said}")
     told = await _configuration(ask)
     return [
-        *findings(server, cluster=redis.cluster),
-        *(await coverage(ask) if redis.cluster else ()),
-        *diagnosis.of_server(server, told, settings),
-        *await _latency(ask, out),
-        *await _clock(ask, out),
-        *await _commands(ask),
-        *await _scripts(ask, server, out),
-    ]
+        *findings(server, cluster=redis.cluster), *(await coverage(ask) if redis.cluster else ()),
+        *diagnosis.of_server(server, told, settings), *await _latency(ask, out), *await _clock(ask, out),
+        *await _commands(ask), *await _scripts(ask, server, out),
+    ]  # fmt: skip
 
 
 async def _configuration(ask: Ask) -> dict[str, str]:

@@ -135,9 +135,6 @@ class HotConnection(Connection):
         super().connection_lost(exc)
         if self._paused and self._exchange is not None:
             self._leave()
-        if self._handed is not None:  # aiohttp's task has not come to it
-            self._handed = None
-            self._state.in_flight -= 1
 
     def _process_keepalive(self) -> None:
         if self._exchange is None:

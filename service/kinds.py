@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +22,17 @@ class Kind:
     show: Callable[[Any], str] = str
 
 
+def _number(kind: type[N], pattern: str, low: N, high: N) -> Callable[[str], N]:
+    def parse(text: str) -> N:
+        if not re.fullmatch(pattern, text) or not low <= kind(text) <= high:
+            raise ValueError
+        return kind(text)
+
+    return parse
+
+
 def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,15}", text) or not low <= int(text) <= high:
-            raise ValueError
-        return int(text)
-
-    return parse
-
-
-def _seconds(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not low <= float(text) <= high:
-            raise ValueError
-        return float(text)
-
-    return parse
+    return _number(int, r"[0-9]{1,15}", low, high)
 
 
 def one_of(*words: str) -> Kind:
@@ -122,4 +119,4 @@ def between(low: int, high: int) -> Kind:
 
 def duration(low: float, high: float) -> Kind:
     """Seconds, both ends included."""
-    return Kind(_seconds(low, high), f"seconds from {low:g} to {high:g}")
+    return Kind(_number(float, r"[0-9]{1,9}(\.[0-9]{1,9})?", low, high), f"seconds from {low:g} to {high:g}")

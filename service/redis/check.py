@@ -85,10 +85,8 @@ def findings(server: Server, *, cluster: bool = False) -> Iterator[Finding]:
     if server.info:
         yield from (*_kind(server, cluster), *_eviction(server.info), *_persistence(server))
     else:
-        yield warn(
-            "the server forbids INFO: its version and settings could not be checked",
-            "let the user run INFO and CONFIG GET (ACL SETUSER NAME +info +config|get)",
-        )
+        text = "the server forbids INFO: its version and settings could not be checked"
+        yield warn(text, "let the user run INFO and CONFIG GET (ACL SETUSER NAME +info +config|get)")
 
 
 def _kind(server: Server, cluster: bool) -> Iterator[Finding]:

@@ -48,18 +48,11 @@ class Lane:
     """
 
     def __init__(
-        self,
-        dial: Callable[[], AbstractConnection],
-        *,
-        name: str = "Redis",
-        timeout: float = 5.0,
-        max_commands: int = 10_000,
-        max_bytes: int = 256 * 1024 * 1024,
-        on_connect: Prepare | None = None,
-        redirect: Redirect | None = None,
-        mend: Mend | None = None,
+        self, dial: Callable[[], AbstractConnection], *,
+        name: str = "Redis", timeout: float = 5.0, max_commands: int = 10_000, max_bytes: int = 256 * 1024 * 1024,
+        on_connect: Prepare | None = None, redirect: Redirect | None = None, mend: Mend | None = None,
         piecemeal: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.name, self.timeout = name, timeout
         self.reconnects = 0
         self._pending = Pending(max_commands, max_bytes, redirect, mend)

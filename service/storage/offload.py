@@ -39,7 +39,7 @@ class Offload:
     async def run(self, function: Callable[..., T], *args: Any, inline: int = INLINE_BYTES) -> T:
         """The function's result; in the event loop if the bytes among its arguments are `inline` at the most.
 
-        Awaits nothing but futures. Raises what the function raises, and Unavailable (nothing was done) if its turn does
+        Needs no task. Raises what the function raises, and Unavailable (nothing was done) if its turn does
         not come in time or the process dies at it.
         """
         loop, size = asyncio.get_running_loop(), sum(len(each) for each in args if isinstance(each, bytes))
@@ -49,9 +49,7 @@ class Offload:
         self._inline += size
         if self._inline > INLINE_BYTES:
             self._inline = 0
-            others = loop.create_future()
-            loop.call_soon(_let_go, others)
-            await others
+            await asyncio.sleep(0)
         return function(*args)
 
     def close(self) -> None:
@@ -91,11 +89,6 @@ def _started() -> "subprocess.Popen[bytes]":
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE_BYTES, start_new_session=True,
         env=environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
-
-
-def _let_go(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 def serve(jobs: BinaryIO, results: BinaryIO) -> None:

@@ -18,13 +18,7 @@ from service.dialects.ainoflow.handlers import routes
 from service.dialects.ainoflow.parameters import NAME, credential
 
 DIALECT = Dialect(
-    name=NAME,
-    docs="https://www.ainoflow.io/docs/api/storage",
-    prefixes=("/api/v1/",),
-    routes=routes,
-    credential=credential,
-    refuse=refuse,
-    access=Access,
-    api=API,
+    name=NAME, docs="https://www.ainoflow.io/docs/api/storage", prefixes=("/api/v1/",), routes=routes, api=API,
+    credential=credential, refuse=refuse, access=Access,
     depends=lambda caller: ("project", caller.claims["project"]),
-)
+)  # fmt: skip

@@ -29,16 +29,9 @@ from service.dialects.auravant.transfers import routes as transfers
 routes += [*sharing, *files, *transfers]
 
 DIALECT = Dialect(
-    name=NAME,
-    docs="https://developers.auravant.com/en/docs/apis/reference/api_ref_storage",
-    prefixes=("/api/mktplace/", "/publicvalues/", "/publicfiles/"),
-    routes=routes,
-    credential=credential,
-    refuse=refuse,
-    access=Access,
-    api=API,
+    name=NAME, docs="https://developers.auravant.com/en/docs/apis/reference/api_ref_storage",
+    prefixes=("/api/mktplace/", "/publicvalues/", "/publicfiles/"), routes=routes, api=API,
+    credential=credential, refuse=refuse, access=Access, follow=follow, signs=True,
     depends=lambda caller: (EXTENSION, caller.claims["extension"]),
-    signs=True,
-    follow=follow,
     readers={scope: readable(scope) for scope in (FIELDS, FARMS)},
-)
+)  # fmt: skip

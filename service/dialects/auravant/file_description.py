@@ -1,6 +1,6 @@
 """What the routes of files take and answer, for the OpenAPI document."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
@@ -9,7 +9,7 @@ from service.dialect import Unsupported
 from service.dialects.auravant.description import CODED, USER, Operating, SharingFarms, SharingFields
 from service.dialects.auravant.parameters import READ_KEYS
 from service.dialects.auravant.refusals import NoFile, NotPermitted, Oversized, Spent, Unreadable
-from service.dialects.auravant.shapes import Flag, Id, Key
+from service.dialects.auravant.shapes import Fine, Flag, Id, Key
 from service.storage import errors
 
 MD5 = Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{21}[AQgw]==$", description="The file's MD5, in base64.")]
@@ -51,13 +51,6 @@ class OfFile(Struct):
     url: str | UnsetType = UNSET
 
 
-class Fine(Struct):
-    """That it went well."""
-
-    code: Literal[0]
-    res: Literal["ok"]
-
-
 class Data(Struct):
     """Of a PUT or PATCH where the file is to be posted, and with which fields; of a DELETE the keys that were there."""
 
@@ -66,11 +59,9 @@ class Data(Struct):
     keys: list[str] | UnsetType = UNSET
 
 
-class Told(Struct):
+class Told(Fine):
     """What an operation answers: PUT, PATCH and DELETE `data`, GET `objects`."""
 
-    code: Literal[0]
-    res: Literal["ok"]
     info: Fine
     data: Data | UnsetType = UNSET
     objects: dict[str, Any] | UnsetType = UNSET

@@ -41,28 +41,28 @@ class Refused(Struct):
     msg: Annotated[str, Meta(min_length=1)]
 
 
-class Failed(Struct):
+class Failed(Refused):
     """The envelope of a refusal: the same at the top and below `info`."""
 
-    code: Annotated[int, Meta(ge=-4, le=7)]
-    res: Literal["err"]
-    msg: Annotated[str, Meta(min_length=1)]
     info: Refused
 
 
-class Info(Struct):
-    """That it went well, and of a GET the values by resource and key; by key alone where `ids` was left out."""
+class Fine(Struct):
+    """That it went well."""
 
     code: Literal[0]
     res: Literal["ok"]
+
+
+class Info(Fine):
+    """That it went well, and of a GET the values by resource and key; by key alone where `ids` was left out."""
+
     objects: dict[str, Any] | UnsetType = UNSET
 
 
-class Done(Struct):
+class Done(Fine):
     """The envelope of an answer."""
 
-    code: Literal[0]
-    res: Literal["ok"]
     info: Info
 
 

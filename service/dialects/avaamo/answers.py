@@ -28,13 +28,9 @@ def row(variable: Variable, displays: Mapping[int, str]) -> Row:
     """A variable as a list shows it; a global one has no user."""
     user = variable.user
     return Row(
-        variable.key,
-        variable.value,
-        variable.id,
-        variable.created / 1_000_000,
-        variable.updated / 1_000_000,
+        variable.key, variable.value, variable.id, variable.created / 1_000_000, variable.updated / 1_000_000,
         User(displays[user] or f"User {user}", user) if user else UNSET,
-    )
+    )  # fmt: skip
 
 
 STATUSES: dict[type[Refusal], int] = {  # that are not the usual ones

@@ -21,13 +21,9 @@ async def create(request: Request) -> Answer:
     Its id is made by the service.
     """
     id = str(UUID(await request.fresh_id()))
+    ms = milliseconds(request.params[0])
     await request.service.storage.areas.create(
-        plain(id),
-        parts(request),
-        milliseconds(request.params[0]),
-        request.caller.id,
-        limits(request),
-        once=request.once,
+        plain(id), parts(request), ms, request.caller.id, limits(request), once=request.once
     )
     return answer({"id": id})
 
@@ -81,7 +77,7 @@ async def query_binary(request: Request) -> Answer | Stream:
     area = await areas.find(places(request, id))
     value = area.file(key)
     file = File(value.size, value.md5.hex(), area.attached.record.updated // 1_000_000, value.type, value.filename)
-    return download(request.headers, file, partial(areas.read, area, value), ())
+    return download(request.headers, file, partial(areas.read, area, value))
 
 
 @routes.route("DELETE", STORAGE + "/{id}", described=description.delete)
