@@ -20,7 +20,7 @@ from service.description import JSON as JSON
 from service.description import Api, Description
 from service.settings import Settings
 from service.storage.directory import Caller, Directory, Entry, Token
-from service.storage.errors import Invalid, Refusal
+from service.storage.errors import Invalid, Refusal, Unauthenticated
 from service.storage.once import Once
 from service.storage.passwords import ANYONE, Login
 from service.storage.passwords import Password as Password
@@ -29,6 +29,7 @@ from service.storage.store import Storage
 Headers = MultiMapping[str]
 
 _plain = re.compile(r"[A-Za-z0-9_.~=&-]*").fullmatch  # a query string in which nothing is escaped
+_bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
 
 BODILESS = frozenset((204, 304))  # statuses whose answer has no body (RFC 9110, section 6.4.1)
 
@@ -154,6 +155,13 @@ def single(headers: Headers, name: str, refusal: type[Refusal]) -> str:
     if len(values) > 1:
         raise refusal(f"the header {name} may be given only once")
     return values[0] if values else ""
+
+
+def bearer(headers: Headers, needed: str) -> str:
+    """The token of `Authorization: Bearer TOKEN`. Raises Unauthenticated, which says what is needed."""
+    if (found := _bearer(single(headers, "Authorization", Unauthenticated))) is None:
+        raise Unauthenticated(needed)
+    return found[1]
 
 
 Handling = Coroutine[Any, Any, Answer | Stream]

@@ -55,11 +55,11 @@ def _matching(pattern: str) -> Callable[[str], str]:
     return parse
 
 
-def _list_of(item: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+def _several(item: Callable[[str], str], expected: str) -> Kind:
     def parse(text: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(item(part.strip()) for part in text.split(",") if part.strip()))
 
-    return parse
+    return Kind(parse, expected, ",".join)
 
 
 def _host(text: str) -> str:
@@ -82,34 +82,27 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-def _redis_url(text: str) -> str:
-    return _matching(r"(unix|rediss?(\+cluster|\+sentinel)?)://\S+")(text)
-
-
 HOST = Kind(_host, "an IP address or a host name")
 PORT = Kind(_whole(0, 65535), "a port number from 0 (any free one) to 65535")
 PATH = Kind(_path, "a path")
 SWITCH = Kind(_switch, "true or false", lambda value: "true" if value else "false")
 SECRET = Kind(_matching(r"[\x21-\x7e]+"), "visible ASCII characters without a space")
-SIGNING_KEYS = Kind(
-    _list_of(_matching(r"[\x21-\x2b\x2d-\x7e]{32,}")),
-    "keys of 32 or more visible ASCII characters, comma-separated",
-    ",".join,
+SIGNING_KEYS = _several(
+    _matching(r"[\x21-\x2b\x2d-\x7e]{32,}"), "keys of 32 or more visible ASCII characters, comma-separated"
 )
-REDIS_URL = Kind(_redis_url, "a redis://, rediss://, unix://, redis+cluster:// or redis+sentinel:// URL")
-DIALECTS = Kind(_list_of(_matching("[a-z][a-z0-9_]*")), "dialect names, comma-separated", ",".join)
+REDIS_URL = Kind(
+    _matching(r"(unix|rediss?(\+cluster|\+sentinel)?)://\S+"),
+    "a redis://, rediss://, unix://, redis+cluster:// or redis+sentinel:// URL",
+)
+DIALECTS = _several(_matching("[a-z][a-z0-9_]*"), "dialect names, comma-separated")
 BASE_URL = Kind(
     lambda text: _matching(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")(text).rstrip("/"),
     "a URL such as https://storage.example/base",
 )
-MIME_TYPES = Kind(
-    _list_of(lambda text: _matching(r"[a-z0-9.+-]+/[a-z0-9.+-]+")(text.lower())),
-    "media types such as image/png, comma-separated",
-    ",".join,
+MIME_TYPES = _several(
+    lambda text: _matching(r"[a-z0-9.+-]+/[a-z0-9.+-]+")(text.lower()), "media types such as image/png, comma-separated"
 )
-ORIGINS = Kind(
-    _list_of(_matching(r"\*|https?://[^/\s*,]+")), "* or origins such as https://app.example, comma-separated", ",".join
-)
+ORIGINS = _several(_matching(r"\*|https?://[^/\s*,]+"), "* or origins such as https://app.example, comma-separated")
 
 
 def between(low: int, high: int) -> Kind:

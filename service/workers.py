@@ -62,7 +62,8 @@ class Worker:
                 self.started.set_exception(StartFailed(f"worker {self.index} could not start; its log says why"))
                 return
             pause = FIRST_PAUSE if lived >= STEADY_SECONDS else pause
-            log.warning("worker %d died (%s); replaced in %.1f s", self.index, _cause(status), pause)
+            cause = f"signal {-status}" if status < 0 else f"status {status}"
+            log.warning("worker %d died (%s); replaced in %.1f s", self.index, cause, pause)
             self.restarts += 1
             try:
                 await asyncio.wait_for(self._stopping.wait(), pause)
@@ -133,10 +134,6 @@ class Worker:
     def _signal(self, number: int) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
-
-
-def _cause(status: int) -> str:
-    return f"signal {-status}" if status < 0 else f"status {status}"
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -31,9 +31,8 @@ POLL_SECONDS = 0.02
 TAIL_BYTES = 4096
 
 # Runs in the child before Redis does: asks the kernel to send SIGTERM (Redis then saves) when the parent
-# dies, checks that it has not died already, keeps other users from new files, and becomes Redis. A program of
-# its own rather than preexec_fn, which runs Python between fork and exec and can deadlock where there are
-# threads. 1 is PR_SET_PDEATHSIG. It fires when the parent's *thread* ends: start from the main thread.
+# dies, checks that it has not died already, keeps other users from new files, and becomes Redis.
+# 1 is PR_SET_PDEATHSIG. It fires when the parent's *thread* ends: start from the main thread.
 WRAPPER = """
 import ctypes, os, signal, sys
 prctl = getattr(ctypes.CDLL(None), "prctl", None)

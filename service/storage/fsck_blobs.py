@@ -100,7 +100,9 @@ class BlobCheck:
             for name in blob.chunks(place):
                 ms = blob.expires or attached.record.expires
                 expiry = ("PEXPIREAT", name, ms + GRACE_MS) if ms else ("PERSIST", name)
-                if not await self._runner.command(*expiry, key=name, write=True) and await self._gone(name):
+                if await self._runner.command(*expiry, key=name, write=True):
+                    continue
+                if not await self._runner.command("EXISTS", name, key=name):
                     lost.add(blob.id)
         if isinstance(attached.content, Span) and attached.content.blob in lost:
             await self._attachments.detach(place, id, attached)
@@ -111,9 +113,6 @@ class BlobCheck:
                     place, id, attached.content, none, left, attached.record.updater,
                     lifetime="=", least=attached.record.expires, before=attached,
                 )  # fmt: skip
-
-    async def _gone(self, name: str) -> bool:
-        return not await self._runner.command("EXISTS", name, key=name)
 
     async def _gather(self, record: Named, into: set[str]) -> None:
         attached = await self._attachments.peek(*record)

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from service.dialect import Headers, Request, single
+from service.dialect import Request
 from service.parsing import number, validate
 from service.storage import keys, offload
-from service.storage.errors import Invalid, Unauthenticated
+from service.storage.errors import Invalid
 from service.storage.keys import Collection
 from service.storage.quota import Quota
 
@@ -20,14 +20,6 @@ VALIDATED_INLINE = 1_000_000  # bytes that are validated in the event loop: 5 ms
 LAST_OFFSET = 1 << 50  # beyond any collection, and exact as a Lua number
 
 _iso_8601 = re.compile(r"[0-9W-]+(?:[T ][0-9:.,]+(?:Z|[ +-][0-9:]+)?)?").fullmatch
-_bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
-
-
-def credential(headers: Headers) -> str:
-    found = _bearer(single(headers, "Authorization", Unauthenticated))
-    if found is None:
-        raise Unauthenticated("an API key is needed: Authorization: Bearer YOUR_API_KEY")
-    return found[1]
 
 
 def place_of(request: Request, category: str, key: str | None = None) -> Collection:
