@@ -19,10 +19,10 @@ from multidict import MultiMapping
 from service.description import JSON as JSON
 from service.description import Api, Description
 from service.settings import Settings
-from service.storage.directory import Caller, Directory, Entry, Token
+from service.storage.directory import Caller, Directory
 from service.storage.errors import Invalid, Refusal, Unauthenticated
 from service.storage.once import Once
-from service.storage.passwords import ANYONE, Login
+from service.storage.passwords import ANYONE
 from service.storage.passwords import Password as Password
 from service.storage.store import Storage
 
@@ -192,12 +192,6 @@ class Routes(list[Route]):
         return add
 
 
-class Access(Protocol):
-    """A dialect's section of the access document: a msgspec Struct that says what it declares."""
-
-    def changes(self) -> Iterable[Token | Entry | Login]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One vendor's API."""
@@ -210,7 +204,8 @@ class Dialect:
     # which is for dialects that are open to all until passwords are declared.
     credential: Callable[[Headers], str | Password | None]
     refuse: Callable[[Refusal, tuple[str, ...]], Answer]  # the vendor's way to say no; with the path's parameters
-    access: type[msgspec.Struct]  # an `Access`
+    # Its section of the access document; `changes()` of one are what it declares: Token, Entry and Login.
+    access: type[msgspec.Struct]
     api: Api | None = None  # what its OpenAPI document says of all routes
     challenge: str = "Bearer"  # how a credential is to be shown (RFC 9110, section 11.6.1)
     # Kind and id of the directory's entry on which all requests of a caller depend: it is handed to handlers.

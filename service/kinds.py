@@ -15,7 +15,7 @@ N = TypeVar("N", int, float)
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One sort of value. `parse` raises ValueError for what is not `expected`."""
+    """One sort of value. `parse` raises ValueError or KeyError for what is not `expected`."""
 
     parse: Callable[[str], Any]
     expected: str
@@ -37,13 +37,7 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 def one_of(*words: str) -> Kind:
     """One of these words, in any case."""
-
-    def parse(text: str) -> str:
-        if text.lower() not in words:
-            raise ValueError
-        return text.lower()
-
-    return Kind(parse, "one of " + ", ".join(words))
+    return Kind(lambda text: words[words.index(text.lower())], "one of " + ", ".join(words))
 
 
 def _matching(pattern: str) -> Callable[[str], str]:
@@ -68,14 +62,6 @@ def _host(text: str) -> str:
     return _matching(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})")(text)
 
 
-def _switch(text: str) -> bool:
-    if text.lower() in ("1", "true", "yes", "on"):
-        return True
-    if text.lower() in ("0", "false", "no", "off"):
-        return False
-    raise ValueError
-
-
 def _path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError
@@ -85,7 +71,8 @@ def _path(text: str) -> Path:
 HOST = Kind(_host, "an IP address or a host name")
 PORT = Kind(_whole(0, 65535), "a port number from 0 (any free one) to 65535")
 PATH = Kind(_path, "a path")
-SWITCH = Kind(_switch, "true or false", lambda value: "true" if value else "false")
+_FLAGS = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
+SWITCH = Kind(lambda text: _FLAGS[text.lower()], "true or false", lambda value: str(value).lower())
 SECRET = Kind(_matching(r"[\x21-\x7e]+"), "visible ASCII characters without a space")
 SIGNING_KEYS = _several(
     _matching(r"[\x21-\x2b\x2d-\x7e]{32,}"), "keys of 32 or more visible ASCII characters, comma-separated"

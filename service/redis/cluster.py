@@ -101,8 +101,6 @@ class Cluster:
         await self._primaries.close()
         await self._nowhere.close()
 
-    # What nodes say about single commands.
-
     def _lane(self, node: Node, **options: Any) -> Lane:
         there = self._where.at(*node)
         return self._make(partial(address.connection, there), name=str(there), **options)
@@ -123,8 +121,6 @@ class Cluster:
         self._doubted.set()
         lane.readmit(command)
         return True
-
-    # The map.
 
     async def _keep(self) -> None:
         attempt = 0

@@ -115,36 +115,31 @@ class Reused(Refusal):
 class Answered(Refusal):
     """A write was done before, by the same request: what it was told is remembered."""
 
-    word = "ANSWERED"
-    internal = True
+    word, internal = "ANSWERED", True
 
 
 class Unregistered(Refusal):
     """The collection must be named in its registry before this write."""
 
-    word = "UNREGISTERED"
-    internal = True
+    word, internal = "UNREGISTERED", True
 
 
 class Due(Refusal):
     """Expired members must be swept before this page can be told."""
 
-    word = "DUE"
-    internal = True
+    word, internal = "DUE", True
 
 
 class Long(Refusal):
     """A merge that would hold Redis for too long, to be done in the worker."""
 
-    word = "LONG"
-    internal = True
+    word, internal = "LONG", True
 
 
 class Outdated(Refusal):
     """Grants that follow from less than those that are there: of what `revision` those are."""
 
-    word = "OUTDATED"
-    internal = True
+    word, internal = "OUTDATED", True
 
     def __init__(self, revision: str) -> None:
         self.revision = int(revision)
@@ -154,8 +149,7 @@ class Outdated(Refusal):
 class Gone(Refusal):
     """A staged body expired before it was published."""
 
-    word = "GONE"
-    internal = True
+    word, internal = "GONE", True
 
 
 def _below(kind: type[Refusal]) -> Iterator[type[Refusal]]:
