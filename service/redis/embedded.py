@@ -91,8 +91,7 @@ class Embedded:
     async def start(self, within: float = 600.0) -> None:
         """Start Redis and wait, `within` seconds at most, until it has loaded its files and answers.
 
-        To be called from the main thread. Raises Unusable, in words, with what Redis logged; nothing runs
-        then.
+        To be called from the main thread. Raises Unusable, in words, with what Redis logged; nothing runs then.
         """
         self._stopping.clear()
         self._binary, version = find_server(self._given)
@@ -139,24 +138,19 @@ class Embedded:
         """Make the directory, private; refuse one where this Redis would lose sight of data."""
         path = socket_of(self.data_dir)
         if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-            raise Unusable(
-                f"the socket's path is longer than the {MAX_SOCKET_PATH} bytes that systems allow; choose a"
-                f" data directory with a shorter path: {path}"
-            )
+            text = f"the socket's path is longer than the {MAX_SOCKET_PATH} bytes that systems allow"
+            raise Unusable(f"{text}; choose a data directory with a shorter path: {path}")
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A mounted volume may belong to another user, with access by group; the child's umask protects
-            # its files.
+            # A mounted volume may belong to another user, with access by group; the child's umask protects its files.
             with contextlib.suppress(PermissionError):
                 self.data_dir.chmod(0o700)
         except OSError as error:
             raise Unusable(f"the data directory cannot be made: {error}") from None
-        # Redis 7 moved the append-only file into a directory, which an older one overlooks: it would start
-        # empty.
+        # Redis 7 moved the append-only file into a directory, which an older one overlooks: it would start empty.
         if version < (7, 0) and (self.data_dir / "appendonlydir").exists():
-            raise Unusable(
-                f"{self.data_dir} was written by Redis 7 or newer; {self._binary} is older and would start empty"
-            )
+            text = f"{self.data_dir} was written by Redis 7 or newer"
+            raise Unusable(f"{text}; {self._binary} is older and would start empty")
         if lost := missing(self.data_dir):
             raise Unusable(lost)
 

@@ -7,9 +7,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from service.description import Content, Description, Handed, Ranged, handed_out
 from service.dialect import Unsupported
 from service.dialects.auravant.description import CODED, USER, Operating, SharingFarms, SharingFields
-from service.dialects.auravant.parameters import READ_KEYS
 from service.dialects.auravant.refusals import NoFile, NotPermitted, Oversized, Spent, Unreadable
-from service.dialects.auravant.shapes import Fine, Flag, Id, Key
+from service.dialects.auravant.shapes import Fine, Flag, Id, Key, Keys, Resources
 from service.storage import errors
 
 MD5 = Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{21}[AQgw]==$", description="The file's MD5, in base64.")]
@@ -30,14 +29,8 @@ class Given(Struct):
     user: Annotated[Id, Meta(description="The user, in the scope of users.")] | UnsetType = UNSET
     field: Annotated[Id, Meta(description="The field, in the scope of fields.")] | UnsetType = UNSET
     farm: Annotated[Id, Meta(description="The farm, in the scope of farms.")] | UnsetType = UNSET
-    keys: (
-        Annotated[list[Key], Meta(min_length=1, max_length=READ_KEYS, description="GET and DELETE: which keys.")]
-        | UnsetType
-    ) = UNSET
-    ids: (
-        Annotated[list[Id], Meta(description="GET: of which resources; empty: of all that the caller may read.")]
-        | UnsetType
-    ) = UNSET
+    keys: Keys | UnsetType = UNSET
+    ids: Resources | UnsetType = UNSET
     id: Annotated[Id, Meta(description="DELETE: of which resource; left out: of all.")] | UnsetType = UNSET
     get_url: Annotated[Flag, Meta(description="GET: tell where the files are to be downloaded.")] = False
 

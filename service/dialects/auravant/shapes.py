@@ -11,6 +11,8 @@ Key = Annotated[str, Meta(pattern="^[A-Za-z0-9_]{1,200}$", examples=["test_key"]
 ClientId = Annotated[str, Meta(min_length=1, max_length=100)]
 Flag = bool | Literal["true", "false", "1", "0", 1, 0] | None
 Value = Annotated[Any, Meta(description="Any JSON but null. Its bytes are kept, and come back, as they are.")]
+Resources = Annotated[list[Id], Meta(description="GET: of which resources; empty: of all that the caller may read.")]
+Keys = Annotated[list[Key], Meta(min_length=1, max_length=READ_KEYS, description="GET and DELETE: which keys.")]
 
 
 class Operated(Struct):
@@ -23,14 +25,8 @@ class Operated(Struct):
     overwrite: Annotated[Flag, Meta(description="PUT: replace a value that is there.")] = False
     append: Annotated[Flag, Meta(description="PATCH: add to the value that is there.")] = False
     create: Annotated[Flag, Meta(description="PATCH: create a value that is not there.")] = False
-    ids: (
-        Annotated[list[Id], Meta(description="GET: of which resources; empty: of all that the caller may read.")]
-        | UnsetType
-    ) = UNSET
-    keys: (
-        Annotated[list[Key], Meta(min_length=1, max_length=READ_KEYS, description="GET and DELETE: which keys.")]
-        | UnsetType
-    ) = UNSET
+    ids: Resources | UnsetType = UNSET
+    keys: Keys | UnsetType = UNSET
 
 
 class Refused(Struct):
