@@ -58,7 +58,8 @@ def _access_apply(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _apply(settings: Settings, file: str, document: bytes) -> int:
-    from service.declaration import Malformed, declare
+    from service.declaration import declare
+    from service.document import Malformed
 
     async with _redis(settings) as redis_url:
         try:

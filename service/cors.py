@@ -38,11 +38,7 @@ class Cors:
             return ()
         if (origin := self._allowed(headers)) is None:
             return (("Vary", "Origin"),)
-        return (
-            ("Access-Control-Allow-Origin", origin),
-            ("Access-Control-Expose-Headers", EXPOSED),
-            ("Vary", "Origin"),
-        )
+        return (("Access-Control-Allow-Origin", origin), ("Access-Control-Expose-Headers", EXPOSED), ("Vary", "Origin"))
 
     def _allowed(self, headers: Mapping[str, str]) -> str | None:
         origin = headers.get("Origin")

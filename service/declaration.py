@@ -18,8 +18,6 @@ from service.storage.errors import Refusal, Unavailable
 from service.storage.runner import Runner
 from service.storage.store import Storage
 
-__all__ = ["Malformed", "Unavailable", "declare", "declare_apart"]
-
 CONNECT_SECONDS = 5.0
 
 

@@ -12,7 +12,7 @@ from service.supervisor import Serving
 ACCESS = Path(__file__).with_name("demo.yaml")
 DOCUMENT = "/api/v1/storage/json/demo/first"
 FIELDS = "/api/mktplace/storage/fields?operation="
-VARIABLES = "/dashboard/bots/8017/storages.json"
+USERS, VARIABLES = "/bots_api/v1/users", "/dashboard/bots/8017/storages.json"
 BEARER, ACCESS_TOKEN = "Authorization: Bearer demo-key", "Access-Token: demo-key"
 
 # What a line does, its method, its path, and its body.
@@ -27,7 +27,7 @@ STEPS = (
     (
         "keep a value at a field",
         "POST",
-        FIELDS + "PUT",
+        f"{FIELDS}PUT",
         '{"id": 1, "key": "soil", "data": {"ph": 6.50}, "overwrite": true}',
     ),
     ("read it at all fields", "POST", FIELDS + "GET", '{"ids": [], "keys": ["soil"]}'),
@@ -37,7 +37,7 @@ STEPS_BY_ACCESS_TOKEN = (
     (
         "set a variable of a user",
         "POST",
-        "/bots_api/v1/users/ann/set_storage.json",
+        f"{USERS}/ann/set_storage.json",
         '{"key": "role", "value": "guest", "bot_id": 8017}',
     ),
     ("list variables", "GET", f"{VARIABLES}?per_page=5", None),

@@ -7,7 +7,7 @@ that they will under a condition that it names.
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.redis.check import Finding, Server
+from service.redis.check import Finding, Server, refuse, warn
 from service.settings import Settings
 
 FULL, NEARLY_FULL, HALF = 0.95, 0.80, 0.50  # of what memory Redis may take
@@ -19,17 +19,10 @@ LEAST_FREE = 256 * 1024 * 1024  # bytes on the disk of the embedded Redis
 
 # What the service cannot do without, asked for in a way that changes nothing.
 COMMANDS: tuple[tuple[str, ...], ...] = (
-    ("EVAL", "return 1", "0"),
-    ("EVALSHA", "0" * 40, "0"),
-    ("SCRIPT", "EXISTS", "0" * 40),
-    ("MGET", "polystow:epoch"),
-    ("EXISTS", "polystow:epoch"),
-    ("TTL", "polystow:epoch"),
-    ("TIME",),
-    ("SCAN", "0", "COUNT", "1"),
-    ("ZCARD", "polystow:nothing"),
-    ("UNLINK", "polystow:nothing"),
-)
+    ("EVAL", "return 1", "0"), ("EVALSHA", "0" * 40, "0"), ("SCRIPT", "EXISTS", "0" * 40), ("TIME",),
+    ("MGET", "polystow:epoch"), ("EXISTS", "polystow:epoch"), ("TTL", "polystow:epoch"),
+    ("SCAN", "0", "COUNT", "1"), ("ZCARD", "polystow:nothing"), ("UNLINK", "polystow:nothing"),
+)  # fmt: skip
 
 
 def of_server(server: Server, told: dict[str, str], settings: Settings) -> Iterator[Finding]:
@@ -42,22 +35,17 @@ def of_server(server: Server, told: dict[str, str], settings: Settings) -> Itera
 def _durability(info: dict[str, str], told: dict[str, str], *, embedded: bool) -> Iterator[Finding]:
     if info.get("aof_enabled") == "1":
         if told.get("appendfsync") == "no" and not embedded:  # whose file is forced to disk by the service
-            yield Finding(
-                "warn",
+            yield warn(
                 "appendfsync is no: when the machine fails, what was acknowledged in the last half minute may be lost",
                 "CONFIG SET appendfsync everysec (or always), and the same in its configuration file",
             )
         elif told.get("no-appendfsync-on-rewrite") == "yes":
-            yield Finding(
-                "warn",
-                "no-appendfsync-on-rewrite is yes: while the file is rewritten, appendfsync does not hold",
-                "CONFIG SET no-appendfsync-on-rewrite no",
-            )
+            text = "no-appendfsync-on-rewrite is yes: while the file is rewritten, appendfsync does not hold"
+            yield warn(text, "CONFIG SET no-appendfsync-on-rewrite no")
     yield from _failures(info)
     wanted = int(told.get("min-replicas-to-write", "0"))
     if wanted > int(info.get("connected_slaves", "0")):
-        yield Finding(
-            "refuse",
+        yield refuse(
             f"min-replicas-to-write is {wanted}, and {info.get('connected_slaves', '0')} replicas are connected: each"
             " write is refused",
             "start the replicas, or lower min-replicas-to-write",
@@ -74,7 +62,7 @@ def _failures(info: dict[str, str]) -> Iterator[Finding]:
             remedy = (
                 "make room on the server's disk, which most often is full, and it goes on by itself; else see its log"
             )
-            yield Finding("refuse", what, remedy)
+            yield refuse(what, remedy)
 
 
 def _memory(info: dict[str, str]) -> Iterator[Finding]:
@@ -89,46 +77,36 @@ def _memory(info: dict[str, str]) -> Iterator[Finding]:
             "raise maxmemory, or delete what is not needed" if limit else "use a larger machine",
         )
     if not limit and machine and HALF * machine < used <= NEARLY_FULL * machine:
-        yield Finding(
-            "warn",
+        yield warn(
             f"Redis uses {used / machine:.0%} of the machine's memory and has no maxmemory: when memory is full, the"
             " kernel ends Redis instead of Redis refusing writes",
             f"CONFIG SET maxmemory {int(machine * 0.75)} (three quarters; a rewrite of the file needs the rest)",
         )
     if limit and machine and limit > NEARLY_FULL * machine:
-        yield Finding(
-            "warn",
-            f"maxmemory is {limit / machine:.0%} of the machine's memory, and a rewrite of the file needs more",
-            f"CONFIG SET maxmemory {int(machine * 0.75)}",
-        )
+        text = f"maxmemory is {limit / machine:.0%} of the machine's memory, and a rewrite of the file needs more"
+        yield warn(text, f"CONFIG SET maxmemory {int(machine * 0.75)}")
     if used > LARGE and resident > FRAGMENTED * used:
-        yield Finding(
-            "warn",
-            f"Redis holds {resident / used:.1f} times the memory that its data takes",
-            "CONFIG SET activedefrag yes, where the server was built with it, or restart it",
-        )
+        text = f"Redis holds {resident / used:.1f} times the memory that its data takes"
+        yield warn(text, "CONFIG SET activedefrag yes, where the server was built with it, or restart it")
 
 
 def _limits(info: dict[str, str], told: dict[str, str], settings: Settings) -> Iterator[Finding]:
     for name in ("proto-max-bulk-len", "client-query-buffer-limit"):
         if name in told and int(told[name]) < settings.max_document_bytes + 1024:
-            yield Finding(
-                "refuse",
+            yield refuse(
                 f"{name} is {told[name]}, POLYSTOW_MAX_DOCUMENT_BYTES {settings.max_document_bytes}: larger documents"
                 " end the connection of all requests",
                 "raise the former or lower the latter",
             )
     if told.get("timeout", "0") != "0":
-        yield Finding(
-            "warn",
+        yield warn(
             f"timeout is {told['timeout']}: connections that are idle for so many seconds are closed, and what is sent"
             " at that moment gets 503",
             "CONFIG SET timeout 0",
         )
     normal = told.get("client-output-buffer-limit", "normal 0 0 0").split()
     if normal[1:4] != ["0", "0", "0"]:
-        yield Finding(
-            "warn",
+        yield warn(
             f"client-output-buffer-limit is {' '.join(normal[:4])}: a connection with many replies on their way is cut",
             'CONFIG SET client-output-buffer-limit "normal 0 0 0"',
         )
@@ -139,11 +117,8 @@ def _connections(info: dict[str, str], told: dict[str, str], settings: Settings)
     most, now = int(told.get("maxclients", "0")), int(info.get("connected_clients", "0"))
     needed = settings.workers + CONNECTIONS
     if most and now + needed + SPARE_CONNECTIONS > most:
-        yield Finding(
-            "refuse" if now + needed > most else "warn",
-            f"maxclients is {most}, {now} are connected and this service takes {needed}",
-            "raise maxclients",
-        )
+        text = f"maxclients is {most}, {now} are connected and this service takes {needed}"
+        yield Finding("refuse" if now + needed > most else "warn", text, "raise maxclients")
 
 
 def of_disk(data_dir: Path, free: int) -> Iterator[Finding]:
@@ -157,17 +132,13 @@ def of_disk(data_dir: Path, free: int) -> Iterator[Finding]:
 
 def of_latency(slow: float, allowed: float) -> Iterator[Finding]:
     if slow > allowed:
-        yield Finding(
-            "warn",
-            f"a command takes {1000 * slow:.1f} ms: each request waits at least as long",
-            "bring Redis nearer; look at SLOWLOG GET, LATENCY DOCTOR, and who else uses its cores",
-        )
+        text = f"a command takes {1000 * slow:.1f} ms: each request waits at least as long"
+        yield warn(text, "bring Redis nearer; look at SLOWLOG GET, LATENCY DOCTOR, and who else uses its cores")
 
 
 def of_clocks(apart: float, allowed: float) -> Iterator[Finding]:
     if abs(apart) > allowed:
-        yield Finding(
-            "warn",
+        yield warn(
             f"Redis's clock and this machine's are {abs(apart):.1f} s apart: records expire by the one, tokens by the"
             " other",
             "synchronise both with NTP",
@@ -176,8 +147,7 @@ def of_clocks(apart: float, allowed: float) -> Iterator[Finding]:
 
 def of_commands(missing: list[str]) -> Iterator[Finding]:
     if missing:
-        yield Finding(
-            "refuse",
+        yield refuse(
             f"the server does not let the service use {', '.join(missing)}",
             "undo rename-command, or grant them: ACL SETUSER NAME +@all -@dangerous +info +config|get ~*",
         )
@@ -186,15 +156,13 @@ def of_commands(missing: list[str]) -> Iterator[Finding]:
 def of_scripts(known: int, all: int, info: dict[str, str]) -> Iterator[Finding]:
     """None is known to a server that the service has not used since it started; then nothing is wrong."""
     if 0 < known < all:
-        yield Finding(
-            "warn",
+        yield warn(
             f"{all - known} of {all} scripts are not in the server's cache: somebody flushed it, or another version"
             " serves; each is sent again when it is needed",
             "keep SCRIPT FLUSH from other users of the server; finish the rolling update",
         )
     if int(info.get("number_of_cached_scripts", "0")) > MANY_SCRIPTS:
-        yield Finding(
-            "warn",
+        yield warn(
             f"{info['number_of_cached_scripts']} scripts are cached: another user of the server makes up new ones",
             "let it pass values as arguments; SCRIPT FLUSH frees the memory, and this service mends itself",
         )
@@ -202,8 +170,5 @@ def of_scripts(known: int, all: int, info: dict[str, str]) -> Iterator[Finding]:
 
 def of_access(epoch: bytes | None, settings: Settings) -> Iterator[Finding]:
     if epoch is None and settings.access is None:
-        yield Finding(
-            "warn",
-            "no access document was ever applied to this Redis: every request is refused with 401",
-            "polystow access apply FILE, or POLYSTOW_ACCESS",
-        )
+        text = "no access document was ever applied to this Redis: every request is refused with 401"
+        yield warn(text, "polystow access apply FILE, or POLYSTOW_ACCESS")

@@ -19,16 +19,17 @@ from multidict import MultiMapping
 from service.description import JSON as JSON
 from service.description import Api, Description
 from service.settings import Settings
-from service.storage.directory import Caller, Directory, Entry, Token
-from service.storage.errors import Invalid, Refusal
+from service.storage.directory import Caller, Directory
+from service.storage.errors import Invalid, Refusal, Unauthenticated
 from service.storage.once import Once
-from service.storage.passwords import ANYONE, Login
+from service.storage.passwords import ANYONE
 from service.storage.passwords import Password as Password
 from service.storage.store import Storage
 
 Headers = MultiMapping[str]
 
 _plain = re.compile(r"[A-Za-z0-9_.~=&-]*").fullmatch  # a query string in which nothing is escaped
+_bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
 
 BODILESS = frozenset((204, 304))  # statuses whose answer has no body (RFC 9110, section 6.4.1)
 
@@ -36,9 +37,13 @@ BODILESS = frozenset((204, 304))  # statuses whose answer has no body (RFC 9110,
 class NoSuchPath(Refusal):
     """No route has this path."""
 
+    status = 404
+
 
 class NoSuchMethod(Refusal):
     """The path is served, but not with this method; `allowed` are the methods that it has."""
+
+    status = 405
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self.allowed = ", ".join(sorted(allowed))
@@ -50,6 +55,8 @@ class Unsupported(Invalid):
 
     `accepted` are the codings that are understood, where the coding is what is wrong.
     """
+
+    status = 415
 
     def __init__(self, message: str, *, accepted: str = "") -> None:
         self.accepted = accepted
@@ -150,6 +157,13 @@ def single(headers: Headers, name: str, refusal: type[Refusal]) -> str:
     return values[0] if values else ""
 
 
+def bearer(headers: Headers, needed: str) -> str:
+    """The token of `Authorization: Bearer TOKEN`. Raises Unauthenticated, which says what is needed."""
+    if (found := _bearer(single(headers, "Authorization", Unauthenticated))) is None:
+        raise Unauthenticated(needed)
+    return found[1]
+
+
 Handling = Coroutine[Any, Any, Answer | Stream]
 Handler = Callable[[Request], Handling]
 
@@ -169,24 +183,13 @@ class Routes(list[Route]):
     """What a dialect serves, each route written down beside its handler, whose docstring says what it does."""
 
     def route(
-        self,
-        method: str,
-        template: str,
-        *,
-        described: Description | None = None,
-        open: bool = False,
+        self, method: str, template: str, *, described: Description | None = None, open: bool = False
     ) -> Callable[[Handler], Handler]:
         def add(handler: Handler) -> Handler:
             self.append(Route(method, template, handler, described, open))
             return handler
 
         return add
-
-
-class Access(Protocol):
-    """A dialect's section of the access document: a msgspec Struct that says what it declares."""
-
-    def changes(self) -> Iterable[Token | Entry | Login]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +204,8 @@ class Dialect:
     # which is for dialects that are open to all until passwords are declared.
     credential: Callable[[Headers], str | Password | None]
     refuse: Callable[[Refusal, tuple[str, ...]], Answer]  # the vendor's way to say no; with the path's parameters
-    access: type[msgspec.Struct]  # an `Access`
+    # Its section of the access document; `changes()` of one are what it declares: Token, Entry and Login.
+    access: type[msgspec.Struct]
     api: Api | None = None  # what its OpenAPI document says of all routes
     challenge: str = "Bearer"  # how a credential is to be shown (RFC 9110, section 11.6.1)
     # Kind and id of the directory's entry on which all requests of a caller depend: it is handed to handlers.

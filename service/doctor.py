@@ -17,7 +17,7 @@ from typing import Any
 from service import contradictions, diagnosis
 from service.redis.aof import missing
 from service.redis.binary import Unusable, find_server
-from service.redis.check import Ask, Finding, Server, coverage, findings, inspect
+from service.redis.check import Ask, Finding, Server, coverage, findings, inspect, refuse
 from service.redis.client import Redis
 from service.redis.embedded import running
 from service.redis.errors import Failed, NotSent, Rejected
@@ -42,7 +42,7 @@ async def run(settings: Settings, out: Out) -> int:
         try:
             found += await _examine(settings, redis_url, out)
         except (Failed, ValueError) as error:
-            found.append(Finding("refuse", f"redis: {error}", "start it, or put POLYSTOW_REDIS_URL right"))
+            found.append(refuse(f"redis: {error}", "start it, or put POLYSTOW_REDIS_URL right"))
     else:
         there = "no Redis runs on it" if settings.data_dir.is_dir() else "it is not there yet"
         out(f"ok     {settings.data_dir.resolve()}: {there}, so that no Redis was asked")
@@ -58,11 +58,11 @@ def _directory(settings: Settings) -> Iterable[Finding]:
     try:
         find_server(settings.redis_server)
     except Unusable as error:
-        yield Finding("refuse", str(error), "install one, or name it in POLYSTOW_REDIS_SERVER")
+        yield refuse(str(error), "install one, or name it in POLYSTOW_REDIS_SERVER")
     with suppress(FileNotFoundError):
         yield from diagnosis.of_disk(settings.data_dir, disk_usage(settings.data_dir).free)
         if lost := missing(settings.data_dir):
-            yield Finding("refuse", lost, "do one of the two: the service does not start on it")
+            yield refuse(lost, "do one of the two: the service does not start on it")
 
 
 async def _examine(settings: Settings, redis_url: str, out: Out) -> list[Finding]:
@@ -84,14 +84,10 @@ async def _node(settings: Settings, redis: Redis, lane: Lane, out: Out) -> list[
     out(f"ok     {lane.name} is {'Valkey, compatible with ' if server.valkey else ''}Redis {said}")
     told = await _configuration(ask)
     return [
-        *findings(server, cluster=redis.cluster),
-        *(await coverage(ask) if redis.cluster else ()),
-        *diagnosis.of_server(server, told, settings),
-        *await _latency(ask, out),
-        *await _clock(ask, out),
-        *await _commands(ask),
-        *await _scripts(ask, server, out),
-    ]
+        *findings(server, cluster=redis.cluster), *(await coverage(ask) if redis.cluster else ()),
+        *diagnosis.of_server(server, told, settings), *await _latency(ask, out), *await _clock(ask, out),
+        *await _commands(ask), *await _scripts(ask, server, out),
+    ]  # fmt: skip
 
 
 async def _configuration(ask: Ask) -> dict[str, str]:

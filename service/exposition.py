@@ -50,7 +50,7 @@ class Totals(Collector):
 def _add(sums: dict[str, Series], snapshot: Snapshot, process: str) -> None:
     for kind, taken in snapshot.items():
         for name, labels, value in taken:
-            key = tuple(labels) or _own_labels(name, process)
+            key = tuple(labels) or ((process,) if name in _PER_WORKER else ())
             before = sums[name].get(key)
             if before is None:
                 sums[name][key] = value
@@ -61,10 +61,6 @@ def _add(sums: dict[str, Series], snapshot: Snapshot, process: str) -> None:
 
 
 _PER_WORKER = frozenset(metric.name for metric in METRICS if metric.labels == ("worker",))
-
-
-def _own_labels(name: str, process: str) -> tuple[str, ...]:
-    return (process,) if name in _PER_WORKER else ()
 
 
 def _family(definition: Definition, series: Series) -> Metric:

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from multipart import parse_options_header
 
 from service.dialect import Body, Handler, Handling, Request
-from service.storage.directory import Caller
 from service.storage.errors import Invalid
 from service.storage.once import Once
 
@@ -29,7 +28,8 @@ def handled(handler: Handler, request: Request, path: str) -> Handling:
     headers = request.headers
     if HEADER in headers and request.method not in READING:
         once = Once(
-            who=(key_of(headers), *_names(request.caller)),
+            # Two tokens of one caller are the same one, but not two on behalf of different programs.
+            who=(key_of(headers), request.caller.id, json.dumps(request.caller.claims, sort_keys=True)),
             what=(request.method, path),
             how=(request.query_string, *(f"{name}:{headers[name]}" for name in CONDITIONS if name in headers)),
         )
@@ -44,11 +44,6 @@ def key_of(headers: Mapping[str, str]) -> str:
     if len(keys) != 1 or not _lawful(keys[0]):
         raise Invalid(f"{HEADER} is to be given once, as 1 to {LONGEST} visible ASCII characters")
     return keys[0]
-
-
-def _names(caller: Caller) -> tuple[str, str]:
-    """Who calls: two tokens of one caller are the same one, but not two on behalf of different programs."""
-    return caller.id, json.dumps(caller.claims, sort_keys=True)
 
 
 class Noted:

@@ -8,45 +8,36 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One sort of value. `parse` raises ValueError for what is not `expected`."""
+    """One sort of value. `parse` raises ValueError or KeyError for what is not `expected`."""
 
     parse: Callable[[str], Any]
     expected: str
     show: Callable[[Any], str] = str
 
 
+def _number(kind: type[N], pattern: str, low: N, high: N) -> Callable[[str], N]:
+    def parse(text: str) -> N:
+        if not re.fullmatch(pattern, text) or not low <= kind(text) <= high:
+            raise ValueError
+        return kind(text)
+
+    return parse
+
+
 def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,15}", text) or not low <= int(text) <= high:
-            raise ValueError
-        return int(text)
-
-    return parse
-
-
-def _seconds(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not low <= float(text) <= high:
-            raise ValueError
-        return float(text)
-
-    return parse
+    return _number(int, r"[0-9]{1,15}", low, high)
 
 
 def one_of(*words: str) -> Kind:
     """One of these words, in any case."""
-
-    def parse(text: str) -> str:
-        if text.lower() not in words:
-            raise ValueError
-        return text.lower()
-
-    return Kind(parse, "one of " + ", ".join(words))
+    return Kind(lambda text: words[words.index(text.lower())], "one of " + ", ".join(words))
 
 
 def _matching(pattern: str) -> Callable[[str], str]:
@@ -58,11 +49,11 @@ def _matching(pattern: str) -> Callable[[str], str]:
     return parse
 
 
-def _list_of(item: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+def _several(item: Callable[[str], str], expected: str) -> Kind:
     def parse(text: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(item(part.strip()) for part in text.split(",") if part.strip()))
 
-    return parse
+    return Kind(parse, expected, ",".join)
 
 
 def _host(text: str) -> str:
@@ -71,50 +62,34 @@ def _host(text: str) -> str:
     return _matching(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})")(text)
 
 
-def _switch(text: str) -> bool:
-    if text.lower() in ("1", "true", "yes", "on"):
-        return True
-    if text.lower() in ("0", "false", "no", "off"):
-        return False
-    raise ValueError
-
-
 def _path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError
     return Path(text)
 
 
-def _redis_url(text: str) -> str:
-    return _matching(r"(unix|rediss?(\+cluster|\+sentinel)?)://\S+")(text)
-
-
 HOST = Kind(_host, "an IP address or a host name")
 PORT = Kind(_whole(0, 65535), "a port number from 0 (any free one) to 65535")
 PATH = Kind(_path, "a path")
-SWITCH = Kind(_switch, "true or false", lambda value: "true" if value else "false")
+_FLAGS = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
+SWITCH = Kind(lambda text: _FLAGS[text.lower()], "true or false", lambda value: str(value).lower())
 SECRET = Kind(_matching(r"[\x21-\x7e]+"), "visible ASCII characters without a space")
-SIGNING_KEYS = Kind(
-    _list_of(_matching(r"[\x21-\x2b\x2d-\x7e]{32,}")),
-    "keys of 32 or more visible ASCII characters, comma-separated",
-    ",".join,
+SIGNING_KEYS = _several(
+    _matching(r"[\x21-\x2b\x2d-\x7e]{32,}"), "keys of 32 or more visible ASCII characters, comma-separated"
 )
-REDIS_URL = Kind(_redis_url, "a redis://, rediss://, unix://, redis+cluster:// or redis+sentinel:// URL")
-DIALECTS = Kind(_list_of(_matching("[a-z][a-z0-9_]*")), "dialect names, comma-separated", ",".join)
+REDIS_URL = Kind(
+    _matching(r"(unix|rediss?(\+cluster|\+sentinel)?)://\S+"),
+    "a redis://, rediss://, unix://, redis+cluster:// or redis+sentinel:// URL",
+)
+DIALECTS = _several(_matching("[a-z][a-z0-9_]*"), "dialect names, comma-separated")
 BASE_URL = Kind(
     lambda text: _matching(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")(text).rstrip("/"),
     "a URL such as https://storage.example/base",
 )
-MIME_TYPES = Kind(
-    _list_of(lambda text: _matching(r"[a-z0-9.+-]+/[a-z0-9.+-]+")(text.lower())),
-    "media types such as image/png, comma-separated",
-    ",".join,
+MIME_TYPES = _several(
+    lambda text: _matching(r"[a-z0-9.+-]+/[a-z0-9.+-]+")(text.lower()), "media types such as image/png, comma-separated"
 )
-ORIGINS = Kind(
-    _list_of(_matching(r"\*|https?://[^/\s*,]+")),
-    "* or origins such as https://app.example, comma-separated",
-    ",".join,
-)
+ORIGINS = _several(_matching(r"\*|https?://[^/\s*,]+"), "* or origins such as https://app.example, comma-separated")
 
 
 def between(low: int, high: int) -> Kind:
@@ -124,4 +99,4 @@ def between(low: int, high: int) -> Kind:
 
 def duration(low: float, high: float) -> Kind:
     """Seconds, both ends included."""
-    return Kind(_seconds(low, high), f"seconds from {low:g} to {high:g}")
+    return Kind(_number(float, r"[0-9]{1,9}(\.[0-9]{1,9})?", low, high), f"seconds from {low:g} to {high:g}")

@@ -49,22 +49,16 @@ class JsonLines(logging.Formatter):
         """One line, without its newline."""
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
-            "time": f"{seconds}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "process": self._process,
-            "message": record.getMessage(),
-        }
+            "time": f"{seconds}.{int(record.msecs):03d}Z", "level": record.levelname.lower(),
+            "logger": record.name, "process": self._process, "message": record.getMessage(),
+        }  # fmt: skip
         if request_id := getattr(record, "request_id", None):
             line["request_id"] = str(request_id)
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps({name: _clean(value) for name, value in line.items()}, default=str)
-
-
-def _clean(value: Any) -> Any:
-    return redacted(value) if isinstance(value, str) else value
+        clean = {name: redacted(value) if isinstance(value, str) else value for name, value in line.items()}
+        return json.dumps(clean, default=str)
 
 
 def configure(level: str, process: str) -> None:

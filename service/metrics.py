@@ -39,20 +39,13 @@ class Metric:
     labels: tuple[str, ...] = ()
 
 
+_ANSWERED = "Time from a request's head to its answer; its count is the number of requests."
+_BY = ("dialect", "route", "method", "status")
+
 METRICS = (
-    Metric(
-        "polystow_request_duration_seconds",
-        Kind.HISTOGRAM,
-        "Time from a request's head to its answer; its count is the number of requests.",
-        ("dialect", "route", "method", "status"),
-    ),
+    Metric("polystow_request_duration_seconds", Kind.HISTOGRAM, _ANSWERED, _BY),
     Metric("polystow_requests_in_flight", Kind.GAUGE, "Requests that are being answered."),
-    Metric(
-        "polystow_refusals_total",
-        Kind.COUNTER,
-        "Requests refused, by what storage said.",
-        ("dialect", "refusal"),
-    ),
+    Metric("polystow_refusals_total", Kind.COUNTER, "Requests refused, by what storage said.", ("dialect", "refusal")),
     Metric("polystow_redis_commands_total", Kind.COUNTER, "Commands sent to Redis."),
     Metric("polystow_redis_round_trips_total", Kind.COUNTER, "Writes to Redis, each with one or more commands."),
     Metric("polystow_redis_retries_total", Kind.COUNTER, "Commands sent again that surely had not been executed."),

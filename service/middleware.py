@@ -27,10 +27,10 @@ from service.dialect import (
     Service,
     Stream,
     Unsupported,
-)  # fmt: skip
+)
 from service.metrics import Meter
 from service.storage.directory import Caller
-from service.storage.errors import Invalid, OutcomeUnknown, Refusal, Throttled, Unauthenticated, Unavailable
+from service.storage.errors import OutcomeUnknown, Refusal, Throttled, Unauthenticated, Unavailable
 from service.storage.passwords import Passwords
 
 log = logging.getLogger(__name__)
@@ -122,8 +122,7 @@ def explained(refusal: Refusal, dialect: Dialect | None) -> tuple[tuple[str, str
 
 def _refuse(refusal: Refusal) -> Answer:
     """The way to say no where no dialect is spoken."""
-    status = {Invalid: 400, NoSuchMethod: 405, Failure: 500}.get(type(refusal), 404)
-    return Answer(status, orjson.dumps({"error": {"message": str(refusal)}}))
+    return Answer(refusal.status, orjson.dumps({"error": {"message": str(refusal)}}))
 
 
 def _log(answer: Answer | Stream, dialect: str, template: str, method: str, seconds: float) -> None:

@@ -16,15 +16,7 @@ from service.description import JSON, Api, Content, Description
 from service.dialect import Answer, Dialect, Failure, Route, Unsupported
 from service.idempotency import HEADER, LONGEST, READING
 from service.middleware import REQUEST_ID, explained
-from service.storage.errors import (
-    Invalid,
-    OutcomeUnknown,
-    Refusal,
-    Reused,
-    Throttled,
-    Unauthenticated,
-    Unavailable,
-)
+from service.storage.errors import Invalid, OutcomeUnknown, Refusal, Reused, Throttled, Unauthenticated, Unavailable
 
 VERSION = "3.1.1"
 COMPONENT = "#/components/schemas/{name}"

@@ -18,8 +18,9 @@ from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from service.declaration import Malformed, Unavailable
+from service.document import Malformed
 from service.redis.errors import Rejected
+from service.storage.errors import Unavailable
 
 PING_SECONDS = 1.0  # a Redis that takes longer is not ready
 REMEMBERED_SECONDS = 0.5  # so that probes from many sides cost Redis two PINGs a second

@@ -12,11 +12,6 @@ from service.storage.conditions import ANY, UNCONDITIONAL, Condition
 _IF_MATCH, _IF_NONE_MATCH = istr("If-Match"), istr("If-None-Match")
 
 
-def conditional(headers: Mapping[str, str]) -> bool:
-    """Is anything asked of a write?"""
-    return _IF_MATCH in headers or _IF_NONE_MATCH in headers
-
-
 def condition(headers: Mapping[str, str]) -> Condition:
     """What `If-Match` and `If-None-Match` ask of a write. Etags without their quotes are understood too."""
     match, none_match = headers.get(_IF_MATCH), headers.get(_IF_NONE_MATCH)

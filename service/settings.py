@@ -10,23 +10,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from service.kinds import (
-    BASE_URL,
-    DIALECTS,
-    HOST,
-    MIME_TYPES,
-    ORIGINS,
-    PATH,
-    PORT,
-    REDIS_URL,
-    SECRET,
-    SIGNING_KEYS,
-    SWITCH,
-    Kind,
-    between,
-    duration,
-    one_of,
-)
+from service import kinds
+from service.kinds import PATH, PORT, SWITCH, Kind, between, duration, one_of
 
 PREFIX = "POLYSTOW_"
 MEBIBYTE = 1024 * 1024
@@ -36,8 +21,8 @@ class BadSetting(ValueError):
     """A value that cannot be used; the text is the whole message for the operator."""
 
 
-def _about(kind: Kind, help: str, flag: str | None = None) -> dict[str, Any]:
-    return {"kind": kind, "help": help, "flag": flag}
+def _set(default: Any, kind: Kind, help: str, flag: str | None = None, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"kind": kind, "help": help, "flag": flag})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,105 +32,65 @@ class Settings:
     A field that `repr` leaves out is a secret, and is shown nowhere else either.
     """
 
-    host: str = field(default="127.0.0.1", metadata=_about(HOST, "Address to listen on, for both ports.", "--host"))
-    port: int = field(default=8080, metadata=_about(PORT, "Port of the dialects.", "--port"))
-    ops_port: int = field(
-        default=8081,
-        metadata=_about(PORT, "Port of /healthz, /readyz, /metrics and /admin/; not for the public.", "--ops-port"),
+    host: str = _set("127.0.0.1", kinds.HOST, "Address to listen on, for both ports.", "--host")
+    port: int = _set(8080, PORT, "Port of the dialects.", "--port")
+    ops_port: int = _set(
+        8081, PORT, "Port of /healthz, /readyz, /metrics and /admin/; not for the public.", "--ops-port"
     )
-    workers: int = field(
-        default=1, metadata=_about(between(1, 256), "Worker processes; one per core is plenty.", "--workers")
+    workers: int = _set(1, between(1, 256), "Worker processes; one per core is plenty.", "--workers")
+    redis_url: str | None = _set(
+        None, kinds.REDIS_URL, "Redis to use instead of an embedded one.", "--redis", secret=True
     )
-    redis_url: str | None = field(
-        default=None,
-        repr=False,
-        metadata=_about(REDIS_URL, "Redis to use instead of an embedded one.", "--redis"),
+    read_replicas: bool = _set(False, SWITCH, "Let replicas answer reads of single records; they may be a little old.")
+    data_dir: Path = _set(Path("data"), PATH, "Directory of the embedded Redis.", "--data-dir")
+    access: Path | None = _set(None, PATH, "Access document to apply at start.", "--access")
+    admin_token: str | None = _set(
+        None, kinds.SECRET, "Bearer token of the admin API, which is off without it.", secret=True
     )
-    read_replicas: bool = field(
-        default=False,
-        metadata=_about(SWITCH, "Let replicas answer reads of single records; they may be a little old."),
+    signing_key: tuple[str, ...] = _set(
+        (), kinds.SIGNING_KEYS, secret=True,
+        help="Keys of signed URLs: the first signs, all are accepted; made by itself without a Redis URL.",
+    )  # fmt: skip
+    redis_server: Path | None = _set(None, PATH, "Program of the embedded Redis; found by itself when not given.")
+    appendfsync: Literal["everysec", "always"] = _set(
+        "everysec", one_of("everysec", "always"), "When the embedded Redis forces its log to disk."
     )
-    data_dir: Path = field(
-        default=Path("data"), metadata=_about(PATH, "Directory of the embedded Redis.", "--data-dir")
+    drain_seconds: float = _set(
+        5.0, duration(0, 3600), "How long to serve on after SIGTERM or SIGHUP, while /readyz already says no."
     )
-    access: Path | None = field(default=None, metadata=_about(PATH, "Access document to apply at start.", "--access"))
-    admin_token: str | None = field(
-        default=None,
-        repr=False,
-        metadata=_about(SECRET, "Bearer token of the admin API, which is off without it."),
+    log_level: str = _set("info", one_of("debug", "info", "warning", "error"), "Least important message to log.")
+    access_log: bool = _set(False, SWITCH, "Log one line per request.")
+    max_document_bytes: int = _set(
+        10 * MEBIBYTE, between(1024, 512 * MEBIBYTE), "Largest document, in bytes; a larger one gets 413."
     )
-    signing_key: tuple[str, ...] = field(
-        default=(),
-        repr=False,
-        metadata=_about(
-            SIGNING_KEYS, "Keys of signed URLs: the first signs, all are accepted; made by itself without a Redis URL."
-        ),
+    request_timeout: float = _set(
+        5.0, duration(0.1, 600), "Seconds that a request may spend on Redis before it gets 503."
     )
-    redis_server: Path | None = field(
-        default=None, metadata=_about(PATH, "Program of the embedded Redis; found by itself when not given.")
+    max_in_flight: int = _set(
+        10_000, between(1, 10_000_000), "Redis commands in flight per worker; past it, requests get 503."
     )
-    appendfsync: Literal["everysec", "always"] = field(
-        default="everysec",
-        metadata=_about(one_of("everysec", "always"), "When the embedded Redis forces its log to disk."),
+    keepalive_seconds: float = _set(75.0, duration(0, 86_400), "How long an idle client connection is kept open.")
+    fast_path: bool = _set(
+        True, SWITCH, "Answer whole, usual requests on the connection itself, without aiohttp's request objects."
     )
-    drain_seconds: float = field(
-        default=5.0,
-        metadata=_about(
-            duration(0, 3600), "How long to serve on after SIGTERM or SIGHUP, while /readyz already says no."
-        ),
+    cors_origins: tuple[str, ...] = _set((), kinds.ORIGINS, "Origins that browsers may call from; none when empty.")
+    dialects: tuple[str, ...] = _set((), kinds.DIALECTS, "Dialects to serve; all of them when empty.")
+    docs: bool = _set(True, SWITCH, "Serve /docs and /openapi/, for anybody.")
+    public_url: str | None = _set(
+        None, kinds.BASE_URL, "Base of the URLs that answers name; the request's own host when empty."
     )
-    log_level: str = field(
-        default="info",
-        metadata=_about(one_of("debug", "info", "warning", "error"), "Least important message to log."),
+    genesys_max_part_bytes: int = _set(
+        10 * MEBIBYTE, between(1024, 100 * MEBIBYTE), "Genesys: largest value, in bytes; a larger one gets 413."
     )
-    access_log: bool = field(default=False, metadata=_about(SWITCH, "Log one line per request."))
-    max_document_bytes: int = field(
-        default=10 * MEBIBYTE,
-        metadata=_about(between(1024, 512 * MEBIBYTE), "Largest document, in bytes; a larger one gets 413."),
+    genesys_max_parts: int = _set(1000, between(1, 2000), "Genesys: most values of a request, and of a storage area.")
+    genesys_max_request_bytes: int = _set(
+        100 * MEBIBYTE, between(1024, 128 * MEBIBYTE), "Genesys: largest request, and storage area, in bytes."
     )
-    request_timeout: float = field(
-        default=5.0,
-        metadata=_about(duration(0.1, 600), "Seconds that a request may spend on Redis before it gets 503."),
+    genesys_allow_file_control: bool = _set(
+        False, SWITCH, "Genesys: check the types of files, as they say and as they are."
     )
-    max_in_flight: int = field(
-        default=10_000,
-        metadata=_about(between(1, 10_000_000), "Redis commands in flight per worker; past it, requests get 503."),
-    )
-    keepalive_seconds: float = field(
-        default=75.0,
-        metadata=_about(duration(0, 86_400), "How long an idle client connection is kept open."),
-    )
-    fast_path: bool = field(
-        default=True, metadata=_about(SWITCH, "Answer small, common requests without aiohttp's request objects.")
-    )
-    cors_origins: tuple[str, ...] = field(
-        default=(), metadata=_about(ORIGINS, "Origins that browsers may call from; none when empty.")
-    )
-    dialects: tuple[str, ...] = field(
-        default=(), metadata=_about(DIALECTS, "Dialects to serve; all of them when empty.")
-    )
-    docs: bool = field(default=True, metadata=_about(SWITCH, "Serve /docs and /openapi/, for anybody."))
-    public_url: str | None = field(
-        default=None,
-        metadata=_about(BASE_URL, "Base of the URLs that answers name; the request's own host when empty."),
-    )
-    genesys_max_part_bytes: int = field(
-        default=10 * MEBIBYTE,
-        metadata=_about(between(1024, 100 * MEBIBYTE), "Genesys: largest value, in bytes; a larger one gets 413."),
-    )
-    genesys_max_parts: int = field(
-        default=1000,
-        metadata=_about(between(1, 2000), "Genesys: most values of a request, and of a storage area."),
-    )
-    genesys_max_request_bytes: int = field(
-        default=100 * MEBIBYTE,
-        metadata=_about(between(1024, 128 * MEBIBYTE), "Genesys: largest request, and storage area, in bytes."),
-    )
-    genesys_allow_file_control: bool = field(
-        default=False, metadata=_about(SWITCH, "Genesys: check the types of files, as they say and as they are.")
-    )
-    genesys_allowed_mime_types: tuple[str, ...] = field(
-        default=(), metadata=_about(MIME_TYPES, "Genesys: types of files that the check lets through.")
+    genesys_allowed_mime_types: tuple[str, ...] = _set(
+        (), kinds.MIME_TYPES, "Genesys: types of files that the check lets through."
     )
 
     def environment(self) -> dict[str, str]:
@@ -182,11 +127,7 @@ def _hint(text: str) -> str:
 
 TABLE: tuple[Entry, ...] = tuple(
     Entry(
-        name=each.name,
-        variable=PREFIX + each.name.upper(),
-        default=each.default,
-        secret=not each.repr,
-        **each.metadata,
+        name=each.name, variable=PREFIX + each.name.upper(), default=each.default, secret=not each.repr, **each.metadata
     )
     for each in fields(Settings)
 )

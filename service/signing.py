@@ -36,12 +36,12 @@ _lawful_signature = re.compile(r"[0-9a-f]{64}").fullmatch
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """What is permitted: a purpose (a permission for one is none for another), until when (ms since the epoch), the
-    fields that have to come along, and how many bytes a body may have."""
+    fields that have to come along, and the most bytes that a body may have."""
 
     purpose: str
     expires: int
     fields: dict[str, str]
-    bytes: tuple[int, int] = (0, 0)
+    bytes: int = 0
 
 
 _decode = msgspec.json.Decoder(Policy).decode
@@ -58,9 +58,7 @@ class Signer:
         self._first = _named(keys[0])
         self._clock = clock
 
-    def sign(
-        self, purpose: str, fields: Mapping[str, str], *, seconds: float, bytes: tuple[int, int] = (0, 0)
-    ) -> dict[str, str]:
+    def sign(self, purpose: str, fields: Mapping[str, str], *, seconds: float, bytes: int = 0) -> dict[str, str]:
         """The fields, with what proves them: all that has to be shown again, as a form or a query."""
         expires = int((self._clock() + seconds) * 1000)
         policy = urlsafe_b64encode(_encode(Policy(purpose, expires, dict(fields), bytes))).decode().rstrip("=")

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from service import __version__
-from service.declaration import Malformed, Unavailable, declare, declare_apart
+from service.declaration import declare, declare_apart
 from service.dialects import discover
+from service.document import Malformed
 from service.exposition import Totals, registry
 from service.metrics import Meter
 from service.operations import PING_SECONDS, Operations, Pulse, listen
@@ -32,6 +33,7 @@ from service.redis.errors import Failed
 from service.settings import BadSetting, Settings
 from service.signals import Stop
 from service.signing import kept
+from service.storage.errors import Unavailable
 from service.workers import StartFailed, Worker, environment
 
 REDIS_SECONDS = 10.0  # how long an external Redis may take to be there at start

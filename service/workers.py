@@ -18,10 +18,7 @@ from service import link
 from service.exposition import Totals
 from service.settings import Settings
 
-FIRST_PAUSE, LONGEST_PAUSE = (
-    0.1,
-    5.0,
-)  # seconds before a dead worker is replaced, doubling while it keeps dying
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before a dead worker is replaced, doubling while it keeps dying
 STEADY_SECONDS = 1.0  # a worker that was ready for so long did not die of its start
 SILENT_SECONDS = 10.0  # a worker that reports every second and said nothing for so long is stuck
 
@@ -65,7 +62,8 @@ class Worker:
                 self.started.set_exception(StartFailed(f"worker {self.index} could not start; its log says why"))
                 return
             pause = FIRST_PAUSE if lived >= STEADY_SECONDS else pause
-            log.warning("worker %d died (%s); replaced in %.1f s", self.index, _cause(status), pause)
+            cause = f"signal {-status}" if status < 0 else f"status {status}"
+            log.warning("worker %d died (%s); replaced in %.1f s", self.index, cause, pause)
             self.restarts += 1
             try:
                 await asyncio.wait_for(self._stopping.wait(), pause)
@@ -97,11 +95,8 @@ class Worker:
         # own: Ctrl-C in a terminal goes to the parent alone, which then stops the workers in order.
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "service", *arguments),
-            pass_fds=descriptors,
-            env=self._environment,
-            stdin=DEVNULL,
-            start_new_session=True,
-        )
+            pass_fds=descriptors, env=self._environment, stdin=DEVNULL, start_new_session=True,
+        )  # fmt: skip
 
     async def _follow(self, reader: asyncio.StreamReader) -> None:
         try:
@@ -139,10 +134,6 @@ class Worker:
     def _signal(self, number: int) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
-
-
-def _cause(status: int) -> str:
-    return f"signal {-status}" if status < 0 else f"status {status}"
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -8,12 +8,14 @@ import msgspec
 import pytest
 from multidict import CIMultiDict
 
-from service.dialect import Answer, Dialect, Failure, NoSuchMethod, NoSuchPath, Route, Stream
+from service.dialect import Answer, Dialect, Failure, Handling, NoSuchMethod, NoSuchPath, Route, Stream
 from service.dialects import discover
 from service.routing import Router
 from service.storage.errors import OutcomeUnknown, Refusal, Throttled, Unauthenticated, Unavailable
 
-README = (Path(__file__).parent.parent / "service" / "dialects" / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "service" / "dialects" / "README.md").read_text()
+PAGE = (ROOT / "docs" / "dialects.md").read_text()
 DIALECTS = discover()
 NASTY = ["plain", 'quo"te', "line\r\nbreak: 1", "\x00\x7f", "é日\U0001f600", "", "x" * 200]
 OURS = (Unavailable, OutcomeUnknown, Failure)  # the service's fault; all others are the request's
@@ -68,7 +70,7 @@ def test_a_route_lies_below_a_prefix_of_its_dialect(dialect: Dialect, route: Rou
 
 @every_route
 def test_a_route_is_documented_by_its_template(dialect: Dialect, route: Route) -> None:
-    assert f"`{route.method} {route.template}`" in README
+    assert f"`{route.method} {route.template}`" in PAGE
 
 
 @every_route
@@ -81,7 +83,7 @@ def test_a_route_is_described(dialect: Dialect, route: Route) -> None:
 
 @every_route
 def test_a_handler_says_whether_its_answer_is_long(dialect: Dialect, route: Route) -> None:
-    assert signature(route.handler).return_annotation in (Answer, Stream, Answer | Stream)
+    assert signature(route.handler).return_annotation in (Answer, Stream, Answer | Stream, Handling)
 
 
 @every_route
@@ -104,6 +106,7 @@ def test_no_two_dialects_share_a_prefix() -> None:
 def test_a_dialect_is_called_what_its_module_is_called(dialect: Dialect) -> None:
     assert import_module(f"service.dialects.{dialect.name}").DIALECT is dialect
     assert f"| {dialect.name} |" in README
+    assert f"\n## {dialect.name}\n" in PAGE
     assert dialect.docs.startswith("https://")
     assert dialect.docs in README
 

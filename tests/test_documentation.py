@@ -12,7 +12,7 @@ from service.storage import keys
 ROOT = Path(__file__).parent.parent
 LUA = ROOT / "lua"
 DIALECTS = sorted(path for path in (ROOT / "service" / "dialects").iterdir() if path.is_dir() and path.name[0] != "_")
-PARTS = ("service", "lua", "k8s")
+PARTS = ("service", "lua", "k8s", "bench")
 SCRIPTS = sorted(LUA.rglob("*.lua"))
 
 
@@ -81,17 +81,26 @@ def test_each_module_of_the_service_is_in_its_map() -> None:
     assert [name for name in modules if f"`{name}`" not in readme] == []
 
 
-def test_links_between_the_readmes_lead_somewhere() -> None:
-    dead = [
-        f"{readme.relative_to(ROOT)}: {target}"
-        for readme in (ROOT / "README.md", *(readme for part in PARTS for readme in (ROOT / part).rglob("README.md")))
-        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", readme.read_text())
-        if not (readme.parent / target).exists()
-    ]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = (*ROOT.glob("*.md"), *DOCS, *(page for part in PARTS for page in sorted((ROOT / part).rglob("README.md"))))
+
+
+def anchors(page: Path) -> set[str]:
+    """The names of a page's headings, as links lead to them."""
+    headings = re.findall(r"^#+ (.+)", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    dead = []
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#?([^)]*)\)", page.read_text()):
+        there = page.parent / target if target else page
+        if not there.exists() or (anchor and there.suffix == ".md" and anchor not in anchors(there)):
+            dead.append(f"{target}#{anchor}")
     assert dead == []
 
 
-DOCS = sorted((ROOT / "docs").glob("*.md"))
 TEST_NAMED = re.compile(r"`(tests/[A-Za-z0-9_/]+\.py)::(test_\w+)`")
 
 

@@ -8,13 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-from redis.asyncio.connection import (
-    AbstractConnection,
-    Connection,
-    SSLConnection,
-    UnixDomainSocketConnection,
-    parse_url,
-)
+from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -22,19 +17,10 @@ SCHEMES = {"redis": Connection, "rediss": SSLConnection, "unix": UnixDomainSocke
 CONNECT_SECONDS = 2.0  # for the socket, and for each answer of the handshake
 
 OPTIONS = frozenset({"db", "username", "password"})
-TLS_OPTIONS = frozenset(
-    {
-        "ssl_ca_certs",
-        "ssl_ca_path",
-        "ssl_cert_reqs",
-        "ssl_certfile",
-        "ssl_check_hostname",
-        "ssl_ciphers",
-        "ssl_keyfile",
-        "ssl_min_version",
-        "ssl_password",
-    }
-)
+TLS_OPTIONS = frozenset({
+    "ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_ciphers", "ssl_keyfile",
+    "ssl_min_version", "ssl_password",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,9 +79,8 @@ def _single(scheme: str, url: str, port: int = 6379) -> Address:
         path = urlsplit(url).path
     except ValueError:
         # Its text may quote a piece of the password.
-        raise ValueError(
-            "the Redis URL is malformed; special characters of a password must be percent-encoded"
-        ) from None
+        text = "the Redis URL is malformed; special characters of a password must be percent-encoded"
+        raise ValueError(text) from None
     settings.pop("connection_class", None)
     if scheme != "unix":
         settings.setdefault("port", port)
@@ -148,14 +133,9 @@ def _base(scheme: str) -> str:
 
 
 TOPOLOGIES: dict[str, Callable[[str, str], Address]] = {
-    "redis": _single,
-    "rediss": _single,
-    "unix": _single,
-    "redis+cluster": _cluster,
-    "rediss+cluster": _cluster,
-    "redis+sentinel": _sentinel,
-    "rediss+sentinel": _sentinel,
-}
+    "redis": _single, "rediss": _single, "unix": _single, "redis+cluster": _cluster, "rediss+cluster": _cluster,
+    "redis+sentinel": _sentinel, "rediss+sentinel": _sentinel,
+}  # fmt: skip
 
 
 def _check(scheme: str, path: str, settings: dict[str, Any]) -> None:
@@ -192,12 +172,7 @@ def connection(address: Address) -> AbstractConnection:
 def plain(seconds: float = CONNECT_SECONDS) -> dict[str, Any]:
     """What every connection is made with: bytes as they come, nothing repeated; `seconds` for each step."""
     return {
-        "protocol": 2,
-        "decode_responses": False,
-        "retry": Retry(NoBackoff(), 0),
-        "socket_timeout": seconds,
-        "socket_connect_timeout": seconds,
-        "health_check_interval": 0,
-        "driver_info": None,
-        "maint_notifications_config": None,
-    }
+        "protocol": 2, "decode_responses": False, "retry": Retry(NoBackoff(), 0), "health_check_interval": 0,
+        "socket_timeout": seconds, "socket_connect_timeout": seconds,
+        "driver_info": None, "maint_notifications_config": None,
+    }  # fmt: skip

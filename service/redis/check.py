@@ -4,7 +4,7 @@ Invariant: a doubt is put in words. `refuse` means that data would be lost or hi
 somebody may have wanted it so, or that it could not be found out.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,6 +25,14 @@ class Finding:
     level: Literal["refuse", "warn"]
     text: str
     remedy: str
+
+
+def warn(text: str, remedy: str) -> Finding:
+    return Finding("warn", text, remedy)
+
+
+def refuse(text: str, remedy: str) -> Finding:
+    return Finding("refuse", text, remedy)
 
 
 @dataclass(frozen=True)
@@ -69,68 +77,49 @@ async def coverage(ask: Ask) -> list[Finding]:
     if len(reply) < 2 or reply[1] != b"yes":
         return []
     text = "cluster-require-full-coverage is yes: while one slot has no primary, none is served"
-    return [Finding("warn", text, "set cluster-require-full-coverage no")]
+    return [warn(text, "set cluster-require-full-coverage no")]
 
 
-def findings(server: Server, *, cluster: bool = False) -> list[Finding]:
+def findings(server: Server, *, cluster: bool = False) -> Iterator[Finding]:
     """The rules, without asking anything."""
-    if not server.info:
-        return [
-            Finding(
-                "warn",
-                "the server forbids INFO: its version and settings could not be checked",
-                "let the user run INFO and CONFIG GET (ACL SETUSER NAME +info +config|get)",
-            )
-        ]
-    return [*_kind(server, cluster), *_eviction(server.info), *_persistence(server)]
+    if server.info:
+        yield from (*_kind(server, cluster), *_eviction(server.info), *_persistence(server))
+    else:
+        text = "the server forbids INFO: its version and settings could not be checked"
+        yield warn(text, "let the user run INFO and CONFIG GET (ACL SETUSER NAME +info +config|get)")
 
 
-def _kind(server: Server, cluster: bool) -> list[Finding]:
-    found = []
+def _kind(server: Server, cluster: bool) -> Iterator[Finding]:
     if server.version < OLDEST:
         said = ".".join(map(str, server.version))
-        found.append(Finding("refuse", f"the server is Redis {said}; 6.2 or newer is needed", "upgrade the server"))
+        yield refuse(f"the server is Redis {said}; 6.2 or newer is needed", "upgrade the server")
     if not cluster and server.info.get("cluster_enabled") == "1":
         text = "the server is a node of a Redis Cluster, the URL is that of a single server"
-        found.append(Finding("refuse", text, "name the cluster: redis+cluster://HOST:PORT,HOST:PORT"))
+        yield refuse(text, "name the cluster: redis+cluster://HOST:PORT,HOST:PORT")
     if server.info.get("role", "master") != "master":
         text = "the server is a read-only replica; the URL must name the primary"
-        found.append(Finding("refuse", text, "name the primary in POLYSTOW_REDIS_URL"))
-    return found
+        yield refuse(text, "name the primary in POLYSTOW_REDIS_URL")
 
 
-def _eviction(info: dict[str, str]) -> list[Finding]:
+def _eviction(info: dict[str, str]) -> Iterator[Finding]:
     policy = info.get("maxmemory_policy")
     if policy is None:
         text = "the server does not tell its maxmemory-policy; it must be noeviction"
-        return [Finding("warn", text, "look at the provider's settings of this server")]
-    if policy == "noeviction":
-        return []
-    if info.get("maxmemory", "0") != "0":
-        return [
-            Finding(
-                "refuse",
-                f"maxmemory-policy is {policy}: data would vanish when memory is full; set noeviction",
-                NOEVICTION,
-            )
-        ]
-    text = f"maxmemory-policy is {policy}: data would vanish if maxmemory were set; set noeviction"
-    return [Finding("warn", text, NOEVICTION)]
+        yield warn(text, "look at the provider's settings of this server")
+    elif policy != "noeviction" and info.get("maxmemory", "0") != "0":
+        yield refuse(f"maxmemory-policy is {policy}: data would vanish when memory is full; set noeviction", NOEVICTION)
+    elif policy != "noeviction":
+        text = f"maxmemory-policy is {policy}: data would vanish if maxmemory were set; set noeviction"
+        yield warn(text, NOEVICTION)
 
 
-def _persistence(server: Server) -> list[Finding]:
+def _persistence(server: Server) -> Iterator[Finding]:
     if server.info.get("aof_enabled") == "1":
-        return []
+        return
     if server.save is None:
         text = "the server has no append-only file, and forbids to look whether it saves snapshots"
-        return [Finding("warn", text, APPEND_ONLY)]
-    if server.save:
+    elif server.save:
         text = "the server has no append-only file: a crash loses what came after the last snapshot"
-        return [Finding("warn", text, APPEND_ONLY)]
-    return [
-        Finding(
-            "warn",
-            "the server neither keeps an append-only file nor saves snapshots: a restart loses all data",
-            APPEND_ONLY,
-        )
-    ]
+    else:
+        text = "the server neither keeps an append-only file nor saves snapshots: a restart loses all data"
+    yield warn(text, APPEND_ONLY)

@@ -4,17 +4,18 @@ Invariant: callers name the key of every command, so that a topology of many nod
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
 from service.redis import address
+from service.redis.address import Address
 from service.redis.cluster import Cluster
 from service.redis.errors import NotSent
 from service.redis.lane import Lane
-from service.redis.pending import Command, Mend
+from service.redis.pending import Command
 from service.redis.sentinel import Watched
-from service.redis.wire import Argument, Ask, pack
+from service.redis.wire import Argument, Prepare, pack
 
 Send: TypeAlias = Callable[[Command], None]  # see `Lane.send`
 Nodes: TypeAlias = Lane | Watched | Cluster
@@ -35,24 +36,15 @@ class Redis:
 
     @staticmethod
     def open(
-        url: str,
-        *,
-        timeout: float = 5.0,
-        max_commands: int = 10_000,
-        max_bytes: int = 256 * 1024 * 1024,
-        on_connect: Callable[[Ask], Awaitable[None]] | None = None,
-        mend: Mend | None = None,
-        read_replicas: bool = False,
-        bulk: bool = False,
+        url: str, *, on_connect: Prepare | None = None, read_replicas: bool = False, bulk: bool = False, **options: Any
     ) -> "Redis":
-        """The Redis at `url`; nothing is sent before `connect`. See Lane for the parameters.
+        """The Redis at `url`; nothing is sent before `connect`. See Lane for the other parameters.
 
         `bulk`: with lanes of their own, to primaries, for what is long; on these `on_connect` does not run.
 
         To be called inside a running event loop. Raises ValueError, in words, for a URL that cannot be used.
         """
-        where = address.parse(url)
-        make = partial(Lane, timeout=timeout, max_commands=max_commands, max_bytes=max_bytes, mend=mend)
+        where, make = address.parse(url), partial(Lane, **options)
         nodes = _nodes(where, make, on_connect, read_replicas)
         return Redis(nodes, _nodes(where, partial(make, piecemeal=True), None, False) if bulk else None)
 
@@ -98,12 +90,7 @@ class Redis:
         await asyncio.gather(*(each.close() for each in self._all))
 
 
-def _nodes(
-    where: address.Address,
-    make: Callable[..., Lane],
-    on_connect: Callable[[Ask], Awaitable[None]] | None,
-    read_replicas: bool,
-) -> Nodes:
+def _nodes(where: Address, make: Callable[..., Lane], on_connect: Prepare | None, read_replicas: bool) -> Nodes:
     if where.topology == "cluster":
         return Cluster(where, make, on_connect, read_replicas=read_replicas)
     if where.topology == "sentinel":

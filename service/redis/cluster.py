@@ -10,7 +10,7 @@ Invariant: `_slots` has an open lane for each slot; a slot that no node serves h
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from service.redis.lane import Lane, backoff, hopeless
 from service.redis.pending import Command
 from service.redis.replicas import Replicas
 from service.redis.topology import SLOTS, Node, View, look, redirection, slot
-from service.redis.wire import Ask, established
+from service.redis.wire import Prepare, established
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +40,7 @@ class Cluster:
     """
 
     def __init__(
-        self,
-        where: Address,
-        make: Callable[..., Lane],
-        on_connect: Callable[[Ask], Awaitable[None]] | None,
-        *,
-        read_replicas: bool,
+        self, where: Address, make: Callable[..., Lane], on_connect: Prepare | None, *, read_replicas: bool
     ) -> None:
         self._where = where
         self._make = make
@@ -106,8 +101,6 @@ class Cluster:
         await self._primaries.close()
         await self._nowhere.close()
 
-    # What nodes say about single commands.
-
     def _lane(self, node: Node, **options: Any) -> Lane:
         there = self._where.at(*node)
         return self._make(partial(address.connection, there), name=str(there), **options)
@@ -128,8 +121,6 @@ class Cluster:
         self._doubted.set()
         lane.readmit(command)
         return True
-
-    # The map.
 
     async def _keep(self) -> None:
         attempt = 0

@@ -31,9 +31,8 @@ POLL_SECONDS = 0.02
 TAIL_BYTES = 4096
 
 # Runs in the child before Redis does: asks the kernel to send SIGTERM (Redis then saves) when the parent
-# dies, checks that it has not died already, keeps other users from new files, and becomes Redis. A program of
-# its own rather than preexec_fn, which runs Python between fork and exec and can deadlock where there are
-# threads. 1 is PR_SET_PDEATHSIG. It fires when the parent's *thread* ends: start from the main thread.
+# dies, checks that it has not died already, keeps other users from new files, and becomes Redis.
+# 1 is PR_SET_PDEATHSIG. It fires when the parent's *thread* ends: start from the main thread.
 WRAPPER = """
 import ctypes, os, signal, sys
 prctl = getattr(ctypes.CDLL(None), "prctl", None)
@@ -66,12 +65,9 @@ class Embedded:
     """See the module. `server` names a binary, else `binary.find_server` looks for one."""
 
     def __init__(
-        self,
-        data_dir: Path,
-        *,
-        server: str | Path | None = None,
-        appendfsync: Literal["everysec", "always"] = "everysec",
-    ) -> None:
+        self, data_dir: Path, *,
+        server: str | Path | None = None, appendfsync: Literal["everysec", "always"] = "everysec",
+    ) -> None:  # fmt: skip
         self.data_dir = data_dir.resolve()
         self.restarts = 0
         self._given = server
@@ -95,8 +91,7 @@ class Embedded:
     async def start(self, within: float = 600.0) -> None:
         """Start Redis and wait, `within` seconds at most, until it has loaded its files and answers.
 
-        To be called from the main thread. Raises Unusable, in words, with what Redis logged; nothing runs
-        then.
+        To be called from the main thread. Raises Unusable, in words, with what Redis logged; nothing runs then.
         """
         self._stopping.clear()
         self._binary, version = find_server(self._given)
@@ -143,24 +138,19 @@ class Embedded:
         """Make the directory, private; refuse one where this Redis would lose sight of data."""
         path = socket_of(self.data_dir)
         if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-            raise Unusable(
-                f"the socket's path is longer than the {MAX_SOCKET_PATH} bytes that systems allow; choose a"
-                f" data directory with a shorter path: {path}"
-            )
+            text = f"the socket's path is longer than the {MAX_SOCKET_PATH} bytes that systems allow"
+            raise Unusable(f"{text}; choose a data directory with a shorter path: {path}")
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A mounted volume may belong to another user, with access by group; the child's umask protects
-            # its files.
+            # A mounted volume may belong to another user, with access by group; the child's umask protects its files.
             with contextlib.suppress(PermissionError):
                 self.data_dir.chmod(0o700)
         except OSError as error:
             raise Unusable(f"the data directory cannot be made: {error}") from None
-        # Redis 7 moved the append-only file into a directory, which an older one overlooks: it would start
-        # empty.
+        # Redis 7 moved the append-only file into a directory, which an older one overlooks: it would start empty.
         if version < (7, 0) and (self.data_dir / "appendonlydir").exists():
-            raise Unusable(
-                f"{self.data_dir} was written by Redis 7 or newer; {self._binary} is older and would start empty"
-            )
+            text = f"{self.data_dir} was written by Redis 7 or newer"
+            raise Unusable(f"{text}; {self._binary} is older and would start empty")
         if lost := missing(self.data_dir):
             raise Unusable(lost)
 
@@ -186,21 +176,12 @@ class Embedded:
 
     def _arguments(self) -> list[str]:
         settings = {
-            "dir": str(self.data_dir),
-            "port": "0",
-            "unixsocket": str(socket_of(self.data_dir)),
-            "unixsocketperm": "700",
-            "daemonize": "no",
-            "logfile": str(self.data_dir / "redis.log"),
-            "appendonly": "yes",
+            "dir": str(self.data_dir), "logfile": str(self.data_dir / "redis.log"), "daemonize": "no",
+            "port": "0", "unixsocket": str(socket_of(self.data_dir)), "unixsocketperm": "700",
+            "appendonly": "yes", "save": "", "maxmemory-policy": "noeviction", "activedefrag": "no",
             "appendfsync": "always" if self._appendfsync == "always" else "no",  # each second from here: syncing.py
-            "save": "",
-            "maxmemory-policy": "noeviction",
-            "lazyfree-lazy-expire": "yes",
-            "lazyfree-lazy-server-del": "yes",
-            "lazyfree-lazy-user-del": "yes",
-            "activedefrag": "no",
-        }
+            "lazyfree-lazy-expire": "yes", "lazyfree-lazy-server-del": "yes", "lazyfree-lazy-user-del": "yes",
+        }  # fmt: skip
         return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
     async def _spawn(self) -> None:
@@ -212,12 +193,9 @@ class Embedded:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", "-c", WRAPPER, str(os.getpid())),
                 *(str(self._binary), *self._arguments()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=self._locks[1:],
+                stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=self._locks[1:],
                 start_new_session=True,  # Ctrl-C in the terminal is for the parent, which stops Redis last
-            )
+            )  # fmt: skip
         finally:
             os.close(output)
 

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -20,7 +20,7 @@ from redis.exceptions import AuthenticationError
 from service.redis.errors import NotSent, Rejected
 from service.redis.pending import Command, Mend, Pending, Redirect
 from service.redis.piecemeal import Piecemeal
-from service.redis.wire import Argument, Ask, Wire, established, pack
+from service.redis.wire import Argument, Prepare, Wire, established, pack
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,7 @@ MAX_BACKOFF_SECONDS = 0.500
 # A connection that lived this long is replaced at once; one that did not counts as a failed attempt, so that
 # a server which accepts and hangs up is not hammered.
 STEADY_SECONDS = 1.0
-# So many are written without waiting for the end of the tick: Redis works on them while this process goes on with the
-# rest. All at the end, and the two take turns: 16,300 PUTs a second at 64 connections; so, 21,000.
-EAGER_COMMANDS = 16
+EAGER_COMMANDS = 16  # are written at once, so that Redis works on them while this process goes on with its tick
 
 
 class Lane:
@@ -48,18 +46,11 @@ class Lane:
     """
 
     def __init__(
-        self,
-        dial: Callable[[], AbstractConnection],
-        *,
-        name: str = "Redis",
-        timeout: float = 5.0,
-        max_commands: int = 10_000,
-        max_bytes: int = 256 * 1024 * 1024,
-        on_connect: Callable[[Ask], Awaitable[None]] | None = None,
-        redirect: Redirect | None = None,
-        mend: Mend | None = None,
+        self, dial: Callable[[], AbstractConnection], *,
+        name: str = "Redis", timeout: float = 5.0, max_commands: int = 10_000, max_bytes: int = 256 * 1024 * 1024,
+        on_connect: Prepare | None = None, redirect: Redirect | None = None, mend: Mend | None = None,
         piecemeal: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.name, self.timeout = name, timeout
         self.reconnects = 0
         self._pending = Pending(max_commands, max_bytes, redirect, mend)

@@ -128,8 +128,7 @@ class Pending:
     def take(self, limit: int) -> list[bytes]:
         """Move commands from `waiting` to `flight`, up to `limit` bytes but at least one, to be written.
 
-        One whose caller is gone is dropped instead. One longer than the limit comes alone, so that it is
-        never copied to be joined with others.
+        One whose caller is gone is dropped instead. One longer than the limit comes alone: it is never copied.
         """
         parts: list[bytes] = []
         size = gone = 0
@@ -262,8 +261,7 @@ class Pending:
     def disconnect(self, reason: str) -> None:
         """The connection is gone, and with it all replies that it owed.
 
-        Reads go back to the front, in order, to be sent again; writes get Unanswered; what was never written
-        stays.
+        Reads go back to the front, in order, to be sent again; writes get Unanswered; what was never written stays.
         """
         self.reason = reason
         reads = []

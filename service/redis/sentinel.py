@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from service.redis.lane import Lane
 from service.redis.pending import Command
 from service.redis.replicas import Replicas
 from service.redis.topology import Node
-from service.redis.wire import Ask
+from service.redis.wire import Ask, Prepare
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +50,7 @@ class Watched:
     """See the module. `make` makes a lane."""
 
     def __init__(
-        self,
-        where: Address,
-        make: Callable[..., Lane],
-        on_connect: Callable[[Ask], Awaitable[None]] | None,
-        *,
-        read_replicas: bool,
+        self, where: Address, make: Callable[..., Lane], on_connect: Prepare | None, *, read_replicas: bool
     ) -> None:
         options = where.sentinel | plain(SENTINEL_SECONDS)
         self._sentinel = Sentinels(where.seeds, sentinel_kwargs=options)  # type: ignore[no-untyped-call]

@@ -51,6 +51,9 @@ class Ask(Protocol):
     async def __call__(self, *args: Argument) -> Any: ...
 
 
+Prepare = Callable[[Ask], Awaitable[None]]  # makes a new connection ready
+
+
 class Wire(asyncio.Protocol):
     """Until `open_to` is called, the connection belongs to who uses `ask`; from then on to a lane's queue."""
 
@@ -160,9 +163,7 @@ def take_over(connection: AbstractConnection, protocol: asyncio.Protocol) -> asy
     return transport
 
 
-async def established(
-    connection: AbstractConnection, prepare: Callable[[Ask], Awaitable[None]] | None, within: float
-) -> Wire:
+async def established(connection: AbstractConnection, prepare: Prepare | None, within: float) -> Wire:
     """Connect, and run `prepare` (in at most `within` seconds) while the connection is still exclusive.
 
     Raises what redis-py raises when it cannot connect, TimeoutError, and what `prepare` raises.

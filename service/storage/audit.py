@@ -7,8 +7,7 @@ looked at again. All is walked in steps of `STEP` members.
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
 from service.redis.errors import Rejected
 from service.storage import keys
@@ -34,15 +33,15 @@ class Audit:
         speaks of variables."""
         place = self._place
         async for names, texts in self._scan("HSCAN", keys.lists(place)):
-            await self._each([self._list(*pair) for pair in zip(names, texts, strict=True)])
+            await asyncio.gather(*[self._list(*pair) for pair in zip(names, texts, strict=True)])
         async for members, _ in self._scan("ZSCAN", keys.listing(place)):
-            await self._each([self._member(each, [b"S" + each]) for each in members])
+            await asyncio.gather(*[self._member(each, [b"S" + each]) for each in members])
         async for ids, _ in self._scan("HSCAN", keys.variables(place)):
-            await self._each([self._claims(each) for each in ids])
+            await asyncio.gather(*[self._claims(each) for each in ids])
         async for names, ids in self._scan("HSCAN", keys.names(place)):
-            await self._each([self._name(*pair) for pair in zip(names, ids, strict=True)])
+            await asyncio.gather(*[self._name(*pair) for pair in zip(names, ids, strict=True)])
         async for ids, _ in self._scan("ZSCAN", keys.newest(place)):
-            await self._each([self._moment(each) for each in ids])
+            await asyncio.gather(*[self._moment(each) for each in ids])
 
     async def _scan(self, command: str, key: str) -> AsyncIterator[tuple[list[bytes], list[bytes]]]:
         cursor = b"0"
@@ -55,9 +54,6 @@ class Audit:
             yield pairs[::2], pairs[1::2]
             if cursor == b"0":
                 return
-
-    async def _each(self, checks: list[Coroutine[Any, Any, None]]) -> None:
-        await asyncio.gather(*checks)
 
     async def _seen(self, id: bytes) -> bytes | None:
         key = keys.variables(self._place)
@@ -72,7 +68,7 @@ class Audit:
         await self._compare(b"", lambda seen: [b"t" + list])
         if len(text) != NUMBER:
             whole = range(0, len(text) - MEMBER + 1, MEMBER)
-            await self._each([self._member(list + text[start : start + MEMBER], []) for start in whole])
+            await asyncio.gather(*[self._member(list + text[start : start + MEMBER], []) for start in whole])
 
     async def _member(self, found: bytes, always: list[bytes]) -> None:
         id = found[-6:]

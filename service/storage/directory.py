@@ -83,7 +83,12 @@ class Directory:
 
     async def caller(self, dialect: str, token: str) -> Caller:
         """The caller with that token. Raises Unauthenticated."""
-        return _unexpired(await self._find(dialect, "token", digest(token), _caller))
+        caller: Caller | None = await self._find(dialect, "token", digest(token), _caller)
+        if caller is None:
+            raise Unauthenticated("the token is unknown")
+        if caller.expires is not None and caller.expires <= time():
+            raise Unauthenticated("the token has expired", expired=True)
+        return caller
 
     async def find(self, dialect: str, kind: str, id: str) -> dict[str, Any] | None:
         """What was declared of that kind under that id."""
@@ -197,11 +202,3 @@ def _caller(packed: bytes) -> Caller:
     value = unpackb(packed)
     rate = value["rate"]
     return Caller(value["id"], value["claims"], tuple(rate) if rate else None, value["expires"])
-
-
-def _unexpired(caller: Caller | None) -> Caller:
-    if caller is None:
-        raise Unauthenticated("the token is unknown")
-    if caller.expires is not None and caller.expires <= time():
-        raise Unauthenticated("the token has expired", expired=True)
-    return caller

@@ -15,7 +15,7 @@ from msgspec.msgpack import Decoder, encode
 from msgspec.structs import replace
 
 from service.storage.attachments import BARE, Attached, Attachments
-from service.storage.blobs import Kept, Span
+from service.storage.blobs import Span
 from service.storage.conditions import NEW, exactly
 from service.storage.errors import Changed, Denied, Invalid, NotFound, Unavailable
 from service.storage.fan_out import fan_out
@@ -101,16 +101,7 @@ class Files:
             try:
                 async with self._attachments.staging(place) as none:
                     saved = await self._attachments.attach(
-                        place,
-                        id,
-                        encode(file),
-                        none,
-                        set(),
-                        user,
-                        state=state,
-                        before=before,
-                        subject=user,
-                        once=once,
+                        place, id, encode(file), none, set(), user, state=state, before=before, subject=user, once=once
                     )
                 return exactly(saved)
             except Changed:
@@ -120,24 +111,25 @@ class Files:
     @repeatable(nothing)
     async def upload(
         self, place: Collection, id: str, generation: str, pieces: AsyncIterator[bytes], type: str,
-        sizes: tuple[int, int], user: str, *, once: Once | None = None,
+        most: int, user: str, *, once: Once | None = None,
     ) -> None:  # fmt: skip
-        """Take in the file that was announced in that generation, of `sizes` bytes (least and most), which has the MD5
-        that was announced. Only then it is the key's.
+        """Take in the file that was announced in that generation, of at most so many bytes, which has the MD5 that was
+        announced. Only then it is the key's.
 
         Raises Changed (it was uploaded already, or the key was deleted or announced again), Denied (`user` may not
-        write any more), Invalid (another size, another MD5), Unavailable.
+        write any more), Invalid (too many bytes, another MD5), Unavailable.
         """
         attached = await self._attachments.peek(place, id)
         if attached is None or exactly(attached.record) != generation:
             if once is not None:  # whether it is the same request again shows at its end
-                async for _ in _at_most(pieces, sizes[1]):
+                async for _ in _at_most(pieces, most):
                     pass
             raise Changed("the key was uploaded, replaced or deleted since")
         file = Filed.of(place, id, attached).file
         async with self._attachments.staging(place, room=0) as staging:
-            kept = await staging.keep(_at_most(pieces, sizes[1]))
-            _compare(kept, file, sizes[0])
+            kept = await staging.keep(_at_most(pieces, most))
+            if kept.md5 != file.md5:
+                raise Invalid("the file has another MD5 than was announced")
             whole = replace(file, size=kept.size, type=type, body=kept.body)
             named = {kept.body.blob} if isinstance(kept.body, Span) else set()
             await self._attachments.attach(
@@ -227,10 +219,3 @@ async def _at_most(pieces: AsyncIterator[bytes], most: int) -> AsyncIterator[byt
         if size > most:
             raise Invalid(f"the file is larger than was announced: over {most} bytes")
         yield piece
-
-
-def _compare(kept: Kept, announced: File, least: int) -> None:
-    if kept.size < least:
-        raise Invalid(f"the file is smaller than was announced: under {least} bytes")
-    if kept.md5 != announced.md5:
-        raise Invalid("the file has another MD5 than was announced")

@@ -7,13 +7,15 @@ left alone.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
 from service.redis.errors import Rejected
 from service.storage import keys, registry
 from service.storage.audit import Audit
+from service.storage.fan_out import fan_out
 from service.storage.fsck_blobs import BlobCheck
 from service.storage.fsck_links import LinkCheck, Readers
 from service.storage.keys import Collection
@@ -21,7 +23,6 @@ from service.storage.quota import Usage
 from service.storage.runner import Runner
 from service.storage.store import Storage
 
-BATCH = 200  # records compared at once
 LOOKS = 5  # at a usage that does not fit, half of a second in all: what was in flight has arrived by then
 PAUSE = 0.1  # seconds
 
@@ -91,7 +92,7 @@ class Fsck:
                 await self._storage.register(place)
         for place in held | named:
             known = stored.get((dialect, namespace, place.name))
-            await self._records(place, (known.ids if known else set()) | await self._indexed(place))
+            await fan_out(partial(self._record, place), (known.ids if known else set()) | await self._indexed(place))
         for place in list(held | named)[:1]:
             await self._compare_usage(place)
 
@@ -137,11 +138,6 @@ class Fsck:
             async for id, _ in registry.scan(self._runner, "ZSCAN", key):
                 found.add(id)
         return found
-
-    async def _records(self, place: Collection, ids: Iterable[str]) -> None:
-        waiting = list(ids)
-        for start in range(0, len(waiting), BATCH):
-            await asyncio.gather(*(self._record(place, id) for id in waiting[start : start + BATCH]))
 
     async def _record(self, place: Collection, id: str) -> None:
         try:

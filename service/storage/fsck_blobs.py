@@ -4,23 +4,19 @@ Chunks that are let go of, or on their way, expire by themselves and are no faul
 for it may have been written or replaced in between.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable
 
 from service.redis.errors import Rejected
 from service.storage import keys
 from service.storage.attachments import Attached, Attachments, Blob
 from service.storage.blobs import GRACE_MS, Span
 from service.storage.errors import Refusal
-from service.storage.fan_out import all_of
+from service.storage.fan_out import all_of, fan_out
 from service.storage.keys import Collection
 from service.storage.runner import Runner
 
-BATCH = 200  # records, or chunks, looked at at once
 FOR_EVER, GONE = -1, -2  # what PTTL says
 
-T = TypeVar("T")
 Named = tuple[Collection, str]  # a record with files: its collection and id
 
 
@@ -35,13 +31,13 @@ class BlobCheck:
 
     async def run(self) -> None:
         records, staying = await self._stored()
-        await self._each(records, self._record)
+        await fan_out(self._record, records)
         if staying:
             # What was attached since has a record now that the walk may have missed.
             records, _ = await self._stored()
             named: set[str] = set()
-            await self._each(records, lambda record: self._gather(record, named))
-            await self._each(sorted(staying - named), self._orphan)
+            await fan_out(lambda record: self._gather(record, named), records)
+            await fan_out(self._orphan, sorted(staying - named))
 
     async def _stored(self) -> tuple[list[Named], set[str]]:
         """All records with files, and the chunks that never expire."""
@@ -61,13 +57,8 @@ class BlobCheck:
             if await self._runner.command("PTTL", key, key=key) == FOR_EVER:
                 staying.add(key)
 
-        await self._each(found, look)
+        await fan_out(look, found)
         return records, staying
-
-    async def _each(self, things: Iterable[T], act: Callable[[T], Awaitable[None]]) -> None:
-        waiting = list(things)
-        for start in range(0, len(waiting), BATCH):
-            await asyncio.gather(*(act(thing) for thing in waiting[start : start + BATCH]))
 
     async def _record(self, named: Named) -> None:
         """Compare one record with its chunks; it is read again until it stays the same meanwhile."""
@@ -109,7 +100,9 @@ class BlobCheck:
             for name in blob.chunks(place):
                 ms = blob.expires or attached.record.expires
                 expiry = ("PEXPIREAT", name, ms + GRACE_MS) if ms else ("PERSIST", name)
-                if not await self._runner.command(*expiry, key=name, write=True) and await self._gone(name):
+                if await self._runner.command(*expiry, key=name, write=True):
+                    continue
+                if not await self._runner.command("EXISTS", name, key=name):
                     lost.add(blob.id)
         if isinstance(attached.content, Span) and attached.content.blob in lost:
             await self._attachments.detach(place, id, attached)
@@ -120,9 +113,6 @@ class BlobCheck:
                     place, id, attached.content, none, left, attached.record.updater,
                     lifetime="=", least=attached.record.expires, before=attached,
                 )  # fmt: skip
-
-    async def _gone(self, name: str) -> bool:
-        return not await self._runner.command("EXISTS", name, key=name)
 
     async def _gather(self, record: Named, into: set[str]) -> None:
         attached = await self._attachments.peek(*record)

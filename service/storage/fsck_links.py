@@ -19,13 +19,9 @@ class LinkCheck:
     """`scan` walks over all keys of all servers; `fault` takes down what is wrong."""
 
     def __init__(
-        self,
-        runner: Runner,
-        repair: bool,
-        scan: Callable[[], AsyncIterator[str]],
-        fault: Callable[[str], object],
+        self, runner: Runner, repair: bool, scan: Callable[[], AsyncIterator[str]], fault: Callable[[str], object],
         readers: Readers,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._runner, self._repair, self._scan, self._fault, self._readers = runner, repair, scan, fault, readers
         self._links = Links(runner)
 

@@ -8,17 +8,19 @@ comes later: so declare, then take a revision, then read what is declared, then 
 than what is there is refused, and who is refused does the same with a new one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import chain
 from uuid import uuid4
 
 from service.storage import keys
+from service.storage.errors import Outdated, Unavailable
 from service.storage.keys import Collection
 from service.storage.runner import Runner
 
 READ, WRITE, DELETE = "r", "w", "d"  # the verbs; grants are any of them in one text
 PORTION = 1000  # subjects in one command: below 1 ms of Redis's time
 STAGED_SECONDS = 60
+ATTEMPTS = 20  # at a collection about which others keep saying something else
 
 
 class Grants:
@@ -48,6 +50,20 @@ class Grants:
             revision=revision, declared="" if verbs is None else 1, grants=[*chain.from_iterable(last)],
         )  # fmt: skip
         return [subject.decode() for subject in before if subject]
+
+    async def settle(
+        self, place: Collection, verbs: Callable[[], Awaitable[Mapping[str, str] | None]], revision: int,
+        again: Callable[[int], Awaitable[None]],
+    ) -> list[str]:  # fmt: skip
+        """`grant` what is declared, read anew by `verbs` while others say something else: then `again` is told of the
+        later revision. Raises Unavailable, OutcomeUnknown."""
+        for _ in range(ATTEMPTS):
+            try:
+                return await self.grant(place, await verbs(), revision)
+            except Outdated as outdated:
+                revision = await self.revise(outdated.revision)
+                await again(revision)
+        raise Unavailable("access is being changed by many at once; apply it again")
 
     async def permit(self, place: Collection, subject: str, verb: str) -> None:
         """Let a caller go on to what leads to a write there. Raises Denied."""

@@ -65,22 +65,9 @@ class Collection:
     """
 
     __slots__ = (
-        "acl",
-        "attached",
-        "chunks",
-        "dialect",
-        "expiry",
-        "guarded",
-        "indexes",
-        "kinds",
-        "name",
-        "namespace",
-        "records",
-        "registry",
-        "staging",
-        "tag",
-        "tail",
-    )
+        "acl", "attached", "chunks", "dialect", "expiry", "guarded", "indexes", "kinds", "name", "namespace", "records",
+        "registry", "staging", "tag", "tail",
+    )  # fmt: skip
 
     def __init__(self, dialect: str, namespace: str, name: str, kinds: str) -> None:
         self.dialect, self.namespace, self.name, self.kinds = dialect, namespace, name, kinds

@@ -67,7 +67,9 @@ class Passwords:
             if len(self._outcomes) >= SIZE:
                 self._outcomes.clear()
             self._outcomes[name] = outcome
-        return _admitted(shown, outcome)
+        if not outcome:
+            raise Unauthenticated("the user name or the password is wrong")
+        return Caller(shown.username, {})
 
     def _named(self, stored: bytes, shown: Password) -> bytes:
         said = "\0".join(shown).encode("utf-8", "surrogateescape")
@@ -108,9 +110,3 @@ async def declare(directory: Directory, dialect: str, logins: Iterable[Login]) -
 def _digest(password: str, salt: bytes) -> bytes:
     """Salt and digest, as they are stored."""
     return salt + scrypt(password.encode("utf-8", "surrogateescape"), salt=salt, n=1 << 14, r=8, p=1)
-
-
-def _admitted(shown: Password, outcome: bool) -> Caller:
-    if not outcome:
-        raise Unauthenticated("the user name or the password is wrong")
-    return Caller(shown.username, {})

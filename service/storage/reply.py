@@ -5,8 +5,7 @@ the `Reply` that the coroutine yields, and is told its outcome: a connection doe
 (service/driver.py), and pays for no task and no future. An operation is written once, as a coroutine, and does not
 know which of the two steps it.
 
-A flat closure costs 0.32 us, a coroutine that is stepped by hand 0.81 us; the same over asyncio's futures made GET 27 %
-slower. The one place where Redis's errors become refusals.
+The one place where Redis's errors become refusals.
 """
 
 from asyncio import CancelledError, get_running_loop

@@ -107,14 +107,10 @@ def _script(name: str, where: Path) -> Script:
     keys, arguments = _names(name, source)
     flags = _flags.search(source)
     return Script(
-        name=name,
-        text=_composed(source, name, where, seen=[], inside=(name,)),
-        keys=keys,
-        arguments=arguments,
-        flags=flags[1].strip() if flags else "",
-        varies=_varying(name, source, keys, arguments),
+        name=name, keys=keys, arguments=arguments, flags=flags[1].strip() if flags else "",
+        text=_composed(source, name, where, seen=[], inside=(name,)), varies=_varying(name, source, keys, arguments),
         pick=_picker(arguments, several=any(kind == "ARGV" for _, kind, _ in _tail.findall(source))),
-    )
+    )  # fmt: skip
 
 
 def _once(script: Script, where: Path) -> Script:

@@ -178,13 +178,9 @@ class Variables:
             offset=offset, limit=limit, budget=INLINE_BYTES,
         )  # fmt: skip
         for at in range(len(packed), len(ids), PORTION):
-            packed += await self._read(place, ids[at : at + PORTION])
+            key = keys.variables(place)
+            packed += await self._command("HMGET", key, *ids[at : at + PORTION], key=key)
         return total, [Variable.unpack(id, each) for id, each in zip(ids, packed, strict=True) if each]
-
-    async def _read(self, place: Collection, ids: list[bytes]) -> list[bytes | None]:
-        key = keys.variables(place)
-        packed: list[bytes | None] = await self._command("HMGET", key, *ids, key=key)
-        return packed
 
     async def recall(self, place: Collection, subject: str, user: int, key: str) -> Variable | None:
         """One variable, or None where there is none."""

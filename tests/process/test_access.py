@@ -183,7 +183,7 @@ def test_a_date_alone_is_midnight_utc() -> None:
 
 EXAMPLES = [
     (f"{path.relative_to(ROOT)}:{text[: match.start()].count(chr(10)) + 1}", match[2].replace("\n" + match[1], "\n"))
-    for path in (*(ROOT / name for name in ("README.md", "service/README.md", "service/dialects/README.md",
+    for path in (*(ROOT / name for name in ("README.md", "service/README.md",
                                             "k8s/README.md")), *sorted((ROOT / "docs").glob("*.md")))
     for text in [path.read_text()]
     for match in re.finditer(r"^( *)```ya?ml\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
@@ -192,7 +192,7 @@ EXAMPLES = [
 
 
 def test_examples_are_found() -> None:
-    assert {place.partition(":")[0] for place, _ in EXAMPLES} >= {"README.md", "service/dialects/README.md"}
+    assert {place.partition(":")[0] for place, _ in EXAMPLES} >= {"README.md", "docs/dialects.md"}
 
 
 @pytest.mark.parametrize("example", [text for _, text in EXAMPLES], ids=[place for place, _ in EXAMPLES])

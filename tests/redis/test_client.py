@@ -22,9 +22,9 @@ async def test_commands_go_to_the_node_of_their_key(redis: RedisProcess) -> None
     assert not client.lanes[0].connected
 
 
-async def test_on_a_single_server_execute_is_the_lanes_own_method(redis: RedisProcess) -> None:
+async def test_on_a_single_server_commands_are_sent_by_the_lanes_own_method(redis: RedisProcess) -> None:
     client = Redis.open(redis.url)
-    assert client.execute == client.lanes[0].execute
+    assert client.send == client.lanes[0].send
     await client.close()
 
 

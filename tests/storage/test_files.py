@@ -38,8 +38,7 @@ async def announce(
 
 
 async def upload(storage: Storage, generation: str, body: bytes = BODY, user: str = OWNER) -> None:
-    sizes = (len(body), len(body))
-    await storage.files.upload(PLACE, ID, generation, pieces(body), "image/png", sizes, user)
+    await storage.files.upload(PLACE, ID, generation, pieces(body), "image/png", len(body), user)
 
 
 async def found(storage: Storage) -> Filed | None:
@@ -104,7 +103,7 @@ async def test_an_upload_whose_key_changes_meanwhile_is_refused(
         yield BODY[300_000:]
 
     with pytest.raises(Changed):
-        await storage.files.upload(PLACE, ID, generation, interrupted(), "", (0, len(BODY)), OWNER)
+        await storage.files.upload(PLACE, ID, generation, interrupted(), "", len(BODY), OWNER)
     assert await body_of(storage) is None
     assert staying(keyspace) == set()
 
@@ -118,7 +117,7 @@ async def test_who_may_not_write_any_more_cannot_finish(storage: Storage, keyspa
         yield BODY[300_000:]
 
     with pytest.raises(Denied):
-        await storage.files.upload(PLACE, ID, generation, interrupted(), "", (0, len(BODY)), OWNER)
+        await storage.files.upload(PLACE, ID, generation, interrupted(), "", len(BODY), OWNER)
     assert await body_of(storage) is None
     assert staying(keyspace) == set()
 
@@ -127,7 +126,7 @@ async def test_who_may_not_write_any_more_cannot_finish(storage: Storage, keyspa
 async def test_another_file_than_was_announced_is_refused(storage: Storage, keyspace: Keyspace, sent: bytes) -> None:
     generation = await announce(storage)
     with pytest.raises(Invalid, match="than was announced"):
-        await storage.files.upload(PLACE, ID, generation, pieces(sent), "", (len(BODY), len(BODY)), OWNER)
+        await storage.files.upload(PLACE, ID, generation, pieces(sent), "", len(BODY), OWNER)
     assert not any(name.startswith(PLACE.chunks) for name in keyspace.names())
     await upload(storage, generation)
 
@@ -230,7 +229,7 @@ async def test_a_thousand_keys_are_told_by_short_scripts(storage: Storage, redis
     for id in ids:
         file = File("x" * 53, 1, md5(b"x").digest())
         generation = await storage.files.announce(PLACE, id, file, OWNER, create=True, overwrite=True)
-        await storage.files.upload(PLACE, id, generation, pieces(b"x"), "t" * 127 + "/" + "t" * 127, (1, 1), OWNER)
+        await storage.files.upload(PLACE, id, generation, pieces(b"x"), "t" * 127 + "/" + "t" * 127, 1, OWNER)
     found: list[Shelf] = []
 
     async def survey() -> None:

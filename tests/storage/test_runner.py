@@ -140,7 +140,7 @@ async def test_replies_come_in_the_order_of_their_commands_and_failures_among_th
     redis.command("SET", "text", "x")
     commands = [
         runner.command("GET", "text", key="text"), runner.command("LPUSH", "text", "a", key="text", write=True),
-        runner.command("GET", "none", key="none"), runner.run("permit", ("none",), subject="me", verb="r"),
+        runner.command("GET", "none", key="none"), runner.run("permit", ("{d:n:c}a",), subject="me", verb="r"),
         runner.command("STRLEN", "text", key="text"),
     ]  # fmt: skip
     first, wrong, none, refused, size = await Replies(commands)

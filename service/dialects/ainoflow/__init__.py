@@ -10,21 +10,18 @@
 vendor's JSON; `description` says all of it for the OpenAPI document, and `access` who may.
 """
 
-from service.dialect import Dialect
+from functools import partial
+
+from service.dialect import Dialect, bearer
 from service.dialects.ainoflow.access import Access
 from service.dialects.ainoflow.answers import refuse
 from service.dialects.ainoflow.description import API
 from service.dialects.ainoflow.handlers import routes
-from service.dialects.ainoflow.parameters import NAME, credential
+from service.dialects.ainoflow.parameters import NAME
 
 DIALECT = Dialect(
-    name=NAME,
-    docs="https://www.ainoflow.io/docs/api/storage",
-    prefixes=("/api/v1/",),
-    routes=routes,
-    credential=credential,
-    refuse=refuse,
-    access=Access,
-    api=API,
+    name=NAME, docs="https://www.ainoflow.io/docs/api/storage", prefixes=("/api/v1/",), routes=routes, api=API,
+    credential=partial(bearer, needed="an API key is needed: Authorization: Bearer YOUR_API_KEY"),
+    refuse=refuse, access=Access,
     depends=lambda caller: ("project", caller.claims["project"]),
-)
+)  # fmt: skip

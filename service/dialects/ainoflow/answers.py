@@ -6,12 +6,11 @@ from functools import lru_cache
 from time import gmtime, strftime
 from typing import Any
 
-from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath, Unsupported
+from service.dialect import Answer
 from service.dialects.ainoflow.parameters import EPOCH
 from service.dialects.ainoflow.shapes import Error, Message, Metadata, Receipt, encode
 from service.preconditions import http_date, not_modified
-from service.storage import errors
-from service.storage.errors import Refusal
+from service.storage.errors import AlreadyExists, NotFound, Refusal
 from service.storage.records import Record, Saved, etag
 
 
@@ -95,29 +94,9 @@ def expiry(record: Record | Saved) -> datetime | None:
     return instant(record.expires * 1000) if record.expires else None
 
 
-STATUSES: dict[type[Refusal], int] = {
-    errors.Invalid: 400,
-    errors.Unauthenticated: 401,
-    errors.Denied: 403,
-    errors.NotFound: 404,
-    NoSuchPath: 404,
-    NoSuchMethod: 405,
-    errors.AlreadyExists: 409,
-    errors.Changed: 412,
-    errors.TooLarge: 413,
-    Unsupported: 415,
-    errors.Reused: 422,
-    errors.Throttled: 429,
-    errors.QuotaExceeded: 429,
-    errors.Unavailable: 503,
-    errors.OutcomeUnknown: 503,
-    Failure: 500,
-}
-
-
 def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
     message = str(refusal)
-    if len(params) == 2 and isinstance(refusal, errors.AlreadyExists | errors.NotFound):
-        what = "already exists" if isinstance(refusal, errors.AlreadyExists) else "was not found"
+    if len(params) == 2 and isinstance(refusal, AlreadyExists | NotFound):
+        what = "already exists" if isinstance(refusal, AlreadyExists) else "was not found"
         message = f"Item with category '{params[0]}' and key '{params[1]}' {what}"
-    return Answer(STATUSES.get(type(refusal), 500), encode(Error(Message(message))))
+    return Answer(refusal.status, encode(Error(Message(message))))

@@ -94,11 +94,7 @@ ITEM = {
     "category": "invoices", "key": "inv-12345", "value": {"invoice_number": "INV-12345", "total": 1250.00},
     "size": 1024, **WHEN,
 }  # fmt: skip
-COUNTS = [
-    {"category": "customers", "count": 58},
-    {"category": "invoices", "count": 142},
-    {"category": "settings", "count": 5},
-]
+COUNTS = [{"category": name, "count": count} for name, count in (("customers", 58), ("invoices", 142), ("settings", 5))]
 
 
 Tag = Annotated[str, Meta(pattern='^"[0-9a-f]{32}"$', description="The document's etag, in quotes.")]

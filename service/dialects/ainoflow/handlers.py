@@ -4,35 +4,18 @@ from operator import attrgetter
 
 from service.dialect import Answer, Request, Routes, Stream
 from service.dialects.ainoflow import description
-from service.dialects.ainoflow.answers import (
-    answer,
-    described,
-    listed,
-    paged,
-    receipt,
-    shown,
-    totalled,
-)
-from service.dialects.ainoflow.parameters import (
-    INDEXES,
-    LAST_OFFSET,
-    NAME,
-    SORTS,
-    choice,
-    document,
-    flag,
-    lifetime,
-    paging,
-    place_of,
-    quota,
-)
+from service.dialects.ainoflow.answers import answer, described, listed, paged, receipt, shown, totalled
+from service.dialects.ainoflow.parameters import INDEXES, LAST_OFFSET, NAME, document, lifetime, paging, place_of, quota
 from service.dialects.ainoflow.shapes import Counted, Deleted, Identity, encode
+from service.parsing import choice, flag
 from service.preconditions import condition
 from service.storage.records import etag
 
 DOCUMENTS = "/api/v1/storage/json"
 CATEGORY = DOCUMENTS + "/{category}"
 DOCUMENT = CATEGORY + "/{key}"
+
+SORTS = {"createdAt": "c", "updatedAt": "u", "size": "s", "key": "n"}
 
 routes = Routes()
 
@@ -88,10 +71,7 @@ async def patch(request: Request) -> Answer:
     and the document its expiry.
     """
     category, key = request.params
-    place, change = (
-        place_of(request, category, key),
-        await document(request),
-    )
+    place, change = place_of(request, category, key), await document(request)
     saved, tag = await request.service.storage.merge(
         place, key, change, request.caller.id,
         limit=request.service.settings.max_document_bytes,

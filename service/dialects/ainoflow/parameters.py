@@ -4,18 +4,15 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from service.dialect import Headers, Request, single
-from service.parsing import choice as choice
-from service.parsing import flag as flag
+from service.dialect import Request
 from service.parsing import number, validate
 from service.storage import keys, offload
-from service.storage.errors import Invalid, Unauthenticated
+from service.storage.errors import Invalid
 from service.storage.keys import Collection
 from service.storage.quota import Quota
 
 NAME = "ainoflow"
 INDEXES = "cusn"  # by created, updated, size and name
-SORTS = {"createdAt": "c", "updatedAt": "u", "size": "s", "key": "n"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS = 253_402_300_799_999  # 9999-12-31, the last day that ISO 8601 writes with four digits
 LONGEST_MS = 250_000_000_000_000  # the longest lifetime: some 7,900 years, and within the year 9999 until 2077
@@ -23,14 +20,6 @@ VALIDATED_INLINE = 1_000_000  # bytes that are validated in the event loop: 5 ms
 LAST_OFFSET = 1 << 50  # beyond any collection, and exact as a Lua number
 
 _iso_8601 = re.compile(r"[0-9W-]+(?:[T ][0-9:.,]+(?:Z|[ +-][0-9:]+)?)?").fullmatch
-_bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
-
-
-def credential(headers: Headers) -> str:
-    found = _bearer(single(headers, "Authorization", Unauthenticated))
-    if found is None:
-        raise Unauthenticated("an API key is needed: Authorization: Bearer YOUR_API_KEY")
-    return found[1]
 
 
 def place_of(request: Request, category: str, key: str | None = None) -> Collection:

@@ -95,22 +95,21 @@ class Identity(Struct):
     project: str
 
 
-class Documents(Struct, rename="camel"):
+class Paged(Struct, rename="camel"):
+    total_count: Count
+    page: Annotated[int, Meta(ge=1)]
+    page_size: Annotated[int, Meta(ge=1)]
+    total_pages: Count
+
+
+class Documents(Paged):
     """A page of a category. (It is streamed: answers.py writes it piece by piece.)"""
 
     category: Category
     items: list[Item]
-    total_count: Count
-    page: Annotated[int, Meta(ge=1)]
-    page_size: Annotated[int, Meta(ge=1)]
-    total_pages: Count
 
 
-class Categories(Struct, rename="camel"):
+class Categories(Paged):
     """A page of the categories."""
 
     items: list[Counted]
-    total_count: Count
-    page: Annotated[int, Meta(ge=1)]
-    page_size: Annotated[int, Meta(ge=1)]
-    total_pages: Count

@@ -14,14 +14,15 @@ and `file_description` have all of it for the OpenAPI document. `access` is the 
 the vendor's table of who may do what, and `grants` what follows from the two.
 """
 
-from service.dialect import Dialect
+from functools import partial
+
+from service.dialect import Dialect, bearer
 from service.dialects.auravant.access import EXTENSION, Access
 from service.dialects.auravant.answers import refuse
 from service.dialects.auravant.description import API
 from service.dialects.auravant.files import routes as files
 from service.dialects.auravant.grants import follow, readable
 from service.dialects.auravant.handlers import routes
-from service.dialects.auravant.parameters import credential
 from service.dialects.auravant.roles import FARMS, FIELDS, NAME
 from service.dialects.auravant.sharing import routes as sharing
 from service.dialects.auravant.transfers import routes as transfers
@@ -29,16 +30,10 @@ from service.dialects.auravant.transfers import routes as transfers
 routes += [*sharing, *files, *transfers]
 
 DIALECT = Dialect(
-    name=NAME,
-    docs="https://developers.auravant.com/en/docs/apis/reference/api_ref_storage",
-    prefixes=("/api/mktplace/", "/publicvalues/", "/publicfiles/"),
-    routes=routes,
-    credential=credential,
-    refuse=refuse,
-    access=Access,
-    api=API,
+    name=NAME, docs="https://developers.auravant.com/en/docs/apis/reference/api_ref_storage",
+    prefixes=("/api/mktplace/", "/publicvalues/", "/publicfiles/"), routes=routes, api=API,
+    credential=partial(bearer, needed="a token is needed: Authorization: Bearer TOKEN"),
+    refuse=refuse, access=Access, follow=follow, signs=True,
     depends=lambda caller: (EXTENSION, caller.claims["extension"]),
-    signs=True,
-    follow=follow,
     readers={scope: readable(scope) for scope in (FIELDS, FARMS)},
-)
+)  # fmt: skip

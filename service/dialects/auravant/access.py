@@ -5,7 +5,6 @@ which leaves one of the two out leaves it as it is.
 """
 
 from collections.abc import Iterable
-from itertools import chain
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
@@ -50,53 +49,49 @@ class User(Struct, forbid_unknown_fields=True):
         yield Entry(USER, str(self.id), None if self.remove else {})
 
 
-class Space(Struct, forbid_unknown_fields=True):
+class Circle(Struct, forbid_unknown_fields=True):
+    """What has members and those who lead them: a space or a group."""
+
     id: Id
-    admins: list[Id] | None = None
     members: list[Id] | None = None
     remove: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{type(self).__name__.lower()}:{self.id}"
+
+    def leaders(self) -> dict[str, str] | None:
+        """Those who are named, each with a role."""
+        raise NotImplementedError
+
+    def entries(self) -> Iterable[Entry]:
+        ids = None if self.members is None else {"ids": [str(id) for id in self.members]}
+        for kind, value in ((LEADERS, self.leaders()), (MEMBERS, ids)):
+            if self.remove or value is not None:
+                yield Entry(kind, self.name, None if self.remove else value)
+
+
+class Space(Circle):
+    admins: list[Id] | None = None
 
     def __post_init__(self) -> None:
         check_users(".admins", self.admins)
         check_users(".members", self.members)
 
-    @property
-    def name(self) -> str:
-        return f"space:{self.id}"
-
-    def entries(self) -> Iterable[Entry]:
-        leaders = None if self.admins is None else {str(id): "admin" for id in self.admins}
-        return _circle(self.name, leaders, self.members, self.remove)
+    def leaders(self) -> dict[str, str] | None:
+        return None if self.admins is None else {str(id): "admin" for id in self.admins}
 
 
-class Group(Struct, forbid_unknown_fields=True):
-    id: Id
+class Group(Circle):
     supervisors: dict[Id, Literal["read", "edit"]] | None = None
-    members: list[Id] | None = None
-    remove: bool = False
 
     def __post_init__(self) -> None:
         check_users(".supervisors", self.supervisors)
         check_users(".members", self.members)
 
-    @property
-    def name(self) -> str:
-        return f"group:{self.id}"
-
-    def entries(self) -> Iterable[Entry]:
+    def leaders(self) -> dict[str, str] | None:
         supervisors = self.supervisors
-        leaders = None if supervisors is None else {str(id): f"supervisor {how}" for id, how in supervisors.items()}
-        return _circle(self.name, leaders, self.members, self.remove)
-
-
-def _circle(name: str, leaders: dict[str, str] | None, members: list[Id] | None, remove: bool) -> Iterable[Entry]:
-    """The entries of what has members and those who lead them."""
-    ids = None if members is None else {"ids": [str(id) for id in members]}
-    yield from (
-        Entry(kind, name, None if remove else value)
-        for kind, value in ((LEADERS, leaders), (MEMBERS, ids))
-        if remove or value is not None
-    )
+        return None if supervisors is None else {str(id): f"supervisor {how}" for id, how in supervisors.items()}
 
 
 class Plot(Struct, forbid_unknown_fields=True):
@@ -166,9 +161,9 @@ class Access(Struct, forbid_unknown_fields=True):
         return [each if isinstance(each, User) else User(each) for each in self.users]
 
     def changes(self) -> Iterable[Token | Entry]:
-        named: Iterable[Extension | User | Space | Group] = chain(
-            self.extensions, self.people(), self.spaces, self.groups
-        )
+        named: tuple[Extension | User | Circle, ...] = (
+            *self.extensions, *self.people(), *self.spaces, *self.groups,
+        )  # fmt: skip
         for each in named:
             yield from each.entries()
         for scope, plots in ((FIELDS, self.fields), (FARMS, self.farms)):

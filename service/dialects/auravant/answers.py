@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 
 import orjson
 
-from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath, Unsupported
+from service.dialect import Answer, NoSuchMethod, NoSuchPath
 from service.dialects.auravant.refusals import Coded
 from service.storage import errors
 from service.storage.errors import Refusal
@@ -21,36 +21,26 @@ OPENED, CLOSED = b'{"code":0,"res":"ok","info":{"code":0,"res":"ok","objects":{'
 PIECE_BYTES = 65_536  # of an answer, before it is sent on its way
 
 
-# Of a kind of refusal that is not here, the kind above it counts.
-MEANINGS: dict[type[Refusal], tuple[int, int]] = {
-    errors.NotFound: (WRONG_STATE, 200),
-    errors.AlreadyExists: (WRONG_STATE, 200),
-    errors.Changed: (WRONG_STATE, 200),
-    errors.Denied: (NOT_PERMITTED, 200),
-    errors.Mismatched: (OTHER, 200),
-    errors.Invalid: (BAD_REQUEST, 400),
-    errors.TooLarge: (BAD_REQUEST, 413),
-    Unsupported: (BAD_REQUEST, 415),
-    errors.Reused: (BAD_REQUEST, 422),
-    NoSuchPath: (BAD_REQUEST, 404),
-    NoSuchMethod: (BAD_REQUEST, 405),
-    errors.Unauthenticated: (NO_TOKEN, 401),
-    errors.Throttled: (OTHER, 429),
-    errors.QuotaExceeded: (OTHER, 429),
-    errors.Unavailable: (OTHER, 503),
-    errors.OutcomeUnknown: (OTHER, 503),
-    Failure: (OTHER, 500),
-}
+# The codes that come with HTTP 200, and those that come with the refusal's own status. Of a kind of refusal that is not
+# here, the kind above it counts.
+CODES: dict[type, int] = {
+    errors.NotFound: WRONG_STATE, errors.AlreadyExists: WRONG_STATE, errors.Changed: WRONG_STATE,
+    errors.Denied: NOT_PERMITTED, errors.Mismatched: OTHER,
+}  # fmt: skip
+GENERAL: dict[type, int] = {
+    errors.Invalid: BAD_REQUEST, errors.TooLarge: BAD_REQUEST, errors.Reused: BAD_REQUEST, NoSuchPath: BAD_REQUEST,
+    NoSuchMethod: BAD_REQUEST, errors.Unauthenticated: NO_TOKEN, Refusal: OTHER,
+}  # fmt: skip
 
 
 def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
     if isinstance(refusal, Coded):
         code, status = refusal.code, refusal.status
+    elif isinstance(refusal, errors.Unauthenticated) and refusal.expired:
+        code, status = EXPIRED, refusal.status
     else:
-        kinds = type(refusal).__mro__
-        code, status = next((MEANINGS[kind] for kind in kinds if kind in MEANINGS), MEANINGS[Failure])
-        if isinstance(refusal, errors.Unauthenticated) and refusal.expired:
-            code = EXPIRED
+        kind = next(kind for kind in type(refusal).__mro__ if kind in CODES or kind in GENERAL)
+        code, status = (CODES[kind], 200) if kind in CODES else (GENERAL[kind], refusal.status)
     said = {"code": code, "res": "err", "msg": str(refusal)}
     return Answer(status, orjson.dumps({**said, "info": said}))
 

@@ -54,7 +54,7 @@ ANSWERS: dict[str, Any] = {
     "done": {**OK, "info": OK},
     "read": {**OK, "info": {**OK, "objects": {USER: {"test_key": {"name": "jane", "lastname": "doe"}}}}},
 }
-_CODED = (Missing, BadKey, BadVersion, NotClaimed)
+CODED = (Missing, BadKey, BadVersion, NotClaimed)
 
 GIVEN = Content(
     "What the operation is given. It is understood as a form too (`application/x-www-form-urlencoded`), in which "
@@ -73,7 +73,7 @@ def _storage(sharing: str, **names: str) -> Description:
     return Description(
         {200: done}, query=Operating, body=GIVEN,
         refuses=(
-            *_CODED, errors.Denied, errors.NotFound, errors.AlreadyExists, errors.Changed, errors.Mismatched,
+            *CODED, errors.Denied, errors.NotFound, errors.AlreadyExists, errors.Changed, errors.Mismatched,
             errors.TooLarge, errors.QuotaExceeded,
         ),
     )  # fmt: skip
@@ -89,7 +89,7 @@ def _shared(level: str, shape: type, query: type[Struct], *refuses: type[errors.
     told = Content(
         "The values, one for each that has any.", list[shape], examples={"shared": example},  # type: ignore[valid-type]
     )  # fmt: skip
-    return Description({200: told}, query=query, refuses=(*_CODED, errors.TooLarge, *refuses))
+    return Description({200: told}, query=query, refuses=(*CODED, errors.TooLarge, *refuses))
 
 
 public_of_users = _shared("user", shapes.OfUser, SharingUsers)

@@ -1,25 +1,14 @@
 """What the routes of files take and answer, for the OpenAPI document."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from service.description import Content, Description
+from service.description import Content, Description, Handed, Ranged, handed_out
 from service.dialect import Unsupported
-from service.dialects.auravant.description import USER, Operating, SharingFarms, SharingFields
-from service.dialects.auravant.parameters import READ_KEYS
-from service.dialects.auravant.refusals import (
-    BadKey,
-    BadVersion,
-    Missing,
-    NoFile,
-    NotClaimed,
-    NotPermitted,
-    Oversized,
-    Spent,
-    Unreadable,
-)
-from service.dialects.auravant.shapes import Flag, Id, Key
+from service.dialects.auravant.description import CODED, USER, Operating, SharingFarms, SharingFields
+from service.dialects.auravant.refusals import NoFile, NotPermitted, Oversized, Spent, Unreadable
+from service.dialects.auravant.shapes import Fine, Flag, Id, Key, Keys, Resources
 from service.storage import errors
 
 MD5 = Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{21}[AQgw]==$", description="The file's MD5, in base64.")]
@@ -40,14 +29,8 @@ class Given(Struct):
     user: Annotated[Id, Meta(description="The user, in the scope of users.")] | UnsetType = UNSET
     field: Annotated[Id, Meta(description="The field, in the scope of fields.")] | UnsetType = UNSET
     farm: Annotated[Id, Meta(description="The farm, in the scope of farms.")] | UnsetType = UNSET
-    keys: (
-        Annotated[list[Key], Meta(min_length=1, max_length=READ_KEYS, description="GET and DELETE: which keys.")]
-        | UnsetType
-    ) = UNSET
-    ids: (
-        Annotated[list[Id], Meta(description="GET: of which resources; empty: of all that the caller may read.")]
-        | UnsetType
-    ) = UNSET
+    keys: Keys | UnsetType = UNSET
+    ids: Resources | UnsetType = UNSET
     id: Annotated[Id, Meta(description="DELETE: of which resource; left out: of all.")] | UnsetType = UNSET
     get_url: Annotated[Flag, Meta(description="GET: tell where the files are to be downloaded.")] = False
 
@@ -61,13 +44,6 @@ class OfFile(Struct):
     url: str | UnsetType = UNSET
 
 
-class Fine(Struct):
-    """That it went well."""
-
-    code: Literal[0]
-    res: Literal["ok"]
-
-
 class Data(Struct):
     """Of a PUT or PATCH where the file is to be posted, and with which fields; of a DELETE the keys that were there."""
 
@@ -76,28 +52,12 @@ class Data(Struct):
     keys: list[str] | UnsetType = UNSET
 
 
-class Told(Struct):
+class Told(Fine):
     """What an operation answers: PUT, PATCH and DELETE `data`, GET `objects`."""
 
-    code: Literal[0]
-    res: Literal["ok"]
     info: Fine
     data: Data | UnsetType = UNSET
     objects: dict[str, Any] | UnsetType = UNSET
-
-
-class Uploaded(Struct, forbid_unknown_fields=True):
-    """The fields that were answered, in any order, then the file; the MD5 before or behind it."""
-
-    resource: Signed
-    key: Signed
-    generation: Signed
-    user: Signed
-    policy: Signed
-    key_id: Signed = field(name="key-id")
-    signature: Signed
-    md5: MD5 = field(name="Content-MD5")
-    file: Annotated[str, Meta(description="The file, behind all fields that were answered.")]
 
 
 class Downloading(Struct):
@@ -110,22 +70,11 @@ class Downloading(Struct):
     signature: Signed
 
 
-class Reading(Struct):
-    range: Annotated[str, Meta(description="Which part of the file: one range of bytes.", examples=["bytes=0-99"])] | (
-        UnsetType
-    ) = field(name="Range", default=UNSET)
-    known: Annotated[str, Meta(description="Etags of what the client has; 304 if the file has one of them.")] | (
-        UnsetType
-    ) = field(name="If-None-Match", default=UNSET)
+class Uploaded(Downloading, forbid_unknown_fields=True):
+    """The fields that were answered, in any order, then the file; the MD5 before or behind it."""
 
-
-class Handed(Struct):
-    etag: Annotated[str, Meta(pattern='^"[0-9a-f]{32}"$', description="The MD5 of the file, in quotes.")] = field(
-        name="ETag"
-    )
-    disposition: Annotated[str, Meta(description="That it is to be saved, and under which name.")] = field(
-        name="Content-Disposition"
-    )
+    md5: MD5 = field(name="Content-MD5")
+    file: Annotated[str, Meta(description="The file, behind all fields that were answered.")]
 
 
 FILE = {
@@ -143,7 +92,6 @@ TOLD = Content("It was done; of a GET, the files.", Told, examples={
     "read": {**OK, "objects": {USER: {"key_1": FILE}}},
     "deleted": {**OK, "data": {"keys": ["eliminated_key_1", "eliminated_key_2"]}},
 })  # fmt: skip
-_CODED = (Missing, BadKey, BadVersion, NotClaimed)
 
 
 def _files(name: str, resource: object) -> Description:
@@ -160,7 +108,7 @@ def _files(name: str, resource: object) -> Description:
     return Description(
         {200: TOLD}, query=Operating, body=given,
         refuses=(
-            *_CODED, Oversized, errors.Denied, errors.NotFound, errors.AlreadyExists, errors.TooLarge,
+            *CODED, Oversized, errors.Denied, errors.NotFound, errors.AlreadyExists, errors.TooLarge,
             errors.QuotaExceeded,
         ),
     )  # fmt: skip
@@ -176,7 +124,7 @@ def _shared(query: type[Struct]) -> Description:
         "The files of each that has any.", dict[str, dict[str, OfFile]],
         examples={"shared": {"12345": {"public_ext_key": FILE}}},
     )  # fmt: skip
-    return Description({200: told}, query=query, refuses=(*_CODED, errors.TooLarge, Unreadable))
+    return Description({200: told}, query=query, refuses=(*CODED, errors.TooLarge, Unreadable))
 
 
 public_files_of_fields = _shared(SharingFields)
@@ -188,12 +136,4 @@ upload = Description(
     refuses=(Unsupported, NotPermitted, Spent, errors.TooLarge, errors.QuotaExceeded),
 )
 
-download = Description(
-    {
-        200: Content("The file.", bytes, ("*/*",), headers=Handed),
-        206: Content("That part of the file.", bytes, ("*/*",), headers=Handed),
-        304: Content("The client has this file.", headers=Handed),
-        416: Content("The file has no such part.", headers=Handed),
-    },
-    query=Downloading, headers=Reading, refuses=(NotPermitted, NoFile),
-)  # fmt: skip
+download = Description(handed_out(Handed), query=Downloading, headers=Ranged, refuses=(NotPermitted, NoFile))

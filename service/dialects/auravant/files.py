@@ -6,22 +6,12 @@ PUT and PATCH announce a file and answer where it is to be uploaded; GET tells o
 from collections.abc import AsyncIterator, Sequence
 
 from service.dialect import Answer, Request, Routes, Stream
-from service.dialects.auravant import file_description, listing
+from service.dialects.auravant import file_description, listing, parameters
 from service.dialects.auravant.filing import Body, announced, body_of
 from service.dialects.auravant.grants import readable
-from service.dialects.auravant.parameters import (
-    READ_VALUES,
-    Several,
-    extension_of,
-    operation,
-    place_of,
-    places_of,
-    read,
-    several,
-)
-from service.dialects.auravant.refusals import Missing, Unreadable
+from service.dialects.auravant.refusals import Missing
 from service.dialects.auravant.roles import FARMS, FIELDS, NAME, USERS
-from service.dialects.auravant.sharing import listed, records
+from service.dialects.auravant.sharing import each, plots
 from service.dialects.auravant.transfers import DOWNLOAD_SECONDS, PUBLIC_SECONDS, linking, uploading
 from service.storage.fan_out import FAN_OUT
 from service.storage.files import Filed
@@ -75,12 +65,14 @@ async def public_files_of_farms(request: Request) -> Stream:
 
 
 async def filestorage(scope: str, request: Request) -> Answer | Stream:
-    name, extension = operation(request), extension_of(request)
-    body = await read(request, body_of)
+    name, extension = parameters.operation(request), parameters.extension_of(request)
+    body = await parameters.read(request, body_of)
     if name == "GET":
-        return await get(request, scope, several(request, extension, body.keys, body.ids), urls=bool(body.get_url))
+        return await get(
+            request, scope, parameters.several(request, extension, body.keys, body.ids), urls=bool(body.get_url)
+        )
     if name == "DELETE":
-        return await delete(request, scope, several(request, extension, body.keys, None), body)
+        return await delete(request, scope, parameters.several(request, extension, body.keys, None), body)
     asked = announced(request, extension, scope, body)
     generation = await request.service.storage.files.announce(
         asked.place, asked.id, asked.file, request.caller.id,
@@ -90,64 +82,49 @@ async def filestorage(scope: str, request: Request) -> Answer | Stream:
     return listing.data(uploading(request, asked, generation))
 
 
-async def get(request: Request, scope: str, asked: Several, *, urls: bool) -> Stream:
+async def get(request: Request, scope: str, asked: parameters.Several, *, urls: bool) -> Stream:
     """Everything that is asked for must be readable; of what is found because the caller may read it, what is."""
     names = dict(zip(asked.ids, asked.keys, strict=True))
     link = linking(request, DOWNLOAD_SECONDS) if urls else None
     level = scope != USERS or asked.resources is not None
     if scope == USERS or asked.resources:
-        places = places_of(scope, asked.resources or [request.caller.id])
+        places = parameters.places_of(scope, asked.resources or [request.caller.id])
         shelves = await request.service.storage.files.survey(places, asked.ids, request.caller.id, strict=True)
         found = opened(request, each(shelves))
     else:
         linked = await request.service.storage.links.linked(NAME, readable(scope), request.caller.id)
-        found = opened(request, surveyed(request, places_of(scope, linked), asked.ids))
+        found = opened(request, surveyed(request, parameters.places_of(scope, linked), asked.ids))
     return Stream(200, listing.enveloped(listing.objects(found, names, link, level=level)))
 
 
-async def delete(request: Request, scope: str, asked: Several, body: Body) -> Answer:
+async def delete(request: Request, scope: str, asked: parameters.Several, body: Body) -> Answer:
     """Delete keys of one resource, or of all of the scope in which the caller may; those that were there are told."""
     files, user = request.service.storage.files, request.caller.id
     if body.id == "":  # not everything because a name was empty
         raise Missing("`id` is empty: leave it out to delete the keys of all resources")
     if body.id is not None:
-        gone = {*await files.remove(place_of(scope, str(body.id)), asked.ids, user, once=request.once)}
+        gone = {*await files.remove(parameters.place_of(scope, str(body.id)), asked.ids, user, once=request.once)}
     else:
         linked = await request.service.storage.links.linked(NAME, readable(scope), user)
         own = [user] if scope == USERS else []
         gone = set()
-        async for shelf in surveyed(request, places_of(scope, [*own, *linked]), asked.ids):
+        async for shelf in surveyed(request, parameters.places_of(scope, [*own, *linked]), asked.ids):
             gone.update(await files.remove_found(shelf, user, once=request.once))
     return listing.data({"keys": [key for key, id in zip(asked.keys, asked.ids, strict=True) if id in gone]})
 
 
 async def public(scope: str, request: Request) -> Stream:
-    """Of the fields or farms that are named, those that the caller may read."""
-    query = request.query()
-    ids = listed(query, scope)
-    if ids is None:
-        raise Missing(f"the query lacks `{scope}`")
-    wanted = await records(request, query)
-    shelves = await request.service.storage.files.survey(places_of(scope, ids), wanted, request.caller.id)
-    readable = [shelf for shelf in shelves if shelf.refused is None]
-    if not readable:
-        raise Unreadable(f"user {request.caller.id} may read none of these {scope}")
+    shelves, wanted = await plots(request, scope, request.service.storage.files.survey)
     names = {id: id.rpartition(":")[2] for id in wanted}
-    found = opened(request, each(readable))
-    return Stream(200, listing.objects(found, names, linking(request, PUBLIC_SECONDS)))
+    return Stream(200, listing.objects(opened(request, shelves), names, linking(request, PUBLIC_SECONDS)))
 
 
 async def surveyed(request: Request, places: Sequence[Collection], ids: Sequence[str]) -> AsyncIterator[Shelf]:
     """What is linked, so many records at a time."""
-    step = max(1, min(FAN_OUT, READ_VALUES // max(1, len(ids))))
+    step = max(1, min(FAN_OUT, parameters.READ_VALUES // max(1, len(ids))))
     for start in range(0, len(places), step):
         for shelf in await request.service.storage.files.survey(places[start : start + step], ids, request.caller.id):
             yield shelf
-
-
-async def each(shelves: Sequence[Shelf]) -> AsyncIterator[Shelf]:
-    for shelf in shelves:
-        yield shelf
 
 
 async def opened(request: Request, shelves: AsyncIterator[Shelf]) -> Found:

@@ -10,18 +10,7 @@ from uuid import uuid4
 from msgspec import Struct
 
 from service.dialect import Request
-from service.dialects.auravant.parameters import (
-    IDS,
-    KEYS,
-    Form,
-    Id,
-    bounded,
-    checked,
-    lacking,
-    place_of,
-    record_of,
-    versioned,
-)
+from service.dialects.auravant import parameters
 from service.dialects.auravant.refusals import Missing, Oversized
 from service.dialects.auravant.roles import FARMS, FIELDS, USERS
 from service.parsing import form_fields, json_parser
@@ -46,15 +35,15 @@ class Body(Struct):
     file_size_kb: float | None = None
     overwrite: bool | None = None
     create: bool | None = None
-    user: Id | None = None
-    field: Id | None = None
-    farm: Id | None = None
+    user: parameters.Id | None = None
+    field: parameters.Id | None = None
+    farm: parameters.Id | None = None
     keys: list[str] | None = None
-    ids: list[Id] | None = None
-    id: Id | None = None
+    ids: list[parameters.Id] | None = None
+    id: parameters.Id | None = None
     get_url: bool | None = None
 
-    def resource(self, scope: str) -> Id | None:
+    def resource(self, scope: str) -> parameters.Id | None:
         return {USERS: self.user, FIELDS: self.field, FARMS: self.farm}[scope]
 
 
@@ -73,16 +62,16 @@ class Announced(Struct):
 def body_of(type: str, text: bytes) -> Body:
     """A body of that content type, JSON or a form. Raises Invalid."""
     fields = form_fields(type, text)
-    body = _body(text) if fields is None else _posted(Form(fields))
-    body.keys, body.ids = bounded(body.keys, body.ids)
+    body = _body(text) if fields is None else _posted(parameters.Form(fields))
+    body.keys, body.ids = parameters.bounded(body.keys, body.ids)
     return body
 
 
-def _posted(form: Form) -> Body:
+def _posted(form: parameters.Form) -> Body:
     return Body(
         form.text("key"), form.text("original_file_name"), form.text("md5"), form.json("file_size_kb", _number),
         form.flag("overwrite"), form.flag("create"), form.text("user"), form.text("field"), form.text("farm"),
-        form.json("keys", KEYS), form.json("ids", IDS), form.text("id"), form.flag("get_url"),
+        form.json("keys", parameters.KEYS), form.json("ids", parameters.IDS), form.text("id"), form.flag("get_url"),
     )  # fmt: skip
 
 
@@ -90,12 +79,12 @@ def announced(request: Request, extension: Mapping[str, Any], scope: str, body: 
     """What a PUT or PATCH asks for, once everything that it needs is there. Raises Coded, Invalid."""
     resource, kilobytes = body.resource(scope), body.file_size_kb
     if resource in (None, "") or not (body.key and body.original_file_name and body.md5) or kilobytes is None:
-        raise Missing(lacking(
+        raise Missing(parameters.lacking(
             **{scope[:-1]: resource}, key=body.key, original_file_name=body.original_file_name, md5=body.md5,
             file_size_kb=kilobytes,
         ))  # fmt: skip
-    checked([body.key])
-    versioned(request, extension)
+    parameters.checked([body.key])
+    parameters.versioned(request, extension)
     if not _md5(body.md5):
         raise Invalid("`md5` must be the 16 bytes of an MD5 in base64")
     if not (math.isfinite(kilobytes) and kilobytes >= 0):
@@ -105,7 +94,7 @@ def announced(request: Request, extension: Mapping[str, Any], scope: str, body: 
         raise Oversized(f"a file has at most {FILE_BYTES} bytes: `file_size_kb` must be at most {FILE_BYTES // 1024}")
     file = File(named(body.original_file_name), round(size), b64decode(body.md5))
     most = min(FILE_BYTES, math.ceil(size) + ROUNDED)
-    return Announced(place_of(scope, str(resource)), record_of(request, body.key), file, most)
+    return Announced(parameters.place_of(scope, str(resource)), parameters.record_of(request, body.key), file, most)
 
 
 def named(original: str) -> str:

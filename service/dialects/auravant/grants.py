@@ -20,13 +20,11 @@ from service.dialects.auravant.access import LEADERS, MEMBERS, USER, Access
 from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS, NAME, ROLES, USERS
 from service.storage import keys
 from service.storage.directory import Directory
-from service.storage.errors import Outdated, Unavailable
 from service.storage.fan_out import fan_out
 from service.storage.grants import READ
 from service.storage.store import Storage
 
 CIRCLES = "circles"  # the spaces and groups that a user belongs to: kind of links
-ATTEMPTS = 20  # at a resource about which others keep saying something else
 
 Verbs = dict[str, str] | None
 Pairs = Iterable[tuple[str, str]]  # what is linked to what
@@ -115,15 +113,13 @@ class Following:
     ) -> list[str]:
         """Grant what is declared; `again` links what this apply linked, for a later revision. Replies the subjects that
         there were before."""
-        place, revision = keys.collection(NAME, scope, id, ""), self._revision
-        for _ in range(ATTEMPTS):
-            try:
-                return await self._storage.grants.grant(place, await verbs(), revision)
-            except Outdated as outdated:
-                revision = await self._storage.grants.revise(outdated.revision)
-                self._kept.clear()
-                await again(revision)
-        raise Unavailable("access is being changed by many at once; apply it again")
+
+        async def anew(latest: int) -> None:
+            self._kept.clear()
+            await again(latest)
+
+        place = keys.collection(NAME, scope, id, "")
+        return await self._storage.grants.settle(place, verbs, self._revision, anew)
 
     async def _led(self, user: str) -> Verbs:
         """Who may do what at a user; None where that is not declared."""

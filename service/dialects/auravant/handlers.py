@@ -6,22 +6,9 @@ PUT and PATCH are writes of one value, GET reads many keys of many resources in 
 from collections.abc import AsyncIterator, Sequence
 
 from service.dialect import Answer, Handling, Request, Routes, Stream
-from service.dialects.auravant import description
+from service.dialects.auravant import description, parameters
 from service.dialects.auravant.answers import DONE, everything, pieces
 from service.dialects.auravant.grants import readable
-from service.dialects.auravant.parameters import (
-    Body,
-    Several,
-    Write,
-    body_of,
-    extension_of,
-    operation,
-    place_of,
-    places_of,
-    read,
-    several,
-    written,
-)
 from service.dialects.auravant.public import PUBLIC, is_public
 from service.dialects.auravant.refusals import Missing
 from service.dialects.auravant.roles import FARMS, FIELDS, NAME, USERS
@@ -68,33 +55,33 @@ def farms(request: Request) -> Handling:
 
 
 async def storage(scope: str, request: Request) -> Answer | Stream:
-    name, extension = operation(request), extension_of(request)
-    body = await read(request, body_of)
+    name, extension = parameters.operation(request), parameters.extension_of(request)
+    body = await parameters.read(request, parameters.body_of)
     if name == "GET":
-        return await get(request, scope, several(request, extension, body.keys, body.ids))
+        return await get(request, scope, parameters.several(request, extension, body.keys, body.ids))
     if name == "DELETE":
         if body.id in (None, ""):
             raise Missing("the body lacks `id`")
-        asked = several(request, extension, body.keys, body.ids)
+        asked = parameters.several(request, extension, body.keys, body.ids)
         await request.service.storage.scoped.discard(
-            place_of(scope, str(body.id)), asked.ids, request.caller.id, once=request.once
+            parameters.place_of(scope, str(body.id)), asked.ids, request.caller.id, once=request.once
         )
         return DONE
-    write = written(request, extension, scope, body)
+    write = parameters.written(request, extension, scope, body)
     if scope == USERS and is_public(write.key) and (name == "PUT" or body.create):
         await announce(request, write)
     await (put if name == "PUT" else patch)(request, write, body)
     return DONE
 
 
-async def announce(request: Request, write: Write) -> None:
+async def announce(request: Request, write: parameters.Write) -> None:
     """Link a public key to the user that is to have it, before it does: who asks for everybody's asks the link."""
     store, user = request.service.storage, request.caller.id
     await store.grants.permit(write.place, user, WRITE)
     await store.links.link(NAME, PUBLIC, write.id, [write.place.name])
 
 
-async def put(request: Request, write: Write, body: Body) -> None:
+async def put(request: Request, write: parameters.Write, body: parameters.Body) -> None:
     store, user = request.service.storage, request.caller.id
     if body.overwrite:
         await store.put(write.place, write.id, write.value, user, subject=user, once=request.once)
@@ -102,7 +89,7 @@ async def put(request: Request, write: Write, body: Body) -> None:
         await store.create(write.place, write.id, write.value, user, subject=user, once=request.once)
 
 
-async def patch(request: Request, write: Write, body: Body) -> None:
+async def patch(request: Request, write: parameters.Write, body: parameters.Body) -> None:
     store, user, limit = request.service.storage, request.caller.id, request.service.settings.max_document_bytes
     if body.append:
         await store.scoped.append(
@@ -114,13 +101,15 @@ async def patch(request: Request, write: Write, body: Body) -> None:
         await store.put(write.place, write.id, write.value, user, subject=user, condition=condition, once=request.once)
 
 
-async def get(request: Request, scope: str, asked: Several) -> Answer | Stream:
+async def get(request: Request, scope: str, asked: parameters.Several) -> Answer | Stream:
     """Everything that is asked for must be readable; of what is found because the caller may read it, what is."""
     scoped, ids, user = request.service.storage.scoped, asked.ids, request.caller.id
     named = asked.resources or ([user] if scope == USERS else None)
     names = dict(zip(ids, asked.keys, strict=True))
     level = scope != USERS or asked.resources is not None
-    places = places_of(scope, named or await request.service.storage.links.linked(NAME, readable(scope), user))
+    places = parameters.places_of(
+        scope, named or await request.service.storage.links.linked(NAME, readable(scope), user)
+    )
     if named is None and len(places) > FAN_OUT:
         return Stream(200, pieces(surveyed(request, places, ids), names, level=level))
     shelves = await scoped.survey(places, ids, user, strict=named is not None)

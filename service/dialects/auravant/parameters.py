@@ -12,13 +12,13 @@ import msgspec
 import orjson
 from msgspec import Raw, Struct
 
-from service.dialect import Headers, Request, single
+from service.dialect import Request
 from service.dialects.auravant.access import ID_LENGTH
 from service.dialects.auravant.refusals import BadKey, BadVersion, Missing, NotClaimed
 from service.dialects.auravant.roles import NAME
 from service.parsing import choice, flag, form_fields, json_parser
 from service.storage import keys, offload
-from service.storage.errors import Invalid, NotFound, TooLarge, Unauthenticated, Undeclared
+from service.storage.errors import Invalid, NotFound, TooLarge, Undeclared
 from service.storage.keys import Collection
 
 CLAIM = "storage"
@@ -34,8 +34,6 @@ T = TypeVar("T")
 OPERATIONS = {name: name for name in ("GET", "PUT", "PATCH", "DELETE")}
 
 _key = re.compile(r"[A-Za-z0-9_]+").fullmatch
-_bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
-_validate = msgspec.json.Decoder(Raw).decode
 
 
 class Body(Struct):
@@ -99,13 +97,6 @@ class Several(Struct):
     keys: list[str]
     ids: list[str]
     resources: list[str] | None
-
-
-def credential(headers: Headers) -> str:
-    found = _bearer(single(headers, "Authorization", Unauthenticated))
-    if found is None:
-        raise Unauthenticated("a token is needed: Authorization: Bearer TOKEN")
-    return found[1]
 
 
 def operation(request: Request) -> str:

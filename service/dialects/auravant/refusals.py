@@ -9,7 +9,7 @@ class Coded(Invalid):
     """A refusal with a code of its own."""
 
     code: ClassVar[int]
-    status: ClassVar[int] = 200
+    status = 200
 
 
 class Missing(Coded):

@@ -11,19 +11,14 @@ ANYONE = "*"  # as whom values that are public at user level are read; no user c
 
 USERS, FIELDS, FARMS = "users", "fields", "farms"
 
-_PLOT = {
-    "owner": READ + WRITE + DELETE,
-    "administration": READ + WRITE + DELETE,
-    "edit": READ + WRITE,
-    "add": READ + WRITE,
-    "read": READ,
-}
+ALL = READ + WRITE + DELETE
+_PLOT = {"owner": ALL, "administration": ALL, "edit": READ + WRITE, "add": READ + WRITE, "read": READ}
 
 ROLES = {
     USERS: {
-        "self": READ + WRITE + DELETE,
-        "admin": READ + WRITE + DELETE,  # of a space that the user belongs to
-        "supervisor edit": READ + WRITE + DELETE,  # of a group that the user belongs to
+        "self": ALL,
+        "admin": ALL,  # of a space that the user belongs to
+        "supervisor edit": ALL,  # of a group that the user belongs to
         "supervisor read": READ,
         "anyone": READ,  # asked for by name, for public keys alone
     },

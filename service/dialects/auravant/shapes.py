@@ -11,6 +11,8 @@ Key = Annotated[str, Meta(pattern="^[A-Za-z0-9_]{1,200}$", examples=["test_key"]
 ClientId = Annotated[str, Meta(min_length=1, max_length=100)]
 Flag = bool | Literal["true", "false", "1", "0", 1, 0] | None
 Value = Annotated[Any, Meta(description="Any JSON but null. Its bytes are kept, and come back, as they are.")]
+Resources = Annotated[list[Id], Meta(description="GET: of which resources; empty: of all that the caller may read.")]
+Keys = Annotated[list[Key], Meta(min_length=1, max_length=READ_KEYS, description="GET and DELETE: which keys.")]
 
 
 class Operated(Struct):
@@ -23,14 +25,8 @@ class Operated(Struct):
     overwrite: Annotated[Flag, Meta(description="PUT: replace a value that is there.")] = False
     append: Annotated[Flag, Meta(description="PATCH: add to the value that is there.")] = False
     create: Annotated[Flag, Meta(description="PATCH: create a value that is not there.")] = False
-    ids: (
-        Annotated[list[Id], Meta(description="GET: of which resources; empty: of all that the caller may read.")]
-        | UnsetType
-    ) = UNSET
-    keys: (
-        Annotated[list[Key], Meta(min_length=1, max_length=READ_KEYS, description="GET and DELETE: which keys.")]
-        | UnsetType
-    ) = UNSET
+    ids: Resources | UnsetType = UNSET
+    keys: Keys | UnsetType = UNSET
 
 
 class Refused(Struct):
@@ -41,28 +37,28 @@ class Refused(Struct):
     msg: Annotated[str, Meta(min_length=1)]
 
 
-class Failed(Struct):
+class Failed(Refused):
     """The envelope of a refusal: the same at the top and below `info`."""
 
-    code: Annotated[int, Meta(ge=-4, le=7)]
-    res: Literal["err"]
-    msg: Annotated[str, Meta(min_length=1)]
     info: Refused
 
 
-class Info(Struct):
-    """That it went well, and of a GET the values by resource and key; by key alone where `ids` was left out."""
+class Fine(Struct):
+    """That it went well."""
 
     code: Literal[0]
     res: Literal["ok"]
+
+
+class Info(Fine):
+    """That it went well, and of a GET the values by resource and key; by key alone where `ids` was left out."""
+
     objects: dict[str, Any] | UnsetType = UNSET
 
 
-class Done(Struct):
+class Done(Fine):
     """The envelope of an answer."""
 
-    code: Literal[0]
-    res: Literal["ok"]
     info: Info
 
 

@@ -4,7 +4,7 @@ At user level whatever is public is readable by every valid token; of a field or
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 
@@ -41,7 +41,7 @@ async def public_of_users(request: Request) -> Stream:
     Every valid token reads them: those of `public_ext_` keys of any extension, those of `public_priv_` keys of its own.
     """
     query = request.query()
-    wanted = await records(request, query)
+    wanted = records(request, query)
     users = listed(query, "users")
     if users is None:
         links = request.service.storage.links
@@ -62,20 +62,27 @@ async def public_of_farms(request: Request) -> Stream:
 
 
 async def of_plots(request: Request, scope: str, name: str) -> Stream:
-    """Of the fields or farms that are named, those that the caller may read."""
+    shelves, wanted = await plots(request, scope, request.service.storage.scoped.survey)
+    return Stream(200, values(request, name, shelves, wanted))
+
+
+async def plots(
+    request: Request, scope: str, survey: Callable[..., Awaitable[list[Shelf]]]
+) -> tuple[AsyncIterator[Shelf], list[str]]:
+    """Of the fields or farms that are named, those that the caller may read; and the records that the query means."""
     query = request.query()
     ids = listed(query, scope)
     if ids is None:
         raise Missing(f"the query lacks `{scope}`")
-    wanted = await records(request, query)
-    shelves = await request.service.storage.scoped.survey(places_of(scope, ids), wanted, request.caller.id)
+    wanted = records(request, query)
+    shelves = await survey(places_of(scope, ids), wanted, request.caller.id)
     readable = [shelf for shelf in shelves if shelf.refused is None]
     if not readable:
         raise Unreadable(f"user {request.caller.id} may read none of these {scope}")
-    return Stream(200, values(request, name, each(readable), wanted))
+    return each(readable), wanted
 
 
-async def records(request: Request, query: Mapping[str, str]) -> list[str]:
+def records(request: Request, query: Mapping[str, str]) -> list[str]:
     """The ids of the records that the query means, the one that wins first."""
     extension = extension_of(request)
     key, client_id = query.get("key"), query.get("client_id") or None

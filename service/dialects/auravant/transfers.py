@@ -6,9 +6,9 @@ one that reads for a download, decide by the user's grants of that moment.
 """
 
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache, partial
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -44,7 +44,7 @@ def uploading(request: Request, asked: Announced, generation: str) -> dict[str, 
     """Where a file that was announced is to be posted, and with which fields beside its MD5."""
     fields = _permitted(asked.place, asked.id, generation, request.caller.id)
     shown = signer(request.service.settings.signing_key).sign(
-        "upload", {**fields, MD5: b64encode(asked.file.md5).decode()}, seconds=UPLOAD_SECONDS, bytes=(0, asked.most)
+        "upload", {**fields, MD5: b64encode(asked.file.md5).decode()}, seconds=UPLOAD_SECONDS, bytes=asked.most
     )
     del shown[MD5]  # the client adds it
     return {"url": request.base() + UPLOAD, "fields": shown}
@@ -73,7 +73,7 @@ async def upload(request: Request) -> Answer:
     for name in SIGNED:
         if name not in fields:
             raise NotPermitted(f"there is no field {name!r} before the file: all fields that are signed must be")
-    with ByStatus(Spent):
+    with by_status(Spent):
         policy = signer(request.service.settings.signing_key).verify("upload", fields, later=MD5)
         pieces = _to_the_end(file, form, fields.get(MD5), policy.fields.get(MD5))
         await request.service.storage.files.upload(
@@ -87,7 +87,7 @@ async def upload(request: Request) -> Answer:
 async def download_file(request: Request) -> Answer | Stream:
     """Download a file, with the URL that a listing told."""
     files, shown = request.service.storage.files, request.query()
-    with ByStatus(NoFile):
+    with by_status(NoFile):
         signer(request.service.settings.signing_key).verify("download", shown)
         filed = await files.find(_place(shown), shown["key"], shown["generation"], shown["user"])
     stored = filed.file
@@ -95,22 +95,18 @@ async def download_file(request: Request) -> Answer | Stream:
     return download(request.headers, file, partial(files.read, filed), PRIVATE)
 
 
-class ByStatus:
+def _by_status(gone: type[Spent] | type[NoFile]) -> Iterator[None]:
     """Within it, refusals get statuses that say so: the envelope's 200 would look like a file, or like an upload that
     worked."""
+    try:
+        yield
+    except Denied as denied:
+        raise NotPermitted(str(denied)) from None
+    except (Changed, NotFound) as refusal:
+        raise gone(str(refusal)) from None
 
-    def __init__(self, gone: type[Spent] | type[NoFile]) -> None:
-        self._gone = gone
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, Denied):
-            raise NotPermitted(str(error)) from None
-        if isinstance(error, Changed | NotFound):
-            raise self._gone(str(error)) from None
+by_status = contextmanager(_by_status)
 
 
 def _place(signed: Mapping[str, str]) -> Collection:

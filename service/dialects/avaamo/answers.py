@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from service.dialect import Answer, Failure, NoSuchMethod, NoSuchPath, Unsupported
+from service.dialect import Answer
 from service.dialects.avaamo.parameters import Paging
 from service.dialects.avaamo.shapes import Error, Listed, Row, Set, User, encode
 from service.storage import errors
@@ -28,39 +28,18 @@ def row(variable: Variable, displays: Mapping[int, str]) -> Row:
     """A variable as a list shows it; a global one has no user."""
     user = variable.user
     return Row(
-        variable.key,
-        variable.value,
-        variable.id,
-        variable.created / 1_000_000,
-        variable.updated / 1_000_000,
+        variable.key, variable.value, variable.id, variable.created / 1_000_000, variable.updated / 1_000_000,
         User(displays[user] or f"User {user}", user) if user else UNSET,
-    )
+    )  # fmt: skip
 
 
-STATUSES: dict[type[Refusal], int] = {
-    errors.Unauthenticated: 401,
-    errors.Denied: 403,
-    errors.Undeclared: 404,
-    errors.NotFound: 404,
-    NoSuchPath: 404,
-    NoSuchMethod: 405,
-    errors.AlreadyExists: 409,
-    errors.Changed: 409,
-    errors.TooLarge: 413,
-    Unsupported: 415,
-    errors.Invalid: 422,
-    errors.Mismatched: 422,
-    errors.Reused: 422,
-    errors.Throttled: 429,
-    errors.QuotaExceeded: 429,
-    errors.Unavailable: 503,
-    errors.OutcomeUnknown: 503,
-    Failure: 500,
-}
+STATUSES: dict[type[Refusal], int] = {  # that are not the usual ones
+    errors.Undeclared: 404, errors.Changed: 409, errors.Invalid: 422, errors.Mismatched: 422,
+}  # fmt: skip
 
 
 def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
     message = str(refusal)
     if isinstance(refusal, errors.NotFound) and params:  # of a global variable; the parameter ends with .json
         message = f"no such key {params[0].removesuffix('.json')}"
-    return answer(STATUSES.get(type(refusal), 500), Error(message))
+    return answer(STATUSES.get(type(refusal), refusal.status), Error(message))

@@ -12,14 +12,13 @@ from functools import partial
 from service.dialects.avaamo.access import AGENT, PERMISSIONS, Access, User
 from service.dialects.avaamo.parameters import NAME, agent
 from service.storage.directory import Directory
-from service.storage.errors import AlreadyExists, Outdated, Unavailable
+from service.storage.errors import AlreadyExists
 from service.storage.fan_out import fan_out
 from service.storage.grants import READ, WRITE
 from service.storage.store import Storage
 
 VERBS = {"edit": READ + WRITE, "view": READ}
 AGENTS, TOKENS = "agents", "tokens"  # kinds of links: the agents of a token, the tokens of an agent
-ATTEMPTS = 20  # at an agent about which others keep saying something else
 
 
 async def follow(section: Access, directory: Directory, storage: Storage) -> None:
@@ -64,17 +63,12 @@ class Following:
 
     async def _grant(self, now: dict[str, set[str]], id: str) -> None:
         """Grant what is declared. What others have withdrawn for a later revision is linked again."""
-        revision = self._revision
-        for _ in range(ATTEMPTS):
-            try:
-                await self._grants.grant(agent(id), await self._verbs(id), revision)
-            except Outdated as outdated:
-                revision = await self._grants.revise(outdated.revision)
-                for subject in (each for each, ids in now.items() if id in ids):
-                    await self._link(subject, (id,), revision)
-            else:
-                return
-        raise Unavailable("access is being changed by many at once; apply it again")
+
+        async def again(revision: int) -> None:
+            for subject in (each for each, ids in now.items() if id in ids):
+                await self._link(subject, (id,), revision)
+
+        await self._grants.settle(agent(id), partial(self._verbs, id), self._revision, again)
 
     async def _verbs(self, id: str) -> dict[str, str] | None:
         """What each token may do on an agent; None where that is not declared."""

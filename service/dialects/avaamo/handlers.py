@@ -3,22 +3,8 @@
 from collections.abc import Sequence
 
 from service.dialect import Answer, Request, Routes
-from service.dialects.avaamo import description
+from service.dialects.avaamo import description, parameters
 from service.dialects.avaamo.answers import SET, answer, listed
-from service.dialects.avaamo.parameters import (
-    BODY_BYTES,
-    NAME,
-    agent,
-    bot,
-    clearing,
-    filtered,
-    global_key,
-    key_of,
-    layer,
-    paging,
-    setting,
-    value_of,
-)
 from service.dialects.avaamo.shapes import Cleared, Deleted, Global
 from service.storage.errors import NotFound
 from service.storage.grants import WRITE
@@ -30,18 +16,17 @@ GLOBAL = "/bots_api/v1/storages/{key}"  # it ends with .json
 routes = Routes()
 
 
-@routes.route(
-    "POST",
-    "/bots_api/v1/users/{user_layer_id}/set_storage.json",
-    described=description.set_variable,
-)
+@routes.route("POST", "/bots_api/v1/users/{user_layer_id}/set_storage.json", described=description.set_variable)
 async def set_variable(request: Request) -> Answer:
     """Set a variable of a user.
 
     Setting it again keeps its id and when it was created.
     """
-    user, given = layer(request.params[0]), setting(request.headers, await request.body.read(BODY_BYTES))
-    place, key, value = bot({}, given), key_of(given), value_of(given)
+    user, given = (
+        parameters.layer(request.params[0]),
+        parameters.setting(request.headers, await request.body.read(parameters.BODY_BYTES)),
+    )
+    place, key, value = parameters.bot({}, given), parameters.key_of(given), parameters.value_of(given)
     number = await _user(request, place, user)
     await request.service.storage.variables.assign(place, request.caller.id, number, key, value, once=request.once)
     return Answer(200, SET)
@@ -53,8 +38,8 @@ async def variables(request: Request) -> Answer:
 
     Filters combine; totals are exact.
     """
-    query, place = request.query(), agent(request.params[0])
-    by, asked = filtered(query), paging(query)
+    query, place = request.query(), parameters.agent(request.params[0])
+    by, asked = parameters.filtered(query), parameters.paging(query)
     total, found = await request.service.storage.variables.select(
         place, request.caller.id, by, asked.offset, asked.per_page
     )
@@ -67,8 +52,11 @@ async def set_global(request: Request) -> Answer:
 
     It belongs to the agent, and to none of its users.
     """
-    key, given = global_key(request.params[0]), setting(request.headers, await request.body.read(BODY_BYTES))
-    place, value = bot(request.query(), given), value_of(given)
+    key, given = (
+        parameters.global_key(request.params[0]),
+        parameters.setting(request.headers, await request.body.read(parameters.BODY_BYTES)),
+    )
+    place, value = parameters.bot(request.query(), given), parameters.value_of(given)
     await request.service.storage.variables.assign(place, request.caller.id, 0, key, value, once=request.once)
     return Answer(201, SET)
 
@@ -79,7 +67,7 @@ async def get_global(request: Request) -> Answer:
 
     View permission is enough.
     """
-    key, place = global_key(request.params[0]), bot(request.query())
+    key, place = parameters.global_key(request.params[0]), parameters.bot(request.query())
     found = await request.service.storage.variables.recall(place, request.caller.id, 0, key)
     if found is None:
         raise NotFound("there is no such variable")
@@ -92,7 +80,7 @@ async def delete_global(request: Request) -> Answer:
 
     It takes edit permission.
     """
-    key, place = global_key(request.params[0]), bot(request.query())
+    key, place = parameters.global_key(request.params[0]), parameters.bot(request.query())
     await request.service.storage.variables.drop(place, request.caller.id, 0, key, once=request.once)
     return answer(200, Deleted())
 
@@ -103,8 +91,8 @@ async def clear(request: Request) -> Answer:
 
     All of its variables go at once, global ones too.
     """
-    place = agent(request.params[0])
-    clearing(await request.body.read(BODY_BYTES))
+    place = parameters.agent(request.params[0])
+    parameters.clearing(await request.body.read(parameters.BODY_BYTES))
     await request.service.storage.variables.clear(place, request.caller.id, once=request.once)
     return answer(200, Cleared())
 
@@ -112,25 +100,25 @@ async def clear(request: Request) -> Answer:
 async def _user(request: Request, place: Collection, name: str) -> int:
     """The integer of a user, known to the worker, or allotted to who may write."""
     directory, storage = request.service.directory, request.service.storage
-    if (known := directory.learned(NAME, "user").get(name)) is not None:
+    if (known := directory.learned(parameters.NAME, "user").get(name)) is not None:
         return int(known)
 
     async def allot(names: Sequence[str]) -> list[int]:
-        users = storage.users(NAME)
+        users = storage.users(parameters.NAME)
         await storage.grants.permit(place, request.caller.id, WRITE)
         return [await users.allot(each) for each in names]
 
-    (number,) = await directory.learn(NAME, "user", [name], allot)
+    (number,) = await directory.learn(parameters.NAME, "user", [name], allot)
     return int(number)
 
 
 async def _displays(request: Request, found: Sequence[Variable]) -> dict[int, str]:
     """The declared display names of the users of these variables; one command for all that the worker does not know."""
-    users = request.service.storage.users(NAME)
+    users = request.service.storage.users(parameters.NAME)
 
     async def ask(numbers: Sequence[str]) -> list[str]:
         return await users.displays([*map(int, numbers)])
 
     numbers = sorted({each.user for each in found if each.user})
-    displays = await request.service.directory.learn(NAME, "display", [*map(str, numbers)], ask)
+    displays = await request.service.directory.learn(parameters.NAME, "display", [*map(str, numbers)], ask)
     return dict(zip(numbers, displays, strict=True))

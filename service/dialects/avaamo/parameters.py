@@ -28,7 +28,6 @@ _whole = re.compile(r"[0-9]{1,18}").fullmatch
 _day = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})").fullmatch
 _token = re.compile(r"[!-~]+").fullmatch
 
-
 MISSING = msgspec.Raw(b"")
 NO_VALUES = {b"{": "an object", b"[": "an array", b"n": "null"}  # by their first byte
 
@@ -84,16 +83,14 @@ def bot(query: Mapping[str, str], setting: Setting | None = None) -> Collection:
 
 
 def layer(user_layer_id: str) -> str:
-    if not 0 < len(user_layer_id) <= NAME_CHARACTERS:
-        raise Invalid(f"`user_layer_id` must have 1 to {NAME_CHARACTERS} characters, not {len(user_layer_id)}")
-    return user_layer_id
+    return _lawful("user_layer_id", user_layer_id)
 
 
 def global_key(segment: str) -> str:
     """The key that a path ends with, before `.json`."""
     if not segment.endswith(".json"):
         raise NoSuchPath("there is nothing at this path")
-    return _lawful(segment.removesuffix(".json"))
+    return _lawful("key", segment.removesuffix(".json"))
 
 
 def setting(headers: Mapping[str, str], body: bytes) -> Setting:
@@ -109,7 +106,7 @@ def setting(headers: Mapping[str, str], body: bytes) -> Setting:
 def key_of(given: Setting) -> str:
     if given.key is None:
         raise Invalid("`key` is missing")
-    return _lawful(given.key)
+    return _lawful("key", given.key)
 
 
 def value_of(given: Setting) -> str:
@@ -125,10 +122,10 @@ def value_of(given: Setting) -> str:
     return text
 
 
-def _lawful(key: str) -> str:
-    if not 0 < len(key) <= NAME_CHARACTERS:
-        raise Invalid(f"`key` must have 1 to {NAME_CHARACTERS} characters, not {len(key)}")
-    return key
+def _lawful(name: str, text: str) -> str:
+    if not 0 < len(text) <= NAME_CHARACTERS:
+        raise Invalid(f"`{name}` must have 1 to {NAME_CHARACTERS} characters, not {len(text)}")
+    return text
 
 
 def clearing(body: bytes) -> None:
@@ -145,11 +142,9 @@ def filtered(query: Mapping[str, str]) -> Filter:
         raise Invalid("To Date cannot be before From Date")
     return Filter(
         user=None if user is None else user if 0 < user < NUMBER else NUMBER,  # nobody has 0, nor so large a one
-        key=query.get("key"),
-        value=query.get("value"),
-        since=0 if start is None else _moment(start),
-        until=LAST if end is None else _moment(end + 1),
-    )
+        key=query.get("key"), value=query.get("value"),
+        since=0 if start is None else _moment(start), until=LAST if end is None else _moment(end + 1),
+    )  # fmt: skip
 
 
 def day(query: Mapping[str, str], name: str) -> int | None:

@@ -18,17 +18,9 @@ from service.dialects.genesys.handlers import routes
 from service.dialects.genesys.parameters import NAME, credential
 
 DIALECT = Dialect(
-    name=NAME,
-    docs="https://docs.genesys.com/Documentation/GMS/latest/API/StorageAPI",
-    prefixes=("/genesys/",),
-    routes=routes,
-    credential=credential,
-    refuse=refuse,
-    access=Access,
-    api=API,
+    name=NAME, docs="https://docs.genesys.com/Documentation/GMS/latest/API/StorageAPI",
+    prefixes=("/genesys/",), merges_slashes=True, routes=routes, api=API,
+    credential=credential, refuse=refuse, access=Access, challenge='Basic realm="genesys", charset="UTF-8"',
     cache_control="no-cache, no-store",  # areas are short-lived, and somebody's own
-    vary="Authorization, gms_user",
-    merges_slashes=True,
-    others=(("Pragma", "no-cache"),),
-    challenge='Basic realm="genesys", charset="UTF-8"',
-)
+    vary="Authorization, gms_user", others=(("Pragma", "no-cache"),),
+)  # fmt: skip

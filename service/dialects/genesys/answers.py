@@ -6,11 +6,10 @@ from urllib.parse import quote
 
 import orjson
 
-from service.dialect import JSON, Answer, Failure, NoSuchMethod, NoSuchPath, Stream, Unsupported
-from service.storage import errors
+from service.dialect import JSON, Answer, Stream
 from service.storage.areas import Area, Value
 from service.storage.blobs import Span
-from service.storage.errors import Refusal
+from service.storage.errors import Changed, Refusal
 
 BINARY = "/genesys/1/storage/binary/"
 TEXT = "text/plain; charset=utf-8"
@@ -75,26 +74,7 @@ def _said(area: Area, key: str, value: Value, base: Callable[[], str]) -> str:
     return value.body.decode()
 
 
-STATUSES: dict[type[Refusal], int] = {
-    errors.Invalid: 400,
-    errors.Unauthenticated: 401,
-    errors.Denied: 403,
-    errors.NotFound: 404,
-    NoSuchPath: 404,
-    NoSuchMethod: 405,
-    errors.AlreadyExists: 409,
-    errors.Changed: 409,
-    errors.TooLarge: 413,
-    errors.Reused: 422,
-    Unsupported: 415,
-    errors.Throttled: 429,
-    errors.QuotaExceeded: 429,
-    errors.Unavailable: 503,
-    errors.OutcomeUnknown: 503,
-    Failure: 500,
-}
-
-
 def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
     said = {"exception": type(refusal).__name__, "message": str(refusal)}
-    return Answer(STATUSES.get(type(refusal), 500), orjson.dumps(said), JSON)
+    status = 409 if isinstance(refusal, Changed) else refusal.status
+    return Answer(status, orjson.dumps(said), JSON)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from service.description import Api, Content, Description
+from service.description import Api, Content, Description, Handed, Ranged, handed_out
 from service.dialect import Unsupported
 from service.storage import errors
 
@@ -27,8 +27,8 @@ User = Annotated[str, Meta(
 AnyUser = Annotated[
     str, Meta(max_length=256, examples=["customer-1"], description="Whose area it may be; empty: nobody's.")
 ]
-Range = Annotated[str, Meta(description="Which part of the file: one range of bytes.", examples=["bytes=0-99"])]
-Known = Annotated[str, Meta(description="Etags of what the client has; 304 if the file has one of them.")]
+Cache = Annotated[str, Meta(description="Nobody on the way keeps it.")]
+Pragma = Annotated[str, Meta(description="The same, as HTTP/1.0 says it.")]
 Text = Annotated[str, Meta(description="The value of a key.")]
 
 
@@ -47,23 +47,18 @@ class Owned(Struct):
     user: AnyUser | UnsetType = field(name="gms_user", default=UNSET)
 
 
-class Reading(Owned):
-    range: Range | UnsetType = field(name="Range", default=UNSET)
-    known: Known | UnsetType = field(name="If-None-Match", default=UNSET)
+class Reading(Ranged):
+    user: AnyUser | UnsetType = field(name="gms_user", default=UNSET)
 
 
 class Uncached(Struct):
-    cache: Annotated[str, Meta(description="Nobody on the way keeps it.")] = field(name="Cache-Control")
-    pragma: Annotated[str, Meta(description="The same, as HTTP/1.0 says it.")] = field(name="Pragma")
+    cache: Cache = field(name="Cache-Control")
+    pragma: Pragma = field(name="Pragma")
 
 
-class Handed(Uncached):
-    etag: Annotated[str, Meta(pattern='^"[0-9a-f]{32}"$', description="The MD5 of the file, in quotes.")] = field(
-        name="ETag"
-    )
-    disposition: Annotated[str, Meta(description="That it is to be saved, and under which name.")] = field(
-        name="Content-Disposition"
-    )
+class UncachedFile(Handed):
+    cache: Cache = field(name="Cache-Control")
+    pragma: Pragma = field(name="Pragma")
 
 
 class Made(Struct):
@@ -120,15 +115,7 @@ query_key = Description(
     headers=Owned, refuses=(errors.NotFound,),
 )  # fmt: skip
 
-query_binary = Description(
-    {
-        200: Content("The file.", bytes, ("*/*",), headers=Handed),
-        206: Content("That part of the file.", bytes, ("*/*",), headers=Handed),
-        304: Content("The client has this file.", headers=Handed),
-        416: Content("The file has no such part.", headers=Handed),
-    },
-    headers=Reading, refuses=(errors.NotFound,),
-)  # fmt: skip
+query_binary = Description(handed_out(UncachedFile), headers=Reading, refuses=(errors.NotFound,))
 
 delete = Description({200: DONE}, headers=Owned, refuses=(errors.NotFound,))
 

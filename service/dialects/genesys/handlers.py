@@ -21,13 +21,9 @@ async def create(request: Request) -> Answer:
     """
     digits = await request.fresh_id()
     id = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"  # a UUID, as it is written
+    ms = milliseconds(request.params[0])
     await request.service.storage.areas.create(
-        plain(id),
-        parts(request),
-        milliseconds(request.params[0]),
-        request.caller.id,
-        limits(request),
-        once=request.once,
+        plain(id), parts(request), ms, request.caller.id, limits(request), once=request.once
     )
     return answer({"id": id})
 
@@ -81,7 +77,7 @@ async def query_binary(request: Request) -> Answer | Stream:
     area = await areas.find(places(request, id))
     value = area.file(key)
     file = File(value.size, value.md5.hex(), area.attached.record.updated // 1_000_000, value.type, value.filename)
-    return download(request.headers, file, partial(areas.read, area, value), ())
+    return download(request.headers, file, partial(areas.read, area, value))
 
 
 @routes.route("DELETE", STORAGE + "/{id}", described=description.delete)
