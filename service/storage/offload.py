@@ -47,14 +47,9 @@ class Offload:
     async def run(self, function: Callable[..., T], *args: Any, inline: int = INLINE_BYTES) -> T:
         """The function's result; in the event loop if the bytes among its arguments are `inline` at the most.
 
-<<<<<<< HEAD
-        Awaits nothing but futures. Raises what the function raises; Unavailable (nothing was done) if its turn does not
+        Needs no task. Raises what the function raises; Unavailable (nothing was done) if its turn does not
         come in time, or the process cannot be started, dies at it, or takes too long; and TooLarge where it takes far
         more memory than the arguments.
-=======
-        Needs no task. Raises what the function raises, and Unavailable (nothing was done) if its turn does
-        not come in time or the process dies at it.
->>>>>>> h/docs
         """
         loop, size = asyncio.get_running_loop(), _size(args)
         if size > inline:
@@ -128,18 +123,10 @@ def _asked(process: "subprocess.Popen[bytes]", function: Callable[..., Any], arg
     return told
 
 
-<<<<<<< HEAD
-def _let_go(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
 def _size(args: tuple[Any, ...]) -> int:
     return sum(len(each) for each in args if isinstance(each, bytes))
 
 
-=======
->>>>>>> h/docs
 def serve(jobs: BinaryIO, results: BinaryIO) -> None:
     """The second process: jobs are read, done and told until there are no more, or no memory for one."""
     largest, (_, most) = 0, resource.getrlimit(resource.RLIMIT_DATA)
