@@ -14,7 +14,7 @@ from aiohttp.http import HttpVersion11
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
 from service.dialect import BODILESS, Answer, Headers, Stream, Unsupported
-from service.parser import Fault, Parser
+from service.parser import BrokenChunks, Fault, Parser
 from service.patience import BODY_RATE, BODY_SECONDS, HELD_BYTES, Arriving, Unread
 from service.storage.errors import Invalid, TooLarge
 
@@ -186,6 +186,8 @@ async def _received(request: web.BaseRequest, limit: int) -> AsyncIterator[bytes
             yield piece
     except TimeoutError:
         raise Invalid(f"the body stood still, or did not arrive within {seconds:.0f} seconds") from None
+    except BrokenChunks:
+        raise Invalid("the body's chunks are malformed (RFC 9112, section 7.1)") from None
     except (RequestPayloadError, ConnectionError):
         raise Invalid("the body was cut off") from None
 

@@ -42,6 +42,10 @@ _NO_HEADERS = CIMultiDictProxy(CIMultiDict[str]())
 Message = tuple[RawRequestMessage, StreamReader]
 
 
+class BrokenChunks(RequestPayloadError):
+    """The chunks of a body are malformed (RFC 9112, section 7.1)."""
+
+
 class Fault(NamedTuple):
     """The reason why a message is refused: the status of the answer, and what to tell the client."""
 
@@ -107,7 +111,7 @@ class Parser(HttpRequestParser):
                 if self._body.is_eof():
                     messages.append((_faulty(error, self._begun + piece), self.never))
                 else:
-                    self._body.set_exception(RequestPayloadError("its chunks are malformed (RFC 9112, section 7.1)"))
+                    self._body.set_exception(BrokenChunks())
         self._rest = b"" if upgraded or self._broken else rest[at:]
         return messages, upgraded, rest[at:] if upgraded else b""
 
