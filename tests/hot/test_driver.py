@@ -60,7 +60,8 @@ def asking(state: State) -> Request:
 async def driven(state: State, handler: Handler) -> bytes | Stream:
     """What a connection is given by an exchange with this handler."""
     client, request = Client(), asking(state)
-    exchange = Exchange(client, state, DIALECT, "/x", request, perf_counter(), handler(request))  # type: ignore[arg-type]
+    coroutine: Any = handler(request)
+    exchange = Exchange(coroutine, client, state, DIALECT, "/x", request, perf_counter())
     asyncio.get_running_loop().call_soon(exchange.set_result, None)
     await asyncio.wait_for(client.over, 60)
     for _ in range(5):
