@@ -30,7 +30,7 @@ UNKNOWN = -1  # bytes of a message that are still to come, where that cannot be 
 T = TypeVar("T")
 
 _METHODS = {name.encode(): name for name in ("GET", "PUT", "POST", "PATCH", "DELETE")}
-_VERSION = b" HTTP/1.1\r\n"  # ends a request line
+_VERSION = b" HTTP/1.1"  # ends a request line; the line break is left to the header lines, so that each begins with one
 _END = b"\r\n\r\n"
 _LENGTH, _LENGTH_IN_SMALL = b"\r\nContent-Length: ", b"\r\ncontent-length: "
 _PLAIN = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))  # of a target: visible ASCII, no fragment

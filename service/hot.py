@@ -184,7 +184,6 @@ class HotConnection(Connection):
             if self._parser is not None:
                 self._parser.message_consumed()
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        self._close = self._close or self._state.draining
         if self.transport is not None:
             self.transport.write(response)
             if self._paused:  # the client is slow: `resume_writing` goes on
@@ -194,7 +193,7 @@ class HotConnection(Connection):
     def _go_on(self) -> None:
         """The exchange is over: on to the next message, or to the end of the connection."""
         self._leave()
-        if self._close:
+        if self._close or self._state.draining:
             self.force_close()
         elif self._messages and not self._advancing:
             self._advance()

@@ -47,8 +47,9 @@ paths = st.text("abz09-._~/?=&%20", max_size=20).map("/".__add__)
 def messages(draw: st.DrawFn, known: list[str]) -> bytes:
     body = draw(st.binary(max_size=40))
     length = [f"{draw(lengths)}: {len(body)}"] if body or draw(st.booleans()) else []
-    at = draw(st.integers(0, len(known)))
-    head = [f"{draw(methods)} {draw(paths)} HTTP/1.1", "Host: x", *known[:at], *length, *known[at:], "", ""]
+    lines = ["Host: x", *known]
+    at = draw(st.integers(0, len(lines)))
+    head = [f"{draw(methods)} {draw(paths)} HTTP/1.1", *lines[:at], *length, *lines[at:], "", ""]
     return "\r\n".join(head).encode() + body
 
 
@@ -77,6 +78,15 @@ def test_a_body_of_any_length_has_the_same_head(size: int) -> None:
     assert found[1:3] == (f"PUT {K}2".encode(), b"x" * size)
     again = heads.read(request("PUT", K + "3", b"y" * size), found[3])  # as the connection's last head
     assert again == (found[0], f"PUT {K}3".encode(), b"y" * size, found[3])
+
+
+def test_the_length_may_be_the_first_of_the_lines() -> None:
+    lines = b"\r\nContent-Length: %d\r\nHost: x\r\nX-One: 1\r\n\r\n"
+    heads, owed = learnt(b"PUT /k1 HTTP/1.1" + lines % 2 + b"{}")
+    assert owed == 0
+    found = heads.read(b"PUT /k2 HTTP/1.1" + lines % 10 + b'{"a": "b"}')
+    assert found is not None
+    assert found[1:3] == (b"PUT /k2", b'{"a": "b"}')
 
 
 @pytest.mark.parametrize("data", [
