@@ -80,10 +80,11 @@ class Pulse:
         return True
 
     async def watch(self) -> None:
-        """Go on asking, so that the log says when writes begin and cease to be refused."""
+        """Go on asking, so that the log says when writes begin and cease to be refused. Not at once: what is not there
+        while the service starts would be remembered for its first moments."""
         while True:
-            await self.beats()
             await asyncio.sleep(WATCH_SECONDS)
+            await self.beats()
 
 
 class Operations:

@@ -25,11 +25,12 @@ SHORT = {
 
 def commands(target: str, arguments: str = "") -> list[str]:
     """What make would run, with this Python in the place of the environment's; nothing is installed."""
-    made = ["make", "--dry-run", "--always-make", "--assume-old", "venv", target, f"ARGS={arguments}"]
+    made = ["make", "--no-print-directory", "--dry-run", "--always-make", "--assume-old", "venv", target]
+    outside = {name: value for name, value in environment({}).items() if name not in ("MAKEFLAGS", "MAKELEVEL", "ARGS")}
     text = subprocess.run(
-        [*made, "--assume-old", ".venv/.ready"],
+        [*made, f"ARGS={arguments}", "--assume-old", ".venv/.ready"],
         cwd=ROOT,
-        env=environment({}),
+        env=outside,
         capture_output=True,
         text=True,
         check=True,

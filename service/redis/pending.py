@@ -66,7 +66,7 @@ class Nobody:
 NOBODY = Nobody()
 
 
-class Command(Struct):
+class Command(Struct, eq=False):
     """One command on its way.
 
     `write` says that it must not run twice: without it, it is repeated when a connection is lost. None is a read
