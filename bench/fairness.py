@@ -38,7 +38,7 @@ def nested(size: int) -> bytes:
 
 
 def brackets(size: int) -> bytes:
-    """What takes a merge longest beside a short patch: each of many values takes it several steps."""
+    """The document whose merge with a short patch takes longest: many values of several steps each."""
     return b"{%b}" % b",".join([b'"a":' + b"[" * 33 + b"]" * 33] * (size // 71 - 1))
 
 

@@ -141,7 +141,7 @@ class Request(msgspec.Struct):
         return uuid4().hex if self.once is None else self.once.id(await self.service.storage.secret())
 
     def base(self) -> str:
-        """What the URLs begin with that an answer names. Raises Invalid (HTTP/1.0 without `Host`)."""
+        """Scheme and host for the URLs in an answer. Raises Invalid (HTTP/1.0 without `Host`)."""
         if (configured := self.service.settings.public_url) is not None:
             return configured
         if "Host" not in self.headers:

@@ -117,7 +117,7 @@ _BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"
 
 
 def _reason(text: str, kind: Any, path: str) -> str:
-    """What msgspec says of a value, in plain words."""
+    """The error message of msgspec in plain words."""
     if match := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", text):
         wanted, given = ([_WORDS.get(each, "something else") for each in part.split(" | ")] for part in match.groups())
         return f"it must be {' or '.join(wanted)}, not {given[0]}"

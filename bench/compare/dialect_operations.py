@@ -52,7 +52,7 @@ class Operation:
 
     @property
     def script(self) -> str:
-        """Which of wrk/*.lua makes its requests."""
+        """The name of the wrk script that makes its requests."""
         return "spread" if "KEY" in self.request.path or b"KEY" in self.request.body else "same"
 
 
@@ -69,7 +69,7 @@ def _has(name: str) -> Right:
 
 
 def _holds(count: int, name: str = "") -> Right:
-    """Whether there are so many items in the answer, or in one of its members."""
+    """A check that the answer, or one of its members, has this many items."""
 
     def right(body: bytes) -> bool:
         answer = orjson.loads(body)
@@ -133,7 +133,7 @@ def _user_value(operation: str, members: bytes) -> Request:
 
 
 def _objects(*levels: str) -> Right:
-    """Whether each of these levels of `objects` (one for each field), or itself, holds one document."""
+    """A check that the answer's `objects`, or each of these levels of it, holds one document for each field."""
 
     def right(body: bytes) -> bool:
         answer = orjson.loads(body)

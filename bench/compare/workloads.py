@@ -26,7 +26,7 @@ class Workload:
 
     @property
     def script(self) -> str:
-        """Which of wrk/*.lua makes its requests."""
+        """The name of the wrk script that makes its requests."""
         if self.fresh:
             return "fresh"
         return "same" if self.keys == 1 or self.parts[0][1] == "list" else "spread"

@@ -50,7 +50,7 @@ class User(Struct, forbid_unknown_fields=True):
 
 
 class Circle(Struct, forbid_unknown_fields=True):
-    """What has members and those who lead them: a space or a group."""
+    """A space or a group: its members, and the users who lead them."""
 
     id: Id
     members: list[Id] | None = None

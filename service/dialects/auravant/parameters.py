@@ -142,7 +142,7 @@ def written(request: Request, extension: Mapping[str, Any], scope: str, body: Bo
 
 
 def lacking(**members: object) -> str:
-    """Which of the members that are needed are absent, null or empty."""
+    """The required members that are absent, null or empty."""
     return f"the body lacks {' and '.join(f'`{name}`' for name, given in members.items() if given in (None, '', []))}"
 
 
