@@ -124,17 +124,19 @@ class Variables(Machine):
     def list(
         self, token: str, user: str | None, key: str | None, value: str | None, page: int, per_page: int
     ) -> None:  # fmt: skip
-        """Who was never listed has no number that could be asked for."""
+        """List one page through a filter. A user who was never listed has no known number, so no filter names that user;
+        an empty parameter counts as absent, so an empty value is no filter."""
         user = user if user in self.numbers else None
         query: dict[str, object] = {"page": page, "per_page": per_page}
         query |= {"user_id": self.numbers[user]} if user else {}
         query |= {name: given for name, given in (("key", key), ("value", value and KEPT[value])) if given is not None}
+        wanted = KEPT[value] if value else ""
         answer = self.by(token, "GET", storages(self.agent, **query))
         assert answer.status == (self.refusal(token, VIEW) or 200), answer
         if answer.status != 200:
             return
         meant = [place for place, held in self.held.items() if user in (None, place[0]) and key in (None, place[1])
-                 and (value is None or held.value == KEPT[value])]  # fmt: skip
+                 and (not wanted or held.value == wanted)]  # fmt: skip
         meant.sort(key=lambda place: -self.held[place].written)
         told = answer.json
         assert (told["current_page"], told["per_page"], told["total_entries"]) == (page, per_page, len(meant))
