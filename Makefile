@@ -37,7 +37,7 @@ lint: venv ## check style, types, the Dockerfile and the Lua scripts
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 	@rm -rf .lint && mkdir .lint
-	$(BIN)/python -m service.storage.scripts --all .lint
+	$(BIN)/python -m service.storage.scripts.library --all .lint
 	$(LUACHECK) .lint/*.lua
 
 faults: venv ## kill, stop and cut while clients call, and judge it; ARGS='--seconds 600 --seed 7'

@@ -11,8 +11,8 @@ from bench.polystow import PROJECT
 from service.dialects.ainoflow.parameters import INDEXES, NAME
 from service.storage import keys
 from service.storage.keys import Collection
-from service.storage.runner import Runner
-from service.storage.store import Storage
+from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 
 AT_ONCE = 1000
 CALLER = "bench"
@@ -46,7 +46,7 @@ async def fill(
     """Store `count` records, numbered from 0; `name` makes their ids. `lifetime` is as storage spells it."""
 
     async def store(number: int) -> None:
-        await storage.put(place, name(number), body, CALLER, lifetime=lifetime)
+        await storage.records.put(place, name(number), body, CALLER, lifetime=lifetime)
 
     await store(0)  # registers the collection, for all
     for start in range(1, count, AT_ONCE):

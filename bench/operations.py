@@ -23,11 +23,12 @@ from bench.placement import placement
 from bench.processes import Unusable
 from bench.redis_server import RedisServer
 from bench.results import RESULTS, table, write
-from service.storage import scripts
-from service.storage.conditions import ANYTHING
 from service.storage.keys import Collection
-from service.storage.scoped import ONE_BYTES
-from service.storage.store import SWEEP_MEMBERS, Storage
+from service.storage.records.conditions import ANYTHING
+from service.storage.records.records import SWEEP_MEMBERS
+from service.storage.records.scoped import ONE_BYTES
+from service.storage.root import Storage
+from service.storage.scripts import library as scripts
 
 SIZES = (125, 1024, 10 * 1024, 100 * 1024)
 FEW = 1000
@@ -72,12 +73,12 @@ class Operation:
 
 
 async def page(bench: Bench, offset: int) -> None:
-    await bench.storage.page(bench.place, "c", offset, ITEMS)
+    await bench.storage.records.page(bench.place, "c", offset, ITEMS)
 
 
 async def read_page(bench: Bench, _: int) -> None:
-    _, listed = await bench.storage.page(bench.place, "c", 0, ITEMS)
-    async for _records in bench.storage.records(bench.place, listed):
+    _, listed = await bench.storage.records.page(bench.place, "c", 0, ITEMS)
+    async for _records in bench.storage.records.read_listed(bench.place, listed):
         pass
 
 
@@ -93,18 +94,18 @@ async def fall_due(bench: Bench) -> None:
 
 
 async def large(bench: Bench, turn: int) -> None:
-    await bench.storage.publish(bench.place, f"large-{turn}", document(LARGE), CALLER, "", ANYTHING, None)
+    await bench.storage.records.publish(bench.place, f"large-{turn}", document(LARGE), CALLER, "", ANYTHING, None)
 
 
 OPERATIONS = (
-    Operation("get (a bare GET)", "", lambda b, _: b.storage.get(b.place, b.anyone), True, ("get",)),
-    Operation("create", "create", lambda b, i: b.storage.create(b.place, f"a-{i}", b.body, CALLER), True),
-    Operation("put, new", "put", lambda b, i: b.storage.put(b.place, f"b-{i}", b.body, CALLER), True),
-    Operation("put, existing", "put", lambda b, _: b.storage.put(b.place, b.anyone, b.body, CALLER), True),
+    Operation("get (a bare GET)", "", lambda b, _: b.storage.records.get(b.place, b.anyone), True, ("get",)),
+    Operation("create", "create", lambda b, i: b.storage.records.create(b.place, f"a-{i}", b.body, CALLER), True),
+    Operation("put, new", "put", lambda b, i: b.storage.records.put(b.place, f"b-{i}", b.body, CALLER), True),
+    Operation("put, existing", "put", lambda b, _: b.storage.records.put(b.place, b.anyone, b.body, CALLER), True),
     Operation(
         "merge",
         "merge",
-        lambda b, i: b.storage.merge(b.place, b.anyone, b'{"count":%d}' % (10 + i % 90), CALLER, limit=1 << 24),
+        lambda b, i: b.storage.records.merge(b.place, b.anyone, b'{"count":%d}' % (10 + i % 90), CALLER, limit=1 << 24),
         True,
     ),
     Operation(
@@ -117,18 +118,18 @@ OPERATIONS = (
     Operation("permit", "permit", lambda b, _: b.storage.grants.permit(b.place, CALLER, "w")),
     Operation(f"read, {ITEMS} records", "read", read_some, True, times=100),
     Operation("discard, 1 record", "discard", lambda b, i: b.storage.scoped.discard(b.place, [f"b-{i}"], CALLER)),
-    Operation("delete", "delete", lambda b, i: b.storage.delete(b.place, f"a-{i}"), True),
+    Operation("delete", "delete", lambda b, i: b.storage.records.delete(b.place, f"a-{i}"), True),
     Operation(f"page of {ITEMS} ids, the first", "page", lambda b, _: page(b, 0)),
     Operation(f"page of {ITEMS} ids, from the middle", "page", lambda b, _: page(b, b.count // 2)),
     Operation(f"records of a page of {ITEMS}", "", read_page, True, ("mget",), 100),
-    Operation("count", "count", lambda b, _: b.storage.count(b.place)),
-    Operation(f"sweep, {SWEEP_MEMBERS} due", "sweep", lambda b, _: b.storage.sweep(b.place), False, times=SWEEPS,
-              before=fall_due),
-    Operation("examine", "examine", lambda b, _: b.storage.examine(b.place, b.anyone, repair=False)),
+    Operation("count", "count", lambda b, _: b.storage.records.count(b.place)),
+    Operation(f"sweep, {SWEEP_MEMBERS} due", "sweep", lambda b, _: b.storage.records.sweep(b.place), False,
+              times=SWEEPS, before=fall_due),
+    Operation("examine", "examine", lambda b, _: b.storage.records.examine(b.place, b.anyone, repair=False)),
     Operation("publish, 1 MB", "publish", large, False, ("evalsha", "set"), 20),
-    Operation("register", "register", lambda b, _: b.storage.register(b.place)),
-    Operation("settle", "settle", lambda b, _: b.storage.settle(b.place, 1, 100)),
-    Operation("throttle", "throttle", lambda b, i: b.storage.throttle("bench", CALLER, 1_000_000, 1.0)),
+    Operation("register", "register", lambda b, _: b.storage.records.register(b.place)),
+    Operation("settle", "settle", lambda b, _: b.storage.records.settle(b.place, 1, 100)),
+    Operation("throttle", "throttle", lambda b, i: b.storage.rates.throttle("bench", CALLER, 1_000_000, 1.0)),
 )  # fmt: skip
 
 

@@ -26,8 +26,8 @@ from bench.results import RESULTS, table, write
 from bench.variables_http import requests
 from service.storage import keys
 from service.storage.keys import Collection
-from service.storage.store import Storage
-from service.storage.variables import PAGE, Filter
+from service.storage.root import Storage
+from service.storage.variables.variables import PAGE, Filter
 
 FEW = 1000
 MANY = 1_000_000

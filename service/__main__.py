@@ -24,7 +24,7 @@ from service.settings import BadSetting, Settings, add_flags, read, unknown
 from service.storage.errors import Refusal
 
 if TYPE_CHECKING:
-    from service.supervisor import Announce, Serving
+    from service.process.supervisor import Announce, Serving
 
 DESCRIPTION = "Four vendors' storage APIs, served from one core on Redis. Flags win over their POLYSTOW_ variables."
 PLACE = ("redis_url", "data_dir")  # the settings that say where the data is
@@ -33,7 +33,7 @@ PLACE = ("redis_url", "data_dir")  # the settings that say where the data is
 
 
 def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
-    from service.supervisor import serve
+    from service.process.supervisor import serve
 
     return uvloop.run(serve(settings, arguments.announce))
 
@@ -46,7 +46,7 @@ def announce(serving: "Serving") -> None:
 
 
 def _worker(settings: Settings, arguments: argparse.Namespace) -> int:
-    from service.worker import work
+    from service.process.worker import work
 
     listener = socket.socket(fileno=arguments.listener)
     link_end = socket.socket(fileno=arguments.link)
@@ -58,8 +58,8 @@ def _access_apply(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _apply(settings: Settings, file: str, document: bytes) -> int:
-    from service.declaration import declare
-    from service.document import Malformed
+    from service.api.access_document import Malformed
+    from service.operations.apply_access import declare
 
     async with _redis(settings) as redis_url:
         try:
@@ -86,7 +86,7 @@ def _fsck(settings: Settings, arguments: argparse.Namespace) -> int:
 
 async def _examine(settings: Settings, repair: bool) -> int:
     from service.dialects import discover
-    from service.storage import fsck
+    from service.storage.fsck import check as fsck
 
     readers = {(dialect.name, namespace): kind for dialect in discover() for namespace, kind in dialect.readers.items()}
     async with _redis(settings) as redis_url:
@@ -94,7 +94,7 @@ async def _examine(settings: Settings, repair: bool) -> int:
 
 
 def _doctor(settings: Settings, arguments: argparse.Namespace) -> int:
-    from service import doctor
+    from service.operations import doctor
 
     return uvloop.run(doctor.run(settings, print))
 

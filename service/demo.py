@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from service.__main__ import announce, main
-from service.supervisor import Serving
+from service.process.supervisor import Serving
 
 ACCESS = Path(__file__).with_name("demo.yaml")
 DOCUMENT = "/api/v1/storage/json/demo/first"

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from service import kinds
-from service.kinds import PATH, PORT, SWITCH, Kind, between, duration, one_of
+from service import setting_types as kinds
+from service.setting_types import PATH, PORT, SWITCH, Kind, between, duration, one_of
 
 PREFIX = "POLYSTOW_"
 MEBIBYTE = 1024 * 1024
+FINISH_SECONDS = 6.0  # in which a worker that is told to stop receives and answers the requests that were begun
 
 
 class BadSetting(ValueError):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from service.storage import scripts
 from service.storage.errors import BY_WORD
+from service.storage.scripts import library as scripts
 
 ROOT = Path(__file__).parent.parent
 LUA = ROOT / "lua"
@@ -30,16 +30,10 @@ def named(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(path: Path, *, run: bool = False) -> set[str]:
-    """Every module that a module imports anywhere in it, `from x import y` as x and as x.y.
-
-    `run`: only what is imported when it runs, not what it names for the type checker alone.
-    """
+def imported(path: Path) -> set[str]:
+    """Every module that a module imports, for its run or for the type checker: `from x import y` as x and as x.y."""
     found = set()
-    tree = ast.parse(path.read_text())
-    if run:
-        tree.body = [n for n in tree.body if not (isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")]
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -76,29 +70,21 @@ def test_storage_knows_only_redis_below_it() -> None:
     assert strays("service.storage", "service.storage", "service.redis") == []
 
 
-def test_the_contract_of_dialects_knows_only_storage_and_settings() -> None:
-    assert (
-        strays("service.dialect", "service.storage", "service.settings", "service.description", "service.dialect") == []
-    )
-    assert strays("service.description", "service.storage") == []
-
-
 @pytest.mark.parametrize("dialect", [path.name for path in DIALECTS])
 def test_a_dialect_knows_the_contract_and_no_other_dialect(dialect: str) -> None:
     own = f"service.dialects.{dialect}"
-    shared = ("service.dialect", "service.description", "service.storage", "service.preconditions", "service.parsing")
-    assert strays(own, own, *shared, "service.forms", "service.downloads", "service.signing", "service.declared") == []
+    assert strays(own, own, "service.api", "service.storage") == []
 
 
 def test_a_dialect_knows_neither_http_server_nor_redis_nor_scripts() -> None:
     foreign = ("aiohttp", "redis", "hiredis", "uvloop", "service.redis", "asyncio", "socket")
-    machinery = tuple(f"service.storage.{name}" for name in ("runner", "scripts", "fsck", "sweeper", "registry"))
+    machinery = ("scripts.runner", "scripts.library", "scripts.reply", "fsck", "sweeper", "registry")
     found = [
         f"{module} imports {name}"
         for module, names in IMPORTS.items()
         if within(module, "service.dialects") and module != "service.dialects"
         for name in names
-        if within(name, *foreign, *machinery)
+        if within(name, *foreign, *(f"service.storage.{each}" for each in machinery))
     ]
     assert found == []
 
@@ -110,11 +96,49 @@ def test_a_dialect_is_found_and_not_named() -> None:
     assert found == []
 
 
+def printed_layers(readme: Path) -> list[tuple[str, ...]]:
+    """The rooms or modules of each line of the map in a README: its first indented block, from the top down."""
+    block = re.search(r"(?:^    .+\n)+", readme.read_text(), re.MULTILINE)
+    assert block is not None
+    return [
+        tuple(re.findall(r"[\w.]+(?:/|\.py)", re.split(r" {3,}", line.strip())[0])) for line in block[0].splitlines()
+    ]
+
+
+@pytest.mark.parametrize("package", ["service", "service/storage"])
+def test_each_line_of_the_printed_map_imports_only_lines_below_it(package: str) -> None:
+    """And every room and module is in it, but for the package's own `__init__`."""
+    layers = printed_layers(ROOT / package / "README.md")
+    level = {
+        name.removesuffix("/").removesuffix(".py"): number for number, names in enumerate(layers) for name in names
+    }
+    folder = ROOT / package
+    rooms = {path.name for path in folder.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert set(level) == rooms | {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    root = package.replace("/", ".")
+
+    def room(module: str) -> str:
+        return module.removeprefix(root + ".").split(".")[0]
+
+    wrong = {
+        f"{module} imports {name}"
+        for module, names in IMPORTS.items()
+        if within(module, root) and module != root
+        for name in names
+        if within(name, root) and room(name) in level and room(name) != room(module)
+        if level[room(name)] <= level[room(module)]
+    }
+    assert wrong == set()
+
+
 def test_imports_go_round_nowhere() -> None:
     """`from package import module` inside of that package is no import of the package."""
-    run = {named(path): imported(path, run=True) for path in MODULES}
-    graph = {m: {name for name in set(run) & names if not within(m, name)} for m, names in run.items()}
+    graph = {m: {name for name in set(IMPORTS) & names if not within(m, name)} for m, names in IMPORTS.items()}
     TopologicalSorter(graph).prepare()
+
+
+def test_few_modules_stand_at_the_top() -> None:
+    assert len([path for path in (ROOT / "service").glob("*.py") if path.stem != "__init__"]) <= 8
 
 
 def test_only_the_command_line_stands_above_everything() -> None:
@@ -128,7 +152,7 @@ def methods() -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
     """The public methods of the classes in service/storage, by name."""
     return {
         node.name: node
-        for path in sorted((ROOT / "service" / "storage").glob("*.py"))
+        for path in sorted((ROOT / "service" / "storage").rglob("*.py"))
         for definition in ast.parse(path.read_text()).body
         if isinstance(definition, ast.ClassDef)
         for node in definition.body
@@ -145,7 +169,7 @@ def test_an_operation_has_one_script_one_method_and_one_test_file(verb: str) -> 
 
 
 def test_each_script_is_run_from_one_place() -> None:
-    text = "".join(path.read_text() for path in sorted((ROOT / "service" / "storage").glob("*.py")))
+    text = "".join(path.read_text() for path in sorted((ROOT / "service" / "storage").rglob("*.py")))
     calls = re.findall(r'(?:_run|\.run|\.write)(?:\(|, )\s*"(\w+)"', text)
     assert sorted(calls) == [path.stem for path in OPERATIONS]
 

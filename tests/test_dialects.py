@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from multidict import CIMultiDict
 
-from service.dialect import Answer, Dialect, Failure, Handling, NoSuchMethod, NoSuchPath, Route, Stream
+from service.api.dialect import Answer, Dialect, Failure, Handling, NoSuchMethod, NoSuchPath, Route, Stream
 from service.dialects import discover
-from service.routing import Router
+from service.http.routing import Router
 from service.storage.errors import OutcomeUnknown, Refusal, Throttled, Unauthenticated, Unavailable
 
 ROOT = Path(__file__).parent.parent

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import pytest
 
-from service.parsing import FORM, FORM_FIELDS, choice, flag, form_fields, json_parser, number
+from service.api.parsing import FORM, FORM_FIELDS, choice, flag, form_fields, json_parser, number
 from service.storage.errors import Invalid
 
 

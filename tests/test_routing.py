@@ -2,9 +2,9 @@
 
 import pytest
 
-from service.dialect import NoSuchPath
+from service.api.dialect import NoSuchPath
 from service.dialects import discover
-from service.routing import Router
+from service.http.routing import Router
 from service.storage.keys import plain
 
 ROUTER = Router(discover())

@@ -1,6 +1,6 @@
 --- Why `condition` does not hold for a record with files, whose header is `before` (nil: there is none), or nil if it
 --- does. As in unmet.lua, and 'bare' wants no record, or one that names no blobs: nothing has to be let go of then.
---- The manifest is msgpack, [blobs, ...]: its second byte tells an empty array (service/storage/attachments.py).
+--- The manifest is msgpack, [blobs, ...]: its second byte tells an empty array (service/storage/files/attachments.py).
 --- @include unmet
 local function held(condition, record, before)
   if condition ~= 'bare' then return unmet(condition, before) end

@@ -1,7 +1,7 @@
 --- Apply a JSON merge patch (RFC 7386) to the text of a document: what the patch does not name keeps its bytes.
 --- Replies the new text, or nil where that may take more than `budget` steps. Both texts are UTF-8 JSON, validated.
 --- `flat`: null is a value like others, and members that are objects are replaced, not merged.
---- service/storage/splice.py says which white space goes with a removed member, and does the same to the byte.
+--- service/storage/records/splice.py says which white space goes with a removed member, and does the same to the byte.
 ---
 --- A step is some 0.2 us of Redis. A member that is looked at takes 4, one of the patch 12; one is taken by 32 bytes
 --- of the two texts, 16 of a name or number, 8 of a skipped array or object, 16 that are copied from the patch (so the

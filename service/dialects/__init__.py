@@ -3,7 +3,7 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from service.dialect import Dialect
+from service.api.dialect import Dialect
 
 
 def discover(wanted: tuple[str, ...] = ()) -> list[Dialect]:

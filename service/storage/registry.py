@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from service.storage import keys
 from service.storage.keys import Collection
-from service.storage.runner import Runner
+from service.storage.scripts.runner import Runner
 
 STEP = 1000  # members per command: below 1 ms of Redis's time
 

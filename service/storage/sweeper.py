@@ -13,9 +13,9 @@ from service.redis.errors import Failed
 from service.storage import keys, registry
 from service.storage.errors import Refusal
 from service.storage.keys import Collection
-from service.storage.records import Swept
-from service.storage.runner import Runner
-from service.storage.store import Storage
+from service.storage.records.record import Swept
+from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 
 PERIOD = 2.0  # seconds between two rounds
 HELD_FOR = 5_000  # ms after which another worker may take over: room is given back within 10 s also after a restart
@@ -60,7 +60,7 @@ class Sweeper:
 
     async def _batch(self, batch: list[tuple[Collection, str]]) -> bool:
         """Sweep these, and say whether the job is still held."""
-        swept = await asyncio.gather(*(self._storage.sweep(place) for place, _ in batch))
+        swept = await asyncio.gather(*(self._storage.records.sweep(place) for place, _ in batch))
         for (place, seen), first in zip(batch, swept, strict=True):
             await self._finish(place, seen, first)
         await asyncio.sleep(PAUSE)
@@ -71,7 +71,7 @@ class Sweeper:
         pauses as long as the steps, so that half of Redis's time is left to requests."""
         while swept.more:
             started = monotonic()
-            swept = await self._storage.sweep(place)
+            swept = await self._storage.records.sweep(place)
             await asyncio.sleep(monotonic() - started)
         if swept.left == 0:
-            await self._storage.unregister(place, seen, swept.at)
+            await self._storage.records.unregister(place, seen, swept.at)

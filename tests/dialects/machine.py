@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from service.storage import fsck
+from service.storage.fsck import check as fsck
 from tests.running import Running, eventually
 
 EXAMPLES, STEPS = 30, 30

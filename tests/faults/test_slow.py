@@ -5,8 +5,8 @@ from typing import cast
 
 import pytest
 
-from service import patience
-from service.patience import HELD_BYTES, Arriving, Reader, Unread
+from service.http import backpressure as patience
+from service.http.backpressure import HELD_BYTES, Arriving, Reader, Unread
 from service.storage.errors import Unavailable
 from tests.faults.slow import ATTACKS, under
 from tests.hot.rig import Transport

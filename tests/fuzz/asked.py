@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from multidict import CIMultiDict
 
-from service.access import apply
-from service.app import App, start
-from service.dialect import Answer, Request, Stream
+from service.api.dialect import Answer, Request, Stream
 from service.dialects import discover
-from service.hot import HotConnection
+from service.http.app import App, start
+from service.http.connection import HotConnection
+from service.http.rendering import lines_of
 from service.metrics import Meter
-from service.rendering import lines_of
+from service.operations.access import apply
 from service.settings import Settings
 from service.storage.errors import Invalid, TooLarge
 from tests.conversations import Exchange, load

@@ -9,10 +9,10 @@ from typing import NamedTuple, cast
 
 import orjson
 
-from service.forms import Limits, parts, text
+from service.api.forms import Limits, parts, text
 from service.storage.errors import Mismatched, Refusal
-from service.storage.join import join
-from service.storage.splice import splice
+from service.storage.records.join import join
+from service.storage.records.splice import splice
 from tests.storage.splice.reference import merge
 
 Target = Callable[[bytes], None]

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from service.app import App, start
 from service.dialects.ainoflow import DIALECT
+from service.http.app import App, start
 from service.metrics import Meter
 from service.settings import Settings
-from service.storage.directory import Caller, digest, token_entry
+from service.storage.access.directory import Caller, digest, token_entry
 from tests.hot.rig import Rig
 from tests.hot.wire import DOCUMENTS, request
 from tests.running import Running

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from service.app import App
-from service.hot import HotConnection
+from service.http.app import App
+from service.http.connection import HotConnection
 from service.redis.errors import Failed
 from service.redis.pending import Command
 from tests.running import soon

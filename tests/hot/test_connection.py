@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from service.dialect import Answer, Handler, Request, Stream
-from service.driver import Exchange
-from service.hot import HotConnection
+from service.api.dialect import Answer, Handler, Request, Stream
+from service.http.connection import HotConnection
+from service.http.driver import Exchange
 from tests.hot.rig import Rig, at_rest, outside_of_tasks
 from tests.hot.wire import DOCUMENTS, request
 from tests.running import soon

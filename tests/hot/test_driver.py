@@ -13,18 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from service.app import App, start
-from service.dialect import Answer, Request, Stream
+from service.api.dialect import Answer, Request, Stream
 from service.dialects.ainoflow import DIALECT
-from service.driver import EMPTY, Arrived, Exchange
+from service.http.app import App, start
+from service.http.driver import EMPTY, Arrived, Exchange
+from service.http.rendering import rendered
+from service.http.state import State, opened
 from service.metrics import Meter
 from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
-from service.rendering import rendered
 from service.settings import Settings
-from service.state import State, opened
 from service.storage.errors import NotFound, Refusal, TooLarge
-from service.storage.reply import Replies, Reply
-from service.storage.runner import Runner
+from service.storage.scripts.reply import Replies, Reply
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 
 Handler = Callable[[Request], Awaitable[Answer | Stream]]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.dialect import Answer, Stream
-from service.middleware import Middleware
+from service.api.dialect import Answer, Stream
+from service.http.middleware import Middleware
 from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
 from tests.hot.rig import Rig, at_rest
 from tests.hot.wire import DOCUMENTS, WHOAMI, request

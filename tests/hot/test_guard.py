@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from aiohttp.web_protocol import RequestHandler
 
-from service import edge, hot
-from service.app import start
+from service.http import connection as hot
+from service.http import edge
+from service.http.app import start
 from service.metrics import Meter
 from service.settings import Settings
 from tests.servers import RedisProcess, binaries

@@ -9,8 +9,8 @@ from aiohttp.http import HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.heads import LINE_BYTES, LONGEST, MEANINGS, MOST_BYTES, START_BYTES, UNKNOWN, Heads, plain, target
-from service.hot import HotConnection
+from service.http.connection import HotConnection
+from service.http.heads import LINE_BYTES, LONGEST, MEANINGS, MOST_BYTES, START_BYTES, UNKNOWN, Heads, plain, target
 from tests.hot.rig import Rig, at_rest
 from tests.hot.wire import DOCUMENTS, request
 

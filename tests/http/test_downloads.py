@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from service.downloads import NAME_BYTES, disposition
+from service.api.downloads import NAME_BYTES, disposition
 
 
 def names(header: str) -> tuple[str, str]:

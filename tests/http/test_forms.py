@@ -6,8 +6,8 @@ from urllib.parse import unquote_to_bytes, urlencode
 
 import pytest
 
-from service.dialect import Unsupported
-from service.forms import PORTION, Limits, parts, text, unescaped
+from service.api.dialect import Unsupported
+from service.api.forms import PORTION, Limits, parts, text, unescaped
 from service.storage.errors import Invalid, TooLarge
 
 ROOMY = Limits(1000, 1_000_000, 10_000_000)

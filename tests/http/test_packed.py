@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from service import edge
-from service.edge import FREE_BYTES, PIECE_BYTES, RATIO
+from service.http import edge
+from service.http.edge import FREE_BYTES, PIECE_BYTES, RATIO
 from service.storage.errors import TooLarge
 from tests.hot.wire import DOCUMENTS, Response, Wire, connected, request
 from tests.running import Running

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from service.edge import Server
-from service.parser import BrokenChunks, Message, Parser
+from service.http.edge import Server
+from service.http.parser import BrokenChunks, Message, Parser
 from tests.hot.wire import request
 
 BREAKS = (b"\r\n", b"\r\n\r\n", b"0\r\n\r\n", b"\n", b"GET / HTTP/1.1\r\n\r\n", b"a", b"0", b"")

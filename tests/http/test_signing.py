@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.signing import Signer, kept
+from service.api.signing import Signer, kept
 from service.storage.errors import Denied
 
 KEY, OTHER = "k" * 32, "o" * 40

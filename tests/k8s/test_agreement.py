@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from service.operations import PING_SECONDS, Operations
+from service.operations.port import PING_SECONDS, Operations
+from service.process.supervisor import STOP_SECONDS
 from service.settings import PREFIX, TABLE, read
-from service.supervisor import STOP_SECONDS
 from tests.k8s.kustomize import OVERLAYS, Object
 from tests.k8s.objects import named, of
 

@@ -12,9 +12,9 @@ from msgspec import structs
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from service.dialect import Answer, Dialect, Request, Route, Routes
+from service.api.dialect import Answer, Dialect, Request, Route, Routes
 from service.dialects import discover
-from service.openapi import Undescribed, document
+from service.openapi.document import Undescribed, document
 from tests.running import Running
 
 every_dialect = pytest.mark.parametrize("dialect", discover(), ids=lambda dialect: dialect.name)

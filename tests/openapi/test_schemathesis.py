@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from service.dialect import Dialect
+from service.api.dialect import Dialect
 from service.dialects import discover
-from service.openapi import document
+from service.openapi.document import document
 from tests.running import ROOT, Running, environment, polystow
 
 PHASES = {"examples", "coverage", "fuzzing", "stateful"}

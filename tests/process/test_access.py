@@ -11,9 +11,9 @@ from time import monotonic
 import pytest
 from aiohttp import ClientSession
 
-from service import access
+from service.api.access_document import Malformed
 from service.dialects import discover
-from service.document import Malformed
+from service.operations import access
 from tests.process.test_operations import admin, put_access
 from tests.running import ROOT, Running, polystow
 

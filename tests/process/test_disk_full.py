@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from service.operations import READ_ONLY
+from service.operations.port import READ_ONLY
 from tests.process.test_operations import status
 from tests.running import ACCESS, ROOT, Running, environment, polystow, soon
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from redis import ResponseError
 
-from service import contradictions, diagnosis, doctor
+from service.operations import contradictions, diagnosis, doctor
 from service.redis.check import Finding, Server
 from service.settings import Settings
-from service.storage import scripts
+from service.storage.scripts import library as scripts
 from tests.running import SIGNING_KEY, Running, polystow
 from tests.servers import RedisProcess, binaries
 

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from service import link
+from service.process import link
 
 
 async def received(*pieces: bytes) -> list[link.Report]:

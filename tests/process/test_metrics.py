@@ -5,8 +5,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.exposition import Totals
 from service.metrics import METRICS, Kind, Meter, Snapshot
+from service.operations.exposition import Totals
 
 
 def seen(totals: Totals) -> dict[str, float]:

@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics import METRICS
-from service.operations import LARGEST_ACCESS_BYTES, Pulse
+from service.operations.port import LARGEST_ACCESS_BYTES, Pulse
 from tests.running import Running, polystow, soon
 
 JSON = "application/json"

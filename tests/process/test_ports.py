@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.ports import PortTaken, listeners, url
+from service.process.ports import PortTaken, listeners, url
 
 
 @pytest.fixture

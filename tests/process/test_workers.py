@@ -12,9 +12,9 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import workers
-from service.exposition import Totals
 from service.metrics import Meter
+from service.operations.exposition import Totals
+from service.process import workers
 from service.settings import Settings
 from tests.hot.wire import DOCUMENTS, connected
 from tests.running import Running, eventually, soon
@@ -166,7 +166,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], workers.
 
 READY = """
 import os, time
-from service.link import frame
+from service.process.link import frame
 os.write(LINK, frame({"ready": True, "metrics": {}}))
 """
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from service.redis.client import Redis
-from service.storage.runner import Runner
-from service.storage.store import Storage
+from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 

@@ -6,7 +6,7 @@ from typing import Any
 import hiredis
 
 from service.storage import keys
-from service.storage.records import Record
+from service.storage.records.record import Record
 from tests.servers import RedisProcess
 
 NAMESPACE = "acme"

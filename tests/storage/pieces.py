@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from service.storage import keys
-from service.storage.areas import Area, Areas, Limits, Part
-from service.storage.blobs import CHUNK_BYTES
+from service.storage.files.areas import Area, Areas, Limits, Part
+from service.storage.files.blobs import CHUNK_BYTES
 from tests.storage.keyspace import ME, Keyspace
 
 AREA = keys.collection("genesys", "", "39a98e24-b03b-4191-b756-1efe8f3b16b8", "")

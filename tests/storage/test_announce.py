@@ -1,8 +1,8 @@
 """announce: every worker looks up again what it kept. test_directory.py has what that means."""
 
 from service.storage import keys
-from service.storage.directory import Directory
-from service.storage.runner import Runner
+from service.storage.access.directory import Directory
+from service.storage.scripts.runner import Runner
 from tests.storage.keyspace import Keyspace
 
 

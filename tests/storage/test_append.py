@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.storage import keys
-from service.storage.bounds import INLINE_BYTES, MERGE_BYTES
 from service.storage.errors import Denied, Mismatched, NotFound, TooLarge, Undeclared
-from service.storage.join import join
-from service.storage.store import Storage
+from service.storage.records.join import join
+from service.storage.root import Storage
+from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES
 from tests.servers import RedisProcess, binaries
 from tests.storage.keyspace import LIMIT, ME, Keyspace
 from tests.storage.splice.reference import SPACE, Member, Object, Parser, parse, write
@@ -159,15 +159,15 @@ async def test_what_goes_together_is_joined_and_the_rest_is_refused(
     storage: Storage, joiners: dict[str, Any], text: str, value: str, expected: str | None
 ) -> None:
     assert reference(text, value) == in_python(text, value) == expected
-    saved = await storage.put(FIELD, "a", text.encode(), ME)
+    saved = await storage.records.put(FIELD, "a", text.encode(), ME)
     append = storage.scoped.append(FIELD, "a", value.encode(), "another", limit=LIMIT, subject="")
     if expected is None:
         with pytest.raises(Mismatched):
             await append
-        assert (await storage.get(FIELD, "a")).updated == saved.updated
+        assert (await storage.records.get(FIELD, "a")).updated == saved.updated
     else:
         assert (await append).version == 2
-        record = await storage.get(FIELD, "a")
+        record = await storage.records.get(FIELD, "a")
         assert (record.body, record.creator, record.updater) == (expected.encode(), ME, "another")
 
 
@@ -184,29 +184,29 @@ BIG = {
 async def test_what_is_large_is_joined_in_the_worker(storage: Storage, redis: RedisProcess, title: str) -> None:
     body, value = BIG[title]
     await storage.grants.grant(FIELD, {"owner": "rw", "reader": "r"}, 1)
-    await storage.put(FIELD, "a", body, ME)
+    await storage.records.put(FIELD, "a", body, ME)
     with pytest.raises(Denied):
         await storage.scoped.append(FIELD, "a", value, ME, limit=LIMIT, subject="reader")
     with pytest.raises(NotFound):
         await storage.scoped.append(FIELD, "none", value, ME, limit=LIMIT, subject="owner")
     with pytest.raises(TooLarge):
         await storage.scoped.append(FIELD, "a", value, ME, limit=len(body) - 1, subject="owner")
-    assert (await storage.get(FIELD, "a")).version == 1
+    assert (await storage.records.get(FIELD, "a")).version == 1
     await storage.scoped.append(FIELD, "a", value, ME, limit=LIMIT, subject="owner")
-    assert (await storage.get(FIELD, "a")).body == join(body, value)
+    assert (await storage.records.get(FIELD, "a")).body == join(body, value)
 
     async def append() -> None:
         await storage.scoped.append(FIELD, "a", value, ME, limit=LIMIT, subject="owner")
 
-    assert await shortest(redis, append, lambda: storage.put(FIELD, "a", body, ME)) < MOST
+    assert await shortest(redis, append, lambda: storage.records.put(FIELD, "a", body, ME)) < MOST
 
 
 async def test_a_value_that_would_outgrow_the_limit_changes_nothing(storage: Storage) -> None:
-    await storage.put(FIELD, "a", b"[1,2]", ME)
+    await storage.records.put(FIELD, "a", b"[1,2]", ME)
     with pytest.raises(TooLarge):
         await storage.scoped.append(FIELD, "a", b"[3]", ME, limit=6, subject="")
     await storage.scoped.append(FIELD, "a", b"[3]", ME, limit=7, subject="")
-    assert (await storage.get(FIELD, "a")).body == b"[1,2,3]"
+    assert (await storage.records.get(FIELD, "a")).body == b"[1,2,3]"
 
 
 async def test_the_budget_is_kept(joiners: dict[str, Any]) -> None:
@@ -218,11 +218,11 @@ async def test_the_budget_is_kept(joiners: dict[str, Any]) -> None:
 
 async def test_no_append_is_lost(storage: Storage) -> None:
     """Small ones in Redis and large ones in the worker, all onto the same record."""
-    await storage.put(FIELD, "a", b"[]", ME)
+    await storage.records.put(FIELD, "a", b"[]", ME)
     large = b'"' + b"x" * (MERGE_BYTES // 2) + b'"'
     values = [large if n % 10 == 0 else b"%d" % n for n in range(60)]
     await asyncio.gather(*(storage.scoped.append(FIELD, "a", v, ME, limit=LIMIT, subject="") for v in values))
-    record = await storage.get(FIELD, "a")
+    record = await storage.records.get(FIELD, "a")
     assert record.version == 61
     assert sorted(elements(record.body.decode())) == sorted(value.decode() for value in values)
 
@@ -238,7 +238,7 @@ async def test_permission_is_looked_at_first(storage: Storage) -> None:
 
 
 async def test_the_keys_left_by_append(storage: Storage, keyspace: Keyspace) -> None:
-    saved = await storage.put(FIELD, "a", b"[1]", ME, lifetime="+600000")
+    saved = await storage.records.put(FIELD, "a", b"[1]", ME, lifetime="+600000")
     before = keyspace.names()
     appended = await storage.scoped.append(FIELD, "a", b"[2]", ME, limit=LIMIT, subject="")
     assert keyspace.names() == before == {FIELD.record("a"), FIELD.expiry}

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from service.storage import keys
-from service.storage.areas import Areas, Limits, Part
-from service.storage.blobs import GRACE_MS
 from service.storage.errors import AlreadyExists, Invalid, NotFound, TooLarge
-from service.storage.store import Storage
+from service.storage.files.areas import Areas, Limits, Part
+from service.storage.files.blobs import GRACE_MS
+from service.storage.root import Storage
 from tests.running import soon, while_it_lives
 from tests.storage.keyspace import ME, Keyspace
 from tests.storage.pieces import (

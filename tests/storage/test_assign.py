@@ -6,9 +6,9 @@ import pytest
 
 from service.storage import keys
 from service.storage.errors import Denied, Undeclared
-from service.storage.numbers import BLOCK
-from service.storage.runner import Runner
-from service.storage.variables import VALUE_BYTES, Filter, selecting
+from service.storage.scripts.runner import Runner
+from service.storage.variables.id_allocator import BLOCK
+from service.storage.variables.variables import VALUE_BYTES, Filter, selecting
 from tests.servers import RedisProcess
 from tests.storage.variables import (
     AGENT,

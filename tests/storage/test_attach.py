@@ -6,11 +6,11 @@ from contextlib import suppress
 
 import pytest
 
-from service.storage.attachments import BARE, Attached, Attachments
-from service.storage.blobs import CHUNK_BYTES, GRACE_MS, STAGED_MS, Kept, Span, Staging
-from service.storage.conditions import ABSENT, NEW, PRESENT
 from service.storage.errors import AlreadyExists, Changed, Invalid, QuotaExceeded, Unavailable
-from service.storage.runner import Runner
+from service.storage.files.attachments import BARE, Attached, Attachments
+from service.storage.files.blobs import CHUNK_BYTES, GRACE_MS, STAGED_MS, Kept, Span, Staging
+from service.storage.records.conditions import ABSENT, NEW, PRESENT
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.conftest import Connect
 from tests.storage.keyspace import ME, Keyspace
@@ -97,7 +97,7 @@ async def test_a_chunk_that_is_gone_is_noticed_before_anything_is_done(
 async def test_chunks_on_their_way_are_renewed_while_their_sender_sends(
     attachments: Attachments, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.storage.blobs.RENEWED_AFTER", 0.0)
+    monkeypatch.setattr("service.storage.files.blobs.RENEWED_AFTER", 0.0)
 
     async def slow(pause: float) -> AsyncIterator[bytes]:
         yield BODY
@@ -106,7 +106,7 @@ async def test_chunks_on_their_way_are_renewed_while_their_sender_sends(
             yield b"x"
 
     async def attach_slowly(seconds: float) -> Kept:
-        monkeypatch.setattr("service.storage.blobs.STAGED_MS", round(seconds * 1000))
+        monkeypatch.setattr("service.storage.files.blobs.STAGED_MS", round(seconds * 1000))
         async with attachments.staging(AREA) as staging:
             kept = await staging.keep(slow(seconds / 4))
             assert isinstance(kept.body, Span)

@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from service.storage import fsck, keys
+from service.storage import keys
 from service.storage.errors import Changed
-from service.storage.runner import Runner
-from service.storage.variables import Filter, Variables, fixed, name, selecting
+from service.storage.fsck import check as fsck
+from service.storage.scripts.runner import Runner
+from service.storage.variables.variables import Filter, Variables, fixed, name, selecting
 from tests.servers import RedisProcess
 from tests.storage.variables import AGENT, DATA, EDITOR, GRANTED, NUMBERS, VIEWER, names, opened
 

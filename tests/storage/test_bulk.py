@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from service.redis.pending import Command
 from service.storage.errors import OutcomeUnknown, Unavailable
-from service.storage.runner import BULK_AT_ONCE as AT_ONCE
-from service.storage.runner import Runner
-from service.storage.turns import Turns
+from service.storage.scripts.runner import BULK_AT_ONCE as AT_ONCE
+from service.storage.scripts.runner import Runner
+from service.storage.scripts.turns import Turns
 from tests.servers import RedisProcess
 
 

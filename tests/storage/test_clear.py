@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from service.storage.access.grants import Grants
 from service.storage.errors import Denied, Undeclared
-from service.storage.grants import Grants
-from service.storage.runner import Runner
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.variables import AGENT, DATA, EDITOR, GRANTED, NUMBERS, OTHER, SHORT, VIEWER, listed, names, opened
 

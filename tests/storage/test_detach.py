@@ -2,9 +2,9 @@
 
 import pytest
 
-from service.storage.attachments import Attachments
 from service.storage.errors import Changed, NotFound
-from service.storage.runner import Runner
+from service.storage.files.attachments import Attachments
+from service.storage.scripts.runner import Runner
 from tests.storage.keyspace import Keyspace
 from tests.storage.pieces import AREA, blob_chunks
 from tests.storage.test_attach import attach

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from service.storage import directory as module
 from service.storage import keys
-from service.storage.directory import FRESH, POLL, Caller, Directory, Entry, digest, token_entry
+from service.storage.access import directory as module
+from service.storage.access.directory import FRESH, POLL, Caller, Directory, Entry, digest, token_entry
 from service.storage.errors import Unauthenticated
-from service.storage.runner import Runner
+from service.storage.scripts.runner import Runner
 from tests.running import while_it_lives
 from tests.servers import RedisProcess
 from tests.storage.conftest import Connect

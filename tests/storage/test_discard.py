@@ -3,9 +3,9 @@
 import pytest
 
 from service.storage import keys
-from service.storage.bounds import DISCARDED
 from service.storage.errors import Denied, Undeclared
-from service.storage.store import Storage
+from service.storage.root import Storage
+from service.storage.scripts.bounds import DISCARDED
 from tests.servers import RedisProcess
 from tests.storage.keyspace import PLACE, RECORD, REGISTRIES, Keyspace, numbered
 
@@ -15,7 +15,7 @@ FIELD = keys.collection("auravant", "fields", "12345", "")
 async def test_what_is_there_goes_and_the_rest_is_no_fault(storage: Storage, keyspace: Keyspace) -> None:
     await storage.grants.grant(FIELD, {"owner": "rwd"}, 1)
     for id in ("a", "b:{c}", "kept"):
-        await storage.put(FIELD, id, b"[]", "me")
+        await storage.records.put(FIELD, id, b"[]", "me")
     await storage.scoped.discard(FIELD, ["a", "none", "b:{c}"], "owner")
     await storage.scoped.discard(FIELD, ["a"], "owner")
     await storage.scoped.discard(FIELD, [], "owner")
@@ -23,7 +23,7 @@ async def test_what_is_there_goes_and_the_rest_is_no_fault(storage: Storage, key
 
 
 async def test_who_may_not_delete_discards_nothing(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.put(FIELD, "a", b"[]", "me")
+    await storage.records.put(FIELD, "a", b"[]", "me")
     with pytest.raises(Undeclared):
         await storage.scoped.discard(FIELD, ["a"], "owner")
     await storage.grants.grant(FIELD, {"owner": "rwd", "writer": "rw"}, 1)
@@ -36,7 +36,7 @@ async def test_who_may_not_delete_discards_nothing(storage: Storage, keyspace: K
 async def test_many_go_in_several_steps(storage: Storage, keyspace: Keyspace, redis: RedisProcess) -> None:
     ids = numbered(2 * DISCARDED + 1)
     for id in ids:
-        await storage.put(FIELD, id, b"[]", "me")
+        await storage.records.put(FIELD, id, b"[]", "me")
     redis.command("CONFIG", "RESETSTAT")
     await storage.scoped.discard(FIELD, ids, "")
     assert redis.command("INFO", "commandstats")["cmdstat_evalsha"]["calls"] == 3
@@ -46,9 +46,9 @@ async def test_many_go_in_several_steps(storage: Storage, keyspace: Keyspace, re
 async def test_the_keys_left_by_discard(storage: Storage, keyspace: Keyspace) -> None:
     """In a collection with indexes, where what it grew by counts."""
     for id in ("a", "b", "c"):
-        await storage.put(PLACE, id, b"[1]", "me", lifetime="+600000")
+        await storage.records.put(PLACE, id, b"[1]", "me", lifetime="+600000")
     ids, names = ["a", "none", "c"], (*PLACE.guarded, *map(RECORD, ["a", "none", "c"]))
-    reply = await storage._run("discard", names, subject="", kinds=PLACE.kinds, ids=ids)
+    reply = await storage.records._run("discard", names, subject="", kinds=PLACE.kinds, ids=ids)
     assert reply == [-2, -6]
     assert keyspace.names() == {RECORD("b"), PLACE.expiry, *PLACE.indexes, *REGISTRIES}
     assert all(set(scores) == {"b"} for scores in keyspace.indexes().values())

@@ -3,8 +3,8 @@
 import pytest
 
 from service.storage.errors import AlreadyExists
-from service.storage.runner import Runner
-from service.storage.users import Users
+from service.storage.scripts.runner import Runner
+from service.storage.variables.users import Users
 from tests.servers import RedisProcess
 from tests.storage.variables import names
 

@@ -7,12 +7,12 @@ from hashlib import md5
 import pytest
 
 from service.storage import keys
-from service.storage.blobs import count
-from service.storage.conditions import exactly
 from service.storage.errors import AlreadyExists, Changed, Denied, Invalid, NotFound, Unavailable
-from service.storage.files import File, Filed
-from service.storage.scoped import Shelf
-from service.storage.store import Storage
+from service.storage.files.blobs import count
+from service.storage.files.files import File, Filed
+from service.storage.records.conditions import exactly
+from service.storage.records.scoped import Shelf
+from service.storage.root import Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 from tests.storage.pieces import pieces
@@ -196,7 +196,7 @@ async def test_only_what_was_there_is_said_to_be_removed(storage: Storage, keysp
 
 async def test_a_key_that_others_keep_changing_is_given_up(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     await upload(storage, await announce(storage))
-    monkeypatch.setattr("service.storage.files.ATTEMPTS", 1)
+    monkeypatch.setattr("service.storage.files.files.ATTEMPTS", 1)
     with pytest.raises(Unavailable):
         await announce(storage)
 
@@ -211,7 +211,7 @@ async def test_a_file_that_fsck_found_lost_can_be_uploaded_again(storage: Storag
 
 
 async def test_values_and_files_are_two_namespaces(storage: Storage) -> None:
-    await storage.put(PLACE, ID, b"1", OWNER, subject=OWNER)
+    await storage.records.put(PLACE, ID, b"1", OWNER, subject=OWNER)
     assert await found(storage) is None
     await announce(storage)
     await storage.scoped.discard(PLACE, [ID], OWNER)

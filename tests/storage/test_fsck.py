@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from service.storage import fsck, keys
-from service.storage.bounds import INLINE_BYTES
-from service.storage.quota import Quota
-from service.storage.store import Storage
+from service.storage import keys
+from service.storage.fsck import check as fsck
+from service.storage.records.quota import Quota
+from service.storage.root import Storage
+from service.storage.scripts.bounds import INLINE_BYTES
 from tests.servers import RedisProcess
 from tests.storage.keyspace import ME, PLACE, RECORD, USAGE, Keyspace, numbered
 
@@ -26,11 +27,11 @@ async def filled(storage: Storage) -> Storage:
     """Records of every sort: with and without expiry, small and large, expired and not swept."""
     quota = Quota(documents=100)
     for id in numbered(5):
-        await storage.put(PLACE, id, b'["%s"]' % id.encode(), ME, quota=quota)
-    await storage.put(PLACE, "later", b"[]", ME, lifetime="+600000", quota=quota)
-    await storage.put(PLACE, "large", b'["' + b"x" * INLINE_BYTES + b'"]', ME, quota=quota)
-    await storage.put(keys.collection("ainoflow", "acme", "x:y {z}", "cusn"), "ä:b", b"[]", ME, quota=quota)
-    await storage.put(keys.collection("ainoflow", "other", "orders", "cusn"), "a", b"[]", ME)
+        await storage.records.put(PLACE, id, b'["%s"]' % id.encode(), ME, quota=quota)
+    await storage.records.put(PLACE, "later", b"[]", ME, lifetime="+600000", quota=quota)
+    await storage.records.put(PLACE, "large", b'["' + b"x" * INLINE_BYTES + b'"]', ME, quota=quota)
+    await storage.records.put(keys.collection("ainoflow", "acme", "x:y {z}", "cusn"), "ä:b", b"[]", ME, quota=quota)
+    await storage.records.put(keys.collection("ainoflow", "other", "orders", "cusn"), "a", b"[]", ME)
     return storage
 
 
@@ -45,7 +46,7 @@ async def test_a_sound_redis_is_told_so(filled: Storage, redis: RedisProcess) ->
 
 async def test_what_waits_to_be_swept_is_no_fault(storage: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
     for id in numbered(3):
-        gone = await storage.put(PLACE, id, b"[]", ME, lifetime="+20", quota=Quota(documents=9))
+        gone = await storage.records.put(PLACE, id, b"[]", ME, lifetime="+20", quota=Quota(documents=9))
     keyspace.wait_past(gone.expires)
     assert await check(redis) == (0, ["0 faults found"])
 
@@ -97,17 +98,17 @@ async def test_damage_is_found_told_and_repaired(
 async def test_what_was_repaired_works_again(filled: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
     before = keyspace.indexes()
     keyspace.command("DEL", *PLACE.indexes, PLACE.expiry, PLACE.registry, keys.NAMESPACES, USAGE)
-    assert await filled.count(PLACE) == 0
+    assert await filled.records.count(PLACE) == 0
     await check(redis, repair=True)
     assert keyspace.indexes() == before
-    assert (await filled.collections("ainoflow", "acme", "cusn"))[PLACE] == 7
+    assert (await filled.records.collections("ainoflow", "acme", "cusn"))[PLACE] == 7
     assert await check(redis) == (0, ["0 faults found"])
 
 
 async def test_an_expired_record_that_lost_its_native_expiry_is_taken_away(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    gone = await storage.put(PLACE, "a", b"[]", ME, lifetime="+40")
+    gone = await storage.records.put(PLACE, "a", b"[]", ME, lifetime="+40")
     keyspace.command("PERSIST", RECORD("a"))
     keyspace.wait_past(gone.expires)
     status, out = await check(redis, repair=True)
@@ -157,10 +158,10 @@ async def test_a_service_at_work_shows_no_damage(filled: Storage, redis: RedisPr
             step += 1
             place = keys.collection("ainoflow", "acme", f"c{step % 3}", "cusn")
             id, quota = f"k{n}-{step % 20}", Quota(documents=100_000)
-            await filled.put(place, id, b"[%d]" % step, ME, lifetime="+5" if step % 4 else "", quota=quota)
+            await filled.records.put(place, id, b"[%d]" % step, ME, lifetime="+5" if step % 4 else "", quota=quota)
             if step % 5 == 0:
-                await asyncio.gather(filled.delete(place, id, quota=quota), return_exceptions=True)
-            await filled.sweep(place)
+                await asyncio.gather(filled.records.delete(place, id, quota=quota), return_exceptions=True)
+            await filled.records.sweep(place)
 
     workers = [asyncio.create_task(work(n)) for n in range(4)]
     for _ in range(5):

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from service.storage.areas import Areas
-from service.storage.attachments import Attachments
-from service.storage.runner import Runner
-from service.storage.store import Storage
+from service.storage.files.areas import Areas
+from service.storage.files.attachments import Attachments
+from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 from tests.storage.pieces import AREA, CHUNK, RECORD, blob_chunks, create, held, update

@@ -3,9 +3,10 @@
 import pytest
 
 from service.dialects import discover
-from service.storage import fsck, keys
-from service.storage.links import Links
-from service.storage.store import Storage
+from service.storage import keys
+from service.storage.access.links import Links
+from service.storage.fsck import check as fsck
+from service.storage.root import Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from service.storage import fsck, keys
-from service.storage.bounds import INLINE_BYTES
-from service.storage.conditions import UNCONDITIONAL, Condition
+from service.storage import keys
+from service.storage.access.grants import PORTION, Grants
 from service.storage.errors import Changed, Denied, NotFound, Outdated, Undeclared
-from service.storage.grants import PORTION, Grants
-from service.storage.runner import Runner
-from service.storage.store import Storage
+from service.storage.fsck import check as fsck
+from service.storage.records.conditions import UNCONDITIONAL, Condition
+from service.storage.root import Storage
+from service.storage.scripts.bounds import INLINE_BYTES
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.keyspace import LIMIT, Keyspace
 from tests.storage.test_memory_full import full
@@ -23,13 +24,16 @@ LARGE = b'["' + b"x" * INLINE_BYTES + b'"]'
 
 Write = Callable[[Storage, str], Awaitable[Any]]
 WRITES: dict[str, tuple[str, Write]] = {
-    "create": ("w", lambda s, who: s.create(FIELD, "new", b"[]", who, subject=who)),
-    "create, large": ("w", lambda s, who: s.create(FIELD, "new-large", LARGE, who, subject=who)),
-    "put": ("w", lambda s, who: s.put(FIELD, "a", b"[1]", who, subject=who)),
-    "put, large": ("w", lambda s, who: s.put(FIELD, "a", LARGE, who, subject=who)),
-    "merge": ("w", lambda s, who: s.merge(FIELD, "a", b'{"b":1}', who, limit=LIMIT, subject=who)),
-    "merge in the worker": ("w", lambda s, who: s.merge(FIELD, "large", b'{"b":1}', who, limit=LIMIT, subject=who)),
-    "delete": ("d", lambda s, who: s.delete(FIELD, "a", subject=who)),
+    "create": ("w", lambda s, who: s.records.create(FIELD, "new", b"[]", who, subject=who)),
+    "create, large": ("w", lambda s, who: s.records.create(FIELD, "new-large", LARGE, who, subject=who)),
+    "put": ("w", lambda s, who: s.records.put(FIELD, "a", b"[1]", who, subject=who)),
+    "put, large": ("w", lambda s, who: s.records.put(FIELD, "a", LARGE, who, subject=who)),
+    "merge": ("w", lambda s, who: s.records.merge(FIELD, "a", b'{"b":1}', who, limit=LIMIT, subject=who)),
+    "merge in the worker": (
+        "w",
+        lambda s, who: s.records.merge(FIELD, "large", b'{"b":1}', who, limit=LIMIT, subject=who),
+    ),
+    "delete": ("d", lambda s, who: s.records.delete(FIELD, "a", subject=who)),
 }
 
 
@@ -50,8 +54,8 @@ def grants(runner: Runner) -> Granting:
 
 @pytest.fixture
 async def filled(storage: Storage) -> Storage:
-    await storage.put(FIELD, "a", b'{"a":1}', "me")
-    await storage.put(FIELD, "large", LARGE, "me")
+    await storage.records.put(FIELD, "a", b'{"a":1}', "me")
+    await storage.records.put(FIELD, "large", LARGE, "me")
     return storage
 
 
@@ -146,16 +150,16 @@ async def test_permission_is_looked_at_before_the_record(filled: Storage, grants
     for condition in (UNCONDITIONAL, absent):
         for id in ("a", "none"):
             with pytest.raises(Denied):
-                await filled.put(FIELD, id, b"[]", "me", subject="stranger", condition=condition)
+                await filled.records.put(FIELD, id, b"[]", "me", subject="stranger", condition=condition)
             with pytest.raises(Denied):
-                await filled.delete(FIELD, id, subject="stranger", condition=condition)
+                await filled.records.delete(FIELD, id, subject="stranger", condition=condition)
             with pytest.raises(Denied):
-                await filled.merge(FIELD, id, b"{}", "me", limit=LIMIT, subject="stranger", condition=condition)
+                await filled.records.merge(FIELD, id, b"{}", "me", limit=LIMIT, subject="stranger", condition=condition)
     await grants.grant(FIELD, {"owner": "rwd"})
     with pytest.raises(Changed):
-        await filled.put(FIELD, "a", b"[]", "me", subject="owner", condition=absent)
+        await filled.records.put(FIELD, "a", b"[]", "me", subject="owner", condition=absent)
     with pytest.raises(NotFound):
-        await filled.delete(FIELD, "none", subject="owner")
+        await filled.records.delete(FIELD, "none", subject="owner")
 
 
 async def test_a_collection_without_scopes_asks_for_none(filled: Storage, grants: Granting) -> None:
@@ -166,7 +170,9 @@ async def test_a_collection_without_scopes_asks_for_none(filled: Storage, grants
 async def test_no_write_lands_after_it_was_revoked(storage: Storage, grants: Granting, redis: RedisProcess) -> None:
     """The writes are on their way, in any order with the revoke: what was refused or came later left nothing."""
     await grants.grant(FIELD, {"owner": "rwd"})
-    writes = [asyncio.create_task(storage.put(FIELD, f"k{n}", b"[]", "me", subject="owner")) for n in range(300)]
+    writes = [
+        asyncio.create_task(storage.records.put(FIELD, f"k{n}", b"[]", "me", subject="owner")) for n in range(300)
+    ]
     await asyncio.sleep(0)
     await grants.grant(FIELD, {})
     landed = set(redis.command("KEYS", RECORD("") + "*"))

@@ -1,8 +1,8 @@
 """hold: one worker at a time sweeps. test_sweeper.py has what it does."""
 
 from service.storage import keys
-from service.storage.runner import Runner
-from service.storage.store import Storage
+from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from service.storage.sweeper import HELD_FOR, Sweeper
 from tests.storage.keyspace import Keyspace
 

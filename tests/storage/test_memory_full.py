@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from service.storage import keys
-from service.storage.bounds import INLINE_BYTES
-from service.storage.directory import Caller, Directory, token_entry
+from service.storage.access.directory import Caller, Directory, token_entry
 from service.storage.errors import NotFound, QuotaExceeded, Throttled, Unauthenticated, Unavailable
-from service.storage.quota import Quota
-from service.storage.records import Saved
-from service.storage.runner import Runner
-from service.storage.store import Storage
+from service.storage.records.quota import Quota
+from service.storage.records.record import Saved
+from service.storage.root import Storage
+from service.storage.scripts.bounds import INLINE_BYTES
+from service.storage.scripts.runner import Runner
 from service.storage.sweeper import Sweeper
 from tests.servers import RedisProcess
 from tests.storage.keyspace import INDEXES, LIMIT, ME, PLACE, RECORD, REGISTRIES, USAGE, Keyspace
@@ -50,19 +50,19 @@ def not_saving(redis: RedisProcess) -> Iterator[None]:
 async def test_each_write_is_refused_and_nothing_is_half_done(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    await storage.put(PLACE, "a", b'{"a":1}', ME, lifetime="+600000")
-    await storage.put(PLACE, "large", LARGE, ME)
+    await storage.records.put(PLACE, "a", b'{"a":1}', ME, lifetime="+600000")
+    await storage.records.put(PLACE, "large", LARGE, ME)
     before = keyspace.names(), keyspace.indexes(), keyspace.header("a"), keyspace.expires("a") // 1000
     with full(redis):
         for write in (
-            storage.create(PLACE, "new", b"[]", ME),
-            storage.create(PLACE, "new", b"[]", ME, lifetime="+1000"),
-            storage.create(PLACE, "new", LARGE, ME),
-            storage.put(PLACE, "a", b"[]", ME),
-            storage.put(PLACE, "a", b"[1]", ME, quota=Quota(documents=5)),
-            storage.put(PLACE, "large", LARGE, ME),
-            storage.merge(PLACE, "a", b'{"b":1}', ME, limit=LIMIT),
-            storage.put(keys.collection("ainoflow", "acme", "first", "cusn"), "a", b"[]", ME),
+            storage.records.create(PLACE, "new", b"[]", ME),
+            storage.records.create(PLACE, "new", b"[]", ME, lifetime="+1000"),
+            storage.records.create(PLACE, "new", LARGE, ME),
+            storage.records.put(PLACE, "a", b"[]", ME),
+            storage.records.put(PLACE, "a", b"[1]", ME, quota=Quota(documents=5)),
+            storage.records.put(PLACE, "large", LARGE, ME),
+            storage.records.merge(PLACE, "a", b'{"b":1}', ME, limit=LIMIT),
+            storage.records.put(keys.collection("ainoflow", "acme", "first", "cusn"), "a", b"[]", ME),
         ):
             with pytest.raises(QuotaExceeded, match=r"^the store's memory is full$"):
                 await write
@@ -74,58 +74,58 @@ async def test_each_write_is_refused_and_nothing_is_half_done(
 async def test_a_publish_that_finds_memory_full_gives_its_staged_body_back(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await storage.put(PLACE, "a", b"[]", ME)
-    write = storage.write
+    await storage.records.put(PLACE, "a", b"[]", ME)
+    write = storage.records.write
 
     async def write_full(*arguments: Any) -> Saved:
         with full(redis):
             return await write(*arguments)
 
-    monkeypatch.setattr(storage, "write", write_full)
+    monkeypatch.setattr(storage.records, "write", write_full)
     with pytest.raises(QuotaExceeded):
-        await storage.put(PLACE, "a", LARGE, ME)
+        await storage.records.put(PLACE, "a", LARGE, ME)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
-    assert (await storage.get(PLACE, "a")).body == b"[]"
+    assert (await storage.records.get(PLACE, "a")).body == b"[]"
 
 
 async def test_reads_deletes_and_sweeps_go_on(
     runner: Runner, storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     quota = Quota(documents=5)
-    await storage.put(PLACE, "a", b"[1]", ME, quota=quota)
-    await storage.put(PLACE, "b", b"[1,2]", ME, quota=quota)
-    gone = await storage.put(PLACE, "gone", b"[]", ME, lifetime="+20", quota=quota)
+    await storage.records.put(PLACE, "a", b"[1]", ME, quota=quota)
+    await storage.records.put(PLACE, "b", b"[1,2]", ME, quota=quota)
+    gone = await storage.records.put(PLACE, "gone", b"[]", ME, lifetime="+20", quota=quota)
     keyspace.wait_past(gone.expires)
     with full(redis):
-        assert (await storage.get(PLACE, "a")).body == b"[1]"
-        assert await storage.count(PLACE) == 2
-        assert await storage.examine(PLACE, "a", repair=False) == []
-        await storage.delete(PLACE, "b", quota=quota)
+        assert (await storage.records.get(PLACE, "a")).body == b"[1]"
+        assert await storage.records.count(PLACE) == 2
+        assert await storage.records.examine(PLACE, "a", repair=False) == []
+        await storage.records.delete(PLACE, "b", quota=quota)
         with pytest.raises(NotFound):
-            await storage.delete(PLACE, "b", quota=quota)
+            await storage.records.delete(PLACE, "b", quota=quota)
         sweeper = Sweeper(runner, storage)
         assert await sweeper.hold()
         assert await sweeper.hold()
         await sweeper.sweep()
-        total, _ = await storage.page(PLACE, "n", 0, 10)
+        total, _ = await storage.records.page(PLACE, "n", 0, 10)
         assert total == 1
         assert keyspace.command("GET", USAGE) == b"1 3"
     assert keyspace.names() == {RECORD("a"), USAGE, keys.SWEEPER} | INDEXES | REGISTRIES
 
 
 async def test_a_page_sweeps_what_is_due(storage: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
-    gone = await storage.put(PLACE, "gone", b"[]", ME, lifetime="+20")
+    gone = await storage.records.put(PLACE, "gone", b"[]", ME, lifetime="+20")
     keyspace.wait_past(gone.expires)
     with full(redis):
-        assert await storage.page(PLACE, "n", 0, 10) == (0, [])
+        assert await storage.records.page(PLACE, "n", 0, 10) == (0, [])
 
 
 async def test_rates_are_counted_and_not_taken_for_a_full_quota(storage: Storage, redis: RedisProcess) -> None:
     with full(redis):
-        await storage.throttle("ainoflow", ME, 2, 1000)
-        await storage.throttle("ainoflow", ME, 2, 1000)
+        await storage.rates.throttle("ainoflow", ME, 2, 1000)
+        await storage.rates.throttle("ainoflow", ME, 2, 1000)
         with pytest.raises(Throttled):
-            await storage.throttle("ainoflow", ME, 2, 1000)
+            await storage.rates.throttle("ainoflow", ME, 2, 1000)
 
 
 async def test_a_token_can_be_revoked(runner: Runner, redis: RedisProcess) -> None:
@@ -144,17 +144,17 @@ async def test_a_token_can_be_revoked(runner: Runner, redis: RedisProcess) -> No
 async def test_a_redis_that_cannot_save_refuses_writes_for_the_moment(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    await storage.put(PLACE, "a", b'{"a":1}', ME)
+    await storage.records.put(PLACE, "a", b'{"a":1}', ME)
     before = keyspace.names(), keyspace.indexes(), keyspace.header("a")
     with not_saving(redis):
         for write in (
-            storage.create(PLACE, "new", b"[]", ME),
-            storage.put(PLACE, "a", LARGE, ME),
-            storage.merge(PLACE, "a", b'{"b":1}', ME, limit=LIMIT),
-            storage.delete(PLACE, "a"),
+            storage.records.create(PLACE, "new", b"[]", ME),
+            storage.records.put(PLACE, "a", LARGE, ME),
+            storage.records.merge(PLACE, "a", b'{"b":1}', ME, limit=LIMIT),
+            storage.records.delete(PLACE, "a"),
         ):
             with pytest.raises(Unavailable, match=r"^the store does not accept writes at the moment$"):
                 await write
         assert (keyspace.names(), keyspace.indexes(), keyspace.header("a")) == before
-        assert (await storage.get(PLACE, "a")).body == b'{"a":1}'
-        assert (await storage.page(PLACE, "n", 0, 10))[0] == 1
+        assert (await storage.records.get(PLACE, "a")).body == b'{"a":1}'
+        assert (await storage.records.page(PLACE, "n", 0, 10))[0] == 1

@@ -5,12 +5,13 @@ from collections.abc import Coroutine
 
 import pytest
 
-from service.storage.bounds import MERGE_BYTES
-from service.storage.conditions import Condition
 from service.storage.errors import Changed, NotFound, QuotaExceeded, TooLarge
-from service.storage.quota import Quota
-from service.storage.records import etag
-from service.storage.store import Storage
+from service.storage.records.conditions import Condition
+from service.storage.records.quota import Quota
+from service.storage.records.record import etag
+from service.storage.records.records import Records
+from service.storage.root import Storage
+from service.storage.scripts.bounds import MERGE_BYTES
 from tests.storage.keyspace import INDEXES, LIMIT, ME, PLACE, RECORD, REGISTRIES, Keyspace
 
 SMALL = b'{ "a" : 1.50, "n":0}'
@@ -18,16 +19,16 @@ LARGE = b'{"pad":"' + b"x" * MERGE_BYTES + b'","n":0}'
 BOTH = pytest.mark.parametrize("body", [SMALL, LARGE], ids=["in Redis", "in the worker"])
 
 
-async def merge(storage: Storage, patch: bytes, *, limit: int = LIMIT, **more: Condition | Quota) -> tuple[int, str]:
-    saved, tag = await storage.merge(PLACE, "a", patch, ME, limit=limit, **more)  # type: ignore[arg-type]
+async def merge(records: Records, patch: bytes, *, limit: int = LIMIT, **more: Condition | Quota) -> tuple[int, str]:
+    saved, tag = await records.merge(PLACE, "a", patch, ME, limit=limit, **more)  # type: ignore[arg-type]
     return saved.version, tag
 
 
 @BOTH
 async def test_merge_changes_what_the_patch_names_and_tells_the_new_text(storage: Storage, body: bytes) -> None:
-    first = await storage.put(PLACE, "a", body, "author")
-    saved, tag = await storage.merge(PLACE, "a", b'{"n": 7}', ME, limit=LIMIT)
-    record = await storage.get(PLACE, "a")
+    first = await storage.records.put(PLACE, "a", body, "author")
+    saved, tag = await storage.records.merge(PLACE, "a", b'{"n": 7}', ME, limit=LIMIT)
+    record = await storage.records.get(PLACE, "a")
     assert tag == record.etag
     assert record.body == body.replace(b'"n":0', b'"n":7')
     assert (saved.version, saved.created, saved.updated) == (2, first.created, record.updated)
@@ -36,29 +37,29 @@ async def test_merge_changes_what_the_patch_names_and_tells_the_new_text(storage
 
 @BOTH
 async def test_merge_keeps_the_expiry(storage: Storage, keyspace: Keyspace, body: bytes) -> None:
-    first = await storage.put(PLACE, "a", body, ME, lifetime="+60000")
-    saved, _ = await storage.merge(PLACE, "a", b'{"n":1}', ME, limit=LIMIT)
+    first = await storage.records.put(PLACE, "a", body, ME, lifetime="+60000")
+    saved, _ = await storage.records.merge(PLACE, "a", b'{"n":1}', ME, limit=LIMIT)
     assert saved.expires == first.expires == keyspace.indexes()["x"]["a"]
     assert abs(keyspace.expires("a") - first.expires) < 100
 
 
 async def test_merge_of_nothing_is_refused(storage: Storage, keyspace: Keyspace) -> None:
     with pytest.raises(NotFound, match=r"^no such key$"):
-        await merge(storage, b"{}")
-    saved = await storage.put(PLACE, "a", b"{}", ME, lifetime="+20")
+        await merge(storage.records, b"{}")
+    saved = await storage.records.put(PLACE, "a", b"{}", ME, lifetime="+20")
     keyspace.wait_past(saved.expires)
     with pytest.raises(NotFound):
-        await merge(storage, b"{}")
+        await merge(storage.records, b"{}")
 
 
 @BOTH
 async def test_a_result_over_the_limit_is_refused_and_nothing_changes(storage: Storage, body: bytes) -> None:
-    await storage.put(PLACE, "a", body, ME)
+    await storage.records.put(PLACE, "a", body, ME)
     with pytest.raises(TooLarge):
-        await merge(storage, b'{"z":123}', limit=len(body) + 7)
-    assert (await storage.get(PLACE, "a")).body == body
-    version, tag = await merge(storage, b'{"z":123}', limit=len(body) + 8)
-    merged = (await storage.get(PLACE, "a")).body
+        await merge(storage.records, b'{"z":123}', limit=len(body) + 7)
+    assert (await storage.records.get(PLACE, "a")).body == body
+    version, tag = await merge(storage.records, b'{"z":123}', limit=len(body) + 8)
+    merged = (await storage.records.get(PLACE, "a")).body
     assert (version, tag, len(merged)) == (2, etag(merged), len(body) + 8)
 
 
@@ -66,39 +67,39 @@ async def test_a_result_over_the_limit_is_refused_and_nothing_changes(storage: S
 async def test_preconditions_decide(storage: Storage, body: bytes) -> None:
     for condition in (Condition(match=frozenset({"*"})), Condition(match=frozenset({etag(body)}))):
         with pytest.raises(Changed):
-            await merge(storage, b"{}", condition=condition)
-    await storage.put(PLACE, "a", body, ME)
+            await merge(storage.records, b"{}", condition=condition)
+    await storage.records.put(PLACE, "a", body, ME)
     with pytest.raises(Changed):
-        await merge(storage, b"{}", condition=Condition(match=frozenset({etag(b"{}")})))
+        await merge(storage.records, b"{}", condition=Condition(match=frozenset({etag(b"{}")})))
     with pytest.raises(Changed):
-        await merge(storage, b"{}", condition=Condition(none_match=frozenset({"*"})))
-    assert await merge(storage, b"{}", condition=Condition(match=frozenset({"*"}))) == (2, etag(body))
-    assert await merge(storage, b"{}", condition=Condition(match=frozenset({etag(body)}))) == (3, etag(body))
+        await merge(storage.records, b"{}", condition=Condition(none_match=frozenset({"*"})))
+    assert await merge(storage.records, b"{}", condition=Condition(match=frozenset({"*"}))) == (2, etag(body))
+    assert await merge(storage.records, b"{}", condition=Condition(match=frozenset({etag(body)}))) == (3, etag(body))
 
 
 @BOTH
 async def test_of_many_racing_merges_none_is_lost(storage: Storage, body: bytes) -> None:
     """Two workers' storages, so that the merges done in a worker race, too."""
-    await storage.put(PLACE, "a", body, ME)
+    await storage.records.put(PLACE, "a", body, ME)
     workers = [storage, Storage(storage._runner)]
-    done = await asyncio.gather(*(merge(workers[n % 2], b'{"k%d":%d}' % (n, n)) for n in range(60)))
+    done = await asyncio.gather(*(merge(workers[n % 2].records, b'{"k%d":%d}' % (n, n)) for n in range(60)))
     assert sorted(version for version, _ in done) == list(range(2, 62))
-    text = (await storage.get(PLACE, "a")).body
+    text = (await storage.records.get(PLACE, "a")).body
     assert all(b'"k%d":%d' % (n, n) in text for n in range(60))
 
 
 @BOTH
 async def test_of_many_merges_with_one_etag_exactly_one_wins(storage: Storage, body: bytes) -> None:
-    await storage.put(PLACE, "a", body, ME)
+    await storage.records.put(PLACE, "a", body, ME)
     condition = Condition(match=frozenset({etag(body)}))
     outcomes = await asyncio.gather(
-        *(merge(storage, b'{"k":%d}' % n, condition=condition) for n in range(1, 21)), return_exceptions=True
+        *(merge(storage.records, b'{"k":%d}' % n, condition=condition) for n in range(1, 21)), return_exceptions=True
     )
     assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, Changed) for outcome in outcomes) == 19
 
 
-class Meddler(Storage):
+class Meddler(Records):
     """Runs `meddle` once, between the reading of a record and what is done with it."""
 
     meddle: Coroutine[None, None, object] | None = None
@@ -112,55 +113,55 @@ class Meddler(Storage):
 
 
 async def test_a_record_replaced_under_a_merge_in_the_worker_is_read_again(storage: Storage) -> None:
-    meddler = Meddler(storage._runner)
-    await storage.put(PLACE, "a", LARGE, ME)
-    meddler.meddle = storage.put(PLACE, "a", LARGE.replace(b'"n":0', b'"n":8'), "other")
+    meddler = Meddler(storage._runner, storage.grants)
+    await storage.records.put(PLACE, "a", LARGE, ME)
+    meddler.meddle = storage.records.put(PLACE, "a", LARGE.replace(b'"n":0', b'"n":8'), "other")
     version, tag = await merge(meddler, b'{"m":1}')
-    merged = (await storage.get(PLACE, "a")).body
+    merged = (await storage.records.get(PLACE, "a")).body
     assert (version, tag, merged.endswith(b'"n":8,"m":1}')) == (3, etag(merged), True)
 
 
 async def test_a_record_that_was_deleted_under_a_merge_in_the_worker_stays_deleted(storage: Storage) -> None:
     for condition, refusal in ((Condition(), NotFound), (Condition(match=frozenset({"*"})), Changed)):
-        meddler = Meddler(storage._runner)
-        await storage.put(PLACE, "a", LARGE, ME)
-        meddler.meddle = storage.delete(PLACE, "a")
+        meddler = Meddler(storage._runner, storage.grants)
+        await storage.records.put(PLACE, "a", LARGE, ME)
+        meddler.meddle = storage.records.delete(PLACE, "a")
         with pytest.raises(refusal):
             await merge(meddler, b'{"m":1}', condition=condition)
-        assert await storage.find(PLACE, "a") is None
+        assert await storage.records.find(PLACE, "a") is None
 
 
 async def test_a_record_deleted_and_created_again_under_a_merge_in_the_worker_is_read_again(storage: Storage) -> None:
     async def again() -> None:
-        await storage.delete(PLACE, "a")
-        await storage.create(PLACE, "a", LARGE, "other")
+        await storage.records.delete(PLACE, "a")
+        await storage.records.create(PLACE, "a", LARGE, "other")
 
-    meddler = Meddler(storage._runner)
-    await storage.put(PLACE, "a", LARGE, ME)
+    meddler = Meddler(storage._runner, storage.grants)
+    await storage.records.put(PLACE, "a", LARGE, ME)
     meddler.meddle = again()
     version, _ = await merge(meddler, b'{"m":1}')
-    assert (version, (await storage.get(PLACE, "a")).creator) == (2, "other")
+    assert (version, (await storage.records.get(PLACE, "a")).creator) == (2, "other")
 
 
 @BOTH
 async def test_a_merge_that_the_quota_has_no_room_for_is_refused(storage: Storage, body: bytes) -> None:
-    await storage.put(PLACE, "a", body, ME)
+    await storage.records.put(PLACE, "a", body, ME)
     with pytest.raises(QuotaExceeded):
-        await merge(storage, b'{"z":123}', quota=Quota(bytes=len(body) + 7))
-    assert (await storage.get(PLACE, "a")).body == body
-    assert (await merge(storage, b'{"n":null}', quota=Quota(bytes=5)))[0] == 2
+        await merge(storage.records, b'{"z":123}', quota=Quota(bytes=len(body) + 7))
+    assert (await storage.records.get(PLACE, "a")).body == body
+    assert (await merge(storage.records, b'{"n":null}', quota=Quota(bytes=5)))[0] == 2
 
 
 async def test_an_array_replaces_the_document(storage: Storage) -> None:
-    await storage.put(PLACE, "a", SMALL, ME)
-    assert await merge(storage, b"[null, 1.0]") == (2, etag(b"[null, 1.0]"))
+    await storage.records.put(PLACE, "a", SMALL, ME)
+    assert await merge(storage.records, b"[null, 1.0]") == (2, etag(b"[null, 1.0]"))
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    first = await storage.put(PLACE, "a", SMALL, ME)
+    first = await storage.records.put(PLACE, "a", SMALL, ME)
     for body in (SMALL, LARGE):
-        await storage.put(PLACE, "a", body, ME)
-        saved, _ = await storage.merge(PLACE, "a", b'{"n":12}', ME, limit=LIMIT)
+        await storage.records.put(PLACE, "a", body, ME)
+        saved, _ = await storage.records.merge(PLACE, "a", b'{"n":12}', ME, limit=LIMIT)
         assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
         assert keyspace.indexes() == {
             "c": {"a": first.created}, "u": {"a": saved.updated}, "s": {"a": len(body) + 1}, "n": {"a": 0},

@@ -10,14 +10,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from service.storage import fsck
-from service.storage.bounds import INLINE_BYTES, MERGE_BYTES
-from service.storage.conditions import UNCONDITIONAL, Condition
 from service.storage.errors import AlreadyExists, Changed, NotFound, QuotaExceeded, Refusal
-from service.storage.quota import Quota, Usage
-from service.storage.records import etag
-from service.storage.runner import Runner
-from service.storage.store import KEEP, Storage
+from service.storage.fsck import check as fsck
+from service.storage.records.conditions import UNCONDITIONAL, Condition
+from service.storage.records.quota import Quota, Usage
+from service.storage.records.record import etag
+from service.storage.records.records import KEEP
+from service.storage.root import Storage
+from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.keyspace import LIMIT, ME, PLACE, Keyspace, ids
 
@@ -110,7 +111,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(id=IDS, body=BODIES, lifetime=LIFETIMES)
     def create(self, id: str, body: bytes, lifetime: str) -> None:
-        work = self.storage.create(PLACE, id, body, ME, lifetime=lifetime, quota=QUOTA)
+        work = self.storage.records.create(PLACE, id, body, ME, lifetime=lifetime, quota=QUOTA)
         if id in self.held:
             self.refused(work, AlreadyExists)
         elif refusal := self.expected(id, "none", growing=True):
@@ -122,7 +123,7 @@ class Machine(RuleBasedStateMachine):
     @rule(id=IDS, body=BODIES, lifetime=LIFETIMES, condition=CONDITIONS)
     def put(self, id: str, body: bytes, lifetime: str, condition: str) -> None:
         asked = self.condition(id, condition)
-        work = self.storage.put(PLACE, id, body, ME, lifetime=lifetime, condition=asked, quota=QUOTA)
+        work = self.storage.records.put(PLACE, id, body, ME, lifetime=lifetime, condition=asked, quota=QUOTA)
         if refusal := self.expected(id, condition, growing=True):
             self.refused(work, refusal)
         else:
@@ -133,7 +134,7 @@ class Machine(RuleBasedStateMachine):
     def merge(self, id: str, n: int, condition: str) -> None:
         patch = b'{"n":%d}' % n
         asked = self.condition(id, condition)
-        work = self.storage.merge(PLACE, id, patch, ME, limit=LIMIT, condition=asked, quota=QUOTA)
+        work = self.storage.records.merge(PLACE, id, patch, ME, limit=LIMIT, condition=asked, quota=QUOTA)
         if refusal := self.expected(id, condition, growing=False):
             self.refused(work, refusal)
         else:
@@ -144,7 +145,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(id=IDS, condition=CONDITIONS)
     def delete(self, id: str, condition: str) -> None:
-        work = self.storage.delete(PLACE, id, condition=self.condition(id, condition), quota=QUOTA)
+        work = self.storage.records.delete(PLACE, id, condition=self.condition(id, condition), quota=QUOTA)
         if refusal := self.expected(id, condition, growing=False):
             self.refused(work, refusal)
         else:
@@ -154,14 +155,14 @@ class Machine(RuleBasedStateMachine):
     @rule(id=IDS)
     def get(self, id: str) -> None:
         if id not in self.held:
-            self.refused(self.storage.get(PLACE, id), NotFound)
+            self.refused(self.storage.records.get(PLACE, id), NotFound)
             return
-        record, held = self.do(self.storage.get(PLACE, id)), self.held[id]
+        record, held = self.do(self.storage.records.get(PLACE, id)), self.held[id]
         assert (record.body, record.version, record.expires) == (held.body, held.version, held.expires)
 
     @rule()
     def sweep(self) -> None:
-        assert self.do(self.storage.sweep(PLACE)).left == len(self.held)
+        assert self.do(self.storage.records.sweep(PLACE)).left == len(self.held)
 
     @rule(kind=st.sampled_from("cusn"), offset=st.integers(0, 12), limit=st.integers(1, 5), descending=st.booleans())
     def page(self, kind: str, offset: int, limit: int, descending: bool) -> None:
@@ -170,14 +171,14 @@ class Machine(RuleBasedStateMachine):
             "n": lambda held: 0,
         }  # fmt: skip
         expected = sorted(self.held, key=lambda id: (order[kind](self.held[id]), id.encode()), reverse=descending)
-        total, listed = self.do(self.storage.page(PLACE, kind, offset, limit, descending=descending))
+        total, listed = self.do(self.storage.records.page(PLACE, kind, offset, limit, descending=descending))
         assert (total, ids(listed)) == (len(self.held), expected[offset : offset + limit])
         assert [one.size for one in listed] == [len(self.held[one.id].body) for one in listed]
 
     @invariant()
     def the_count_is_exact(self) -> None:
         if hasattr(self, "storage"):
-            assert self.do(self.storage.count(PLACE)) == len(self.held)
+            assert self.do(self.storage.records.count(PLACE)) == len(self.held)
 
     def teardown(self) -> None:
         if not hasattr(self, "storage"):
@@ -185,7 +186,7 @@ class Machine(RuleBasedStateMachine):
         told: list[str] = []
         assert self.do(fsck.run(self.server.url, repair=False, out=told.append)) == 0, told
         total = sum(len(held.body) for held in self.held.values())
-        while self.do(self.storage.sweep(PLACE)).more:
+        while self.do(self.storage.records.sweep(PLACE)).more:
             pass
         assert self.do(Usage(self.runner).kept(PLACE)) == (len(self.held), total)
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from service.storage.errors import TooLarge, Unavailable
-from service.storage.join import join
-from service.storage.offload import INLINE_BYTES, Offload
-from service.storage.splice import splice
-from service.storage.turns import Turns
+from service.storage.records.join import join
+from service.storage.records.offload import INLINE_BYTES, Offload
+from service.storage.records.splice import splice
+from service.storage.scripts.turns import Turns
 from tests.running import ROOT, eventually
 
 LONG = b'{"a":"%b"}' % (b"x" * INLINE_BYTES)
@@ -153,7 +153,7 @@ async def test_it_works_with_the_pipes_that_linux_gives(offload: Offload, monkey
     def refused(*_: object) -> int:
         raise PermissionError
 
-    monkeypatch.setattr("service.storage.offload.fcntl", refused)
+    monkeypatch.setattr("service.storage.records.offload.fcntl", refused)
     assert await offload.run(splice, LONG, b'{"b":1}') == splice(LONG, b'{"b":1}')
 
 
@@ -220,7 +220,7 @@ async def test_the_second_process_has_no_sockets_and_no_settings(
 def test_the_second_process_ends_with_its_worker() -> None:
     program = f"""
 import asyncio, os, signal
-from service.storage import offload
+from service.storage.records import offload
 from tests.storage.test_offload import process
 print(asyncio.run(offload.run(process, bytes({INLINE_BYTES + 1}))), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)

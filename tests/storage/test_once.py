@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 
 from service.redis.pending import Command
-from service.storage import keys, scripts
-from service.storage.bounds import DISCARDED, INLINE_BYTES
-from service.storage.conditions import UNCONDITIONAL, Condition
+from service.storage import keys
+from service.storage.access.secret import SECRET_BYTES
 from service.storage.errors import AlreadyExists, Changed, NotFound, QuotaExceeded, Reused
-from service.storage.once import Once
-from service.storage.quota import Quota
-from service.storage.records import Saved, etag
-from service.storage.runner import Runner
-from service.storage.store import SECRET_BYTES, Storage
+from service.storage.records.conditions import UNCONDITIONAL, Condition
+from service.storage.records.quota import Quota
+from service.storage.records.record import Saved, etag
+from service.storage.root import Storage
+from service.storage.scripts import library as scripts
+from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES
+from service.storage.scripts.idempotency import Once
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.conftest import Connect
 from tests.storage.keyspace import LIMIT, ME, PLACE, RECORD, USAGE, Keyspace, words
@@ -28,16 +30,16 @@ MANY = [f"many-{n:03}" for n in range(2 * DISCARDED + 1)]
 Write = Callable[[Storage, Once | None], Awaitable[Any]]
 BY_ETAG = Condition(match=frozenset({etag(OBJECT)}))
 WRITES: dict[str, Write] = {
-    "create": lambda s, o: s.create(PLACE, "new", b"[1]", ME, lifetime="+60000", once=o),
-    "create, large": lambda s, o: s.create(PLACE, "new", LARGE, ME, once=o),
-    "put": lambda s, o: s.put(PLACE, "a", b"[1]", ME, once=o),
-    "put, new": lambda s, o: s.put(PLACE, "new", b"[1]", ME, once=o),
-    "put, large": lambda s, o: s.put(PLACE, "a", LARGE, ME, once=o),
-    "put, by etag": lambda s, o: s.put(PLACE, "a", b"[1]", ME, condition=BY_ETAG, once=o),
-    "merge": lambda s, o: s.merge(PLACE, "a", b'{"n":1}', ME, limit=LIMIT, once=o),
-    "merge, large": lambda s, o: s.merge(PLACE, "large", b'{"n":1}', ME, limit=LIMIT, once=o),
-    "delete": lambda s, o: s.delete(PLACE, "a", once=o),
-    "delete, by etag": lambda s, o: s.delete(PLACE, "a", condition=BY_ETAG, once=o),
+    "create": lambda s, o: s.records.create(PLACE, "new", b"[1]", ME, lifetime="+60000", once=o),
+    "create, large": lambda s, o: s.records.create(PLACE, "new", LARGE, ME, once=o),
+    "put": lambda s, o: s.records.put(PLACE, "a", b"[1]", ME, once=o),
+    "put, new": lambda s, o: s.records.put(PLACE, "new", b"[1]", ME, once=o),
+    "put, large": lambda s, o: s.records.put(PLACE, "a", LARGE, ME, once=o),
+    "put, by etag": lambda s, o: s.records.put(PLACE, "a", b"[1]", ME, condition=BY_ETAG, once=o),
+    "merge": lambda s, o: s.records.merge(PLACE, "a", b'{"n":1}', ME, limit=LIMIT, once=o),
+    "merge, large": lambda s, o: s.records.merge(PLACE, "large", b'{"n":1}', ME, limit=LIMIT, once=o),
+    "delete": lambda s, o: s.records.delete(PLACE, "a", once=o),
+    "delete, by etag": lambda s, o: s.records.delete(PLACE, "a", condition=BY_ETAG, once=o),
     "append": lambda s, o: s.scoped.append(PLACE, "list", b"[1]", ME, limit=LIMIT, subject="", once=o),
     "append, new": lambda s, o: s.scoped.append(
         PLACE, "new", b"[1]", ME, limit=LIMIT, subject="", creating=True, once=o
@@ -69,17 +71,17 @@ async def ask(storage: Storage, write: Write, once: Once | None) -> Any:
 
 async def fill(storage: Storage, name: str) -> None:
     """What a write finds."""
-    await storage.register(PLACE)
+    await storage.records.register(PLACE)
     bodies = {"a": OBJECT, "list": b"[0]", "large": LARGE} | dict.fromkeys(
         MANY if name == "discard, many" else [], b"1"
     )
-    await asyncio.gather(*(storage.put(PLACE, id, body, ME) for id, body in bodies.items()))
+    await asyncio.gather(*(storage.records.put(PLACE, id, body, ME) for id, body in bodies.items()))
     await storage.variables.assign(PLACE, "", 7, "there", "v")
 
 
 async def versions(storage: Storage) -> dict[str, int]:
     """Of the records that are written to, 0 where there is none."""
-    found = {id: await storage.find(PLACE, id) for id in ("new", "a", "list", "large")}
+    found = {id: await storage.records.find(PLACE, id) for id in ("new", "a", "list", "large")}
     return {id: record.version if record else 0 for id, record in found.items()}
 
 
@@ -93,10 +95,10 @@ async def test_a_repetition_is_told_the_same_and_does_nothing(storage: Storage, 
     first = await ask(storage, WRITES[name], request())
     # Whatever the first one did is undone or overwritten, so that doing it again would show or be refused.
     for id in ("a", "new", "list", "large"):
-        await storage.put(PLACE, id, b'{"later":[]}', ME)
-    await storage.delete(PLACE, "a")
-    await storage.put(PLACE, MANY[0], b"2", ME)
-    await storage.put(PLACE, MANY[-1], b"2", ME)
+        await storage.records.put(PLACE, id, b'{"later":[]}', ME)
+    await storage.records.delete(PLACE, "a")
+    await storage.records.put(PLACE, MANY[0], b"2", ME)
+    await storage.records.put(PLACE, MANY[-1], b"2", ME)
     await storage.variables.assign(PLACE, "", 7, "k", "later")
     await storage.variables.assign(PLACE, "", 7, "there", "later")
     before = everything(keyspace)
@@ -140,7 +142,7 @@ async def test_another_request_with_the_same_key_is_refused_and_does_nothing(
     storage: Storage, keyspace: Keyspace, name: str
 ) -> None:
     await fill(storage, name)
-    await ask(storage, lambda s, o: s.put(PLACE, "b", b"[]", ME, once=o), request(body=b"another"))
+    await ask(storage, lambda s, o: s.records.put(PLACE, "b", b"[]", ME, once=o), request(body=b"another"))
     before = everything(keyspace)
     with pytest.raises(Reused, match=r"^the idempotency key was used for another request$"):
         await ask(storage, WRITES[name], request())
@@ -151,15 +153,15 @@ async def test_racing_requests_with_one_key_are_one_and_refusals(storage: Storag
     """The one that loses is refused inside of the script."""
 
     async def put(n: int) -> Saved:
-        return await storage.put(PLACE, f"k{n}", b"%d" % n, ME, once=request(body=b"%d" % n))
+        return await storage.records.put(PLACE, f"k{n}", b"%d" % n, ME, once=request(body=b"%d" % n))
 
     outcomes = await asyncio.gather(*map(put, range(32)), return_exceptions=True)
     assert sum(isinstance(outcome, Reused) for outcome in outcomes) == 31
-    assert await storage.count(PLACE) == 1
+    assert await storage.records.count(PLACE) == 1
 
 
 async def test_two_callers_and_two_keys_do_not_meet(storage: Storage) -> None:
-    put: Write = lambda s, o: s.put(PLACE, "a", b"[]", ME, once=o)  # noqa: E731
+    put: Write = lambda s, o: s.records.put(PLACE, "a", b"[]", ME, once=o)  # noqa: E731
     said = [await ask(storage, put, request(key, who=who)) for who in ("one", "two") for key in ("k", "K", "k" * 255)]
     assert [saved.version for saved in said] == [1, 2, 3, 4, 5, 6]
 
@@ -180,25 +182,27 @@ async def test_a_refusal_is_not_remembered(storage: Storage, keyspace: Keyspace)
     create, delete = WRITES["create"], WRITES["delete"]
     with pytest.raises(NotFound):
         await ask(storage, delete, request())
-    await storage.put(PLACE, "new", b"[]", ME)
+    await storage.records.put(PLACE, "new", b"[]", ME)
     with pytest.raises(AlreadyExists):
         await ask(storage, create, request())
     with pytest.raises(Changed):
         await ask(storage, WRITES["put, by etag"], request())
     with pytest.raises(QuotaExceeded):
-        await ask(storage, lambda s, o: s.put(PLACE, "b", b"[]", ME, quota=Quota(documents=1), once=o), request())
+        await ask(
+            storage, lambda s, o: s.records.put(PLACE, "b", b"[]", ME, quota=Quota(documents=1), once=o), request()
+        )
     assert remembered() not in keyspace.names()
-    await storage.delete(PLACE, "new")
+    await storage.records.delete(PLACE, "new")
     assert (await ask(storage, create, request())).version == 1
 
 
 async def test_what_is_repeated_counts_once_against_the_quota(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=10, bytes=1000)
     for _ in range(3):
-        await ask(storage, lambda s, o: s.create(PLACE, "a", b"12345", ME, quota=quota, once=o), request())
+        await ask(storage, lambda s, o: s.records.create(PLACE, "a", b"12345", ME, quota=quota, once=o), request())
         assert keyspace.command("GET", USAGE) == b"1 5"
     for _ in range(3):
-        await ask(storage, lambda s, o: s.delete(PLACE, "a", quota=quota, once=o), request("k-2"))
+        await ask(storage, lambda s, o: s.records.delete(PLACE, "a", quota=quota, once=o), request("k-2"))
         assert keyspace.command("GET", USAGE) == b"0 0"
 
 
@@ -219,7 +223,7 @@ async def test_a_forgotten_script_is_sent_again(storage: Storage, redis: RedisPr
 async def test_when_memory_is_full_a_write_is_refused_whole_and_a_delete_is_remembered(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    await storage.put(PLACE, "a", OBJECT, ME)
+    await storage.records.put(PLACE, "a", OBJECT, ME)
     before = everything(keyspace)
     redis.command("CONFIG", "SET", "maxmemory", 1)
     try:
@@ -246,9 +250,9 @@ async def test_without_a_key_what_is_sent_is_what_the_script_takes(
         send(command)
 
     monkeypatch.setattr(runner.redis, "send", noting)
-    await storage.put(PLACE, "a", OBJECT, ME)
+    await storage.records.put(PLACE, "a", OBJECT, ME)
     sent.clear()
-    await storage.put(PLACE, "a", OBJECT, ME)
+    await storage.records.put(PLACE, "a", OBJECT, ME)
     [command] = sent
     word, sha, count, *rest = words(command.packed)
     put = scripts.load()["put"]
@@ -279,10 +283,10 @@ async def test_every_worker_has_the_secret_and_nobody_makes_another(
 ) -> None:
     """Two workers that need it at once, and one that starts later."""
     another = Storage(await connect(redis))
-    secrets = await asyncio.gather(*(each.secret() for each in (storage, another, storage, another)))
+    secrets = await asyncio.gather(*(each.secret.read() for each in (storage, another, storage, another)))
     assert len(set(secrets)) == 1
     assert len(secrets[0]) == SECRET_BYTES
     assert keyspace.command("TTL", keys.SECRET) == -1
-    assert await Storage(runner).secret() == secrets[0] == keyspace.command("GET", keys.SECRET)
+    assert await Storage(runner).secret.read() == secrets[0] == keyspace.command("GET", keys.SECRET)
     redis.command("FLUSHALL")
-    assert await Storage(runner).secret() != secrets[0]
+    assert await Storage(runner).secret.read() != secrets[0]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.storage.attachments import Attached, Attachments
-from service.storage.runner import Runner
+from service.storage.files.attachments import Attached, Attachments
+from service.storage.scripts.runner import Runner
 from tests.storage.keyspace import Keyspace
 from tests.storage.pieces import AREA, RECORD
 from tests.storage.test_attach import attach

@@ -3,10 +3,10 @@
 import pytest
 
 from service.storage import keys
+from service.storage.access.grants import Grants
 from service.storage.errors import Denied, Undeclared
-from service.storage.grants import Grants
-from service.storage.runner import Runner
-from service.storage.store import Storage
+from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 from tests.storage.test_grant import FIELD, LARGE
@@ -37,7 +37,7 @@ async def test_the_keys_left_by_permit(runner: Runner, keyspace: Keyspace) -> No
 async def test_a_large_body_is_not_sent_ahead_by_who_may_not_write(storage: Storage, redis: RedisProcess) -> None:
     await storage.grants.grant(FIELD, {"reader": "r"}, 1)
     redis.command("CONFIG", "RESETSTAT")
-    for write in (storage.put, storage.create):
+    for write in (storage.records.put, storage.records.create):
         with pytest.raises(Denied):
             await write(FIELD, "a", LARGE, "me", subject="reader")
     stats = redis.command("INFO", "commandstats")

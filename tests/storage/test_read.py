@@ -5,8 +5,9 @@ import pytest
 from service.storage import keys
 from service.storage.errors import Denied, NotFound
 from service.storage.keys import Collection
-from service.storage.scoped import ONE_BYTES, Shelf
-from service.storage.store import READ_BYTES, Storage
+from service.storage.records.records import READ_BYTES
+from service.storage.records.scoped import ONE_BYTES, Shelf
+from service.storage.root import Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 
@@ -26,8 +27,8 @@ async def granted(storage: Storage, *places: Collection) -> Storage:
 
 async def test_what_is_there_is_read_and_what_is_not_is_left_out(storage: Storage) -> None:
     await granted(storage, FIELD)
-    await storage.put(FIELD, "a:{b}", b'{ "a" : 1.50 }', "me")
-    await storage.put(FIELD, "b", b"[]", "me")
+    await storage.records.put(FIELD, "a:{b}", b'{ "a" : 1.50 }', "me")
+    await storage.records.put(FIELD, "b", b"[]", "me")
     (shelf,) = await storage.scoped.survey([FIELD], ["b", "none", "a:{b}"], "owner")
     assert (shelf.place, shelf.refused) == (FIELD, None)
     assert await everything(storage, shelf) == {"b": b"[]", "a:{b}": b'{ "a" : 1.50 }'}
@@ -35,7 +36,7 @@ async def test_what_is_there_is_read_and_what_is_not_is_left_out(storage: Storag
 
 async def test_each_collection_says_whether_it_may_be_read(storage: Storage) -> None:
     await granted(storage, FIELD, OTHER)
-    await storage.put(FIELD, "a", b"[]", "me")
+    await storage.records.put(FIELD, "a", b"[]", "me")
     shelves = await storage.scoped.survey([FIELD, OTHER, GONE], ["a"], "owner")
     assert [type(shelf.refused) for shelf in shelves] == [type(None), type(None), NotFound]
     for who in ("writer", "stranger"):
@@ -63,7 +64,7 @@ async def test_many_collections_are_read_in_one_round_trip_and_a_script_each(
     ids = [f"k{n}" for n in range(10)]
     for place in FIELDS:
         for id in ids:
-            await storage.put(place, id, b"[1]", "me")
+            await storage.records.put(place, id, b"[1]", "me")
     redis.command("CONFIG", "RESETSTAT")
     shelves = await storage.scoped.survey(FIELDS, ids, "owner")
     stats = redis.command("INFO", "commandstats")
@@ -77,7 +78,7 @@ async def test_what_is_large_is_read_in_portions(storage: Storage, redis: RedisP
     bodies["small"] = b"[]"
     bodies["huge"] = b'["' + b"x" * (2 * READ_BYTES) + b'"]'
     for id, body in bodies.items():
-        await storage.put(FIELD, id, body, "me")
+        await storage.records.put(FIELD, id, body, "me")
     (shelf,) = await storage.scoped.survey([FIELD], [*bodies], "owner")
     assert sum(len(record.body) for record in shelf.found.values()) <= ONE_BYTES
     assert {"small", "k00"} <= set(shelf.found)
@@ -89,11 +90,11 @@ async def test_what_is_large_is_read_in_portions(storage: Storage, redis: RedisP
 
 async def test_of_what_does_not_fit_the_size_is_told(storage: Storage) -> None:
     await granted(storage, FIELD)
-    await storage.put(FIELD, "a", b"[1]", "me")
-    await storage.put(FIELD, "b", b'["%b"]' % (b"x" * 1000), "me")
+    await storage.records.put(FIELD, "a", b"[1]", "me")
+    await storage.records.put(FIELD, "b", b'["%b"]' % (b"x" * 1000), "me")
     for most, (first, second) in ((2000, (b'x"]', b"[1]")), (1000, (None, b"[1]"))):
         names = (FIELD.acl, *map(FIELD.record, ["none", "b", "a"]))
-        none, large, small = await storage._run("read", names, subject="owner", most=most)
+        none, large, small = await storage.records._run("read", names, subject="owner", most=most)
         assert none is None
         assert small[-3:] == second
         assert large[-3:] == first if first else large > 1000
@@ -101,15 +102,15 @@ async def test_of_what_does_not_fit_the_size_is_told(storage: Storage) -> None:
 
 async def test_what_goes_between_the_steps_is_left_out(storage: Storage) -> None:
     await granted(storage, FIELD)
-    await storage.put(FIELD, "huge", b'["' + b"x" * ONE_BYTES + b'"]', "me")
+    await storage.records.put(FIELD, "huge", b'["' + b"x" * ONE_BYTES + b'"]', "me")
     (shelf,) = await storage.scoped.survey([FIELD], ["huge"], "owner")
-    await storage.delete(FIELD, "huge", subject="owner")
+    await storage.records.delete(FIELD, "huge", subject="owner")
     assert await everything(storage, shelf) == {}
 
 
 async def test_the_keys_left_by_read(storage: Storage, keyspace: Keyspace) -> None:
     await granted(storage, FIELD)
-    await storage.put(FIELD, "a", b"[]", "me")
+    await storage.records.put(FIELD, "a", b"[]", "me")
     before = keyspace.names()
     await storage.scoped.survey([FIELD, GONE], ["a", "b"], "owner")
     assert keyspace.names() == before == {FIELD.acl, FIELD.record("a")}

@@ -3,7 +3,7 @@
 import pytest
 
 from service.storage.errors import Denied, Undeclared
-from service.storage.runner import Runner
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.variables import AGENT, EDITOR, FEW, GRANTED, NUMBERS, OTHER, STRANGER, VIEWER, names, opened
 

@@ -1,7 +1,7 @@
 """revise: revisions of who may do what, each higher than all before."""
 
 from service.storage import keys
-from service.storage.store import Storage
+from service.storage.root import Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 from tests.storage.test_memory_full import full

@@ -10,11 +10,11 @@ from service.redis.pending import NOBODY, Command
 from service.redis.wire import pack
 from service.storage import errors
 from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
-from service.storage.fan_out import FAN_OUT, all_of, each
-from service.storage.once import Once
-from service.storage.reply import Replies, Reply, refusal
-from service.storage.runner import Runner
-from service.storage.store import Storage
+from service.storage.root import Storage
+from service.storage.scripts.fan_out import FAN_OUT, all_of, each
+from service.storage.scripts.idempotency import Once
+from service.storage.scripts.reply import Replies, Reply, refusal
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.conftest import Connect
 from tests.storage.keyspace import ME, PLACE, RECORD, numbered
@@ -23,39 +23,39 @@ from tests.storage.keyspace import ME, PLACE, RECORD, numbered
 async def test_a_forgotten_script_is_sent_again_and_runs_once(storage: Storage, redis: RedisProcess) -> None:
     for flush in ("SYNC", "ASYNC"):
         redis.command("SCRIPT", "FLUSH", flush)
-        await storage.put(PLACE, "a", b"[]", ME)
-    assert (await storage.get(PLACE, "a")).version == 2
-    assert (await storage.page(PLACE, "n", 0, 10))[0] == 1
+        await storage.records.put(PLACE, "a", b"[]", ME)
+    assert (await storage.records.get(PLACE, "a")).version == 2
+    assert (await storage.records.page(PLACE, "n", 0, 10))[0] == 1
     redis.command("CONFIG", "RESETSTAT")
-    await storage.put(PLACE, "a", b"[]", ME)  # the server knows it again
+    await storage.records.put(PLACE, "a", b"[]", ME)  # the server knows it again
     assert "cmdstat_eval" not in redis.command("INFO", "commandstats")
 
 
 async def test_scripts_forgotten_under_many_writers_lose_and_double_nothing(
     storage: Storage, redis: RedisProcess
 ) -> None:
-    await storage.put(PLACE, "n", b"[]", ME)
+    await storage.records.put(PLACE, "n", b"[]", ME)
 
     async def write(id: str) -> None:
         for _ in range(5):
-            await storage.put(PLACE, "n", b"[]", ME)
-            await storage.put(PLACE, id, b"[]", ME)
+            await storage.records.put(PLACE, "n", b"[]", ME)
+            await storage.records.put(PLACE, id, b"[]", ME)
 
     writers = asyncio.gather(*(write(id) for id in numbered(20)))
     while not writers.done():
         redis.command("SCRIPT", "FLUSH")
         await asyncio.sleep(0)
     await writers
-    assert (await storage.get(PLACE, "n")).version == 101
-    assert all([(await storage.get(PLACE, id)).version == 5 for id in numbered(20)])
+    assert (await storage.records.get(PLACE, "n")).version == 101
+    assert all([(await storage.records.get(PLACE, id)).version == 5 for id in numbered(20)])
 
 
 async def test_a_restarted_redis_knows_the_scripts_again(own: RedisProcess, connect: Connect) -> None:
     storage = Storage(await connect(own))
-    await storage.put(PLACE, "a", b"[]", ME)
+    await storage.records.put(PLACE, "a", b"[]", ME)
     own.restart()
-    await storage.get(PLACE, "a")  # a read waits for the new connection
-    assert (await storage.put(PLACE, "a", b"[]", ME)).version == 2
+    await storage.records.get(PLACE, "a")  # a read waits for the new connection
+    assert (await storage.records.put(PLACE, "a", b"[]", ME)).version == 2
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,14 @@ async def test_a_foreign_value_under_one_of_our_keys_is_a_fault_and_no_refusal(
     """Nothing that a client could do anything about: the caller gets it as it is, and it ends in the log."""
     redis.command("RPUSH", key, "foreign")
     with pytest.raises(Rejected) as rejected:
-        await storage.put(PLACE, "a", b"[]", ME)
+        await storage.records.put(PLACE, "a", b"[]", ME)
     assert rejected.value.word == "WRONGTYPE"
 
 
 async def test_a_record_that_is_no_record_is_a_fault(storage: Storage, redis: RedisProcess) -> None:
     redis.command("SET", RECORD("a"), "no header")
     with pytest.raises(Rejected):
-        await storage.put(PLACE, "a", b"[]", ME)
+        await storage.records.put(PLACE, "a", b"[]", ME)
 
 
 async def test_an_argument_that_is_missing_is_named(runner: Runner) -> None:
@@ -93,8 +93,8 @@ async def test_a_read_is_not_sent_as_a_write(runner: Runner, monkeypatch: pytest
     monkeypatch.setattr(runner.redis, "send", send)
     storage = Storage(runner)
     for call in (
-        storage.count(PLACE), storage.page(PLACE, "n", 0, 1), storage.put(PLACE, "a", b"[]", ME),
-        storage.get(PLACE, "a"),
+        storage.records.count(PLACE), storage.records.page(PLACE, "n", 0, 1),
+        storage.records.put(PLACE, "a", b"[]", ME), storage.records.get(PLACE, "a"),
     ):  # fmt: skip
         with pytest.raises(Unavailable):
             await call
@@ -108,9 +108,9 @@ async def test_a_forgotten_script_that_is_sent_again_brings_its_arguments_along(
     body, id = b'["\r\n$3\r\nfoo\r\n", "\xc3\xa9"]', "a\r\n:{b}"
     for once in (None, Once((ME, "k"), ("PUT", id), ())):
         redis.command("SCRIPT", "FLUSH")
-        await storage.put(PLACE, id, body, ME, once=once)
-        assert (await storage.get(PLACE, id)).body == body
-    assert (await storage.get(PLACE, id)).version == 2
+        await storage.records.put(PLACE, id, body, ME, once=once)
+        assert (await storage.records.get(PLACE, id)).body == body
+    assert (await storage.records.get(PLACE, id)).version == 2
 
 
 async def test_a_forgotten_script_is_sent_again_on_either_kind_of_lane(runner: Runner, redis: RedisProcess) -> None:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.redis.wire import pack
-from service.storage import scripts
-from service.storage.scripts import Malformed, load
+from service.storage.scripts import library as scripts
+from service.storage.scripts.library import Malformed, load
 from tests.servers import RedisProcess
 
 HEADER = "--- What it does.\n"

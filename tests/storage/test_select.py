@@ -3,10 +3,10 @@
 import pytest
 
 from service.storage import keys
-from service.storage import variables as module
 from service.storage.errors import Denied, Undeclared
-from service.storage.runner import Runner
-from service.storage.variables import VALUE_BYTES, Filter, selecting
+from service.storage.scripts.runner import Runner
+from service.storage.variables import variables as module
+from service.storage.variables.variables import VALUE_BYTES, Filter, selecting
 from tests.servers import RedisProcess
 from tests.storage.variables import (
     AGENT,

@@ -3,21 +3,21 @@
 import pytest
 
 from service.storage.errors import Unavailable
-from service.storage.store import Storage
+from service.storage.root import Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import PLACE, USAGE, Keyspace
 
 
 async def test_a_usage_that_is_not_kept_is_not_begun(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.settle(PLACE, 1, 10)
+    await storage.records.settle(PLACE, 1, 10)
     assert keyspace.names() == set()
 
 
 async def test_documents_and_bytes_grow_and_shrink_and_the_expiry_stays(storage: Storage, keyspace: Keyspace) -> None:
     keyspace.command("SET", USAGE, "5 9007199254740000", "EX", 100)
-    await storage.settle(PLACE, 2, 991)
+    await storage.records.settle(PLACE, 2, 991)
     assert keyspace.command("GET", USAGE) == b"7 9007199254740991"
-    await storage.settle(PLACE, -8, -9007199254740992)
+    await storage.records.settle(PLACE, -8, -9007199254740992)
     assert keyspace.command("GET", USAGE) == b"-1 -1"
     assert 90 < keyspace.command("TTL", USAGE) <= 100
 
@@ -31,18 +31,18 @@ async def test_a_write_is_not_refused_for_what_follows_it(
     async def away(*args: object, **arguments: object) -> object:
         raise Unavailable("away")
 
-    monkeypatch.setattr(storage, "_run", away)
-    await storage.settle(PLACE, 1, 2)
+    monkeypatch.setattr(storage.records, "_run", away)
+    await storage.records.settle(PLACE, 1, 2)
     assert "off by 1 documents, 2 bytes" in caplog.text
 
 
 async def test_nothing_is_sent_where_nothing_changed(storage: Storage, redis: RedisProcess) -> None:
     redis.command("CONFIG", "RESETSTAT")
-    await storage.settle(PLACE, 0, 0)
+    await storage.records.settle(PLACE, 0, 0)
     assert "cmdstat_evalsha" not in redis.command("INFO", "commandstats")
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
     keyspace.command("SET", USAGE, "1 1", "EX", 100)
-    await storage.settle(PLACE, 1, 1)
+    await storage.records.settle(PLACE, 1, 1)
     assert keyspace.names() == {USAGE}

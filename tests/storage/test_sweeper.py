@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from service.storage import keys, sweeper
-from service.storage.runner import Runner
-from service.storage.store import SWEEP_MEMBERS, Storage
+from service.storage.records.records import SWEEP_MEMBERS
+from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from service.storage.sweeper import Sweeper
 from tests.servers import RedisProcess
 from tests.storage.conftest import Connect
@@ -31,8 +32,8 @@ async def test_idle_collections_are_swept_whoever_they_belong_to(
 ) -> None:
     places = [keys.collection("ainoflow", f"p{n % 7}", f"c{n}", "cusn") for n in range(sweeper.BATCH + 5)]
     for place in places:
-        gone = await storage.put(place, "gone", b"[]", ME, lifetime="+20")
-        await storage.put(place, "stays", b"[]", ME)
+        gone = await storage.records.put(place, "gone", b"[]", ME, lifetime="+20")
+        await storage.records.put(place, "stays", b"[]", ME)
     keyspace.wait_past(gone.expires)
     await Sweeper(runner, storage).sweep()
     assert not [name for name in keyspace.names() if name.endswith("}x")]
@@ -40,7 +41,7 @@ async def test_idle_collections_are_swept_whoever_they_belong_to(
 
 
 async def test_a_long_backlog_is_swept_in_one_round(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
-    await storage.register(PLACE)
+    await storage.records.register(PLACE)
     keyspace.plant_many(numbered(3 * SWEEP_MEMBERS + 1), x=1, c=1, u=1, s=1, n=0)
     await Sweeper(runner, storage).sweep()
     assert keyspace.indexes() == {}
@@ -49,7 +50,7 @@ async def test_a_long_backlog_is_swept_in_one_round(runner: Runner, storage: Sto
 async def test_an_empty_collection_stays_named_for_an_hour(
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
-    await storage.register(PLACE)
+    await storage.records.register(PLACE)
     await Sweeper(runner, storage).sweep()
     assert set(keyspace.scores(PLACE.registry)) == {"orders"}
     keyspace.command("ZADD", PLACE.registry, keyspace.now() - HOUR + 60_000_000, PLACE.name)
@@ -63,7 +64,7 @@ async def test_an_empty_collection_stays_named_for_an_hour(
 async def test_a_collection_with_records_stays_named_for_ever(
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
-    await storage.put(PLACE, "a", b"[]", ME)
+    await storage.records.put(PLACE, "a", b"[]", ME)
     keyspace.command("ZADD", PLACE.registry, 1, PLACE.name)
     await Sweeper(runner, storage).sweep()
     assert keyspace.scores(PLACE.registry) == {"orders": 1}
@@ -72,7 +73,7 @@ async def test_a_collection_with_records_stays_named_for_ever(
 async def test_a_collection_whose_last_record_expired_goes_in_one_round(
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
-    gone = await storage.put(PLACE, "a", b"[]", ME, lifetime="+20")
+    gone = await storage.records.put(PLACE, "a", b"[]", ME, lifetime="+20")
     keyspace.command("ZADD", PLACE.registry, keyspace.now() - HOUR, PLACE.name)
     keyspace.wait_past(gone.expires)
     await Sweeper(runner, storage).sweep()
@@ -82,7 +83,7 @@ async def test_a_collection_whose_last_record_expired_goes_in_one_round(
 async def test_the_round_ends_when_the_job_is_lost(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
     places = [keys.collection("ainoflow", "acme", f"c{n}", "cusn") for n in range(2 * sweeper.BATCH)]
     for place in places:
-        await storage.register(place)
+        await storage.records.register(place)
         keyspace.command("ZADD", place.expiry, 1, "due")
     keyspace.command("SET", keys.SWEEPER, "another")
     await Sweeper(runner, storage).sweep()
@@ -94,7 +95,7 @@ async def test_the_job_is_handed_over_when_the_holder_dies(
 ) -> None:
     monkeypatch.setattr(sweeper, "PERIOD", 0.02)
     monkeypatch.setattr(sweeper, "HELD_FOR", 200)
-    await storage.register(PLACE)
+    await storage.records.register(PLACE)
     workers = [asyncio.create_task(Sweeper(runner, storage).run()) for _ in range(3)]
     try:
         while workers:
@@ -112,7 +113,7 @@ async def test_the_sweeper_outlives_every_error(
     monkeypatch.setattr(sweeper, "PERIOD", 0.02)
     runner = await connect(own)
     storage = Storage(runner)
-    await storage.register(PLACE)
+    await storage.records.register(PLACE)
     own.command("RPUSH", PLACE.expiry, "foreign")  # an error that is no refusal
     run = asyncio.create_task(Sweeper(runner, storage).run())
     await soon(lambda: "errorstat_WRONGTYPE" in own.command("INFO", "errorstats"))

@@ -4,7 +4,7 @@ import pytest
 
 from service.storage import keys
 from service.storage.errors import Throttled
-from service.storage.store import Storage
+from service.storage.root import Storage
 from tests.storage.keyspace import ME, Keyspace
 
 BUCKET = keys.rate("ainoflow", ME)
@@ -14,7 +14,7 @@ async def allowed(storage: Storage, requests: int, seconds: float, most: int) ->
     """How many requests in a row are let through, `most` at the most."""
     for n in range(most):
         try:
-            await storage.throttle("ainoflow", ME, requests, seconds)
+            await storage.rates.throttle("ainoflow", ME, requests, seconds)
         except Throttled:
             return n
     return most
@@ -30,7 +30,7 @@ async def test_a_burst_of_all_requests_is_let_through_and_no_more(
 async def test_a_refusal_says_when_the_next_request_is_let_through(storage: Storage) -> None:
     assert await allowed(storage, 2, 100, 5) == 2
     with pytest.raises(Throttled, match=r"^rate limit exceeded$") as refused:
-        await storage.throttle("ainoflow", ME, 2, 100)
+        await storage.rates.throttle("ainoflow", ME, 2, 100)
     assert 45 < refused.value.retry_after <= 50
 
 
@@ -38,27 +38,27 @@ async def test_after_that_time_it_is(storage: Storage, keyspace: Keyspace) -> No
     refusal = None
     while refusal is None:
         try:
-            await storage.throttle("ainoflow", ME, 10, 1)
+            await storage.rates.throttle("ainoflow", ME, 10, 1)
         except Throttled as throttled:
             refusal = throttled
     keyspace.wait_past(keyspace.now() // 1000 + int(refusal.retry_after * 1000) + 1)
-    await storage.throttle("ainoflow", ME, 10, 1)
+    await storage.rates.throttle("ainoflow", ME, 10, 1)
 
 
 async def test_a_refused_request_does_not_push_the_time_further(storage: Storage) -> None:
-    await storage.throttle("ainoflow", ME, 1, 1000)
+    await storage.rates.throttle("ainoflow", ME, 1, 1000)
     waits = []
     for _ in range(3):
         with pytest.raises(Throttled) as refused:
-            await storage.throttle("ainoflow", ME, 1, 1000)
+            await storage.rates.throttle("ainoflow", ME, 1, 1000)
         waits.append(refused.value.retry_after)
     assert waits == sorted(waits, reverse=True)
 
 
 async def test_callers_do_not_share_a_rate(storage: Storage) -> None:
     for caller in ("a", "b", "a:b", "{a}"):
-        await storage.throttle("ainoflow", caller, 1, 1000)
-    await storage.throttle("avaamo", "a", 1, 1000)
+        await storage.rates.throttle("ainoflow", caller, 1, 1000)
+    await storage.rates.throttle("avaamo", "a", 1, 1000)
 
 
 async def test_a_rate_beyond_the_clock_s_grain_is_no_fault(storage: Storage) -> None:
@@ -66,11 +66,11 @@ async def test_a_rate_beyond_the_clock_s_grain_is_no_fault(storage: Storage) -> 
 
 
 async def test_what_was_held_back_is_forgotten_when_it_no_longer_matters(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.throttle("ainoflow", ME, 10, 100)
+    await storage.rates.throttle("ainoflow", ME, 10, 100)
     assert 0 < keyspace.command("PTTL", BUCKET) <= 10_000
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.throttle("ainoflow", ME, 1, 100)
+    await storage.rates.throttle("ainoflow", ME, 1, 100)
     assert keyspace.names() == {BUCKET}
     assert 90_000 < keyspace.command("PTTL", BUCKET) <= 100_000

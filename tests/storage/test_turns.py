@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from service.storage.errors import Unavailable
-from service.storage.turns import Turns
+from service.storage.scripts.turns import Turns
 
 
 async def test_turns_are_taken_in_order_and_so_many_at_a_time() -> None:

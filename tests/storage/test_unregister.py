@@ -9,7 +9,7 @@ from itertools import permutations
 import pytest
 
 from service.storage.errors import Unregistered
-from service.storage.store import Storage
+from service.storage.root import Storage
 from tests.storage.keyspace import INDEXES, PLACE, RECORD, REGISTRIES, Keyspace
 from tests.storage.test_register import HOUR, TEN_MINUTES, put
 
@@ -20,22 +20,22 @@ WRITING = [order for order in ORDERS if order.index("r") < order.index("w")]
 async def test_an_empty_collection_is_dropped_an_hour_after_its_registration(
     storage: Storage, keyspace: Keyspace
 ) -> None:
-    seen = await storage.register(PLACE)
-    assert not await storage.unregister(PLACE, seen, int(seen) + HOUR - 1)
+    seen = await storage.records.register(PLACE)
+    assert not await storage.records.unregister(PLACE, seen, int(seen) + HOUR - 1)
     assert set(keyspace.scores(PLACE.registry)) == {"orders"}
-    assert await storage.unregister(PLACE, seen, int(seen) + HOUR)
+    assert await storage.records.unregister(PLACE, seen, int(seen) + HOUR)
     assert keyspace.scores(PLACE.registry) == {}
 
 
 async def test_a_collection_registered_again_stays(storage: Storage, keyspace: Keyspace) -> None:
-    seen = await storage.register(PLACE)
-    await storage.register(PLACE)
-    assert not await storage.unregister(PLACE, seen, int(seen) + 2 * HOUR)
+    seen = await storage.records.register(PLACE)
+    await storage.records.register(PLACE)
+    assert not await storage.records.unregister(PLACE, seen, int(seen) + 2 * HOUR)
     assert set(keyspace.scores(PLACE.registry)) == {"orders"}
 
 
 async def test_a_collection_that_is_not_named_cannot_be_dropped(storage: Storage) -> None:
-    assert not await storage.unregister(PLACE, "1", 2 * HOUR)
+    assert not await storage.records.unregister(PLACE, "1", 2 * HOUR)
 
 
 @pytest.mark.parametrize("age", [0, TEN_MINUTES - 5_000_000, TEN_MINUTES + 1, HOUR, 2 * HOUR])
@@ -49,21 +49,21 @@ async def test_no_order_of_writer_and_cleaner_hides_a_record(
     proof, seen, empty, written = str(past), "", 0, False
     for step in order:
         if step == "r" and age in (0, HOUR):  # with the other ages the writer relies on the registration of old
-            proof = await storage.register(PLACE)
+            proof = await storage.records.register(PLACE)
         elif step == "w":
             try:
                 await put(storage, proof)
                 written = True
             except Unregistered:  # the real writer registers now, and tries again
-                await put(storage, await storage.register(PLACE))
+                await put(storage, await storage.records.register(PLACE))
                 written = True
         elif step == "s":
             seen = str(keyspace.scores(PLACE.registry)[PLACE.name])
         elif step == "e":
-            swept = await storage.sweep(PLACE)
+            swept = await storage.records.sweep(PLACE)
             empty = swept.at if swept.left == 0 else 0
         elif step == "u" and empty:
-            await storage.unregister(PLACE, seen, empty)
+            await storage.records.unregister(PLACE, seen, empty)
     assert written
     assert set(keyspace.scores(PLACE.registry)) == {"orders"}
 
@@ -72,14 +72,14 @@ async def test_a_cleaner_that_slept_for_hours_hides_nothing(storage: Storage, ke
     """It saw the collection empty; a writer with a proof of before wrote; hours later the cleaner goes on."""
     past = keyspace.now() - TEN_MINUTES + 10_000_000
     keyspace.command("ZADD", PLACE.registry, past, PLACE.name)
-    empty = (await storage.sweep(PLACE)).at
+    empty = (await storage.records.sweep(PLACE)).at
     await put(storage, str(past))
-    assert not await storage.unregister(PLACE, str(past), empty)
+    assert not await storage.records.unregister(PLACE, str(past), empty)
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    seen = await storage.register(PLACE)
-    await storage.unregister(PLACE, seen, int(seen) + HOUR)
+    seen = await storage.records.register(PLACE)
+    await storage.records.unregister(PLACE, seen, int(seen) + HOUR)
     assert keyspace.names() == REGISTRIES - {PLACE.registry}  # a namespace stays named
-    await put(storage, await storage.register(PLACE))
+    await put(storage, await storage.records.register(PLACE))
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

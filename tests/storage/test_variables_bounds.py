@@ -9,9 +9,9 @@ import asyncio
 import pytest
 
 from service.storage import keys
-from service.storage import variables as module
-from service.storage.runner import Runner
-from service.storage.variables import PAGE, VALUE_BYTES, Filter, Variables
+from service.storage.scripts.runner import Runner
+from service.storage.variables import variables as module
+from service.storage.variables.variables import PAGE, VALUE_BYTES, Filter, Variables
 from tests.servers import RedisProcess
 from tests.storage.test_bounds import MOST, shortest
 from tests.storage.variables import AGENT, EDITOR, SHORT, VIEWER, opened

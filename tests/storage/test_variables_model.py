@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from service.storage import fsck
 from service.storage.errors import NotFound
-from service.storage.runner import Runner
-from service.storage.variables import LAST, Filter, Variable, Variables
+from service.storage.fsck import check as fsck
+from service.storage.scripts.runner import Runner
+from service.storage.variables.variables import LAST, Filter, Variable, Variables
 from tests.servers import RedisProcess
 from tests.storage.variables import AGENT, EDITOR, SHORT, VIEWER, opened
 

@@ -1,8 +1,8 @@
 """withdraw: links that are taken back, but for those that were made again meanwhile."""
 
 from service.storage import keys
-from service.storage.links import PORTION, Links
-from service.storage.runner import Runner
+from service.storage.access.links import PORTION, Links
+from service.storage.scripts.runner import Runner
 from tests.storage.keyspace import Keyspace, numbered
 
 KEY = keys.links("auravant", "readable fields", "UID {1}")

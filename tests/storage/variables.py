@@ -1,9 +1,9 @@
 """A collection of variables for tests, and what lies in Redis of it, seen past the code under test."""
 
 from service.storage import keys
-from service.storage.grants import Grants
-from service.storage.runner import Runner
-from service.storage.variables import Filter, Variable, Variables
+from service.storage.access.grants import Grants
+from service.storage.scripts.runner import Runner
+from service.storage.variables.variables import Filter, Variable, Variables
 from tests.servers import RedisProcess
 
 AGENT = keys.collection("avaamo", "agents", "8017", "")

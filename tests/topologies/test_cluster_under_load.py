@@ -15,7 +15,7 @@ from service.redis.client import Redis
 from service.redis.errors import NotSent
 from service.redis.topology import slot
 from service.storage import keys
-from service.storage.directory import digest
+from service.storage.access.directory import digest
 from tests.dialects.ainoflow.client import Client, at, open_project
 from tests.redis_cluster import RedisCluster
 from tests.running import Running, polystow, soon

@@ -10,8 +10,8 @@ import pytest
 from service.redis.client import Redis
 from service.redis.topology import slot
 from service.storage.errors import NotFound
-from service.storage.runner import Runner
-from service.storage.store import Storage
+from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from tests.redis_cluster import RedisCluster
 from tests.redis_sentinel import SentinelSet
 from tests.running import soon
@@ -97,9 +97,9 @@ async def test_what_a_write_is_decided_by_is_read_from_the_primary(cluster: Redi
     primary = next(node for node in cluster.primaries if slot(PLACE.record("a")) in cluster.slots(node))
     (replica,) = cluster.replicas(primary)
     before = gets(primary), gets(replica)
-    assert await storage.find(PLACE, "a") is None
+    assert await storage.records.find(PLACE, "a") is None
     with pytest.raises(NotFound):
-        await storage.get(PLACE, "a")
+        await storage.records.get(PLACE, "a")
     assert (gets(primary), gets(replica)) == (before[0] + 1, before[1] + 1)
 
 

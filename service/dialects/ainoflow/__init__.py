@@ -12,7 +12,7 @@ vendor's JSON; `description` says all of it for the OpenAPI document, and `acces
 
 from functools import partial
 
-from service.dialect import Dialect, bearer
+from service.api.dialect import Dialect, bearer
 from service.dialects.ainoflow.access import Access
 from service.dialects.ainoflow.answers import refuse
 from service.dialects.ainoflow.description import API

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from service.declared import Expires, Id, Secret, Wrong, distinct
-from service.storage.directory import Caller, Entry, Token
-from service.storage.records import CALLER_ID_BYTES
+from service.api.access_types import Expires, Id, Secret, Wrong, distinct
+from service.storage.access.directory import Caller, Entry, Token
+from service.storage.records.record import CALLER_ID_BYTES
 
 Count = Annotated[int, Meta(ge=0)]
 

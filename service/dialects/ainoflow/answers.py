@@ -6,12 +6,12 @@ from functools import lru_cache
 from time import gmtime, strftime
 from typing import Any
 
-from service.dialect import Answer
+from service.api.dialect import Answer
+from service.api.preconditions import http_date, not_modified
 from service.dialects.ainoflow.parameters import EPOCH
 from service.dialects.ainoflow.shapes import Error, Message, Metadata, Receipt, encode
-from service.preconditions import http_date, not_modified
 from service.storage.errors import AlreadyExists, NotFound, Refusal
-from service.storage.records import Record, Saved, etag
+from service.storage.records.record import Record, Saved, etag
 
 
 def answer(status: int, value: Any, headers: tuple[tuple[str, str], ...] = ()) -> Answer:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from service.description import Api, Content, Description
+from service.api.description import Api, Content, Description
 from service.dialects.ainoflow import shapes
 from service.dialects.ainoflow.parameters import LAST_OFFSET, LONGEST_MS
 from service.storage import errors

@@ -2,14 +2,14 @@
 
 from operator import attrgetter
 
-from service.dialect import Answer, Request, Routes, Stream
+from service.api.dialect import Answer, Request, Routes, Stream
+from service.api.parsing import choice, flag
+from service.api.preconditions import condition
 from service.dialects.ainoflow import description
 from service.dialects.ainoflow.answers import answer, described, listed, paged, receipt, shown, totalled
 from service.dialects.ainoflow.parameters import INDEXES, LAST_OFFSET, NAME, document, lifetime, paging, place_of, quota
 from service.dialects.ainoflow.shapes import Counted, Deleted, Identity, encode
-from service.parsing import choice, flag
-from service.preconditions import condition
-from service.storage.records import etag
+from service.storage.records.record import etag
 
 DOCUMENTS = "/api/v1/storage/json"
 CATEGORY = DOCUMENTS + "/{category}"
@@ -41,7 +41,7 @@ async def create(request: Request) -> Answer:
 async def _create(request: Request, category: str, key: str) -> Answer:
     place, until = place_of(request, category, key), lifetime(request.query())
     body = await document(request)
-    saved = await request.service.storage.create(
+    saved = await request.service.storage.records.create(
         place, key, body, request.caller.id, lifetime=until, quota=quota(request), once=request.once
     )
     return receipt(201, category, key, saved, etag(body))
@@ -56,7 +56,7 @@ async def put(request: Request) -> Answer:
     category, key = request.params
     place, until = place_of(request, category, key), lifetime(request.query())
     body = await document(request)
-    saved = await request.service.storage.put(
+    saved = await request.service.storage.records.put(
         place, key, body, request.caller.id,
         lifetime=until, condition=condition(request.headers), quota=quota(request), once=request.once,
     )  # fmt: skip
@@ -72,7 +72,7 @@ async def patch(request: Request) -> Answer:
     """
     category, key = request.params
     place, change = place_of(request, category, key), await document(request)
-    saved, tag = await request.service.storage.merge(
+    saved, tag = await request.service.storage.records.merge(
         place, key, change, request.caller.id,
         limit=request.service.settings.max_document_bytes,
         condition=condition(request.headers), quota=quota(request), once=request.once,
@@ -89,11 +89,11 @@ async def get(request: Request) -> Answer:
     category, key = request.params
     place = place_of(request, category, key)
     if request.query_string and flag(request.query(), "allowEmpty"):
-        found = await request.service.storage.find(place, key)
+        found = await request.service.storage.records.find(place, key)
         if found is None:
             return Answer(200, b"{}")
     else:
-        found = await request.service.storage.get(place, key)
+        found = await request.service.storage.records.get(place, key)
     return shown(request.headers, found)
 
 
@@ -101,7 +101,7 @@ async def get(request: Request) -> Answer:
 async def delete(request: Request) -> Answer:
     """Delete a document."""
     category, key = request.params
-    await request.service.storage.delete(
+    await request.service.storage.records.delete(
         place_of(request, category, key), key,
         condition=condition(request.headers), quota=quota(request), once=request.once,
     )  # fmt: skip
@@ -112,7 +112,7 @@ async def delete(request: Request) -> Answer:
 async def meta(request: Request) -> Answer:
     """Read what is known of a document, without the document."""
     category, key = request.params
-    found = await request.service.storage.get(place_of(request, category, key), key)
+    found = await request.service.storage.records.get(place_of(request, category, key), key)
     return answer(200, described(category, key, found))
 
 
@@ -126,7 +126,7 @@ async def categories(request: Request) -> Answer:
     aggregate = flag(query, "aggregate")
     # The vendor's page knows no paging here: without it, all of them.
     page, limit = paging(query) if "page" in query or "limit" in query else (1, 0)
-    counts = await request.service.storage.collections(NAME, request.caller.claims["project"], INDEXES)
+    counts = await request.service.storage.records.collections(NAME, request.caller.claims["project"], INDEXES)
     found = sorted((Counted(place.name, n) for place, n in counts.items() if n), key=attrgetter("category"))
     totals = totalled(len(found), page, limit or len(found) or 1)
     if limit:
@@ -148,12 +148,12 @@ async def documents(request: Request) -> Stream:
     before, after = b"[", b"]"
     aggregate = flag(query, "aggregate")
     offset = min((page - 1) * limit, LAST_OFFSET)
-    total, found = await request.service.storage.page(place, kind, offset, limit, descending=descending)
+    total, found = await request.service.storage.records.page(place, kind, offset, limit, descending=descending)
     totals = totalled(total, page, limit)
     if aggregate:
         before = b'{"category":%b,"items":[' % encode(category)
         after = b"]," + encode(totals)[1:]
-    portions = request.service.storage.records(place, found)
+    portions = request.service.storage.records.read_listed(place, found)
     return Stream(200, listed(portions, category, before, after), headers=paged(totals))
 
 

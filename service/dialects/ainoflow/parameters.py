@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from service.dialect import Request
-from service.parsing import number, validate
-from service.storage import keys, offload
+from service.api.dialect import Request
+from service.api.parsing import number, validate
+from service.storage import keys
 from service.storage.errors import Invalid
 from service.storage.keys import Collection
-from service.storage.quota import Quota
+from service.storage.records import offload
+from service.storage.records.quota import Quota
 
 NAME = "ainoflow"
 INDEXES = "cusn"  # by created, updated, size and name

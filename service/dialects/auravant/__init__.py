@@ -16,7 +16,7 @@ the vendor's table of who may do what, and `grants` what follows from the two.
 
 from functools import partial
 
-from service.dialect import Dialect, bearer
+from service.api.dialect import Dialect, bearer
 from service.dialects.auravant.access import EXTENSION, Access
 from service.dialects.auravant.answers import refuse
 from service.dialects.auravant.description import API

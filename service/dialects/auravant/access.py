@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from service.declared import TRIMMED, Expires, Name, Secret, Wrong, distinct
+from service.api.access_types import TRIMMED, Expires, Name, Secret, Wrong, distinct
 from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS
-from service.storage.directory import Caller, Entry, Token
-from service.storage.records import CALLER_ID_BYTES
+from service.storage.access.directory import Caller, Entry, Token
+from service.storage.records.record import CALLER_ID_BYTES
 
 ID_LENGTH = 200  # characters of any id
 CLIENT_ID_LENGTH = 100

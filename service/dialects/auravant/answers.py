@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 
 import orjson
 
-from service.dialect import Answer, NoSuchMethod, NoSuchPath
+from service.api.dialect import Answer, NoSuchMethod, NoSuchPath
 from service.dialects.auravant.refusals import Coded
 from service.storage import errors
 from service.storage.errors import Refusal
-from service.storage.records import Record
+from service.storage.records.record import Record
 
 NOT_PERMITTED, WRONG_STATE, OTHER = 3, 5, 6
 EXPIRED, NO_TOKEN, BAD_REQUEST = -2, -3, -4

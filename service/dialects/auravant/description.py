@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.description import Api, Content, Description
+from service.api.description import Api, Content, Description
 from service.dialects.auravant import shapes
 from service.dialects.auravant.refusals import BadKey, BadVersion, Missing, NotClaimed, Unreadable
 from service.storage import errors

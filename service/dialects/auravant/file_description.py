@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from service.description import Content, Description, Handed, Ranged, handed_out
-from service.dialect import Unsupported
+from service.api.description import Content, Description, Handed, Ranged, handed_out
+from service.api.dialect import Unsupported
 from service.dialects.auravant.description import CODED, USER, Operating, SharingFarms, SharingFields
 from service.dialects.auravant.refusals import NoFile, NotPermitted, Oversized, Spent, Unreadable
 from service.dialects.auravant.shapes import Fine, Flag, Id, Key, Keys, Resources

@@ -5,7 +5,7 @@ PUT and PATCH announce a file and answer where it is to be uploaded; GET tells o
 
 from collections.abc import AsyncIterator, Sequence
 
-from service.dialect import Answer, Request, Routes, Stream
+from service.api.dialect import Answer, Request, Routes, Stream
 from service.dialects.auravant import file_description, listing, parameters
 from service.dialects.auravant.filing import Body, announced, body_of
 from service.dialects.auravant.grants import readable
@@ -13,10 +13,10 @@ from service.dialects.auravant.refusals import Missing
 from service.dialects.auravant.roles import FARMS, FIELDS, NAME, USERS
 from service.dialects.auravant.sharing import each, plots
 from service.dialects.auravant.transfers import DOWNLOAD_SECONDS, PUBLIC_SECONDS, linking, uploading
-from service.storage.fan_out import FAN_OUT
-from service.storage.files import Filed
+from service.storage.files.files import Filed
 from service.storage.keys import Collection
-from service.storage.scoped import Shelf
+from service.storage.records.scoped import Shelf
+from service.storage.scripts.fan_out import FAN_OUT
 
 routes = Routes()
 

@@ -9,13 +9,13 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from service.dialect import Request
+from service.api.dialect import Request
+from service.api.parsing import form_fields, json_parser
 from service.dialects.auravant import parameters
 from service.dialects.auravant.refusals import Missing, Oversized
 from service.dialects.auravant.roles import FARMS, FIELDS, USERS
-from service.parsing import form_fields, json_parser
 from service.storage.errors import Invalid
-from service.storage.files import File
+from service.storage.files.files import File
 from service.storage.keys import Collection
 
 FILE_BYTES = 10 * 1024 * 1024  # the vendor's limit

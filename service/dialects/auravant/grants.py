@@ -2,9 +2,9 @@
 
 A user's grants follow from the spaces and groups that the user belongs to, those of a field or farm from its own entry.
 They are computed anew from what is declared, after a revision was taken, and replace the earlier ones of a resource in
-one step (service/storage/grants.py): of two documents that are applied at once none undoes what the other one said.
+one step (storage/access/grants.py): of two documents that are applied at once none undoes what the other one said.
 
-Three links serve as indexes, each a superset (service/storage/links.py): the members of a space or group, also those
+Three links serve as indexes, each a superset (storage/access/links.py): the members of a space or group, also those
 that left and were not seen to yet; the spaces and groups of a user; the fields, the farms and the other users that a
 user may read. They are made before a grant is widened and taken back after it was narrowed. So an apply that stops half
 way leaves resources as they were or as declared, and the next one sees to the rest.
@@ -19,10 +19,10 @@ from typing import Any
 from service.dialects.auravant.access import LEADERS, MEMBERS, USER, Access
 from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS, NAME, ROLES, USERS
 from service.storage import keys
-from service.storage.directory import Directory
-from service.storage.fan_out import fan_out
-from service.storage.grants import READ
-from service.storage.store import Storage
+from service.storage.access.directory import Directory
+from service.storage.access.grants import READ
+from service.storage.root import Storage
+from service.storage.scripts.fan_out import fan_out
 
 CIRCLES = "circles"  # the spaces and groups that a user belongs to: kind of links
 

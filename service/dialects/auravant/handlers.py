@@ -5,19 +5,19 @@ PUT and PATCH are writes of one value, GET reads many keys of many resources in 
 
 from collections.abc import AsyncIterator, Sequence
 
-from service.dialect import Answer, Handling, Request, Routes, Stream
+from service.api.dialect import Answer, Handling, Request, Routes, Stream
 from service.dialects.auravant import description, parameters
 from service.dialects.auravant.answers import DONE, everything, pieces
 from service.dialects.auravant.grants import readable
 from service.dialects.auravant.public import PUBLIC, is_public
 from service.dialects.auravant.refusals import Missing
 from service.dialects.auravant.roles import FARMS, FIELDS, NAME, USERS
-from service.storage.conditions import ANY, UNCONDITIONAL, Condition
-from service.storage.fan_out import FAN_OUT
-from service.storage.grants import WRITE
+from service.storage.access.grants import WRITE
 from service.storage.keys import Collection
-from service.storage.records import Record
-from service.storage.scoped import Shelf
+from service.storage.records.conditions import ANY, UNCONDITIONAL, Condition
+from service.storage.records.record import Record
+from service.storage.records.scoped import Shelf
+from service.storage.scripts.fan_out import FAN_OUT
 
 routes = Routes()
 
@@ -84,9 +84,9 @@ async def announce(request: Request, write: parameters.Write) -> None:
 async def put(request: Request, write: parameters.Write, body: parameters.Body) -> None:
     store, user = request.service.storage, request.caller.id
     if body.overwrite:
-        await store.put(write.place, write.id, write.value, user, subject=user, once=request.once)
+        await store.records.put(write.place, write.id, write.value, user, subject=user, once=request.once)
     else:
-        await store.create(write.place, write.id, write.value, user, subject=user, once=request.once)
+        await store.records.create(write.place, write.id, write.value, user, subject=user, once=request.once)
 
 
 async def patch(request: Request, write: parameters.Write, body: parameters.Body) -> None:
@@ -98,7 +98,9 @@ async def patch(request: Request, write: parameters.Write, body: parameters.Body
         )  # fmt: skip
     else:
         condition = UNCONDITIONAL if body.create else PRESENT
-        await store.put(write.place, write.id, write.value, user, subject=user, condition=condition, once=request.once)
+        await store.records.put(
+            write.place, write.id, write.value, user, subject=user, condition=condition, once=request.once
+        )
 
 
 async def get(request: Request, scope: str, asked: parameters.Several) -> Answer | Stream:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import orjson
 
-from service.dialect import Answer
+from service.api.dialect import Answer
 from service.dialects.auravant.answers import PIECE_BYTES, entry
-from service.storage.files import Filed
+from service.storage.files.files import Filed
 
 OK = {"code": 0, "res": "ok", "info": {"code": 0, "res": "ok"}}
 OPENED, CLOSED = orjson.dumps(OK)[:-1] + b',"objects":', b"}"

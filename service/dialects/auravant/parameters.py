@@ -12,14 +12,15 @@ import msgspec
 import orjson
 from msgspec import Raw, Struct
 
-from service.dialect import Request
+from service.api.dialect import Request
+from service.api.parsing import choice, flag, form_fields, json_parser
 from service.dialects.auravant.access import ID_LENGTH
 from service.dialects.auravant.refusals import BadKey, BadVersion, Missing, NotClaimed
 from service.dialects.auravant.roles import NAME
-from service.parsing import choice, flag, form_fields, json_parser
-from service.storage import keys, offload
+from service.storage import keys
 from service.storage.errors import Invalid, NotFound, TooLarge, Undeclared
 from service.storage.keys import Collection
+from service.storage.records import offload
 
 CLAIM = "storage"
 READ_VALUES = 20_000  # ids times keys in one request

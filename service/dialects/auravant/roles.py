@@ -1,9 +1,9 @@
-"""Who may do what, as the vendor's page says it: roles, and the verbs that they give (service/storage/grants.py).
+"""Who may do what, as the vendor's page says it: roles, and the verbs that they give (storage/access/grants.py).
 
 This table is all that decides it. It is applied when access is granted, so a change of it counts from the next apply.
 """
 
-from service.storage.grants import DELETE, READ, WRITE
+from service.storage.access.grants import DELETE, READ, WRITE
 
 NAME = "auravant"
 

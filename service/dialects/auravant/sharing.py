@@ -10,7 +10,8 @@ from functools import partial
 
 import orjson
 
-from service.dialect import Request, Routes, Stream
+from service.api.dialect import Request, Routes, Stream
+from service.api.parsing import flag
 from service.dialects.auravant import description
 from service.dialects.auravant.access import CLIENT_ID_LENGTH, ID_LENGTH
 from service.dialects.auravant.answers import PIECE_BYTES, entry
@@ -18,14 +19,13 @@ from service.dialects.auravant.parameters import checked, extension_of, places_o
 from service.dialects.auravant.public import PUBLIC, stored
 from service.dialects.auravant.refusals import Missing, Unreadable
 from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS, NAME, USERS
-from service.parsing import flag
-from service.storage import offload
 from service.storage.errors import Invalid, TooLarge
-from service.storage.fan_out import FAN_OUT
 from service.storage.keys import Collection
-from service.storage.scoped import Shelf
-from service.storage.splice import splice
-from service.storage.turns import Turns
+from service.storage.records import offload
+from service.storage.records.scoped import Shelf
+from service.storage.records.splice import splice
+from service.storage.scripts.fan_out import FAN_OUT
+from service.storage.scripts.turns import Turns
 
 routes = Routes()
 

@@ -1,6 +1,6 @@
 """Where files are uploaded to and downloaded from: URLs that are permissions, and need no token.
 
-Each is signed for one resource, key, generation of the key (service/storage/files.py) and user. A token may be given to
+Each is signed for one resource, key, generation of the key (storage/files/files.py) and user. A token may be given to
 anybody and a URL too, but what the user may do is looked at when it counts: the script that attaches an upload, and the
 one that reads for a download, decide by the user's grants of that moment.
 """
@@ -12,17 +12,17 @@ from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlencode
 
-from service.dialect import Answer, Request, Routes, Stream, Unsupported
+from service.api.dialect import Answer, Request, Routes, Stream, Unsupported
+from service.api.downloads import ANY_TYPE, File, download, lawful_type
+from service.api.forms import Limits, Part, parts, text
+from service.api.signing import Signer
 from service.dialects.auravant import file_description as described
 from service.dialects.auravant.filing import FILE_BYTES, Announced
 from service.dialects.auravant.refusals import NoFile, NotPermitted, Spent
 from service.dialects.auravant.roles import NAME
-from service.downloads import ANY_TYPE, File, download, lawful_type
-from service.forms import Limits, Part, parts, text
-from service.signing import Signer
 from service.storage import keys
 from service.storage.errors import Changed, Denied, Invalid, NotFound, TooLarge
-from service.storage.files import Filed
+from service.storage.files.files import Filed
 from service.storage.keys import Collection
 
 UPLOAD, DOWNLOAD = "/api/mktplace/filestorage/upload", "/api/mktplace/filestorage/download"

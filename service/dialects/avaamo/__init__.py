@@ -3,15 +3,15 @@
 | vendor's word | ours | notes |
 | --- | --- | --- |
 | agent, bot | collection | declared by the access document |
-| user_layer_id | a user's name | stands for an integer, the user's id; see service/storage/users.py |
-| storage variable | variable | of a user, or global; see service/storage/variables.py |
+| user_layer_id | a user's name | stands for an integer, the user's id; see service/storage/variables/users.py |
+| storage variable | variable | of a user, or global; see service/storage/variables/variables.py |
 | view, edit | verbs | granted to a token, for each agent |
 
 `handlers` are the endpoints; `parameters` is what a request says, `answers` what it is told in the `shapes` of the
 vendor's JSON; `description` says all of it for the OpenAPI document, `access` who may, `grants` what follows from it.
 """
 
-from service.dialect import Dialect
+from service.api.dialect import Dialect
 from service.dialects.avaamo.access import Access
 from service.dialects.avaamo.answers import refuse
 from service.dialects.avaamo.description import API

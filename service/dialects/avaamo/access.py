@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from service.declared import NUMERIC, TRIMMED, UNTRIMMED, Expires, Secret, Wrong, distinct
+from service.api.access_types import NUMERIC, TRIMMED, UNTRIMMED, Expires, Secret, Wrong, distinct
 from service.dialects.avaamo.parameters import NAME_CHARACTERS
-from service.storage.directory import Caller, Entry, Token, digest
-from service.storage.variables import NUMBER
+from service.storage.access.directory import Caller, Entry, Token, digest
+from service.storage.variables.variables import NUMBER
 
 AGENT, PERMISSIONS = "agent", "permissions"  # kinds of entries
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from msgspec import UNSET
 
-from service.dialect import Answer
+from service.api.dialect import Answer
 from service.dialects.avaamo.parameters import Paging
 from service.dialects.avaamo.shapes import Error, Listed, Row, Set, User, encode
 from service.storage import errors
 from service.storage.errors import Refusal
-from service.storage.variables import Variable
+from service.storage.variables.variables import Variable
 
 SET = encode(Set())
 

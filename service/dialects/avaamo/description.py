@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.description import JSON, Api, Content, Description
+from service.api.description import JSON, Api, Content, Description
+from service.api.parsing import FORM
 from service.dialects.avaamo import shapes
 from service.dialects.avaamo.parameters import NAME_CHARACTERS
-from service.parsing import FORM
 from service.storage import errors
-from service.storage.variables import VALUE_BYTES
+from service.storage.variables.variables import VALUE_BYTES
 
 AGENT_ID = 8017
 LONGEST = 10**18 - 1  # what is longer than eighteen digits is no lawful integer

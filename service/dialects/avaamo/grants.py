@@ -1,8 +1,8 @@
 """What follows from an access document that was written down: what each token may do on which agent, and who users are.
 
 An agent's grants are computed anew from the entries of all tokens that are linked to it, after a revision was taken,
-and replace the earlier ones in one step (service/storage/grants.py). Two links serve as indexes, each a superset
-(service/storage/links.py): the agents of a token and the tokens of an agent. They are made before a grant is widened
+and replace the earlier ones in one step (storage/access/grants.py). Two links serve as indexes, each a superset
+(storage/access/links.py): the agents of a token and the tokens of an agent. They are made before a grant is widened
 and taken back after it was narrowed, so the next document sees to what one that stopped half way has left.
 """
 
@@ -11,11 +11,11 @@ from functools import partial
 
 from service.dialects.avaamo.access import AGENT, PERMISSIONS, Access, User
 from service.dialects.avaamo.parameters import NAME, agent
-from service.storage.directory import Directory
+from service.storage.access.directory import Directory
+from service.storage.access.grants import READ, WRITE
 from service.storage.errors import AlreadyExists
-from service.storage.fan_out import fan_out
-from service.storage.grants import READ, WRITE
-from service.storage.store import Storage
+from service.storage.root import Storage
+from service.storage.scripts.fan_out import fan_out
 
 VERBS = {"edit": READ + WRITE, "view": READ}
 AGENTS, TOKENS = "agents", "tokens"  # kinds of links: the agents of a token, the tokens of an agent

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from service.dialect import Answer, Request, Routes
+from service.api.dialect import Answer, Request, Routes
 from service.dialects.avaamo import description, parameters
 from service.dialects.avaamo.answers import SET, answer, listed
 from service.dialects.avaamo.shapes import Cleared, Deleted, Global
+from service.storage.access.grants import WRITE
 from service.storage.errors import NotFound
-from service.storage.grants import WRITE
 from service.storage.keys import Collection
-from service.storage.variables import Variable
+from service.storage.variables.variables import Variable
 
 GLOBAL = "/bots_api/v1/storages/{key}"  # it ends with .json
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from service.dialect import Headers, NoSuchPath, single
-from service.parsing import form_fields, json_parser, number
+from service.api.dialect import Headers, NoSuchPath, single
+from service.api.parsing import form_fields, json_parser, number
 from service.storage import keys
 from service.storage.errors import Invalid, TooLarge, Unauthenticated, Undeclared
 from service.storage.keys import Collection
-from service.storage.variables import LAST, NUMBER, PAGE, VALUE_BYTES, Filter
+from service.storage.variables.variables import LAST, NUMBER, PAGE, VALUE_BYTES, Filter
 
 NAME = "avaamo"
 NAMESPACE = "agents"

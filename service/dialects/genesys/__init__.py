@@ -3,14 +3,14 @@
 | vendor's word | ours | notes |
 | --- | --- | --- |
 | `gms_user` | namespace | of areas with an id of the client's own; the others are in the namespace "" |
-| storage area | collection | with one record with files, see service/storage/areas.py |
+| storage area | collection | with one record with files, see service/storage/files/areas.py |
 | key | key of the area | |
 
 `handlers` are the endpoints; `parameters` is what a request says, `control` which files may come in, `answers` what a
 request is told, `access` who may, `description` what of it is in the OpenAPI document.
 """
 
-from service.dialect import Dialect
+from service.api.dialect import Dialect
 from service.dialects.genesys.access import Access
 from service.dialects.genesys.answers import refuse
 from service.dialects.genesys.description import API

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from service.declared import PRINTED, USERNAME, Wrong, distinct
-from service.storage.passwords import Login
-from service.storage.records import CALLER_ID_BYTES
+from service.api.access_types import PRINTED, USERNAME, Wrong, distinct
+from service.storage.access.passwords import Login
+from service.storage.records.record import CALLER_ID_BYTES
 
 
 class Credential(Struct, forbid_unknown_fields=True):

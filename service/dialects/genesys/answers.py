@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import orjson
 
-from service.dialect import JSON, Answer, Stream
-from service.storage.areas import Area, Value
-from service.storage.blobs import Span
+from service.api.dialect import JSON, Answer, Stream
 from service.storage.errors import Changed, Refusal
+from service.storage.files.areas import Area, Value
+from service.storage.files.blobs import Span
 
 BINARY = "/genesys/1/storage/binary/"
 TEXT = "text/plain; charset=utf-8"

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import puremagic
 
-from service.forms import Part
+from service.api.forms import Part
 from service.storage.errors import Denied
 
 LOOKED_AT = 8192  # bytes from the start of a file

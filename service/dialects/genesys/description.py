@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from service.description import Api, Content, Description, Handed, Ranged, handed_out
-from service.dialect import Unsupported
+from service.api.description import Api, Content, Description, Handed, Ranged, handed_out
+from service.api.dialect import Unsupported
 from service.storage import errors
 
 Id = Annotated[str, Meta(

@@ -2,11 +2,11 @@
 
 from functools import partial
 
-from service.dialect import Answer, Request, Routes, Stream
+from service.api.dialect import Answer, Request, Routes, Stream
+from service.api.downloads import File, download
 from service.dialects.genesys import description
 from service.dialects.genesys.answers import answer, everything, one
 from service.dialects.genesys.parameters import limits, milliseconds, own, parts, places, plain
-from service.downloads import File, download
 
 STORAGE = "/genesys/1/storage"
 

@@ -4,13 +4,13 @@ import re
 from base64 import b64decode
 from collections.abc import AsyncIterator
 
-from service import forms
-from service.dialect import Headers, Password, Request, single
+from service.api import forms
+from service.api.dialect import Headers, Password, Request, single
+from service.api.downloads import ANY_TYPE
 from service.dialects.genesys.control import checked
-from service.downloads import ANY_TYPE
 from service.storage import keys
-from service.storage.areas import Limits, Part
 from service.storage.errors import Invalid, Unauthenticated
+from service.storage.files.areas import Limits, Part
 from service.storage.keys import Collection
 
 NAME = "genesys"

@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-from service.access import apply
 from service.dialects import discover
+from service.operations.access import apply
 from service.storage import keys
-from service.storage.directory import Directory
-from service.storage.runner import Runner
-from service.storage.store import Storage
+from service.storage.access.directory import Directory
+from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 
 

@@ -8,9 +8,9 @@ import pytest
 from service.dialects.auravant.grants import CIRCLES, readable
 from service.redis.errors import Unanswered
 from service.redis.pending import Command
-from service.storage.directory import Directory
+from service.storage.access.directory import Directory
 from service.storage.errors import OutcomeUnknown, Unavailable
-from service.storage.store import Storage
+from service.storage.root import Storage
 from tests.dialects.auravant.applying import Applying
 
 

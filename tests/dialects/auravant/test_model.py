@@ -10,7 +10,7 @@ from uuid import uuid4
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from service.storage.bounds import INLINE_BYTES
+from service.storage.scripts.bounds import INLINE_BYTES
 from tests.dialects.auravant.client import STORAGE
 from tests.dialects.machine import Answer, Machine, try_out
 from tests.running import Running, eventually

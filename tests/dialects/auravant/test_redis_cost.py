@@ -10,9 +10,9 @@ import pytest
 from aiohttp import ClientSession
 
 from service.storage import keys
-from service.storage.fan_out import FAN_OUT, fan_out
-from service.storage.runner import Runner
-from service.storage.store import Storage
+from service.storage.root import Storage
+from service.storage.scripts.fan_out import FAN_OUT, fan_out
+from service.storage.scripts.runner import Runner
 from tests.dialects.auravant.client import STORAGE, Client, World
 from tests.running import Running
 
@@ -84,7 +84,7 @@ async def fill(running: Running, world: World, ids: list[str], names: list[str],
 
         async def put(pair: tuple[str, str]) -> None:
             place = keys.collection("auravant", "fields", pair[0], "")
-            await storage.put(place, f"{world.extension}:production:{pair[1]}", value, "me")
+            await storage.records.put(place, f"{world.extension}:production:{pair[1]}", value, "me")
 
         await fan_out(put, [(id, name) for id in ids for name in names])
 

@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 from aiohttp import ClientSession
 
-from service.signing import Signer
-from service.storage.blobs import count
+from service.api.signing import Signer
+from service.storage.files.blobs import count
 from tests.dialects.auravant.client import World
 from tests.dialects.auravant.files import FILES, MULTIPART, Files, chunks, digest, form, staying
 from tests.dialects.auravant.test_files import opened

@@ -2,7 +2,7 @@
 
 import json
 
-from service.dialect import Answer
+from service.api.dialect import Answer
 
 
 def check(answer: Answer) -> None:

@@ -124,8 +124,8 @@ class Variables(Machine):
     def list(
         self, token: str, user: str | None, key: str | None, value: str | None, page: int, per_page: int
     ) -> None:  # fmt: skip
-        """List one page through a filter. A user who was never listed has no known number, so no filter names that user;
-        an empty parameter counts as absent, so an empty value is no filter."""
+        """List one page through a filter. A user who was never listed has no known number, and so no filter.
+        An empty parameter counts as absent, so an empty value is no filter either."""
         user = user if user in self.numbers else None
         query: dict[str, object] = {"page": page, "per_page": per_page}
         query |= {"user_id": self.numbers[user]} if user else {}

@@ -8,9 +8,9 @@ from uuid import NAMESPACE_DNS, NAMESPACE_OID, NAMESPACE_URL, NAMESPACE_X500, UU
 import pytest
 from aiohttp import ClientSession
 
+from service.storage.access.passwords import ANYONE
 from service.storage.keys import SECRET
-from service.storage.once import Once
-from service.storage.passwords import ANYONE
+from service.storage.scripts.idempotency import Once
 from tests.dialects.genesys.client import Client, Reply, at
 from tests.running import Running
 

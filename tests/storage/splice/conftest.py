@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from service.storage.splice import splice
+from service.storage.records.splice import splice
 from tests.servers import RedisProcess, binaries
 from tests.storage.splice.script import Script
 

@@ -1,6 +1,6 @@
 """JSON merge patch on text, slow and plain: parse into a tree that keeps every byte, merge the trees, write the result.
 
-Nothing here is shared with what it checks. The rules about white space are those of service/storage/splice.py.
+Nothing here is shared with what it checks. The rules about white space are those of service/storage/records/splice.py.
 """
 
 import json

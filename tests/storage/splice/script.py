@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import redis
 
-from service.storage import scripts
+from service.storage.scripts import library as scripts
 
 PLENTY = 10**9  # steps
 

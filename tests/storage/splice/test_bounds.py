@@ -6,9 +6,9 @@ from time import process_time
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from service.parsing import validate
+from service.api.parsing import validate
 from service.storage.errors import TooLarge
-from service.storage.splice import splice
+from service.storage.records.splice import splice
 from tests.storage.splice.conftest import Splice, in_python
 from tests.storage.splice.reference import merge
 from tests.storage.splice.script import Script

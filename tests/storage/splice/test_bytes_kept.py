@@ -1,4 +1,4 @@
-"""What a patch does not name keeps its bytes; what it does name changes by the rules of service/storage/splice.py."""
+"""What a patch does not name keeps its bytes; what it does name changes by the rules of storage/records/splice.py."""
 
 import pytest
 

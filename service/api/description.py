@@ -1,0 +1,85 @@
+"""How a dialect describes its routes, for the OpenAPI document that service/openapi/document.py makes of it.
+
+Whatever has a shape is a Python type, and its JSON Schema is what `msgspec.json.schema_components` makes of it. The
+fields of a Struct are the members of a body, the parameters of a query, the named segments of a path or the headers of
+a message; each has its bounds, its description and its examples in its `Meta`, and is required if it has no default.
+What a route does is said by its handler's docstring, and what a refusal is by the refusal's.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from service.storage.errors import Refusal
+
+JSON = "application/json"
+
+Range = Annotated[str, Meta(description="Which part of the file: one range of bytes.", examples=["bytes=0-99"])]
+Known = Annotated[str, Meta(description="Etags of what the client has; 304 if the file has one of them.")]
+Tag = Annotated[str, Meta(pattern='^"[0-9a-f]{32}"$', description="The MD5 of the file, in quotes.")]
+Disposition = Annotated[str, Meta(description="That it is to be saved, and under which name.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a request or an answer carries."""
+
+    about: str  # one sentence
+    shape: Any = None  # the body's type; None: there is no body
+    media: tuple[str, ...] = (JSON,)  # content types that the body may have
+    examples: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # such values, by what they show
+    headers: type[Struct] | None = None  # an answer's
+    leads_to: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+        default_factory=dict
+    )  # handlers by name, with their parameters
+
+
+class Ranged(Struct):
+    """Headers of a request for a file."""
+
+    range: Range | UnsetType = field(name="Range", default=UNSET)
+    known: Known | UnsetType = field(name="If-None-Match", default=UNSET)
+
+
+class Handed(Struct):
+    """Headers of a file."""
+
+    etag: Tag = field(name="ETag")
+    disposition: Disposition = field(name="Content-Disposition")
+
+
+def handed_out(headers: type[Struct]) -> dict[int, Content]:
+    """The answers of a route that hands out files (service/api/downloads.py)."""
+    return {
+        200: Content("The file.", bytes, ("*/*",), headers=headers),
+        206: Content("That part of the file.", bytes, ("*/*",), headers=headers),
+        304: Content("The client has this file.", headers=headers),
+        416: Content("The file has no such part.", headers=headers),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """One route. Its path's parameters are described once for the whole dialect: `Api.path`."""
+
+    answers: Mapping[int, Content]  # by status
+    query: type[Struct] | None = None
+    headers: type[Struct] | None = None
+    body: Content | None = None
+    refuses: tuple[type[Refusal], ...] = ()  # besides what any request may be told
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What is the same for all routes of a dialect."""
+
+    title: str
+    version: str  # of the vendor's API
+    about: str  # Markdown
+    path: type[Struct]  # a field for each name in a template
+    security: Mapping[str, Mapping[str, Any]]  # OpenAPI's security schemes; a request uses any one of them
+    error: Any  # the type of a refusal's body
+    open: bool = False  # may a request also come without a credential?

@@ -1,0 +1,258 @@
+"""Forms: bodies that are read part by part as they arrive, multipart (RFC 7578) or URL-encoded (WHATWG URL, section 5).
+
+The parts of both come out alike. Their pieces are read before the next part is asked for; what a reader leaves is
+passed over. Nothing is held but the piece at hand, so a form may be longer than memory.
+"""
+
+import re
+from base64 import b64decode
+from binascii import a2b_qp
+from codecs import getincrementaldecoder
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import TypeAlias
+from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
+
+from service.api.dialect import Unsupported
+from service.storage.errors import Invalid, TooLarge
+
+HEADER_BYTES = 8192  # of one header of a part
+HEADERS = 16  # of a part
+NAME_CHARACTERS = 256
+PORTION = 65_536  # bytes that are decoded in one go
+BOUNDARY_BYTES = 200  # RFC 2046, section 5.1.1, allows 70
+
+# Charsets that are texts' (Python's codecs know others, which unpack or transform).
+_charset = re.compile(
+    r"(utf-?(8|16(le|be)?)|us-ascii|ascii|latin-?1|iso-?8859-?[0-9]{1,2}|windows-?125[0-8]|cp125[0-8]|koi8-[ru]"
+    r"|shift[-_]jis|euc-(jp|kr)|gbk|gb2312|gb18030|big5)",
+    re.ASCII,
+).fullmatch
+_parameters = re.compile(r';\s*([A-Za-z0-9_*-]+)\s*=\s*("(?:\\.|[^"\\])*"|[^;]*)').findall
+_extended = re.compile(r"([^']*)'[^']*'((?:[^%]|%[0-9A-Fa-f]{2})*)", re.ASCII | re.DOTALL).fullmatch  # RFC 5987
+_between_words = re.compile(r"(?<=\?=)\s+(?==\?)")
+_word = re.compile(r"=\?([^?\s]+)\?([BbQq])\?([^?\s]*)\?=")  # RFC 2047
+
+# A line break inside of a header, which the parser lets through where the header arrives in one piece only.
+_broken = re.compile(r"[\r\n]").search
+
+Event: TypeAlias = str | bytes | MultipartSegment | None  # a part begins (its name, or headers), goes on, ends
+
+
+class Limits(Struct, frozen=True):
+    """The most that a form may hold: parts, bytes of one part, bytes in all."""
+
+    parts: int
+    part_bytes: int
+    bytes: int
+
+
+class Part(Struct):
+    """One part: a file has a `filename` (which may be empty), a text a `charset`."""
+
+    name: str
+    pieces: AsyncIterator[bytes]
+    filename: str | None = None
+    type: str = ""
+    charset: str = ""
+
+
+async def parts(headers: Mapping[str, str], pieces: AsyncIterator[bytes], limits: Limits) -> AsyncIterator[Part]:
+    """The parts of a form, in their order.
+
+    Raises Unsupported (no form), Invalid (malformed or cut off), TooLarge.
+    """
+    type, options = parse_options_header(headers.get("Content-Type", ""))
+    if type == "multipart/form-data":
+        events = _multipart(pieces, options.get("boundary", ""), limits)
+    elif type == "application/x-www-form-urlencoded":
+        events = _urlencoded(pieces)
+    else:
+        raise Unsupported("the body must be multipart/form-data or application/x-www-form-urlencoded")
+    count = 0
+    async for event in events:
+        count += 1
+        if count > limits.parts:
+            raise TooLarge(f"a form has at most {limits.parts} parts")
+        part = _part(event, options.get("charset", ""), _content(events, limits.part_bytes))
+        yield part
+        async for _ in part.pieces:
+            pass
+
+
+def _part(event: Event, charset: str, pieces: AsyncIterator[bytes]) -> Part:
+    """The part that begins with that event. Raises Invalid, TooLarge."""
+    if isinstance(event, MultipartSegment):
+        encoding = event.header("Content-Transfer-Encoding", "binary").lower()
+        if encoding not in ("binary", "8bit", "7bit"):
+            raise Invalid("a part must be sent without a Content-Transfer-Encoding")
+        if any(map(_broken, (value for _, value in event.headerlist))):
+            raise Invalid("a header of a part has a line break inside it")
+        part = Part(event.name or "", pieces, _filename(event), event.content_type or "", event.charset or charset)
+    else:
+        assert isinstance(event, str)
+        part = Part(event, pieces, charset=charset)
+    if not part.name:
+        raise Invalid("a part of the form has no name")
+    if len(part.name) > NAME_CHARACTERS:
+        raise TooLarge(f"a name has at most {NAME_CHARACTERS} characters")
+    return part
+
+
+def _filename(segment: MultipartSegment) -> str | None:
+    """The name of a file: `filename*` (RFC 5987) before `filename`, in which words may be encoded (RFC 2047)."""
+    header = segment.header("Content-Disposition", "")
+    extended = [value for name, value in _parameters(header) if name.lower() == "filename*"]
+    if not extended:
+        name = segment.filename
+        return _word.sub(_decoded_word, _between_words.sub("", name)) if name and "=?" in name else name
+    found = _extended(extended[0].strip(' \t"'))
+    if found is None:
+        raise Invalid("the filename* of a part must be CHARSET'LANGUAGE'NAME, with NAME percent-encoded")
+    return _told(unquote_to_bytes(found[2]), found[1], "filename*")
+
+
+def _decoded_word(found: re.Match[str]) -> str:
+    charset, encoding, word = found.groups()
+    try:
+        if encoding in "Bb":
+            text = b64decode(word + "=" * (-len(word) % 4), validate=True)
+        elif re.search("=(?![0-9A-Fa-f]{2})", word):
+            raise ValueError
+        else:
+            text = a2b_qp(word, header=True)
+    except ValueError:
+        raise Invalid("the filename of a part has an encoded word (RFC 2047) that cannot be decoded") from None
+    return _told(text, charset.partition("*")[0], "filename")
+
+
+def _told(text: bytes, charset: str, where: str) -> str:
+    """The text of a parameter that names its charset. Raises Invalid."""
+    if not _charset(charset.lower()):
+        raise Invalid(f"the {where} of a part is in a charset that is not known here")
+    try:
+        return text.decode(charset)
+    except (UnicodeError, LookupError):
+        raise Invalid(f"the {where} of a part is not in the charset that it names") from None
+
+
+async def _content(events: AsyncIterator[Event], limit: int) -> AsyncIterator[bytes]:
+    """The pieces of the part that has begun."""
+    size = 0
+    async for event in events:
+        if event is None:
+            return
+        assert isinstance(event, bytes)
+        size += len(event)
+        if size > limit:
+            raise TooLarge(_long(limit))
+        yield event
+
+
+async def _multipart(pieces: AsyncIterator[bytes], boundary: str, limits: Limits) -> AsyncIterator[Event]:
+    if not 0 < len(boundary) <= BOUNDARY_BYTES or not boundary.isascii():
+        raise Invalid(f"the Content-Type must name the form's boundary: 1 to {BOUNDARY_BYTES} ASCII characters")
+    try:
+        parser = PushMultipartParser(
+            boundary, max_header_size=HEADER_BYTES, max_header_count=HEADERS,
+            max_segment_size=limits.part_bytes, max_segment_count=limits.parts,
+        )  # fmt: skip
+        async for piece in pieces:
+            for event in parser.parse(piece):
+                yield event
+        parser.close()
+    except ParserLimitReached as error:
+        raise TooLarge(_passed(str(error), limits)) from None
+    except MultipartError:
+        raise Invalid("the multipart form is malformed or cut off") from None
+
+
+def _passed(said: str, limits: Limits) -> str:
+    """The limit of which the parser said that it was passed."""
+    if "header" in said:
+        return f"a part of a form has at most {HEADERS} headers of at most {HEADER_BYTES} bytes"
+    return f"a form has at most {limits.parts} parts" if "count" in said else _long(limits.part_bytes)
+
+
+def _long(limit: int) -> str:
+    return f"a part of a form has at most {limit} bytes"
+
+
+async def _urlencoded(pieces: AsyncIterator[bytes]) -> AsyncIterator[Event]:
+    """`rest` is what cannot be told yet: a name, or the first characters of an escape."""
+    rest, inside = b"", False  # inside: of a value
+    async for piece in pieces:
+        *fields, last = (rest + piece).split(b"&")
+        for field in fields:
+            for event in _field(field, inside):
+                yield event
+            inside = False
+        name, equals, value = (b"", b"=", last) if inside else last.partition(b"=")
+        if not equals:
+            rest = name
+            if len(rest) > 12 * NAME_CHARACTERS:  # four bytes each, all escaped
+                raise TooLarge(f"a name has at most {NAME_CHARACTERS} characters")
+            continue
+        if not inside:
+            yield _decoded(name)
+            inside = True
+        cut = _whole(value)
+        yield unescaped(value[:cut])
+        rest = value[cut:]
+    for event in _field(rest, inside):
+        yield event
+
+
+def _field(field: bytes, inside: bool) -> Iterator[Event]:
+    """What is left of a field that ends here."""
+    if not inside:
+        if not field:
+            return
+        name, _, field = field.partition(b"=")
+        yield _decoded(name)
+    yield unescaped(field)
+    yield None
+
+
+def unescaped(text: bytes) -> bytes:
+    """A name or value of a URL-encoded form, decoded in portions: `unquote_to_bytes` takes 70 times its input."""
+    if b"%" not in text:
+        return text.replace(b"+", b" ")
+    pieces, start = [], 0
+    while start < len(text):
+        piece = text[start : start + PORTION]
+        if start + PORTION < len(text):
+            piece = piece[: _whole(piece)]
+        pieces.append(unquote_to_bytes(piece.replace(b"+", b" ")))
+        start += len(piece)
+    return b"".join(pieces)
+
+
+def _whole(field: bytes) -> int:
+    """Up to where a value's escapes have arrived whole."""
+    at = field.rfind(b"%", -2)
+    return len(field) if at < 0 else at
+
+
+def _decoded(name: bytes) -> str:
+    try:
+        return unescaped(name).decode()
+    except UnicodeDecodeError:
+        raise Invalid("the name of a form field is not UTF-8") from None
+
+
+async def text(part: Part) -> AsyncIterator[bytes]:
+    """The pieces of a text, in UTF-8 whatever it came in. Raises Invalid where it is not in its charset."""
+    charset = part.charset.lower() or "utf-8"
+    if not _charset(charset):
+        raise Invalid(f"the charset of the part {part.name!r} is not known here")
+    try:
+        decode = getincrementaldecoder(charset)().decode
+        async for piece in part.pieces:
+            yield decode(piece).encode()
+        if last := decode(b"", final=True):
+            yield last.encode()
+    except (UnicodeError, LookupError):
+        raise Invalid(f"the text of the part {part.name!r} is not {charset}") from None

@@ -1,0 +1,102 @@
+"""The HTTP application of one worker: connects to Redis, finds the dialects, and serves what aiohttp's task is left.
+
+That is what is unusual of a request or its connection (http/connection.py); the handlers are the same, and so is what
+surrounds them (service/http/middleware.py).
+"""
+
+import asyncio
+from time import perf_counter
+from typing import Any
+
+from aiohttp import web
+from msgspec.structs import replace
+
+from service.api.dialect import Answer, Request, Service, Stream
+from service.dialects import discover
+from service.http import connection as hot
+from service.http import edge
+from service.http.backpressure import HELD_BYTES, Arriving
+from service.http.cors import METHODS
+from service.http.rendering import lines_of
+from service.http.state import State, opened
+from service.metrics import Meter
+from service.settings import Settings
+from service.storage.access.directory import Directory
+from service.storage.errors import Invalid
+from service.storage.records import offload
+from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
+from service.storage.sweeper import Sweeper
+
+
+class App:
+    def __init__(self, settings: Settings, runner: Runner, meter: Meter) -> None:
+        self.redis = runner.redis
+        service = Service(settings, Storage(runner), Directory(runner))
+        self.state = State(service, discover(settings.dialects), meter)
+        held = max(HELD_BYTES, 4 * settings.max_document_bytes)
+        self._arriving = Arriving(held)
+        options: dict[str, Any] = {"unread": held, "keepalive_timeout": settings.keepalive_seconds}
+        self.server = (
+            hot.HotServer(self.state, self._serve, **options)
+            if settings.fast_path and hot.supported()
+            else edge.Server(self._serve, **options)
+        )
+        self._tasks = [
+            asyncio.create_task(service.directory.watch()),
+            asyncio.create_task(Sweeper(runner, service.storage).run()),
+        ]
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        offload.close()
+        await self.redis.close()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        state, method, headers, started = self.state, request.method, request.headers, perf_counter()
+        path, _, query = request.raw_path.partition("?")
+        dialect, template, fault = state.router.owner(path), "", edge.fault(request)
+        handed = request.protocol.handed_over() if isinstance(request.protocol, edge.Connection) else None
+        params: tuple[str, ...] = ()
+        answer: Answer | Stream
+        state.in_flight += handed is None
+        try:
+            if handed is not None:
+                exchange, answer = handed
+                template, started = exchange.template, exchange.started
+            elif fault is not None:
+                refused = state.middleware.refused(dialect, params, Invalid(fault.message), method, headers)
+                answer = replace(refused, status=fault.status)
+            elif path == "*":  # OPTIONS, of the service as a whole (RFC 9110, section 9.3.7)
+                answer = Answer(204, headers=(("Allow", f"{METHODS}, OPTIONS"),))
+            elif dialect is None:
+                page = state.docs.find(method, path)
+                template, answer = page.path, page.answer(headers)
+            else:
+                dialect, route, params = state.router.find(method, path)
+                template = route.template
+                asked = Request(method, params, query, headers, edge.Incoming(request, self._arriving), state.service)
+                answer = await state.middleware.handled(dialect, route, asked, path)
+                if isinstance(answer, Stream):
+                    answer = await opened(answer)
+            lines_of((*answer.headers, ("Content-Type", answer.content_type)))  # or it is refused
+        except ConnectionError:  # the client is gone
+            raise
+        except Exception as error:
+            answer = state.middleware.refused(dialect, params, error, method, headers)
+        finally:
+            state.in_flight -= 1
+        answer = state.middleware.answered(answer, dialect, template, method, headers, perf_counter() - started)
+        closing = state.draining or fault is not None
+        return await edge.send(request, answer, dialect.headers if dialect else (), closing=closing)
+
+
+async def start(settings: Settings, redis_url: str, meter: Meter) -> App:
+    """Connect to Redis, make it know the scripts, and serve. Raises NotSent, in words, if Redis cannot be reached."""
+    runner = Runner.open(
+        redis_url, timeout=settings.request_timeout, max_commands=settings.max_in_flight,
+        read_replicas=settings.read_replicas, bulk=True,
+    )  # fmt: skip
+    await runner.redis.connect()
+    return App(settings, runner, meter)

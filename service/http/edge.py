@@ -1,0 +1,228 @@
+"""Between aiohttp and the contract: reads bodies within their limits, unpacks them, sends answers.
+
+aiohttp's low-level server is used rather than `web.Application`: routing and refusals are ours (http/routing.py).
+"""
+
+import asyncio
+import logging
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+
+from service.api.dialect import BODILESS, Answer, Headers, Stream, Unsupported
+from service.http.backpressure import BODY_RATE, BODY_SECONDS, HELD_BYTES, Arriving, Unread
+from service.http.parser import BrokenChunks, Fault, Parser
+from service.storage.errors import Invalid, TooLarge
+
+PIECE_BYTES = 262_144  # of an unpacked body at a time: 0.3 ms of work
+# A packed body that is stored as it arrives may become so much and no more, however large its limit is: else 61 KB of a
+# stranger's gzip are 60 MB of Redis.
+FREE_BYTES = 65_536
+RATIO = 20  # more than that, for each byte that was sent
+CODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+LINGER_SECONDS = 2.0  # for a refused client to close its connection
+ACCEPTED = "gzip, deflate, identity"
+
+log = logging.getLogger(__name__)
+
+
+class Server(web.Server):
+    """aiohttp's low-level server, with connections of our own."""
+
+    def __init__(self, handler: Any, *, unread: int = HELD_BYTES, **options: Any) -> None:
+        super().__init__(handler, access_log=None, **options)
+        self.unread = Unread(unread)
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+
+class Connection(RequestHandler):
+    """One connection, with a parser of our own."""
+
+    __slots__ = ("_rejected", "_unread")
+
+    def __init__(self, server: "Server", **options: Any) -> None:
+        super().__init__(server, **options)
+        self._unread = server.unread
+        self._parser = parser = Parser(self, self._loop, self._read_bufsize)
+        self._rejected = parser.never
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread.add(self)
+
+    def resume_writing(self) -> None:
+        self._unread.remove(self)
+        super().resume_writing()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._unread.remove(self)
+        self._rejected.feed_eof()
+        if self._waiter is not None and self._waiter.done() and self._task_handler is not None:
+            self._task_handler.cancel()  # aiohttp's task was woken, and would find nothing that it needs any more
+        super().connection_lost(exc)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        # Whoever is refused may still be sending. If the connection were closed at once, the kernel would reset it, and
+        # the answer could be lost with it (RFC 9112, section 9.6): so say that nothing more comes, and wait a moment.
+        finished = await super().finish_response(request, resp, start_time)
+        if fault(request) is not None and self.transport is not None and not self.transport.is_closing():
+            self._lingering_time = LINGER_SECONDS
+            self.transport.write_eof()
+        return finished
+
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        # Also where a body that nobody reads any more turns out to be broken (it is no gzip, say).
+        if isinstance(error := options.get("exc_info"), RequestPayloadError):
+            log.debug("the rest of a body cannot be read: %s", error)
+        elif isinstance(error, ConnectionError) and (self.transport is None or self.transport.is_closing()):
+            log.debug("the client has left: %s", error)
+        else:
+            super().log_exception(*args, **options)
+
+    def handed_over(self) -> tuple[Any, Stream] | None:
+        """An exchange and its answer that was begun on the connection, and is to be sent by aiohttp's task."""
+        return None
+
+
+def fault(request: web.BaseRequest) -> Fault | None:
+    """The reason to refuse the request before it is routed, if there is one."""
+    return getattr(request._message, "fault", None)
+
+
+class Incoming:
+    """The body of a request that aiohttp reads."""
+
+    def __init__(self, request: web.BaseRequest, arriving: Arriving) -> None:
+        self._request, self._arriving = request, arriving
+
+    async def read(self, limit: int) -> bytes:
+        """See Body; Unavailable where there is no room for it among those that are arriving."""
+        with self._arriving.body() as body:
+            async for piece in pieces(self._request, limit, free=limit):
+                body.add(piece)
+            return bytes(body.received)
+
+    def pieces(self, limit: int) -> AsyncIterator[bytes]:
+        return pieces(self._request, limit)
+
+
+def pieces(request: web.BaseRequest, limit: int, free: int = FREE_BYTES) -> AsyncIterator[bytes]:
+    """The body as it arrives, unpacked; while nobody asks for more, the client is made to wait.
+
+    Raises TooLarge as soon as it is known to be over `limit` bytes, or to unpack to more than `free` bytes and `RATIO`
+    times what was sent; Invalid where it is cut off, cannot be unpacked, stands still, or does not arrive in time;
+    Unsupported for a coding that is not among `CODINGS`.
+    """
+    coding = _coding(request.headers)
+    received = _received(request, limit)
+    return _unpacked(received, coding, limit, free) if coding else received
+
+
+def _coding(headers: Headers) -> str:
+    """The content coding of the body (RFC 9110, section 8.4), "" for none. Raises Unsupported."""
+    named = [name.strip().lower() for name in ",".join(headers.getall("Content-Encoding", ())).split(",")]
+    codings = [name for name in named if name not in ("", "identity")]
+    if not codings:
+        return ""
+    if len(codings) > 1 or codings[0] not in CODINGS:
+        raise Unsupported(f"the body's Content-Encoding must be one of {ACCEPTED}", accepted=ACCEPTED)
+    return codings[0]
+
+
+async def _unpacked(received: AsyncIterator[bytes], coding: str, limit: int, free: int) -> AsyncIterator[bytes]:
+    unpacker = zlib.decompressobj(CODINGS[coding])
+    packed = size = 0
+    try:
+        async for piece in received:
+            packed += len(piece)
+            most = min(limit, free + RATIO * packed)
+            unpacked = b"all"
+            while unpacked and not unpacker.eof:
+                unpacked = unpacker.decompress(piece, PIECE_BYTES)
+                piece = unpacker.unconsumed_tail
+                size += len(unpacked)
+                if size > most:
+                    raise TooLarge(
+                        f"the unpacked body is over the limit of {limit} bytes" if size > limit else
+                        f"the body unpacks to more than {RATIO} times its size: send it without Content-Encoding"
+                    )  # fmt: skip
+                if unpacked:
+                    yield unpacked
+                    await asyncio.sleep(0)
+            if unpacker.unused_data:
+                raise Invalid(f"the body goes on behind the end of its {coding} data")
+    except zlib.error:
+        raise Invalid(f"the body is not {coding} data, as its Content-Encoding says") from None
+    if not unpacker.eof:
+        raise Invalid(f"the body ends before its {coding} data do")
+
+
+async def _received(request: web.BaseRequest, limit: int) -> AsyncIterator[bytes]:
+    """The body as it was sent."""
+    if (request.content_length or 0) > limit:
+        raise TooLarge(f"the body is over the limit of {limit} bytes")
+    if _awaited(request) and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # only now: a refused body is never sent
+    clock = asyncio.get_running_loop().time
+    seconds, size = BODY_SECONDS + (request.content_length or limit) / BODY_RATE, 0
+    end = clock() + seconds
+    try:
+        while True:
+            async with asyncio.timeout(min(BODY_SECONDS, end - clock())):
+                piece = await request.content.readany()
+            if not piece:
+                return
+            size += len(piece)
+            if size > limit:
+                raise TooLarge(f"the body is over the limit of {limit} bytes")
+            yield piece
+    except TimeoutError:
+        raise Invalid(f"the body stood still, or did not arrive within {seconds:.0f} seconds") from None
+    except BrokenChunks:
+        raise Invalid("the body's chunks are malformed (RFC 9112, section 7.1)") from None
+    except (RequestPayloadError, ConnectionError):
+        raise Invalid("the body was cut off") from None
+
+
+def _awaited(request: web.BaseRequest) -> bool:
+    """Does the client wait to be told before it sends the body? (RFC 9110, section 10.1.1)"""
+    expects = request.headers.get("Expect", "").lower() == "100-continue"
+    return expects and request.version >= HttpVersion11 and not request.content.is_eof()
+
+
+async def send(
+    request: web.BaseRequest, answer: Answer | Stream, more: tuple[tuple[str, str], ...], *, closing: bool
+) -> web.StreamResponse:
+    """Send an answer with some headers more; `closing` asks the client not to use the connection again."""
+    headers = [*answer.headers, *more, ("Server", "polystow")]
+    if answer.status not in BODILESS:
+        headers.append(("Content-Type", answer.content_type))
+    if isinstance(answer, Stream):
+        return await _stream(request, answer, web.StreamResponse(status=answer.status, headers=headers), closing)
+    response = web.Response(status=answer.status, body=answer.body or None, headers=headers)
+    if closing:
+        response.force_close()
+    return response
+
+
+async def _stream(
+    request: web.BaseRequest, answer: Stream, response: web.StreamResponse, closing: bool
+) -> web.StreamResponse:
+    """Send pieces as fast as the client reads them: `write` waits while the connection's buffer is full."""
+    if closing:
+        response.force_close()
+    response.content_length = answer.length
+    await response.prepare(request)
+    if request.method != "HEAD":
+        async for piece in answer.pieces:
+            await response.write(piece)
+    await response.write_eof()
+    return response

@@ -1,0 +1,110 @@
+"""What the service shows of itself on the dialects' port: their OpenAPI documents, and pages to browse them.
+
+| path | what |
+| --- | --- |
+| `/openapi/NAME.json` | the document of a dialect |
+| `/docs`, `/` | the dialects |
+| `/docs/NAME` | one of them, in Swagger UI |
+| `/docs/assets/FILE` | scripts and styles of these pages |
+
+Nothing of it comes from elsewhere and no page has a script or a style within, so the pages' policy allows neither.
+Swagger UI's files lie in the package `offapi`, which is never imported: that would put all it has into memory.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from hashlib import sha256
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+
+import orjson
+
+from service.api.description import JSON
+from service.api.dialect import Answer, Dialect, NoSuchMethod, NoSuchPath
+from service.api.preconditions import not_modified
+from service.openapi.document import document
+
+HTML, SCRIPT, STYLE = "text/html; charset=utf-8", "text/javascript; charset=utf-8", "text/css; charset=utf-8"
+OURS = Path(__file__).with_name("static")
+THEIRS = Path(find_spec("offapi").origin).parent  # type: ignore[union-attr, arg-type]
+ASSETS = (
+    (OURS / "docs.js", SCRIPT), (OURS / "docs.css", STYLE),
+    (THEIRS / "swagger_bundle.js", SCRIPT), (THEIRS / "swagger_style.css", STYLE),
+)  # fmt: skip
+
+HEADERS = (
+    ("Cache-Control", "no-cache"),  # ask each time, and be told 304: a new release may have new pages
+    ("Content-Security-Policy", (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+)  # fmt: skip
+
+
+@dataclass
+class Page:
+    """One thing that is shown. Its body is made, or read, when it is first asked for."""
+
+    path: str
+    content_type: str
+    make: Callable[[], bytes]
+
+    @cached_property
+    def body(self) -> bytes:
+        return self.make()
+
+    @cached_property
+    def etag(self) -> str:
+        return sha256(self.body).hexdigest()[:32]
+
+    def answer(self, headers: Mapping[str, str]) -> Answer:
+        told = (*HEADERS, ("ETag", f'"{self.etag}"'))
+        if not_modified(headers, self.etag):
+            return Answer(304, headers=told)
+        return Answer(200, self.body, self.content_type, told)
+
+
+class Docs:
+    """All pages, by path; none where there is no dialect to show."""
+
+    def __init__(self, dialects: Iterable[Dialect]) -> None:
+        shown = [dialect for dialect in dialects if dialect.api is not None]
+        self._pages = {page.path: page for page in (*_pages(shown), *_assets())} if shown else {}
+
+    def find(self, method: str, path: str) -> Page:
+        """The page at a path. Raises NoSuchPath, NoSuchMethod."""
+        page = self._pages.get(path)
+        if page is None:
+            raise NoSuchPath("there is nothing at this path")
+        if method not in ("GET", "HEAD"):
+            raise NoSuchMethod(("GET", "HEAD"))
+        return page
+
+
+def _pages(dialects: list[Dialect]) -> Iterator[Page]:
+    """The documents, and the pages that lead to them."""
+    entries = ""
+    for dialect in dialects:
+        described = document(dialect)
+        names = {"name": dialect.name, "title": described["info"]["title"], "docs": dialect.docs}
+        entries += _filled("entry.html", names)
+        yield Page(f"/openapi/{dialect.name}.json", JSON, partial(orjson.dumps, described))
+        yield Page(f"/docs/{dialect.name}", HTML, partial(str.encode, _filled("dialect.html", names)))
+    for path in ("/", "/docs", "/docs/"):
+        index = (OURS / "index.html").read_text().replace("<!-- entries -->", entries)
+        yield Page(path, HTML, partial(str.encode, index))
+
+
+def _assets() -> Iterator[Page]:
+    return (Page(f"/docs/assets/{path.name}", kind, path.read_bytes) for path, kind in ASSETS)
+
+
+def _filled(name: str, values: Mapping[str, str]) -> str:
+    """A template of this folder with these values in the place of their names."""
+    return Template((OURS / name).read_text()).substitute({key: escape(value) for key, value in values.items()})

@@ -1,0 +1,145 @@
+"""`polystow doctor`: what stands against running the service here, each with what to do.
+
+It asks the Redis that the settings name, or the embedded one of a running service, looks at the settings themselves,
+and changes nothing: where no Redis runs it starts none. What only the server can say of itself is in
+`service/redis/check.py`, which the service asks at each start as well.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from shutil import disk_usage
+from statistics import quantiles
+from time import perf_counter, time
+from typing import Any
+
+from service.operations import contradictions, diagnosis
+from service.redis.aof import missing
+from service.redis.binary import Unusable, find_server
+from service.redis.check import Ask, Finding, Server, coverage, findings, inspect, refuse
+from service.redis.client import Redis
+from service.redis.embedded import running
+from service.redis.errors import Failed, NotSent, Rejected
+from service.redis.lane import Lane
+from service.settings import Settings
+from service.storage import keys
+from service.storage.scripts import library as scripts
+
+COMMANDS = 100
+PATIENCE = 2.0  # seconds for a connection, and for each answer
+CLOCK_SECONDS = 1.0  # between Redis's clock and this machine's; expiry is by Redis's, tokens expire by the worker's
+LATENCY_SECONDS = 0.005  # of the median; the highest ones tell of this machine as much as of the way to Redis
+
+Out = Callable[[str], object]
+
+
+async def run(settings: Settings, out: Out) -> int:
+    """Examine everything, and tell it; 0 where nothing was found, 1 otherwise."""
+    found = [*contradictions.of_settings(settings)]
+    if settings.redis_url is None:
+        found += _directory(settings)
+    if redis_url := settings.redis_url or running(settings.data_dir):
+        try:
+            found += await _examine(settings, redis_url, out)
+        except (Failed, ValueError) as error:
+            found.append(refuse(f"redis: {error}", "start it, or put POLYSTOW_REDIS_URL right"))
+    else:
+        there = "no Redis runs on it" if settings.data_dir.is_dir() else "it is not there yet"
+        out(f"ok     {settings.data_dir.resolve()}: {there}, so that no Redis was asked")
+    for finding in sorted(found, key=lambda finding: finding.level):
+        out(f"{finding.level:6} {finding.text}")
+        out(f"       -> {finding.remedy}")
+    out(f"{len(found)} finding{'' if len(found) == 1 else 's'}")
+    return 1 if found else 0
+
+
+def _directory(settings: Settings) -> Iterable[Finding]:
+    """The embedded Redis, as far as it can be looked at from outside."""
+    try:
+        find_server(settings.redis_server)
+    except Unusable as error:
+        yield refuse(str(error), "install one, or name it in POLYSTOW_REDIS_SERVER")
+    with suppress(FileNotFoundError):
+        yield from diagnosis.of_disk(settings.data_dir, disk_usage(settings.data_dir).free)
+        if lost := missing(settings.data_dir):
+            yield refuse(lost, "do one of the two: the service does not start on it")
+
+
+async def _examine(settings: Settings, redis_url: str, out: Out) -> list[Finding]:
+    redis = Redis.open(redis_url, timeout=PATIENCE)
+    try:
+        await redis.connect(PATIENCE)
+        found = [finding for lane in redis.lanes for finding in await _node(settings, redis, lane, out)]
+        epoch = await redis.execute("GET", keys.EPOCH, key=keys.EPOCH, write=False)
+        return [*found, *diagnosis.of_access(epoch, settings)]
+    finally:
+        await redis.close()
+
+
+async def _node(settings: Settings, redis: Redis, lane: Lane, out: Out) -> list[Finding]:
+    """One server: figures go to `out`, what is wrong with them is returned."""
+    ask = partial(lane.execute, write=False)
+    server = await inspect(ask)
+    said = ".".join(map(str, server.version))
+    out(f"ok     {lane.name} is {'Valkey, compatible with ' if server.valkey else ''}Redis {said}")
+    told = await _configuration(ask)
+    return [
+        *findings(server, cluster=redis.cluster), *(await coverage(ask) if redis.cluster else ()),
+        *diagnosis.of_server(server, told, settings), *await _latency(ask, out), *await _clock(ask, out),
+        *await _commands(ask), *await _scripts(ask, server, out),
+    ]  # fmt: skip
+
+
+async def _configuration(ask: Ask) -> dict[str, str]:
+    """What CONFIG GET says; empty where it is forbidden."""
+    try:
+        reply = await ask("CONFIG", "GET", "*")
+    except Rejected:
+        return {}
+    texts = [text.decode(errors="replace") for text in reply]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+async def _latency(ask: Ask, out: Out) -> Iterable[Finding]:
+    taken = []
+    for _ in range(COMMANDS):
+        begun = perf_counter()
+        await ask("TIME")  # PING is refused while Redis cannot write to its disk
+        taken.append(perf_counter() - begun)
+        await asyncio.sleep(0.001)
+    percent = quantiles(taken, n=100, method="inclusive")
+    out(f"ok     {COMMANDS} commands: median {1000 * percent[49]:.2f} ms, 99 % within {1000 * percent[98]:.2f} ms")
+    return diagnosis.of_latency(percent[49], LATENCY_SECONDS)
+
+
+async def _clock(ask: Ask, out: Out) -> Iterable[Finding]:
+    before = time()
+    seconds, microseconds = map(int, await ask("TIME"))
+    apart = seconds + microseconds / 1_000_000 - (before + time()) / 2
+    out(f"ok     clocks: Redis's is {abs(apart):.3f} s {'ahead' if apart > 0 else 'behind'}")
+    return diagnosis.of_clocks(apart, CLOCK_SECONDS)
+
+
+async def _commands(ask: Ask) -> Iterable[Finding]:
+    """A provider may have renamed commands, or an ACL forbid them."""
+    missing = []
+    for command in diagnosis.COMMANDS:
+        try:
+            await ask(*command)
+        except Rejected as error:
+            if error.word == "NOPERM" or "unknown command" in error.message:
+                missing.append(command[0])
+        except NotSent:  # refused for the moment: the command is there, and the server's state is told elsewhere
+            pass
+    return diagnosis.of_commands(missing)
+
+
+async def _scripts(ask: Ask, server: Server, out: Out) -> Iterable[Finding]:
+    shas = [script.for_server(server.version)[1] for script in scripts.load().values()]
+    try:
+        known: list[Any] = await ask("SCRIPT", "EXISTS", *shas)
+    except Rejected:
+        return []  # `_commands` says so
+    out(f"ok     scripts: {sum(known)} of {len(shas)} are in the server's cache")
+    return diagnosis.of_scripts(sum(known), len(shas), server.info)

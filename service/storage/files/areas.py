@@ -1,0 +1,238 @@
+"""Storage areas: texts and files under keys of their own, each with its own expiry, replaced and read as one.
+
+An area is one record with files (storage/files/attachments.py) whose content is a map of its keys; it lives as long
+as the key of it that lives longest, and nothing else in Redis names it. Times are Redis's: a key that is new in a write
+is told to expire so many milliseconds after the record was written, which Redis decides.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+from msgspec import Struct
+from msgspec.msgpack import Decoder, encode
+
+from service.storage.errors import Changed, NotFound, TooLarge, Unavailable
+from service.storage.files.attachments import BARE, Attached, Attachments
+from service.storage.files.blobs import Span, Staging
+from service.storage.keys import Collection
+from service.storage.records.conditions import ABSENT, NEW
+from service.storage.scripts.idempotency import Once
+from service.storage.scripts.idempotent import nothing, repeatable
+from service.storage.scripts.runner import Runner
+
+ATTEMPTS = 100  # at an area that others keep changing, before the caller is told
+RECORD = ""  # the id of an area's only record
+
+T = TypeVar("T")
+
+
+class Value(Struct, array_like=True):
+    """What a key holds. `expires` is in ms since the epoch; as it is stored, a negative one counts from the writing.
+
+    A file has a `type`, and the MD5 of its bytes; a text is UTF-8 and has none.
+    """
+
+    expires: int
+    body: bytes | Span
+    type: str = ""
+    filename: str = ""
+    md5: bytes = b""
+
+    @property
+    def size(self) -> int:
+        return self.body.size if isinstance(self.body, Span) else len(self.body)
+
+
+class Part(Struct):
+    """A value that arrives; a file has a `type`. Its pieces are read before the next part is asked for."""
+
+    key: str
+    pieces: AsyncIterator[bytes]
+    type: str = ""
+    filename: str = ""
+
+
+class Limits(Struct, frozen=True):
+    """The most that an area may hold."""
+
+    keys: int
+    bytes: int
+
+
+_values = Decoder(dict[str, Value]).decode
+
+
+class Area(Struct):
+    """An area as it was read: the keys that had not expired then."""
+
+    place: Collection
+    attached: Attached
+    values: dict[str, Value]
+
+    @classmethod
+    def unpack(cls, place: Collection, attached: Attached, content: bytes) -> "Area":
+        values, written = _values(content), attached.record.updated // 1000
+        for value in values.values():
+            if value.expires < 0:
+                value.expires = written - value.expires
+        alive = attached.at // 1000
+        return cls(place, attached, {
+            key: value for key, value in values.items()
+            if value.expires >= alive and not (isinstance(value.body, Span) and value.body.blob not in attached.blobs)
+        })  # fmt: skip
+
+    def value(self, key: str) -> Value:
+        """Raises NotFound."""
+        if key not in self.values:
+            raise NotFound("no such key")
+        return self.values[key]
+
+    def file(self, key: str) -> Value:
+        """Raises NotFound, also where the key holds a text."""
+        value = self.value(key)
+        if not value.type:
+            raise NotFound("no such file")
+        return value
+
+
+class Areas:
+    """Where several collections are given, the first that has an area is meant."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._attachments = Attachments(runner)
+        self._runner = runner
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by tag
+
+    async def find(self, places: Sequence[Collection]) -> Area:
+        """Raises NotFound."""
+        for place in places:
+            if (area := await self._read(place)) is not None:
+                return area
+        raise NotFound("no such storage area")
+
+    async def read(self, area: Area, value: Value, start: int = 0, size: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes of a value, `size` of them from `start` on, or all; see `blobs.read`."""
+        end = value.size if size is None else start + size
+        if isinstance(value.body, bytes):
+            yield value.body[start:end]
+            return
+        span = Span(value.body.blob, value.body.start + start, end - start)
+        async for piece in self._attachments.read(area.place, area.attached, span):
+            yield piece
+
+    @repeatable(nothing)
+    async def create(
+        self, place: Collection, parts: AsyncIterator[Part], ms: int, by: str, limits: Limits, *,
+        once: Once | None = None,
+    ) -> None:  # fmt: skip
+        """Make an area that is not there yet, of which every key lives for `ms`. Raises TooLarge, AlreadyExists."""
+        async with self._attachments.staging(place) as staging:
+            values = await _taken(staging, parts, ms)
+            await self._write(place, staging, values, ms, by, limits, once, state=NEW)
+
+    @repeatable(nothing)
+    async def replace(
+        self, place: Collection, parts: AsyncIterator[Part], ms: int, by: str, limits: Limits, *,
+        once: Once | None = None,
+    ) -> None:  # fmt: skip
+        """Make an area, whatever was in its place. Raises TooLarge."""
+        async with self._attachments.staging(place) as staging:
+            values = await _taken(staging, parts, ms)
+            with suppress(Changed):
+                return await self._write(place, staging, values, ms, by, limits, once)
+
+            async def write() -> None:
+                old = await self._attachments.peek(place, RECORD)
+                await self._write(place, staging, values, ms, by, limits, once, state=ABSENT, before=old)
+
+            await self._in_turn(place, write)
+
+    @repeatable(nothing)
+    async def update(
+        self, places: Sequence[Collection], parts: AsyncIterator[Part], ms: int, by: str, limits: Limits, *,
+        once: Once | None = None,
+    ) -> None:  # fmt: skip
+        """Put keys into an area: those that arrive live for `ms`, all others as long as they would have.
+
+        Raises NotFound (before anything is read, unless the request is carried out once), TooLarge.
+        """
+        try:
+            found = await self.find(places)
+        except NotFound:
+            if once is not None:  # whether it is the same request again shows at its end
+                async for _ in parts:
+                    pass
+            raise
+        place, first = found.place, [found]  # what was read serves once
+        async with self._attachments.staging(place) as staging:
+            values = await _taken(staging, parts, ms)
+
+            async def write() -> None:
+                area = first.pop() if first else await self.find([place])
+                old = {key: value for key, value in area.values.items() if key not in values}
+                await self._write(place, staging, old | values, ms, by, limits, once, before=area.attached)
+
+            await self._in_turn(place, write)
+
+    @repeatable(nothing)
+    async def delete(self, places: Sequence[Collection], *, once: Once | None = None) -> None:
+        """Raises NotFound."""
+        for place in places:
+            with suppress(NotFound):
+                with suppress(Changed):
+                    return await self._attachments.detach(place, RECORD, once=once)
+
+                async def remove(place: Collection = place) -> None:
+                    attached = await self._attachments.peek(place, RECORD)
+                    await self._attachments.detach(place, RECORD, attached, once=once)
+
+                return await self._in_turn(place, remove)
+        raise NotFound("no such storage area")
+
+    async def _read(self, place: Collection) -> Area | None:
+        """An area whose content lies in a blob may be replaced between two commands: then it is read again."""
+        for _ in range(ATTEMPTS):
+            attached = await self._attachments.peek(place, RECORD)
+            if attached is None:
+                return None
+            with suppress(NotFound):
+                return Area.unpack(place, attached, await self._attachments.content(place, attached))
+        raise Unavailable("the area keeps changing")
+
+    async def _write(
+        self, place: Collection, staging: Staging, values: dict[str, Value], ms: int, by: str, limits: Limits,
+        once: Once | None, *, state: str = BARE, before: Attached | None = None,
+    ) -> None:  # fmt: skip
+        if len(values) > limits.keys:
+            raise TooLarge(f"an area holds at most {limits.keys} keys")
+        if sum(value.size for value in values.values()) > limits.bytes:
+            raise TooLarge(f"an area holds at most {limits.bytes} bytes")
+        least = max((value.expires for value in values.values()), default=0)
+        fresh = not values or any(value.expires < 0 for value in values.values())
+        await self._attachments.attach(
+            place, RECORD, encode(values), staging,
+            {value.body.blob for value in values.values() if isinstance(value.body, Span)}, by,
+            lifetime=f"+{ms}" if fresh else str(least), least=max(least, 0), state=state, before=before, once=once,
+        )  # fmt: skip
+
+    async def _in_turn(self, place: Collection, write: Callable[[], Awaitable[None]]) -> None:
+        """Write under the state that was read, again and again while others are faster. Those of one worker take turns,
+        so that each has one rival for each other worker at the most."""
+        async with self._turns.setdefault(place.tag, asyncio.Lock()):
+            for _ in range(ATTEMPTS):
+                with suppress(Changed):
+                    return await write()
+        raise Unavailable("the area keeps changing; nothing was done")
+
+
+async def _taken(staging: Staging, parts: AsyncIterator[Part], ms: int) -> dict[str, Value]:
+    """What arrives, by key: of a repeated one the last."""
+    values: dict[str, Value] = {}
+    async for part in parts:
+        kept = await staging.keep(part.pieces)
+        values.pop(part.key, None)
+        values[part.key] = Value(-ms, kept.body, part.type, part.filename, kept.md5 if part.type else b"")
+    return values

@@ -1,0 +1,205 @@
+"""Blobs: bytes too many for a record, in chunks of their own beside it, streamed in and out and never whole in memory.
+
+A blob is written once, under an id that nothing had before, and never changed: whoever reads one reads one file, also
+while another takes its place. On its way in, each chunk lives for a minute, renewed while the sender goes on sending;
+only `lua/attach.lua` gives it the lifetime of what names it. So what is abandoned is gone by itself, however it ended.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from hashlib import md5
+from time import monotonic
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from msgspec import Struct
+
+from service.storage.errors import Invalid, NotFound, OutcomeUnknown, Unavailable
+from service.storage.keys import Collection
+from service.storage.scripts.fan_out import all_of, each
+from service.storage.scripts.runner import Runner
+
+# With what Redis puts around it, it fills an allocation of 256 KiB; 64 bytes more, and it is one of 320.
+CHUNK_BYTES = 256 * 1024 - 64
+READ_BYTES = 128 * 1024  # of a chunk in one command: Redis answers it in one go
+READ_AHEAD = 1  # commands of one reader whose answers are on their way meanwhile
+STAGED_MS = 60_000  # that a chunk on its way lives without being renewed
+RENEWED_AFTER = 15.0  # seconds
+GRACE_MS = 30_000  # that a chunk lives longer than it is named: for those who are reading it
+IN_FLIGHT = 4  # chunks of one sender that Redis has not taken yet: 1 MiB and what is being gathered
+INLINE_BYTES = 8192  # a longer body lies in a blob; so does a shorter one where the record has no room left
+INLINE_ROOM = 16_384  # bytes of all bodies that one staging leaves to the record
+
+
+class Span(Struct, array_like=True, frozen=True):
+    """Where bytes lie: so many of a blob's, from `start` on."""
+
+    blob: str
+    start: int
+    size: int
+
+
+class Kept(Struct, frozen=True):
+    """Bytes that have arrived: themselves where they are few, else where they lie. `md5` is of all of them."""
+
+    body: bytes | Span
+    size: int
+    md5: bytes
+
+
+def count(size: int) -> int:
+    """How many chunks a blob of that many bytes has: the last one is long, rather than a short one more."""
+    return max(1, size // CHUNK_BYTES)
+
+
+class Staging:
+    """Bytes on their way into a collection. Left with an error, it takes back what it has sent.
+
+    Bodies of a chunk or more get a blob each, so that they are let go of one by one; shorter ones share one, so that a
+    thousand of them are few chunks. `blobs` has the bytes of each blob.
+    """
+
+    def __init__(self, runner: Runner, place: Collection, room: int = INLINE_ROOM) -> None:
+        self.blobs: dict[str, int] = {}
+        self._runner, self._place = runner, place
+        self._flying: deque[asyncio.Task[None]] = deque()
+        self._sent: list[str] = []
+        self._renewed = monotonic()
+        self._room = room
+        self._shared, self._shared_start, self._gathered = "", 0, bytearray()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # What may have been attached is not taken back, and a cancelled request does not wait: a minute does it too.
+        if isinstance(error, Exception) and not isinstance(error, OutcomeUnknown):
+            await asyncio.gather(*self._flying, return_exceptions=True)
+            await self.settle(())
+        for task in self._flying:
+            task.cancel()
+
+    async def keep(self, pieces: AsyncIterator[bytes]) -> Kept:
+        """Take in a body. Raises Unavailable (nothing was stored), Invalid (it stood still for a minute)."""
+        gathered, digest, size, blob = bytearray(), md5(usedforsecurity=False), 0, ""
+        async for piece in pieces:
+            digest.update(piece)
+            gathered += piece
+            size += len(piece)
+            if len(gathered) >= CHUNK_BYTES:
+                blob = blob or self._named()
+                await self._send_whole(blob, gathered)
+            if monotonic() - self._renewed > RENEWED_AFTER:
+                await self._renew()
+        if not blob:
+            return Kept(await self._keep_short(bytes(gathered)), size, digest.digest())
+        await self._send(blob, bytes(gathered))
+        return Kept(Span(blob, 0, size), size, digest.digest())
+
+    async def _keep_short(self, body: bytes) -> bytes | Span:
+        if len(body) <= min(INLINE_BYTES, self._room):
+            self._room -= len(body)
+            return body
+        self._shared = self._shared or self._named()
+        span = Span(self._shared, self._shared_start, len(body))
+        self._shared_start += len(body)
+        self._gathered += body
+        await self._send_whole(self._shared, self._gathered)
+        return span
+
+    async def keep_aside(self, body: bytes) -> Span:
+        """Take in bytes that are here already, as a blob of their own. Raises Unavailable."""
+        blob, gathered = self._named(), bytearray(body)
+        await self._send_whole(blob, gathered)
+        await self._send(blob, bytes(gathered))
+        return Span(blob, 0, len(body))
+
+    async def finish(self) -> None:
+        """Wait until all that was taken in has arrived. Raises Unavailable."""
+        if self._gathered:
+            await self._send(self._shared, bytes(self._gathered))
+            self._gathered.clear()
+        while self._flying:
+            await self._flying.popleft()
+
+    async def settle(self, attached: Iterable[str]) -> None:
+        """Take back all but these chunks, which a record names now. It never refuses: the rest expires by itself."""
+        if left := set(self._sent).difference(attached):
+            await each(self._runner.command("UNLINK", key, key=key, write=True) for key in left)
+
+    def _named(self) -> str:
+        blob = uuid4().hex
+        self.blobs[blob] = 0
+        return blob
+
+    async def _send_whole(self, blob: str, gathered: bytearray) -> None:
+        """Send what makes whole chunks, and keep a chunk or more back, for the last one."""
+        while len(gathered) >= 2 * CHUNK_BYTES:
+            with memoryview(gathered) as whole:  # a slice of the array itself would be a second copy
+                chunk = bytes(whole[:CHUNK_BYTES])
+            del gathered[:CHUNK_BYTES]
+            await self._send(blob, chunk)
+
+    async def _send(self, blob: str, chunk: bytes) -> None:
+        key = self._place.chunk(blob, self.blobs[blob] // CHUNK_BYTES)
+        self.blobs[blob] += len(chunk)
+        self._sent.append(key)
+        self._flying.append(asyncio.create_task(self._write(key, chunk)))
+        while len(self._flying) > IN_FLIGHT:
+            await self._flying.popleft()
+
+    async def _write(self, key: str, chunk: bytes) -> None:
+        try:
+            await self._runner.bulk("SET", key, chunk, "PX", STAGED_MS, key=key, write=True)
+        except OutcomeUnknown:  # whether it is there or not, nothing names it
+            raise Unavailable("the store did not answer in time; nothing was stored") from None
+
+    async def _renew(self) -> None:
+        """Let what has arrived live for another minute."""
+        while self._flying:
+            await self._flying.popleft()
+        renewals = (self._runner.command("PEXPIRE", key, STAGED_MS, key=key, write=True) for key in self._sent)
+        if not all(await all_of(renewals)):
+            raise Invalid("the body stood still for too long; nothing was stored")
+        self._renewed = monotonic()
+
+
+async def read(runner: Runner, place: Collection, span: Span, size: int) -> AsyncIterator[bytes]:
+    """The bytes of a span of a blob of `size` bytes, a piece at a time as they are asked for, the next ones on their
+    way meanwhile.
+
+    Raises NotFound where they are gone: what named them has expired or was replaced a while ago.
+    """
+    waiting: deque[asyncio.Task[bytes]] = deque()
+    try:
+        for number, first, last in _parts(span, count(size) - 1):
+            waiting.append(asyncio.create_task(_part(runner, place.chunk(span.blob, number), first, last)))
+            if len(waiting) > READ_AHEAD:
+                yield await waiting.popleft()
+        while waiting:
+            yield await waiting.popleft()
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+def _parts(span: Span, highest: int) -> Iterable[tuple[int, int, int]]:
+    """What reads a span, for each command: number of the chunk, up to the `highest`, first and last byte in it."""
+    at, end = span.start, span.start + span.size
+    while at < end:
+        number = min(at // CHUNK_BYTES, highest)
+        chunk_end = end if number == highest else (number + 1) * CHUNK_BYTES
+        until = min(end, chunk_end, at + READ_BYTES)
+        yield number, at - number * CHUNK_BYTES, until - 1 - number * CHUNK_BYTES
+        at = until
+
+
+async def _part(runner: Runner, key: str, first: int, last: int) -> bytes:
+    found: bytes = await runner.bulk("GETRANGE", key, first, last, key=key)
+    if len(found) != last - first + 1:
+        raise NotFound("the file is gone")
+    return found

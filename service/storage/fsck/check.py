@@ -1,0 +1,165 @@
+"""Compares records with the indexes, expiries, registries and usages that speak of them, and repairs on request.
+
+It may run beside a serving instance: each record is compared by one script, so nothing can change in between, and what
+takes longer to compare is a fault only if it stays the same while it is looked at. What cannot be read is told, and
+left alone.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from types import MappingProxyType
+from typing import NamedTuple
+
+from service.redis.errors import Rejected
+from service.storage import keys, registry
+from service.storage.fsck.blobs import BlobCheck
+from service.storage.fsck.links import LinkCheck, Readers
+from service.storage.fsck.variables import Audit
+from service.storage.keys import Collection
+from service.storage.records.quota import Usage
+from service.storage.root import Storage
+from service.storage.scripts.fan_out import fan_out
+from service.storage.scripts.runner import Runner
+
+LOOKS = 5  # at a usage that does not fit, half of a second in all: what was in flight has arrived by then
+PAUSE = 0.1  # seconds
+
+Out = Callable[[str], object]
+
+
+class Stored(NamedTuple):
+    """What the keys of one collection tell: the ids of its records, the kinds of its indexes."""
+
+    ids: set[str]
+    kinds: set[str]
+
+
+Found = dict[tuple[str, str, str], Stored]  # by dialect, namespace and name of the collection
+
+
+async def run(redis_url: str, *, repair: bool, out: Out, readers: Readers = MappingProxyType({})) -> int:
+    """Check a whole Redis; 0 where all agree, 1 where not (also after a repair). Raises NotSent, Refusal.
+
+    `readers` says which grants go with links.
+    """
+    runner = Runner.open(redis_url, timeout=60.0)
+    await runner.redis.connect()
+    try:
+        faults = await Fsck(runner, repair, out, readers).run()
+    finally:
+        await runner.redis.close()
+    out(f"{faults} fault{'' if faults == 1 else 's'} {'repaired' if repair and faults else 'found'}")
+    return 1 if faults else 0
+
+
+class Fsck:
+    def __init__(self, runner: Runner, repair: bool, out: Out, readers: Readers) -> None:
+        self._runner, self._repair, self._out, self._readers = runner, repair, out, readers
+        self._storage = Storage(runner)
+        self._usage = Usage(runner)
+        self._faults = 0
+        self._variables: set[Collection] = set()  # collections of variables
+
+    async def run(self) -> int:
+        """The number of faults."""
+        # Records first, then who names them: what is written meanwhile was named before (lua/register.lua).
+        stored = await self._stored()
+        namespaces = await registry.namespaces(self._runner)
+        for dialect, namespace in {place[:2] for place in stored} - set(namespaces):
+            found = [known.kinds for place, known in stored.items() if place[:2] == (dialect, namespace)]
+            namespaces[dialect, namespace] = kinds = "".join(sorted(set().union(*found)))
+            if not kinds:  # what keeps no index is never listed, so nobody names it
+                continue
+            self._fault(f"{keys.namespace(dialect, namespace)}: is not among the namespaces")
+            if self._repair:
+                await registry.name(self._runner, dialect, namespace, kinds)
+        for place in self._variables:
+            await Audit(self._runner, place, self._fault, repair=self._repair).run()
+        for (dialect, namespace), kinds in namespaces.items():
+            await self._namespace(dialect, namespace, kinds, stored)
+        await BlobCheck(self._runner, self._repair, self._keys, self._fault).run()
+        await LinkCheck(self._runner, self._repair, self._keys, self._fault, self._readers).run()
+        return self._faults
+
+    async def _namespace(self, dialect: str, namespace: str, kinds: str, stored: Found) -> None:
+        named = set(await registry.collections(self._runner, dialect, namespace, kinds))
+        held = {keys.collection(*place, kinds) for place in stored if place[:2] == (dialect, namespace)}
+        for place in held - named if kinds else ():
+            self._fault(f"{place.tag}: its registry does not name it")
+            if self._repair:
+                await self._storage.records.register(place)
+        for place in held | named:
+            known = stored.get((dialect, namespace, place.name))
+            await fan_out(partial(self._record, place), (known.ids if known else set()) | await self._indexed(place))
+        for place in list(held | named)[:1]:
+            await self._compare_usage(place)
+
+    def _fault(self, text: str) -> None:
+        self._faults += 1
+        self._out(text)
+
+    async def _stored(self) -> Found:
+        """All collections of which there is a key; staged bodies that would stay for ever are faults."""
+        found: Found = defaultdict(lambda: Stored(set(), set()))
+        async for key in self._keys():
+            if (parsed := keys.parse(key)) is None:
+                if place := keys.parse_variables(key):
+                    self._variables.add(place)
+                continue
+            dialect, namespace, name, kind, id = parsed
+            if kind in ("f:", "b:"):  # records with files stand for themselves, and are not registered: see BlobCheck
+                continue
+            if kind == "r:":
+                found[dialect, namespace, name].ids.add(id)
+            elif kind != "s:":
+                found[dialect, namespace, name].kinds.update(kind.strip("xa"))
+            elif await self._runner.command("TTL", key, key=key) == -1:
+                self._fault(f"{key}: staged, and never expires")
+                if self._repair:
+                    await self._runner.command("UNLINK", key, key=key, write=True)
+        return found
+
+    async def _keys(self) -> AsyncIterator[str]:
+        for lane in self._runner.redis.lanes:
+            cursor = b"0"
+            while True:
+                cursor, found = await lane.execute("SCAN", cursor, "COUNT", 1000, write=False)
+                for key in found:
+                    yield key.decode(errors="replace")
+                if cursor == b"0":
+                    break
+
+    async def _indexed(self, place: Collection) -> set[str]:
+        """Every id that an index or the expiry set of a collection names."""
+        found = set()
+        for key in (*place.indexes, place.expiry):
+            async for id, _ in registry.scan(self._runner, "ZSCAN", key):
+                found.add(id)
+        return found
+
+    async def _record(self, place: Collection, id: str) -> None:
+        try:
+            faults = await self._storage.records.examine(place, id, repair=self._repair)
+        except Rejected as error:
+            faults = [f"cannot be read: {error}"]
+        for fault in faults:
+            self._fault(f"{place.record(id)}: {fault}")
+
+    async def _compare_usage(self, place: Collection) -> None:
+        """Compare a namespace's usage with its collections. It is wrong if it stays, and stays wrong by as much."""
+        differences = set()
+        for _ in range(LOOKS):
+            before = await self._usage.kept(place)
+            counted = await self._usage.count(place)
+            after = await self._usage.kept(place)
+            if after is None or before != after or after == counted:
+                return
+            differences.add((after[0] - counted[0], after[1] - counted[1]))
+            if len(differences) > 1:
+                return
+            await asyncio.sleep(PAUSE)
+        self._fault(f"{keys.usage(place.dialect, place.namespace)}: says {after}, counted {counted}")
+        if self._repair:
+            await self._usage.recount(place, replace=True)

@@ -1,0 +1,45 @@
+"""fsck's part for grants: who may read a collection is linked to it, so that a list of all that one may read is whole.
+
+Links are supersets (storage/access/links.py): one that leads to what is granted no more is no fault. What looks wrong
+is looked at again, for a grant may have been taken back in between.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from service.storage import keys, registry
+from service.storage.access.grants import READ
+from service.storage.access.links import Links
+from service.storage.keys import Collection
+from service.storage.scripts.runner import Runner
+
+Readers = Mapping[tuple[str, str], str]  # dialect and namespace -> kind of the links from subjects to collections
+
+
+class LinkCheck:
+    """`scan` walks over all keys of all servers; `fault` takes down what is wrong."""
+
+    def __init__(
+        self, runner: Runner, repair: bool, scan: Callable[[], AsyncIterator[str]], fault: Callable[[str], object],
+        readers: Readers,
+    ) -> None:  # fmt: skip
+        self._runner, self._repair, self._scan, self._fault, self._readers = runner, repair, scan, fault, readers
+        self._links = Links(runner)
+
+    async def run(self) -> None:
+        async for key in self._scan():
+            if (parsed := keys.parse(key)) is not None and parsed[3] == "a" and parsed[:2] in self._readers:
+                await self._collection(keys.collection(*parsed[:3], ""), self._readers[parsed[:2]])
+
+    async def _collection(self, place: Collection, kind: str) -> None:
+        async for subject, verbs in registry.scan(self._runner, "HSCAN", place.acl):
+            if subject and READ in verbs and not await self._linked(place, kind, subject):
+                again = await self._runner.command("HGET", place.acl, subject, key=place.acl)
+                if again is None or READ not in again.decode() or await self._linked(place, kind, subject):
+                    continue
+                self._fault(f"{place.acl}: {subject!r} may read it and is not linked to it")
+                if self._repair:
+                    await self._links.link(place.dialect, kind, subject, [place.name])
+
+    async def _linked(self, place: Collection, kind: str, subject: str) -> bool:
+        links = keys.links(place.dialect, kind, subject)
+        return await self._runner.command("ZSCORE", links, place.name, key=links) is not None

@@ -1,0 +1,131 @@
+"""fsck's part about variables: compares each with its name, and with every list that it is in or stands in.
+
+What a variable is to be said of it is computed from its own user, key and value by the functions that write uses
+(variables.py). Each comparison is one script, held to the variable as it was seen; where it has changed since, it is
+looked at again. All is walked in steps of `STEP` members.
+"""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Callable
+
+from service.redis.errors import Rejected
+from service.storage import keys
+from service.storage.errors import Changed
+from service.storage.keys import Collection
+from service.storage.scripts.runner import Runner
+from service.storage.variables.variables import LIST, Variable, Variables, fixed, name, rest, valued
+
+STEP = 200
+MEMBER = 13  # bytes of a list's member: moment and id
+NUMBER = 6  # bytes of what stands for the members of a long list
+LOOKS = 20  # at a variable that keeps changing; who changes it puts right what is said of it
+
+
+class Audit:
+    def __init__(self, runner: Runner, place: Collection, fault: Callable[[str], object], *, repair: bool) -> None:
+        self._command = runner.command
+        self._variables = Variables(runner)
+        self._place, self._fault, self._repair = place, fault, repair
+
+    async def run(self) -> None:
+        """What lists say first, so that their numbers are right; then variables, for what they claim, and what else
+        speaks of variables."""
+        place = self._place
+        async for names, texts in self._scan("HSCAN", keys.lists(place)):
+            await asyncio.gather(*[self._list(*pair) for pair in zip(names, texts, strict=True)])
+        async for members, _ in self._scan("ZSCAN", keys.listing(place)):
+            await asyncio.gather(*[self._member(each, [b"S" + each]) for each in members])
+        async for ids, _ in self._scan("HSCAN", keys.variables(place)):
+            await asyncio.gather(*[self._claims(each) for each in ids])
+        async for names, ids in self._scan("HSCAN", keys.names(place)):
+            await asyncio.gather(*[self._name(*pair) for pair in zip(names, ids, strict=True)])
+        async for ids, _ in self._scan("ZSCAN", keys.newest(place)):
+            await asyncio.gather(*[self._moment(each) for each in ids])
+
+    async def _scan(self, command: str, key: str) -> AsyncIterator[tuple[list[bytes], list[bytes]]]:
+        cursor = b"0"
+        while True:
+            try:
+                cursor, pairs = await self._command(command, key, cursor, "COUNT", STEP, key=key)
+            except Rejected as error:
+                self._fault(f"{key}: cannot be read: {error}")
+                return
+            yield pairs[::2], pairs[1::2]
+            if cursor == b"0":
+                return
+
+    async def _seen(self, id: bytes) -> bytes | None:
+        key = keys.variables(self._place)
+        seen: bytes | None = await self._command("HGET", key, id, key=key)
+        return seen
+
+    async def _list(self, list: bytes, text: bytes) -> None:
+        """A list by itself, and the members of a short one."""
+        if len(list) != LIST:
+            self._fault(f"{keys.lists(self._place)} {list!r}: cannot be read: there is no such list")
+            return
+        await self._compare(b"", lambda seen: [b"t" + list])
+        if len(text) != NUMBER:
+            whole = range(0, len(text) - MEMBER + 1, MEMBER)
+            await asyncio.gather(*[self._member(list + text[start : start + MEMBER], []) for start in whole])
+
+    async def _member(self, found: bytes, always: list[bytes]) -> None:
+        id = found[-6:]
+        await self._compare(id, lambda seen: always + ([] if seen and found in members(id, seen) else [b"L" + found]))
+
+    async def _claims(self, id: bytes) -> None:
+        def claims(seen: bytes) -> list[bytes]:
+            if not seen:
+                return []
+            return [b"n" + named(id, seen), b"m" + seen[:7], *(b"l" + each for each in members(id, seen))]
+
+        await self._compare(id, claims)
+
+    async def _name(self, found: bytes, id: bytes) -> None:
+        await self._compare(id, lambda seen: [] if seen and named(id, seen) == found else [b"N" + found])
+
+    async def _moment(self, id: bytes) -> None:
+        await self._compare(id, lambda seen: [] if seen else [b"M"])
+
+    async def _compare(self, id: bytes, claims: Callable[[bytes], list[bytes]]) -> None:
+        """Hold what is said of a variable against claims that are made from how it is packed."""
+        for _ in range(LOOKS):
+            found = await self._seen(id)
+            seen = found or b""
+            try:
+                if found == b"":
+                    raise ValueError("it is empty")
+                claimed, right = claims(seen), packed(id, seen)
+                if not claimed and right == seen:
+                    return
+                faults = await self._variables.audit(self._place, id, seen, right, claimed, repair=self._repair)
+            except Changed:
+                continue
+            except (Rejected, ValueError, IndexError, struct.error) as error:
+                faults = [f"cannot be read: {error}"]
+            for fault in faults:
+                self._fault(f"{keys.variables(self._place)} {int.from_bytes(id, 'big') if id else 'lists'}: {fault}")
+            return
+
+
+def named(id: bytes, seen: bytes) -> bytes:
+    """The name that leads to a variable."""
+    variable = Variable.unpack(id, seen)
+    return name(variable.user, variable.key)
+
+
+def members(id: bytes, seen: bytes) -> list[bytes]:
+    """All lists that are to have a variable, each with the member that they are to have."""
+    variable = Variable.unpack(id, seen)
+    user, key = variable.user, variable.key
+    lists = fixed(user, key) + valued(user, key, variable.value)
+    return [lists[start : start + LIST] + seen[:7] + id for start in range(0, len(lists), LIST)]
+
+
+def packed(id: bytes, seen: bytes) -> bytes:
+    """A variable as it is to be packed: its lists are computed anew, all else stays."""
+    if not seen:
+        return b""
+    found = Variable.unpack(id, seen)
+    return seen[:14] + rest(found.user, found.key, found.value, valued(found.user, found.key, found.value))

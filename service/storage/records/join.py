@@ -1,0 +1,42 @@
+"""Adding one JSON value to another on large texts; lua/include/join.lua does the small ones inside Redis.
+
+To an array the elements of an array are added, or any other value; to an object the members of an object, shallowly; to
+a string a string. What was there keeps its bytes: an array's new elements stand behind the last one, before the white
+space at its end, and come without the white space around them; members go where a merge patch would put them.
+"""
+
+from service.storage.errors import Mismatched, TooLarge
+from service.storage.records.splice import LONGEST, splice
+
+SPACE = b" \t\r\n"
+STRING, ARRAY, OBJECT = b'"', b"[", b"{"
+
+
+def join(text: bytes, value: bytes, limit: int = LONGEST) -> bytes:
+    """The text with the value added. Both are UTF-8 JSON, validated.
+
+    Raises Mismatched; TooLarge where the result would be longer than `limit` bytes.
+    """
+    kind, added = text.lstrip(SPACE)[:1], value.lstrip(SPACE)[:1]
+    if kind == OBJECT and added == OBJECT:
+        return splice(text, value, limit, flat=True)
+    at = len(text.rstrip(SPACE)) - 1
+    value = value.strip(SPACE)
+    if kind == STRING and added == STRING:
+        joined = text[:at] + value[1:] + text[at + 1 :]
+    elif kind == ARRAY:
+        joined = _pushed(text, at, value[1:-1].strip(SPACE) if added == ARRAY else value)
+    else:
+        raise Mismatched("the value cannot be appended to what is there")
+    if len(joined) > limit:
+        raise TooLarge(f"the result would be over the limit of {limit} bytes")
+    return joined
+
+
+def _pushed(text: bytes, end: int, elements: bytes) -> bytes:
+    """The text of an array, whose bracket closes at `end`, with more elements."""
+    if not elements:
+        return text
+    at = len(text[:end].rstrip(SPACE))
+    comma = b"," if text[at - 1 : at] != ARRAY else b""
+    return text[:at] + comma + elements + text[at:]

@@ -1,0 +1,75 @@
+"""What a namespace uses of its quota: counted once, then kept in step by every write's own reply.
+
+Without racing writers it is exact; racing ones may overshoot by what is in flight. A crash between a write and its
+settling leaves it off until the next counting, an hour later at most (`polystow fsck --repair` counts at once).
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from service.storage import keys, registry
+from service.storage.keys import Collection
+from service.storage.scripts.runner import Runner
+
+COUNTED_FOR = 3600  # seconds until a usage is counted afresh
+ENDLESS = 1 << 53  # more than any namespace holds, and exact as a Lua number
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The most that a namespace may hold; None is no limit."""
+
+    documents: int | None = None
+    bytes: int | None = None
+
+
+class Usage:
+    def __init__(self, runner: Runner) -> None:
+        self._command = runner.command
+        self._runner = runner
+        self._counting: dict[str, asyncio.Task[tuple[int, int]]] = {}
+
+    async def room(self, quota: Quota, place: Collection) -> str:
+        """What is left to the namespace of `place`, as lua/include/barred.lua reads it: documents and bytes."""
+        used = await self.kept(place) or await self._counted(place)
+        limits = (quota.documents, quota.bytes)
+        left = [ENDLESS if limit is None else limit - n for limit, n in zip(limits, used, strict=True)]
+        return f"{left[0]} {left[1]}"
+
+    async def kept(self, place: Collection) -> tuple[int, int] | None:
+        """Documents and bytes in use, as they are kept, or None."""
+        usage = keys.usage(place.dialect, place.namespace)
+        known = await self._command("GET", usage, key=usage)
+        if known is None:
+            return None
+        documents, size = map(int, known.split())
+        return documents, size
+
+    async def _counted(self, place: Collection) -> tuple[int, int]:
+        """Count and keep, once for all requests of this worker that wait for it: 200,000 records take half a second."""
+        usage = keys.usage(place.dialect, place.namespace)
+        counting = self._counting.get(usage)
+        if counting is None:
+            counting = self._counting[usage] = asyncio.create_task(self.recount(place))
+            counting.add_done_callback(lambda _: self._counting.pop(usage))
+        return await asyncio.shield(counting)
+
+    async def recount(self, place: Collection, *, replace: bool = False) -> tuple[int, int]:
+        """Count, and keep the result; what another worker kept meanwhile stays, unless it is to be replaced.
+
+        Count and expiry are one command: a usage that never expired would never be counted again.
+        """
+        counted = await self.count(place)
+        usage = keys.usage(place.dialect, place.namespace)
+        unless = () if replace else ("NX",)
+        text = f"{counted[0]} {counted[1]}"
+        await self._command("SET", usage, text, "EX", COUNTED_FOR, *unless, key=usage, write=True)
+        return counted
+
+    async def count(self, place: Collection) -> tuple[int, int]:
+        """The documents and bytes of all collections of the namespace of `place`, with those that wait to be swept."""
+        documents = size = 0
+        for each in await registry.collections(self._runner, place.dialect, place.namespace, place.kinds):
+            more = await registry.sizes(self._runner, each)
+            documents, size = documents + more[0], size + more[1]
+        return documents, size

@@ -1,0 +1,145 @@
+"""The operations on collections with scopes: the script that does it decides first whether the caller may.
+
+Reading is in two steps. One script for each collection, all in one round trip, decides and replies what is small; then
+what was large or did not fit is read in portions, as fast as it is asked for. So however much is read, neither Redis
+nor this process holds much of it at once.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from msgspec import Struct
+
+from service.storage.access.grants import WRITE, Grants
+from service.storage.errors import AlreadyExists, Denied, Long, NotFound
+from service.storage.keys import Collection
+from service.storage.records.join import join
+from service.storage.records.record import Listed, Record, Saved, saved
+from service.storage.records.records import Records
+from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
+from service.storage.scripts.fan_out import FAN_OUT
+from service.storage.scripts.idempotency import Once
+from service.storage.scripts.idempotent import nothing, repeatable
+from service.storage.scripts.reply import Replies
+from service.storage.scripts.runner import Runner
+
+ONE_BYTES = 500_000  # of one collection in the first step: below 1 ms of Redis's time
+ALL_BYTES = 8_000_000  # of all collections in the first step
+AT_ONCE = 500  # ids in one script: 3 ms of Redis's time with the longest ids
+Refused = Denied | NotFound
+
+
+class Shelf(Struct, frozen=True):
+    """What the first step found in a collection: records, and those that are still to be read; or why it may not be."""
+
+    place: Collection
+    found: dict[str, Record]
+    rest: Sequence[Listed] = ()
+    refused: Refused | None = None
+
+
+class Scoped:
+    def __init__(self, runner: Runner, records: Records, grants: Grants) -> None:
+        self._runner, self._records, self._grants = runner, records, grants
+        self._run = runner.run
+
+    async def survey(
+        self, places: Sequence[Collection], ids: Sequence[str], subject: str, *,
+        most: int = 0, attached: bool = False, strict: bool = False,
+    ) -> list[Shelf]:  # fmt: skip
+        """The first step: the same ids in each of these collections. It raises nothing for a collection that the caller
+        may not read: its shelf says so, NotFound where there is no such resource and else Denied. `strict`: it raises
+        these, NotFound before Denied, as soon as it is known.
+
+        At most `most` bytes of a collection come along, 0 for as many as is wise. `attached`: of records with files.
+        """
+        if len(ids) > AT_ONCE:
+            parts = [
+                await self.survey(places, some, subject, most=most // 2, attached=attached, strict=strict)
+                for some in (ids[:AT_ONCE], ids[AT_ONCE:])
+            ]
+            return [*map(_together, *parts)]
+        most = most or min(ONE_BYTES, ALL_BYTES // max(1, len(places)))
+        shelves: list[Shelf] = []
+        denied: Denied | None = None
+        for start in range(0, len(places), FAN_OUT):
+            some = places[start : start + FAN_OUT]
+            for place, reply in zip(some, await Replies([
+                self._run("read", (place.acl, *map(place.attachment if attached else place.record, ids)),
+                          subject=subject, most=most)
+                for place in some
+            ]), strict=True):  # fmt: skip
+                if strict and isinstance(reply, NotFound):
+                    raise reply
+                if strict and isinstance(reply, Denied):
+                    denied = denied or reply
+                shelves.append(_shelf(place, ids, reply))
+        if denied is not None:
+            raise denied
+        return shelves
+
+    async def records(self, shelf: Shelf) -> AsyncIterator[list[tuple[str, Record]]]:
+        """All records of a shelf, portion by portion; what is gone meanwhile is left out."""
+        if shelf.found:
+            yield [*shelf.found.items()]
+        async for portion in self._records.read_listed(shelf.place, shelf.rest):
+            yield portion
+
+    @repeatable(saved)
+    async def append(
+        self, place: Collection, id: str, value: bytes, by: str, *,
+        limit: int, subject: str, creating: bool = False, once: Once | None = None,
+    ) -> Saved:  # fmt: skip
+        """Add a JSON value to a record's (storage/records/join.py); `creating`: where there is none, the value is it.
+        Its expiry stays.
+
+        `limit` is the largest body, in bytes. Raises Denied, NotFound, Mismatched, TooLarge, QuotaExceeded.
+        """
+        if len(value) > INLINE_BYTES:
+            await self._grants.permit(place, subject, WRITE)
+        else:
+            arguments = {
+                "id": id, "value": value, "by": by, "creating": int(creating), "subject": subject,
+                "limit": limit, "longest": MERGE_BYTES, "budget": MERGE_STEPS,
+            }  # fmt: skip
+            names = (place.record(id), *place.guarded)
+            with suppress(Long):
+                return await self._records.write("append", names, arguments, place, None, once)
+        while True:  # where others create and delete it in turns, one of the two works out
+            try:
+                return (await self._records.rewrite(place, id, join, (value, limit), by, subject=subject, once=once))[0]
+            except NotFound:
+                if not creating:
+                    raise
+            with suppress(AlreadyExists):
+                return await self._records.create(place, id, value, by, subject=subject, once=once)
+
+    @repeatable(nothing)
+    async def discard(self, place: Collection, ids: Sequence[str], subject: str, *, once: Once | None = None) -> None:
+        """Remove records, those of them that are there; `DISCARDED` in a step. Raises Denied."""
+        for start in range(0, len(ids), DISCARDED):
+            some, last = ids[start : start + DISCARDED], start + DISCARDED >= len(ids)
+            names = (*place.guarded, *map(place.record, some))
+            # Where all is done once, it is done with the last of them.
+            await self._run("discard", names, once if last else None, subject=subject, kinds=place.kinds, ids=some)
+
+
+def _shelf(place: Collection, ids: Sequence[str], reply: Any) -> Shelf:
+    """A shelf, from the reply or refusal to a reading of these ids."""
+    if isinstance(reply, Exception):
+        if isinstance(reply, Refused):
+            return Shelf(place, {}, (), reply)
+        raise reply
+    found, rest = dict[str, Record](), list[Listed]()
+    for id, each in zip(ids, reply, strict=True):
+        if isinstance(each, bytes):
+            found[id] = Record.unpack(each)
+        elif each is not None:
+            rest.append(Listed(id, each))
+    return Shelf(place, found, rest)
+
+
+def _together(first: Shelf, second: Shelf) -> Shelf:
+    """A shelf of what two readings of one collection found."""
+    return Shelf(first.place, first.found | second.found, (*first.rest, *second.rest), first.refused or second.refused)
