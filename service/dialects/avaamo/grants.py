@@ -57,18 +57,31 @@ class Following:
         before = dict(zip(subjects, map(set, linked), strict=True))
         for subject, ids in now.items():
             await self._link(subject, ids, self._revision)
-        await fan_out(partial(self._grant, now), agents.union(*now.values(), *before.values()))
+        affected = list(agents.union(*now.values(), *before.values()))
+        granted = dict(zip(affected, await fan_out(partial(self._grant, now), affected), strict=True))
         for subject, ids in now.items():
-            await self._withdraw(subject, before[subject] - ids)
+            await self._withdraw(subject, [id for id in before[subject] - ids if subject not in granted[id]])
 
-    async def _grant(self, now: dict[str, set[str]], id: str) -> None:
-        """Grant what is declared. What others have withdrawn for a later revision is linked again."""
+    async def _grant(self, now: dict[str, set[str]], id: str) -> set[str]:
+        """Grant on an agent what is declared, and return the subjects that were granted something.
+
+        They may differ from this apply's own section: another apply may have declared a token since. Its links must
+        not be withdrawn. Links that others withdrew for a later revision are made again.
+        """
+        granted = set[str]()
+
+        async def verbs() -> dict[str, str] | None:
+            nonlocal granted
+            found = await self._verbs(id)
+            granted = set(found or ())
+            return found
 
         async def again(revision: int) -> None:
             for subject in (each for each, ids in now.items() if id in ids):
                 await self._link(subject, (id,), revision)
 
-        await self._grants.settle(agent(id), partial(self._verbs, id), self._revision, again)
+        await self._grants.settle(agent(id), verbs, self._revision, again)
+        return granted
 
     async def _verbs(self, id: str) -> dict[str, str] | None:
         """What each token may do on an agent; None where that is not declared."""

@@ -1,0 +1,46 @@
+"""Access documents that are applied at the same time, step by step in an order that is forced."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from service.dialects.avaamo.access import Access
+from service.dialects.avaamo.grants import AGENTS, TOKENS, follow
+from service.storage import keys
+from service.storage.access.directory import Directory, Entry
+from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
+from tests.servers import RedisProcess
+
+
+@pytest.fixture
+async def runner(binary: Path) -> AsyncIterator[Runner]:
+    with RedisProcess(binary) as server:
+        made = Runner.open(server.url)
+        await made.redis.connect()
+        yield made
+        await made.redis.close()
+
+
+def section(agent: int) -> Access:
+    """A section that lets one token do everything on one agent and nothing on others."""
+    document = {"agents": [{"id": 1}, {"id": 2}], "tokens": [{"token": "t", "agents": {str(agent): "edit"}}]}
+    return msgspec.convert(document, Access, strict=False)
+
+
+async def test_links_stay_where_a_later_revision_found_another_document_declared(runner: Runner) -> None:
+    """The first document is written, then the second; what follows from the second is granted, then what follows from
+    the first, which has the higher revision and grants what the second declared."""
+    storage, directory = Storage(runner), Directory(runner)
+    first, second = section(1), section(2)
+    for written in (first, second):
+        await directory.declare("avaamo", [change for change in written.changes() if isinstance(change, Entry)])
+    for followed in (second, first):
+        await follow(followed, directory, storage)
+    (subject,) = {token.subject for token in second.tokens}
+    acl = keys.collection("avaamo", "agents", "2", "").acl
+    assert await runner.command("HGET", acl, subject, key=acl) is not None
+    assert await storage.links.linked("avaamo", TOKENS, "2") == [subject]
+    assert "2" in await storage.links.linked("avaamo", AGENTS, subject)  # a superset
