@@ -121,9 +121,12 @@ class Rig:
             await asyncio.sleep(0)
 
     async def answered(self, count: int) -> None:
-        """Wait until there were so many writes."""
+        """Wait until there were so many writes, and let each command that is sent meanwhile be carried out: one may
+        come late, from a handler that waits for a task."""
 
         async def written() -> bool:
+            while self.held:
+                await self.reply()
             return len(self.transport.written) >= count
 
         await soon(written)

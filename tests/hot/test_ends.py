@@ -52,12 +52,11 @@ async def declared(rig: Rig) -> Rig:
 
 
 async def ask(rig: Rig, messages: list[bytes], answers: int) -> None:
-    for message in messages:
+    """Send each message when the one before is answered, until there are so many answers in all."""
+    for left, message in zip(reversed(range(len(messages))), messages, strict=True):
         rig.receive(message)
         await rig.rest()
-        while rig.held:
-            await rig.reply()
-    await rig.answered(answers)
+        await rig.answered(answers - left)
     await rig.rest()
 
 
