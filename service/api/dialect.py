@@ -101,6 +101,11 @@ class Service:
 class Body(Protocol):
     """A request's body, to be read once, in either way."""
 
+    @property
+    def complete(self) -> bool:
+        """All of it has arrived."""
+        ...
+
     async def read(self, limit: int) -> bytes:
         """All of it. Raises TooLarge as soon as it is over that many bytes, Invalid, Unavailable."""
         ...

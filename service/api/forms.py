@@ -1,7 +1,8 @@
 """Forms: bodies that are read part by part as they arrive, multipart (RFC 7578) or URL-encoded (WHATWG URL, section 5).
 
-The parts of both come out alike. Their pieces are read before the next part is asked for; what a reader leaves is
-passed over. Nothing is held but the piece at hand, so a form may be longer than memory.
+The parts of both come out alike. Of a form that has arrived, the content of each part is there at once, which costs a
+third. Otherwise the pieces of a part are read before the next part is asked for, pieces that a reader leaves are passed
+over, and only the piece at hand is held, so a form may be longer than memory.
 """
 
 import re
@@ -9,7 +10,8 @@ from base64 import b64decode
 from binascii import a2b_qp
 from codecs import getincrementaldecoder
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import TypeAlias
+from itertools import chain
+from typing import Protocol, TypeAlias, cast
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
@@ -22,6 +24,7 @@ HEADER_BYTES = 8192  # of one header of a part
 HEADERS = 16  # of a part
 NAME_CHARACTERS = 256
 PORTION = 65_536  # bytes that are decoded in one go
+MALFORMED = "the multipart form is malformed or cut off"
 BOUNDARY_BYTES = 200  # RFC 2046, section 5.1.1, allows 70
 
 # Charsets that are texts' (Python's codecs know others, which unpack or transform).
@@ -39,6 +42,15 @@ _word = re.compile(r"=\?([^?\s]+)\?([BbQq])\?([^?\s]*)\?=")  # RFC 2047
 _broken = re.compile(r"[\r\n]").search
 
 Event: TypeAlias = str | bytes | MultipartSegment | None  # a part begins (its name, or headers), goes on, ends
+Content: TypeAlias = bytes | AsyncIterator[bytes]  # all of it, or its pieces as they arrive
+
+
+class Parser(Protocol):
+    """Takes the pieces of a form and yields its events. Raises Invalid, TooLarge."""
+
+    def parse(self, piece: bytes) -> Iterator[Event]: ...
+
+    def close(self) -> Iterator[Event]: ...
 
 
 class Limits(Struct, frozen=True):
@@ -53,47 +65,67 @@ class Part(Struct):
     """One part: a file has a `filename` (which may be empty), a text a `charset`."""
 
     name: str
-    pieces: AsyncIterator[bytes]
+    content: Content = b""
     filename: str | None = None
     type: str = ""
     charset: str = ""
 
 
-async def parts(headers: Mapping[str, str], pieces: AsyncIterator[bytes], limits: Limits) -> AsyncIterator[Part]:
-    """The parts of a form, in their order.
+async def parts(
+    headers: Mapping[str, str], pieces: AsyncIterator[bytes], limits: Limits, *, complete: bool = False
+) -> AsyncIterator[Part]:
+    """The parts of a form, in their order. `complete`: the form has arrived and is parsed as a whole.
 
     Raises Unsupported (no form), Invalid (malformed or cut off), TooLarge.
     """
     type, options = parse_options_header(headers.get("Content-Type", ""))
+    parser: Parser
     if type == "multipart/form-data":
-        events = _multipart(pieces, options.get("boundary", ""), limits)
+        parser = _Multipart(options.get("boundary", ""), limits)
     elif type == "application/x-www-form-urlencoded":
-        events = _urlencoded(pieces)
+        parser = _Urlencoded()
     else:
         raise Unsupported("the body must be multipart/form-data or application/x-www-form-urlencoded")
-    count = 0
+    charset = options.get("charset", "")
+    if complete:
+        body = b"".join([piece async for piece in pieces])
+        for part in _complete(chain(parser.parse(body), parser.close()), charset, limits):
+            yield part
+        return
+    count, events = 0, _events(pieces, parser)
     async for event in events:
         count += 1
-        if count > limits.parts:
-            raise TooLarge(f"a form has at most {limits.parts} parts")
-        part = _part(event, options.get("charset", ""), _content(events, limits.part_bytes))
+        part = _part(event, count, charset, limits)
+        part.content = content = _content(events, limits.part_bytes)
         yield part
-        async for _ in part.pieces:
+        async for _ in content:
             pass
 
 
-def _part(event: Event, charset: str, pieces: AsyncIterator[bytes]) -> Part:
-    """The part that begins with that event. Raises Invalid, TooLarge."""
+def _complete(events: Iterator[Event], charset: str, limits: Limits) -> Iterator[Part]:
+    """The parts of a form that has arrived, with their content."""
+    for count, event in enumerate(events, 1):
+        part = _part(event, count, charset, limits)
+        part.content = b"".join(cast("Iterator[bytes]", iter(events.__next__, None)))
+        if len(part.content) > limits.part_bytes:
+            raise TooLarge(_long(limits.part_bytes))
+        yield part
+
+
+def _part(event: Event, number: int, charset: str, limits: Limits) -> Part:
+    """The part that begins with that event, without its content. Raises Invalid, TooLarge."""
+    if number > limits.parts:
+        raise TooLarge(f"a form has at most {limits.parts} parts")
     if isinstance(event, MultipartSegment):
         encoding = event.header("Content-Transfer-Encoding", "binary").lower()
         if encoding not in ("binary", "8bit", "7bit"):
             raise Invalid("a part must be sent without a Content-Transfer-Encoding")
         if any(map(_broken, (value for _, value in event.headerlist))):
             raise Invalid("a header of a part has a line break inside it")
-        part = Part(event.name or "", pieces, _filename(event), event.content_type or "", event.charset or charset)
+        part = Part(event.name or "", b"", _filename(event), event.content_type or "", event.charset or charset)
     else:
         assert isinstance(event, str)
-        part = Part(event, pieces, charset=charset)
+        part = Part(event, charset=charset)
     if not part.name:
         raise Invalid("a part of the form has no name")
     if len(part.name) > NAME_CHARACTERS:
@@ -138,6 +170,14 @@ def _told(text: bytes, charset: str, where: str) -> str:
         raise Invalid(f"the {where} of a part is not in the charset that it names") from None
 
 
+async def _events(pieces: AsyncIterator[bytes], parser: Parser) -> AsyncIterator[Event]:
+    async for piece in pieces:
+        for event in parser.parse(piece):
+            yield event
+    for event in parser.close():
+        yield event
+
+
 async def _content(events: AsyncIterator[Event], limit: int) -> AsyncIterator[bytes]:
     """The pieces of the part that has begun."""
     size = 0
@@ -151,22 +191,32 @@ async def _content(events: AsyncIterator[Event], limit: int) -> AsyncIterator[by
         yield event
 
 
-async def _multipart(pieces: AsyncIterator[bytes], boundary: str, limits: Limits) -> AsyncIterator[Event]:
-    if not 0 < len(boundary) <= BOUNDARY_BYTES or not boundary.isascii():
-        raise Invalid(f"the Content-Type must name the form's boundary: 1 to {BOUNDARY_BYTES} ASCII characters")
-    try:
-        parser = PushMultipartParser(
+class _Multipart:
+    """Parser of multipart/form-data."""
+
+    def __init__(self, boundary: str, limits: Limits) -> None:
+        if not 0 < len(boundary) <= BOUNDARY_BYTES or not boundary.isascii():
+            raise Invalid(f"the Content-Type must name the form's boundary: 1 to {BOUNDARY_BYTES} ASCII characters")
+        self._limits = limits
+        self._parser = PushMultipartParser(
             boundary, max_header_size=HEADER_BYTES, max_header_count=HEADERS,
             max_segment_size=limits.part_bytes, max_segment_count=limits.parts,
         )  # fmt: skip
-        async for piece in pieces:
-            for event in parser.parse(piece):
-                yield event
-        parser.close()
-    except ParserLimitReached as error:
-        raise TooLarge(_passed(str(error), limits)) from None
-    except MultipartError:
-        raise Invalid("the multipart form is malformed or cut off") from None
+
+    def parse(self, piece: bytes) -> Iterator[Event]:
+        try:
+            yield from self._parser.parse(piece)
+        except ParserLimitReached as error:
+            raise TooLarge(_passed(str(error), self._limits)) from None
+        except MultipartError:
+            raise Invalid(MALFORMED) from None
+
+    def close(self) -> Iterator[Event]:
+        try:
+            self._parser.close()
+        except MultipartError:
+            raise Invalid(MALFORMED) from None
+        yield from ()
 
 
 def _passed(said: str, limits: Limits) -> str:
@@ -180,29 +230,33 @@ def _long(limit: int) -> str:
     return f"a part of a form has at most {limit} bytes"
 
 
-async def _urlencoded(pieces: AsyncIterator[bytes]) -> AsyncIterator[Event]:
-    """`rest` is what cannot be told yet: a name, or the first characters of an escape."""
-    rest, inside = b"", False  # inside: of a value
-    async for piece in pieces:
-        *fields, last = (rest + piece).split(b"&")
+class _Urlencoded:
+    """Parser of application/x-www-form-urlencoded. `_rest` cannot be told yet: a name, or the first characters of an
+    escape; `_inside`: of a value, whose name was told."""
+
+    def __init__(self) -> None:
+        self._rest, self._inside = b"", False
+
+    def parse(self, piece: bytes) -> Iterator[Event]:
+        *fields, last = (self._rest + piece).split(b"&")
         for field in fields:
-            for event in _field(field, inside):
-                yield event
-            inside = False
-        name, equals, value = (b"", b"=", last) if inside else last.partition(b"=")
+            yield from _field(field, self._inside)
+            self._inside = False
+        name, equals, value = (b"", b"=", last) if self._inside else last.partition(b"=")
         if not equals:
-            rest = name
-            if len(rest) > 12 * NAME_CHARACTERS:  # four bytes each, all escaped
+            self._rest = name
+            if len(name) > 12 * NAME_CHARACTERS:  # four bytes each, all escaped
                 raise TooLarge(f"a name has at most {NAME_CHARACTERS} characters")
-            continue
-        if not inside:
+            return
+        if not self._inside:
             yield _decoded(name)
-            inside = True
+            self._inside = True
         cut = _whole(value)
+        self._rest = value[cut:]
         yield unescaped(value[:cut])
-        rest = value[cut:]
-    for event in _field(rest, inside):
-        yield event
+
+    def close(self) -> Iterator[Event]:
+        yield from _field(self._rest, self._inside)
 
 
 def _field(field: bytes, inside: bool) -> Iterator[Event]:
@@ -243,16 +297,39 @@ def _decoded(name: bytes) -> str:
         raise Invalid("the name of a form field is not UTF-8") from None
 
 
-async def text(part: Part) -> AsyncIterator[bytes]:
-    """The pieces of a text, in UTF-8 whatever it came in. Raises Invalid where it is not in its charset."""
+def text(part: Part) -> Content:
+    """The content of a text, in UTF-8 whatever it came in. Raises Invalid where it is not in its charset."""
     charset = part.charset.lower() or "utf-8"
     if not _charset(charset):
         raise Invalid(f"the charset of the part {part.name!r} is not known here")
+    content = part.content
+    if not isinstance(content, bytes):
+        return _decoded_pieces(content, part.name, charset)
+    try:
+        return content.decode(charset).encode()
+    except (UnicodeError, LookupError):
+        raise _undecodable(part.name, charset) from None
+
+
+async def _decoded_pieces(pieces: AsyncIterator[bytes], name: str, charset: str) -> AsyncIterator[bytes]:
     try:
         decode = getincrementaldecoder(charset)().decode
-        async for piece in part.pieces:
+        async for piece in pieces:
             yield decode(piece).encode()
         if last := decode(b"", final=True):
             yield last.encode()
     except (UnicodeError, LookupError):
-        raise Invalid(f"the text of the part {part.name!r} is not {charset}") from None
+        raise _undecodable(name, charset) from None
+
+
+def _undecodable(name: str, charset: str) -> Invalid:
+    return Invalid(f"the text of the part {name!r} is not {charset}")
+
+
+async def pieces_of(content: Content) -> AsyncIterator[bytes]:
+    """Content piece by piece, whichever way it came."""
+    if isinstance(content, bytes):
+        yield content
+    else:
+        async for piece in content:
+            yield piece

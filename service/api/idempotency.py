@@ -52,6 +52,10 @@ class Noted:
     def __init__(self, body: Body, once: Once, headers: Mapping[str, str]) -> None:
         self._body, self._once, self._headers = body, once, headers
 
+    @property
+    def complete(self) -> bool:
+        return self._body.complete
+
     async def read(self, limit: int) -> bytes:
         body = await self._body.read(limit)
         self._once.add(body)

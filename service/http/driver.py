@@ -91,7 +91,11 @@ class Exchange(Driver):
 
 
 class Arrived(Struct):
-    """A body that is here."""
+    """A body that has arrived."""
+
+    @property
+    def complete(self) -> bool:
+        return True
 
     whole: bytes
 

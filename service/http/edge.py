@@ -100,6 +100,10 @@ def fault(request: web.BaseRequest) -> Fault | None:
 class Incoming:
     """The body of a request that aiohttp reads."""
 
+    @property
+    def complete(self) -> bool:
+        return False
+
     def __init__(self, request: web.BaseRequest, arriving: Arriving) -> None:
         self._request, self._arriving = request, arriving
 

@@ -97,6 +97,10 @@ class Body(NamedTuple):
     whole: bytes
     cut: bool
 
+    @property
+    def complete(self) -> bool:
+        return not self.cut
+
     async def read(self, limit: int) -> bytes:
         return b"".join([piece async for piece in self.pieces(limit)])
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 
 import orjson
 
-from service.api.forms import Limits, parts, text
+from service.api.forms import Limits, parts, pieces_of, text
 from service.storage.errors import Mismatched, Refusal
 from service.storage.records.join import join
 from service.storage.records.splice import splice
@@ -78,8 +78,8 @@ LIMITS = Limits(parts=20, part_bytes=500, bytes=2000)
 Form = list[tuple[str, str | None, bytes]] | str
 
 
-async def _form(type: str, pieces: Iterable[bytes]) -> Form:
-    """All parts of a form, or which refusal it gets."""
+async def _form(type: str, pieces: Iterable[bytes], complete: bool = False) -> Form:
+    """All parts of a form, or which refusal it gets; parsed as a whole where it is `complete`."""
 
     async def arriving() -> AsyncIterator[bytes]:
         for piece in filter(None, pieces):
@@ -87,9 +87,9 @@ async def _form(type: str, pieces: Iterable[bytes]) -> Form:
 
     found = []
     try:
-        async for part in parts({"Content-Type": type}, arriving(), LIMITS):
-            pieces_of = part.pieces if part.filename is not None else text(part)
-            found.append((part.name, part.filename, b"".join([piece async for piece in pieces_of])))
+        async for part in parts({"Content-Type": type}, arriving(), LIMITS, complete=complete):
+            content = part.content if part.filename is not None else text(part)
+            found.append((part.name, part.filename, b"".join([piece async for piece in pieces_of(content)])))
     except Refusal as refusal:
         return refusal.__class__.__name__
     return found
@@ -105,11 +105,13 @@ def _result(form: Coroutine[None, None, Form]) -> Form:
 
 
 def formed(data: bytes) -> None:
-    """A form means the same however it is cut into pieces."""
+    """A form means the same however it is cut into pieces, and where it is parsed as a whole."""
     if len(data) < 2:
         return
     type, cut, body = TYPES[data[0] % len(TYPES)], data[1], data[2:]
-    assert _result(_form(type, [body])) == _result(_form(type, [body[:cut], body[cut:]]))
+    whole = _result(_form(type, [body]))
+    assert whole == _result(_form(type, [body[:cut], body[cut:]]))
+    assert whole == _result(_form(type, [body], complete=True))
 
 
 FORMS = (

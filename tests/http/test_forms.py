@@ -7,8 +7,8 @@ from urllib.parse import unquote_to_bytes, urlencode
 import pytest
 
 from service.api.dialect import Unsupported
-from service.api.forms import PORTION, Limits, parts, text, unescaped
-from service.storage.errors import Invalid, TooLarge
+from service.api.forms import PORTION, Limits, parts, pieces_of, text, unescaped
+from service.storage.errors import Invalid, Refusal, TooLarge
 
 ROOMY = Limits(1000, 1_000_000, 10_000_000)
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -30,10 +30,23 @@ async def cut(body: bytes, size: int) -> AsyncIterator[bytes]:
 async def read(
     headers: dict[str, str], body: bytes, size: int = 65_536, limits: Limits = ROOMY
 ) -> list[tuple[str, str]]:
-    found = []
-    async for part in parts(headers, cut(body, size), limits):
-        found.append((part.name, b"".join([piece async for piece in text(part)]).decode()))
-    return found
+    """The names and texts of a form that is read as it arrives, found to be those of a form that has arrived."""
+    outcomes: list[list[tuple[str, str]] | Refusal] = []
+    for complete in (False, True):
+        found = []
+        try:
+            async for part in parts(headers, cut(body, size), limits, complete=complete):
+                found.append((part.name, b"".join([piece async for piece in pieces_of(text(part))]).decode()))
+        except Refusal as refusal:
+            outcomes.append(refusal)
+        else:
+            outcomes.append(found)
+    arriving, arrived = outcomes
+    if isinstance(arrived, Refusal):
+        assert type(arriving) is type(arrived)
+        raise arrived
+    assert arriving == arrived
+    return arrived
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 65_536])

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from service.api.dialect import Answer, Request, Routes, Stream, Unsupported
 from service.api.downloads import ANY_TYPE, File, download, lawful_type
-from service.api.forms import Limits, Part, parts, text
+from service.api.forms import Limits, Part, parts, pieces_of, text
 from service.api.signing import Signer
 from service.dialects.auravant import file_description as described
 from service.dialects.auravant.filing import FILE_BYTES, Announced
@@ -135,7 +135,7 @@ async def _until_file(form: AsyncIterator[Part]) -> tuple[dict[str, str], Part]:
 
 async def _value(part: Part) -> str:
     value = bytearray()
-    async for piece in text(part):
+    async for piece in pieces_of(text(part)):
         value += piece
         if len(value) > FIELD_BYTES:
             raise TooLarge(f"the field {part.name!r} has more than {FIELD_BYTES} bytes")
@@ -146,7 +146,7 @@ async def _to_the_end(
     file: Part, form: AsyncIterator[Part], md5: str | None, signed: str | None
 ) -> AsyncIterator[bytes]:
     """The pieces of a file, behind which the form ends, or has the file's MD5 unless that came before."""
-    async for piece in file.pieces:
+    async for piece in pieces_of(file.content):
         yield piece
     async for part in form:
         if part.name.lower() != MD5 or md5 is not None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import puremagic
 
-from service.api.forms import Part
+from service.api.forms import Content, Part
 from service.storage.errors import Denied
 
 LOOKED_AT = 8192  # bytes from the start of a file
@@ -23,19 +23,30 @@ _markup = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[A-Za-z!?/]").match
 _page = re.compile(rb"(?i)(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|script|iframe|!--)").match
 
 
-async def checked(part: Part, allowed: tuple[str, ...]) -> AsyncIterator[bytes]:
-    """The pieces of a file whose type is allowed, and is what its bytes show. Raises Denied, before any of them."""
+def checked(part: Part, allowed: tuple[str, ...]) -> Content:
+    """The content of a file whose type is allowed, and is what its bytes show. Raises Denied, before any of it."""
+    content = part.content
+    if not isinstance(content, bytes):
+        return _checked_pieces(part, content, allowed)
+    _judge(part, content, allowed)
+    return content
+
+
+async def _checked_pieces(part: Part, pieces: AsyncIterator[bytes], allowed: tuple[str, ...]) -> AsyncIterator[bytes]:
     start = b""
-    pieces = part.pieces
     while len(start) < LOOKED_AT and (piece := await anext(pieces, b"")):
         start += piece
+    _judge(part, start, allowed)
+    yield start
+    async for piece in pieces:
+        yield piece
+
+
+def _judge(part: Part, start: bytes, allowed: tuple[str, ...]) -> None:
     if part.type not in allowed:
         raise Denied(f"the type {part.type!r} of the file {part.name!r} must be one of: {', '.join(allowed) or 'none'}")
     if not fits(part.type, start[:LOOKED_AT]):
         raise Denied(f"the bytes of the file {part.name!r} are not those of its type, {part.type!r}")
-    yield start
-    async for piece in pieces:
-        yield piece
 
 
 def fits(type: str, start: bytes) -> bool:

@@ -85,15 +85,14 @@ def limits(request: Request) -> Limits:
 
 async def parts(request: Request) -> AsyncIterator[Part]:
     """What is to be stored, as it arrives. Raises Unsupported, Invalid, TooLarge, Denied."""
-    settings = request.service.settings
+    settings, body = request.service.settings, request.body
     most = forms.Limits(settings.genesys_max_parts, settings.genesys_max_part_bytes, settings.genesys_max_request_bytes)
-    async for part in forms.parts(request.headers, request.body.pieces(most.bytes), most):
+    async for part in forms.parts(request.headers, body.pieces(most.bytes), most, complete=body.complete):
         if part.name.startswith("_"):  # the vendor's page: keys may not; its own test page posts some
             continue
         if part.filename is None:
             yield Part(part.name, forms.text(part))
         else:
-            pieces = part.pieces
-            if settings.genesys_allow_file_control:
-                pieces = checked(part, settings.genesys_allowed_mime_types)
-            yield Part(part.name, pieces, part.type or ANY_TYPE, part.filename)
+            control = settings.genesys_allow_file_control
+            content = checked(part, settings.genesys_allowed_mime_types) if control else part.content
+            yield Part(part.name, content, part.type or ANY_TYPE, part.filename)

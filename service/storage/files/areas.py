@@ -50,7 +50,7 @@ class Part(Struct):
     """A value that arrives; a file has a `type`. Its pieces are read before the next part is asked for."""
 
     key: str
-    pieces: AsyncIterator[bytes]
+    content: bytes | AsyncIterator[bytes]
     type: str = ""
     filename: str = ""
 
@@ -232,7 +232,10 @@ async def _taken(staging: Staging, parts: AsyncIterator[Part], ms: int) -> dict[
     """What arrives, by key: of a repeated one the last."""
     values: dict[str, Value] = {}
     async for part in parts:
-        kept = await staging.keep(part.pieces)
         values.pop(part.key, None)
+        if isinstance(part.content, bytes) and not part.type and staging.fits(part.content):
+            values[part.key] = Value(-ms, part.content)
+            continue
+        kept = await staging.keep(part.content)
         values[part.key] = Value(-ms, kept.body, part.type, part.filename, kept.md5 if part.type else b"")
     return values

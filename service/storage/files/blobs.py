@@ -83,8 +83,16 @@ class Staging:
         for task in self._flying:
             task.cancel()
 
-    async def keep(self, pieces: AsyncIterator[bytes]) -> Kept:
+    def fits(self, body: bytes) -> bool:
+        """Give a short body a place in the record itself, or say that there is none."""
+        fits = len(body) <= min(INLINE_BYTES, self._room)
+        if fits:
+            self._room -= len(body)
+        return fits
+
+    async def keep(self, content: bytes | AsyncIterator[bytes]) -> Kept:
         """Take in a body. Raises Unavailable (nothing was stored), Invalid (it stood still for a minute)."""
+        pieces = _once(content) if isinstance(content, bytes) else content
         gathered, digest, size, blob = bytearray(), md5(usedforsecurity=False), 0, ""
         async for piece in pieces:
             digest.update(piece)
@@ -101,8 +109,7 @@ class Staging:
         return Kept(Span(blob, 0, size), size, digest.digest())
 
     async def _keep_short(self, body: bytes) -> bytes | Span:
-        if len(body) <= min(INLINE_BYTES, self._room):
-            self._room -= len(body)
+        if self.fits(body):
             return body
         self._shared = self._shared or self._named()
         span = Span(self._shared, self._shared_start, len(body))
@@ -166,6 +173,10 @@ class Staging:
         if not all(await all_of(renewals)):
             raise Invalid("the body stood still for too long; nothing was stored")
         self._renewed = monotonic()
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 async def read(runner: Runner, place: Collection, span: Span, size: int) -> AsyncIterator[bytes]:
