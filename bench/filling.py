@@ -18,7 +18,7 @@ AT_ONCE = 1000
 CALLER = "bench"
 
 
-def collection(name: str) -> Collection:
+def collection_named(name: str) -> Collection:
     """A collection of the project that `bench.polystow` gives access to, with all four indexes."""
     return keys.collection(NAME, PROJECT, name, INDEXES)
 
@@ -36,7 +36,7 @@ async def opened(redis_url: str) -> AsyncIterator[tuple[Runner, Storage]]:
 
 async def fill(
     storage: Storage,
-    place: Collection,
+    collection: Collection,
     count: int,
     body: bytes,
     *,
@@ -46,7 +46,7 @@ async def fill(
     """Store `count` records, numbered from 0; `name` makes their ids. `lifetime` is as storage spells it."""
 
     async def store(number: int) -> None:
-        await storage.records.put(place, name(number), body, CALLER, lifetime=lifetime)
+        await storage.records.put(collection, name(number), body, CALLER, lifetime=lifetime)
 
     await store(0)  # registers the collection, for all
     for start in range(1, count, AT_ONCE):

@@ -18,7 +18,7 @@ from typing import Any
 import uvloop
 
 from bench.documents import document
-from bench.filling import CALLER, collection, fill, opened
+from bench.filling import CALLER, collection_named, fill, opened
 from bench.placement import placement
 from bench.processes import Unusable
 from bench.redis_server import RedisServer
@@ -45,7 +45,7 @@ class Bench:
     """A collection of `count` records, "0" to `count - 1`, and one run on it."""
 
     storage: Storage
-    place: Collection
+    collection: Collection
     count: int
     body: bytes
     random: Random
@@ -73,62 +73,70 @@ class Operation:
 
 
 async def page(bench: Bench, offset: int) -> None:
-    await bench.storage.records.page(bench.place, "c", offset, ITEMS)
+    await bench.storage.records.page(bench.collection, "c", offset, ITEMS)
 
 
 async def read_page(bench: Bench, _: int) -> None:
-    _, listed = await bench.storage.records.page(bench.place, "c", 0, ITEMS)
-    async for _records in bench.storage.records.read_listed(bench.place, listed):
+    _, listed = await bench.storage.records.page(bench.collection, "c", 0, ITEMS)
+    async for _records in bench.storage.records.read_listed(bench.collection, listed):
         pass
 
 
 async def read_some(bench: Bench, _: int) -> None:
-    await bench.storage.scoped.survey([bench.place], [bench.anyone for _ in range(ITEMS)], "", most=ONE_BYTES)
+    await bench.storage.scoped.read_many([bench.collection], [bench.anyone for _ in range(ITEMS)], "", most=ONE_BYTES)
 
 
 async def fall_due(bench: Bench) -> None:
     """Store what the sweeps are to find."""
     lifetime = f"+{DUE_MS}"
-    await fill(bench.storage, bench.place, SWEEPS * SWEEP_MEMBERS, bench.body, lifetime=lifetime, name="due-{}".format)
+    await fill(
+        bench.storage, bench.collection, SWEEPS * SWEEP_MEMBERS, bench.body, lifetime=lifetime, name="due-{}".format
+    )
     await asyncio.sleep(DUE_MS / 1000 + 0.1)
 
 
 async def large(bench: Bench, turn: int) -> None:
-    await bench.storage.records.publish(bench.place, f"large-{turn}", document(LARGE), CALLER, "", ANYTHING, None)
+    await bench.storage.records.publish(bench.collection, f"large-{turn}", document(LARGE), CALLER, "", ANYTHING, None)
 
 
 OPERATIONS = (
-    Operation("get (a bare GET)", "", lambda b, _: b.storage.records.get(b.place, b.anyone), True, ("get",)),
-    Operation("create", "create", lambda b, i: b.storage.records.create(b.place, f"a-{i}", b.body, CALLER), True),
-    Operation("put, new", "put", lambda b, i: b.storage.records.put(b.place, f"b-{i}", b.body, CALLER), True),
-    Operation("put, existing", "put", lambda b, _: b.storage.records.put(b.place, b.anyone, b.body, CALLER), True),
+    Operation("get (a bare GET)", "", lambda b, _: b.storage.records.get(b.collection, b.anyone), True, ("get",)),
+    Operation("create", "create", lambda b, i: b.storage.records.create(b.collection, f"a-{i}", b.body, CALLER), True),
+    Operation("put, new", "put", lambda b, i: b.storage.records.put(b.collection, f"b-{i}", b.body, CALLER), True),
+    Operation("put, existing", "put", lambda b, _: b.storage.records.put(b.collection, b.anyone, b.body, CALLER), True),
     Operation(
         "merge",
         "merge",
-        lambda b, i: b.storage.records.merge(b.place, b.anyone, b'{"count":%d}' % (10 + i % 90), CALLER, limit=1 << 24),
+        lambda b, i: b.storage.records.merge(
+            b.collection, b.anyone, b'{"count":%d}' % (10 + i % 90), CALLER, limit=1 << 24
+        ),
         True,
     ),
     Operation(
         "append",
         "append",
-        lambda b, _: b.storage.scoped.append(b.place, b.anyone, b'{"count":11}', CALLER, limit=1 << 24, subject=""),
+        lambda b, _: b.storage.scoped.append(
+            b.collection, b.anyone, b'{"count":11}', CALLER, limit=1 << 24, subject=""
+        ),
         True,
     ),
-    Operation("grant, 2 subjects", "grant", lambda b, _: b.storage.grants.grant(b.place, {CALLER: "rwd", "b": "r"}, 1)),
-    Operation("permit", "permit", lambda b, _: b.storage.grants.permit(b.place, CALLER, "w")),
+    Operation(
+        "grant, 2 subjects", "grant", lambda b, _: b.storage.grants.grant(b.collection, {CALLER: "rwd", "b": "r"}, 1)
+    ),
+    Operation("permit", "permit", lambda b, _: b.storage.grants.permit(b.collection, CALLER, "w")),
     Operation(f"read, {ITEMS} records", "read", read_some, True, times=100),
-    Operation("discard, 1 record", "discard", lambda b, i: b.storage.scoped.discard(b.place, [f"b-{i}"], CALLER)),
-    Operation("delete", "delete", lambda b, i: b.storage.records.delete(b.place, f"a-{i}"), True),
+    Operation("discard, 1 record", "discard", lambda b, i: b.storage.scoped.discard(b.collection, [f"b-{i}"], CALLER)),
+    Operation("delete", "delete", lambda b, i: b.storage.records.delete(b.collection, f"a-{i}"), True),
     Operation(f"page of {ITEMS} ids, the first", "page", lambda b, _: page(b, 0)),
     Operation(f"page of {ITEMS} ids, from the middle", "page", lambda b, _: page(b, b.count // 2)),
     Operation(f"records of a page of {ITEMS}", "", read_page, True, ("mget",), 100),
-    Operation("count", "count", lambda b, _: b.storage.records.count(b.place)),
-    Operation(f"sweep, {SWEEP_MEMBERS} due", "sweep", lambda b, _: b.storage.records.sweep(b.place), False,
+    Operation("count", "count", lambda b, _: b.storage.records.count(b.collection)),
+    Operation(f"sweep, {SWEEP_MEMBERS} due", "sweep", lambda b, _: b.storage.records.sweep(b.collection), False,
               times=SWEEPS, before=fall_due),
-    Operation("examine", "examine", lambda b, _: b.storage.records.examine(b.place, b.anyone, repair=False)),
+    Operation("examine", "examine", lambda b, _: b.storage.records.examine(b.collection, b.anyone, repair=False)),
     Operation("publish, 1 MB", "publish", large, False, ("evalsha", "set"), 20),
-    Operation("register", "register", lambda b, _: b.storage.records.register(b.place)),
-    Operation("settle", "settle", lambda b, _: b.storage.records.settle(b.place, 1, 100)),
+    Operation("register", "register", lambda b, _: b.storage.records.register(b.collection)),
+    Operation("adjust_usage", "adjust_usage", lambda b, _: b.storage.records.adjust_usage(b.collection, 1, 100)),
     Operation("throttle", "throttle", lambda b, i: b.storage.rates.throttle("bench", CALLER, 1_000_000, 1.0)),
 )  # fmt: skip
 
@@ -165,9 +173,9 @@ async def measure(server: RedisServer, many: int, say: Callable[[str], None]) ->
 
 async def _filled(storage: Storage, count: int, size: int, say: Callable[[str], None]) -> Bench:
     say(f"stores {count:,} records of {size:,} bytes")
-    place, body = collection(f"of-{count}-{size}"), document(size)
-    await fill(storage, place, count, body)
-    return Bench(storage, place, count, body, Random(count))
+    collection, body = collection_named(f"of-{count}-{size}"), document(size)
+    await fill(storage, collection, count, body)
+    return Bench(storage, collection, count, body, Random(count))
 
 
 def tabled(found: list[dict[str, Any]], many: int) -> str:

@@ -19,7 +19,7 @@ from statistics import linear_regression
 from bench.compare.systems.polystow import CHANGE, DOCUMENTS, HEADERS
 from bench.compare.wrk import Order, Request, run
 from bench.documents import document
-from bench.filling import collection, fill, opened
+from bench.filling import collection_named, fill, opened
 from bench.placement import Placement, placement
 from bench.polystow import Polystow
 from bench.processes import Unusable, resident_bytes
@@ -28,18 +28,18 @@ from bench.results import RESULTS, table, write
 
 REQUESTS = 2_000_000
 POINTS = 10
-PLACE = "soaked"
+COLLECTION = "soaked"
 KEYS = 10_000
 SIZE = 1024
 CONNECTIONS = 64
 MEBIBYTE = 1024 * 1024
 FLAT = 0.02  # of its memory: growth over the whole run that is still called flat
 
-_one = f"{DOCUMENTS}/{PLACE}/KEY"
+_one = f"{DOCUMENTS}/{COLLECTION}/KEY"
 MIX = (
     (70, Request("GET", _one, HEADERS)),
     (5, Request("GET", f"{_one}/meta", HEADERS)),
-    (2, Request("GET", f"{DOCUMENTS}/{PLACE}?limit=20", HEADERS)),
+    (2, Request("GET", f"{DOCUMENTS}/{COLLECTION}?limit=20", HEADERS)),
     (15, Request("PUT", _one, HEADERS, document(SIZE))),
     (8, Request("PATCH", _one, HEADERS, CHANGE)),
 )
@@ -82,7 +82,7 @@ def soaked(placement: Placement, directory: Path, requests: int, say: Callable[[
 
 async def _filled(url: str) -> None:
     async with opened(url) as (_, storage):
-        await fill(storage, collection(PLACE), KEYS, document(SIZE))
+        await fill(storage, collection_named(COLLECTION), KEYS, document(SIZE))
 
 
 def growth(points: Sequence[Point]) -> float:

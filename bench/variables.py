@@ -57,18 +57,18 @@ class Bench:
 
     async def fill(self, size: int, until: int) -> None:
         """Set the variables of an agent up to that number."""
-        place = self.agents[size]
+        collection = self.agents[size]
         self._say(f"sets variables of the agent of {size:,}: {self.counts[size]:,} to {until:,}")
         for start in range(self.counts[size], until, AT_ONCE):
             some = map(variable, range(start, min(start + AT_ONCE, until)))
-            await asyncio.gather(*(self.set(place, each) for each in some))
+            await asyncio.gather(*(self.set(collection, each) for each in some))
         self.counts[size] = until
 
-    async def set(self, place: Collection, each: Variable) -> int:
-        return await self.storage.variables.assign(place, "bench", *each)
+    async def set(self, collection: Collection, each: Variable) -> int:
+        return await self.storage.variables.assign(collection, "bench", *each)
 
-    async def select(self, place: Collection, by: Filter, offset: int, limit: int) -> int:
-        total, _ = await self.storage.variables.select(place, "bench", by, offset, limit)
+    async def select(self, collection: Collection, by: Filter, offset: int, limit: int) -> int:
+        total, _ = await self.storage.variables.select(collection, "bench", by, offset, limit)
         return total
 
     def memory(self) -> int:
@@ -128,10 +128,10 @@ def filters(bench: Bench, size: int) -> dict[str, Callable[[], tuple[Filter, int
 async def lists(bench: Bench) -> list[dict[str, Any]]:
     """Each filter on both agents."""
     rows: dict[str, dict[str, Any]] = {}
-    for size, place in bench.agents.items():
+    for size, collection in bench.agents.items():
         for title, ask in filters(bench, size).items():
             asked = [ask() for _ in range(TIMES)]
-            us, longest = await bench.timed([partial(bench.select, place, *each) for each in asked])
+            us, longest = await bench.timed([partial(bench.select, collection, *each) for each in asked])
             row = rows.setdefault(title, {"list": title})
             row[f"us_{size}"], row[f"longest_{size}"] = round(us, 1), longest
     return list(rows.values())
@@ -154,10 +154,10 @@ async def writes(bench: Bench) -> list[dict[str, Any]]:
         wall: dict[int, list[float]] = {size: [] for size in bench.agents}
         longest = dict.fromkeys(bench.agents, 0)
         for _ in range(ROUNDS):
-            for size, place in bench.agents.items():
+            for size, collection in bench.agents.items():
                 some = [make(size) for _ in range(WRITES)]
                 started = perf_counter()
-                mean, most = await bench.timed([partial(bench.set, place, each) for each in some])
+                mean, most = await bench.timed([partial(bench.set, collection, each) for each in some])
                 wall[size].append((perf_counter() - started) / WRITES * 1_000_000)
                 us[size].append(mean)
                 longest[size] = max(longest[size], most)
@@ -178,15 +178,15 @@ async def measure(
 ) -> dict[str, Any]:
     async with opened(server.url) as (_, storage):
         bench = Bench(server, storage, many, say)
-        for place in bench.agents.values():
-            await storage.grants.grant(place, {"bench": "rw"}, await storage.grants.revise())
+        for collection in bench.agents.values():
+            await storage.grants.grant(collection, {"bench": "rw"}, await storage.grants.revise())
         await bench.fill(FEW, FEW)
         before = bench.memory()
         found: dict[str, Any] = {}
-        place = bench.agents[many]
+        collection = bench.agents[many]
         if many > VENDORS:
             await bench.fill(many, VENDORS)
-            totals = {await bench.select(place, Filter(), offset, 1) for offset in (0, VENDORS - 1, VENDORS)}
+            totals = {await bench.select(collection, Filter(), offset, 1) for offset in (0, VENDORS - 1, VENDORS)}
             found["vendors_totals"] = sorted(totals)
         await bench.fill(many, many)
         found["memory"] = memory(bench, bench.memory() - before)
@@ -198,18 +198,18 @@ async def measure(
             say("writes over HTTP, in turns")
             found["requests"] = await asyncio.to_thread(requests, server, [*bench.agents], scratch)
         if "clear" in parts:
-            us, _ = await bench.timed([lambda: storage.variables.clear(place, "bench")])
-            found["clear"] = {"us": round(us, 1), "left": await bench.select(place, Filter(), 0, 25)}
+            us, _ = await bench.timed([lambda: storage.variables.clear(collection, "bench")])
+            found["clear"] = {"us": round(us, 1), "left": await bench.select(collection, Filter(), 0, 25)}
     return found
 
 
 def memory(bench: Bench, taken: int) -> dict[str, float]:
     """Bytes a variable, of which its key and value are the payload, and of which the five keys have these."""
-    place = bench.agents[bench.many]
+    collection = bench.agents[bench.many]
     payload = sum(len(key) + len(value) for _, key, value in map(variable, range(bench.many)))
     parts = {
-        "listing": keys.listing(place), "lists": keys.lists(place), "newest": keys.newest(place),
-        "names": keys.names(place), "variables": keys.variables(place),
+        "listing": keys.listing(collection), "lists": keys.lists(collection), "newest": keys.newest(collection),
+        "names": keys.names(collection), "variables": keys.variables(collection),
     }  # fmt: skip
     with bench.server.client() as client:
         used = {name: float(client.memory_usage(key, samples=1000) or 0) / bench.many for name, key in parts.items()}

@@ -2,7 +2,7 @@
 --- string its characters. What was there keeps its bytes, and the record its expiry. What was not may be created.
 --- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes that the
 --- collection grew by.
---- Refuses: DENIED, UNDECLARED, NOTFOUND, MISMATCH, TOOLARGE, UNREGISTERED, QUOTA, LONG (it would hold Redis for too
+--- Refuses: DENIED, UNDECLARED, NOTFOUND, MISMATCH, TOOLARGE, UNREGISTERED, QUOTA, OVERBUDGET (it would hold Redis for too
 --- long: append in the worker).
 --- Varies: record, id, value.
 --- Repeats: not at all where its request has a key (include/once.lua).
@@ -16,33 +16,33 @@ local id         = ARGV[1] -- the id of the record, as the indexes hold it
 local value      = ARGV[2] -- JSON, validated
 local by         = ARGV[3] -- id of the caller
 local kinds      = ARGV[4] -- see include/score.lua
-local registered = ARGV[5] -- see include/barred.lua
-local room       = ARGV[6] -- see include/barred.lua
+local registered = ARGV[5] -- see include/admission_error.lua
+local remaining_quota       = ARGV[6] -- see include/admission_error.lua
 local limit      = ARGV[7] -- largest body, bytes
 local longest    = ARGV[8] -- largest body and value, together, that are joined here, bytes
 local budget     = ARGV[9] -- scanning steps that it may take here
 local creating   = ARGV[10] -- '1': where there is no record, the value becomes one
-local subject    = ARGV[11] -- see include/allowed.lua
+local subject    = ARGV[11] -- see include/denied.lua
 
 --- @include now
 --- @include header
 --- @include set
---- @include allowed
+--- @include denied
 --- @include store
 --- @include join
 
-local LONG = 'LONG it is to be appended in the worker'
+local OVERBUDGET = 'OVERBUDGET it is to be appended in the worker'
 
 local at = now()
 local before = header(record, at)
-local refusal = allowed(acl, subject, 'w')
+local refusal = denied(acl, subject, 'w')
   or not before and creating ~= '1' and 'NOTFOUND no such key'
-  or (before and before.size or 0) + #value > tonumber(longest) and LONG
+  or (before and before.size or 0) + #value > tonumber(longest) and OVERBUDGET
 if refusal then return redis.error_reply(refusal) end
 
 local body, left = value, 0
 if before then body, left = join(redis.call('GETRANGE', record, before.offset, -1), value, tonumber(budget)) end
-refusal = left < 0 and LONG
+refusal = left < 0 and OVERBUDGET
   or not body and 'MISMATCH the value cannot be appended to what is there'
   or #body > tonumber(limit) and 'TOOLARGE the result would be over the limit of ' .. limit .. ' bytes'
 if refusal then return redis.error_reply(refusal) end
@@ -50,5 +50,5 @@ if refusal then return redis.error_reply(refusal) end
 return store(at, before, {
   acl = acl, expiry = expiry, indexes = indexes, kinds = kinds,
   subject = '', id = id, by = by, lifetime = '=', condition = '',
-  registered = registered, room = room, size = #body,
+  registered = registered, remaining_quota = remaining_quota, size = #body,
 }, function(after) set(record, after, body) end)

@@ -7,10 +7,10 @@ local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable
 local names     = KEYS[3] -- hash: digest of user and key -> id
 local newest    = KEYS[4] -- zset: id -> updated (us)
-local lists     = KEYS[5] -- hash: list -> its members, or their number (include/refile.lua)
+local lists     = KEYS[5] -- hash: list -> its members, or their number (include/move_between_lists.lua)
 local listing   = KEYS[6] -- zset: list, moment, id, of long lists; all scores 0
 
-local subject  = ARGV[1] -- see include/allowed.lua
+local subject  = ARGV[1] -- see include/denied.lua
 local name     = ARGV[2] -- digest of user and key
 local proposed = ARGV[3] -- an id that no variable has or had, 6 bytes
 local fixed    = ARGV[4] -- names of the lists that it is in whatever its value, 15 bytes each
@@ -18,11 +18,11 @@ local valued   = ARGV[5] -- of those that it is in for its value
 local rest     = ARGV[6] -- all that a packed variable has behind its creation
 
 --- @include now
---- @include allowed
+--- @include denied
 --- @include variable
---- @include refile
+--- @include move_between_lists
 
-local refusal = allowed(acl, subject, 'w')
+local refusal = denied(acl, subject, 'w')
 if refusal then return redis.error_reply(refusal) end
 
 local moment = now()
@@ -37,5 +37,5 @@ if not id then
 end
 redis.call('ZADD', newest, moment, id)
 local from = before and fixed .. before.valued or ''
-refile(lists, listing, from, fixed .. valued, before and before.updated .. id, stamp .. id)
+move_between_lists(lists, listing, from, fixed .. valued, before and before.updated .. id, stamp .. id)
 return id

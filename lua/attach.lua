@@ -12,26 +12,26 @@ local manifest  = ARGV[1] -- stored byte for byte
 local by        = ARGV[2] -- id of the caller
 local lifetime  = ARGV[3] -- of the chunks it brings, and of the record: see include/deadline.lua
 local least     = ARGV[4] -- the record lives at least until then (ms), for what it held before; 0 = no matter
-local condition = ARGV[5] -- see include/held.lua
+local condition = ARGV[5] -- see include/attachment_error.lua
 local brought   = ARGV[6] -- how many chunks it brings
 local lasting   = ARGV[7] -- how many of these, the last ones, live as long as the record
 local grace     = ARGV[8] -- ms for which a chunk can be read longer than it is named
-local subject   = ARGV[9] -- see include/allowed.lua
+local subject   = ARGV[9] -- see include/denied.lua
 
 --- @include now
 --- @include header
 --- @include deadline
 --- @include set
---- @include allowed
---- @include held
+--- @include denied
+--- @include attachment_error
 --- @include arrived
 --- @include release
 
 local at = now()
 local before = header(record, at)
 local expires = deadline(lifetime, at, before)
-local refusal = allowed(acl, subject, 'w')
-  or held(condition, record, before)
+local refusal = denied(acl, subject, 'w')
+  or attachment_error(condition, record, before)
   or not expires and 'INVALID the expiry is not in the future'
   or not arrived(chunks, tonumber(brought)) and 'GONE a chunk has expired'
 if refusal then return redis.error_reply(refusal) end

@@ -7,7 +7,7 @@
 local variables = KEYS[1] -- hash: id -> packed variable
 local names     = KEYS[2] -- hash: digest of user and key -> id
 local newest    = KEYS[3] -- zset: id -> updated (us)
-local lists     = KEYS[4] -- hash: list -> its members, or their number (include/refile.lua)
+local lists     = KEYS[4] -- hash: list -> its members, or their number (include/move_between_lists.lua)
 local listing   = KEYS[5] -- zset: list, moment, id, of long lists; all scores 0
 
 local id     = ARGV[1] -- 6 bytes
@@ -19,8 +19,8 @@ local claims = {unpack(ARGV, 5)} -- a letter, then what it is about: n a name th
                                  -- that it has not, S one that is in `listing` for a long list only; t a list
 
 --- @include listed
---- @include refile
---- @include tally
+--- @include move_between_lists
+--- @include recount
 
 if (redis.call('HGET', variables, id) or '') ~= seen then
   return redis.error_reply('CHANGED the variable has changed')
@@ -46,13 +46,13 @@ for _, claim in ipairs(claims) do
   elseif letter == 'M' and redis.call('ZSCORE', newest, id) then
     fault('newest: of no variable', redis.call, 'ZREM', newest, id)
   elseif letter == 'l' and not has then
-    fault('list: missing', refile, lists, listing, '', list, '', member)
+    fault('list: missing', move_between_lists, lists, listing, '', list, '', member)
   elseif letter == 'L' and has then
-    fault('list: of no variable', refile, lists, listing, list, '', member)
+    fault('list: of no variable', move_between_lists, lists, listing, list, '', member)
   elseif letter == 'S' and not long and redis.call('ZSCORE', listing, about) then
     fault('listing: of no long list', redis.call, 'ZREM', listing, about)
   elseif letter == 't' then
-    local found, counted = tally(lists, listing, list)
+    local found, counted = recount(lists, listing, list)
     local mend = counted == '' and {'HDEL', lists, list} or {'HSET', lists, list, counted}
     if found and (found == '' or found ~= counted) then fault('list: wrong number', redis.call, unpack(mend)) end
   end

@@ -11,19 +11,19 @@ local expiry  = KEYS[3] -- zset: id -> expiry (ms)
 local indexes = {unpack(KEYS, 4)} -- zsets: id -> what `kinds` says
 
 local id        = ARGV[1] -- the id of the record, as the indexes hold it
-local condition = ARGV[2] -- see include/unmet.lua
+local condition = ARGV[2] -- see include/precondition_error.lua
 local kinds     = ARGV[3] -- see include/score.lua
-local subject   = ARGV[4] -- see include/allowed.lua
+local subject   = ARGV[4] -- see include/denied.lua
 
 --- @include now
 --- @include header
---- @include allowed
---- @include unmet
+--- @include denied
+--- @include precondition_error
 --- @include forget
 
 local before = header(record, now())
-local refusal = allowed(acl, subject, 'd')
-  or unmet(condition, before)
+local refusal = denied(acl, subject, 'd')
+  or precondition_error(condition, before)
   or not before and 'NOTFOUND no such key'
 if refusal then return redis.error_reply(refusal) end
 redis.call('UNLINK', record)

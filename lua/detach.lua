@@ -8,19 +8,19 @@ local record = KEYS[1] -- string: packed header, then the manifest
 local acl    = KEYS[2] -- hash: subject -> verbs
 local chunks = {unpack(KEYS, 3)} -- strings: all that the manifest names
 
-local condition = ARGV[1] -- see include/held.lua
+local condition = ARGV[1] -- see include/attachment_error.lua
 local grace     = ARGV[2] -- ms for which a chunk can be read longer than it is named
-local subject   = ARGV[3] -- see include/allowed.lua
+local subject   = ARGV[3] -- see include/denied.lua
 
 --- @include now
 --- @include header
---- @include allowed
---- @include held
+--- @include denied
+--- @include attachment_error
 --- @include release
 
 local before = header(record, now())
-local refusal = allowed(acl, subject, 'd')
-  or held(condition, record, before)
+local refusal = denied(acl, subject, 'd')
+  or attachment_error(condition, record, before)
   or not before and 'NOTFOUND no such key'
 if refusal then return redis.error_reply(refusal) end
 redis.call('UNLINK', record)

@@ -8,16 +8,16 @@ local acl    = KEYS[1] -- hash: subject -> verbs
 local expiry = KEYS[2] -- zset: id -> expiry (ms)
 local rest   = {unpack(KEYS, 3)} -- zsets: id -> what `kinds` says; then strings: the records, as `ids` names them
 
-local subject = ARGV[1] -- see include/allowed.lua
+local subject = ARGV[1] -- see include/denied.lua
 local kinds   = ARGV[2] -- see include/score.lua
 local ids     = {unpack(ARGV, 3)} -- at most 100, as the indexes hold them
 
 --- @include now
 --- @include header
---- @include allowed
+--- @include denied
 --- @include forget
 
-local refusal = allowed(acl, subject, 'd')
+local refusal = denied(acl, subject, 'd')
 if refusal then return redis.error_reply(refusal) end
 local at, documents, bytes = now(), 0, 0
 for i = #kinds + 1, #rest do

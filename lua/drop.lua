@@ -8,18 +8,18 @@ local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable
 local names     = KEYS[3] -- hash: digest of user and key -> id
 local newest    = KEYS[4] -- zset: id -> updated (us)
-local lists     = KEYS[5] -- hash: list -> its members, or their number (include/refile.lua)
+local lists     = KEYS[5] -- hash: list -> its members, or their number (include/move_between_lists.lua)
 local listing   = KEYS[6] -- zset: list, moment, id, of long lists; all scores 0
 
-local subject = ARGV[1] -- see include/allowed.lua
+local subject = ARGV[1] -- see include/denied.lua
 local name    = ARGV[2] -- digest of user and key
 local fixed   = ARGV[3] -- names of the lists that it is in whatever its value, 15 bytes each
 
---- @include allowed
+--- @include denied
 --- @include variable
---- @include refile
+--- @include move_between_lists
 
-local refusal = allowed(acl, subject, 'w')
+local refusal = denied(acl, subject, 'w')
 if refusal then return redis.error_reply(refusal) end
 local id = redis.call('HGET', names, name)
 local packed = id and redis.call('HGET', variables, id)
@@ -28,5 +28,5 @@ local before = variable(packed)
 redis.call('HDEL', names, name)
 redis.call('HDEL', variables, id)
 redis.call('ZREM', newest, id)
-refile(lists, listing, fixed .. before.valued, '', before.updated .. id)
+move_between_lists(lists, listing, fixed .. before.valued, '', before.updated .. id)
 return redis.status_reply('OK')

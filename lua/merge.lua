@@ -2,7 +2,7 @@
 --- its expiry.
 --- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes that the
 --- collection grew by, the new body.
---- Refuses: DENIED, UNDECLARED, NOTFOUND, CHANGED, TOOLARGE, QUOTA, LONG (it would hold Redis for too
+--- Refuses: DENIED, UNDECLARED, NOTFOUND, CHANGED, TOOLARGE, QUOTA, OVERBUDGET (it would hold Redis for too
 --- long: merge it in the worker).
 --- Varies: record, id, patch.
 
@@ -14,39 +14,39 @@ local indexes = {unpack(KEYS, 4)} -- zsets: id -> what `kinds` says
 local id        = ARGV[1] -- the id of the record, as the indexes hold it
 local patch     = ARGV[2] -- a JSON object or array, validated
 local by        = ARGV[3] -- id of the caller
-local condition = ARGV[4] -- see include/unmet.lua
+local condition = ARGV[4] -- see include/precondition_error.lua
 local kinds     = ARGV[5] -- see include/score.lua
-local room      = ARGV[6] -- see include/barred.lua
+local remaining_quota      = ARGV[6] -- see include/admission_error.lua
 local limit     = ARGV[7] -- largest body, bytes
 local longest   = ARGV[8] -- largest body and patch, together, that are merged here, bytes
 local budget    = ARGV[9] -- scanning steps that the merge may take here
-local subject   = ARGV[10] -- see include/allowed.lua
+local subject   = ARGV[10] -- see include/denied.lua
 
 --- @include now
 --- @include header
 --- @include set
---- @include allowed
+--- @include denied
 --- @include store
 --- @include splice
 
-local LONG = 'LONG the merge is to be done in the worker'
+local OVERBUDGET = 'OVERBUDGET the merge is to be done in the worker'
 
 local at = now()
 local before = header(record, at)
-local refusal = allowed(acl, subject, 'w')
-  or unmet(condition, before)
+local refusal = denied(acl, subject, 'w')
+  or precondition_error(condition, before)
   or not before and 'NOTFOUND no such key'
-  or before.size + #patch > tonumber(longest) and LONG
+  or before.size + #patch > tonumber(longest) and OVERBUDGET
 if refusal then return redis.error_reply(refusal) end
 
 local body = splice(redis.call('GETRANGE', record, before.offset, -1), patch, tonumber(budget))
-refusal = not body and LONG
+refusal = not body and OVERBUDGET
   or #body > tonumber(limit) and 'TOOLARGE the result would be over the limit of ' .. limit .. ' bytes'
 if refusal then return redis.error_reply(refusal) end
 
 local reply = store(at, before, {
   acl = acl, expiry = expiry, indexes = indexes, kinds = kinds,
-  subject = '', id = id, by = by, lifetime = '=', condition = '', registered = '', room = room, size = #body,
+  subject = '', id = id, by = by, lifetime = '=', condition = '', registered = '', remaining_quota = remaining_quota, size = #body,
 }, function(after) set(record, after, body) end)
 if not reply.err then reply[7] = body end
 return reply

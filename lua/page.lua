@@ -1,6 +1,6 @@
 --- One page of the ids of a collection, in the order of an index, and how many there are in all.
 --- Replies with: total, ids, the size of each (bytes), so that the records can be read a bounded portion at a time.
---- Refuses: DUE (expired members stand in the way: sweep, then ask again).
+--- Refuses: SWEEPNEEDED (expired members stand in the way: sweep, then ask again).
 --- Flags: no-writes
 
 local index  = KEYS[1] -- zset: id -> what the page is sorted by
@@ -16,7 +16,7 @@ local moment     = ARGV[4] -- when it was last swept clean (us): what fell due s
 --- @include due
 
 if redis.call('ZCOUNT', expiry, '-inf', due(tonumber(moment) or now())) > 0 then
-  return redis.error_reply('DUE expired members are to be swept first')
+  return redis.error_reply('SWEEPNEEDED expired members are to be swept first')
 end
 local command = descending == '1' and 'ZREVRANGE' or 'ZRANGE'
 local ids = redis.call(command, index, offset, offset + limit - 1)

@@ -6,11 +6,11 @@
 
 local acl = KEYS[1] -- hash: subject -> verbs
 
-local subject = ARGV[1] -- see include/allowed.lua
-local verb    = ARGV[2] -- see include/allowed.lua
+local subject = ARGV[1] -- see include/denied.lua
+local verb    = ARGV[2] -- see include/denied.lua
 
---- @include allowed
+--- @include denied
 
-local refusal = allowed(acl, subject, verb)
+local refusal = denied(acl, subject, verb)
 if refusal then return redis.error_reply(refusal) end
 return redis.status_reply('OK')

@@ -14,11 +14,11 @@ local id         = ARGV[1] -- the id of the record, as the indexes hold it
 local body       = ARGV[2] -- stored byte for byte
 local by         = ARGV[3] -- id of the caller
 local lifetime   = ARGV[4] -- see include/deadline.lua
-local condition  = ARGV[5] -- see include/unmet.lua
+local condition  = ARGV[5] -- see include/precondition_error.lua
 local kinds      = ARGV[6] -- see include/score.lua
-local registered = ARGV[7] -- see include/barred.lua
-local room       = ARGV[8] -- see include/barred.lua
-local subject    = ARGV[9] -- see include/allowed.lua
+local registered = ARGV[7] -- see include/admission_error.lua
+local remaining_quota       = ARGV[8] -- see include/admission_error.lua
+local subject    = ARGV[9] -- see include/denied.lua
 
 --- @include now
 --- @include header
@@ -29,5 +29,5 @@ local at = now()
 return store(at, header(record, at), {
   acl = acl, expiry = expiry, indexes = indexes, kinds = kinds,
   subject = subject, id = id, by = by, lifetime = lifetime, condition = condition,
-  registered = registered, room = room, size = #body,
+  registered = registered, remaining_quota = remaining_quota, size = #body,
 }, function(after) set(record, after, body) end)

@@ -6,12 +6,12 @@
 local acl     = KEYS[1] -- hash: subject -> verbs
 local records = {unpack(KEYS, 2)} -- strings: packed header, then the body
 
-local subject = ARGV[1] -- see include/allowed.lua
+local subject = ARGV[1] -- see include/denied.lua
 local most    = ARGV[2] -- bytes that are replied at the most
 
---- @include allowed
+--- @include denied
 
-local refusal = allowed(acl, subject, 'r')
+local refusal = denied(acl, subject, 'r')
 if refusal then return redis.error_reply((string.gsub(refusal, '^UNDECLARED (.*)', 'NOTFOUND %1'))) end
 local found, left = {}, tonumber(most)
 for i, record in ipairs(records) do

@@ -7,10 +7,10 @@
 local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable
 local newest    = KEYS[3] -- zset: id -> updated (us)
-local lists     = KEYS[4] -- hash: list -> its members, or their number (include/refile.lua)
+local lists     = KEYS[4] -- hash: list -> its members, or their number (include/move_between_lists.lua)
 local listing   = KEYS[5] -- zset: list, moment, id, of long lists; all scores 0
 
-local subject = ARGV[1] -- see include/allowed.lua
+local subject = ARGV[1] -- see include/denied.lua
 local list    = ARGV[2] -- name of a list, 15 bytes; '': all variables
 local since   = ARGV[3] -- from this moment (7 bytes, us)
 local before  = ARGV[4] -- up to this moment, exclusive
@@ -18,17 +18,17 @@ local offset  = ARGV[5] -- variables to pass over
 local limit   = ARGV[6] -- variables in the page, 1 to 100
 local budget  = ARGV[7] -- bytes of packed variables from which on none is added
 
---- @include allowed
---- @include few
+--- @include denied
+--- @include short_list_ids
 --- @include slice
 
-local refusal = allowed(acl, subject, 'r')
+local refusal = denied(acl, subject, 'r')
 if refusal then return redis.error_reply(refusal) end
 
 local total, ids
 local text = list ~= '' and (redis.call('HGET', lists, list) or '')
 if text and #text ~= 6 then
-  local found = few(text, struct.unpack('>I7', since), struct.unpack('>I7', before))
+  local found = short_list_ids(text, struct.unpack('>I7', since), struct.unpack('>I7', before))
   total, ids = #found, {unpack(found, offset + 1, math.min(offset + limit, #found))}
 else
   local from, upto

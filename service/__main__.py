@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from service.process.supervisor import Announce, Serving
 
 DESCRIPTION = "Four vendors' storage APIs, served from one core on Redis. Flags win over their POLYSTOW_ variables."
-PLACE = ("redis_url", "data_dir")  # the settings that say where the data is
+COLLECTION = ("redis_url", "data_dir")  # the settings that say where the data is
 
 # Each command imports what it needs when it runs: a worker does not load the supervisor, `--version` nothing.
 
@@ -130,11 +130,11 @@ def parser() -> argparse.ArgumentParser:
     )
     apply = access.add_parser("apply", help="apply an access document", allow_abbrev=False)
     apply.add_argument("file", metavar="FILE", help="YAML or JSON; - for standard input")
-    add_flags(apply, PLACE)
+    add_flags(apply, COLLECTION)
     apply.set_defaults(run=_access_apply)
     fsck = commands.add_parser("fsck", help="compare indexes, expiries and records", allow_abbrev=False)
     fsck.add_argument("--repair", action="store_true", help="also put right what is wrong")
-    add_flags(fsck, PLACE)
+    add_flags(fsck, COLLECTION)
     fsck.set_defaults(run=_fsck)
     doctor = commands.add_parser("doctor", help="what stands against running here", allow_abbrev=False)
     add_flags(doctor)

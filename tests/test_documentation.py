@@ -17,17 +17,19 @@ SCRIPTS = sorted(LUA.rglob("*.lua"))
 
 
 def test_each_key_is_documented_where_keys_are_spelled() -> None:
-    place = keys.Collection("d", "n", "c", "cusn")
+    collection = keys.Collection("d", "n", "c", "cusn")
     made = {
-        "variables": keys.variables(place), "names": keys.names(place), "listing": keys.listing(place),
-        "newest": keys.newest(place), "lists": keys.lists(place),
+        "variables": keys.variables(collection), "names": keys.names(collection), "listing": keys.listing(collection),
+        "newest": keys.newest(collection), "lists": keys.lists(collection),
         "users": keys.users("d"), "declared": keys.declared("d"), "user": keys.user("d"),
-        "variable": keys.variable("d"), "once": keys.once(place.tag, "h"),
-        "NAMESPACES": keys.NAMESPACES, "EPOCH": keys.EPOCH, "SWEEPER": keys.SWEEPER, "registry": place.registry,
+        "variable": keys.variable("d"), "remembered": keys.remembered(collection.tag, "h"),
+        "NAMESPACES": keys.NAMESPACES, "GENERATION": keys.GENERATION, "SWEEPER": keys.SWEEPER,
+        "registry": collection.registry,
         "usage": keys.usage("d", "n"), "entry": keys.entry("d", "k", "i"), "rate": keys.rate("d", "i"),
-        "acl": place.acl, "REVISION": keys.REVISION, "SECRET": keys.SECRET, "links": keys.links("d", "k", "i"),
-        "record": place.record("i"), "staged": place.staged("t"), "expiry": place.expiry, "index": place.index("c"),
-        "attachment": place.attachment("i"), "chunk": place.chunk("B", 0), "passwords": keys.passwords("d"),
+        "acl": collection.acl, "REVISION": keys.REVISION, "SECRET": keys.SECRET, "links": keys.links("d", "k", "i"),
+        "record": collection.record("i"), "staged": collection.staged("t"), "expiry": collection.expiry,
+        "index": collection.index("c"),
+        "attachment": collection.attachment("i"), "chunk": collection.chunk("B", 0), "passwords": keys.passwords("d"),
     }  # fmt: skip
     rows = re.findall(r"^\| `([^`]+)`(?:, `\w`)* \| \w+ \|", str(keys.__doc__), re.MULTILINE)
     words = {"DIALECT": "d", "NAMESPACE": "n", "COLLECTION": "c", "ID": "i", "TOKEN": "t", "KIND": "k"}

@@ -5,7 +5,7 @@ import pytest
 from service.api.dialect import NoSuchPath
 from service.dialects import discover
 from service.http.routing import Router
-from service.storage.keys import plain
+from service.storage.keys import is_unreserved
 
 ROUTER = Router(discover())
 JSON, GENESYS = "/api/v1/storage/json", "/genesys/1/storage"
@@ -72,6 +72,6 @@ def test_only_a_last_segment_that_is_a_parameter_may_be_another(path: str, varie
 
 
 def test_an_empty_last_segment_is_not_one_that_may_be_another() -> None:
-    """The fast path asks `plain` whether a last segment is one that it may put in the place of another."""
-    assert plain(b"key")
-    assert not plain(b"")
+    """The fast path asks `is_unreserved` whether a last segment is one that it may put in the place of another."""
+    assert is_unreserved(b"key")
+    assert not is_unreserved(b"")

@@ -15,11 +15,11 @@ from bench.compare.systems.polystow import CHANGE, DOCUMENTS, HEADERS, FastPath
 from bench.compare.workloads import ITEMS, SMALL
 from bench.compare.wrk import Order, Request, Sample
 from bench.documents import document
-from bench.filling import collection, fill, opened
+from bench.filling import collection_named, fill, opened
 from bench.placement import Placement
 from bench.results import table
 
-PLACE = "grown"
+COLLECTION = "grown"
 SMALL_COUNT = 1000
 COUNT = 1_000_000
 QUICK_COUNT = 50_000
@@ -36,8 +36,8 @@ class Many(FastPath):
 
 def questions(far: int) -> dict[str, tuple[Request, bool]]:
     """What is asked, and whether it can be asked of the small collection; `far` is a page of the large one."""
-    document_of = f"{DOCUMENTS}/{PLACE}/KEY"
-    page = f"{DOCUMENTS}/{PLACE}?limit={ITEMS}&page="
+    document_of = f"{DOCUMENTS}/{COLLECTION}/KEY"
+    page = f"{DOCUMENTS}/{COLLECTION}?limit={ITEMS}&page="
     return {
         "GET": (Request("GET", document_of, HEADERS), True),
         "PUT existing": (Request("PUT", document_of, HEADERS, document(SMALL)), True),
@@ -73,7 +73,7 @@ def run(
 
 async def _stored(url: str, count: int) -> None:
     async with opened(url) as (_, storage):
-        await fill(storage, collection(PLACE), count, document(SMALL))
+        await fill(storage, collection_named(COLLECTION), count, document(SMALL))
 
 
 def _measured(system: FastPath, request: Request, keys: int, turn: int, seconds: int) -> Sample:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from bench.compare.workloads import SIZES, SMALL
 from bench.documents import document
-from bench.filling import collection, fill, opened
+from bench.filling import collection_named, fill, opened
 from bench.placement import Placement
 from bench.redis_server import RedisServer
 from bench.results import table
@@ -43,12 +43,12 @@ def run(
 def weighed(server: RedisServer, payload: int, records: int, lifetime: str) -> dict[str, Any]:
     async def filled(count: int) -> None:
         async with opened(server.url) as (_, storage):
-            await fill(storage, place, count, document(payload), lifetime=lifetime, name=name)
+            await fill(storage, collection, count, document(payload), lifetime=lifetime, name=name)
 
     def name(number: int) -> str:
         return f"{number:032x}"
 
-    place = collection("weighed")
+    collection = collection_named("weighed")
     asyncio.run(filled(1))  # the scripts and all that there is once are no record's
     before = server.info("memory")["used_memory"]
     asyncio.run(filled(records))
@@ -59,10 +59,10 @@ def weighed(server: RedisServer, payload: int, records: int, lifetime: str) -> d
             return cast(int, client.memory_usage(key, samples=0) or 0)
 
         sampled = range(0, records, max(1, records // SAMPLED))
-        parts = {"record": mean(usage(place.record(name(i))) for i in sampled)}
-        for kind, key in zip(place.kinds, place.indexes, strict=True):
+        parts = {"record": mean(usage(collection.record(name(i))) for i in sampled)}
+        for kind, key in zip(collection.kinds, collection.indexes, strict=True):
             parts[INDEX_NAMES[kind]] = usage(key) / records
-        parts["expiry"] = usage(place.expiry) / records
+        parts["expiry"] = usage(collection.expiry) / records
     parts["tables"] = total - sum(parts.values())
     return {
         "payload": payload, "expires": bool(lifetime), "records": records,

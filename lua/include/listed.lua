@@ -1,4 +1,4 @@
---- Whether a list has a member, and whether it is a long one (see refile.lua).
+--- Whether a list has a member, and whether it is a long one (see move_between_lists.lua).
 --- @include position
 local function listed(lists, listing, list, member)
   local text = redis.call('HGET', lists, list) or ''

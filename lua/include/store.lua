@@ -2,17 +2,17 @@
 --- that is there, or nil. `change` names the keys (acl, expiry, indexes, kinds) and what the caller wants: subject, id,
 --- by, lifetime, condition, registered, room, size; `write(after)` puts the string there. Replies as put.lua does, or
 --- refuses.
---- @include allowed
---- @include unmet
+--- @include denied
+--- @include precondition_error
 --- @include deadline
---- @include barred
+--- @include admission_error
 --- @include keep
 local function store(at, before, change, write)
   local expires = deadline(change.lifetime, at, before)
-  local refusal = allowed(change.acl, change.subject, 'w')
-    or unmet(change.condition, before)
+  local refusal = denied(change.acl, change.subject, 'w')
+    or precondition_error(change.condition, before)
     or not expires and 'INVALID the expiry is not in the future'
-    or barred(change, before, at)
+    or admission_error(change, before, at)
   if refusal then return redis.error_reply(refusal) end
   local after = {
     version = before and before.version + 1 or 1, created = before and before.created or at, updated = at,

@@ -24,7 +24,7 @@ from service.storage.access.passwords import ANYONE
 from service.storage.access.passwords import Password as Password
 from service.storage.errors import Invalid, Refusal, Unauthenticated
 from service.storage.root import Storage
-from service.storage.scripts.idempotency import Once
+from service.storage.scripts.idempotency import Idempotency
 
 Headers = MultiMapping[str]
 
@@ -126,7 +126,7 @@ class Request(msgspec.Struct):
     service: Service
     caller: Caller = ANYONE
     declared: Mapping[str, Any] | None = None  # the entry that the dialect's requests depend on (`Dialect.depends`)
-    once: Once | None = None  # the request itself, where it is to be carried out once
+    idempotency: Idempotency | None = None  # the request itself, where it is to be carried out once
 
     def query(self) -> dict[str, str]:
         """Return the query's parameters, decoded: of a repeated one the last, and an empty one is absent. Raises
@@ -143,7 +143,9 @@ class Request(msgspec.Struct):
 
     async def fresh_id(self) -> str:
         """An id for what the request makes, 32 hexadecimal digits; the same one when it is repeated."""
-        return uuid4().hex if self.once is None else self.once.id(await self.service.storage.secret.read())
+        return (
+            uuid4().hex if self.idempotency is None else self.idempotency.id(await self.service.storage.secret.read())
+        )
 
     def base(self) -> str:
         """Scheme and host for the URLs in an answer. Raises Invalid (HTTP/1.0 without `Host`)."""

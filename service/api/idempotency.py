@@ -14,7 +14,7 @@ from multipart import parse_options_header
 
 from service.api.dialect import Body, Handler, Handling, Request
 from service.storage.errors import Invalid
-from service.storage.scripts.idempotency import Once
+from service.storage.scripts.idempotency import Idempotency
 
 HEADER = "Idempotency-Key"
 LONGEST = 255  # characters of a key
@@ -27,14 +27,14 @@ def handled(handler: Handler, request: Request, path: str) -> Handling:
     """The handler at work on a request, once if the request says so; `path` as it was sent. Raises Invalid."""
     headers = request.headers
     if HEADER in headers and request.method not in READING:
-        once = Once(
+        idempotency = Idempotency(
             # Two tokens of one caller are the same one, but not two on behalf of different programs.
             who=(key_of(headers), request.caller.id, json.dumps(request.caller.claims, sort_keys=True)),
             what=(request.method, path),
             how=(request.query_string, *(f"{name}:{headers[name]}" for name in CONDITIONS if name in headers)),
         )
-        once.whole = request.method == "DELETE"  # which has none
-        request = replace(request, once=once, body=Noted(request.body, once, headers))
+        idempotency.whole = request.method == "DELETE"  # which has none
+        request = replace(request, idempotency=idempotency, body=Noted(request.body, idempotency, headers))
     return handler(request)
 
 
@@ -49,8 +49,8 @@ def key_of(headers: Mapping[str, str]) -> str:
 class Noted:
     """A body whose bytes are added to what tells its request from others."""
 
-    def __init__(self, body: Body, once: Once, headers: Mapping[str, str]) -> None:
-        self._body, self._once, self._headers = body, once, headers
+    def __init__(self, body: Body, idempotency: Idempotency, headers: Mapping[str, str]) -> None:
+        self._body, self._once, self._headers = body, idempotency, headers
 
     @property
     def complete(self) -> bool:

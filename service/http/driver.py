@@ -17,7 +17,7 @@ from service.http.rendering import rendered
 from service.http.state import State, opened
 from service.storage.access.directory import Caller
 from service.storage.errors import TooLarge
-from service.storage.keys import plain
+from service.storage.keys import is_unreserved
 from service.storage.scripts.reply import Driver
 
 WHOLE_LINES = 32  # request lines with a query whose meanings are kept for one head, first come first served
@@ -46,7 +46,7 @@ class Exchange(Driver):
     template: str  # the route's
     request: Request
     started: float  # perf_counter()
-    learning: tuple[Head, int] | None = None  # what is to know the caller from now on, and the era of asking
+    learning: tuple[Head, int] | None = None  # the head that will know the caller, and the directory generation
     streaming: bool = False
 
     def ended(self, answer: Answer | Stream) -> None:
@@ -60,10 +60,10 @@ class Exchange(Driver):
             self.set_result(None)
             return
         if self.learning is not None:
-            head, era = self.learning
+            head, generation = self.learning
             caller = self.request.caller
             if caller.rate is None and caller.expires is None:
-                head.admitted[self.dialect.name] = Admitted(era, caller, self.request.declared)
+                head.admitted[self.dialect.name] = Admitted(generation, caller, self.request.declared)
         try:
             response = self._response(answer)
         except Exception as error:
@@ -123,9 +123,9 @@ class Meaning(Struct):
 
 
 class Admitted(Struct):
-    """The caller that a head shows to one dialect. Good while the directory's era is the one in which it was found."""
+    """The caller that a head shows to one dialect. Valid while the directory's generation is the one it was read at."""
 
-    era: int
+    generation: int
     caller: Caller
     declared: Mapping[str, Any] | None
 
@@ -135,7 +135,7 @@ def recognised(connection: Connection, state: State, head: Head, line: bytes, bo
     start, _, last = line.rpartition(b"/")
     meaning: Meaning | None = head.meanings.get(start)
     arrived = Arrived(body) if body else EMPTY
-    if meaning is not None and meaning.query is None and (last.isalnum() or plain(last)):
+    if meaning is not None and meaning.query is None and (last.isalnum() or is_unreserved(last)):
         params, query = (*meaning.params, last.decode()), ""
     else:
         meaning = head.meanings.get(line)
@@ -144,7 +144,7 @@ def recognised(connection: Connection, state: State, head: Head, line: bytes, bo
             return None if found is None else begun(connection, state, head, *found, arrived, line)
         params, query = meaning.params, meaning.query
     admitted = head.admitted.get(meaning.dialect.name)
-    if admitted is None or admitted.era != state.service.directory.era:
+    if admitted is None or admitted.generation != state.service.directory.generation:
         request = Request(meaning.method, params, query, head.headers, arrived, state.service)
         return _exchange(connection, state, head, meaning.dialect, meaning.route, request, "")
     request = Request(
@@ -174,10 +174,10 @@ def begun(
 def _exchange(
     connection: Connection, state: State, head: Head, dialect: Dialect, route: Route, request: Request, path: str
 ) -> Exchange:
-    era, admitted = state.service.directory.era, head.admitted.get(dialect.name)
-    if admitted is not None and admitted.era == era:
+    generation, admitted = state.service.directory.generation, head.admitted.get(dialect.name)
+    if admitted is not None and admitted.generation == generation:
         request.caller, request.declared = admitted.caller, admitted.declared
         return Exchange(route.handler(request), connection, state, dialect, route.template, request, perf_counter())
-    learning = (head, era) if head.kept is not None and era is not None and not route.open else None
+    learning = (head, generation) if head.kept is not None and generation is not None and not route.open else None
     handling = state.middleware.handled(dialect, route, request, path)
     return Exchange(handling, connection, state, dialect, route.template, request, perf_counter(), learning)

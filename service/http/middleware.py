@@ -52,7 +52,7 @@ class Middleware:
         if not route.open:
             request.caller = await self.admit(dialect, request.headers)
             if dialect.depends is not None:
-                request.declared = await self._directory.find(dialect.name, *dialect.depends(request.caller))
+                request.declared = await self._directory.find_entry(dialect.name, *dialect.depends(request.caller))
         return await idempotency.handled(route.handler, request, path)
 
     async def admit(self, dialect: Dialect, headers: Headers) -> Caller:

@@ -62,7 +62,7 @@ async def apply(
                 await dialect.follow(declared, directory, storage)
             except AlreadyExists as refusal:  # something else has what is declared: only the document can be changed
                 raise Malformed(f"{dialect.name}.{refusal}") from None
-    await directory.announce()
+    await directory.invalidate()
     return issued
 
 
@@ -71,7 +71,7 @@ async def _apply_tokens(directory: Directory, dialect: str, tokens: list[Token])
     whose digest the name's entry remembers: it is written last, so that a repetition still finds what is to go."""
 
     async def named(token: Token) -> str | None:
-        entry = token.name and await directory.find(dialect, "named", token.name)
+        entry = token.name and await directory.find_entry(dialect, "named", token.name)
         return entry["digest"] if entry else None
 
     generated: list[tuple[str, str]] = []

@@ -20,7 +20,7 @@ LEAST_FREE = 256 * 1024 * 1024  # bytes on the disk of the embedded Redis
 # What the service cannot do without, asked for in a way that changes nothing.
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("EVAL", "return 1", "0"), ("EVALSHA", "0" * 40, "0"), ("SCRIPT", "EXISTS", "0" * 40), ("TIME",),
-    ("MGET", "polystow:epoch"), ("EXISTS", "polystow:epoch"), ("TTL", "polystow:epoch"),
+    ("MGET", "polystow:generation"), ("EXISTS", "polystow:generation"), ("TTL", "polystow:generation"),
     ("SCAN", "0", "COUNT", "1"), ("ZCARD", "polystow:nothing"), ("UNLINK", "polystow:nothing"),
 )  # fmt: skip
 
@@ -168,7 +168,7 @@ def of_scripts(known: int, all: int, info: dict[str, str]) -> Iterator[Finding]:
         )
 
 
-def of_access(epoch: bytes | None, settings: Settings) -> Iterator[Finding]:
-    if epoch is None and settings.access is None:
+def of_access(generation: bytes | None, settings: Settings) -> Iterator[Finding]:
+    if generation is None and settings.access is None:
         text = "no access document was ever applied to this Redis: every request is refused with 401"
         yield warn(text, "polystow access apply FILE, or POLYSTOW_ACCESS")

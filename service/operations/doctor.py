@@ -71,8 +71,8 @@ async def _examine(settings: Settings, redis_url: str, out: Out) -> list[Finding
     try:
         await redis.connect(PATIENCE)
         found = [finding for lane in redis.lanes for finding in await _node(settings, redis, lane, out)]
-        epoch = await redis.execute("GET", keys.EPOCH, key=keys.EPOCH, write=False)
-        return [*found, *diagnosis.of_access(epoch, settings)]
+        generation = await redis.execute("GET", keys.GENERATION, key=keys.GENERATION, write=False)
+        return [*found, *diagnosis.of_access(generation, settings)]
     finally:
         await redis.close()
 

@@ -124,19 +124,19 @@ class Unregistered(Refusal):
     word, internal = "UNREGISTERED", True
 
 
-class Due(Refusal):
+class SweepNeeded(Refusal):
     """Expired members must be swept before this page can be told."""
 
-    word, internal = "DUE", True
+    word, internal = "SWEEPNEEDED", True
 
 
-class Long(Refusal):
+class OverBudget(Refusal):
     """A merge that would hold Redis for too long, to be done in the worker."""
 
-    word, internal = "LONG", True
+    word, internal = "OVERBUDGET", True
 
 
-class Outdated(Refusal):
+class OutdatedGrants(Refusal):
     """Grants that follow from less than those that are there: of what `revision` those are."""
 
     word, internal = "OUTDATED", True
@@ -146,7 +146,7 @@ class Outdated(Refusal):
         super().__init__("who may do what was changed meanwhile")
 
 
-class Gone(Refusal):
+class StagingExpired(Refusal):
     """A staged body expired before it was published."""
 
     word, internal = "GONE", True

@@ -27,7 +27,7 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | `polystow:namespaces` | hash | `DIALECT:NAMESPACE` of every namespace that ever had a record -> kinds of its indexes |
 | `polystow:entry:DIALECT:KIND:ID` | string | an entry of the access directory, packed |
 | `polystow:passwords:DIALECT` | hash | name of each user with a password -> salt and digest of it |
-| `polystow:epoch` | string | a number that grows with every change of the access directory |
+| `polystow:generation` | string | a number that grows with every change of the access directory |
 | `polystow:rate:DIALECT:ID` | string | when the next request of a caller with a rate is due (us) |
 | `polystow:links:DIALECT:KIND:ID` | zset | what an id is linked to -> the revision at which it was |
 | `polystow:revision` | string | a number that grows with every change of who may do what |
@@ -40,12 +40,12 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 NAMESPACES = "polystow:namespaces"
-EPOCH = "polystow:epoch"
+GENERATION = "polystow:generation"
 REVISION = "polystow:revision"
 SWEEPER = "polystow:sweeper"
 SECRET = "polystow:secret"
 
-plain = re.compile(rb"[A-Za-z0-9_.~-]+").fullmatch  # the unreserved characters of RFC 3986, section 2.3
+is_unreserved = re.compile(rb"[A-Za-z0-9_.~-]+").fullmatch  # the unreserved characters of RFC 3986, section 2.3
 _variables = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}(?:variables|names|newest|lists|listing)").fullmatch
 _ESCAPES = {code: quote(chr(code), safe="") for code in range(128)}
 _owned = re.compile(r"\{([^:{}]+):([^:{}]*):([^:{}]+)\}([rsfb]:|[a-z]$)(.*)").fullmatch
@@ -65,9 +65,22 @@ class Collection:
     """
 
     __slots__ = (
-        "acl", "attached", "chunks", "dialect", "expiry", "guarded", "indexes", "kinds", "name", "namespace", "records",
-        "registry", "staging", "tag", "tail",
-    )  # fmt: skip
+        "acl",
+        "attached",
+        "chunks",
+        "dialect",
+        "expiry",
+        "guarded",
+        "indexes",
+        "kinds",
+        "name",
+        "namespace",
+        "records",
+        "registry",
+        "staging",
+        "tag",
+        "tail",
+    )
 
     def __init__(self, dialect: str, namespace: str, name: str, kinds: str) -> None:
         self.dialect, self.namespace, self.name, self.kinds = dialect, namespace, name, kinds
@@ -110,29 +123,29 @@ class Collection:
 collection = lru_cache(maxsize=2_000)(Collection)
 
 
-def once(key: str, digest: str) -> str:
+def remembered(key: str, digest: str) -> str:
     """What is remembered of a write, in the slot of the collection that `key` is of."""
     return f"{key[: key.index('}') + 1]}o:{digest}"
 
 
-def variables(place: Collection) -> str:
-    return place.tag + "variables"
+def variables(collection: Collection) -> str:
+    return collection.tag + "variables"
 
 
-def names(place: Collection) -> str:
-    return place.tag + "names"
+def names(collection: Collection) -> str:
+    return collection.tag + "names"
 
 
-def newest(place: Collection) -> str:
-    return place.tag + "newest"
+def newest(collection: Collection) -> str:
+    return collection.tag + "newest"
 
 
-def lists(place: Collection) -> str:
-    return place.tag + "lists"
+def lists(collection: Collection) -> str:
+    return collection.tag + "lists"
 
 
-def listing(place: Collection) -> str:
-    return place.tag + "listing"
+def listing(collection: Collection) -> str:
+    return collection.tag + "listing"
 
 
 def parse_variables(key: str) -> Collection | None:

@@ -35,7 +35,7 @@ class Sweeper:
         """Sweep again and again, for as long as the worker lives."""
         while True:
             try:
-                if await self.hold():
+                if await self.acquire_lease():
                     await self.sweep()
             except Refusal as refusal:  # Redis is away; the next round will find it again
                 log.debug("the sweep was broken off: %s", refusal)
@@ -43,9 +43,9 @@ class Sweeper:
                 log.warning("the sweep was broken off: %s", error)
             await asyncio.sleep(PERIOD)
 
-    async def hold(self) -> bool:
+    async def acquire_lease(self) -> bool:
         """Take the job, or keep it."""
-        return bool(await self._runner.run("hold", (keys.SWEEPER,), name=self._name, ms=HELD_FOR))
+        return bool(await self._runner.run("acquire_lease", (keys.SWEEPER,), name=self._name, ms=HELD_FOR))
 
     async def sweep(self) -> None:
         """One round over all collections. It pauses after a batch, whose collections may be of many namespaces."""
@@ -60,18 +60,18 @@ class Sweeper:
 
     async def _batch(self, batch: list[tuple[Collection, str]]) -> bool:
         """Sweep these, and say whether the job is still held."""
-        swept = await asyncio.gather(*(self._storage.records.sweep(place) for place, _ in batch))
-        for (place, seen), first in zip(batch, swept, strict=True):
-            await self._finish(place, seen, first)
+        swept = await asyncio.gather(*(self._storage.records.sweep(collection) for collection, _ in batch))
+        for (collection, seen), first in zip(batch, swept, strict=True):
+            await self._finish(collection, seen, first)
         await asyncio.sleep(PAUSE)
-        return await self.hold()
+        return await self.acquire_lease()
 
-    async def _finish(self, place: Collection, seen: str, swept: Swept) -> None:
+    async def _finish(self, collection: Collection, seen: str, swept: Swept) -> None:
         """What the first step left: one collection at a time, so that a request waits for one step at the most, with
         pauses as long as the steps, so that half of Redis's time is left to requests."""
         while swept.more:
             started = monotonic()
-            swept = await self._storage.records.sweep(place)
+            swept = await self._storage.records.sweep(collection)
             await asyncio.sleep(monotonic() - started)
         if swept.left == 0:
-            await self._storage.records.unregister(place, seen, swept.at)
+            await self._storage.records.unregister(collection, seen, swept.at)

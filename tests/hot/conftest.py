@@ -56,7 +56,11 @@ async def app(redis: RedisProcess) -> AsyncIterator[App]:
 def known(app: App) -> set[str]:
     """The projects that the directory keeps, if it does."""
     directory = app.state.service.directory
-    return {id for dialect, kind, id in directory._kept if kind == "project"} if directory.era is not None else set()
+    return (
+        {id for dialect, kind, id in directory._entries if kind == "project"}
+        if directory.generation is not None
+        else set()
+    )
 
 
 @pytest.fixture

@@ -322,7 +322,7 @@ async def test_a_body_that_comes_apart_from_its_head_leaves_the_parser_between_t
 async def test_a_caller_who_is_not_known_any_more_is_asked_for(rig: Rig) -> None:
     rig.receive(GET)
     await rig.reply()
-    rig.app.state.service.directory.era = None
+    rig.app.state.service.directory.generation = None
     rig.receive(GET)
     asked = 0
     while rig.held:

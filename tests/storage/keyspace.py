@@ -10,10 +10,10 @@ from service.storage.records.record import Record
 from tests.servers import RedisProcess
 
 NAMESPACE = "acme"
-PLACE = keys.collection("ainoflow", NAMESPACE, "orders", "cusn")
-RECORD = PLACE.record
-INDEXES = {*PLACE.indexes}
-REGISTRIES = {PLACE.registry, keys.NAMESPACES}
+COLLECTION = keys.collection("ainoflow", NAMESPACE, "orders", "cusn")
+RECORD = COLLECTION.record
+INDEXES = {*COLLECTION.indexes}
+REGISTRIES = {COLLECTION.registry, keys.NAMESPACES}
 USAGE = keys.usage("ainoflow", NAMESPACE)
 ME = "api_key_123"
 EXPIRES = """
@@ -39,7 +39,7 @@ class Keyspace:
 
     def indexes(self) -> dict[str, dict[str, int]]:
         """The indexes of PLACE by letter, its expiry set as `x`; the empty ones are left out."""
-        found = {key[-1]: self.scores(key) for key in (*PLACE.indexes, PLACE.expiry)}
+        found = {key[-1]: self.scores(key) for key in (*COLLECTION.indexes, COLLECTION.expiry)}
         return {letter: scores for letter, scores in found.items() if scores}
 
     def record(self, id: str) -> Record:
@@ -59,11 +59,11 @@ class Keyspace:
     def plant(self, id: str, **scores: int) -> None:
         """Give an id these scores, by the letter of the index."""
         for letter, score in scores.items():
-            self.command("ZADD", f"{PLACE.tag}{letter}", score, id)
+            self.command("ZADD", f"{COLLECTION.tag}{letter}", score, id)
 
     def plant_many(self, ids: list[str], **scores: int) -> None:
         for letter, score in scores.items():
-            self.command("ZADD", f"{PLACE.tag}{letter}", *(word for id in ids for word in (score, id)))
+            self.command("ZADD", f"{COLLECTION.tag}{letter}", *(word for id in ids for word in (score, id)))
 
     def now(self) -> int:
         """Redis's clock (us)."""

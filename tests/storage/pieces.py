@@ -44,7 +44,7 @@ async def body_of(areas: Areas, area: Area, key: str) -> bytes:
 
 async def held(areas: Areas) -> dict[str, bytes]:
     """All that the area holds."""
-    area = await areas.find([AREA])
+    area = await areas.find_first([AREA])
     return {key: await body_of(areas, area, key) for key in area.values}
 
 

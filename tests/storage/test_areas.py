@@ -46,7 +46,7 @@ async def test_a_body_of_any_size_comes_back_byte_for_byte(areas: Areas, size: i
         yield Part("file", pieces(body, piece), "application/pdf", "a.pdf")
 
     await areas.create(AREA, arriving(), HOUR, ME, ROOMY)
-    area = await areas.find([AREA])
+    area = await areas.find_first([AREA])
     value = area.value("file")
     assert (value.size, value.type, value.filename) == (size, "application/pdf", "a.pdf")
     assert await body_of(areas, area, "file") == body
@@ -93,7 +93,7 @@ async def test_what_is_replaced_is_let_go_of_at_once(areas: Areas, keyspace: Key
 
 async def test_who_is_reading_a_file_reads_on_while_it_is_replaced_and_deleted(areas: Areas) -> None:
     await create(areas, ("file", LARGE))
-    area = await areas.find([AREA])
+    area = await areas.find_first([AREA])
     reading = areas.read(area, area.value("file"))
     read = [await anext(reading)]
     await update(areas, ("file", OTHER))
@@ -130,7 +130,7 @@ async def test_an_area_is_gone_with_its_last_key(areas: Areas, keyspace: Keyspac
     await create(areas, ("a", b"1"), ms=50)
     await asyncio.sleep(0.1)
     with pytest.raises(NotFound):
-        await areas.find([AREA])
+        await areas.find_first([AREA])
     with pytest.raises(NotFound):
         await update(areas, ("b", b"1"))
     with pytest.raises(NotFound):
@@ -162,10 +162,10 @@ async def test_an_area_with_long_names_keeps_what_it_says_beside_its_record(area
 async def test_the_first_collection_that_has_an_area_is_meant(areas: Areas) -> None:
     mine = keys.collection("genesys", "me", "an id", "")
     with pytest.raises(NotFound):
-        await areas.find([mine, AREA])
-    for n, place in enumerate((AREA, mine)):
-        await areas.create(place, parts(("a", b"%d" % n)), HOUR, ME, ROOMY)
-        assert (await areas.find([mine, AREA])).value("a").body == b"%d" % n
+        await areas.find_first([mine, AREA])
+    for n, collection in enumerate((AREA, mine)):
+        await areas.create(collection, parts(("a", b"%d" % n)), HOUR, ME, ROOMY)
+        assert (await areas.find_first([mine, AREA])).value("a").body == b"%d" % n
     await areas.update([mine, AREA], parts(("b", b"2")), HOUR, ME, ROOMY)
     await areas.delete([mine, AREA])
     assert await held(areas) == {"a": b"0"}

@@ -15,7 +15,7 @@ from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES
 from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
-from tests.storage.keyspace import LIMIT, ME, PLACE, Keyspace, numbered
+from tests.storage.keyspace import COLLECTION, LIMIT, ME, Keyspace, numbered
 
 MOST = 5000  # us
 RUNS = 12  # at the most
@@ -62,10 +62,10 @@ BODIES = {
 @pytest.mark.parametrize("body", BODIES)
 async def test_a_body_of_any_size_can_be_written_and_deleted(storage: Storage, redis: RedisProcess, body: str) -> None:
     def put() -> Awaitable[Any]:
-        return storage.records.put(PLACE, "a", BODIES[body], ME)
+        return storage.records.put(COLLECTION, "a", BODIES[body], ME)
 
     assert await shortest(redis, put, lambda: None) < MOST
-    assert await shortest(redis, lambda: storage.records.delete(PLACE, "a"), put) < MOST
+    assert await shortest(redis, lambda: storage.records.delete(COLLECTION, "a"), put) < MOST
 
 
 DOCUMENTS = {
@@ -85,10 +85,10 @@ async def test_a_document_of_any_shape_can_be_merged(
     storage: Storage, redis: RedisProcess, document: str, patch: str
 ) -> None:
     def put() -> Awaitable[Any]:
-        return storage.records.put(PLACE, "a", DOCUMENTS[document], ME)
+        return storage.records.put(COLLECTION, "a", DOCUMENTS[document], ME)
 
     def merge() -> Awaitable[Any]:
-        return storage.records.merge(PLACE, "a", PATCHES[patch], ME, limit=LIMIT)
+        return storage.records.merge(COLLECTION, "a", PATCHES[patch], ME, limit=LIMIT)
 
     assert await shortest(redis, merge, put) < MOST
 
@@ -103,7 +103,7 @@ async def test_a_large_collection_can_be_paged_swept_and_counted(
     def due() -> None:
         keyspace.plant_many(numbered(SWEEP_MEMBERS), c=1, u=1, s=1, n=0, x=1)
 
-    assert await shortest(redis, lambda: storage.records.page(PLACE, "c", MANY // 2, 1000), lambda: None) < MOST
-    assert await shortest(redis, lambda: storage.records.count(PLACE), lambda: None) < MOST
-    assert await shortest(redis, lambda: storage.records.sweep(PLACE), due) < MOST
-    assert await shortest(redis, lambda: storage.records.put(PLACE, "new", b"[]", ME), due) < MOST
+    assert await shortest(redis, lambda: storage.records.page(COLLECTION, "c", MANY // 2, 1000), lambda: None) < MOST
+    assert await shortest(redis, lambda: storage.records.count(COLLECTION), lambda: None) < MOST
+    assert await shortest(redis, lambda: storage.records.sweep(COLLECTION), due) < MOST
+    assert await shortest(redis, lambda: storage.records.put(COLLECTION, "new", b"[]", ME), due) < MOST

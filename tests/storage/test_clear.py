@@ -15,8 +15,8 @@ async def test_everything_goes_and_is_counted(runner: Runner) -> None:
     variables = await opened(runner)
     grants = Grants(runner)
     await grants.grant(OTHER, {EDITOR: "rw"}, await grants.revise())
-    for place in (AGENT, OTHER):
-        await asyncio.gather(*(variables.assign(place, EDITOR, n % 3, f"k{n}", "v") for n in range(50)))
+    for collection in (AGENT, OTHER):
+        await asyncio.gather(*(variables.assign(collection, EDITOR, n % 3, f"k{n}", "v") for n in range(50)))
     assert await variables.clear(AGENT, EDITOR) == 50
     assert await variables.clear(AGENT, EDITOR) == 0
     assert await listed(variables) == []

@@ -24,7 +24,7 @@ CALLER = Caller(ME, {"project": "acme"}, (100, 1.5), None)
 async def directory(runner: Runner) -> Directory:
     found = Directory(runner)
     await found.declare("ainoflow", [token_entry(digest(TOKEN), CALLER)])
-    await found.announce()
+    await found.invalidate()
     return found
 
 
@@ -63,7 +63,7 @@ def kept_caller(directory: Directory, token: str) -> Caller | None:
 async def watching(directory: Directory) -> AsyncIterator[Directory]:
     """One that may keep what it looked up, as in a worker."""
     watch = asyncio.create_task(directory.watch())
-    await seen(lambda: directory.era is not None)
+    await seen(lambda: directory.generation is not None)
     yield directory
     watch.cancel()
 
@@ -87,7 +87,7 @@ async def test_an_expired_token_is_refused_also_when_it_is_kept(watching: Direct
     async def known(seconds: float) -> float:
         until = time.time() + seconds
         await watching.declare("ainoflow", [token_entry(digest("short"), Caller(ME, {}, None, until))])
-        watching._kept.clear()
+        watching._entries.clear()
         assert (await watching.caller("ainoflow", "short")).expires == until
         return until
 
@@ -124,7 +124,7 @@ async def test_a_revoked_token_stops_working_when_the_change_is_seen(
     await watching.caller("ainoflow", TOKEN)
     other = Directory(await connect(redis))  # another worker applies the change
     await other.declare("ainoflow", [Entry("token", digest(TOKEN), None)])
-    await other.announce()
+    await other.invalidate()
     await seen(lambda: kept_caller(watching, TOKEN) is None)
     with pytest.raises(Unauthenticated):
         await watching.caller("ainoflow", TOKEN)
@@ -135,7 +135,7 @@ async def test_what_cannot_be_confirmed_is_used_for_a_second_at_the_most(own: Re
     directory = Directory(await connect(own))
     await directory.declare("ainoflow", [token_entry(digest(TOKEN), CALLER)])
     watch = asyncio.create_task(directory.watch())
-    await seen(lambda: directory.era is not None)
+    await seen(lambda: directory.generation is not None)
     await directory.caller("ainoflow", TOKEN)
     own.pause()
     await seen(lambda: kept_caller(directory, TOKEN) is None)
@@ -151,12 +151,12 @@ def test_the_epoch_is_read_twice_before_what_is_kept_goes_out_of_use() -> None:
 async def test_the_watch_outlives_every_error(own: RedisProcess, connect: Connect) -> None:
     directory = Directory(await connect(own))
     watch = asyncio.create_task(directory.watch())
-    await seen(lambda: directory.era is not None)
-    own.command("RPUSH", keys.EPOCH, "foreign")  # an error that is no refusal
-    await seen(lambda: directory.era is None)
+    await seen(lambda: directory.generation is not None)
+    own.command("RPUSH", keys.GENERATION, "foreign")  # an error that is no refusal
+    await seen(lambda: directory.generation is None)
     own.restart()
-    own.command("DEL", keys.EPOCH)  # after the restart: one that is killed may forget it
-    await seen(lambda: directory.era is not None)
+    own.command("DEL", keys.GENERATION)  # after the restart: one that is killed may forget it
+    await seen(lambda: directory.generation is not None)
     assert not watch.done()
     watch.cancel()
 
@@ -169,8 +169,8 @@ async def test_an_answer_older_than_the_change_is_not_kept(
 
     async def overtaken(*args, **arguments):  # type: ignore[no-untyped-def]
         found = await command(*args, **arguments)
-        watching._kept.clear()
-        watching._clearings += 1
+        watching._entries.clear()
+        watching._cache_generation += 1
         return found
 
     monkeypatch.setattr(watching, "_command", overtaken)
@@ -185,7 +185,7 @@ async def test_unknown_tokens_do_not_grow_the_cache_without_bound(
     for n in range(25):
         with pytest.raises(Unauthenticated):
             await directory.caller("ainoflow", f"guess{n}")
-    assert len(directory._kept) <= 10
+    assert len(directory._entries) <= 10
 
 
 async def test_long_tokens_and_long_entries_do_not_grow_the_cache_without_bound(
@@ -195,22 +195,22 @@ async def test_long_tokens_and_long_entries_do_not_grow_the_cache_without_bound(
     guess = "guess" * 1600
     with pytest.raises(Unauthenticated):
         await directory.caller("ainoflow", guess)
-    assert list(directory._kept) == [("ainoflow", "token", digest(guess))]
+    assert list(directory._entries) == [("ainoflow", "token", digest(guess))]
     monkeypatch.setattr(module, "BYTES", 100_000)
     for n in range(25):
         await directory.declare("ainoflow", [Entry("project", f"p{n}", {"long": "x" * 10_000})])
-        await directory.find("ainoflow", "project", f"p{n}")
-        assert len(directory._kept) <= 12
-    assert directory._kept_bytes <= 120_000
+        await directory.find_entry("ainoflow", "project", f"p{n}")
+        assert len(directory._entries) <= 12
+    assert directory._entries_bytes <= 120_000
 
 
 async def test_entries_are_found_replaced_and_removed(directory: Directory) -> None:
     await directory.declare("ainoflow", [Entry("project", "a:b", {"quota": {"documents": 1}})])
-    assert await directory.find("ainoflow", "project", "a:b") == {"quota": {"documents": 1}}
-    assert await directory.find("ainoflow", "project", "a") is None
+    assert await directory.find_entry("ainoflow", "project", "a:b") == {"quota": {"documents": 1}}
+    assert await directory.find_entry("ainoflow", "project", "a") is None
     await directory.declare("ainoflow", [Entry("project", "a:b", None), Entry("project", "never", None)])
-    directory._kept.clear()
-    assert await directory.find("ainoflow", "project", "a:b") is None
+    directory._entries.clear()
+    assert await directory.find_entry("ainoflow", "project", "a:b") is None
 
 
 async def test_what_meters_a_namespace_has_its_usage_counted_afresh(directory: Directory, keyspace: Keyspace) -> None:

@@ -7,7 +7,7 @@ from service.storage.errors import Denied, Undeclared
 from service.storage.root import Storage
 from service.storage.scripts.bounds import DISCARDED
 from tests.servers import RedisProcess
-from tests.storage.keyspace import PLACE, RECORD, REGISTRIES, Keyspace, numbered
+from tests.storage.keyspace import COLLECTION, RECORD, REGISTRIES, Keyspace, numbered
 
 FIELD = keys.collection("auravant", "fields", "12345", "")
 
@@ -46,9 +46,9 @@ async def test_many_go_in_several_steps(storage: Storage, keyspace: Keyspace, re
 async def test_the_keys_left_by_discard(storage: Storage, keyspace: Keyspace) -> None:
     """In a collection with indexes, where what it grew by counts."""
     for id in ("a", "b", "c"):
-        await storage.records.put(PLACE, id, b"[1]", "me", lifetime="+600000")
-    ids, names = ["a", "none", "c"], (*PLACE.guarded, *map(RECORD, ["a", "none", "c"]))
-    reply = await storage.records._run("discard", names, subject="", kinds=PLACE.kinds, ids=ids)
+        await storage.records.put(COLLECTION, id, b"[1]", "me", lifetime="+600000")
+    ids, names = ["a", "none", "c"], (*COLLECTION.guarded, *map(RECORD, ["a", "none", "c"]))
+    reply = await storage.records._run("discard", names, subject="", kinds=COLLECTION.kinds, ids=ids)
     assert reply == [-2, -6]
-    assert keyspace.names() == {RECORD("b"), PLACE.expiry, *PLACE.indexes, *REGISTRIES}
+    assert keyspace.names() == {RECORD("b"), COLLECTION.expiry, *COLLECTION.indexes, *REGISTRIES}
     assert all(set(scores) == {"b"} for scores in keyspace.indexes().values())

@@ -2,39 +2,39 @@
 
 from service.storage import keys
 from service.storage.root import Storage
-from tests.storage.keyspace import INDEXES, ME, PLACE, RECORD, REGISTRIES, Keyspace
+from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace
 
 
 async def test_a_sound_record_has_no_fault(storage: Storage) -> None:
-    await storage.records.put(PLACE, "a", b"[]", ME, lifetime="+60000")
-    await storage.records.put(PLACE, "b", b"[]", ME)
+    await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+60000")
+    await storage.records.put(COLLECTION, "b", b"[]", ME)
     for id in ("a", "b", "neither record nor entry"):
-        assert await storage.records.examine(PLACE, id, repair=True) == []
+        assert await storage.records.examine(COLLECTION, id, repair=True) == []
 
 
 async def test_each_fault_is_told_and_only_repaired_if_so_wished(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(PLACE, "a", b"[]", ME, lifetime="+60000")
+    await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+60000")
     before = keyspace.indexes()
-    keyspace.command("ZREM", PLACE.index("c"), "a")
+    keyspace.command("ZREM", COLLECTION.index("c"), "a")
     keyspace.plant("a", s=999, x=7_000_000_000_000)
     faults = ["index c: missing", "index s: wrong", "expiry: wrong"]
-    assert await storage.records.examine(PLACE, "a", repair=False) == faults
-    assert await storage.records.examine(PLACE, "a", repair=True) == faults
-    assert await storage.records.examine(PLACE, "a", repair=True) == []
+    assert await storage.records.examine(COLLECTION, "a", repair=False) == faults
+    assert await storage.records.examine(COLLECTION, "a", repair=True) == faults
+    assert await storage.records.examine(COLLECTION, "a", repair=True) == []
     assert keyspace.indexes() == before
 
 
 async def test_entries_without_a_record_are_taken_away(storage: Storage, keyspace: Keyspace) -> None:
     keyspace.plant("ghost", c=1, u=2, s=3, n=0, x=9_000_000_000_000)
-    faults = [f"index {kind}: without a record" for kind in PLACE.kinds] + ["expiry: without a record"]
-    assert await storage.records.examine(PLACE, "ghost", repair=True) == faults
+    faults = [f"index {kind}: without a record" for kind in COLLECTION.kinds] + ["expiry: without a record"]
+    assert await storage.records.examine(COLLECTION, "ghost", repair=True) == faults
     assert keyspace.names() == set()
 
 
 async def test_entries_that_wait_to_be_swept_are_left_to_the_sweeper(storage: Storage, keyspace: Keyspace) -> None:
     """Taken away here, they would be missing from what a sweep gives back to the quota."""
     keyspace.plant("due", c=1, u=2, s=3, n=0, x=1)
-    assert await storage.records.examine(PLACE, "due", repair=True) == []
+    assert await storage.records.examine(COLLECTION, "due", repair=True) == []
     assert set(keyspace.indexes()) == set("cusnx")
 
 
@@ -48,6 +48,6 @@ async def test_a_collection_without_indexes_is_examined_too(storage: Storage, ke
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(PLACE, "a", b"[]", ME)
-    await storage.records.examine(PLACE, "a", repair=True)
+    await storage.records.put(COLLECTION, "a", b"[]", ME)
+    await storage.records.examine(COLLECTION, "a", repair=True)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

@@ -11,14 +11,14 @@ from service.storage.errors import AlreadyExists, Changed, Denied, Invalid, NotF
 from service.storage.files.blobs import count
 from service.storage.files.files import File, Filed
 from service.storage.records.conditions import exactly
-from service.storage.records.scoped import Shelf
+from service.storage.records.scoped import CollectionRead
 from service.storage.root import Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 from tests.storage.pieces import pieces
 from tests.storage.test_bounds import MOST, shortest
 
-PLACE = keys.collection("auravant", "fields", "12345", "")
+COLLECTION = keys.collection("auravant", "fields", "12345", "")
 ID = "ext:production:photo"
 BODY = b"0123456789abcdef" * 40_000  # more than one chunk
 OWNER, READER, NOBODY = "UID-owner", "UID-reader", "UID-nobody"
@@ -27,23 +27,23 @@ GRANTS = {OWNER: "rwd", READER: "r"}
 
 @pytest.fixture(autouse=True)
 async def granted(storage: Storage) -> None:
-    await storage.grants.grant(PLACE, GRANTS, await storage.grants.revise())
+    await storage.grants.grant(COLLECTION, GRANTS, await storage.grants.revise())
 
 
-async def announce(
+async def initiate_upload(
     storage: Storage, body: bytes = BODY, user: str = OWNER, *, create: bool = True, overwrite: bool = True
 ) -> str:
     file = File("a.bin", len(body), md5(body).digest())
-    return await storage.files.announce(PLACE, ID, file, user, create=create, overwrite=overwrite)
+    return await storage.files.initiate_upload(COLLECTION, ID, file, user, create=create, overwrite=overwrite)
 
 
 async def upload(storage: Storage, generation: str, body: bytes = BODY, user: str = OWNER) -> None:
-    await storage.files.upload(PLACE, ID, generation, pieces(body), "image/png", len(body), user)
+    await storage.files.upload(COLLECTION, ID, generation, pieces(body), "image/png", len(body), user)
 
 
 async def found(storage: Storage) -> Filed | None:
-    [shelf] = await storage.files.survey([PLACE], [ID], OWNER)
-    return storage.files.filed(shelf).get(ID)
+    [reading] = await storage.files.read_many([COLLECTION], [ID], OWNER)
+    return storage.files.filed(reading).get(ID)
 
 
 async def body_of(storage: Storage) -> bytes | None:
@@ -55,12 +55,14 @@ async def body_of(storage: Storage) -> bytes | None:
 
 def staying(keyspace: Keyspace) -> set[str]:
     """The chunks that do not go away."""
-    return {name for name in keyspace.names() if name.startswith(PLACE.chunks) and keyspace.command("PTTL", name) == -1}
+    return {
+        name for name in keyspace.names() if name.startswith(COLLECTION.chunks) and keyspace.command("PTTL", name) == -1
+    }
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"x" * 8193, BODY])
 async def test_what_was_announced_is_there_once_it_was_uploaded(storage: Storage, body: bytes) -> None:
-    generation = await announce(storage, body)
+    generation = await initiate_upload(storage, body)
     filed = await found(storage)
     assert filed is not None
     assert (filed.generation, filed.uploaded, filed.file.size) == (generation, False, len(body))
@@ -72,7 +74,7 @@ async def test_what_was_announced_is_there_once_it_was_uploaded(storage: Storage
 
 
 async def test_an_upload_works_once(storage: Storage, keyspace: Keyspace) -> None:
-    generation = await announce(storage)
+    generation = await initiate_upload(storage)
     await upload(storage, generation)
     names = staying(keyspace)
     with pytest.raises(Changed):
@@ -81,7 +83,7 @@ async def test_an_upload_works_once(storage: Storage, keyspace: Keyspace) -> Non
 
 
 async def test_of_two_uploads_at_once_one_wins(storage: Storage, keyspace: Keyspace) -> None:
-    generation = await announce(storage)
+    generation = await initiate_upload(storage)
     outcomes = await asyncio.gather(*(upload(storage, generation) for _ in range(8)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes if outcome is not None] == [Changed] * 7
     assert await body_of(storage) == BODY
@@ -92,58 +94,58 @@ async def test_of_two_uploads_at_once_one_wins(storage: Storage, keyspace: Keysp
 async def test_an_upload_whose_key_changes_meanwhile_is_refused(
     storage: Storage, keyspace: Keyspace, meanwhile: str
 ) -> None:
-    generation = await announce(storage)
+    generation = await initiate_upload(storage)
 
     async def interrupted() -> AsyncIterator[bytes]:
         yield BODY[:300_000]
         if "delete" in meanwhile:
-            assert await storage.files.remove(PLACE, [ID], OWNER) == [ID]
+            assert await storage.files.remove(COLLECTION, [ID], OWNER) == [ID]
         if meanwhile != "delete":
-            await announce(storage)
+            await initiate_upload(storage)
         yield BODY[300_000:]
 
     with pytest.raises(Changed):
-        await storage.files.upload(PLACE, ID, generation, interrupted(), "", len(BODY), OWNER)
+        await storage.files.upload(COLLECTION, ID, generation, interrupted(), "", len(BODY), OWNER)
     assert await body_of(storage) is None
     assert staying(keyspace) == set()
 
 
 async def test_who_may_not_write_any_more_cannot_finish(storage: Storage, keyspace: Keyspace) -> None:
-    generation = await announce(storage)
+    generation = await initiate_upload(storage)
 
     async def interrupted() -> AsyncIterator[bytes]:
         yield BODY[:300_000]
-        await storage.grants.grant(PLACE, {OWNER: "r"}, await storage.grants.revise())
+        await storage.grants.grant(COLLECTION, {OWNER: "r"}, await storage.grants.revise())
         yield BODY[300_000:]
 
     with pytest.raises(Denied):
-        await storage.files.upload(PLACE, ID, generation, interrupted(), "", len(BODY), OWNER)
+        await storage.files.upload(COLLECTION, ID, generation, interrupted(), "", len(BODY), OWNER)
     assert await body_of(storage) is None
     assert staying(keyspace) == set()
 
 
 @pytest.mark.parametrize("sent", [BODY[:-1], BODY + b"x", b"x" + BODY[1:]])
 async def test_another_file_than_was_announced_is_refused(storage: Storage, keyspace: Keyspace, sent: bytes) -> None:
-    generation = await announce(storage)
+    generation = await initiate_upload(storage)
     with pytest.raises(Invalid, match="than was announced"):
-        await storage.files.upload(PLACE, ID, generation, pieces(sent), "", len(BODY), OWNER)
-    assert not any(name.startswith(PLACE.chunks) for name in keyspace.names())
+        await storage.files.upload(COLLECTION, ID, generation, pieces(sent), "", len(BODY), OWNER)
+    assert not any(name.startswith(COLLECTION.chunks) for name in keyspace.names())
     await upload(storage, generation)
 
 
 async def test_what_is_there_and_what_is_not(storage: Storage) -> None:
     with pytest.raises(NotFound):
-        await announce(storage, create=False)
-    await announce(storage, overwrite=False)
+        await initiate_upload(storage, create=False)
+    await initiate_upload(storage, overwrite=False)
     with pytest.raises(AlreadyExists):
-        await announce(storage, overwrite=False)
-    await announce(storage, create=False)
+        await initiate_upload(storage, overwrite=False)
+    await initiate_upload(storage, create=False)
 
 
 async def test_a_file_that_may_not_be_replaced_stays(storage: Storage, keyspace: Keyspace) -> None:
-    await upload(storage, await announce(storage))
+    await upload(storage, await initiate_upload(storage))
     with pytest.raises(AlreadyExists):
-        await announce(storage, b"new", overwrite=False)
+        await initiate_upload(storage, b"new", overwrite=False)
     assert await body_of(storage) == BODY
 
 
@@ -151,20 +153,20 @@ async def test_a_file_that_may_not_be_replaced_stays(storage: Storage, keyspace:
 async def test_a_replaced_file_is_dropped_by_the_announcement(
     storage: Storage, keyspace: Keyspace, create: bool
 ) -> None:
-    await upload(storage, await announce(storage))
+    await upload(storage, await initiate_upload(storage))
     old = await found(storage)
     assert old is not None
-    generation = await announce(storage, b"new", create=create)
+    generation = await initiate_upload(storage, b"new", create=create)
     assert staying(keyspace) == set()
     with pytest.raises(NotFound):
-        await storage.files.find(PLACE, ID, old.generation, OWNER)
+        await storage.files.find_uploaded(COLLECTION, ID, old.generation, OWNER)
     await upload(storage, generation, b"new")
     assert await body_of(storage) == b"new"
 
 
 async def test_announcements_that_race_leave_one_upload(storage: Storage, keyspace: Keyspace) -> None:
-    await upload(storage, await announce(storage))
-    generations = await asyncio.gather(*(announce(storage) for _ in range(16)))
+    await upload(storage, await initiate_upload(storage))
+    generations = await asyncio.gather(*(initiate_upload(storage) for _ in range(16)))
     filed = await found(storage)
     assert filed is not None
     assert len(set(generations)) == 16
@@ -177,50 +179,50 @@ async def test_who_may_not_is_told_so_whatever_is_there(storage: Storage, user: 
     for _ in range(2):
         for create, overwrite in ((True, True), (False, True), (True, False)):
             with pytest.raises(Denied):
-                await announce(storage, user=user, create=create, overwrite=overwrite)
+                await initiate_upload(storage, user=user, create=create, overwrite=overwrite)
         with pytest.raises(Denied):
-            await storage.files.remove(PLACE, [ID], user)
-        await upload(storage, await announce(storage))
-    [shelf] = await storage.files.survey([PLACE], [ID], user)
-    assert (shelf.refused is None) == (user == READER)
-    assert await storage.files.remove_found(shelf, user) == []
+            await storage.files.remove(COLLECTION, [ID], user)
+        await upload(storage, await initiate_upload(storage))
+    [reading] = await storage.files.read_many([COLLECTION], [ID], user)
+    assert (reading.refused is None) == (user == READER)
+    assert await storage.files.remove_found(reading, user) == []
     assert await body_of(storage) == BODY
 
 
 async def test_only_what_was_there_is_said_to_be_removed(storage: Storage, keyspace: Keyspace) -> None:
-    await upload(storage, await announce(storage))
-    outcomes = await asyncio.gather(*(storage.files.remove(PLACE, [ID, "other"], OWNER) for _ in range(8)))
+    await upload(storage, await initiate_upload(storage))
+    outcomes = await asyncio.gather(*(storage.files.remove(COLLECTION, [ID, "other"], OWNER) for _ in range(8)))
     assert sorted(outcomes) == [[]] * 7 + [[ID]]
     assert (await found(storage), staying(keyspace)) == (None, set())
 
 
 async def test_a_key_that_others_keep_changing_is_given_up(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    await upload(storage, await announce(storage))
+    await upload(storage, await initiate_upload(storage))
     monkeypatch.setattr("service.storage.files.files.ATTEMPTS", 1)
     with pytest.raises(Unavailable):
-        await announce(storage)
+        await initiate_upload(storage)
 
 
 async def test_a_file_that_fsck_found_lost_can_be_uploaded_again(storage: Storage) -> None:
-    await upload(storage, await announce(storage))
+    await upload(storage, await initiate_upload(storage))
     filed = await found(storage)
     assert filed is not None
     assert filed.generation == exactly(filed.attached.record)
     filed.attached.blobs.clear()
-    assert not Filed.of(PLACE, ID, filed.attached).uploaded
+    assert not Filed.of(COLLECTION, ID, filed.attached).uploaded
 
 
 async def test_values_and_files_are_two_namespaces(storage: Storage) -> None:
-    await storage.records.put(PLACE, ID, b"1", OWNER, subject=OWNER)
+    await storage.records.put(COLLECTION, ID, b"1", OWNER, subject=OWNER)
     assert await found(storage) is None
-    await announce(storage)
-    await storage.scoped.discard(PLACE, [ID], OWNER)
+    await initiate_upload(storage)
+    await storage.scoped.discard(COLLECTION, [ID], OWNER)
     assert await found(storage) is not None
 
 
 async def test_the_keys_left_of_an_upload(storage: Storage, keyspace: Keyspace) -> None:
-    await upload(storage, await announce(storage))
-    assert keyspace.names() == {PLACE.acl, keys.REVISION, PLACE.attachment(ID), *staying(keyspace)}
+    await upload(storage, await initiate_upload(storage))
+    assert keyspace.names() == {COLLECTION.acl, keys.REVISION, COLLECTION.attachment(ID), *staying(keyspace)}
     assert len(staying(keyspace)) == count(len(BODY))
 
 
@@ -228,13 +230,13 @@ async def test_a_thousand_keys_are_told_by_short_scripts(storage: Storage, redis
     ids = [f"{'x' * 100}:production:{'k' * 190}{number:04}" for number in range(1000)]
     for id in ids:
         file = File("x" * 53, 1, md5(b"x").digest())
-        generation = await storage.files.announce(PLACE, id, file, OWNER, create=True, overwrite=True)
-        await storage.files.upload(PLACE, id, generation, pieces(b"x"), "t" * 127 + "/" + "t" * 127, 1, OWNER)
-    found: list[Shelf] = []
+        generation = await storage.files.initiate_upload(COLLECTION, id, file, OWNER, create=True, overwrite=True)
+        await storage.files.upload(COLLECTION, id, generation, pieces(b"x"), "t" * 127 + "/" + "t" * 127, 1, OWNER)
+    found: list[CollectionRead] = []
 
-    async def survey() -> None:
-        found[:] = await storage.files.survey([PLACE], ids, OWNER)
+    async def read_many() -> None:
+        found[:] = await storage.files.read_many([COLLECTION], ids, OWNER)
 
-    assert await shortest(redis, survey, lambda: None) < MOST
-    [shelf] = found
-    assert ([*shelf.found], [*shelf.rest]) == (ids, [])
+    assert await shortest(redis, read_many, lambda: None) < MOST
+    [reading] = found
+    assert ([*reading.found], [*reading.rest]) == (ids, [])

@@ -11,7 +11,7 @@ from service.storage.records.quota import Quota
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES
 from tests.servers import RedisProcess
-from tests.storage.keyspace import ME, PLACE, RECORD, USAGE, Keyspace, numbered
+from tests.storage.keyspace import COLLECTION, ME, RECORD, USAGE, Keyspace, numbered
 
 Damage = Callable[[Keyspace], object]
 
@@ -27,9 +27,9 @@ async def filled(storage: Storage) -> Storage:
     """Records of every sort: with and without expiry, small and large, expired and not swept."""
     quota = Quota(documents=100)
     for id in numbered(5):
-        await storage.records.put(PLACE, id, b'["%s"]' % id.encode(), ME, quota=quota)
-    await storage.records.put(PLACE, "later", b"[]", ME, lifetime="+600000", quota=quota)
-    await storage.records.put(PLACE, "large", b'["' + b"x" * INLINE_BYTES + b'"]', ME, quota=quota)
+        await storage.records.put(COLLECTION, id, b'["%s"]' % id.encode(), ME, quota=quota)
+    await storage.records.put(COLLECTION, "later", b"[]", ME, lifetime="+600000", quota=quota)
+    await storage.records.put(COLLECTION, "large", b'["' + b"x" * INLINE_BYTES + b'"]', ME, quota=quota)
     await storage.records.put(keys.collection("ainoflow", "acme", "x:y {z}", "cusn"), "ä:b", b"[]", ME, quota=quota)
     await storage.records.put(keys.collection("ainoflow", "other", "orders", "cusn"), "a", b"[]", ME)
     return storage
@@ -46,32 +46,36 @@ async def test_a_sound_redis_is_told_so(filled: Storage, redis: RedisProcess) ->
 
 async def test_what_waits_to_be_swept_is_no_fault(storage: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
     for id in numbered(3):
-        gone = await storage.records.put(PLACE, id, b"[]", ME, lifetime="+20", quota=Quota(documents=9))
+        gone = await storage.records.put(COLLECTION, id, b"[]", ME, lifetime="+20", quota=Quota(documents=9))
     keyspace.wait_past(gone.expires)
     assert await check(redis) == (0, ["0 faults found"])
 
 
 DAMAGE: dict[str, tuple[Damage, str]] = {
-    "an index lacks a record": (lambda k: k.command("ZREM", PLACE.index("u"), "k00001"), "index u: missing"),
-    "no index has a record": (lambda k: [k.command("ZREM", i, "k00001") for i in PLACE.indexes], "index c: missing"),
-    "all indexes are gone": (lambda k: k.command("DEL", *PLACE.indexes), "index s: missing"),
+    "an index lacks a record": (lambda k: k.command("ZREM", COLLECTION.index("u"), "k00001"), "index u: missing"),
+    "no index has a record": (
+        lambda k: [k.command("ZREM", i, "k00001") for i in COLLECTION.indexes], "index c: missing",
+    ),
+    "all indexes are gone": (lambda k: k.command("DEL", *COLLECTION.indexes), "index s: missing"),
     "an index is wrong": (lambda k: k.plant("k00001", s=1), "index s: wrong"),
     "an index names no record": (lambda k: k.plant("ghost", c=1), "index c: without a record"),
     "a record is gone": (lambda k: k.command("DEL", RECORD("k00002")), "index n: without a record"),
     "a record that expires is gone": (lambda k: k.command("DEL", RECORD("later")), "expiry: without a record"),
-    "the expiry set lacks a record": (lambda k: k.command("ZREM", PLACE.expiry, "later"), "expiry: missing"),
+    "the expiry set lacks a record": (lambda k: k.command("ZREM", COLLECTION.expiry, "later"), "expiry: missing"),
     "the expiry set is wrong": (lambda k: k.plant("later", x=253402300799999), "expiry: wrong"),
     "the expiry set names a record for ever": (lambda k: k.plant("k00001", x=9_000_000_000_000), "expiry: without"),
     "a due name of a record for ever": (lambda k: k.plant("k00001", x=1), "expiry: without a record"),
     "a native expiry is gone": (lambda k: k.command("PERSIST", RECORD("later")), "native expiry: wrong"),
     "a native expiry is wrong": (lambda k: k.command("EXPIRE", RECORD("later"), 90), "native expiry: wrong"),
     "a native expiry too many": (lambda k: k.command("EXPIRE", RECORD("k00001"), 90), "there should be none"),
-    "a collection is not named": (lambda k: k.command("ZREM", PLACE.registry, "orders"), "registry does not name it"),
-    "a registry is gone": (lambda k: k.command("DEL", PLACE.registry), "registry does not name it"),
+    "a collection is not named": (
+        lambda k: k.command("ZREM", COLLECTION.registry, "orders"), "registry does not name it",
+    ),
+    "a registry is gone": (lambda k: k.command("DEL", COLLECTION.registry), "registry does not name it"),
     "a namespace is not named": (
         lambda k: k.command("HDEL", keys.NAMESPACES, "ainoflow:acme"), "is not among the namespaces"
     ),
-    "a staged body stays": (lambda k: k.command("SET", PLACE.staged("0f"), "x"), "staged, and never expires"),
+    "a staged body stays": (lambda k: k.command("SET", COLLECTION.staged("0f"), "x"), "staged, and never expires"),
     "a usage is wrong": (lambda k: k.command("SET", USAGE, "1 1", "EX", 100), "usage: says (1, 1), counted (8, "),
     "an index without any record": (
         lambda k: k.command("ZADD", "{ainoflow:acme:lost}c", 5, "ghost"), "registry does not name it"
@@ -97,18 +101,18 @@ async def test_damage_is_found_told_and_repaired(
 
 async def test_what_was_repaired_works_again(filled: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
     before = keyspace.indexes()
-    keyspace.command("DEL", *PLACE.indexes, PLACE.expiry, PLACE.registry, keys.NAMESPACES, USAGE)
-    assert await filled.records.count(PLACE) == 0
+    keyspace.command("DEL", *COLLECTION.indexes, COLLECTION.expiry, COLLECTION.registry, keys.NAMESPACES, USAGE)
+    assert await filled.records.count(COLLECTION) == 0
     await check(redis, repair=True)
     assert keyspace.indexes() == before
-    assert (await filled.records.collections("ainoflow", "acme", "cusn"))[PLACE] == 7
+    assert (await filled.records.collections("ainoflow", "acme", "cusn"))[COLLECTION] == 7
     assert await check(redis) == (0, ["0 faults found"])
 
 
 async def test_an_expired_record_that_lost_its_native_expiry_is_taken_away(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    gone = await storage.records.put(PLACE, "a", b"[]", ME, lifetime="+40")
+    gone = await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+40")
     keyspace.command("PERSIST", RECORD("a"))
     keyspace.wait_past(gone.expires)
     status, out = await check(redis, repair=True)
@@ -156,12 +160,12 @@ async def test_a_service_at_work_shows_no_damage(filled: Storage, redis: RedisPr
         step = 0
         while working:
             step += 1
-            place = keys.collection("ainoflow", "acme", f"c{step % 3}", "cusn")
+            collection = keys.collection("ainoflow", "acme", f"c{step % 3}", "cusn")
             id, quota = f"k{n}-{step % 20}", Quota(documents=100_000)
-            await filled.records.put(place, id, b"[%d]" % step, ME, lifetime="+5" if step % 4 else "", quota=quota)
+            await filled.records.put(collection, id, b"[%d]" % step, ME, lifetime="+5" if step % 4 else "", quota=quota)
             if step % 5 == 0:
-                await asyncio.gather(filled.records.delete(place, id, quota=quota), return_exceptions=True)
-            await filled.records.sweep(place)
+                await asyncio.gather(filled.records.delete(collection, id, quota=quota), return_exceptions=True)
+            await filled.records.sweep(collection)
 
     workers = [asyncio.create_task(work(n)) for n in range(4)]
     for _ in range(5):

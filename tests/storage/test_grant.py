@@ -8,7 +8,7 @@ import pytest
 
 from service.storage import keys
 from service.storage.access.grants import PORTION, Grants
-from service.storage.errors import Changed, Denied, NotFound, Outdated, Undeclared
+from service.storage.errors import Changed, Denied, NotFound, OutdatedGrants, Undeclared
 from service.storage.fsck import check as fsck
 from service.storage.records.conditions import UNCONDITIONAL, Condition
 from service.storage.root import Storage
@@ -43,8 +43,8 @@ class Granting:
     def __init__(self, runner: Runner) -> None:
         self.inner = Grants(runner)
 
-    async def grant(self, place: keys.Collection, verbs: dict[str, str] | None) -> list[str]:
-        return await self.inner.grant(place, verbs, await self.inner.revise())
+    async def grant(self, collection: keys.Collection, verbs: dict[str, str] | None) -> list[str]:
+        return await self.inner.grant(collection, verbs, await self.inner.revise())
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ async def test_what_follows_from_less_never_replaces_what_follows_from_more(
     for latest in ({"owner": "r"}, None):
         await grants.inner.grant(FIELD, latest, later)
         there = held(redis)
-        with pytest.raises(Outdated) as caught:
+        with pytest.raises(OutdatedGrants) as caught:
             await grants.inner.grant(FIELD, {"owner": "rwd"}, earlier)
         assert (caught.value.revision, held(redis)) == (later, there)
         await grants.inner.grant(FIELD, latest, later)  # it is safe to repeat

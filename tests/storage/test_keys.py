@@ -14,21 +14,21 @@ names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
 
 @given(names, names, names, names)
 def test_a_record_s_key_is_read_back_whatever_the_names_are(dialect: str, namespace: str, name: str, id: str) -> None:
-    place = Collection(dialect, namespace, name, "cusn")
-    assert keys.parse(place.record(id)) == (dialect, namespace, name, "r:", id)
-    assert keys.parse(place.staged("0f")) == (dialect, namespace, name, "s:", "0f")
-    for key in (*place.indexes, place.expiry):
+    collection = Collection(dialect, namespace, name, "cusn")
+    assert keys.parse(collection.record(id)) == (dialect, namespace, name, "r:", id)
+    assert keys.parse(collection.staged("0f")) == (dialect, namespace, name, "s:", "0f")
+    for key in (*collection.indexes, collection.expiry):
         assert keys.parse(key) == (dialect, namespace, name, key[-1], "")
     assert keys.parse_namespace(keys.namespace(dialect, namespace)) == (dialect, namespace)
 
 
 @given(names, names)
 def test_all_keys_of_a_collection_have_one_hash_tag(name: str, id: str) -> None:
-    place = Collection("ainoflow", "acme", name, "cusn")
-    for key in (place.record(id), place.staged("0f"), place.expiry, *place.indexes):
+    collection = Collection("ainoflow", "acme", name, "cusn")
+    for key in (collection.record(id), collection.staged("0f"), collection.expiry, *collection.indexes):
         found = re.search(r"\{(.*?)\}", key)  # Redis takes the first { and the first } behind it
         assert found is not None
-        assert "{" + found[1] + "}" == place.tag
+        assert "{" + found[1] + "}" == collection.tag
 
 
 @given(names, names, names, names)
@@ -50,7 +50,7 @@ def test_what_needs_no_encoding_stays_as_it_is(id: str) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "polystow:epoch",
+        "polystow:generation",
         "{ainoflow:acme}collections",
         "{ainoflow:acme}usage",
         "r:a",

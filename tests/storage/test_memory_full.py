@@ -17,7 +17,7 @@ from service.storage.scripts.bounds import INLINE_BYTES
 from service.storage.scripts.runner import Runner
 from service.storage.sweeper import Sweeper
 from tests.servers import RedisProcess
-from tests.storage.keyspace import INDEXES, LIMIT, ME, PLACE, RECORD, REGISTRIES, USAGE, Keyspace
+from tests.storage.keyspace import COLLECTION, INDEXES, LIMIT, ME, RECORD, REGISTRIES, USAGE, Keyspace
 
 LARGE = b'["' + b"x" * INLINE_BYTES + b'"]'
 
@@ -50,18 +50,18 @@ def not_saving(redis: RedisProcess) -> Iterator[None]:
 async def test_each_write_is_refused_and_nothing_is_half_done(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    await storage.records.put(PLACE, "a", b'{"a":1}', ME, lifetime="+600000")
-    await storage.records.put(PLACE, "large", LARGE, ME)
+    await storage.records.put(COLLECTION, "a", b'{"a":1}', ME, lifetime="+600000")
+    await storage.records.put(COLLECTION, "large", LARGE, ME)
     before = keyspace.names(), keyspace.indexes(), keyspace.header("a"), keyspace.expires("a") // 1000
     with full(redis):
         for write in (
-            storage.records.create(PLACE, "new", b"[]", ME),
-            storage.records.create(PLACE, "new", b"[]", ME, lifetime="+1000"),
-            storage.records.create(PLACE, "new", LARGE, ME),
-            storage.records.put(PLACE, "a", b"[]", ME),
-            storage.records.put(PLACE, "a", b"[1]", ME, quota=Quota(documents=5)),
-            storage.records.put(PLACE, "large", LARGE, ME),
-            storage.records.merge(PLACE, "a", b'{"b":1}', ME, limit=LIMIT),
+            storage.records.create(COLLECTION, "new", b"[]", ME),
+            storage.records.create(COLLECTION, "new", b"[]", ME, lifetime="+1000"),
+            storage.records.create(COLLECTION, "new", LARGE, ME),
+            storage.records.put(COLLECTION, "a", b"[]", ME),
+            storage.records.put(COLLECTION, "a", b"[1]", ME, quota=Quota(documents=5)),
+            storage.records.put(COLLECTION, "large", LARGE, ME),
+            storage.records.merge(COLLECTION, "a", b'{"b":1}', ME, limit=LIMIT),
             storage.records.put(keys.collection("ainoflow", "acme", "first", "cusn"), "a", b"[]", ME),
         ):
             with pytest.raises(QuotaExceeded, match=r"^the store's memory is full$"):
@@ -74,7 +74,7 @@ async def test_each_write_is_refused_and_nothing_is_half_done(
 async def test_a_publish_that_finds_memory_full_gives_its_staged_body_back(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await storage.records.put(PLACE, "a", b"[]", ME)
+    await storage.records.put(COLLECTION, "a", b"[]", ME)
     write = storage.records.write
 
     async def write_full(*arguments: Any) -> Saved:
@@ -83,41 +83,41 @@ async def test_a_publish_that_finds_memory_full_gives_its_staged_body_back(
 
     monkeypatch.setattr(storage.records, "write", write_full)
     with pytest.raises(QuotaExceeded):
-        await storage.records.put(PLACE, "a", LARGE, ME)
+        await storage.records.put(COLLECTION, "a", LARGE, ME)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
-    assert (await storage.records.get(PLACE, "a")).body == b"[]"
+    assert (await storage.records.get(COLLECTION, "a")).body == b"[]"
 
 
 async def test_reads_deletes_and_sweeps_go_on(
     runner: Runner, storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     quota = Quota(documents=5)
-    await storage.records.put(PLACE, "a", b"[1]", ME, quota=quota)
-    await storage.records.put(PLACE, "b", b"[1,2]", ME, quota=quota)
-    gone = await storage.records.put(PLACE, "gone", b"[]", ME, lifetime="+20", quota=quota)
+    await storage.records.put(COLLECTION, "a", b"[1]", ME, quota=quota)
+    await storage.records.put(COLLECTION, "b", b"[1,2]", ME, quota=quota)
+    gone = await storage.records.put(COLLECTION, "gone", b"[]", ME, lifetime="+20", quota=quota)
     keyspace.wait_past(gone.expires)
     with full(redis):
-        assert (await storage.records.get(PLACE, "a")).body == b"[1]"
-        assert await storage.records.count(PLACE) == 2
-        assert await storage.records.examine(PLACE, "a", repair=False) == []
-        await storage.records.delete(PLACE, "b", quota=quota)
+        assert (await storage.records.get(COLLECTION, "a")).body == b"[1]"
+        assert await storage.records.count(COLLECTION) == 2
+        assert await storage.records.examine(COLLECTION, "a", repair=False) == []
+        await storage.records.delete(COLLECTION, "b", quota=quota)
         with pytest.raises(NotFound):
-            await storage.records.delete(PLACE, "b", quota=quota)
+            await storage.records.delete(COLLECTION, "b", quota=quota)
         sweeper = Sweeper(runner, storage)
-        assert await sweeper.hold()
-        assert await sweeper.hold()
+        assert await sweeper.acquire_lease()
+        assert await sweeper.acquire_lease()
         await sweeper.sweep()
-        total, _ = await storage.records.page(PLACE, "n", 0, 10)
+        total, _ = await storage.records.page(COLLECTION, "n", 0, 10)
         assert total == 1
         assert keyspace.command("GET", USAGE) == b"1 3"
     assert keyspace.names() == {RECORD("a"), USAGE, keys.SWEEPER} | INDEXES | REGISTRIES
 
 
 async def test_a_page_sweeps_what_is_due(storage: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
-    gone = await storage.records.put(PLACE, "gone", b"[]", ME, lifetime="+20")
+    gone = await storage.records.put(COLLECTION, "gone", b"[]", ME, lifetime="+20")
     keyspace.wait_past(gone.expires)
     with full(redis):
-        assert await storage.records.page(PLACE, "n", 0, 10) == (0, [])
+        assert await storage.records.page(COLLECTION, "n", 0, 10) == (0, [])
 
 
 async def test_rates_are_counted_and_not_taken_for_a_full_quota(storage: Storage, redis: RedisProcess) -> None:
@@ -131,12 +131,12 @@ async def test_rates_are_counted_and_not_taken_for_a_full_quota(storage: Storage
 async def test_a_token_can_be_revoked(runner: Runner, redis: RedisProcess) -> None:
     directory = Directory(runner)
     await directory.declare("ainoflow", [token_entry("d1", Caller(ME, {}))])
-    await directory.announce()
+    await directory.invalidate()
     with full(redis):
         entry = token_entry("d1", Caller(ME, {}))
         await directory.declare("ainoflow", [type(entry)(entry.kind, entry.id, None)])
-        await directory.announce()
-        assert redis.command("GET", keys.EPOCH) == b"2"
+        await directory.invalidate()
+        assert redis.command("GET", keys.GENERATION) == b"2"
     with pytest.raises(Unauthenticated):
         await directory.caller("ainoflow", "unknown")
 
@@ -144,17 +144,17 @@ async def test_a_token_can_be_revoked(runner: Runner, redis: RedisProcess) -> No
 async def test_a_redis_that_cannot_save_refuses_writes_for_the_moment(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    await storage.records.put(PLACE, "a", b'{"a":1}', ME)
+    await storage.records.put(COLLECTION, "a", b'{"a":1}', ME)
     before = keyspace.names(), keyspace.indexes(), keyspace.header("a")
     with not_saving(redis):
         for write in (
-            storage.records.create(PLACE, "new", b"[]", ME),
-            storage.records.put(PLACE, "a", LARGE, ME),
-            storage.records.merge(PLACE, "a", b'{"b":1}', ME, limit=LIMIT),
-            storage.records.delete(PLACE, "a"),
+            storage.records.create(COLLECTION, "new", b"[]", ME),
+            storage.records.put(COLLECTION, "a", LARGE, ME),
+            storage.records.merge(COLLECTION, "a", b'{"b":1}', ME, limit=LIMIT),
+            storage.records.delete(COLLECTION, "a"),
         ):
             with pytest.raises(Unavailable, match=r"^the store does not accept writes at the moment$"):
                 await write
         assert (keyspace.names(), keyspace.indexes(), keyspace.header("a")) == before
-        assert (await storage.records.get(PLACE, "a")).body == b'{"a":1}'
-        assert (await storage.records.page(PLACE, "n", 0, 10))[0] == 1
+        assert (await storage.records.get(COLLECTION, "a")).body == b'{"a":1}'
+        assert (await storage.records.page(COLLECTION, "n", 0, 10))[0] == 1

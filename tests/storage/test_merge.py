@@ -12,7 +12,7 @@ from service.storage.records.record import etag
 from service.storage.records.records import Records
 from service.storage.root import Storage
 from service.storage.scripts.bounds import MERGE_BYTES
-from tests.storage.keyspace import INDEXES, LIMIT, ME, PLACE, RECORD, REGISTRIES, Keyspace
+from tests.storage.keyspace import COLLECTION, INDEXES, LIMIT, ME, RECORD, REGISTRIES, Keyspace
 
 SMALL = b'{ "a" : 1.50, "n":0}'
 LARGE = b'{"pad":"' + b"x" * MERGE_BYTES + b'","n":0}'
@@ -20,15 +20,15 @@ BOTH = pytest.mark.parametrize("body", [SMALL, LARGE], ids=["in Redis", "in the 
 
 
 async def merge(records: Records, patch: bytes, *, limit: int = LIMIT, **more: Condition | Quota) -> tuple[int, str]:
-    saved, tag = await records.merge(PLACE, "a", patch, ME, limit=limit, **more)  # type: ignore[arg-type]
+    saved, tag = await records.merge(COLLECTION, "a", patch, ME, limit=limit, **more)  # type: ignore[arg-type]
     return saved.version, tag
 
 
 @BOTH
 async def test_merge_changes_what_the_patch_names_and_tells_the_new_text(storage: Storage, body: bytes) -> None:
-    first = await storage.records.put(PLACE, "a", body, "author")
-    saved, tag = await storage.records.merge(PLACE, "a", b'{"n": 7}', ME, limit=LIMIT)
-    record = await storage.records.get(PLACE, "a")
+    first = await storage.records.put(COLLECTION, "a", body, "author")
+    saved, tag = await storage.records.merge(COLLECTION, "a", b'{"n": 7}', ME, limit=LIMIT)
+    record = await storage.records.get(COLLECTION, "a")
     assert tag == record.etag
     assert record.body == body.replace(b'"n":0', b'"n":7')
     assert (saved.version, saved.created, saved.updated) == (2, first.created, record.updated)
@@ -37,8 +37,8 @@ async def test_merge_changes_what_the_patch_names_and_tells_the_new_text(storage
 
 @BOTH
 async def test_merge_keeps_the_expiry(storage: Storage, keyspace: Keyspace, body: bytes) -> None:
-    first = await storage.records.put(PLACE, "a", body, ME, lifetime="+60000")
-    saved, _ = await storage.records.merge(PLACE, "a", b'{"n":1}', ME, limit=LIMIT)
+    first = await storage.records.put(COLLECTION, "a", body, ME, lifetime="+60000")
+    saved, _ = await storage.records.merge(COLLECTION, "a", b'{"n":1}', ME, limit=LIMIT)
     assert saved.expires == first.expires == keyspace.indexes()["x"]["a"]
     assert abs(keyspace.expires("a") - first.expires) < 100
 
@@ -46,7 +46,7 @@ async def test_merge_keeps_the_expiry(storage: Storage, keyspace: Keyspace, body
 async def test_merge_of_nothing_is_refused(storage: Storage, keyspace: Keyspace) -> None:
     with pytest.raises(NotFound, match=r"^no such key$"):
         await merge(storage.records, b"{}")
-    saved = await storage.records.put(PLACE, "a", b"{}", ME, lifetime="+20")
+    saved = await storage.records.put(COLLECTION, "a", b"{}", ME, lifetime="+20")
     keyspace.wait_past(saved.expires)
     with pytest.raises(NotFound):
         await merge(storage.records, b"{}")
@@ -54,12 +54,12 @@ async def test_merge_of_nothing_is_refused(storage: Storage, keyspace: Keyspace)
 
 @BOTH
 async def test_a_result_over_the_limit_is_refused_and_nothing_changes(storage: Storage, body: bytes) -> None:
-    await storage.records.put(PLACE, "a", body, ME)
+    await storage.records.put(COLLECTION, "a", body, ME)
     with pytest.raises(TooLarge):
         await merge(storage.records, b'{"z":123}', limit=len(body) + 7)
-    assert (await storage.records.get(PLACE, "a")).body == body
+    assert (await storage.records.get(COLLECTION, "a")).body == body
     version, tag = await merge(storage.records, b'{"z":123}', limit=len(body) + 8)
-    merged = (await storage.records.get(PLACE, "a")).body
+    merged = (await storage.records.get(COLLECTION, "a")).body
     assert (version, tag, len(merged)) == (2, etag(merged), len(body) + 8)
 
 
@@ -68,7 +68,7 @@ async def test_preconditions_decide(storage: Storage, body: bytes) -> None:
     for condition in (Condition(match=frozenset({"*"})), Condition(match=frozenset({etag(body)}))):
         with pytest.raises(Changed):
             await merge(storage.records, b"{}", condition=condition)
-    await storage.records.put(PLACE, "a", body, ME)
+    await storage.records.put(COLLECTION, "a", body, ME)
     with pytest.raises(Changed):
         await merge(storage.records, b"{}", condition=Condition(match=frozenset({etag(b"{}")})))
     with pytest.raises(Changed):
@@ -80,17 +80,17 @@ async def test_preconditions_decide(storage: Storage, body: bytes) -> None:
 @BOTH
 async def test_of_many_racing_merges_none_is_lost(storage: Storage, body: bytes) -> None:
     """Two workers' storages, so that the merges done in a worker race, too."""
-    await storage.records.put(PLACE, "a", body, ME)
+    await storage.records.put(COLLECTION, "a", body, ME)
     workers = [storage, Storage(storage._runner)]
     done = await asyncio.gather(*(merge(workers[n % 2].records, b'{"k%d":%d}' % (n, n)) for n in range(60)))
     assert sorted(version for version, _ in done) == list(range(2, 62))
-    text = (await storage.records.get(PLACE, "a")).body
+    text = (await storage.records.get(COLLECTION, "a")).body
     assert all(b'"k%d":%d' % (n, n) in text for n in range(60))
 
 
 @BOTH
 async def test_of_many_merges_with_one_etag_exactly_one_wins(storage: Storage, body: bytes) -> None:
-    await storage.records.put(PLACE, "a", body, ME)
+    await storage.records.put(COLLECTION, "a", body, ME)
     condition = Condition(match=frozenset({etag(body)}))
     outcomes = await asyncio.gather(
         *(merge(storage.records, b'{"k":%d}' % n, condition=condition) for n in range(1, 21)), return_exceptions=True
@@ -104,8 +104,8 @@ class Meddler(Records):
 
     meddle: Coroutine[None, None, object] | None = None
 
-    async def find(self, place, id):  # type: ignore[no-untyped-def]
-        found = await super().find(place, id)
+    async def find_current(self, collection, id):  # type: ignore[no-untyped-def]
+        found = await super().find_current(collection, id)
         meddle, self.meddle = self.meddle, None
         if meddle is not None:
             await meddle
@@ -114,54 +114,54 @@ class Meddler(Records):
 
 async def test_a_record_replaced_under_a_merge_in_the_worker_is_read_again(storage: Storage) -> None:
     meddler = Meddler(storage._runner, storage.grants)
-    await storage.records.put(PLACE, "a", LARGE, ME)
-    meddler.meddle = storage.records.put(PLACE, "a", LARGE.replace(b'"n":0', b'"n":8'), "other")
+    await storage.records.put(COLLECTION, "a", LARGE, ME)
+    meddler.meddle = storage.records.put(COLLECTION, "a", LARGE.replace(b'"n":0', b'"n":8'), "other")
     version, tag = await merge(meddler, b'{"m":1}')
-    merged = (await storage.records.get(PLACE, "a")).body
+    merged = (await storage.records.get(COLLECTION, "a")).body
     assert (version, tag, merged.endswith(b'"n":8,"m":1}')) == (3, etag(merged), True)
 
 
 async def test_a_record_that_was_deleted_under_a_merge_in_the_worker_stays_deleted(storage: Storage) -> None:
     for condition, refusal in ((Condition(), NotFound), (Condition(match=frozenset({"*"})), Changed)):
         meddler = Meddler(storage._runner, storage.grants)
-        await storage.records.put(PLACE, "a", LARGE, ME)
-        meddler.meddle = storage.records.delete(PLACE, "a")
+        await storage.records.put(COLLECTION, "a", LARGE, ME)
+        meddler.meddle = storage.records.delete(COLLECTION, "a")
         with pytest.raises(refusal):
             await merge(meddler, b'{"m":1}', condition=condition)
-        assert await storage.records.find(PLACE, "a") is None
+        assert await storage.records.find_current(COLLECTION, "a") is None
 
 
 async def test_a_record_deleted_and_created_again_under_a_merge_in_the_worker_is_read_again(storage: Storage) -> None:
     async def again() -> None:
-        await storage.records.delete(PLACE, "a")
-        await storage.records.create(PLACE, "a", LARGE, "other")
+        await storage.records.delete(COLLECTION, "a")
+        await storage.records.create(COLLECTION, "a", LARGE, "other")
 
     meddler = Meddler(storage._runner, storage.grants)
-    await storage.records.put(PLACE, "a", LARGE, ME)
+    await storage.records.put(COLLECTION, "a", LARGE, ME)
     meddler.meddle = again()
     version, _ = await merge(meddler, b'{"m":1}')
-    assert (version, (await storage.records.get(PLACE, "a")).creator) == (2, "other")
+    assert (version, (await storage.records.get(COLLECTION, "a")).creator) == (2, "other")
 
 
 @BOTH
 async def test_a_merge_that_the_quota_has_no_room_for_is_refused(storage: Storage, body: bytes) -> None:
-    await storage.records.put(PLACE, "a", body, ME)
+    await storage.records.put(COLLECTION, "a", body, ME)
     with pytest.raises(QuotaExceeded):
         await merge(storage.records, b'{"z":123}', quota=Quota(bytes=len(body) + 7))
-    assert (await storage.records.get(PLACE, "a")).body == body
+    assert (await storage.records.get(COLLECTION, "a")).body == body
     assert (await merge(storage.records, b'{"n":null}', quota=Quota(bytes=5)))[0] == 2
 
 
 async def test_an_array_replaces_the_document(storage: Storage) -> None:
-    await storage.records.put(PLACE, "a", SMALL, ME)
+    await storage.records.put(COLLECTION, "a", SMALL, ME)
     assert await merge(storage.records, b"[null, 1.0]") == (2, etag(b"[null, 1.0]"))
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    first = await storage.records.put(PLACE, "a", SMALL, ME)
+    first = await storage.records.put(COLLECTION, "a", SMALL, ME)
     for body in (SMALL, LARGE):
-        await storage.records.put(PLACE, "a", body, ME)
-        saved, _ = await storage.records.merge(PLACE, "a", b'{"n":12}', ME, limit=LIMIT)
+        await storage.records.put(COLLECTION, "a", body, ME)
+        saved, _ = await storage.records.merge(COLLECTION, "a", b'{"n":12}', ME, limit=LIMIT)
         assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
         assert keyspace.indexes() == {
             "c": {"a": first.created}, "u": {"a": saved.updated}, "s": {"a": len(body) + 1}, "n": {"a": 0},

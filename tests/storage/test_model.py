@@ -20,7 +20,7 @@ from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES
 from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
-from tests.storage.keyspace import LIMIT, ME, PLACE, Keyspace, ids
+from tests.storage.keyspace import COLLECTION, LIMIT, ME, Keyspace, ids
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Machine(RuleBasedStateMachine):
         self.server.command("FLUSHALL")
         self.storage = Storage(self.runner)
         self.keyspace = Keyspace(self.server)
-        self.do(Usage(self.runner).recount(PLACE))
+        self.do(Usage(self.runner).recount(COLLECTION))
 
     def do(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(asyncio.wait_for(work, 30))
@@ -84,7 +84,7 @@ class Machine(RuleBasedStateMachine):
 
     def used(self) -> int:
         """Documents that count against the quota: with those that wait to be swept."""
-        return self.do(Usage(self.runner).count(PLACE))[0]
+        return self.do(Usage(self.runner).count(COLLECTION))[0]
 
     def condition(self, id: str, word: str) -> Condition:
         tag = etag(self.held[id].body) if id in self.held else etag(b"")
@@ -111,7 +111,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(id=IDS, body=BODIES, lifetime=LIFETIMES)
     def create(self, id: str, body: bytes, lifetime: str) -> None:
-        work = self.storage.records.create(PLACE, id, body, ME, lifetime=lifetime, quota=QUOTA)
+        work = self.storage.records.create(COLLECTION, id, body, ME, lifetime=lifetime, quota=QUOTA)
         if id in self.held:
             self.refused(work, AlreadyExists)
         elif refusal := self.expected(id, "none", growing=True):
@@ -123,7 +123,7 @@ class Machine(RuleBasedStateMachine):
     @rule(id=IDS, body=BODIES, lifetime=LIFETIMES, condition=CONDITIONS)
     def put(self, id: str, body: bytes, lifetime: str, condition: str) -> None:
         asked = self.condition(id, condition)
-        work = self.storage.records.put(PLACE, id, body, ME, lifetime=lifetime, condition=asked, quota=QUOTA)
+        work = self.storage.records.put(COLLECTION, id, body, ME, lifetime=lifetime, condition=asked, quota=QUOTA)
         if refusal := self.expected(id, condition, growing=True):
             self.refused(work, refusal)
         else:
@@ -134,7 +134,7 @@ class Machine(RuleBasedStateMachine):
     def merge(self, id: str, n: int, condition: str) -> None:
         patch = b'{"n":%d}' % n
         asked = self.condition(id, condition)
-        work = self.storage.records.merge(PLACE, id, patch, ME, limit=LIMIT, condition=asked, quota=QUOTA)
+        work = self.storage.records.merge(COLLECTION, id, patch, ME, limit=LIMIT, condition=asked, quota=QUOTA)
         if refusal := self.expected(id, condition, growing=False):
             self.refused(work, refusal)
         else:
@@ -145,7 +145,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(id=IDS, condition=CONDITIONS)
     def delete(self, id: str, condition: str) -> None:
-        work = self.storage.records.delete(PLACE, id, condition=self.condition(id, condition), quota=QUOTA)
+        work = self.storage.records.delete(COLLECTION, id, condition=self.condition(id, condition), quota=QUOTA)
         if refusal := self.expected(id, condition, growing=False):
             self.refused(work, refusal)
         else:
@@ -155,14 +155,14 @@ class Machine(RuleBasedStateMachine):
     @rule(id=IDS)
     def get(self, id: str) -> None:
         if id not in self.held:
-            self.refused(self.storage.records.get(PLACE, id), NotFound)
+            self.refused(self.storage.records.get(COLLECTION, id), NotFound)
             return
-        record, held = self.do(self.storage.records.get(PLACE, id)), self.held[id]
+        record, held = self.do(self.storage.records.get(COLLECTION, id)), self.held[id]
         assert (record.body, record.version, record.expires) == (held.body, held.version, held.expires)
 
     @rule()
     def sweep(self) -> None:
-        assert self.do(self.storage.records.sweep(PLACE)).left == len(self.held)
+        assert self.do(self.storage.records.sweep(COLLECTION)).left == len(self.held)
 
     @rule(kind=st.sampled_from("cusn"), offset=st.integers(0, 12), limit=st.integers(1, 5), descending=st.booleans())
     def page(self, kind: str, offset: int, limit: int, descending: bool) -> None:
@@ -171,14 +171,14 @@ class Machine(RuleBasedStateMachine):
             "n": lambda held: 0,
         }  # fmt: skip
         expected = sorted(self.held, key=lambda id: (order[kind](self.held[id]), id.encode()), reverse=descending)
-        total, listed = self.do(self.storage.records.page(PLACE, kind, offset, limit, descending=descending))
+        total, listed = self.do(self.storage.records.page(COLLECTION, kind, offset, limit, descending=descending))
         assert (total, ids(listed)) == (len(self.held), expected[offset : offset + limit])
         assert [one.size for one in listed] == [len(self.held[one.id].body) for one in listed]
 
     @invariant()
     def the_count_is_exact(self) -> None:
         if hasattr(self, "storage"):
-            assert self.do(self.storage.records.count(PLACE)) == len(self.held)
+            assert self.do(self.storage.records.count(COLLECTION)) == len(self.held)
 
     def teardown(self) -> None:
         if not hasattr(self, "storage"):
@@ -186,9 +186,9 @@ class Machine(RuleBasedStateMachine):
         told: list[str] = []
         assert self.do(fsck.run(self.server.url, repair=False, out=told.append)) == 0, told
         total = sum(len(held.body) for held in self.held.values())
-        while self.do(self.storage.records.sweep(PLACE)).more:
+        while self.do(self.storage.records.sweep(COLLECTION)).more:
             pass
-        assert self.do(Usage(self.runner).kept(PLACE)) == (len(self.held), total)
+        assert self.do(Usage(self.runner).stored(COLLECTION)) == (len(self.held), total)
 
 
 def test_storage_is_a_dict_with_versions_expiry_and_orders(shared: RedisProcess) -> None:

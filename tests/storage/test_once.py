@@ -16,72 +16,74 @@ from service.storage.records.record import Saved, etag
 from service.storage.root import Storage
 from service.storage.scripts import library as scripts
 from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES
-from service.storage.scripts.idempotency import Once
+from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.conftest import Connect
-from tests.storage.keyspace import LIMIT, ME, PLACE, RECORD, USAGE, Keyspace, words
+from tests.storage.keyspace import COLLECTION, LIMIT, ME, RECORD, USAGE, Keyspace, words
 
 DAY_MS = 86_400_000
 OBJECT = b'{"n":0}'
 LARGE = b'{"pad":"' + b"x" * INLINE_BYTES + b'"}'
 MANY = [f"many-{n:03}" for n in range(2 * DISCARDED + 1)]
 
-Write = Callable[[Storage, Once | None], Awaitable[Any]]
+Write = Callable[[Storage, Idempotency | None], Awaitable[Any]]
 BY_ETAG = Condition(match=frozenset({etag(OBJECT)}))
 WRITES: dict[str, Write] = {
-    "create": lambda s, o: s.records.create(PLACE, "new", b"[1]", ME, lifetime="+60000", once=o),
-    "create, large": lambda s, o: s.records.create(PLACE, "new", LARGE, ME, once=o),
-    "put": lambda s, o: s.records.put(PLACE, "a", b"[1]", ME, once=o),
-    "put, new": lambda s, o: s.records.put(PLACE, "new", b"[1]", ME, once=o),
-    "put, large": lambda s, o: s.records.put(PLACE, "a", LARGE, ME, once=o),
-    "put, by etag": lambda s, o: s.records.put(PLACE, "a", b"[1]", ME, condition=BY_ETAG, once=o),
-    "merge": lambda s, o: s.records.merge(PLACE, "a", b'{"n":1}', ME, limit=LIMIT, once=o),
-    "merge, large": lambda s, o: s.records.merge(PLACE, "large", b'{"n":1}', ME, limit=LIMIT, once=o),
-    "delete": lambda s, o: s.records.delete(PLACE, "a", once=o),
-    "delete, by etag": lambda s, o: s.records.delete(PLACE, "a", condition=BY_ETAG, once=o),
-    "append": lambda s, o: s.scoped.append(PLACE, "list", b"[1]", ME, limit=LIMIT, subject="", once=o),
+    "create": lambda s, o: s.records.create(COLLECTION, "new", b"[1]", ME, lifetime="+60000", idempotency=o),
+    "create, large": lambda s, o: s.records.create(COLLECTION, "new", LARGE, ME, idempotency=o),
+    "put": lambda s, o: s.records.put(COLLECTION, "a", b"[1]", ME, idempotency=o),
+    "put, new": lambda s, o: s.records.put(COLLECTION, "new", b"[1]", ME, idempotency=o),
+    "put, large": lambda s, o: s.records.put(COLLECTION, "a", LARGE, ME, idempotency=o),
+    "put, by etag": lambda s, o: s.records.put(COLLECTION, "a", b"[1]", ME, condition=BY_ETAG, idempotency=o),
+    "merge": lambda s, o: s.records.merge(COLLECTION, "a", b'{"n":1}', ME, limit=LIMIT, idempotency=o),
+    "merge, large": lambda s, o: s.records.merge(COLLECTION, "large", b'{"n":1}', ME, limit=LIMIT, idempotency=o),
+    "delete": lambda s, o: s.records.delete(COLLECTION, "a", idempotency=o),
+    "delete, by etag": lambda s, o: s.records.delete(COLLECTION, "a", condition=BY_ETAG, idempotency=o),
+    "append": lambda s, o: s.scoped.append(COLLECTION, "list", b"[1]", ME, limit=LIMIT, subject="", idempotency=o),
     "append, new": lambda s, o: s.scoped.append(
-        PLACE, "new", b"[1]", ME, limit=LIMIT, subject="", creating=True, once=o
+        COLLECTION, "new", b"[1]", ME, limit=LIMIT, subject="", creating=True, idempotency=o
     ),
-    "append, large": lambda s, o: s.scoped.append(PLACE, "large", b'{"n":1}', ME, limit=LIMIT, subject="", once=o),
-    "discard": lambda s, o: s.scoped.discard(PLACE, ["a", "none"], "", once=o),
-    "discard, many": lambda s, o: s.scoped.discard(PLACE, MANY, "", once=o),
-    "assign": lambda s, o: s.variables.assign(PLACE, "", 7, "k", "v", once=o),
-    "drop": lambda s, o: s.variables.drop(PLACE, "", 7, "there", once=o),
-    "clear": lambda s, o: s.variables.clear(PLACE, "", once=o),
+    "append, large": lambda s, o: s.scoped.append(
+        COLLECTION, "large", b'{"n":1}', ME, limit=LIMIT, subject="", idempotency=o
+    ),
+    "discard": lambda s, o: s.scoped.discard(COLLECTION, ["a", "none"], "", idempotency=o),
+    "discard, many": lambda s, o: s.scoped.discard(COLLECTION, MANY, "", idempotency=o),
+    "assign": lambda s, o: s.variables.assign(COLLECTION, "", 7, "k", "v", idempotency=o),
+    "drop": lambda s, o: s.variables.drop(COLLECTION, "", 7, "there", idempotency=o),
+    "clear": lambda s, o: s.variables.clear(COLLECTION, "", idempotency=o),
 }
 every_write = pytest.mark.parametrize("name", WRITES)
 
 
-def request(key: str = "k-1", body: bytes = b"body", who: str = ME) -> Once:
-    once = Once(who=(who, key), what=("PUT", "/path"), how=("",))
-    once.add(body)
-    once.whole = True
-    return once
+def request(key: str = "k-1", body: bytes = b"body", who: str = ME) -> Idempotency:
+    idempotency = Idempotency(who=(who, key), what=("PUT", "/path"), how=("",))
+    idempotency.add(body)
+    idempotency.whole = True
+    return idempotency
 
 
 def remembered(key: str = "k-1", who: str = ME) -> str:
-    return keys.once(PLACE.tag, request(key, who=who).digest)
+    return keys.remembered(COLLECTION.tag, request(key, who=who).digest)
 
 
-async def ask(storage: Storage, write: Write, once: Once | None) -> Any:
-    return await write(storage, once)
+async def ask(storage: Storage, write: Write, idempotency: Idempotency | None) -> Any:
+    return await write(storage, idempotency)
 
 
 async def fill(storage: Storage, name: str) -> None:
     """What a write finds."""
-    await storage.records.register(PLACE)
+    await storage.records.register(COLLECTION)
     bodies = {"a": OBJECT, "list": b"[0]", "large": LARGE} | dict.fromkeys(
         MANY if name == "discard, many" else [], b"1"
     )
-    await asyncio.gather(*(storage.records.put(PLACE, id, body, ME) for id, body in bodies.items()))
-    await storage.variables.assign(PLACE, "", 7, "there", "v")
+    await asyncio.gather(*(storage.records.put(COLLECTION, id, body, ME) for id, body in bodies.items()))
+    await storage.variables.assign(COLLECTION, "", 7, "there", "v")
 
 
 async def versions(storage: Storage) -> dict[str, int]:
     """Of the records that are written to, 0 where there is none."""
-    found = {id: await storage.records.find(PLACE, id) for id in ("new", "a", "list", "large")}
+    found = {id: await storage.records.find_current(COLLECTION, id) for id in ("new", "a", "list", "large")}
     return {id: record.version if record else 0 for id, record in found.items()}
 
 
@@ -95,12 +97,12 @@ async def test_a_repetition_is_told_the_same_and_does_nothing(storage: Storage, 
     first = await ask(storage, WRITES[name], request())
     # Whatever the first one did is undone or overwritten, so that doing it again would show or be refused.
     for id in ("a", "new", "list", "large"):
-        await storage.records.put(PLACE, id, b'{"later":[]}', ME)
-    await storage.records.delete(PLACE, "a")
-    await storage.records.put(PLACE, MANY[0], b"2", ME)
-    await storage.records.put(PLACE, MANY[-1], b"2", ME)
-    await storage.variables.assign(PLACE, "", 7, "k", "later")
-    await storage.variables.assign(PLACE, "", 7, "there", "later")
+        await storage.records.put(COLLECTION, id, b'{"later":[]}', ME)
+    await storage.records.delete(COLLECTION, "a")
+    await storage.records.put(COLLECTION, MANY[0], b"2", ME)
+    await storage.records.put(COLLECTION, MANY[-1], b"2", ME)
+    await storage.variables.assign(COLLECTION, "", 7, "k", "later")
+    await storage.variables.assign(COLLECTION, "", 7, "there", "later")
     before = everything(keyspace)
     assert await ask(storage, WRITES[name], request()) == first
     assert await ask(storage, WRITES[name], request()) == first
@@ -130,11 +132,11 @@ async def test_what_is_remembered_is_one_short_key_for_a_day(storage: Storage, k
     names = keyspace.names()
     await ask(storage, WRITES[name], request())
     new = keyspace.names() - names - {RECORD("new")}
-    new = {key for key in new if key.startswith(f"{PLACE.tag}o:")}
+    new = {key for key in new if key.startswith(f"{COLLECTION.tag}o:")}
     assert new == {remembered()}
     assert DAY_MS - 60_000 < keyspace.command("PTTL", remembered()) <= DAY_MS
     assert keyspace.command("MEMORY", "USAGE", remembered()) <= 300
-    assert not [key for key in keyspace.names() if key.startswith(PLACE.staging)]
+    assert not [key for key in keyspace.names() if key.startswith(COLLECTION.staging)]
 
 
 @every_write
@@ -142,7 +144,7 @@ async def test_another_request_with_the_same_key_is_refused_and_does_nothing(
     storage: Storage, keyspace: Keyspace, name: str
 ) -> None:
     await fill(storage, name)
-    await ask(storage, lambda s, o: s.records.put(PLACE, "b", b"[]", ME, once=o), request(body=b"another"))
+    await ask(storage, lambda s, o: s.records.put(COLLECTION, "b", b"[]", ME, idempotency=o), request(body=b"another"))
     before = everything(keyspace)
     with pytest.raises(Reused, match=r"^the idempotency key was used for another request$"):
         await ask(storage, WRITES[name], request())
@@ -153,56 +155,60 @@ async def test_racing_requests_with_one_key_are_one_and_refusals(storage: Storag
     """The one that loses is refused inside of the script."""
 
     async def put(n: int) -> Saved:
-        return await storage.records.put(PLACE, f"k{n}", b"%d" % n, ME, once=request(body=b"%d" % n))
+        return await storage.records.put(COLLECTION, f"k{n}", b"%d" % n, ME, idempotency=request(body=b"%d" % n))
 
     outcomes = await asyncio.gather(*map(put, range(32)), return_exceptions=True)
     assert sum(isinstance(outcome, Reused) for outcome in outcomes) == 31
-    assert await storage.records.count(PLACE) == 1
+    assert await storage.records.count(COLLECTION) == 1
 
 
 async def test_two_callers_and_two_keys_do_not_meet(storage: Storage) -> None:
-    put: Write = lambda s, o: s.records.put(PLACE, "a", b"[]", ME, once=o)  # noqa: E731
+    put: Write = lambda s, o: s.records.put(COLLECTION, "a", b"[]", ME, idempotency=o)  # noqa: E731
     said = [await ask(storage, put, request(key, who=who)) for who in ("one", "two") for key in ("k", "K", "k" * 255)]
     assert [saved.version for saved in said] == [1, 2, 3, 4, 5, 6]
 
 
 def test_no_two_requests_or_callers_have_one_digest() -> None:
     made = [
-        Once(who, what, how)
+        Idempotency(who, what, how)
         for who in (("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""))
         for what in (("PUT", "/a"), ("PUT/a",), ("PUT", "/a", ""))
         for how in (("q", "1:x"), ("q1:x",), ("q", "1:x", ""))
     ]
-    assert len({once.digest for once in made}) == 4
-    assert len({once.id(b"secret") for once in made}) == 12
-    assert len({once.fingerprint for once in made}) == 9
+    assert len({idempotency.digest for idempotency in made}) == 4
+    assert len({idempotency.id(b"secret") for idempotency in made}) == 12
+    assert len({idempotency.fingerprint for idempotency in made}) == 9
 
 
 async def test_a_refusal_is_not_remembered(storage: Storage, keyspace: Keyspace) -> None:
     create, delete = WRITES["create"], WRITES["delete"]
     with pytest.raises(NotFound):
         await ask(storage, delete, request())
-    await storage.records.put(PLACE, "new", b"[]", ME)
+    await storage.records.put(COLLECTION, "new", b"[]", ME)
     with pytest.raises(AlreadyExists):
         await ask(storage, create, request())
     with pytest.raises(Changed):
         await ask(storage, WRITES["put, by etag"], request())
     with pytest.raises(QuotaExceeded):
         await ask(
-            storage, lambda s, o: s.records.put(PLACE, "b", b"[]", ME, quota=Quota(documents=1), once=o), request()
+            storage,
+            lambda s, o: s.records.put(COLLECTION, "b", b"[]", ME, quota=Quota(documents=1), idempotency=o),
+            request(),
         )
     assert remembered() not in keyspace.names()
-    await storage.records.delete(PLACE, "new")
+    await storage.records.delete(COLLECTION, "new")
     assert (await ask(storage, create, request())).version == 1
 
 
 async def test_what_is_repeated_counts_once_against_the_quota(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=10, bytes=1000)
     for _ in range(3):
-        await ask(storage, lambda s, o: s.records.create(PLACE, "a", b"12345", ME, quota=quota, once=o), request())
+        await ask(
+            storage, lambda s, o: s.records.create(COLLECTION, "a", b"12345", ME, quota=quota, idempotency=o), request()
+        )
         assert keyspace.command("GET", USAGE) == b"1 5"
     for _ in range(3):
-        await ask(storage, lambda s, o: s.records.delete(PLACE, "a", quota=quota, once=o), request("k-2"))
+        await ask(storage, lambda s, o: s.records.delete(COLLECTION, "a", quota=quota, idempotency=o), request("k-2"))
         assert keyspace.command("GET", USAGE) == b"0 0"
 
 
@@ -223,7 +229,7 @@ async def test_a_forgotten_script_is_sent_again(storage: Storage, redis: RedisPr
 async def test_when_memory_is_full_a_write_is_refused_whole_and_a_delete_is_remembered(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    await storage.records.put(PLACE, "a", OBJECT, ME)
+    await storage.records.put(COLLECTION, "a", OBJECT, ME)
     before = everything(keyspace)
     redis.command("CONFIG", "SET", "maxmemory", 1)
     try:
@@ -250,13 +256,13 @@ async def test_without_a_key_what_is_sent_is_what_the_script_takes(
         send(command)
 
     monkeypatch.setattr(runner.redis, "send", noting)
-    await storage.records.put(PLACE, "a", OBJECT, ME)
+    await storage.records.put(COLLECTION, "a", OBJECT, ME)
     sent.clear()
-    await storage.records.put(PLACE, "a", OBJECT, ME)
+    await storage.records.put(COLLECTION, "a", OBJECT, ME)
     [command] = sent
     word, sha, count, *rest = words(command.packed)
     put = scripts.load()["put"]
-    names = (PLACE.record("a"), *PLACE.guarded)
+    names = (COLLECTION.record("a"), *COLLECTION.guarded)
     assert (word, int(count), rest[: len(names)]) == (b"EVALSHA", len(names), [name.encode() for name in names])
     assert len(rest) == len(names) + len(put.arguments)
     assert sha.decode() == runner._sent["put"][2]

@@ -2,18 +2,18 @@
 
 import pytest
 
-from service.storage.errors import Due
+from service.storage.errors import SweepNeeded
 from service.storage.records.records import SWEEP_MEMBERS
 from service.storage.root import Storage
-from tests.storage.keyspace import INDEXES, ME, PLACE, RECORD, REGISTRIES, Keyspace, ids, numbered
+from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace, ids, numbered
 
 
 @pytest.fixture
 async def filled(storage: Storage) -> Storage:
     """Ten records whose sizes run against their ids; k00003 is written again at the end."""
     for n, id in enumerate(numbered(10)):
-        await storage.records.put(PLACE, id, b'"%s"' % (b"x" * (100 - n)), ME)
-    await storage.records.put(PLACE, "k00003", b'"%s"' % (b"x" * 97), ME)
+        await storage.records.put(COLLECTION, id, b'"%s"' % (b"x" * (100 - n)), ME)
+    await storage.records.put(COLLECTION, "k00003", b'"%s"' % (b"x" * 97), ME)
     return storage
 
 
@@ -31,7 +31,7 @@ async def test_pages_put_together_are_the_whole_order(filled: Storage, kind: str
     for descending in (False, True):
         found = []
         for offset in range(0, 10, limit):
-            total, listed = await filled.records.page(PLACE, kind, offset, limit, descending=descending)
+            total, listed = await filled.records.page(COLLECTION, kind, offset, limit, descending=descending)
             assert total == 10
             assert len(listed) == min(limit, 10 - offset)
             found += ids(listed)
@@ -41,25 +41,25 @@ async def test_pages_put_together_are_the_whole_order(filled: Storage, kind: str
 async def test_ties_break_by_the_bytes_of_the_id_in_both_directions(storage: Storage) -> None:
     names = ["b", "a", "B", "aa", "é", "z", "Z", "\U0001f600", "a b", "~", "0", "00", "\x01"]
     for name in names:
-        await storage.records.put(PLACE, name, b"[]", ME)
+        await storage.records.put(COLLECTION, name, b"[]", ME)
     expected = sorted(names, key=str.encode)
     for kind in ("s", "n"):
-        assert ids((await storage.records.page(PLACE, kind, 0, 100))[1]) == expected
-        assert ids((await storage.records.page(PLACE, kind, 0, 100, descending=True))[1]) == expected[::-1]
+        assert ids((await storage.records.page(COLLECTION, kind, 0, 100))[1]) == expected
+        assert ids((await storage.records.page(COLLECTION, kind, 0, 100, descending=True))[1]) == expected[::-1]
 
 
 async def test_each_id_comes_with_the_size_of_its_record(filled: Storage) -> None:
-    _, listed = await filled.records.page(PLACE, "n", 0, 10)
+    _, listed = await filled.records.page(COLLECTION, "n", 0, 10)
     assert [one.size for one in listed] == [102 - n if n != 3 else 99 for n in range(10)]
 
 
 @pytest.mark.parametrize("offset", [10, 11, 1_000_000, 1 << 50])
 async def test_a_page_past_the_end_is_empty_with_the_true_total(filled: Storage, offset: int) -> None:
-    assert await filled.records.page(PLACE, "c", offset, 50) == (10, [])
+    assert await filled.records.page(COLLECTION, "c", offset, 50) == (10, [])
 
 
 async def test_an_unknown_collection_is_empty(storage: Storage, keyspace: Keyspace) -> None:
-    assert await storage.records.page(PLACE, "c", 0, 50) == (0, [])
+    assert await storage.records.page(COLLECTION, "c", 0, 50) == (0, [])
     assert keyspace.names() == set()
 
 
@@ -67,19 +67,19 @@ async def test_expired_records_are_never_told(storage: Storage, keyspace: Keyspa
     """Every second of more than one sweep's worth expires; the next page is exact."""
     count = 2 * SWEEP_MEMBERS + 200
     for n, id in enumerate(numbered(count)):
-        saved = await storage.records.put(PLACE, id, b"[]", ME, lifetime="+300" if n % 2 else "")
+        saved = await storage.records.put(COLLECTION, id, b"[]", ME, lifetime="+300" if n % 2 else "")
         last = saved.expires or 0
     last = max(keyspace.indexes()["x"].values())
     keyspace.wait_past(last)
-    total, listed = await storage.records.page(PLACE, "n", 10, 5)
+    total, listed = await storage.records.page(COLLECTION, "n", 10, 5)
     assert (total, ids(listed)) == (count // 2, numbered(count)[20:30:2])
     assert "x" not in keyspace.indexes()
 
 
 async def test_what_expires_later_does_not_stand_in_the_way(storage: Storage) -> None:
-    await storage.records.put(PLACE, "a", b"[]", ME, lifetime="+60000")
-    await storage.records.put(PLACE, "b", b"[]", ME)
-    total, listed = await storage.records.page(PLACE, "n", 0, 10)
+    await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+60000")
+    await storage.records.put(COLLECTION, "b", b"[]", ME)
+    total, listed = await storage.records.page(COLLECTION, "n", 0, 10)
     assert (total, ids(listed)) == (2, ["a", "b"])
 
 
@@ -87,32 +87,32 @@ async def test_a_page_comes_to_an_end_where_records_expire_all_the_time(
     storage: Storage, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Something falls due between each sweep and the page that follows: the page is of the sweep's moment."""
-    await storage.records.put(PLACE, "a", b"[]", ME)
+    await storage.records.put(COLLECTION, "a", b"[]", ME)
     sweeps = 0
     sweep = storage.records.sweep
 
-    async def sweep_too_early(place):  # type: ignore[no-untyped-def]
+    async def sweep_too_early(collection):  # type: ignore[no-untyped-def]
         nonlocal sweeps
         sweeps += 1
-        swept = await sweep(place)
+        swept = await sweep(collection)
         keyspace.plant(f"late{sweeps}", x=swept.at // 1000, c=1, u=1, s=1, n=0)
         keyspace.wait_past(swept.at // 1000)
         return swept
 
     keyspace.plant("early", x=1, c=1, u=1, s=1, n=0)
     monkeypatch.setattr(storage.records, "sweep", sweep_too_early)
-    total, listed = await storage.records.page(PLACE, "n", 0, 10)
+    total, listed = await storage.records.page(COLLECTION, "n", 0, 10)
     assert (total, ids(listed), sweeps) == (2, ["a", "late1"], 1)
 
 
 async def test_the_script_alone_refuses_while_members_are_due(storage: Storage, keyspace: Keyspace) -> None:
     keyspace.plant("early", x=1, c=1, u=1, s=1, n=0)
-    names = (PLACE.index("n"), PLACE.index("s"), PLACE.expiry)
-    with pytest.raises(Due):
+    names = (COLLECTION.index("n"), COLLECTION.index("s"), COLLECTION.expiry)
+    with pytest.raises(SweepNeeded):
         await storage.records._run("page", names, offset=0, limit=10, descending=0, moment="")
 
 
 async def test_the_keys_left(filled: Storage, keyspace: Keyspace) -> None:
     before = keyspace.names()
-    await filled.records.page(PLACE, "c", 0, 50)
+    await filled.records.page(COLLECTION, "c", 0, 50)
     assert keyspace.names() == before == {RECORD(id) for id in numbered(10)} | INDEXES | REGISTRIES

@@ -23,9 +23,9 @@ async def test_who_has_the_verb_may(runner: Runner) -> None:
             await grants.permit(FIELD, subject, verb)
         assert not isinstance(caught.value, Undeclared)
     await grants.grant(FIELD, None, 2)
-    for place in (FIELD, keys.collection("auravant", "fields", "other", "")):
+    for collection in (FIELD, keys.collection("auravant", "fields", "other", "")):
         with pytest.raises(Undeclared):
-            await grants.permit(place, "owner", "r")
+            await grants.permit(collection, "owner", "r")
 
 
 async def test_the_keys_left_by_permit(runner: Runner, keyspace: Keyspace) -> None:

@@ -13,13 +13,13 @@ from service.storage.records.records import STAGED_SECONDS
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES
 from tests.servers import RedisProcess
-from tests.storage.keyspace import INDEXES, LIMIT, ME, PLACE, RECORD, REGISTRIES, Keyspace
+from tests.storage.keyspace import COLLECTION, INDEXES, LIMIT, ME, RECORD, REGISTRIES, Keyspace
 
 LARGE = b'["' + b"x" * INLINE_BYTES + b'"]'
 
 
 async def publish(storage: Storage, body: bytes = LARGE, lifetime: str = "", state: str = "", **more: Quota) -> int:
-    saved = await storage.records.publish(PLACE, "a", body, ME, lifetime, state, more.get("quota"))
+    saved = await storage.records.publish(COLLECTION, "a", body, ME, lifetime, state, more.get("quota"))
     return saved.version
 
 
@@ -28,31 +28,31 @@ async def test_a_large_body_comes_back_byte_for_byte(storage: Storage, size: int
     body = b"[" + bytes(range(48, 58)) * (size // 10 + 1)
     body = body[: size - 1] + b"]"
     for version in (1, 2):
-        assert (await storage.records.put(PLACE, "a", body, ME)).version == version
-        record = await storage.records.get(PLACE, "a")
+        assert (await storage.records.put(COLLECTION, "a", body, ME)).version == version
+        record = await storage.records.get(COLLECTION, "a")
         assert (record.body, record.version, record.creator) == (body, version, ME)
-    total, listed = await storage.records.page(PLACE, "s", 0, 1)
+    total, listed = await storage.records.page(COLLECTION, "s", 0, 1)
     assert (total, listed) == (1, [Listed("a", size)])
 
 
 async def test_a_large_body_is_never_an_argument_of_a_script(storage: Storage, redis: RedisProcess) -> None:
     """A script copies its arguments, and the record once more: INLINE_BYTES says from when on that is too slow."""
     redis.command("CONFIG", "RESETSTAT")
-    await storage.records.put(PLACE, "a", LARGE, ME)
+    await storage.records.put(COLLECTION, "a", LARGE, ME)
     stats = redis.command("INFO", "commandstats")
     assert {"rename", "setrange", "persist"} <= {name.removeprefix("cmdstat_") for name in stats}
 
 
 async def test_the_first_record_of_a_collection_may_be_large(storage: Storage, keyspace: Keyspace) -> None:
     """The refusal that asks for the registration must not cost the staged body."""
-    assert (await storage.records.create(PLACE, "a", LARGE, ME)).version == 1
-    assert "orders" in keyspace.scores(PLACE.registry)
+    assert (await storage.records.create(COLLECTION, "a", LARGE, ME)).version == 1
+    assert "orders" in keyspace.scores(COLLECTION.registry)
 
 
 async def test_a_small_and_a_large_body_may_replace_each_other(storage: Storage, keyspace: Keyspace) -> None:
     for version, body in enumerate((b"[]", LARGE, b"[]", LARGE), 1):
-        assert (await storage.records.put(PLACE, "a", body, ME)).version == version
-        assert (await storage.records.get(PLACE, "a")).body == body
+        assert (await storage.records.put(COLLECTION, "a", body, ME)).version == version
+        assert (await storage.records.get(COLLECTION, "a")).body == body
         assert keyspace.indexes()["s"] == {"a": len(body)}
 
 
@@ -65,7 +65,7 @@ async def test_the_expiry_is_the_record_s_and_not_the_staged_body_s(storage: Sto
 
 
 async def test_each_refusal_leaves_the_old_record_and_no_staged_body(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(PLACE, "a", b"[1]", ME)
+    await storage.records.put(COLLECTION, "a", b"[1]", ME)
     with pytest.raises(AlreadyExists):
         await publish(storage, state=NEW)
     with pytest.raises(Changed):
@@ -74,8 +74,8 @@ async def test_each_refusal_leaves_the_old_record_and_no_staged_body(storage: St
         await publish(storage, lifetime="1")
     with pytest.raises(QuotaExceeded):
         await publish(storage, quota=Quota(bytes=100))
-    assert (await storage.records.get(PLACE, "a")).body == b"[1]"
-    assert not [name for name in keyspace.names() if name.startswith(PLACE.staging)]
+    assert (await storage.records.get(COLLECTION, "a")).body == b"[1]"
+    assert not [name for name in keyspace.names() if name.startswith(COLLECTION.staging)]
 
 
 async def test_a_staged_body_that_expired_says_come_again(
@@ -104,7 +104,7 @@ async def test_a_staged_body_whose_writer_died_expires_by_itself(
     with pytest.raises(asyncio.CancelledError):
         await publish(storage)
     (staged,) = keyspace.names()
-    assert staged.startswith(PLACE.staging)
+    assert staged.startswith(COLLECTION.staging)
     assert 0 < keyspace.command("TTL", staged) <= STAGED_SECONDS
 
 
@@ -114,9 +114,9 @@ async def test_the_header_fits_before_the_body_whatever_it_says(
 ) -> None:
     """The margin is filled up with a string, whose own length takes two bytes only from 32 to 255."""
     by = "i" * id_bytes
-    await storage.records.publish(PLACE, "a", LARGE, by, "253402300799999", "", None)
+    await storage.records.publish(COLLECTION, "a", LARGE, by, "253402300799999", "", None)
     assert len(keyspace.header("a")) == MARGIN
-    record = await storage.records.get(PLACE, "a")
+    record = await storage.records.get(COLLECTION, "a")
     assert (record.creator, record.updater, record.body == LARGE) == (by, by, True)
 
 
@@ -124,4 +124,4 @@ async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
     await publish(storage)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
     await publish(storage, lifetime="+60000")
-    assert keyspace.names() == {RECORD("a"), PLACE.expiry} | INDEXES | REGISTRIES
+    assert keyspace.names() == {RECORD("a"), COLLECTION.expiry} | INDEXES | REGISTRIES

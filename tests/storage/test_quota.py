@@ -11,7 +11,7 @@ from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES
 from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
-from tests.storage.keyspace import INDEXES, ME, PLACE, RECORD, REGISTRIES, USAGE, Keyspace, numbered
+from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, USAGE, Keyspace, numbered
 
 ELSEWHERE = keys.collection("ainoflow", "acme", "invoices", "cusn")
 
@@ -19,18 +19,18 @@ ELSEWHERE = keys.collection("ainoflow", "acme", "invoices", "cusn")
 async def test_documents_up_to_the_quota_and_not_one_more(storage: Storage) -> None:
     quota = Quota(documents=3)
     for id in numbered(3):
-        await storage.records.create(PLACE, id, b"[]", ME, quota=quota)
+        await storage.records.create(COLLECTION, id, b"[]", ME, quota=quota)
     for write in (storage.records.create, storage.records.put):
         with pytest.raises(QuotaExceeded, match=r"^the quota of documents is used up$"):
-            await write(PLACE, "more", b"[]", ME, quota=quota)
+            await write(COLLECTION, "more", b"[]", ME, quota=quota)
     with pytest.raises(QuotaExceeded):
         await storage.records.put(ELSEWHERE, "more", b"[]", ME, quota=quota)
-    assert await storage.records.count(PLACE) == 3
+    assert await storage.records.count(COLLECTION) == 3
 
 
 async def test_bytes_up_to_the_quota_and_not_one_more(storage: Storage) -> None:
     quota = Quota(bytes=10)
-    await storage.records.create(PLACE, "a", b'"12345"', ME, quota=quota)
+    await storage.records.create(COLLECTION, "a", b'"12345"', ME, quota=quota)
     with pytest.raises(QuotaExceeded, match=r"^the quota leaves \d+ bytes, and this write takes \d+$"):
         await storage.records.create(ELSEWHERE, "b", b"[12]", ME, quota=quota)
     await storage.records.create(ELSEWHERE, "b", b"[1]", ME, quota=quota)
@@ -38,12 +38,12 @@ async def test_bytes_up_to_the_quota_and_not_one_more(storage: Storage) -> None:
 
 async def test_at_full_quota_a_record_may_be_replaced_by_one_that_is_not_larger(storage: Storage) -> None:
     quota = Quota(documents=1, bytes=5)
-    await storage.records.put(PLACE, "a", b"[111]", ME, quota=quota)
-    await storage.records.put(PLACE, "a", b"[222]", ME, quota=quota)
+    await storage.records.put(COLLECTION, "a", b"[111]", ME, quota=quota)
+    await storage.records.put(COLLECTION, "a", b"[222]", ME, quota=quota)
     with pytest.raises(QuotaExceeded):
-        await storage.records.put(PLACE, "a", b"[3333]", ME, quota=quota)
-    await storage.records.put(PLACE, "a", b"[4]", ME, quota=quota)
-    await storage.records.put(PLACE, "a", b"[555]", ME, quota=quota)
+        await storage.records.put(COLLECTION, "a", b"[3333]", ME, quota=quota)
+    await storage.records.put(COLLECTION, "a", b"[4]", ME, quota=quota)
+    await storage.records.put(COLLECTION, "a", b"[555]", ME, quota=quota)
 
 
 async def test_the_usage_follows_every_kind_of_write(storage: Storage, keyspace: Keyspace) -> None:
@@ -53,47 +53,47 @@ async def test_the_usage_follows_every_kind_of_write(storage: Storage, keyspace:
         return bytes(keyspace.command("GET", USAGE))
 
     large = b'["' + b"x" * INLINE_BYTES + b'"]'
-    await storage.records.create(PLACE, "a", b"[1]", ME, quota=quota)
+    await storage.records.create(COLLECTION, "a", b"[1]", ME, quota=quota)
     assert used() == b"1 3"
-    await storage.records.put(PLACE, "b", b"[1,2]", ME, quota=quota)
+    await storage.records.put(COLLECTION, "b", b"[1,2]", ME, quota=quota)
     assert used() == b"2 8"
-    await storage.records.put(PLACE, "a", b"{}", ME, quota=quota)
+    await storage.records.put(COLLECTION, "a", b"{}", ME, quota=quota)
     assert used() == b"2 7"
-    await storage.records.merge(PLACE, "a", b'{"x":1}', ME, limit=100, quota=quota)
+    await storage.records.merge(COLLECTION, "a", b'{"x":1}', ME, limit=100, quota=quota)
     assert used() == b"2 12"
     await storage.records.put(ELSEWHERE, "a", large, ME, quota=quota)
     assert used() == b"3 %d" % (12 + len(large))
     await storage.records.put(ELSEWHERE, "a", b"[]", ME, quota=quota)
     assert used() == b"3 14"
-    await storage.records.delete(PLACE, "b", quota=quota)
+    await storage.records.delete(COLLECTION, "b", quota=quota)
     assert used() == b"2 9"
-    assert await Usage(storage._runner).count(PLACE) == (2, 9)
+    assert await Usage(storage._runner).count(COLLECTION) == (2, 9)
 
 
 async def test_what_has_expired_gives_its_room_back_when_it_is_swept(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=2)
-    gone = await storage.records.create(PLACE, "a", b"[]", ME, lifetime="+20", quota=quota)
-    await storage.records.create(PLACE, "b", b"[]", ME, quota=quota)
+    gone = await storage.records.create(COLLECTION, "a", b"[]", ME, lifetime="+20", quota=quota)
+    await storage.records.create(COLLECTION, "b", b"[]", ME, quota=quota)
     keyspace.wait_past(gone.expires)
-    await storage.records.sweep(PLACE)
-    await storage.records.create(PLACE, "c", b"[]", ME, quota=quota)
+    await storage.records.sweep(COLLECTION)
+    await storage.records.create(COLLECTION, "c", b"[]", ME, quota=quota)
     assert keyspace.command("GET", USAGE) == b"2 4"
 
 
 async def test_an_expired_namesake_counts_once(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=5)
-    gone = await storage.records.create(PLACE, "a", b"[1,2,3]", ME, lifetime="+20", quota=quota)
+    gone = await storage.records.create(COLLECTION, "a", b"[1,2,3]", ME, lifetime="+20", quota=quota)
     keyspace.wait_past(gone.expires)
-    await storage.records.create(PLACE, "a", b"[]", ME, quota=quota)
+    await storage.records.create(COLLECTION, "a", b"[]", ME, quota=quota)
     assert keyspace.command("GET", USAGE) == b"1 2"
 
 
 async def test_due_neighbours_that_a_write_clears_away_are_given_back(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=5)
     for id in numbered(3):
-        gone = await storage.records.create(PLACE, id, b"[1,2,3]", ME, lifetime="+20", quota=quota)
+        gone = await storage.records.create(COLLECTION, id, b"[1,2,3]", ME, lifetime="+20", quota=quota)
     keyspace.wait_past(gone.expires)
-    await storage.records.create(PLACE, "new", b"[]", ME, quota=quota)
+    await storage.records.create(COLLECTION, "new", b"[]", ME, quota=quota)
     assert keyspace.command("GET", USAGE) == b"2 9"
 
 
@@ -101,21 +101,21 @@ async def test_a_usage_is_counted_when_it_is_first_needed_and_again_after_an_hou
     storage: Storage, keyspace: Keyspace
 ) -> None:
     for id in numbered(1500):
-        await storage.records.create(PLACE, id, b"[]", ME)
+        await storage.records.create(COLLECTION, id, b"[]", ME)
     await storage.records.create(ELSEWHERE, "a", b"[1]", ME)
     assert USAGE not in keyspace.names()
-    await storage.records.create(PLACE, "new", b"[]", ME, quota=Quota(documents=10_000))
+    await storage.records.create(COLLECTION, "new", b"[]", ME, quota=Quota(documents=10_000))
     assert keyspace.command("GET", USAGE) == b"1502 3005"
     assert COUNTED_FOR - 60 < keyspace.command("TTL", USAGE) <= COUNTED_FOR
     keyspace.command("SET", USAGE, "9000 9000", "PX", 1)  # it had drifted, and its hour is over
     keyspace.wait_past(keyspace.now() // 1000 + 2)
-    await storage.records.create(PLACE, "newer", b"[]", ME, quota=Quota(documents=10_000))
+    await storage.records.create(COLLECTION, "newer", b"[]", ME, quota=Quota(documents=10_000))
     assert keyspace.command("GET", USAGE) == b"1503 3007"
 
 
 async def test_writes_do_not_put_off_the_counting(storage: Storage, keyspace: Keyspace) -> None:
     keyspace.command("SET", USAGE, "0 0", "EX", 100)
-    await storage.records.create(PLACE, "a", b"[]", ME, quota=Quota(documents=10))
+    await storage.records.create(COLLECTION, "a", b"[]", ME, quota=Quota(documents=10))
     assert 90 < keyspace.command("TTL", USAGE) <= 100
 
 
@@ -125,15 +125,15 @@ async def test_many_requests_wait_for_one_counting(
     counts = 0
     count = Usage.count
 
-    async def counted(usage, place):  # type: ignore[no-untyped-def]
+    async def counted(usage, collection):  # type: ignore[no-untyped-def]
         nonlocal counts
         counts += 1
         await asyncio.sleep(0.01)
-        return await count(usage, place)
+        return await count(usage, collection)
 
     monkeypatch.setattr(Usage, "count", counted)
     await asyncio.gather(
-        *(storage.records.put(PLACE, id, b"[]", ME, quota=Quota(documents=100)) for id in numbered(50))
+        *(storage.records.put(COLLECTION, id, b"[]", ME, quota=Quota(documents=100)) for id in numbered(50))
     )
     assert counts == 1
     assert redis.command("GET", USAGE) == b"50 100"
@@ -144,13 +144,14 @@ async def test_a_caller_that_gives_up_does_not_end_the_counting_for_the_others(
 ) -> None:
     count = Usage.count
 
-    async def slowly(usage, place):  # type: ignore[no-untyped-def]
+    async def slowly(usage, collection):  # type: ignore[no-untyped-def]
         await asyncio.sleep(0.05)
-        return await count(usage, place)
+        return await count(usage, collection)
 
     monkeypatch.setattr(Usage, "count", slowly)
     first, second = (
-        asyncio.create_task(storage.records.put(PLACE, id, b"[]", ME, quota=Quota(documents=9))) for id in numbered(2)
+        asyncio.create_task(storage.records.put(COLLECTION, id, b"[]", ME, quota=Quota(documents=9)))
+        for id in numbered(2)
     )
     await asyncio.sleep(0.02)
     first.cancel()
@@ -161,12 +162,12 @@ async def test_of_two_countings_the_later_does_not_undo_what_was_settled_meanwhi
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
     usage = Usage(runner)
-    await usage.recount(PLACE)
-    await storage.records.settle(PLACE, 1, 2)
-    await usage.recount(PLACE)
-    assert await usage.kept(PLACE) == (1, 2)
-    await usage.recount(PLACE, replace=True)
-    assert await usage.kept(PLACE) == (0, 0)
+    await usage.recount(COLLECTION)
+    await storage.records.adjust_usage(COLLECTION, 1, 2)
+    await usage.recount(COLLECTION)
+    assert await usage.stored(COLLECTION) == (1, 2)
+    await usage.recount(COLLECTION, replace=True)
+    assert await usage.stored(COLLECTION) == (0, 0)
 
 
 async def test_racing_writers_overshoot_by_no_more_than_what_is_in_flight(storage: Storage) -> None:
@@ -174,25 +175,25 @@ async def test_racing_writers_overshoot_by_no_more_than_what_is_in_flight(storag
 
     async def write(n: int) -> None:
         for m in range(10):
-            await workers[n].records.create(PLACE, f"k{n}-{m}", b"[]", ME, quota=quota)
+            await workers[n].records.create(COLLECTION, f"k{n}-{m}", b"[]", ME, quota=quota)
 
     await asyncio.gather(*(write(n) for n in range(8)), return_exceptions=True)
-    count = await storage.records.count(PLACE)
+    count = await storage.records.count(COLLECTION)
     assert 40 <= count <= 40 + 8
     with pytest.raises(QuotaExceeded):
-        await storage.records.create(PLACE, "more", b"[]", ME, quota=quota)
+        await storage.records.create(COLLECTION, "more", b"[]", ME, quota=quota)
 
 
 async def test_an_overdrawn_namespace_may_still_shrink(storage: Storage) -> None:
     for id in numbered(5):
-        await storage.records.create(PLACE, id, b"[1,2,3]", ME)
+        await storage.records.create(COLLECTION, id, b"[1,2,3]", ME)
     quota = Quota(documents=2, bytes=5)
-    await storage.records.put(PLACE, "k00000", b"[1]", ME, quota=quota)
+    await storage.records.put(COLLECTION, "k00000", b"[1]", ME, quota=quota)
     with pytest.raises(QuotaExceeded):
-        await storage.records.put(PLACE, "k00000", b"[1,2]", ME, quota=quota)
-    await storage.records.delete(PLACE, "k00000", quota=quota)
+        await storage.records.put(COLLECTION, "k00000", b"[1,2]", ME, quota=quota)
+    await storage.records.delete(COLLECTION, "k00000", quota=quota)
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.create(PLACE, "a", b"[]", ME, quota=Quota(documents=1))
+    await storage.records.create(COLLECTION, "a", b"[]", ME, quota=Quota(documents=1))
     assert keyspace.names() == {RECORD("a"), USAGE} | INDEXES | REGISTRIES

@@ -6,7 +6,7 @@ from service.storage import keys
 from service.storage.errors import Denied, NotFound
 from service.storage.keys import Collection
 from service.storage.records.records import READ_BYTES
-from service.storage.records.scoped import ONE_BYTES, Shelf
+from service.storage.records.scoped import ONE_BYTES, CollectionRead
 from service.storage.root import Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
@@ -15,13 +15,13 @@ FIELDS = [keys.collection("auravant", "fields", str(n), "") for n in range(30)]
 FIELD, OTHER, GONE = FIELDS[:3]
 
 
-async def everything(storage: Storage, shelf: Shelf) -> dict[str, bytes]:
-    return {id: record.body async for portion in storage.scoped.records(shelf) for id, record in portion}
+async def everything(storage: Storage, reading: CollectionRead) -> dict[str, bytes]:
+    return {id: record.body async for portion in storage.scoped.records(reading) for id, record in portion}
 
 
-async def granted(storage: Storage, *places: Collection) -> Storage:
-    for place in places:
-        await storage.grants.grant(place, {"owner": "rwd", "writer": "w"}, 1)
+async def granted(storage: Storage, *collections: Collection) -> Storage:
+    for collection in collections:
+        await storage.grants.grant(collection, {"owner": "rwd", "writer": "w"}, 1)
     return storage
 
 
@@ -29,32 +29,32 @@ async def test_what_is_there_is_read_and_what_is_not_is_left_out(storage: Storag
     await granted(storage, FIELD)
     await storage.records.put(FIELD, "a:{b}", b'{ "a" : 1.50 }', "me")
     await storage.records.put(FIELD, "b", b"[]", "me")
-    (shelf,) = await storage.scoped.survey([FIELD], ["b", "none", "a:{b}"], "owner")
-    assert (shelf.place, shelf.refused) == (FIELD, None)
-    assert await everything(storage, shelf) == {"b": b"[]", "a:{b}": b'{ "a" : 1.50 }'}
+    (reading,) = await storage.scoped.read_many([FIELD], ["b", "none", "a:{b}"], "owner")
+    assert (reading.collection, reading.refused) == (FIELD, None)
+    assert await everything(storage, reading) == {"b": b"[]", "a:{b}": b'{ "a" : 1.50 }'}
 
 
 async def test_each_collection_says_whether_it_may_be_read(storage: Storage) -> None:
     await granted(storage, FIELD, OTHER)
     await storage.records.put(FIELD, "a", b"[]", "me")
-    shelves = await storage.scoped.survey([FIELD, OTHER, GONE], ["a"], "owner")
-    assert [type(shelf.refused) for shelf in shelves] == [type(None), type(None), NotFound]
+    readings = await storage.scoped.read_many([FIELD, OTHER, GONE], ["a"], "owner")
+    assert [type(reading.refused) for reading in readings] == [type(None), type(None), NotFound]
     for who in ("writer", "stranger"):
-        shelves = await storage.scoped.survey([FIELD, OTHER, GONE], ["a"], who)
-        assert [type(shelf.refused) for shelf in shelves] == [Denied, Denied, NotFound]
-        assert [await everything(storage, shelf) for shelf in shelves] == [{}, {}, {}]
+        readings = await storage.scoped.read_many([FIELD, OTHER, GONE], ["a"], who)
+        assert [type(reading.refused) for reading in readings] == [Denied, Denied, NotFound]
+        assert [await everything(storage, reading) for reading in readings] == [{}, {}, {}]
         with pytest.raises(NotFound):
-            await storage.scoped.survey([FIELD, OTHER, GONE], ["a"], who, strict=True)
+            await storage.scoped.read_many([FIELD, OTHER, GONE], ["a"], who, strict=True)
         with pytest.raises(Denied):
-            await storage.scoped.survey([FIELD, OTHER], ["a"], who, strict=True)
+            await storage.scoped.read_many([FIELD, OTHER], ["a"], who, strict=True)
 
 
 async def test_refusals_hold_no_frames(storage: Storage) -> None:
     """Thousands of them are kept until the last collection is read: the collector would walk all of their frames."""
     await granted(storage, FIELD)
-    for shelf in await storage.scoped.survey([FIELD, GONE], ["a"], "stranger"):
-        assert shelf.refused is not None
-        assert (shelf.refused.__traceback__, shelf.refused.__context__) == (None, None)
+    for reading in await storage.scoped.read_many([FIELD, GONE], ["a"], "stranger"):
+        assert reading.refused is not None
+        assert (reading.refused.__traceback__, reading.refused.__context__) == (None, None)
 
 
 async def test_many_collections_are_read_in_one_round_trip_and_a_script_each(
@@ -62,14 +62,14 @@ async def test_many_collections_are_read_in_one_round_trip_and_a_script_each(
 ) -> None:
     await granted(storage, *FIELDS)
     ids = [f"k{n}" for n in range(10)]
-    for place in FIELDS:
+    for collection in FIELDS:
         for id in ids:
-            await storage.records.put(place, id, b"[1]", "me")
+            await storage.records.put(collection, id, b"[1]", "me")
     redis.command("CONFIG", "RESETSTAT")
-    shelves = await storage.scoped.survey(FIELDS, ids, "owner")
+    readings = await storage.scoped.read_many(FIELDS, ids, "owner")
     stats = redis.command("INFO", "commandstats")
     assert stats["cmdstat_evalsha"]["calls"] == len(FIELDS)
-    assert [set(shelf.found) for shelf in shelves] == [set(ids)] * len(FIELDS)
+    assert [set(reading.found) for reading in readings] == [set(ids)] * len(FIELDS)
 
 
 async def test_what_is_large_is_read_in_portions(storage: Storage, redis: RedisProcess) -> None:
@@ -79,13 +79,13 @@ async def test_what_is_large_is_read_in_portions(storage: Storage, redis: RedisP
     bodies["huge"] = b'["' + b"x" * (2 * READ_BYTES) + b'"]'
     for id, body in bodies.items():
         await storage.records.put(FIELD, id, body, "me")
-    (shelf,) = await storage.scoped.survey([FIELD], [*bodies], "owner")
-    assert sum(len(record.body) for record in shelf.found.values()) <= ONE_BYTES
-    assert {"small", "k00"} <= set(shelf.found)
-    sizes = [sum(len(r.body) for _, r in portion) async for portion in storage.scoped.records(shelf)]
+    (reading,) = await storage.scoped.read_many([FIELD], [*bodies], "owner")
+    assert sum(len(record.body) for record in reading.found.values()) <= ONE_BYTES
+    assert {"small", "k00"} <= set(reading.found)
+    sizes = [sum(len(r.body) for _, r in portion) async for portion in storage.scoped.records(reading)]
     assert max(sizes[:-1]) <= READ_BYTES
     assert sizes[-1] == len(bodies["huge"])
-    assert await everything(storage, shelf) == bodies
+    assert await everything(storage, reading) == bodies
 
 
 async def test_of_what_does_not_fit_the_size_is_told(storage: Storage) -> None:
@@ -103,14 +103,14 @@ async def test_of_what_does_not_fit_the_size_is_told(storage: Storage) -> None:
 async def test_what_goes_between_the_steps_is_left_out(storage: Storage) -> None:
     await granted(storage, FIELD)
     await storage.records.put(FIELD, "huge", b'["' + b"x" * ONE_BYTES + b'"]', "me")
-    (shelf,) = await storage.scoped.survey([FIELD], ["huge"], "owner")
+    (reading,) = await storage.scoped.read_many([FIELD], ["huge"], "owner")
     await storage.records.delete(FIELD, "huge", subject="owner")
-    assert await everything(storage, shelf) == {}
+    assert await everything(storage, reading) == {}
 
 
 async def test_the_keys_left_by_read(storage: Storage, keyspace: Keyspace) -> None:
     await granted(storage, FIELD)
     await storage.records.put(FIELD, "a", b"[]", "me")
     before = keyspace.names()
-    await storage.scoped.survey([FIELD, GONE], ["a", "b"], "owner")
+    await storage.scoped.read_many([FIELD, GONE], ["a", "b"], "owner")
     assert keyspace.names() == before == {FIELD.acl, FIELD.record("a")}

@@ -9,16 +9,16 @@ from service.storage.errors import Unavailable, Unregistered
 from service.storage.keys import NAMESPACES
 from service.storage.root import Storage
 from tests.servers import RedisProcess
-from tests.storage.keyspace import INDEXES, ME, PLACE, RECORD, REGISTRIES, Keyspace
+from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace
 
 TEN_MINUTES, HOUR = 600_000_000, 3_600_000_000  # us
 
 
 async def put(storage: Storage, registered: str) -> None:
     """The bare script."""
-    names = (RECORD("a"), *PLACE.guarded)
+    names = (RECORD("a"), *COLLECTION.guarded)
     await storage.records._run(
-        "put", names, id="a", body=b"[]", by=ME, lifetime="", condition="", kinds=PLACE.kinds, room="",
+        "put", names, id="a", body=b"[]", by=ME, lifetime="", condition="", kinds=COLLECTION.kinds, remaining_quota="",
         registered=registered, subject="",
     )  # fmt: skip
 
@@ -37,8 +37,8 @@ async def test_a_proof_is_good_for_ten_minutes(storage: Storage, keyspace: Keysp
 
 
 async def test_proof_is_asked_for_again_when_the_collection_is_empty_again(storage: Storage) -> None:
-    await storage.records.put(PLACE, "a", b"[]", ME)
-    await storage.records.delete(PLACE, "a")
+    await storage.records.put(COLLECTION, "a", b"[]", ME)
+    await storage.records.delete(COLLECTION, "a")
     with pytest.raises(Unregistered):
         await put(storage, "")
 
@@ -46,8 +46,8 @@ async def test_proof_is_asked_for_again_when_the_collection_is_empty_again(stora
 async def test_a_worker_registers_once_and_then_shows_its_proof(storage: Storage, redis: RedisProcess) -> None:
     redis.command("CONFIG", "RESETSTAT")
     for _ in range(5):
-        await storage.records.put(PLACE, "a", b"[]", ME)
-        await storage.records.delete(PLACE, "a")
+        await storage.records.put(COLLECTION, "a", b"[]", ME)
+        await storage.records.delete(COLLECTION, "a")
     assert redis.command("INFO", "commandstats")["cmdstat_hset"]["calls"] == 1
 
 
@@ -58,43 +58,43 @@ async def test_the_namespace_is_named_with_the_kinds_of_its_indexes(storage: Sto
 
 
 async def test_each_registration_is_later_than_the_one_before(storage: Storage, keyspace: Keyspace) -> None:
-    first = int(await storage.records.register(PLACE))
+    first = int(await storage.records.register(COLLECTION))
     assert abs(first - keyspace.now()) < 10_000_000
-    assert int(await storage.records.register(PLACE)) > first
+    assert int(await storage.records.register(COLLECTION)) > first
     ahead = first + HOUR  # another node's clock, or this one's before it was set back
-    keyspace.command("ZADD", PLACE.registry, ahead, PLACE.name)
-    assert int(await storage.records.register(PLACE)) == ahead + 1
+    keyspace.command("ZADD", COLLECTION.registry, ahead, COLLECTION.name)
+    assert int(await storage.records.register(COLLECTION)) == ahead + 1
 
 
 async def test_every_racing_first_writer_gets_through(storage: Storage, keyspace: Keyspace) -> None:
     workers = [Storage(storage._runner) for _ in range(20)]
-    await asyncio.gather(*(worker.records.create(PLACE, f"k{n}", b"[]", ME) for n, worker in enumerate(workers)))
-    assert await storage.records.count(PLACE) == 20
-    assert set(keyspace.scores(PLACE.registry)) == {"orders"}
+    await asyncio.gather(*(worker.records.create(COLLECTION, f"k{n}", b"[]", ME) for n, worker in enumerate(workers)))
+    assert await storage.records.count(COLLECTION) == 20
+    assert set(keyspace.scores(COLLECTION.registry)) == {"orders"}
 
 
 async def test_a_writer_that_stood_still_too_long_is_told_to_come_again(
     storage: Storage, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def stale(place: object) -> str:
+    async def stale(collection: object) -> str:
         return "1"
 
     monkeypatch.setattr(storage.records, "register", stale)
     with pytest.raises(Unavailable, match="nothing was done"):
-        await storage.records.put(PLACE, "a", b"[]", ME)
+        await storage.records.put(COLLECTION, "a", b"[]", ME)
     assert keyspace.names() == set()
 
 
 async def test_a_crash_after_the_registration_leaves_an_empty_name_and_no_hidden_record(
     storage: Storage, keyspace: Keyspace
 ) -> None:
-    await storage.records.register(PLACE)
-    assert await storage.records.collections("ainoflow", "acme", "cusn") == {PLACE: 0}
+    await storage.records.register(COLLECTION)
+    assert await storage.records.collections("ainoflow", "acme", "cusn") == {COLLECTION: 0}
     assert keyspace.names() == REGISTRIES
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.register(PLACE)
+    await storage.records.register(COLLECTION)
     assert keyspace.names() == REGISTRIES
-    await storage.records.put(PLACE, "a", b"[]", ME)
+    await storage.records.put(COLLECTION, "a", b"[]", ME)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

@@ -12,54 +12,56 @@ from service.storage import errors
 from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
 from service.storage.root import Storage
 from service.storage.scripts.fan_out import FAN_OUT, all_of, each
-from service.storage.scripts.idempotency import Once
+from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.reply import Replies, Reply, refusal
 from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.conftest import Connect
-from tests.storage.keyspace import ME, PLACE, RECORD, numbered
+from tests.storage.keyspace import COLLECTION, ME, RECORD, numbered
 
 
 async def test_a_forgotten_script_is_sent_again_and_runs_once(storage: Storage, redis: RedisProcess) -> None:
     for flush in ("SYNC", "ASYNC"):
         redis.command("SCRIPT", "FLUSH", flush)
-        await storage.records.put(PLACE, "a", b"[]", ME)
-    assert (await storage.records.get(PLACE, "a")).version == 2
-    assert (await storage.records.page(PLACE, "n", 0, 10))[0] == 1
+        await storage.records.put(COLLECTION, "a", b"[]", ME)
+    assert (await storage.records.get(COLLECTION, "a")).version == 2
+    assert (await storage.records.page(COLLECTION, "n", 0, 10))[0] == 1
     redis.command("CONFIG", "RESETSTAT")
-    await storage.records.put(PLACE, "a", b"[]", ME)  # the server knows it again
+    await storage.records.put(COLLECTION, "a", b"[]", ME)  # the server knows it again
     assert "cmdstat_eval" not in redis.command("INFO", "commandstats")
 
 
 async def test_scripts_forgotten_under_many_writers_lose_and_double_nothing(
     storage: Storage, redis: RedisProcess
 ) -> None:
-    await storage.records.put(PLACE, "n", b"[]", ME)
+    await storage.records.put(COLLECTION, "n", b"[]", ME)
 
     async def write(id: str) -> None:
         for _ in range(5):
-            await storage.records.put(PLACE, "n", b"[]", ME)
-            await storage.records.put(PLACE, id, b"[]", ME)
+            await storage.records.put(COLLECTION, "n", b"[]", ME)
+            await storage.records.put(COLLECTION, id, b"[]", ME)
 
     writers = asyncio.gather(*(write(id) for id in numbered(20)))
     while not writers.done():
         redis.command("SCRIPT", "FLUSH")
         await asyncio.sleep(0)
     await writers
-    assert (await storage.records.get(PLACE, "n")).version == 101
-    assert all([(await storage.records.get(PLACE, id)).version == 5 for id in numbered(20)])
+    assert (await storage.records.get(COLLECTION, "n")).version == 101
+    assert all([(await storage.records.get(COLLECTION, id)).version == 5 for id in numbered(20)])
 
 
 async def test_a_restarted_redis_knows_the_scripts_again(own: RedisProcess, connect: Connect) -> None:
     storage = Storage(await connect(own))
-    await storage.records.put(PLACE, "a", b"[]", ME)
+    await storage.records.put(COLLECTION, "a", b"[]", ME)
     own.restart()
-    await storage.records.get(PLACE, "a")  # a read waits for the new connection
-    assert (await storage.records.put(PLACE, "a", b"[]", ME)).version == 2
+    await storage.records.get(COLLECTION, "a")  # a read waits for the new connection
+    assert (await storage.records.put(COLLECTION, "a", b"[]", ME)).version == 2
 
 
 @pytest.mark.parametrize(
-    "key", [RECORD("a"), PLACE.expiry, PLACE.index("c"), PLACE.index("s"), PLACE.registry], ids=lambda key: key[-1]
+    "key",
+    [RECORD("a"), COLLECTION.expiry, COLLECTION.index("c"), COLLECTION.index("s"), COLLECTION.registry],
+    ids=lambda key: key[-1],
 )
 async def test_a_foreign_value_under_one_of_our_keys_is_a_fault_and_no_refusal(
     storage: Storage, redis: RedisProcess, key: str
@@ -67,19 +69,19 @@ async def test_a_foreign_value_under_one_of_our_keys_is_a_fault_and_no_refusal(
     """Nothing that a client could do anything about: the caller gets it as it is, and it ends in the log."""
     redis.command("RPUSH", key, "foreign")
     with pytest.raises(Rejected) as rejected:
-        await storage.records.put(PLACE, "a", b"[]", ME)
+        await storage.records.put(COLLECTION, "a", b"[]", ME)
     assert rejected.value.word == "WRONGTYPE"
 
 
 async def test_a_record_that_is_no_record_is_a_fault(storage: Storage, redis: RedisProcess) -> None:
     redis.command("SET", RECORD("a"), "no header")
     with pytest.raises(Rejected):
-        await storage.records.put(PLACE, "a", b"[]", ME)
+        await storage.records.put(COLLECTION, "a", b"[]", ME)
 
 
 async def test_an_argument_that_is_missing_is_named(runner: Runner) -> None:
     with pytest.raises(KeyError, match="body"):
-        await runner.run("create", (RECORD("a"), PLACE.expiry), id="a", by=ME)
+        await runner.run("create", (RECORD("a"), COLLECTION.expiry), id="a", by=ME)
 
 
 async def test_a_read_is_not_sent_as_a_write(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,8 +95,8 @@ async def test_a_read_is_not_sent_as_a_write(runner: Runner, monkeypatch: pytest
     monkeypatch.setattr(runner.redis, "send", send)
     storage = Storage(runner)
     for call in (
-        storage.records.count(PLACE), storage.records.page(PLACE, "n", 0, 1),
-        storage.records.put(PLACE, "a", b"[]", ME), storage.records.get(PLACE, "a"),
+        storage.records.count(COLLECTION), storage.records.page(COLLECTION, "n", 0, 1),
+        storage.records.put(COLLECTION, "a", b"[]", ME), storage.records.get(COLLECTION, "a"),
     ):  # fmt: skip
         with pytest.raises(Unavailable):
             await call
@@ -106,17 +108,17 @@ async def test_a_forgotten_script_that_is_sent_again_brings_its_arguments_along(
 ) -> None:
     """Each word, whatever is in it, and in both forms of a script."""
     body, id = b'["\r\n$3\r\nfoo\r\n", "\xc3\xa9"]', "a\r\n:{b}"
-    for once in (None, Once((ME, "k"), ("PUT", id), ())):
+    for idempotency in (None, Idempotency((ME, "k"), ("PUT", id), ())):
         redis.command("SCRIPT", "FLUSH")
-        await storage.records.put(PLACE, id, body, ME, once=once)
-        assert (await storage.records.get(PLACE, id)).body == body
-    assert (await storage.records.get(PLACE, id)).version == 2
+        await storage.records.put(COLLECTION, id, body, ME, idempotency=idempotency)
+        assert (await storage.records.get(COLLECTION, id)).body == body
+    assert (await storage.records.get(COLLECTION, id)).version == 2
 
 
 async def test_a_forgotten_script_is_sent_again_on_either_kind_of_lane(runner: Runner, redis: RedisProcess) -> None:
     """Replies that are awaited together too."""
     redis.command("SCRIPT", "FLUSH")
-    names = (PLACE.indexes[0], PLACE.expiry)
+    names = (COLLECTION.indexes[0], COLLECTION.expiry)
     assert await Replies([runner.run("count", names) for _ in range(30)]) == [0] * 30
     retries = runner.redis.total("retries")
     assert retries >= 1

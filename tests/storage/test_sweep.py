@@ -3,15 +3,15 @@
 from service.storage.records.quota import Quota
 from service.storage.records.records import SWEEP_MEMBERS
 from service.storage.root import Storage
-from tests.storage.keyspace import INDEXES, ME, PLACE, RECORD, REGISTRIES, USAGE, Keyspace, numbered
+from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, USAGE, Keyspace, numbered
 
 
 async def test_what_is_due_leaves_all_indexes(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(PLACE, "stays", b"[]", ME)
-    await storage.records.put(PLACE, "later", b"[]", ME, lifetime="+60000")
-    gone = await storage.records.put(PLACE, "gone", b"[]", ME, lifetime="+20")
+    await storage.records.put(COLLECTION, "stays", b"[]", ME)
+    await storage.records.put(COLLECTION, "later", b"[]", ME, lifetime="+60000")
+    gone = await storage.records.put(COLLECTION, "gone", b"[]", ME, lifetime="+20")
     keyspace.wait_past(gone.expires)
-    swept = await storage.records.sweep(PLACE)
+    swept = await storage.records.sweep(COLLECTION)
     assert (swept.members, swept.more, swept.left) == (1, False, 2)
     assert {letter: set(scores) for letter, scores in keyspace.indexes().items()} == {
         "x": {"later"}, "c": {"stays", "later"}, "u": {"stays", "later"}, "s": {"stays", "later"},
@@ -21,15 +21,15 @@ async def test_what_is_due_leaves_all_indexes(storage: Storage, keyspace: Keyspa
 
 async def test_a_sweep_is_bounded_and_says_that_more_is_due(storage: Storage, keyspace: Keyspace) -> None:
     keyspace.plant_many(numbered(SWEEP_MEMBERS + 1), x=1, c=1, u=1, s=10, n=0)
-    swept = await storage.records.sweep(PLACE)
+    swept = await storage.records.sweep(COLLECTION)
     assert (swept.members, swept.more, swept.left) == (SWEEP_MEMBERS, True, 1)
-    swept = await storage.records.sweep(PLACE)
+    swept = await storage.records.sweep(COLLECTION)
     assert (swept.members, swept.more, swept.left) == (1, False, 0)
 
 
 async def test_an_empty_collection_can_be_swept(storage: Storage, keyspace: Keyspace) -> None:
     before = keyspace.now()
-    swept = await storage.records.sweep(PLACE)
+    swept = await storage.records.sweep(COLLECTION)
     assert (swept.members, swept.more, swept.left) == (0, False, 0)
     assert before <= swept.at <= keyspace.now()
     assert keyspace.names() == set()
@@ -37,27 +37,27 @@ async def test_an_empty_collection_can_be_swept(storage: Storage, keyspace: Keys
 
 async def test_a_sweep_gives_the_room_back(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=10)
-    await storage.records.put(PLACE, "stays", b"[1]", ME, quota=quota)
-    gone = await storage.records.put(PLACE, "gone", b"[1,2]", ME, lifetime="+20", quota=quota)
+    await storage.records.put(COLLECTION, "stays", b"[1]", ME, quota=quota)
+    gone = await storage.records.put(COLLECTION, "gone", b"[1,2]", ME, lifetime="+20", quota=quota)
     assert keyspace.command("GET", USAGE) == b"2 8"
     keyspace.wait_past(gone.expires)
-    await storage.records.sweep(PLACE)
+    await storage.records.sweep(COLLECTION)
     assert keyspace.command("GET", USAGE) == b"1 3"
-    await storage.records.sweep(PLACE)
+    await storage.records.sweep(COLLECTION)
     assert keyspace.command("GET", USAGE) == b"1 3"
 
 
 async def test_a_record_written_again_is_not_swept(storage: Storage, keyspace: Keyspace) -> None:
-    first = await storage.records.put(PLACE, "a", b"[]", ME, lifetime="+20")
-    await storage.records.put(PLACE, "a", b"[]", ME, lifetime="+60000")
+    first = await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+20")
+    await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+60000")
     keyspace.wait_past(first.expires)
-    assert (await storage.records.sweep(PLACE)).members == 0
-    assert await storage.records.count(PLACE) == 1
+    assert (await storage.records.sweep(COLLECTION)).members == 0
+    assert await storage.records.count(COLLECTION) == 1
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(PLACE, "a", b"[]", ME)
-    gone = await storage.records.put(PLACE, "gone", b"[]", ME, lifetime="+20")
+    await storage.records.put(COLLECTION, "a", b"[]", ME)
+    gone = await storage.records.put(COLLECTION, "gone", b"[]", ME, lifetime="+20")
     keyspace.wait_past(gone.expires)
-    await storage.records.sweep(PLACE)
+    await storage.records.sweep(COLLECTION)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

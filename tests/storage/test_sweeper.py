@@ -13,7 +13,7 @@ from service.storage.scripts.runner import Runner
 from service.storage.sweeper import Sweeper
 from tests.servers import RedisProcess
 from tests.storage.conftest import Connect
-from tests.storage.keyspace import ME, PLACE, REGISTRIES, Keyspace, numbered
+from tests.storage.keyspace import COLLECTION, ME, REGISTRIES, Keyspace, numbered
 from tests.storage.test_register import HOUR
 
 
@@ -30,18 +30,18 @@ async def soon(check: Callable[[], Awaitable[bool] | bool]) -> None:
 async def test_idle_collections_are_swept_whoever_they_belong_to(
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
-    places = [keys.collection("ainoflow", f"p{n % 7}", f"c{n}", "cusn") for n in range(sweeper.BATCH + 5)]
-    for place in places:
-        gone = await storage.records.put(place, "gone", b"[]", ME, lifetime="+20")
-        await storage.records.put(place, "stays", b"[]", ME)
+    collections = [keys.collection("ainoflow", f"p{n % 7}", f"c{n}", "cusn") for n in range(sweeper.BATCH + 5)]
+    for collection in collections:
+        gone = await storage.records.put(collection, "gone", b"[]", ME, lifetime="+20")
+        await storage.records.put(collection, "stays", b"[]", ME)
     keyspace.wait_past(gone.expires)
     await Sweeper(runner, storage).sweep()
     assert not [name for name in keyspace.names() if name.endswith("}x")]
-    assert [keyspace.command("ZCARD", place.indexes[0]) for place in places] == [1] * len(places)
+    assert [keyspace.command("ZCARD", collection.indexes[0]) for collection in collections] == [1] * len(collections)
 
 
 async def test_a_long_backlog_is_swept_in_one_round(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.register(PLACE)
+    await storage.records.register(COLLECTION)
     keyspace.plant_many(numbered(3 * SWEEP_MEMBERS + 1), x=1, c=1, u=1, s=1, n=0)
     await Sweeper(runner, storage).sweep()
     assert keyspace.indexes() == {}
@@ -50,44 +50,44 @@ async def test_a_long_backlog_is_swept_in_one_round(runner: Runner, storage: Sto
 async def test_an_empty_collection_stays_named_for_an_hour(
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
-    await storage.records.register(PLACE)
+    await storage.records.register(COLLECTION)
     await Sweeper(runner, storage).sweep()
-    assert set(keyspace.scores(PLACE.registry)) == {"orders"}
-    keyspace.command("ZADD", PLACE.registry, keyspace.now() - HOUR + 60_000_000, PLACE.name)
+    assert set(keyspace.scores(COLLECTION.registry)) == {"orders"}
+    keyspace.command("ZADD", COLLECTION.registry, keyspace.now() - HOUR + 60_000_000, COLLECTION.name)
     await Sweeper(runner, storage).sweep()
-    assert set(keyspace.scores(PLACE.registry)) == {"orders"}
-    keyspace.command("ZADD", PLACE.registry, keyspace.now() - HOUR, PLACE.name)
+    assert set(keyspace.scores(COLLECTION.registry)) == {"orders"}
+    keyspace.command("ZADD", COLLECTION.registry, keyspace.now() - HOUR, COLLECTION.name)
     await Sweeper(runner, storage).sweep()
-    assert keyspace.scores(PLACE.registry) == {}
+    assert keyspace.scores(COLLECTION.registry) == {}
 
 
 async def test_a_collection_with_records_stays_named_for_ever(
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
-    await storage.records.put(PLACE, "a", b"[]", ME)
-    keyspace.command("ZADD", PLACE.registry, 1, PLACE.name)
+    await storage.records.put(COLLECTION, "a", b"[]", ME)
+    keyspace.command("ZADD", COLLECTION.registry, 1, COLLECTION.name)
     await Sweeper(runner, storage).sweep()
-    assert keyspace.scores(PLACE.registry) == {"orders": 1}
+    assert keyspace.scores(COLLECTION.registry) == {"orders": 1}
 
 
 async def test_a_collection_whose_last_record_expired_goes_in_one_round(
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
-    gone = await storage.records.put(PLACE, "a", b"[]", ME, lifetime="+20")
-    keyspace.command("ZADD", PLACE.registry, keyspace.now() - HOUR, PLACE.name)
+    gone = await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+20")
+    keyspace.command("ZADD", COLLECTION.registry, keyspace.now() - HOUR, COLLECTION.name)
     keyspace.wait_past(gone.expires)
     await Sweeper(runner, storage).sweep()
-    assert keyspace.names() == (REGISTRIES - {PLACE.registry}) | {keys.SWEEPER}
+    assert keyspace.names() == (REGISTRIES - {COLLECTION.registry}) | {keys.SWEEPER}
 
 
 async def test_the_round_ends_when_the_job_is_lost(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
-    places = [keys.collection("ainoflow", "acme", f"c{n}", "cusn") for n in range(2 * sweeper.BATCH)]
-    for place in places:
-        await storage.records.register(place)
-        keyspace.command("ZADD", place.expiry, 1, "due")
+    collections = [keys.collection("ainoflow", "acme", f"c{n}", "cusn") for n in range(2 * sweeper.BATCH)]
+    for collection in collections:
+        await storage.records.register(collection)
+        keyspace.command("ZADD", collection.expiry, 1, "due")
     keyspace.command("SET", keys.SWEEPER, "another")
     await Sweeper(runner, storage).sweep()
-    assert sum(keyspace.command("EXISTS", place.expiry) for place in places) == sweeper.BATCH
+    assert sum(keyspace.command("EXISTS", collection.expiry) for collection in collections) == sweeper.BATCH
 
 
 async def test_the_job_is_handed_over_when_the_holder_dies(
@@ -95,7 +95,7 @@ async def test_the_job_is_handed_over_when_the_holder_dies(
 ) -> None:
     monkeypatch.setattr(sweeper, "PERIOD", 0.02)
     monkeypatch.setattr(sweeper, "HELD_FOR", 200)
-    await storage.records.register(PLACE)
+    await storage.records.register(COLLECTION)
     workers = [asyncio.create_task(Sweeper(runner, storage).run()) for _ in range(3)]
     try:
         while workers:
@@ -113,12 +113,12 @@ async def test_the_sweeper_outlives_every_error(
     monkeypatch.setattr(sweeper, "PERIOD", 0.02)
     runner = await connect(own)
     storage = Storage(runner)
-    await storage.records.register(PLACE)
-    own.command("RPUSH", PLACE.expiry, "foreign")  # an error that is no refusal
+    await storage.records.register(COLLECTION)
+    own.command("RPUSH", COLLECTION.expiry, "foreign")  # an error that is no refusal
     run = asyncio.create_task(Sweeper(runner, storage).run())
     await soon(lambda: "errorstat_WRONGTYPE" in own.command("INFO", "errorstats"))
     own.restart()
-    own.command("DEL", PLACE.expiry)  # after the restart: one that is killed may forget it
+    own.command("DEL", COLLECTION.expiry)  # after the restart: one that is killed may forget it
     Keyspace(own).plant("due", x=1, c=1, u=1, s=1, n=0)
     await soon(lambda: Keyspace(own).indexes() == {})
     assert not run.done()

@@ -10,7 +10,7 @@ import pytest
 
 from service.storage.errors import Unregistered
 from service.storage.root import Storage
-from tests.storage.keyspace import INDEXES, PLACE, RECORD, REGISTRIES, Keyspace
+from tests.storage.keyspace import COLLECTION, INDEXES, RECORD, REGISTRIES, Keyspace
 from tests.storage.test_register import HOUR, TEN_MINUTES, put
 
 ORDERS = ["".join(order) for order in permutations("rwseu") if order.index("s") < order.index("e") < order.index("u")]
@@ -20,22 +20,22 @@ WRITING = [order for order in ORDERS if order.index("r") < order.index("w")]
 async def test_an_empty_collection_is_dropped_an_hour_after_its_registration(
     storage: Storage, keyspace: Keyspace
 ) -> None:
-    seen = await storage.records.register(PLACE)
-    assert not await storage.records.unregister(PLACE, seen, int(seen) + HOUR - 1)
-    assert set(keyspace.scores(PLACE.registry)) == {"orders"}
-    assert await storage.records.unregister(PLACE, seen, int(seen) + HOUR)
-    assert keyspace.scores(PLACE.registry) == {}
+    seen = await storage.records.register(COLLECTION)
+    assert not await storage.records.unregister(COLLECTION, seen, int(seen) + HOUR - 1)
+    assert set(keyspace.scores(COLLECTION.registry)) == {"orders"}
+    assert await storage.records.unregister(COLLECTION, seen, int(seen) + HOUR)
+    assert keyspace.scores(COLLECTION.registry) == {}
 
 
 async def test_a_collection_registered_again_stays(storage: Storage, keyspace: Keyspace) -> None:
-    seen = await storage.records.register(PLACE)
-    await storage.records.register(PLACE)
-    assert not await storage.records.unregister(PLACE, seen, int(seen) + 2 * HOUR)
-    assert set(keyspace.scores(PLACE.registry)) == {"orders"}
+    seen = await storage.records.register(COLLECTION)
+    await storage.records.register(COLLECTION)
+    assert not await storage.records.unregister(COLLECTION, seen, int(seen) + 2 * HOUR)
+    assert set(keyspace.scores(COLLECTION.registry)) == {"orders"}
 
 
 async def test_a_collection_that_is_not_named_cannot_be_dropped(storage: Storage) -> None:
-    assert not await storage.records.unregister(PLACE, "1", 2 * HOUR)
+    assert not await storage.records.unregister(COLLECTION, "1", 2 * HOUR)
 
 
 @pytest.mark.parametrize("age", [0, TEN_MINUTES - 5_000_000, TEN_MINUTES + 1, HOUR, 2 * HOUR])
@@ -45,41 +45,41 @@ async def test_no_order_of_writer_and_cleaner_hides_a_record(
 ) -> None:
     """`age` (us) is what an earlier registration has; the proof of the writer is as old if it registered then."""
     past = keyspace.now() - age
-    keyspace.command("ZADD", PLACE.registry, past, PLACE.name)
+    keyspace.command("ZADD", COLLECTION.registry, past, COLLECTION.name)
     proof, seen, empty, written = str(past), "", 0, False
     for step in order:
         if step == "r" and age in (0, HOUR):  # with the other ages the writer relies on the registration of old
-            proof = await storage.records.register(PLACE)
+            proof = await storage.records.register(COLLECTION)
         elif step == "w":
             try:
                 await put(storage, proof)
                 written = True
             except Unregistered:  # the real writer registers now, and tries again
-                await put(storage, await storage.records.register(PLACE))
+                await put(storage, await storage.records.register(COLLECTION))
                 written = True
         elif step == "s":
-            seen = str(keyspace.scores(PLACE.registry)[PLACE.name])
+            seen = str(keyspace.scores(COLLECTION.registry)[COLLECTION.name])
         elif step == "e":
-            swept = await storage.records.sweep(PLACE)
+            swept = await storage.records.sweep(COLLECTION)
             empty = swept.at if swept.left == 0 else 0
         elif step == "u" and empty:
-            await storage.records.unregister(PLACE, seen, empty)
+            await storage.records.unregister(COLLECTION, seen, empty)
     assert written
-    assert set(keyspace.scores(PLACE.registry)) == {"orders"}
+    assert set(keyspace.scores(COLLECTION.registry)) == {"orders"}
 
 
 async def test_a_cleaner_that_slept_for_hours_hides_nothing(storage: Storage, keyspace: Keyspace) -> None:
     """It saw the collection empty; a writer with a proof of before wrote; hours later the cleaner goes on."""
     past = keyspace.now() - TEN_MINUTES + 10_000_000
-    keyspace.command("ZADD", PLACE.registry, past, PLACE.name)
-    empty = (await storage.records.sweep(PLACE)).at
+    keyspace.command("ZADD", COLLECTION.registry, past, COLLECTION.name)
+    empty = (await storage.records.sweep(COLLECTION)).at
     await put(storage, str(past))
-    assert not await storage.records.unregister(PLACE, str(past), empty)
+    assert not await storage.records.unregister(COLLECTION, str(past), empty)
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    seen = await storage.records.register(PLACE)
-    await storage.records.unregister(PLACE, seen, int(seen) + HOUR)
-    assert keyspace.names() == REGISTRIES - {PLACE.registry}  # a namespace stays named
-    await put(storage, await storage.records.register(PLACE))
+    seen = await storage.records.register(COLLECTION)
+    await storage.records.unregister(COLLECTION, seen, int(seen) + HOUR)
+    assert keyspace.names() == REGISTRIES - {COLLECTION.registry}  # a namespace stays named
+    await put(storage, await storage.records.register(COLLECTION))
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

@@ -90,8 +90,8 @@ class Machine(RuleBasedStateMachine):
     ) -> None:  # fmt: skip
         moments = sorted(each.updated for each in self.held.values())
 
-        def moment(place: int | None, default: int) -> int:
-            return moments[place % len(moments)] if moments and place is not None else default
+        def moment(collection: int | None, default: int) -> int:
+            return moments[collection % len(moments)] if moments and collection is not None else default
 
         by = Filter(user, key, value, moment(first, 0), moment(last, LAST))
         expected = [

@@ -16,7 +16,7 @@ from tests.redis_cluster import RedisCluster
 from tests.redis_sentinel import SentinelSet
 from tests.running import soon
 from tests.servers import RedisProcess
-from tests.storage.keyspace import PLACE
+from tests.storage.keyspace import COLLECTION
 from tests.topologies.conftest import Open
 
 READS = 50
@@ -94,12 +94,12 @@ async def test_what_a_write_is_decided_by_is_read_from_the_primary(cluster: Redi
     runner = Runner()
     runner.redis = await opened(client_of, cluster.url, 3)
     storage = Storage(runner)
-    primary = next(node for node in cluster.primaries if slot(PLACE.record("a")) in cluster.slots(node))
+    primary = next(node for node in cluster.primaries if slot(COLLECTION.record("a")) in cluster.slots(node))
     (replica,) = cluster.replicas(primary)
     before = gets(primary), gets(replica)
-    assert await storage.records.find(PLACE, "a") is None
+    assert await storage.records.find_current(COLLECTION, "a") is None
     with pytest.raises(NotFound):
-        await storage.records.get(PLACE, "a")
+        await storage.records.get(COLLECTION, "a")
     assert (gets(primary), gets(replica)) == (before[0] + 1, before[1] + 1)
 
 

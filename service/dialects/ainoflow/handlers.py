@@ -7,7 +7,16 @@ from service.api.parsing import choice, flag
 from service.api.preconditions import condition
 from service.dialects.ainoflow import description
 from service.dialects.ainoflow.answers import answer, described, listed, paged, receipt, shown, totalled
-from service.dialects.ainoflow.parameters import INDEXES, LAST_OFFSET, NAME, document, lifetime, paging, place_of, quota
+from service.dialects.ainoflow.parameters import (
+    INDEXES,
+    LAST_OFFSET,
+    NAME,
+    collection_of,
+    document,
+    lifetime,
+    paging,
+    quota,
+)
 from service.dialects.ainoflow.shapes import Counted, Deleted, Identity, encode
 from service.storage.records.record import etag
 
@@ -39,10 +48,10 @@ async def create(request: Request) -> Answer:
 
 
 async def _create(request: Request, category: str, key: str) -> Answer:
-    place, until = place_of(request, category, key), lifetime(request.query())
+    collection, until = collection_of(request, category, key), lifetime(request.query())
     body = await document(request)
     saved = await request.service.storage.records.create(
-        place, key, body, request.caller.id, lifetime=until, quota=quota(request), once=request.once
+        collection, key, body, request.caller.id, lifetime=until, quota=quota(request), idempotency=request.idempotency
     )
     return receipt(201, category, key, saved, etag(body))
 
@@ -54,11 +63,11 @@ async def put(request: Request) -> Answer:
     The earlier one, if any, is replaced as a whole, its expiry with it.
     """
     category, key = request.params
-    place, until = place_of(request, category, key), lifetime(request.query())
+    collection, until = collection_of(request, category, key), lifetime(request.query())
     body = await document(request)
     saved = await request.service.storage.records.put(
-        place, key, body, request.caller.id,
-        lifetime=until, condition=condition(request.headers), quota=quota(request), once=request.once,
+        collection, key, body, request.caller.id,
+        lifetime=until, condition=condition(request.headers), quota=quota(request), idempotency=request.idempotency,
     )  # fmt: skip
     return receipt(200, category, key, saved, etag(body))
 
@@ -71,11 +80,11 @@ async def patch(request: Request) -> Answer:
     and the document its expiry.
     """
     category, key = request.params
-    place, change = place_of(request, category, key), await document(request)
+    collection, change = collection_of(request, category, key), await document(request)
     saved, tag = await request.service.storage.records.merge(
-        place, key, change, request.caller.id,
+        collection, key, change, request.caller.id,
         limit=request.service.settings.max_document_bytes,
-        condition=condition(request.headers), quota=quota(request), once=request.once,
+        condition=condition(request.headers), quota=quota(request), idempotency=request.idempotency,
     )  # fmt: skip
     return receipt(200, category, key, saved, tag)
 
@@ -87,13 +96,13 @@ async def get(request: Request) -> Answer:
     It is answered as it is, not wrapped.
     """
     category, key = request.params
-    place = place_of(request, category, key)
+    collection = collection_of(request, category, key)
     if request.query_string and flag(request.query(), "allowEmpty"):
-        found = await request.service.storage.records.find(place, key)
+        found = await request.service.storage.records.find_current(collection, key)
         if found is None:
             return Answer(200, b"{}")
     else:
-        found = await request.service.storage.records.get(place, key)
+        found = await request.service.storage.records.get(collection, key)
     return shown(request.headers, found)
 
 
@@ -102,8 +111,8 @@ async def delete(request: Request) -> Answer:
     """Delete a document."""
     category, key = request.params
     await request.service.storage.records.delete(
-        place_of(request, category, key), key,
-        condition=condition(request.headers), quota=quota(request), once=request.once,
+        collection_of(request, category, key), key,
+        condition=condition(request.headers), quota=quota(request), idempotency=request.idempotency,
     )  # fmt: skip
     return answer(200, Deleted(category, key))
 
@@ -112,7 +121,7 @@ async def delete(request: Request) -> Answer:
 async def meta(request: Request) -> Answer:
     """Read what is known of a document, without the document."""
     category, key = request.params
-    found = await request.service.storage.records.get(place_of(request, category, key), key)
+    found = await request.service.storage.records.get(collection_of(request, category, key), key)
     return answer(200, described(category, key, found))
 
 
@@ -127,7 +136,7 @@ async def categories(request: Request) -> Answer:
     # The vendor's page knows no paging here: without it, all of them.
     page, limit = paging(query) if "page" in query or "limit" in query else (1, 0)
     counts = await request.service.storage.records.collections(NAME, request.caller.claims["project"], INDEXES)
-    found = sorted((Counted(place.name, n) for place, n in counts.items() if n), key=attrgetter("category"))
+    found = sorted((Counted(collection.name, n) for collection, n in counts.items() if n), key=attrgetter("category"))
     totals = totalled(len(found), page, limit or len(found) or 1)
     if limit:
         found = found[(page - 1) * limit : page * limit]
@@ -141,19 +150,19 @@ async def documents(request: Request) -> Stream:
     A category that has none is an empty list.
     """
     query, category = request.query(), request.params[0]
-    place = place_of(request, category)
+    collection = collection_of(request, category)
     page, limit = paging(query)
     kind = choice(query, "sortBy", "createdAt", SORTS)
     descending = choice(query, "sortOrder", "asc", {"asc": False, "desc": True})
     before, after = b"[", b"]"
     aggregate = flag(query, "aggregate")
     offset = min((page - 1) * limit, LAST_OFFSET)
-    total, found = await request.service.storage.records.page(place, kind, offset, limit, descending=descending)
+    total, found = await request.service.storage.records.page(collection, kind, offset, limit, descending=descending)
     totals = totalled(total, page, limit)
     if aggregate:
         before = b'{"category":%b,"items":[' % encode(category)
         after = b"]," + encode(totals)[1:]
-    portions = request.service.storage.records.read_listed(place, found)
+    portions = request.service.storage.records.read_listed(collection, found)
     return Stream(200, listed(portions, category, before, after), headers=paged(totals))
 
 

@@ -23,7 +23,7 @@ LAST_OFFSET = 1 << 50  # beyond any collection, and exact as a Lua number
 _iso_8601 = re.compile(r"[0-9W-]+(?:[T ][0-9:.,]+(?:Z|[ +-][0-9:]+)?)?").fullmatch
 
 
-def place_of(request: Request, category: str, key: str | None = None) -> Collection:
+def collection_of(request: Request, category: str, key: str | None = None) -> Collection:
     """The collection, once category and key are found to be lawful names."""
     if not category or len(category) > 100:
         raise Invalid(f"the category must have 1 to 100 characters, not {len(category)}")

@@ -15,7 +15,7 @@ from service.dialects.auravant.sharing import each, plots
 from service.dialects.auravant.transfers import DOWNLOAD_SECONDS, PUBLIC_SECONDS, linking, uploading
 from service.storage.files.files import Filed
 from service.storage.keys import Collection
-from service.storage.records.scoped import Shelf
+from service.storage.records.scoped import CollectionRead
 from service.storage.scripts.fan_out import FAN_OUT
 
 routes = Routes()
@@ -74,10 +74,10 @@ async def filestorage(scope: str, request: Request) -> Answer | Stream:
     if name == "DELETE":
         return await delete(request, scope, parameters.several(request, extension, body.keys, None), body)
     asked = announced(request, extension, scope, body)
-    generation = await request.service.storage.files.announce(
-        asked.place, asked.id, asked.file, request.caller.id,
+    generation = await request.service.storage.files.initiate_upload(
+        asked.collection, asked.id, asked.file, request.caller.id,
         create=name == "PUT" or bool(body.create), overwrite=name == "PATCH" or bool(body.overwrite),
-        once=request.once,
+        idempotency=request.idempotency,
     )  # fmt: skip
     return listing.data(uploading(request, asked, generation))
 
@@ -88,9 +88,9 @@ async def get(request: Request, scope: str, asked: parameters.Several, *, urls: 
     link = linking(request, DOWNLOAD_SECONDS) if urls else None
     level = scope != USERS or asked.resources is not None
     if scope == USERS or asked.resources:
-        places = parameters.places_of(scope, asked.resources or [request.caller.id])
-        shelves = await request.service.storage.files.survey(places, asked.ids, request.caller.id, strict=True)
-        found = opened(request, each(shelves))
+        collections = parameters.places_of(scope, asked.resources or [request.caller.id])
+        readings = await request.service.storage.files.read_many(collections, asked.ids, request.caller.id, strict=True)
+        found = opened(request, each(readings))
     else:
         linked = await request.service.storage.links.linked(NAME, readable(scope), request.caller.id)
         found = opened(request, surveyed(request, parameters.places_of(scope, linked), asked.ids))
@@ -103,32 +103,40 @@ async def delete(request: Request, scope: str, asked: parameters.Several, body: 
     if body.id == "":  # not everything because a name was empty
         raise Missing("`id` is empty: leave it out to delete the keys of all resources")
     if body.id is not None:
-        gone = {*await files.remove(parameters.place_of(scope, str(body.id)), asked.ids, user, once=request.once)}
+        gone = {
+            *await files.remove(
+                parameters.collection_of(scope, str(body.id)), asked.ids, user, idempotency=request.idempotency
+            )
+        }
     else:
         linked = await request.service.storage.links.linked(NAME, readable(scope), user)
         own = [user] if scope == USERS else []
         gone = set()
-        async for shelf in surveyed(request, parameters.places_of(scope, [*own, *linked]), asked.ids):
-            gone.update(await files.remove_found(shelf, user, once=request.once))
+        async for reading in surveyed(request, parameters.places_of(scope, [*own, *linked]), asked.ids):
+            gone.update(await files.remove_found(reading, user, idempotency=request.idempotency))
     return listing.data({"keys": [key for key, id in zip(asked.keys, asked.ids, strict=True) if id in gone]})
 
 
 async def public(scope: str, request: Request) -> Stream:
-    shelves, wanted = await plots(request, scope, request.service.storage.files.survey)
+    readings, wanted = await plots(request, scope, request.service.storage.files.read_many)
     names = {id: id.rpartition(":")[2] for id in wanted}
-    return Stream(200, listing.objects(opened(request, shelves), names, linking(request, PUBLIC_SECONDS)))
+    return Stream(200, listing.objects(opened(request, readings), names, linking(request, PUBLIC_SECONDS)))
 
 
-async def surveyed(request: Request, places: Sequence[Collection], ids: Sequence[str]) -> AsyncIterator[Shelf]:
+async def surveyed(
+    request: Request, collections: Sequence[Collection], ids: Sequence[str]
+) -> AsyncIterator[CollectionRead]:
     """What is linked, so many records at a time."""
     step = max(1, min(FAN_OUT, parameters.READ_VALUES // max(1, len(ids))))
-    for start in range(0, len(places), step):
-        for shelf in await request.service.storage.files.survey(places[start : start + step], ids, request.caller.id):
-            yield shelf
+    for start in range(0, len(collections), step):
+        for reading in await request.service.storage.files.read_many(
+            collections[start : start + step], ids, request.caller.id
+        ):
+            yield reading
 
 
-async def opened(request: Request, shelves: AsyncIterator[Shelf]) -> Found:
+async def opened(request: Request, readings: AsyncIterator[CollectionRead]) -> Found:
     """The files of each resource that has any."""
-    async for shelf in shelves:
-        if files := request.service.storage.files.filed(shelf):
-            yield shelf.place.name, [*files.values()]
+    async for reading in readings:
+        if files := request.service.storage.files.filed(reading):
+            yield reading.collection.name, [*files.values()]

@@ -53,7 +53,7 @@ _body: Callable[..., Body] = json_parser(Body, lax=True)
 class Announced(Struct):
     """A PUT or a PATCH; `most` is how many bytes the upload may have."""
 
-    place: Collection
+    collection: Collection
     id: str
     file: File
     most: int
@@ -94,7 +94,9 @@ def announced(request: Request, extension: Mapping[str, Any], scope: str, body: 
         raise Oversized(f"a file has at most {FILE_BYTES} bytes: `file_size_kb` must be at most {FILE_BYTES // 1024}")
     file = File(named(body.original_file_name), round(size), b64decode(body.md5))
     most = min(FILE_BYTES, math.ceil(size) + ROUNDED)
-    return Announced(parameters.place_of(scope, str(resource)), parameters.record_of(request, body.key), file, most)
+    return Announced(
+        parameters.collection_of(scope, str(resource)), parameters.record_of(request, body.key), file, most
+    )
 
 
 def named(original: str) -> str:

@@ -48,7 +48,7 @@ class Following:
     """One apply. What it read of a circle is kept while its revision is the latest that it knows of."""
 
     def __init__(self, directory: Directory, storage: Storage, revision: int) -> None:
-        self._find = partial(directory.find, NAME)
+        self._find = partial(directory.find_entry, NAME)
         self._storage, self._links = storage, storage.links
         self._revision = revision
         self._kept: dict[str, tuple[frozenset[str], dict[str, str]]] = {}
@@ -118,8 +118,8 @@ class Following:
             self._kept.clear()
             await again(latest)
 
-        place = keys.collection(NAME, scope, id, "")
-        return await self._storage.grants.settle(place, verbs, self._revision, anew)
+        collection = keys.collection(NAME, scope, id, "")
+        return await self._storage.grants.grant_declared(collection, verbs, self._revision, anew)
 
     async def _led(self, user: str) -> Verbs:
         """Who may do what at a user; None where that is not declared."""

@@ -16,7 +16,7 @@ from service.storage.access.grants import WRITE
 from service.storage.keys import Collection
 from service.storage.records.conditions import ANY, UNCONDITIONAL, Condition
 from service.storage.records.record import Record
-from service.storage.records.scoped import Shelf
+from service.storage.records.scoped import CollectionRead
 from service.storage.scripts.fan_out import FAN_OUT
 
 routes = Routes()
@@ -64,7 +64,7 @@ async def storage(scope: str, request: Request) -> Answer | Stream:
             raise Missing("the body lacks `id`")
         asked = parameters.several(request, extension, body.keys, body.ids)
         await request.service.storage.scoped.discard(
-            parameters.place_of(scope, str(body.id)), asked.ids, request.caller.id, once=request.once
+            parameters.collection_of(scope, str(body.id)), asked.ids, request.caller.id, idempotency=request.idempotency
         )
         return DONE
     write = parameters.written(request, extension, scope, body)
@@ -77,29 +77,39 @@ async def storage(scope: str, request: Request) -> Answer | Stream:
 async def announce(request: Request, write: parameters.Write) -> None:
     """Link a public key to the user that is to have it, before it does: who asks for everybody's asks the link."""
     store, user = request.service.storage, request.caller.id
-    await store.grants.permit(write.place, user, WRITE)
-    await store.links.link(NAME, PUBLIC, write.id, [write.place.name])
+    await store.grants.permit(write.collection, user, WRITE)
+    await store.links.link(NAME, PUBLIC, write.id, [write.collection.name])
 
 
 async def put(request: Request, write: parameters.Write, body: parameters.Body) -> None:
     store, user = request.service.storage, request.caller.id
     if body.overwrite:
-        await store.records.put(write.place, write.id, write.value, user, subject=user, once=request.once)
+        await store.records.put(
+            write.collection, write.id, write.value, user, subject=user, idempotency=request.idempotency
+        )
     else:
-        await store.records.create(write.place, write.id, write.value, user, subject=user, once=request.once)
+        await store.records.create(
+            write.collection, write.id, write.value, user, subject=user, idempotency=request.idempotency
+        )
 
 
 async def patch(request: Request, write: parameters.Write, body: parameters.Body) -> None:
     store, user, limit = request.service.storage, request.caller.id, request.service.settings.max_document_bytes
     if body.append:
         await store.scoped.append(
-            write.place, write.id, write.value, user,
-            limit=limit, subject=user, creating=bool(body.create), once=request.once,
+            write.collection, write.id, write.value, user,
+            limit=limit, subject=user, creating=bool(body.create), idempotency=request.idempotency,
         )  # fmt: skip
     else:
         condition = UNCONDITIONAL if body.create else PRESENT
         await store.records.put(
-            write.place, write.id, write.value, user, subject=user, condition=condition, once=request.once
+            write.collection,
+            write.id,
+            write.value,
+            user,
+            subject=user,
+            condition=condition,
+            idempotency=request.idempotency,
         )
 
 
@@ -109,30 +119,36 @@ async def get(request: Request, scope: str, asked: parameters.Several) -> Answer
     named = asked.resources or ([user] if scope == USERS else None)
     names = dict(zip(ids, asked.keys, strict=True))
     level = scope != USERS or asked.resources is not None
-    places = parameters.places_of(
+    collections = parameters.places_of(
         scope, named or await request.service.storage.links.linked(NAME, readable(scope), user)
     )
-    if named is None and len(places) > FAN_OUT:
-        return Stream(200, pieces(surveyed(request, places, ids), names, level=level))
-    shelves = await scoped.survey(places, ids, user, strict=named is not None)
-    if any(shelf.rest for shelf in shelves):
-        return Stream(200, pieces(opened(request, shelves), names, level=level))
-    return everything([(shelf.place.name, shelf.found.items()) for shelf in shelves if shelf.found], names, level=level)
+    if named is None and len(collections) > FAN_OUT:
+        return Stream(200, pieces(surveyed(request, collections, ids), names, level=level))
+    readings = await scoped.read_many(collections, ids, user, strict=named is not None)
+    if any(reading.rest for reading in readings):
+        return Stream(200, pieces(opened(request, readings), names, level=level))
+    return everything(
+        [(reading.collection.name, reading.found.items()) for reading in readings if reading.found], names, level=level
+    )
 
 
 async def surveyed(
-    request: Request, places: Sequence[Collection], ids: Sequence[str]
+    request: Request, collections: Sequence[Collection], ids: Sequence[str]
 ) -> AsyncIterator[tuple[str, list[tuple[str, Record]]]]:
     """The records of all that may be read, so many resources at a time."""
-    for start in range(0, len(places), FAN_OUT):
-        shelves = await request.service.storage.scoped.survey(places[start : start + FAN_OUT], ids, request.caller.id)
-        async for portion in opened(request, shelves):
+    for start in range(0, len(collections), FAN_OUT):
+        readings = await request.service.storage.scoped.read_many(
+            collections[start : start + FAN_OUT], ids, request.caller.id
+        )
+        async for portion in opened(request, readings):
             yield portion
 
 
-async def opened(request: Request, shelves: Sequence[Shelf]) -> AsyncIterator[tuple[str, list[tuple[str, Record]]]]:
+async def opened(
+    request: Request, readings: Sequence[CollectionRead]
+) -> AsyncIterator[tuple[str, list[tuple[str, Record]]]]:
     """The records of these resources, portion by portion."""
-    for shelf in shelves:
-        async for portion in request.service.storage.scoped.records(shelf):
+    for reading in readings:
+        async for portion in request.service.storage.scoped.records(reading):
             if portion:
-                yield shelf.place.name, portion
+                yield reading.collection.name, portion

@@ -86,7 +86,7 @@ KEYS: Callable[..., list[str]] = json_parser(list[str])
 class Write(Struct):
     """A PUT or a PATCH."""
 
-    place: Collection
+    collection: Collection
     id: str
     key: str
     value: bytes
@@ -139,7 +139,7 @@ def written(request: Request, extension: Mapping[str, Any], scope: str, body: Bo
         raise Missing(lacking(id=body.id, key=body.key, value=value))
     checked([body.key])
     versioned(request, extension)
-    return Write(place_of(scope, str(body.id)), record_of(request, body.key), body.key, value)
+    return Write(collection_of(scope, str(body.id)), record_of(request, body.key), body.key, value)
 
 
 def lacking(**members: object) -> str:
@@ -187,7 +187,7 @@ def versioned(request: Request, extension: Mapping[str, Any]) -> None:
         raise BadVersion(f"the extension has no version {version}, which the token names")
 
 
-def place_of(scope: str, id: str) -> Collection:
+def collection_of(scope: str, id: str) -> Collection:
     """The collection of a resource. An id that none can have is that of one which nobody declared."""
     if not 0 < len(id) <= ID_LENGTH:
         raise Undeclared(f"no such {scope[:-1]}: an id has 1 to {ID_LENGTH} characters")

@@ -22,7 +22,7 @@ from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS, NAME, USERS
 from service.storage.errors import Invalid, TooLarge
 from service.storage.keys import Collection
 from service.storage.records import offload
-from service.storage.records.scoped import Shelf
+from service.storage.records.scoped import CollectionRead
 from service.storage.records.splice import splice
 from service.storage.scripts.fan_out import FAN_OUT
 from service.storage.scripts.turns import Turns
@@ -62,21 +62,21 @@ async def public_of_farms(request: Request) -> Stream:
 
 
 async def of_plots(request: Request, scope: str, name: str) -> Stream:
-    shelves, wanted = await plots(request, scope, request.service.storage.scoped.survey)
-    return Stream(200, values(request, name, shelves, wanted))
+    readings, wanted = await plots(request, scope, request.service.storage.scoped.read_many)
+    return Stream(200, values(request, name, readings, wanted))
 
 
 async def plots(
-    request: Request, scope: str, survey: Callable[..., Awaitable[list[Shelf]]]
-) -> tuple[AsyncIterator[Shelf], list[str]]:
+    request: Request, scope: str, read_many: Callable[..., Awaitable[list[CollectionRead]]]
+) -> tuple[AsyncIterator[CollectionRead], list[str]]:
     """Of the fields or farms that are named, those that the caller may read; and the records that the query means."""
     query = request.query()
     ids = listed(query, scope)
     if ids is None:
         raise Missing(f"the query lacks `{scope}`")
     wanted = records(request, query)
-    shelves = await survey(places_of(scope, ids), wanted, request.caller.id)
-    readable = [shelf for shelf in shelves if shelf.refused is None]
+    readings = await read_many(places_of(scope, ids), wanted, request.caller.id)
+    readable = [reading for reading in readings if reading.refused is None]
     if not readable:
         raise Unreadable(f"user {request.caller.id} may read none of these {scope}")
     return each(readable), wanted
@@ -105,29 +105,33 @@ def listed(query: Mapping[str, str], name: str) -> list[str] | None:
     return [id for id in ids if len(id) <= ID_LENGTH] if ids else None
 
 
-async def surveyed(request: Request, places: Sequence[Collection], ids: Sequence[str]) -> AsyncIterator[Shelf]:
+async def surveyed(
+    request: Request, collections: Sequence[Collection], ids: Sequence[str]
+) -> AsyncIterator[CollectionRead]:
     """Users, so many at a time; one who was removed says nothing."""
-    for start in range(0, len(places), FAN_OUT):
-        for shelf in await request.service.storage.scoped.survey(places[start : start + FAN_OUT], ids, ANYONE):
-            yield shelf
+    for start in range(0, len(collections), FAN_OUT):
+        for reading in await request.service.storage.scoped.read_many(
+            collections[start : start + FAN_OUT], ids, ANYONE
+        ):
+            yield reading
 
 
-async def each(shelves: Sequence[Shelf]) -> AsyncIterator[Shelf]:
-    for shelf in shelves:
-        yield shelf
+async def each(readings: Sequence[CollectionRead]) -> AsyncIterator[CollectionRead]:
+    for reading in readings:
+        yield reading
 
 
 async def values(
-    request: Request, name: str, shelves: AsyncIterator[Shelf], wanted: Sequence[str]
+    request: Request, name: str, readings: AsyncIterator[CollectionRead], wanted: Sequence[str]
 ) -> AsyncIterator[bytes]:
     """The answer, piece by piece: an array with an object for each resource that has a value."""
     piece, comma = bytearray(b"["), b""
-    async for shelf in shelves:
-        async with MERGING.turn() if shelf.rest else nullcontext():
-            value = await merged(await bodies(request, shelf, wanted))
+    async for reading in readings:
+        async with MERGING.turn() if reading.rest else nullcontext():
+            value = await merged(await bodies(request, reading, wanted))
         if value is None:
             continue
-        piece += comma + b"{" + entry(name, identifier(shelf.place.name)) + b',"value":'
+        piece += comma + b"{" + entry(name, identifier(reading.collection.name)) + b',"value":'
         comma = b","
         if len(value) > PIECE_BYTES:
             yield bytes(piece)
@@ -142,9 +146,9 @@ async def values(
     yield bytes(piece) + b"]"
 
 
-async def bodies(request: Request, shelf: Shelf, wanted: Sequence[str]) -> list[bytes]:
+async def bodies(request: Request, reading: CollectionRead, wanted: Sequence[str]) -> list[bytes]:
     """The values of one resource, the one that wins first."""
-    found = {id: record.body async for portion in request.service.storage.scoped.records(shelf)
+    found = {id: record.body async for portion in request.service.storage.scoped.records(reading)
              for id, record in portion}  # fmt: skip
     return [found[id] for id in wanted if id in found]
 

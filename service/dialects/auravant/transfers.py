@@ -42,7 +42,7 @@ signer = lru_cache(maxsize=4)(Signer)  # by the keys that are set
 
 def uploading(request: Request, asked: Announced, generation: str) -> dict[str, Any]:
     """Where a file that was announced is to be posted, and with which fields beside its MD5."""
-    fields = _permitted(asked.place, asked.id, generation, request.caller.id)
+    fields = _permitted(asked.collection, asked.id, generation, request.caller.id)
     shown = signer(request.service.settings.signing_key).sign(
         "upload", {**fields, MD5: b64encode(asked.file.md5).decode()}, seconds=UPLOAD_SECONDS, bytes=asked.most
     )
@@ -54,11 +54,11 @@ def linking(request: Request, seconds: int) -> Callable[[Filed], str]:
     """What makes the URLs of files for this caller, good for so many seconds."""
     base, user = request.base() + DOWNLOAD + "?", request.caller.id
     sign = partial(signer(request.service.settings.signing_key).sign, "download", seconds=seconds)
-    return lambda filed: base + urlencode(sign(_permitted(filed.place, filed.id, filed.generation, user)))
+    return lambda filed: base + urlencode(sign(_permitted(filed.collection, filed.id, filed.generation, user)))
 
 
-def _permitted(place: Collection, id: str, generation: str, user: str) -> dict[str, str]:
-    return {"resource": f"{place.namespace}/{place.name}", "key": id, "generation": generation, "user": user}
+def _permitted(collection: Collection, id: str, generation: str, user: str) -> dict[str, str]:
+    return {"resource": f"{collection.namespace}/{collection.name}", "key": id, "generation": generation, "user": user}
 
 
 @routes.route("POST", UPLOAD, described=described.upload, open=True)
@@ -77,8 +77,8 @@ async def upload(request: Request) -> Answer:
         policy = signer(request.service.settings.signing_key).verify("upload", fields, later=MD5)
         pieces = _to_the_end(file, form, fields.get(MD5), policy.fields.get(MD5))
         await request.service.storage.files.upload(
-            _place(fields), fields["key"], fields["generation"], pieces, lawful_type(file.type),
-            policy.bytes, fields["user"], once=request.once,
+            _collection(fields), fields["key"], fields["generation"], pieces, lawful_type(file.type),
+            policy.bytes, fields["user"], idempotency=request.idempotency,
         )  # fmt: skip
     return Answer(204)
 
@@ -89,7 +89,7 @@ async def download_file(request: Request) -> Answer | Stream:
     files, shown = request.service.storage.files, request.query()
     with by_status(NoFile):
         signer(request.service.settings.signing_key).verify("download", shown)
-        filed = await files.find(_place(shown), shown["key"], shown["generation"], shown["user"])
+        filed = await files.find_uploaded(_collection(shown), shown["key"], shown["generation"], shown["user"])
     stored = filed.file
     file = File(stored.size, stored.md5.hex(), filed.at // 1_000_000, stored.type or ANY_TYPE, stored.name)
     return download(request.headers, file, partial(files.read, filed), PRIVATE)
@@ -109,7 +109,7 @@ def _by_status(gone: type[Spent] | type[NoFile]) -> Iterator[None]:
 by_status = contextmanager(_by_status)
 
 
-def _place(signed: Mapping[str, str]) -> Collection:
+def _collection(signed: Mapping[str, str]) -> Collection:
     scope, _, id = signed["resource"].partition("/")
     return keys.collection(NAME, scope, id, "")
 

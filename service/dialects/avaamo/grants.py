@@ -46,7 +46,7 @@ class Following:
     """One apply; a token goes by its subject, an agent by its id."""
 
     def __init__(self, directory: Directory, storage: Storage, revision: int) -> None:
-        self._find = partial(directory.find, NAME)
+        self._find = partial(directory.find_entry, NAME)
         self._grants, self._links = storage.grants, storage.links
         self._revision = revision
 
@@ -80,7 +80,7 @@ class Following:
             for subject in (each for each, ids in now.items() if id in ids):
                 await self._link(subject, (id,), revision)
 
-        await self._grants.settle(agent(id), verbs, self._revision, again)
+        await self._grants.grant_declared(agent(id), verbs, self._revision, again)
         return granted
 
     async def _verbs(self, id: str) -> dict[str, str] | None:

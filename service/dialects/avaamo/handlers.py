@@ -26,9 +26,11 @@ async def set_variable(request: Request) -> Answer:
         parameters.layer(request.params[0]),
         parameters.setting(request.headers, await request.body.read(parameters.BODY_BYTES)),
     )
-    place, key, value = parameters.bot({}, given), parameters.key_of(given), parameters.value_of(given)
-    number = await _user(request, place, user)
-    await request.service.storage.variables.assign(place, request.caller.id, number, key, value, once=request.once)
+    collection, key, value = parameters.bot({}, given), parameters.key_of(given), parameters.value_of(given)
+    number = await _user(request, collection, user)
+    await request.service.storage.variables.assign(
+        collection, request.caller.id, number, key, value, idempotency=request.idempotency
+    )
     return Answer(200, SET)
 
 
@@ -38,10 +40,10 @@ async def variables(request: Request) -> Answer:
 
     Filters combine; totals are exact.
     """
-    query, place = request.query(), parameters.agent(request.params[0])
+    query, collection = request.query(), parameters.agent(request.params[0])
     by, asked = parameters.filtered(query), parameters.paging(query)
     total, found = await request.service.storage.variables.select(
-        place, request.caller.id, by, asked.offset, asked.per_page
+        collection, request.caller.id, by, asked.offset, asked.per_page
     )
     return listed(total, asked, found, await _displays(request, found))
 
@@ -56,8 +58,10 @@ async def set_global(request: Request) -> Answer:
         parameters.global_key(request.params[0]),
         parameters.setting(request.headers, await request.body.read(parameters.BODY_BYTES)),
     )
-    place, value = parameters.bot(request.query(), given), parameters.value_of(given)
-    await request.service.storage.variables.assign(place, request.caller.id, 0, key, value, once=request.once)
+    collection, value = parameters.bot(request.query(), given), parameters.value_of(given)
+    await request.service.storage.variables.assign(
+        collection, request.caller.id, 0, key, value, idempotency=request.idempotency
+    )
     return Answer(201, SET)
 
 
@@ -67,8 +71,8 @@ async def get_global(request: Request) -> Answer:
 
     View permission is enough.
     """
-    key, place = parameters.global_key(request.params[0]), parameters.bot(request.query())
-    found = await request.service.storage.variables.recall(place, request.caller.id, 0, key)
+    key, collection = parameters.global_key(request.params[0]), parameters.bot(request.query())
+    found = await request.service.storage.variables.recall(collection, request.caller.id, 0, key)
     if found is None:
         raise NotFound("there is no such variable")
     return answer(200, Global(found.key, found.value))
@@ -80,8 +84,8 @@ async def delete_global(request: Request) -> Answer:
 
     It takes edit permission.
     """
-    key, place = parameters.global_key(request.params[0]), parameters.bot(request.query())
-    await request.service.storage.variables.drop(place, request.caller.id, 0, key, once=request.once)
+    key, collection = parameters.global_key(request.params[0]), parameters.bot(request.query())
+    await request.service.storage.variables.drop(collection, request.caller.id, 0, key, idempotency=request.idempotency)
     return answer(200, Deleted())
 
 
@@ -91,24 +95,24 @@ async def clear(request: Request) -> Answer:
 
     All of its variables go at once, global ones too.
     """
-    place = parameters.agent(request.params[0])
+    collection = parameters.agent(request.params[0])
     parameters.clearing(await request.body.read(parameters.BODY_BYTES))
-    await request.service.storage.variables.clear(place, request.caller.id, once=request.once)
+    await request.service.storage.variables.clear(collection, request.caller.id, idempotency=request.idempotency)
     return answer(200, Cleared())
 
 
-async def _user(request: Request, place: Collection, name: str) -> int:
+async def _user(request: Request, collection: Collection, name: str) -> int:
     """The integer of a user, known to the worker, or allotted to who may write."""
     directory, storage = request.service.directory, request.service.storage
-    if (known := directory.learned(parameters.NAME, "user").get(name)) is not None:
+    if (known := directory.cached_values(parameters.NAME, "user").get(name)) is not None:
         return int(known)
 
     async def allot(names: Sequence[str]) -> list[int]:
         users = storage.users(parameters.NAME)
-        await storage.grants.permit(place, request.caller.id, WRITE)
+        await storage.grants.permit(collection, request.caller.id, WRITE)
         return [await users.allot(each) for each in names]
 
-    (number,) = await directory.learn(parameters.NAME, "user", [name], allot)
+    (number,) = await directory.cached_many(parameters.NAME, "user", [name], allot)
     return int(number)
 
 
@@ -120,5 +124,5 @@ async def _displays(request: Request, found: Sequence[Variable]) -> dict[int, st
         return await users.displays([*map(int, numbers)])
 
     numbers = sorted({each.user for each in found if each.user})
-    displays = await request.service.directory.learn(parameters.NAME, "display", [*map(str, numbers)], ask)
+    displays = await request.service.directory.cached_many(parameters.NAME, "display", [*map(str, numbers)], ask)
     return dict(zip(numbers, displays, strict=True))

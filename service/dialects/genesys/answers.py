@@ -69,7 +69,7 @@ def one(area: Area, key: str, base: Callable[[], str], read: Read) -> Answer | S
 
 def _said(area: Area, key: str, value: Value, base: Callable[[], str]) -> str:
     if value.type:
-        return url(base(), area.place.name, key)
+        return url(base(), area.collection.name, key)
     assert isinstance(value.body, bytes)
     return value.body.decode()
 

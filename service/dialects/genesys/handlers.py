@@ -6,7 +6,7 @@ from service.api.dialect import Answer, Request, Routes, Stream
 from service.api.downloads import File, download
 from service.dialects.genesys import description
 from service.dialects.genesys.answers import answer, everything, one
-from service.dialects.genesys.parameters import limits, milliseconds, own, parts, places, plain
+from service.dialects.genesys.parameters import collections, limits, milliseconds, own, parts, plain
 
 STORAGE = "/genesys/1/storage"
 
@@ -23,7 +23,7 @@ async def create(request: Request) -> Answer:
     id = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"  # a UUID, as it is written
     ms = milliseconds(request.params[0])
     await request.service.storage.areas.create(
-        plain(id), parts(request), ms, request.caller.id, limits(request), once=request.once
+        plain(id), parts(request), ms, request.caller.id, limits(request), idempotency=request.idempotency
     )
     return answer({"id": id})
 
@@ -36,7 +36,12 @@ async def create_custom(request: Request) -> Answer:
     """
     id, ttl = request.params
     await request.service.storage.areas.replace(
-        own(request, id), parts(request), milliseconds(ttl), request.caller.id, limits(request), once=request.once
+        own(request, id),
+        parts(request),
+        milliseconds(ttl),
+        request.caller.id,
+        limits(request),
+        idempotency=request.idempotency,
     )
     return answer({"id": id})
 
@@ -49,7 +54,12 @@ async def update(request: Request) -> Answer:
     """
     id, ttl = request.params
     await request.service.storage.areas.update(
-        places(request, id), parts(request), milliseconds(ttl), request.caller.id, limits(request), once=request.once
+        collections(request, id),
+        parts(request),
+        milliseconds(ttl),
+        request.caller.id,
+        limits(request),
+        idempotency=request.idempotency,
     )
     return answer({})
 
@@ -58,7 +68,7 @@ async def update(request: Request) -> Answer:
 async def query(request: Request) -> Answer | Stream:
     """Read all keys of a storage area."""
     areas = request.service.storage.areas
-    return everything(await areas.find(places(request, request.params[0])), request.base, areas.read)
+    return everything(await areas.find_first(collections(request, request.params[0])), request.base, areas.read)
 
 
 @routes.route("GET", STORAGE + "/{id}/{key}", described=description.query_key)
@@ -66,7 +76,7 @@ async def query_key(request: Request) -> Answer | Stream:
     """Read one key of a storage area."""
     id, key = request.params
     areas = request.service.storage.areas
-    return one(await areas.find(places(request, id)), key, request.base, areas.read)
+    return one(await areas.find_first(collections(request, id)), key, request.base, areas.read)
 
 
 @routes.route("GET", STORAGE + "/binary/{id}/{key}", described=description.query_binary)
@@ -74,7 +84,7 @@ async def query_binary(request: Request) -> Answer | Stream:
     """Read a file."""
     id, key = request.params
     areas = request.service.storage.areas
-    area = await areas.find(places(request, id))
+    area = await areas.find_first(collections(request, id))
     value = area.file(key)
     file = File(value.size, value.md5.hex(), area.attached.record.updated // 1_000_000, value.type, value.filename)
     return download(request.headers, file, partial(areas.read, area, value))
@@ -83,5 +93,5 @@ async def query_binary(request: Request) -> Answer | Stream:
 @routes.route("DELETE", STORAGE + "/{id}", described=description.delete)
 async def delete(request: Request) -> Answer:
     """Delete a storage area."""
-    await request.service.storage.areas.delete(places(request, request.params[0]), once=request.once)
+    await request.service.storage.areas.delete(collections(request, request.params[0]), idempotency=request.idempotency)
     return answer({})

@@ -71,7 +71,7 @@ def plain(id: str, user: str = "") -> Collection:
     return keys.collection(NAME, user, id, "")
 
 
-def places(request: Request, id: str) -> list[Collection]:
+def collections(request: Request, id: str) -> list[Collection]:
     """Where an area of that id may be: the user's own goes first. Ids that the service makes are UUIDs."""
     name = user(request)
     found = [plain(id, name)] if name and 0 < len(id) <= ID_CHARACTERS else []

@@ -72,75 +72,75 @@ class Directory:
     def __init__(self, runner: Runner) -> None:
         self._run = runner.run
         self.command = self._command = runner.command
-        self._kept: dict[tuple[str, str, str], tuple[Any]] = {}  # tokens by their digests
-        self._kept_bytes = 0
-        self._learned: defaultdict[tuple[str, str], dict[str, Any]] = defaultdict(dict)  # by dialect and kind
-        self._epoch: bytes | None = None
+        self._entries: dict[tuple[str, str, str], tuple[Any]] = {}  # tokens by their digests
+        self._entries_bytes = 0
+        self._values: defaultdict[tuple[str, str], dict[str, Any]] = defaultdict(dict)  # by dialect and kind
+        self._stored_generation: bytes | None = None
         # What was kept at this number is still good while it is this number; None: nothing is, for the epoch was not
         # confirmed within the last `FRESH` seconds.
-        self.era: int | None = None
-        self._clearings = 0
+        self.generation: int | None = None
+        self._cache_generation = 0
 
     async def caller(self, dialect: str, token: str) -> Caller:
         """The caller with that token. Raises Unauthenticated."""
-        caller: Caller | None = await self._find(dialect, "token", digest(token), _caller)
+        caller: Caller | None = await self._look_up(dialect, "token", digest(token), _caller)
         if caller is None:
             raise Unauthenticated("the token is unknown")
         if caller.expires is not None and caller.expires <= time():
             raise Unauthenticated("the token has expired", expired=True)
         return caller
 
-    async def find(self, dialect: str, kind: str, id: str) -> dict[str, Any] | None:
+    async def find_entry(self, dialect: str, kind: str, id: str) -> dict[str, Any] | None:
         """What was declared of that kind under that id."""
-        if self.era is not None and (kept := self._kept.get((dialect, kind, id))) is not None:
+        if self.generation is not None and (kept := self._entries.get((dialect, kind, id))) is not None:
             found: dict[str, Any] | None = kept[0]
         else:
-            found = await self._find(dialect, kind, id, unpackb)
+            found = await self._look_up(dialect, kind, id, unpackb)
         return found
 
-    async def _find(self, dialect: str, kind: str, id: str, decode: Callable[[bytes], Any]) -> Any:
+    async def _look_up(self, dialect: str, kind: str, id: str, decode: Callable[[bytes], Any]) -> Any:
         key = keys.entry(dialect, kind, id)
 
         async def look() -> Any:
             packed = await self._command("GET", key, key=key)
-            self._kept_bytes += len(key) + len(packed or b"")
+            self._entries_bytes += len(key) + len(packed or b"")
             return None if packed is None else decode(packed)
 
-        return await self.known(dialect, kind, id, look)
+        return await self.cached(dialect, kind, id, look)
 
-    async def known(self, dialect: str, kind: str, id: str, look: Callable[[], Awaitable[Any]]) -> Any:
+    async def cached(self, dialect: str, kind: str, id: str, look: Callable[[], Awaitable[Any]]) -> Any:
         """What is kept under that kind and id, else what `look` finds, which is kept from then on."""
-        if self.era is not None and (kept := self._kept.get((dialect, kind, id))) is not None:
+        if self.generation is not None and (kept := self._entries.get((dialect, kind, id))) is not None:
             return kept[0]
-        clearings = self._clearings
+        generation = self._cache_generation
         found = await look()
-        if clearings == self._clearings:  # else the answer may be older than the change that cleared the cache
-            if len(self._kept) >= SIZE or self._kept_bytes > BYTES:
-                self._kept.clear()
-                self._kept_bytes = 0
-            self._kept[dialect, kind, id] = (found,)
+        if generation == self._cache_generation:  # else the answer may be older than the change that cleared the cache
+            if len(self._entries) >= SIZE or self._entries_bytes > BYTES:
+                self._entries.clear()
+                self._entries_bytes = 0
+            self._entries[dialect, kind, id] = (found,)
         return found
 
-    def learned(self, dialect: str, kind: str) -> Mapping[str, Any]:
-        """All that `learn` replied and that is still good, by id."""
-        return self._learned[dialect, kind] if self.era is not None else {}
+    def cached_values(self, dialect: str, kind: str) -> Mapping[str, Any]:
+        """All that `cached_many` replied and that is still good, by id."""
+        return self._values[dialect, kind] if self.generation is not None else {}
 
-    async def learn(
+    async def cached_many(
         self, dialect: str, kind: str, ids: Sequence[str], ask: Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
     ) -> list[Any]:
         """What is known of each id by rules of the dialect's own, never None: `ask` is asked once for those that are
         not kept, and what it replies is kept as entries are. The ids are short: very many are kept."""
-        known = self.learned(dialect, kind)
-        found = {id: known.get(id) for id in ids}
+        cached = self.cached_values(dialect, kind)
+        found = {id: cached.get(id) for id in ids}
         if unknown := [id for id, value in found.items() if value is None]:
-            clearings = self._clearings
+            generation = self._cache_generation
             replied = dict(zip(unknown, await ask(unknown), strict=True))
             found |= replied
-            if clearings == self._clearings:
-                learned = self._learned[dialect, kind]
-                if len(learned) + len(replied) > LEARNED:
-                    learned.clear()
-                learned |= replied
+            if generation == self._cache_generation:
+                cached_values = self._values[dialect, kind]
+                if len(cached_values) + len(replied) > LEARNED:
+                    cached_values.clear()
+                cached_values |= replied
         return [found[id] for id in ids]
 
     async def watch(self) -> None:
@@ -150,26 +150,26 @@ class Directory:
         while True:
             asked = loop.time()
             try:
-                epoch = await self._command("GET", keys.EPOCH, key=keys.EPOCH)
+                stored = await self._command("GET", keys.GENERATION, key=keys.GENERATION)
             except (Refusal, Failed) as error:  # not confirmed: what is kept goes out of use by itself
                 log.debug("the epoch could not be read: %s", error)
             else:
-                if epoch != self._epoch:
-                    self._kept.clear()
-                    self._kept_bytes = 0
-                    self._learned.clear()
-                    self._clearings += 1
-                    self._epoch = epoch
+                if stored != self._stored_generation:
+                    self._entries.clear()
+                    self._entries_bytes = 0
+                    self._values.clear()
+                    self._cache_generation += 1
+                    self._stored_generation = stored
                 end.cancel()
                 end = loop.call_at(asked + FRESH, self._stale)
-                self.era = self._clearings if loop.time() < asked + FRESH else None
+                self.generation = self._cache_generation if loop.time() < asked + FRESH else None
             await asyncio.sleep(POLL)
 
     def _stale(self) -> None:
-        self.era = None
+        self.generation = None
 
     async def declare(self, dialect: str, entries: Iterable[Entry]) -> None:
-        """Write entries; they count everywhere within a second after `announce`. Safe to repeat."""
+        """Write entries; they count everywhere within a second after `invalidate`. Safe to repeat."""
         await fan_out(partial(self._declare, dialect), entries)
 
     async def _declare(self, dialect: str, entry: Entry) -> None:
@@ -182,9 +182,9 @@ class Directory:
             usage = keys.usage(dialect, entry.meters)
             await self._command("UNLINK", usage, key=usage, write=True)
 
-    async def announce(self) -> None:
+    async def invalidate(self) -> None:
         """Let every worker look up again what it kept."""
-        await self._run("announce", (keys.EPOCH,))
+        await self._run("invalidate", (keys.GENERATION,))
 
 
 def digest(token: str) -> str:

@@ -1,4 +1,4 @@
-"""Who may do what in a collection: its grants, which the scripts themselves look at (lua/include/allowed.lua).
+"""Who may do what in a collection: its grants, which the scripts themselves look at (lua/include/denied.lua).
 
 They lie in the collection's slot and nobody keeps a copy, so what was taken back counts from the moment that `grant`
 was answered: no write that comes later can pass.
@@ -13,7 +13,7 @@ from itertools import chain
 from uuid import uuid4
 
 from service.storage import keys
-from service.storage.errors import Outdated, Unavailable
+from service.storage.errors import OutdatedGrants, Unavailable
 from service.storage.keys import Collection
 from service.storage.scripts.runner import Runner
 
@@ -32,39 +32,45 @@ class Grants:
         """A new revision, higher than all before, and than `above`."""
         return int(await self._run("revise", (keys.REVISION,), above=above))
 
-    async def grant(self, place: Collection, verbs: Mapping[str, str] | None, revision: int) -> list[str]:
+    async def grant(self, collection: Collection, verbs: Mapping[str, str] | None, revision: int) -> list[str]:
         """Let each subject do what its verbs say and nobody anything else; None undeclares the collection's resource.
         Replies the subjects that there were before, as far as they are known.
 
         In one step, however many they are: what is more than `PORTION` goes ahead to a staging key. Safe to repeat.
         Raises Outdated, Unavailable, OutcomeUnknown.
         """
-        staged = place.staged(uuid4().hex)
+        staged = collection.staged(uuid4().hex)
         pairs = [*verbs.items()] if verbs else []
         *ahead, last = [pairs[start : start + PORTION] for start in range(0, len(pairs), PORTION)] or [[]]
         for portion in ahead:
             await self._command("HSET", staged, *chain.from_iterable(portion), key=staged, write=True)
             await self._command("EXPIRE", staged, STAGED_SECONDS, key=staged, write=True)
         before = await self._run(
-            "grant", (place.acl, staged),
-            revision=revision, declared="" if verbs is None else 1, grants=[*chain.from_iterable(last)],
-        )  # fmt: skip
+            "grant",
+            (collection.acl, staged),
+            revision=revision,
+            declared="" if verbs is None else 1,
+            grants=[*chain.from_iterable(last)],
+        )
         return [subject.decode() for subject in before if subject]
 
-    async def settle(
-        self, place: Collection, verbs: Callable[[], Awaitable[Mapping[str, str] | None]], revision: int,
+    async def grant_declared(
+        self,
+        collection: Collection,
+        verbs: Callable[[], Awaitable[Mapping[str, str] | None]],
+        revision: int,
         again: Callable[[int], Awaitable[None]],
-    ) -> list[str]:  # fmt: skip
+    ) -> list[str]:
         """`grant` what is declared, read anew by `verbs` while others say something else: then `again` is told of the
         later revision. Raises Unavailable, OutcomeUnknown."""
         for _ in range(ATTEMPTS):
             try:
-                return await self.grant(place, await verbs(), revision)
-            except Outdated as outdated:
+                return await self.grant(collection, await verbs(), revision)
+            except OutdatedGrants as outdated:
                 revision = await self.revise(outdated.revision)
                 await again(revision)
         raise Unavailable("access is being changed by many at once; apply it again")
 
-    async def permit(self, place: Collection, subject: str, verb: str) -> None:
+    async def permit(self, collection: Collection, subject: str, verb: str) -> None:
         """Let a caller go on to what leads to a write there. Raises Denied."""
-        await self._run("permit", (place.acl,), subject=subject, verb=verb)
+        await self._run("permit", (collection.acl,), subject=subject, verb=verb)

@@ -55,7 +55,7 @@ class Passwords:
             pairs = await self._directory.command("HGETALL", key, key=key)
             return {name.decode(): stored for name, stored in zip(pairs[::2], pairs[1::2], strict=True)}
 
-        known: Mapping[str, bytes] = await self._directory.known(dialect, "passwords", "", look)
+        known: Mapping[str, bytes] = await self._directory.cached(dialect, "passwords", "", look)
         if not known:
             return ANYONE
         if shown is None:

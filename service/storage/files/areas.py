@@ -19,8 +19,8 @@ from service.storage.files.attachments import BARE, Attached, Attachments
 from service.storage.files.blobs import Span, Staging
 from service.storage.keys import Collection
 from service.storage.records.conditions import ABSENT, NEW
-from service.storage.scripts.idempotency import Once
-from service.storage.scripts.idempotent import nothing, repeatable
+from service.storage.scripts.idempotency import Idempotency
+from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.runner import Runner
 
 ATTEMPTS = 100  # at an area that others keep changing, before the caller is told
@@ -68,21 +68,27 @@ _values = Decoder(dict[str, Value]).decode
 class Area(Struct):
     """An area as it was read: the keys that had not expired then."""
 
-    place: Collection
+    collection: Collection
     attached: Attached
     values: dict[str, Value]
 
     @classmethod
-    def unpack(cls, place: Collection, attached: Attached, content: bytes) -> "Area":
+    def unpack(cls, collection: Collection, attached: Attached, content: bytes) -> "Area":
         values, written = _values(content), attached.record.updated // 1000
         for value in values.values():
             if value.expires < 0:
                 value.expires = written - value.expires
         alive = attached.at // 1000
-        return cls(place, attached, {
-            key: value for key, value in values.items()
-            if value.expires >= alive and not (isinstance(value.body, Span) and value.body.blob not in attached.blobs)
-        })  # fmt: skip
+        return cls(
+            collection,
+            attached,
+            {
+                key: value
+                for key, value in values.items()
+                if value.expires >= alive
+                and not (isinstance(value.body, Span) and value.body.blob not in attached.blobs)
+            },
+        )
 
     def value(self, key: str) -> Value:
         """Raises NotFound."""
@@ -106,10 +112,10 @@ class Areas:
         self._runner = runner
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by tag
 
-    async def find(self, places: Sequence[Collection]) -> Area:
+    async def find_first(self, collections: Sequence[Collection]) -> Area:
         """Raises NotFound."""
-        for place in places:
-            if (area := await self._read(place)) is not None:
+        for collection in collections:
+            if (area := await self._read(collection)) is not None:
                 return area
         raise NotFound("no such storage area")
 
@@ -120,92 +126,119 @@ class Areas:
             yield value.body[start:end]
             return
         span = Span(value.body.blob, value.body.start + start, end - start)
-        async for piece in self._attachments.read(area.place, area.attached, span):
+        async for piece in self._attachments.read(area.collection, area.attached, span):
             yield piece
 
-    @repeatable(nothing)
+    @idempotent(nothing)
     async def create(
-        self, place: Collection, parts: AsyncIterator[Part], ms: int, by: str, limits: Limits, *,
-        once: Once | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        collection: Collection,
+        parts: AsyncIterator[Part],
+        ms: int,
+        by: str,
+        limits: Limits,
+        *,
+        idempotency: Idempotency | None = None,
+    ) -> None:
         """Make an area that is not there yet, of which every key lives for `ms`. Raises TooLarge, AlreadyExists."""
-        async with self._attachments.staging(place) as staging:
+        async with self._attachments.staging(collection) as staging:
             values = await _taken(staging, parts, ms)
-            await self._write(place, staging, values, ms, by, limits, once, state=NEW)
+            await self._write(collection, staging, values, ms, by, limits, idempotency, state=NEW)
 
-    @repeatable(nothing)
+    @idempotent(nothing)
     async def replace(
-        self, place: Collection, parts: AsyncIterator[Part], ms: int, by: str, limits: Limits, *,
-        once: Once | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        collection: Collection,
+        parts: AsyncIterator[Part],
+        ms: int,
+        by: str,
+        limits: Limits,
+        *,
+        idempotency: Idempotency | None = None,
+    ) -> None:
         """Make an area, whatever was in its place. Raises TooLarge."""
-        async with self._attachments.staging(place) as staging:
+        async with self._attachments.staging(collection) as staging:
             values = await _taken(staging, parts, ms)
             with suppress(Changed):
-                return await self._write(place, staging, values, ms, by, limits, once)
+                return await self._write(collection, staging, values, ms, by, limits, idempotency)
 
             async def write() -> None:
-                old = await self._attachments.peek(place, RECORD)
-                await self._write(place, staging, values, ms, by, limits, once, state=ABSENT, before=old)
+                old = await self._attachments.peek(collection, RECORD)
+                await self._write(collection, staging, values, ms, by, limits, idempotency, state=ABSENT, before=old)
 
-            await self._in_turn(place, write)
+            await self._in_turn(collection, write)
 
-    @repeatable(nothing)
+    @idempotent(nothing)
     async def update(
-        self, places: Sequence[Collection], parts: AsyncIterator[Part], ms: int, by: str, limits: Limits, *,
-        once: Once | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        collections: Sequence[Collection],
+        parts: AsyncIterator[Part],
+        ms: int,
+        by: str,
+        limits: Limits,
+        *,
+        idempotency: Idempotency | None = None,
+    ) -> None:
         """Put keys into an area: those that arrive live for `ms`, all others as long as they would have.
 
         Raises NotFound (before anything is read, unless the request is carried out once), TooLarge.
         """
         try:
-            found = await self.find(places)
+            found = await self.find_first(collections)
         except NotFound:
-            if once is not None:  # whether it is the same request again shows at its end
+            if idempotency is not None:  # whether it is the same request again shows at its end
                 async for _ in parts:
                     pass
             raise
-        place, first = found.place, [found]  # what was read serves once
-        async with self._attachments.staging(place) as staging:
+        collection, first = found.collection, [found]  # what was read serves once
+        async with self._attachments.staging(collection) as staging:
             values = await _taken(staging, parts, ms)
 
             async def write() -> None:
-                area = first.pop() if first else await self.find([place])
+                area = first.pop() if first else await self.find_first([collection])
                 old = {key: value for key, value in area.values.items() if key not in values}
-                await self._write(place, staging, old | values, ms, by, limits, once, before=area.attached)
+                await self._write(collection, staging, old | values, ms, by, limits, idempotency, before=area.attached)
 
-            await self._in_turn(place, write)
+            await self._in_turn(collection, write)
 
-    @repeatable(nothing)
-    async def delete(self, places: Sequence[Collection], *, once: Once | None = None) -> None:
+    @idempotent(nothing)
+    async def delete(self, collections: Sequence[Collection], *, idempotency: Idempotency | None = None) -> None:
         """Raises NotFound."""
-        for place in places:
+        for collection in collections:
             with suppress(NotFound):
                 with suppress(Changed):
-                    return await self._attachments.detach(place, RECORD, once=once)
+                    return await self._attachments.detach(collection, RECORD, idempotency=idempotency)
 
-                async def remove(place: Collection = place) -> None:
-                    attached = await self._attachments.peek(place, RECORD)
-                    await self._attachments.detach(place, RECORD, attached, once=once)
+                async def remove(collection: Collection = collection) -> None:
+                    attached = await self._attachments.peek(collection, RECORD)
+                    await self._attachments.detach(collection, RECORD, attached, idempotency=idempotency)
 
-                return await self._in_turn(place, remove)
+                return await self._in_turn(collection, remove)
         raise NotFound("no such storage area")
 
-    async def _read(self, place: Collection) -> Area | None:
+    async def _read(self, collection: Collection) -> Area | None:
         """An area whose content lies in a blob may be replaced between two commands: then it is read again."""
         for _ in range(ATTEMPTS):
-            attached = await self._attachments.peek(place, RECORD)
+            attached = await self._attachments.peek(collection, RECORD)
             if attached is None:
                 return None
             with suppress(NotFound):
-                return Area.unpack(place, attached, await self._attachments.content(place, attached))
+                return Area.unpack(collection, attached, await self._attachments.content(collection, attached))
         raise Unavailable("the area keeps changing")
 
     async def _write(
-        self, place: Collection, staging: Staging, values: dict[str, Value], ms: int, by: str, limits: Limits,
-        once: Once | None, *, state: str = BARE, before: Attached | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        collection: Collection,
+        staging: Staging,
+        values: dict[str, Value],
+        ms: int,
+        by: str,
+        limits: Limits,
+        idempotency: Idempotency | None,
+        *,
+        state: str = BARE,
+        before: Attached | None = None,
+    ) -> None:
         if len(values) > limits.keys:
             raise TooLarge(f"an area holds at most {limits.keys} keys")
         if sum(value.size for value in values.values()) > limits.bytes:
@@ -213,15 +246,23 @@ class Areas:
         least = max((value.expires for value in values.values()), default=0)
         fresh = not values or any(value.expires < 0 for value in values.values())
         await self._attachments.attach(
-            place, RECORD, encode(values), staging,
-            {value.body.blob for value in values.values() if isinstance(value.body, Span)}, by,
-            lifetime=f"+{ms}" if fresh else str(least), least=max(least, 0), state=state, before=before, once=once,
-        )  # fmt: skip
+            collection,
+            RECORD,
+            encode(values),
+            staging,
+            {value.body.blob for value in values.values() if isinstance(value.body, Span)},
+            by,
+            lifetime=f"+{ms}" if fresh else str(least),
+            least=max(least, 0),
+            state=state,
+            before=before,
+            idempotency=idempotency,
+        )
 
-    async def _in_turn(self, place: Collection, write: Callable[[], Awaitable[None]]) -> None:
+    async def _in_turn(self, collection: Collection, write: Callable[[], Awaitable[None]]) -> None:
         """Write under the state that was read, again and again while others are faster. Those of one worker take turns,
         so that each has one rival for each other worker at the most."""
-        async with self._turns.setdefault(place.tag, asyncio.Lock()):
+        async with self._turns.setdefault(collection.tag, asyncio.Lock()):
             for _ in range(ATTEMPTS):
                 with suppress(Changed):
                     return await write()

@@ -14,17 +14,17 @@ from msgspec import Struct
 from msgspec.msgpack import Decoder, encode
 from msgspec.structs import replace
 
-from service.storage.errors import Gone, Unavailable
+from service.storage.errors import StagingExpired, Unavailable
 from service.storage.files import blobs
 from service.storage.files.blobs import GRACE_MS, INLINE_ROOM, Span, Staging, count
 from service.storage.keys import Collection
 from service.storage.records.conditions import exactly
 from service.storage.records.record import Record, Saved
-from service.storage.scripts.idempotency import Once
+from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.runner import Runner
 
 CONTENT_BYTES = 24_000  # a longer content is kept in a blob: a script copies its arguments (lua/README.md)
-BARE = "bare"  # the condition of lua/include/held.lua: there is no record, or one that names no blobs
+BARE = "bare"  # the condition of lua/include/attachment_error.lua: there is no record, or one that names no blobs
 
 
 class Blob(Struct, array_like=True, frozen=True):
@@ -35,8 +35,8 @@ class Blob(Struct, array_like=True, frozen=True):
     size: int
     expires: int = 0
 
-    def chunks(self, place: Collection) -> list[str]:
-        return [place.chunk(self.id, number) for number in range(count(self.size))]
+    def chunks(self, collection: Collection) -> list[str]:
+        return [collection.chunk(self.id, number) for number in range(count(self.size))]
 
 
 class Manifest(Struct, array_like=True):
@@ -76,13 +76,13 @@ class Attached(Struct):
         }
         return cls(at, record, blobs, manifest.content)
 
-    def chunks(self, place: Collection) -> list[str]:
+    def chunks(self, collection: Collection) -> list[str]:
         """The keys of all its blobs."""
-        return _chunks(place, self.blobs.values())
+        return _chunks(collection, self.blobs.values())
 
 
-def _chunks(place: Collection, blobs: Iterable[Blob]) -> list[str]:
-    return [key for blob in blobs for key in blob.chunks(place)]
+def _chunks(collection: Collection, blobs: Iterable[Blob]) -> list[str]:
+    return [key for blob in blobs for key in blob.chunks(collection)]
 
 
 async def _placed(content: bytes | Span, staging: Staging) -> tuple[bytes | Span, list[Blob]]:
@@ -98,30 +98,43 @@ class Attachments:
         self._runner = runner
         self._run = runner.run
 
-    def staging(self, place: Collection, room: int = INLINE_ROOM) -> Staging:
-        """What takes in the blobs of a record that is to be attached; to be entered with `async with`. `room` is how
-        many bytes of short bodies may lie in the record itself."""
-        return Staging(self._runner, place, room)
+    def staging(self, collection: Collection, inline_budget: int = INLINE_ROOM) -> Staging:
+        """Return an async context manager that takes in the blobs of a record before it is attached.
 
-    def read(self, place: Collection, attached: Attached, span: Span) -> AsyncIterator[bytes]:
+        `inline_budget` is how many bytes of short bodies may lie in the record itself.
+        """
+        return Staging(self._runner, collection, inline_budget)
+
+    def read(self, collection: Collection, attached: Attached, span: Span) -> AsyncIterator[bytes]:
         """The bytes of a span of one of its blobs; see `blobs.read`."""
-        return blobs.read(self._runner, place, span, attached.blobs[span.blob].size)
+        return blobs.read(self._runner, collection, span, attached.blobs[span.blob].size)
 
-    async def content(self, place: Collection, attached: Attached) -> bytes:
+    async def content(self, collection: Collection, attached: Attached) -> bytes:
         """The content, from wherever it lies. Raises NotFound where it went away meanwhile."""
         if isinstance(attached.content, bytes):
             return attached.content
-        return b"".join([piece async for piece in self.read(place, attached, attached.content)])
+        return b"".join([piece async for piece in self.read(collection, attached, attached.content)])
 
-    async def peek(self, place: Collection, id: str) -> Attached | None:
+    async def peek(self, collection: Collection, id: str) -> Attached | None:
         """Read a record with files, or None."""
-        return Attached.unpack(await self._run("peek", (place.attachment(id),)))
+        return Attached.unpack(await self._run("peek", (collection.attachment(id),)))
 
     async def attach(
-        self, place: Collection, id: str, content: bytes | Span, staging: Staging, named: set[str], by: str, *,
-        lifetime: str = "", least: int = 0, state: str = BARE, before: Attached | None = None, subject: str = "",
-        once: Once | None = None,
-    ) -> Saved:  # fmt: skip
+        self,
+        collection: Collection,
+        id: str,
+        content: bytes | Span,
+        staging: Staging,
+        named: set[str],
+        by: str,
+        *,
+        lifetime: str = "",
+        least: int = 0,
+        state: str = BARE,
+        before: Attached | None = None,
+        subject: str = "",
+        idempotency: Idempotency | None = None,
+    ) -> Saved:
         """Store a record with files. Of the blobs in `staging` and of `before`, those in `named` are its own from now
         on, and the others are let go of.
 
@@ -135,29 +148,46 @@ class Attachments:
         expires = -int(lifetime) if lifetime.startswith("+") else 0
         fresh = [Blob(blob, size, expires) for blob, size in staging.blobs.items() if blob in named]
         held = [*(blob for blob in old if blob.id in named), *fresh, *lasting]
-        brought = [*_chunks(place, fresh), *(last := _chunks(place, lasting))]
-        dropped = _chunks(place, (blob for blob in old if blob not in held))
+        brought = [*_chunks(collection, fresh), *(last := _chunks(collection, lasting))]
+        dropped = _chunks(collection, (blob for blob in old if blob not in held))
         try:
             reply = await self._run(
-                "attach", (place.attachment(id), place.acl, *brought, *dropped), once,
-                manifest=encode(Manifest(held, content)), by=by,
-                lifetime=lifetime, least=least, condition=exactly(before.record) if before else state,
-                brought=len(brought), lasting=len(last), grace=GRACE_MS, subject=subject,
-            )  # fmt: skip
-        except Gone:
+                "attach",
+                (collection.attachment(id), collection.acl, *brought, *dropped),
+                idempotency,
+                manifest=encode(Manifest(held, content)),
+                by=by,
+                lifetime=lifetime,
+                least=least,
+                condition=exactly(before.record) if before else state,
+                brought=len(brought),
+                lasting=len(last),
+                grace=GRACE_MS,
+                subject=subject,
+            )
+        except StagingExpired:
             raise Unavailable("the store did not answer in time; nothing was done") from None
-        await staging.settle(brought)
+        await staging.discard_unattached(brought)
         return Saved(*reply)
 
     async def detach(
-        self, place: Collection, id: str, before: Attached | None = None, subject: str = "", *,
-        once: Once | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        collection: Collection,
+        id: str,
+        before: Attached | None = None,
+        subject: str = "",
+        *,
+        idempotency: Idempotency | None = None,
+    ) -> None:
         """Remove a record with files: exactly `before`, or whatever is there if it names no blobs.
 
         Raises Denied, NotFound, Changed.
         """
         await self._run(
-            "detach", (place.attachment(id), place.acl, *(before.chunks(place) if before else ())), once,
-            condition=exactly(before.record) if before else BARE, grace=GRACE_MS, subject=subject,
-        )  # fmt: skip
+            "detach",
+            (collection.attachment(id), collection.acl, *(before.chunks(collection) if before else ())),
+            idempotency,
+            condition=exactly(before.record) if before else BARE,
+            grace=GRACE_MS,
+            subject=subject,
+        )

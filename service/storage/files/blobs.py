@@ -61,13 +61,13 @@ class Staging:
     thousand of them are few chunks. `blobs` has the bytes of each blob.
     """
 
-    def __init__(self, runner: Runner, place: Collection, room: int = INLINE_ROOM) -> None:
+    def __init__(self, runner: Runner, collection: Collection, inline_budget: int = INLINE_ROOM) -> None:
         self.blobs: dict[str, int] = {}
-        self._runner, self._place = runner, place
+        self._runner, self._collection = runner, collection
         self._flying: deque[asyncio.Task[None]] = deque()
         self._sent: list[str] = []
         self._renewed = monotonic()
-        self._room = room
+        self._inline_budget = inline_budget
         self._shared, self._shared_start, self._gathered = "", 0, bytearray()
 
     async def __aenter__(self) -> Self:
@@ -79,15 +79,15 @@ class Staging:
         # What may have been attached is not taken back, and a cancelled request does not wait: a minute does it too.
         if isinstance(error, Exception) and not isinstance(error, OutcomeUnknown):
             await asyncio.gather(*self._flying, return_exceptions=True)
-            await self.settle(())
+            await self.discard_unattached(())
         for task in self._flying:
             task.cancel()
 
     def fits(self, body: bytes) -> bool:
         """Give a short body a place in the record itself, or say that there is none."""
-        fits = len(body) <= min(INLINE_BYTES, self._room)
+        fits = len(body) <= min(INLINE_BYTES, self._inline_budget)
         if fits:
-            self._room -= len(body)
+            self._inline_budget -= len(body)
         return fits
 
     async def keep(self, content: bytes | AsyncIterator[bytes]) -> Kept:
@@ -133,7 +133,7 @@ class Staging:
         while self._flying:
             await self._flying.popleft()
 
-    async def settle(self, attached: Iterable[str]) -> None:
+    async def discard_unattached(self, attached: Iterable[str]) -> None:
         """Take back all but these chunks, which a record names now. It never refuses: the rest expires by itself."""
         if left := set(self._sent).difference(attached):
             await each(self._runner.command("UNLINK", key, key=key, write=True) for key in left)
@@ -152,7 +152,7 @@ class Staging:
             await self._send(blob, chunk)
 
     async def _send(self, blob: str, chunk: bytes) -> None:
-        key = self._place.chunk(blob, self.blobs[blob] // CHUNK_BYTES)
+        key = self._collection.chunk(blob, self.blobs[blob] // CHUNK_BYTES)
         self.blobs[blob] += len(chunk)
         self._sent.append(key)
         self._flying.append(asyncio.create_task(self._write(key, chunk)))
@@ -179,7 +179,7 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
-async def read(runner: Runner, place: Collection, span: Span, size: int) -> AsyncIterator[bytes]:
+async def read(runner: Runner, collection: Collection, span: Span, size: int) -> AsyncIterator[bytes]:
     """The bytes of a span of a blob of `size` bytes, a piece at a time as they are asked for, the next ones on their
     way meanwhile.
 
@@ -188,7 +188,7 @@ async def read(runner: Runner, place: Collection, span: Span, size: int) -> Asyn
     waiting: deque[asyncio.Task[bytes]] = deque()
     try:
         for number, first, last in _parts(span, count(size) - 1):
-            waiting.append(asyncio.create_task(_part(runner, place.chunk(span.blob, number), first, last)))
+            waiting.append(asyncio.create_task(_part(runner, collection.chunk(span.blob, number), first, last)))
             if len(waiting) > READ_AHEAD:
                 yield await waiting.popleft()
         while waiting:

@@ -21,10 +21,10 @@ from service.storage.files.blobs import Span
 from service.storage.keys import Collection
 from service.storage.records.conditions import NEW, exactly
 from service.storage.records.record import saved
-from service.storage.records.scoped import Scoped, Shelf
+from service.storage.records.scoped import CollectionRead, Scoped
 from service.storage.scripts.fan_out import fan_out
-from service.storage.scripts.idempotency import Once
-from service.storage.scripts.idempotent import nothing, repeatable
+from service.storage.scripts.idempotency import Idempotency
+from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.runner import Runner
 
 ATTEMPTS = 100  # at a key that others keep changing, before the caller is told
@@ -49,18 +49,18 @@ _removed = Decoder(list[str]).decode
 class Filed(Struct):
     """A key as it was read. `at` (us) is when its file was uploaded, or announced if it was not uploaded yet."""
 
-    place: Collection
+    collection: Collection
     id: str
     attached: Attached
     file: File
 
     @classmethod
-    def of(cls, place: Collection, id: str, attached: Attached) -> "Filed":
+    def of(cls, collection: Collection, id: str, attached: Attached) -> "Filed":
         assert isinstance(attached.content, bytes)
         file = _file(attached.content)
         if isinstance(file.body, Span) and file.body.blob not in attached.blobs:  # fsck found it lost
             file = replace(file, body=None)
-        return cls(place, id, attached, file)
+        return cls(collection, id, attached, file)
 
     @property
     def at(self) -> int:
@@ -80,11 +80,18 @@ class Files:
         self._runner = runner
         self._attachments, self._grants, self._scoped = Attachments(runner), grants, scoped
 
-    @repeatable(lambda reply, remark: exactly(saved(reply)))
-    async def announce(
-        self, place: Collection, id: str, file: File, user: str, *,
-        create: bool, overwrite: bool, once: Once | None = None,
-    ) -> str:  # fmt: skip
+    @idempotent(lambda reply, remark: exactly(saved(reply)))
+    async def initiate_upload(
+        self,
+        collection: Collection,
+        id: str,
+        file: File,
+        user: str,
+        *,
+        create: bool,
+        overwrite: bool,
+        idempotency: Idempotency | None = None,
+    ) -> str:
         """Write down that this file is to be uploaded, and drop the one that is there; the upload's generation.
 
         `create`: also where the key is not there; `overwrite`: also where it is. Raises Denied, NotFound,
@@ -94,66 +101,91 @@ class Files:
         before = None
         for attempt in range(ATTEMPTS):
             if attempt or not create:  # else most often nothing is to be let go of: it is tried unseen
-                before = await self._attachments.peek(place, id)
+                before = await self._attachments.peek(collection, id)
             if before is None and not create:
-                await self._grants.permit(place, user, WRITE)
+                await self._grants.permit(collection, user, WRITE)
                 raise NotFound("no such key")
             try:
-                async with self._attachments.staging(place) as none:
+                async with self._attachments.staging(collection) as none:
                     saved = await self._attachments.attach(
-                        place, id, encode(file), none, set(), user, state=state, before=before, subject=user, once=once
+                        collection,
+                        id,
+                        encode(file),
+                        none,
+                        set(),
+                        user,
+                        state=state,
+                        before=before,
+                        subject=user,
+                        idempotency=idempotency,
                     )
                 return exactly(saved)
             except Changed:
                 continue
         raise Unavailable("the key keeps changing; nothing was done")
 
-    @repeatable(nothing)
+    @idempotent(nothing)
     async def upload(
-        self, place: Collection, id: str, generation: str, pieces: AsyncIterator[bytes], type: str,
-        most: int, user: str, *, once: Once | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        collection: Collection,
+        id: str,
+        generation: str,
+        pieces: AsyncIterator[bytes],
+        type: str,
+        most: int,
+        user: str,
+        *,
+        idempotency: Idempotency | None = None,
+    ) -> None:
         """Take in the file that was announced in that generation, of at most so many bytes, which has the MD5 that was
         announced. Only then it is the key's.
 
         Raises Changed (it was uploaded already, or the key was deleted or announced again), Denied (`user` may not
         write any more), Invalid (too many bytes, another MD5), Unavailable.
         """
-        attached = await self._attachments.peek(place, id)
+        attached = await self._attachments.peek(collection, id)
         if attached is None or exactly(attached.record) != generation:
-            if once is not None:  # whether it is the same request again shows at its end
+            if idempotency is not None:  # whether it is the same request again shows at its end
                 async for _ in _at_most(pieces, most):
                     pass
             raise Changed("the key was uploaded, replaced or deleted since")
-        file = Filed.of(place, id, attached).file
-        async with self._attachments.staging(place, room=0) as staging:
+        file = Filed.of(collection, id, attached).file
+        async with self._attachments.staging(collection, inline_budget=0) as staging:
             kept = await staging.keep(_at_most(pieces, most))
             if kept.md5 != file.md5:
                 raise Invalid("the file has another MD5 than was announced")
             whole = replace(file, size=kept.size, type=type, body=kept.body)
             named = {kept.body.blob} if isinstance(kept.body, Span) else set()
             await self._attachments.attach(
-                place, id, encode(whole), staging, named, user, state=generation, subject=user, once=once
+                collection,
+                id,
+                encode(whole),
+                staging,
+                named,
+                user,
+                state=generation,
+                subject=user,
+                idempotency=idempotency,
             )
 
-    async def survey(
-        self, places: Sequence[Collection], ids: Sequence[str], subject: str, *, strict: bool = False
-    ) -> list[Shelf]:
-        """The same ids, at most a thousand, in each of these collections, as `Scoped.survey` does it; `filed` has what
-        was found."""
-        return await self._scoped.survey(places, ids, subject, most=MOST_BYTES, attached=True, strict=strict)
+    async def read_many(
+        self, collections: Sequence[Collection], ids: Sequence[str], subject: str, *, strict: bool = False
+    ) -> list[CollectionRead]:
+        """Read the same ids, at most 1,000, in each collection; see `Scoped.read_many`. `filed` decodes a result."""
+        return await self._scoped.read_many(collections, ids, subject, most=MOST_BYTES, attached=True, strict=strict)
 
-    def filed(self, shelf: Shelf) -> dict[str, Filed]:
+    def filed(self, reading: CollectionRead) -> dict[str, Filed]:
         return {
-            id: Filed.of(shelf.place, id, Attached.of(record, record.updated)) for id, record in shelf.found.items()
+            id: Filed.of(reading.collection, id, Attached.of(record, record.updated))
+            for id, record in reading.found.items()
         }
 
-    async def find(self, place: Collection, id: str, generation: str, subject: str) -> Filed:
+    async def find_uploaded(self, collection: Collection, id: str, generation: str, subject: str) -> Filed:
         """A file that is there. Raises Denied, NotFound (it is not, or not in that generation any more)."""
-        [shelf] = await self.survey([place], [id], subject)
-        if shelf.refused is not None:
-            raise shelf.refused
-        filed = self.filed(shelf).get(id)
+        [reading] = await self.read_many([collection], [id], subject)
+        if reading.refused is not None:
+            raise reading.refused
+        filed = self.filed(reading).get(id)
         if filed is None or filed.generation != generation or not filed.uploaded:
             raise NotFound("the file was replaced or deleted")
         return filed
@@ -163,50 +195,52 @@ class Files:
         body = filed.file.body
         if isinstance(body, Span):
             async for piece in self._attachments.read(
-                filed.place, filed.attached, Span(body.blob, body.start + start, size)
+                filed.collection, filed.attached, Span(body.blob, body.start + start, size)
             ):
                 yield piece
         else:
             yield (body or b"")[start : start + size]
 
-    @repeatable(lambda reply, remark: _removed(remark))
+    @idempotent(lambda reply, remark: _removed(remark))
     async def remove(
-        self, place: Collection, ids: Sequence[str], subject: str, *, once: Once | None = None
+        self, collection: Collection, ids: Sequence[str], subject: str, *, idempotency: Idempotency | None = None
     ) -> list[str]:
         """Remove keys, at most a thousand; those that were there. Raises Denied."""
-        await self._grants.permit(place, subject, DELETE)
-        [shelf] = await self.survey([place], ids, "")
-        found = [*self.filed(shelf).values()]
+        await self._grants.permit(collection, subject, DELETE)
+        [reading] = await self.read_many([collection], ids, "")
+        found = [*self.filed(reading).values()]
         removed = await fan_out(lambda filed: self._remove(subject, filed, None), found[:-1])
         gone = [filed.id for filed, there in zip(found, removed, strict=False) if there]
-        if once is not None:  # where all is done once, it is done with the last of them
-            once.remark = encode([*gone, *(filed.id for filed in found[-1:])])
-        return [*gone, *[filed.id for filed in found[-1:] if await self._remove(subject, filed, once)]]
+        if idempotency is not None:  # where all is done once, it is done with the last of them
+            idempotency.remark = encode([*gone, *(filed.id for filed in found[-1:])])
+        return [*gone, *[filed.id for filed in found[-1:] if await self._remove(subject, filed, idempotency)]]
 
-    async def remove_found(self, shelf: Shelf, subject: str, *, once: Once | None = None) -> list[str]:
+    async def remove_found(
+        self, reading: CollectionRead, subject: str, *, idempotency: Idempotency | None = None
+    ) -> list[str]:
         """The same of what was found in a collection; nothing where the caller may not delete.
 
         Where nothing is found, it may be a repeated request that removed it.
         """
-        if not shelf.found and once is None:
+        if not reading.found and idempotency is None:
             return []
         try:
-            return await self.remove(shelf.place, [*shelf.found], subject, once=once)
+            return await self.remove(reading.collection, [*reading.found], subject, idempotency=idempotency)
         except (Denied, NotFound):
             return []
 
-    async def _remove(self, subject: str, filed: Filed, once: Once | None) -> bool:
+    async def _remove(self, subject: str, filed: Filed, idempotency: Idempotency | None) -> bool:
         """Was there a key to be removed?"""
         attached: Attached | None = filed.attached
         for _ in range(ATTEMPTS):
             if attached is None:
                 return False
             try:
-                await self._attachments.detach(filed.place, filed.id, attached, subject, once=once)
+                await self._attachments.detach(filed.collection, filed.id, attached, subject, idempotency=idempotency)
             except NotFound:
                 return False
             except Changed:
-                attached = await self._attachments.peek(filed.place, filed.id)
+                attached = await self._attachments.peek(filed.collection, filed.id)
             else:
                 return True
         raise Unavailable("the key keeps changing")

@@ -62,20 +62,20 @@ class BlobCheck:
 
     async def _record(self, named: Named) -> None:
         """Compare one record with its chunks; it is read again until it stays the same meanwhile."""
-        place, id = named
+        collection, id = named
         before, faults = None, dict[str, str]()
         try:
-            while (attached := await self._attachments.peek(place, id)) is not None:
+            while (attached := await self._attachments.peek(collection, id)) is not None:
                 looked = {blob.id: await self._wrong(named, attached, blob) for blob in attached.blobs.values()}
                 faults = {blob: said for blob, said in looked.items() if said}
                 if not faults or before == attached.record:
                     break
                 before = attached.record
         except (Rejected, Refusal, ValueError) as error:
-            self._fault(f"{place.attachment(id)}: cannot be read: {error}")
+            self._fault(f"{collection.attachment(id)}: cannot be read: {error}")
             return
         for said in faults.values():
-            self._fault(f"{place.attachment(id)}: {said}")
+            self._fault(f"{collection.attachment(id)}: {said}")
         if attached is not None and faults and self._repair:
             await self._mend(named, attached, set(faults))
 
@@ -94,10 +94,10 @@ class BlobCheck:
 
     async def _mend(self, named: Named, attached: Attached, faulty: set[str]) -> None:
         """Give chunks the expiry that they should have; what is lost is named no longer, or its record removed."""
-        place, id = named
+        collection, id = named
         lost = set()
         for blob in map(attached.blobs.__getitem__, faulty):
-            for name in blob.chunks(place):
+            for name in blob.chunks(collection):
                 ms = blob.expires or attached.record.expires
                 expiry = ("PEXPIREAT", name, ms + GRACE_MS) if ms else ("PERSIST", name)
                 if await self._runner.command(*expiry, key=name, write=True):
@@ -105,14 +105,21 @@ class BlobCheck:
                 if not await self._runner.command("EXISTS", name, key=name):
                     lost.add(blob.id)
         if isinstance(attached.content, Span) and attached.content.blob in lost:
-            await self._attachments.detach(place, id, attached)
+            await self._attachments.detach(collection, id, attached)
         elif lost:
             left = attached.blobs.keys() - lost
-            async with self._attachments.staging(place) as none:
+            async with self._attachments.staging(collection) as none:
                 await self._attachments.attach(
-                    place, id, attached.content, none, left, attached.record.updater,
-                    lifetime="=", least=attached.record.expires, before=attached,
-                )  # fmt: skip
+                    collection,
+                    id,
+                    attached.content,
+                    none,
+                    left,
+                    attached.record.updater,
+                    lifetime="=",
+                    least=attached.record.expires,
+                    before=attached,
+                )
 
     async def _gather(self, record: Named, into: set[str]) -> None:
         attached = await self._attachments.peek(*record)

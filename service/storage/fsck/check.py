@@ -67,16 +67,16 @@ class Fsck:
         # Records first, then who names them: what is written meanwhile was named before (lua/register.lua).
         stored = await self._stored()
         namespaces = await registry.namespaces(self._runner)
-        for dialect, namespace in {place[:2] for place in stored} - set(namespaces):
-            found = [known.kinds for place, known in stored.items() if place[:2] == (dialect, namespace)]
+        for dialect, namespace in {collection[:2] for collection in stored} - set(namespaces):
+            found = [known.kinds for collection, known in stored.items() if collection[:2] == (dialect, namespace)]
             namespaces[dialect, namespace] = kinds = "".join(sorted(set().union(*found)))
             if not kinds:  # what keeps no index is never listed, so nobody names it
                 continue
             self._fault(f"{keys.namespace(dialect, namespace)}: is not among the namespaces")
             if self._repair:
                 await registry.name(self._runner, dialect, namespace, kinds)
-        for place in self._variables:
-            await Audit(self._runner, place, self._fault, repair=self._repair).run()
+        for collection in self._variables:
+            await Audit(self._runner, collection, self._fault, repair=self._repair).run()
         for (dialect, namespace), kinds in namespaces.items():
             await self._namespace(dialect, namespace, kinds, stored)
         await BlobCheck(self._runner, self._repair, self._keys, self._fault).run()
@@ -85,16 +85,18 @@ class Fsck:
 
     async def _namespace(self, dialect: str, namespace: str, kinds: str, stored: Found) -> None:
         named = set(await registry.collections(self._runner, dialect, namespace, kinds))
-        held = {keys.collection(*place, kinds) for place in stored if place[:2] == (dialect, namespace)}
-        for place in held - named if kinds else ():
-            self._fault(f"{place.tag}: its registry does not name it")
+        held = {keys.collection(*collection, kinds) for collection in stored if collection[:2] == (dialect, namespace)}
+        for collection in held - named if kinds else ():
+            self._fault(f"{collection.tag}: its registry does not name it")
             if self._repair:
-                await self._storage.records.register(place)
-        for place in held | named:
-            known = stored.get((dialect, namespace, place.name))
-            await fan_out(partial(self._record, place), (known.ids if known else set()) | await self._indexed(place))
-        for place in list(held | named)[:1]:
-            await self._compare_usage(place)
+                await self._storage.records.register(collection)
+        for collection in held | named:
+            known = stored.get((dialect, namespace, collection.name))
+            await fan_out(
+                partial(self._record, collection), (known.ids if known else set()) | await self._indexed(collection)
+            )
+        for collection in list(held | named)[:1]:
+            await self._compare_usage(collection)
 
     def _fault(self, text: str) -> None:
         self._faults += 1
@@ -105,8 +107,8 @@ class Fsck:
         found: Found = defaultdict(lambda: Stored(set(), set()))
         async for key in self._keys():
             if (parsed := keys.parse(key)) is None:
-                if place := keys.parse_variables(key):
-                    self._variables.add(place)
+                if collection := keys.parse_variables(key):
+                    self._variables.add(collection)
                 continue
             dialect, namespace, name, kind, id = parsed
             if kind in ("f:", "b:"):  # records with files stand for themselves, and are not registered: see BlobCheck
@@ -131,35 +133,35 @@ class Fsck:
                 if cursor == b"0":
                     break
 
-    async def _indexed(self, place: Collection) -> set[str]:
+    async def _indexed(self, collection: Collection) -> set[str]:
         """Every id that an index or the expiry set of a collection names."""
         found = set()
-        for key in (*place.indexes, place.expiry):
+        for key in (*collection.indexes, collection.expiry):
             async for id, _ in registry.scan(self._runner, "ZSCAN", key):
                 found.add(id)
         return found
 
-    async def _record(self, place: Collection, id: str) -> None:
+    async def _record(self, collection: Collection, id: str) -> None:
         try:
-            faults = await self._storage.records.examine(place, id, repair=self._repair)
+            faults = await self._storage.records.examine(collection, id, repair=self._repair)
         except Rejected as error:
             faults = [f"cannot be read: {error}"]
         for fault in faults:
-            self._fault(f"{place.record(id)}: {fault}")
+            self._fault(f"{collection.record(id)}: {fault}")
 
-    async def _compare_usage(self, place: Collection) -> None:
+    async def _compare_usage(self, collection: Collection) -> None:
         """Compare a namespace's usage with its collections. It is wrong if it stays, and stays wrong by as much."""
         differences = set()
         for _ in range(LOOKS):
-            before = await self._usage.kept(place)
-            counted = await self._usage.count(place)
-            after = await self._usage.kept(place)
+            before = await self._usage.stored(collection)
+            counted = await self._usage.count(collection)
+            after = await self._usage.stored(collection)
             if after is None or before != after or after == counted:
                 return
             differences.add((after[0] - counted[0], after[1] - counted[1]))
             if len(differences) > 1:
                 return
             await asyncio.sleep(PAUSE)
-        self._fault(f"{keys.usage(place.dialect, place.namespace)}: says {after}, counted {counted}")
+        self._fault(f"{keys.usage(collection.dialect, collection.namespace)}: says {after}, counted {counted}")
         if self._repair:
-            await self._usage.recount(place, replace=True)
+            await self._usage.recount(collection, replace=True)

@@ -19,9 +19,13 @@ class LinkCheck:
     """`scan` walks over all keys of all servers; `fault` takes down what is wrong."""
 
     def __init__(
-        self, runner: Runner, repair: bool, scan: Callable[[], AsyncIterator[str]], fault: Callable[[str], object],
+        self,
+        runner: Runner,
+        repair: bool,
+        scan: Callable[[], AsyncIterator[str]],
+        fault: Callable[[str], object],
         readers: Readers,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._runner, self._repair, self._scan, self._fault, self._readers = runner, repair, scan, fault, readers
         self._links = Links(runner)
 
@@ -30,16 +34,16 @@ class LinkCheck:
             if (parsed := keys.parse(key)) is not None and parsed[3] == "a" and parsed[:2] in self._readers:
                 await self._collection(keys.collection(*parsed[:3], ""), self._readers[parsed[:2]])
 
-    async def _collection(self, place: Collection, kind: str) -> None:
-        async for subject, verbs in registry.scan(self._runner, "HSCAN", place.acl):
-            if subject and READ in verbs and not await self._linked(place, kind, subject):
-                again = await self._runner.command("HGET", place.acl, subject, key=place.acl)
-                if again is None or READ not in again.decode() or await self._linked(place, kind, subject):
+    async def _collection(self, collection: Collection, kind: str) -> None:
+        async for subject, verbs in registry.scan(self._runner, "HSCAN", collection.acl):
+            if subject and READ in verbs and not await self._linked(collection, kind, subject):
+                again = await self._runner.command("HGET", collection.acl, subject, key=collection.acl)
+                if again is None or READ not in again.decode() or await self._linked(collection, kind, subject):
                     continue
-                self._fault(f"{place.acl}: {subject!r} may read it and is not linked to it")
+                self._fault(f"{collection.acl}: {subject!r} may read it and is not linked to it")
                 if self._repair:
-                    await self._links.link(place.dialect, kind, subject, [place.name])
+                    await self._links.link(collection.dialect, kind, subject, [collection.name])
 
-    async def _linked(self, place: Collection, kind: str, subject: str) -> bool:
-        links = keys.links(place.dialect, kind, subject)
-        return await self._runner.command("ZSCORE", links, place.name, key=links) is not None
+    async def _linked(self, collection: Collection, kind: str, subject: str) -> bool:
+        links = keys.links(collection.dialect, kind, subject)
+        return await self._runner.command("ZSCORE", links, collection.name, key=links) is not None

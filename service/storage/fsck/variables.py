@@ -23,24 +23,24 @@ LOOKS = 20  # at a variable that keeps changing; who changes it puts right what 
 
 
 class Audit:
-    def __init__(self, runner: Runner, place: Collection, fault: Callable[[str], object], *, repair: bool) -> None:
+    def __init__(self, runner: Runner, collection: Collection, fault: Callable[[str], object], *, repair: bool) -> None:
         self._command = runner.command
         self._variables = Variables(runner)
-        self._place, self._fault, self._repair = place, fault, repair
+        self._collection, self._fault, self._repair = collection, fault, repair
 
     async def run(self) -> None:
         """What lists say first, so that their numbers are right; then variables, for what they claim, and what else
         speaks of variables."""
-        place = self._place
-        async for names, texts in self._scan("HSCAN", keys.lists(place)):
+        collection = self._collection
+        async for names, texts in self._scan("HSCAN", keys.lists(collection)):
             await asyncio.gather(*[self._list(*pair) for pair in zip(names, texts, strict=True)])
-        async for members, _ in self._scan("ZSCAN", keys.listing(place)):
+        async for members, _ in self._scan("ZSCAN", keys.listing(collection)):
             await asyncio.gather(*[self._member(each, [b"S" + each]) for each in members])
-        async for ids, _ in self._scan("HSCAN", keys.variables(place)):
+        async for ids, _ in self._scan("HSCAN", keys.variables(collection)):
             await asyncio.gather(*[self._claims(each) for each in ids])
-        async for names, ids in self._scan("HSCAN", keys.names(place)):
+        async for names, ids in self._scan("HSCAN", keys.names(collection)):
             await asyncio.gather(*[self._name(*pair) for pair in zip(names, ids, strict=True)])
-        async for ids, _ in self._scan("ZSCAN", keys.newest(place)):
+        async for ids, _ in self._scan("ZSCAN", keys.newest(collection)):
             await asyncio.gather(*[self._moment(each) for each in ids])
 
     async def _scan(self, command: str, key: str) -> AsyncIterator[tuple[list[bytes], list[bytes]]]:
@@ -56,14 +56,14 @@ class Audit:
                 return
 
     async def _seen(self, id: bytes) -> bytes | None:
-        key = keys.variables(self._place)
+        key = keys.variables(self._collection)
         seen: bytes | None = await self._command("HGET", key, id, key=key)
         return seen
 
     async def _list(self, list: bytes, text: bytes) -> None:
         """A list by itself, and the members of a short one."""
         if len(list) != LIST:
-            self._fault(f"{keys.lists(self._place)} {list!r}: cannot be read: there is no such list")
+            self._fault(f"{keys.lists(self._collection)} {list!r}: cannot be read: there is no such list")
             return
         await self._compare(b"", lambda seen: [b"t" + list])
         if len(text) != NUMBER:
@@ -99,13 +99,15 @@ class Audit:
                 claimed, right = claims(seen), packed(id, seen)
                 if not claimed and right == seen:
                     return
-                faults = await self._variables.audit(self._place, id, seen, right, claimed, repair=self._repair)
+                faults = await self._variables.audit(self._collection, id, seen, right, claimed, repair=self._repair)
             except Changed:
                 continue
             except (Rejected, ValueError, IndexError, struct.error) as error:
                 faults = [f"cannot be read: {error}"]
             for fault in faults:
-                self._fault(f"{keys.variables(self._place)} {int.from_bytes(id, 'big') if id else 'lists'}: {fault}")
+                self._fault(
+                    f"{keys.variables(self._collection)} {int.from_bytes(id, 'big') if id else 'lists'}: {fault}"
+                )
             return
 
 

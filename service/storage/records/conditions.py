@@ -6,7 +6,7 @@ from functools import cached_property
 from service.storage.errors import Changed
 from service.storage.records.record import Record, Saved
 
-ANYTHING, NEW, ABSENT, PRESENT = "", "new", "absent", "present"  # as lua/include/unmet.lua reads them
+ANYTHING, NEW, ABSENT, PRESENT = "", "new", "absent", "present"  # as lua/include/precondition_error.lua reads them
 ANY = frozenset({"*"})
 
 

@@ -102,9 +102,11 @@ def _started() -> "subprocess.Popen[bytes]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith("POLYSTOW_")}
     process = subprocess.Popen(
         (sys.executable, "-P", "-m", __name__),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
         env=environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )  # fmt: skip
+    )
     for pipe in (process.stdin, process.stdout):
         assert pipe is not None
         with suppress(OSError):  # all processes of one user share what Linux gives

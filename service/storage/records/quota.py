@@ -29,47 +29,49 @@ class Usage:
         self._runner = runner
         self._counting: dict[str, asyncio.Task[tuple[int, int]]] = {}
 
-    async def room(self, quota: Quota, place: Collection) -> str:
-        """What is left to the namespace of `place`, as lua/include/barred.lua reads it: documents and bytes."""
-        used = await self.kept(place) or await self._counted(place)
+    async def remaining_quota(self, quota: Quota, collection: Collection) -> str:
+        """Return the documents and bytes left to the namespace, as lua/include/admission_error.lua reads them."""
+        used = await self.stored(collection) or await self._counted(collection)
         limits = (quota.documents, quota.bytes)
         left = [ENDLESS if limit is None else limit - n for limit, n in zip(limits, used, strict=True)]
         return f"{left[0]} {left[1]}"
 
-    async def kept(self, place: Collection) -> tuple[int, int] | None:
+    async def stored(self, collection: Collection) -> tuple[int, int] | None:
         """Documents and bytes in use, as they are kept, or None."""
-        usage = keys.usage(place.dialect, place.namespace)
+        usage = keys.usage(collection.dialect, collection.namespace)
         known = await self._command("GET", usage, key=usage)
         if known is None:
             return None
         documents, size = map(int, known.split())
         return documents, size
 
-    async def _counted(self, place: Collection) -> tuple[int, int]:
+    async def _counted(self, collection: Collection) -> tuple[int, int]:
         """Count and keep, once for all requests of this worker that wait for it: 200,000 records take half a second."""
-        usage = keys.usage(place.dialect, place.namespace)
+        usage = keys.usage(collection.dialect, collection.namespace)
         counting = self._counting.get(usage)
         if counting is None:
-            counting = self._counting[usage] = asyncio.create_task(self.recount(place))
+            counting = self._counting[usage] = asyncio.create_task(self.recount(collection))
             counting.add_done_callback(lambda _: self._counting.pop(usage))
         return await asyncio.shield(counting)
 
-    async def recount(self, place: Collection, *, replace: bool = False) -> tuple[int, int]:
+    async def recount(self, collection: Collection, *, replace: bool = False) -> tuple[int, int]:
         """Count, and keep the result; what another worker kept meanwhile stays, unless it is to be replaced.
 
         Count and expiry are one command: a usage that never expired would never be counted again.
         """
-        counted = await self.count(place)
-        usage = keys.usage(place.dialect, place.namespace)
+        counted = await self.count(collection)
+        usage = keys.usage(collection.dialect, collection.namespace)
         unless = () if replace else ("NX",)
         text = f"{counted[0]} {counted[1]}"
         await self._command("SET", usage, text, "EX", COUNTED_FOR, *unless, key=usage, write=True)
         return counted
 
-    async def count(self, place: Collection) -> tuple[int, int]:
-        """The documents and bytes of all collections of the namespace of `place`, with those that wait to be swept."""
+    async def count(self, collection: Collection) -> tuple[int, int]:
+        """Count the documents and bytes of all collections of the namespace, expired and unswept ones included."""
         documents = size = 0
-        for each in await registry.collections(self._runner, place.dialect, place.namespace, place.kinds):
+        for each in await registry.collections(
+            self._runner, collection.dialect, collection.namespace, collection.kinds
+        ):
             more = await registry.sizes(self._runner, each)
             documents, size = documents + more[0], size + more[1]
         return documents, size

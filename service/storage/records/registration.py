@@ -1,7 +1,7 @@
 """Remembers which collections this worker knows to be registered, so that a first record costs no extra command.
 
 A proof is the time of a registration (us, as Redis told it); scripts take it for ten minutes
-(lua/include/barred.lua), this cache gives it out for five.
+(lua/include/admission_error.lua), this cache gives it out for five.
 """
 
 from time import monotonic
@@ -12,7 +12,7 @@ LIFETIME = 300.0  # seconds
 SIZE = 10_000  # collections; the cache starts afresh beyond that
 
 
-class Proofs:
+class RegistrationCache:
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, float]] = {}  # by tag: a string keeps its hash
 

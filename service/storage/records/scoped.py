@@ -12,15 +12,15 @@ from typing import Any
 from msgspec import Struct
 
 from service.storage.access.grants import WRITE, Grants
-from service.storage.errors import AlreadyExists, Denied, Long, NotFound
+from service.storage.errors import AlreadyExists, Denied, NotFound, OverBudget
 from service.storage.keys import Collection
 from service.storage.records.join import join
 from service.storage.records.record import Listed, Record, Saved, saved
 from service.storage.records.records import Records
 from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
 from service.storage.scripts.fan_out import FAN_OUT
-from service.storage.scripts.idempotency import Once
-from service.storage.scripts.idempotent import nothing, repeatable
+from service.storage.scripts.idempotency import Idempotency
+from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.reply import Replies
 from service.storage.scripts.runner import Runner
 
@@ -30,10 +30,10 @@ AT_ONCE = 500  # ids in one script: 3 ms of Redis's time with the longest ids
 Refused = Denied | NotFound
 
 
-class Shelf(Struct, frozen=True):
+class CollectionRead(Struct, frozen=True):
     """What the first step found in a collection: records, and those that are still to be read; or why it may not be."""
 
-    place: Collection
+    collection: Collection
     found: dict[str, Record]
     rest: Sequence[Listed] = ()
     refused: Refused | None = None
@@ -44,10 +44,16 @@ class Scoped:
         self._runner, self._records, self._grants = runner, records, grants
         self._run = runner.run
 
-    async def survey(
-        self, places: Sequence[Collection], ids: Sequence[str], subject: str, *,
-        most: int = 0, attached: bool = False, strict: bool = False,
-    ) -> list[Shelf]:  # fmt: skip
+    async def read_many(
+        self,
+        collections: Sequence[Collection],
+        ids: Sequence[str],
+        subject: str,
+        *,
+        most: int = 0,
+        attached: bool = False,
+        strict: bool = False,
+    ) -> list[CollectionRead]:
         """The first step: the same ids in each of these collections. It raises nothing for a collection that the caller
         may not read: its shelf says so, NotFound where there is no such resource and else Denied. `strict`: it raises
         these, NotFound before Denied, as soon as it is known.
@@ -56,80 +62,112 @@ class Scoped:
         """
         if len(ids) > AT_ONCE:
             parts = [
-                await self.survey(places, some, subject, most=most // 2, attached=attached, strict=strict)
+                await self.read_many(collections, some, subject, most=most // 2, attached=attached, strict=strict)
                 for some in (ids[:AT_ONCE], ids[AT_ONCE:])
             ]
             return [*map(_together, *parts)]
-        most = most or min(ONE_BYTES, ALL_BYTES // max(1, len(places)))
-        shelves: list[Shelf] = []
+        most = most or min(ONE_BYTES, ALL_BYTES // max(1, len(collections)))
+        readings: list[CollectionRead] = []
         denied: Denied | None = None
-        for start in range(0, len(places), FAN_OUT):
-            some = places[start : start + FAN_OUT]
-            for place, reply in zip(some, await Replies([
-                self._run("read", (place.acl, *map(place.attachment if attached else place.record, ids)),
-                          subject=subject, most=most)
-                for place in some
-            ]), strict=True):  # fmt: skip
+        for start in range(0, len(collections), FAN_OUT):
+            some = collections[start : start + FAN_OUT]
+            for collection, reply in zip(
+                some,
+                await Replies(
+                    [
+                        self._run(
+                            "read",
+                            (collection.acl, *map(collection.attachment if attached else collection.record, ids)),
+                            subject=subject,
+                            most=most,
+                        )
+                        for collection in some
+                    ]
+                ),
+                strict=True,
+            ):
                 if strict and isinstance(reply, NotFound):
                     raise reply
                 if strict and isinstance(reply, Denied):
                     denied = denied or reply
-                shelves.append(_shelf(place, ids, reply))
+                readings.append(_decode_reading(collection, ids, reply))
         if denied is not None:
             raise denied
-        return shelves
+        return readings
 
-    async def records(self, shelf: Shelf) -> AsyncIterator[list[tuple[str, Record]]]:
+    async def records(self, reading: CollectionRead) -> AsyncIterator[list[tuple[str, Record]]]:
         """All records of a shelf, portion by portion; what is gone meanwhile is left out."""
-        if shelf.found:
-            yield [*shelf.found.items()]
-        async for portion in self._records.read_listed(shelf.place, shelf.rest):
+        if reading.found:
+            yield [*reading.found.items()]
+        async for portion in self._records.read_listed(reading.collection, reading.rest):
             yield portion
 
-    @repeatable(saved)
+    @idempotent(saved)
     async def append(
-        self, place: Collection, id: str, value: bytes, by: str, *,
-        limit: int, subject: str, creating: bool = False, once: Once | None = None,
-    ) -> Saved:  # fmt: skip
+        self,
+        collection: Collection,
+        id: str,
+        value: bytes,
+        by: str,
+        *,
+        limit: int,
+        subject: str,
+        creating: bool = False,
+        idempotency: Idempotency | None = None,
+    ) -> Saved:
         """Add a JSON value to a record's (storage/records/join.py); `creating`: where there is none, the value is it.
         Its expiry stays.
 
         `limit` is the largest body, in bytes. Raises Denied, NotFound, Mismatched, TooLarge, QuotaExceeded.
         """
         if len(value) > INLINE_BYTES:
-            await self._grants.permit(place, subject, WRITE)
+            await self._grants.permit(collection, subject, WRITE)
         else:
             arguments = {
-                "id": id, "value": value, "by": by, "creating": int(creating), "subject": subject,
-                "limit": limit, "longest": MERGE_BYTES, "budget": MERGE_STEPS,
-            }  # fmt: skip
-            names = (place.record(id), *place.guarded)
-            with suppress(Long):
-                return await self._records.write("append", names, arguments, place, None, once)
+                "id": id,
+                "value": value,
+                "by": by,
+                "creating": int(creating),
+                "subject": subject,
+                "limit": limit,
+                "longest": MERGE_BYTES,
+                "budget": MERGE_STEPS,
+            }
+            names = (collection.record(id), *collection.guarded)
+            with suppress(OverBudget):
+                return await self._records.write("append", names, arguments, collection, None, idempotency)
         while True:  # where others create and delete it in turns, one of the two works out
             try:
-                return (await self._records.rewrite(place, id, join, (value, limit), by, subject=subject, once=once))[0]
+                return (
+                    await self._records.rewrite(
+                        collection, id, join, (value, limit), by, subject=subject, idempotency=idempotency
+                    )
+                )[0]
             except NotFound:
                 if not creating:
                     raise
             with suppress(AlreadyExists):
-                return await self._records.create(place, id, value, by, subject=subject, once=once)
+                return await self._records.create(collection, id, value, by, subject=subject, idempotency=idempotency)
 
-    @repeatable(nothing)
-    async def discard(self, place: Collection, ids: Sequence[str], subject: str, *, once: Once | None = None) -> None:
+    @idempotent(nothing)
+    async def discard(
+        self, collection: Collection, ids: Sequence[str], subject: str, *, idempotency: Idempotency | None = None
+    ) -> None:
         """Remove records, those of them that are there; `DISCARDED` in a step. Raises Denied."""
         for start in range(0, len(ids), DISCARDED):
             some, last = ids[start : start + DISCARDED], start + DISCARDED >= len(ids)
-            names = (*place.guarded, *map(place.record, some))
+            names = (*collection.guarded, *map(collection.record, some))
             # Where all is done once, it is done with the last of them.
-            await self._run("discard", names, once if last else None, subject=subject, kinds=place.kinds, ids=some)
+            await self._run(
+                "discard", names, idempotency if last else None, subject=subject, kinds=collection.kinds, ids=some
+            )
 
 
-def _shelf(place: Collection, ids: Sequence[str], reply: Any) -> Shelf:
+def _decode_reading(collection: Collection, ids: Sequence[str], reply: Any) -> CollectionRead:
     """A shelf, from the reply or refusal to a reading of these ids."""
     if isinstance(reply, Exception):
         if isinstance(reply, Refused):
-            return Shelf(place, {}, (), reply)
+            return CollectionRead(collection, {}, (), reply)
         raise reply
     found, rest = dict[str, Record](), list[Listed]()
     for id, each in zip(ids, reply, strict=True):
@@ -137,9 +175,11 @@ def _shelf(place: Collection, ids: Sequence[str], reply: Any) -> Shelf:
             found[id] = Record.unpack(each)
         elif each is not None:
             rest.append(Listed(id, each))
-    return Shelf(place, found, rest)
+    return CollectionRead(collection, found, rest)
 
 
-def _together(first: Shelf, second: Shelf) -> Shelf:
+def _together(first: CollectionRead, second: CollectionRead) -> CollectionRead:
     """A shelf of what two readings of one collection found."""
-    return Shelf(first.place, first.found | second.found, (*first.rest, *second.rest), first.refused or second.refused)
+    return CollectionRead(
+        first.collection, first.found | second.found, (*first.rest, *second.rest), first.refused or second.refused
+    )

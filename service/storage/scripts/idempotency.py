@@ -1,11 +1,11 @@
-"""A request that is carried out once, however often it is repeated, as operations are given it (`once`)."""
+"""A request that is carried out once, however often it is repeated, as operations are given it (`idempotency`)."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
 from uuid import UUID
 
 
-class Once:
+class Idempotency:
     """A request with a key.
 
     `who` are its caller and its key, in as many texts as that takes; `what` is what it asks for, but for what may be

@@ -13,7 +13,7 @@ import msgpack
 from service.storage import keys
 from service.storage.errors import Answered, OutcomeUnknown, Refusal, Reused, Unavailable
 from service.storage.keys import Collection
-from service.storage.scripts.idempotency import Once
+from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.runner import Runner
 
 
@@ -26,41 +26,45 @@ class Runs(Protocol):
 P = ParamSpec("P")
 S = TypeVar("S", bound=Runs)
 T = TypeVar("T")
-Places = TypeVar("Places", Collection, Sequence[Collection])
-Operation = Callable[Concatenate[S, Places, P], Coroutine[Any, Any, T]]
-Mark = Callable[[Operation[S, Places, P, T]], Operation[S, Places, P, T]]
+Collections = TypeVar("Collections", Collection, Sequence[Collection])
+Operation = Callable[Concatenate[S, Collections, P], Coroutine[Any, Any, T]]
+Mark = Callable[[Operation[S, Collections, P, T]], Operation[S, Collections, P, T]]
 
 
-def repeatable(told: Callable[[Any, bytes], T]) -> Mark[S, Places, P, T]:
-    """Mark an operation whose result is what `told` makes of the committing script's reply and of `Once.remark`.
+def idempotent(decode: Callable[[Any, bytes], T]) -> Mark[S, Collections, P, T]:
+    """Decorate an operation so that a repeated request is answered from the remembered reply of the first one.
 
-    Its parameter `once` is the request. Raises Reused besides. Of several collections it writes to one. A body that
-    arrives meanwhile is known at its end, and where the operation refuses it is looked up again, for the same request
-    may have been carried out elsewhere.
+    `decode` makes the operation's result from the committing script's reply and `Idempotency.remark`. The decorated
+    operation takes the parameter `idempotency` and raises Reused besides. Of several collections, one is written to.
+
+    A request whose body is still arriving can be compared only at the end of the body. After a refusal the reply is
+    looked up again, because the same request may have been carried out elsewhere.
     """
 
-    def around(operation: Operation[S, Places, P, T]) -> Operation[S, Places, P, T]:
-        async def repeating(self: S, place: Places, once: Once, /, *args: P.args, **more: P.kwargs) -> T:
-            if (found := await _remembered(self._runner, place, once)) is not None:
-                return told(*found)
+    def around(operation: Operation[S, Collections, P, T]) -> Operation[S, Collections, P, T]:
+        async def repeating(
+            self: S, collection: Collections, idempotency: Idempotency, /, *args: P.args, **more: P.kwargs
+        ) -> T:
+            if (found := await _remembered(self._runner, collection, idempotency)) is not None:
+                return decode(*found)
             try:
-                return await operation(self, place, *args, **more)
+                return await operation(self, collection, *args, **more)
             except (Unavailable, OutcomeUnknown):
                 raise
             except Refusal as refusal:
-                once.whole |= isinstance(refusal, Answered)
-                if (found := await _remembered(self._runner, place, once)) is not None:
-                    return told(*found)
+                idempotency.whole |= isinstance(refusal, Answered)
+                if (found := await _remembered(self._runner, collection, idempotency)) is not None:
+                    return decode(*found)
                 if isinstance(refusal, Answered):  # its day was over in between
                     raise Unavailable("the store did not answer in time; nothing was done") from None
                 raise
 
         @wraps(operation)
-        def either(self: S, place: Places, /, *args: P.args, **more: P.kwargs) -> Coroutine[Any, Any, T]:
-            once = more.get("once")
-            if isinstance(once, Once):
-                return repeating(self, place, once, *args, **more)
-            return operation(self, place, *args, **more)
+        def either(self: S, collection: Collections, /, *args: P.args, **more: P.kwargs) -> Coroutine[Any, Any, T]:
+            idempotency = more.get("idempotency")
+            if isinstance(idempotency, Idempotency):
+                return repeating(self, collection, idempotency, *args, **more)
+            return operation(self, collection, *args, **more)
 
         return either
 
@@ -68,20 +72,20 @@ def repeatable(told: Callable[[Any, bytes], T]) -> Mark[S, Places, P, T]:
 
 
 async def _remembered(
-    runner: Runner, places: Collection | Sequence[Collection], once: Once
+    runner: Runner, collections: Collection | Sequence[Collection], idempotency: Idempotency
 ) -> tuple[Any, bytes] | None:
     """The reply to the first of these requests, and the remark that was kept with it. Raises Reused."""
-    if not once.whole:
+    if not idempotency.whole:
         return None
-    for place in (places,) if isinstance(places, Collection) else places:
-        key = keys.once(place.tag, once.digest)
+    for collection in (collections,) if isinstance(collections, Collection) else collections:
+        key = keys.remembered(collection.tag, idempotency.digest)
         if (kept := await runner.command("GET", key, key=key)) is not None:
-            return _unpacked(kept, once)
+            return _unpacked(kept, idempotency)
     return None
 
 
-def _unpacked(kept: bytes, once: Once) -> tuple[Any, bytes]:
-    fingerprint = once.fingerprint
+def _unpacked(kept: bytes, idempotency: Idempotency) -> tuple[Any, bytes]:
+    fingerprint = idempotency.fingerprint
     if not kept.startswith(fingerprint):
         raise Reused("the idempotency key was used for another request")
     remark, reply = msgpack.unpackb(kept[len(fingerprint) :], raw=True)

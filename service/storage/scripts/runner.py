@@ -11,9 +11,9 @@ from service.redis.check import inspect
 from service.redis.client import Redis
 from service.redis.pending import NOBODY, Command
 from service.redis.wire import Ask, pack
-from service.storage.keys import once as remembering
+from service.storage.keys import remembered
 from service.storage.scripts import library as scripts
-from service.storage.scripts.idempotency import Once
+from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.library import ONCE, Script
 from service.storage.scripts.reply import Reply
 from service.storage.scripts.turns import Turns
@@ -57,23 +57,33 @@ class Runner:
         command.packed = b"%b\r\n%b%b" % (count, instead, rest)
         return True
 
-    def script(self, name: str, keys: Sequence[str], arguments: dict[str, Any], once: Once | None = None) -> Reply:
+    def script(
+        self, name: str, keys: Sequence[str], arguments: dict[str, Any], idempotency: Idempotency | None = None
+    ) -> Reply:
         """The reply of a script. `arguments` are named as its bindings are. Raises KeyError (a name is missing).
 
-        `once`: of its second form, where it has one, which remembers what it did (lua/include/once.lua).
+        `idempotency`: of its second form, where it has one, which remembers what it did (lua/include/once.lua).
         """
-        if once is not None and (second := self._sent.get(name + ONCE)) is not None:
+        if idempotency is not None and (second := self._sent.get(name + ONCE)) is not None:
             script, _, sha = second
-            keys = (*keys, remembering(keys[0], once.digest))
-            args = ("EVALSHA", sha, len(keys), *keys, *script.pick(arguments), once.fingerprint, once.remark)
+            keys = (*keys, remembered(keys[0], idempotency.digest))
+            args = (
+                "EVALSHA",
+                sha,
+                len(keys),
+                *keys,
+                *script.pick(arguments),
+                idempotency.fingerprint,
+                idempotency.remark,
+            )
             return Reply(NOBODY, pack(args), script.writes, 0.0, 0, keys[0], self.redis.send)
         script, _, sha = self._sent[name]
         packed = script.packed(sha, keys, arguments)
         return Reply(NOBODY, packed, script.writes, 0.0, 0, keys[0], self.redis.send)
 
-    def run(self, name: str, keys: Sequence[str], /, once: Once | None = None, **arguments: Any) -> Reply:
+    def run(self, name: str, keys: Sequence[str], /, idempotency: Idempotency | None = None, **arguments: Any) -> Reply:
         """See `script`."""
-        return self.script(name, keys, arguments, once)
+        return self.script(name, keys, arguments, idempotency)
 
     def get(self, key: str, decode: Callable[[bytes | None], Any]) -> Reply:
         """The reply of a GET that replicas may answer; `key` is ASCII. Packed here, it takes half of the time."""

@@ -18,7 +18,7 @@ LOW = 500  # numbers left from which on the next block is asked for
 log = getLogger(__name__)
 
 
-class Numbers:
+class IdAllocator:
     def __init__(self, runner: Runner) -> None:
         self._command = runner.command
         self._left: defaultdict[str, list[int]] = defaultdict(list)  # by dialect, the next one last

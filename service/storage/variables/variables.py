@@ -5,7 +5,7 @@ has the ids by *name*, the digest of user and key; a sorted set, `newest`, has a
 What one filter selects is a *list* with a name of its own, 15 bytes; a variable is in up to five: of its key, user,
 value, key and value, user and value. There it is a *member*, moment and id, 13 bytes. The few members of a short list
 are one text in the hash `lists`; those of a long one are in the sorted set `listing`, each behind the list's name, so
-that they stand together, sorted by moment and id, and `lists` has their number (lua/include/refile.lua).
+that they stand together, sorted by moment and id, and `lists` has their number (lua/include/move_between_lists.lua).
 
 | filter | cost for Redis, n variables |
 | --- | --- |
@@ -26,10 +26,10 @@ from typing import NamedTuple, Self
 
 from service.storage import keys
 from service.storage.keys import Collection
-from service.storage.scripts.idempotency import Once
-from service.storage.scripts.idempotent import nothing, repeatable
+from service.storage.scripts.idempotency import Idempotency
+from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.runner import Runner
-from service.storage.variables.id_allocator import Numbers
+from service.storage.variables.id_allocator import IdAllocator
 
 KEY_BYTES = 1_020  # 255 characters of the longest kind
 VALUE_BYTES = 65_536  # a script copies its arguments: 64 KB cost 0.3 ms on 7.0, 0.1 ms on 6.2
@@ -142,26 +142,40 @@ class Variables:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._run, self._command = runner.run, runner.command
-        self._numbers = Numbers(runner)
+        self._ids = IdAllocator(runner)
 
-    @repeatable(lambda reply, remark: _int(reply))
+    @idempotent(lambda reply, remark: _int(reply))
     async def assign(
-        self, place: Collection, subject: str, user: int, key: str, value: str, *, once: Once | None = None
+        self,
+        collection: Collection,
+        subject: str,
+        user: int,
+        key: str,
+        value: str,
+        *,
+        idempotency: Idempotency | None = None,
     ) -> int:
         """Set a variable: `key` of at most `KEY_BYTES`, `value` of at most `VALUE_BYTES`; replies its id."""
-        number = await self._numbers.take(place.dialect)
+        number = await self._ids.take(collection.dialect)
         lists = valued(user, key, value)
         reply = await self._run(
-            "assign", _keys(place), once, subject=subject, name=name(user, key), proposed=number.to_bytes(6, "big"),
-            fixed=fixed(user, key), valued=lists, rest=rest(user, key, value, lists),
-        )  # fmt: skip
+            "assign",
+            _keys(collection),
+            idempotency,
+            subject=subject,
+            name=name(user, key),
+            proposed=number.to_bytes(6, "big"),
+            fixed=fixed(user, key),
+            valued=lists,
+            rest=rest(user, key, value, lists),
+        )
         id = _int(reply)
         if id != number:  # the variable was there
-            self._numbers.give_back(place.dialect, number)
+            self._ids.give_back(collection.dialect, number)
         return id
 
     async def select(
-        self, place: Collection, subject: str, by: Filter, offset: int, limit: int
+        self, collection: Collection, subject: str, by: Filter, offset: int, limit: int
     ) -> tuple[int, list[Variable]]:
         """How many variables a filter selects, and one page of them, newest first, ties by id; `limit` is 1 to 100.
 
@@ -169,51 +183,59 @@ class Variables:
         and left out if it has gone.
         """
         if by.user is not None and by.key is not None:
-            found = await self.recall(place, subject, by.user, by.key)
+            found = await self.recall(collection, subject, by.user, by.key)
             listed = [found] if found and found.selected(by) else []
             return len(listed), listed[offset : offset + limit]
         total, ids, packed = await self._run(
-            "select", (place.acl, keys.variables(place), *_lists(place)),
-            subject=subject, list=selecting(by), since=by.since.to_bytes(7, "big"), before=by.until.to_bytes(7, "big"),
-            offset=offset, limit=limit, budget=INLINE_BYTES,
-        )  # fmt: skip
+            "select",
+            (collection.acl, keys.variables(collection), *_lists(collection)),
+            subject=subject,
+            list=selecting(by),
+            since=by.since.to_bytes(7, "big"),
+            before=by.until.to_bytes(7, "big"),
+            offset=offset,
+            limit=limit,
+            budget=INLINE_BYTES,
+        )
         for at in range(len(packed), len(ids), PORTION):
-            key = keys.variables(place)
+            key = keys.variables(collection)
             packed += await self._command("HMGET", key, *ids[at : at + PORTION], key=key)
         return total, [Variable.unpack(id, each) for id, each in zip(ids, packed, strict=True) if each]
 
-    async def recall(self, place: Collection, subject: str, user: int, key: str) -> Variable | None:
+    async def recall(self, collection: Collection, subject: str, user: int, key: str) -> Variable | None:
         """One variable, or None where there is none."""
-        names = (place.acl, keys.variables(place), keys.names(place))
+        names = (collection.acl, keys.variables(collection), keys.names(collection))
         reply = await self._run("recall", names, subject=subject, name=name(user, key))
         return Variable.unpack(*reply) if reply else None
 
-    @repeatable(nothing)
-    async def drop(self, place: Collection, subject: str, user: int, key: str, *, once: Once | None = None) -> None:
+    @idempotent(nothing)
+    async def drop(
+        self, collection: Collection, subject: str, user: int, key: str, *, idempotency: Idempotency | None = None
+    ) -> None:
         """Remove one variable. Raises NotFound."""
-        await self._run("drop", _keys(place), once, subject=subject, name=name(user, key), fixed=fixed(user, key))
+        await self._run(
+            "drop", _keys(collection), idempotency, subject=subject, name=name(user, key), fixed=fixed(user, key)
+        )
 
-    @repeatable(lambda reply, remark: int(reply))
-    async def clear(self, place: Collection, subject: str, *, once: Once | None = None) -> int:
+    @idempotent(lambda reply, remark: int(reply))
+    async def clear(self, collection: Collection, subject: str, *, idempotency: Idempotency | None = None) -> int:
         """Remove all variables, in one step however many they are; replies how many they were."""
-        return int(await self._run("clear", _keys(place), once, subject=subject))
+        return int(await self._run("clear", _keys(collection), idempotency, subject=subject))
 
     async def audit(
-        self, place: Collection, id: bytes, seen: bytes, right: bytes, claims: Iterable[bytes], *, repair: bool
+        self, collection: Collection, id: bytes, seen: bytes, right: bytes, claims: Iterable[bytes], *, repair: bool
     ) -> list[str]:
         """What is said wrongly of one variable, or of a list (then `id` is empty), a text each; put right if so wished.
         `seen` is how the variable was packed when it was looked at, `right` how it is to be, both empty where there is
         none; `claims` are as lua/audit.lua reads them. Raises Changed where it is not as it was seen."""
-        names = (keys.variables(place), keys.names(place), *_lists(place))
-        faults = await self._run(
-            "audit", names, id=id, seen=seen, right=right, repair=int(repair), claims=[*claims]
-        )  # fmt: skip
+        names = (keys.variables(collection), keys.names(collection), *_lists(collection))
+        faults = await self._run("audit", names, id=id, seen=seen, right=right, repair=int(repair), claims=[*claims])
         return [fault.decode() for fault in faults]
 
 
-def _keys(place: Collection) -> tuple[str, ...]:
-    return place.acl, keys.variables(place), keys.names(place), *_lists(place)
+def _keys(collection: Collection) -> tuple[str, ...]:
+    return collection.acl, keys.variables(collection), keys.names(collection), *_lists(collection)
 
 
-def _lists(place: Collection) -> tuple[str, str, str]:
-    return keys.newest(place), keys.lists(place), keys.listing(place)
+def _lists(collection: Collection) -> tuple[str, str, str]:
+    return keys.newest(collection), keys.lists(collection), keys.listing(collection)

@@ -8,7 +8,7 @@ NAMES = [
     "plain", "with space", "a/b", "/", "//", "..", ".", "a/../b", "meta", "a/meta", "json", "%", "%2F", "%00", "+",
     "\x00", "\x01\x1f\x7f", "\r\nX-Injected: 1", "\t", "é", "e\u0301", "日本語", "\U0001f600", "\u202e",
     "\ufeff", "\ufffd",
-    "{}", "{a}b", "}{", "r:", "}r:k", ":", "{ainoflow:acme:d}r:k", "polystow:epoch", "*", "[a-z]", "?a=1",
+    "{}", "{a}b", "}{", "r:", "}r:k", ":", "{ainoflow:acme:d}r:k", "polystow:generation", "*", "[a-z]", "?a=1",
     "#", "&", "=", "'", '"', "\\", "\\u0041", "null", "0", "-1", "1e3", "' or 1=1 --", "$(id)", "<script>", "~_.-",
 ]  # fmt: skip
 

@@ -35,14 +35,14 @@ async def test_documents_applied_at_once_end_as_one_of_them_says(access: Applyin
             await other.redis.close()
         directory = Directory(access.runner)
         for id in ids:
-            declared = await directory.find("auravant", "fields", id)
+            declared = await directory.find_entry("auravant", "fields", id)
             assert declared in who
             granted = access.granted("fields", id)
             assert granted is not None
             assert set(granted) == set(declared)
             for user in granted:
                 assert id in await access.linked(readable("fields"), user)
-        space = await directory.find("auravant", "leaders", "space:s")
+        space = await directory.find_entry("auravant", "leaders", "space:s")
         assert set(access.leaders("boss")) == set(space or {})
 
 
@@ -154,9 +154,9 @@ async def test_too_many_at_once_end_in_words(access: Applying, monkeypatch: pyte
     """Somebody always knows better."""
     grant, revise = access.storage.grants.grant, Storage(access.runner).grants.revise
 
-    async def outrun(place: Any, verbs: Any, revision: int) -> list[str]:
-        await Storage(access.runner).grants.grant(place, verbs, await revise())
-        return await grant(place, verbs, revision)
+    async def outrun(collection: Any, verbs: Any, revision: int) -> list[str]:
+        await Storage(access.runner).grants.grant(collection, verbs, await revise())
+        return await grant(collection, verbs, revision)
 
     monkeypatch.setattr(access.storage.grants, "grant", outrun)
     with pytest.raises(Unavailable, match="apply it again"):

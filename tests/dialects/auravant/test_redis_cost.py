@@ -83,8 +83,8 @@ async def fill(running: Running, world: World, ids: list[str], names: list[str],
     async with storage_of(running) as storage:
 
         async def put(pair: tuple[str, str]) -> None:
-            place = keys.collection("auravant", "fields", pair[0], "")
-            await storage.records.put(place, f"{world.extension}:production:{pair[1]}", value, "me")
+            collection = keys.collection("auravant", "fields", pair[0], "")
+            await storage.records.put(collection, f"{world.extension}:production:{pair[1]}", value, "me")
 
         await fan_out(put, [(id, name) for id in ids for name in names])
 

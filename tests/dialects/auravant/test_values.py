@@ -213,8 +213,8 @@ async def test_what_an_extension_stores_is_its_own_in_each_environment(world: Wo
     (owner,) = await world.open("owner")
     id, other = world.name("owner"), world.name("ext-other")
     tokens = {
-        name: {"token": world.name(name), "user": id, "extension": extension, "version": "1", "environment": place}
-        for name, extension, place in (("dev", world.extension, "dev"), ("other", other, "production"))
+        name: {"token": world.name(name), "user": id, "extension": extension, "version": "1", "environment": collection}
+        for name, extension, collection in (("dev", world.extension, "dev"), ("other", other, "production"))
     }
     await world.declare(
         extensions=[{"client_id": other, "versions": [1], "claims": ["storage"]}], tokens=[*tokens.values()]

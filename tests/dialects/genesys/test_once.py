@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 
 from service.storage.access.passwords import ANYONE
 from service.storage.keys import SECRET
-from service.storage.scripts.idempotency import Once
+from service.storage.scripts.idempotency import Idempotency
 from tests.dialects.genesys.client import Client, Reply, at
 from tests.running import Running
 
@@ -80,16 +80,16 @@ async def test_an_areas_id_takes_a_secret(gms: Client, service: Running) -> None
     """Whoever knows the request, its key too, cannot find the area by it."""
     key = f"guess-{id(gms)}"
     made = (await ask(gms, "600", key=key)).json["id"]
-    once = Once(who=(key, ANYONE.id, json.dumps(ANYONE.claims)), what=("POST", at("600")), how=("",))
-    guesses = {str(UUID(once.id(secret))) for secret in (b"", b"\0" * 32, b"polystow:secret", b"polystow")}
+    idempotency = Idempotency(who=(key, ANYONE.id, json.dumps(ANYONE.claims)), what=("POST", at("600")), how=("",))
+    guesses = {str(UUID(idempotency.id(secret))) for secret in (b"", b"\0" * 32, b"polystow:secret", b"polystow")}
     for namespace in (NAMESPACE_DNS, NAMESPACE_URL, NAMESPACE_OID, NAMESPACE_X500, UUID(int=0)):
-        guesses |= {str(uuid5(namespace, name)) for name in (key, once.digest, once.digest + at("600"))}
+        guesses |= {str(uuid5(namespace, name)) for name in (key, idempotency.digest, idempotency.digest + at("600"))}
     assert made not in guesses
     with service.redis as client:
         secret = client.get(SECRET)
     assert isinstance(secret, bytes)
     assert len(secret) == 32
-    assert str(UUID(once.id(secret))) == made  # so these guesses lack nothing else
+    assert str(UUID(idempotency.id(secret))) == made  # so these guesses lack nothing else
 
 
 async def test_a_retry_at_another_service_gives_the_same_id(serve: Callable[..., Running]) -> None:

@@ -4,7 +4,7 @@
 --- A list is short, and `lists` has its members in one text; or it is long, and `lists` has their number (6 bytes), and
 --- `listing` has list and member in one, all scores 0. More than 32 members make it long, until it is empty again.
 --- @include position
-local function refile(lists, listing, from, into, was, is)
+local function move_between_lists(lists, listing, from, into, was, is)
   local names, leaves, joins = {}, {}, {}
   for start = 1, math.max(#from, #into), 15 do
     local old, new = string.sub(from, start, start + 14), string.sub(into, start, start + 14)

@@ -1,23 +1,23 @@
-"""settle: a namespace's usage follows each write, where it is kept at all. test_quota.py has what it is for."""
+"""adjust_usage: a namespace's usage follows each write, where it is kept at all. test_quota.py has what it is for."""
 
 import pytest
 
 from service.storage.errors import Unavailable
 from service.storage.root import Storage
 from tests.servers import RedisProcess
-from tests.storage.keyspace import PLACE, USAGE, Keyspace
+from tests.storage.keyspace import COLLECTION, USAGE, Keyspace
 
 
 async def test_a_usage_that_is_not_kept_is_not_begun(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.settle(PLACE, 1, 10)
+    await storage.records.adjust_usage(COLLECTION, 1, 10)
     assert keyspace.names() == set()
 
 
 async def test_documents_and_bytes_grow_and_shrink_and_the_expiry_stays(storage: Storage, keyspace: Keyspace) -> None:
     keyspace.command("SET", USAGE, "5 9007199254740000", "EX", 100)
-    await storage.records.settle(PLACE, 2, 991)
+    await storage.records.adjust_usage(COLLECTION, 2, 991)
     assert keyspace.command("GET", USAGE) == b"7 9007199254740991"
-    await storage.records.settle(PLACE, -8, -9007199254740992)
+    await storage.records.adjust_usage(COLLECTION, -8, -9007199254740992)
     assert keyspace.command("GET", USAGE) == b"-1 -1"
     assert 90 < keyspace.command("TTL", USAGE) <= 100
 
@@ -32,17 +32,17 @@ async def test_a_write_is_not_refused_for_what_follows_it(
         raise Unavailable("away")
 
     monkeypatch.setattr(storage.records, "_run", away)
-    await storage.records.settle(PLACE, 1, 2)
+    await storage.records.adjust_usage(COLLECTION, 1, 2)
     assert "off by 1 documents, 2 bytes" in caplog.text
 
 
 async def test_nothing_is_sent_where_nothing_changed(storage: Storage, redis: RedisProcess) -> None:
     redis.command("CONFIG", "RESETSTAT")
-    await storage.records.settle(PLACE, 0, 0)
+    await storage.records.adjust_usage(COLLECTION, 0, 0)
     assert "cmdstat_evalsha" not in redis.command("INFO", "commandstats")
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
     keyspace.command("SET", USAGE, "1 1", "EX", 100)
-    await storage.records.settle(PLACE, 1, 1)
+    await storage.records.adjust_usage(COLLECTION, 1, 1)
     assert keyspace.names() == {USAGE}

@@ -1,4 +1,4 @@
-"""hold: one worker at a time sweeps. test_sweeper.py has what it does."""
+"""acquire_lease: one worker at a time sweeps. test_sweeper.py has what it does."""
 
 from service.storage import keys
 from service.storage.root import Storage
@@ -9,23 +9,23 @@ from tests.storage.keyspace import Keyspace
 
 async def test_one_worker_has_the_job_and_keeps_it(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
     one, other = Sweeper(runner, storage), Sweeper(runner, storage)
-    assert await one.hold()
-    assert not await other.hold()
+    assert await one.acquire_lease()
+    assert not await other.acquire_lease()
     keyspace.command("PEXPIRE", keys.SWEEPER, 1000)
-    assert await one.hold()
+    assert await one.acquire_lease()
     assert HELD_FOR - 1000 < keyspace.command("PTTL", keys.SWEEPER) <= HELD_FOR
-    assert not await other.hold()
+    assert not await other.acquire_lease()
 
 
 async def test_another_takes_over_when_the_holder_is_gone(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
     one, other = Sweeper(runner, storage), Sweeper(runner, storage)
-    assert await one.hold()
+    assert await one.acquire_lease()
     keyspace.command("PEXPIRE", keys.SWEEPER, 1)
     keyspace.wait_past(keyspace.now() // 1000 + 2)
-    assert await other.hold()
-    assert not await one.hold()
+    assert await other.acquire_lease()
+    assert not await one.acquire_lease()
 
 
 async def test_the_keys_left(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
-    await Sweeper(runner, storage).hold()
+    await Sweeper(runner, storage).acquire_lease()
     assert keyspace.names() == {keys.SWEEPER}

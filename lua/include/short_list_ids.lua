@@ -1,7 +1,7 @@
---- The members of a short list (its text, see refile.lua) within a span of time, newest first, ties by id: their ids, 6
+--- The members of a short list (its text, see move_between_lists.lua) within a span of time, newest first, ties by id: their ids, 6
 --- bytes each. They were appended as time went on, so each is put where it belongs in a step, unless the clock was set
 --- back. Moments are compared as numbers: Lua compares texts as the server's locale does.
-local function few(text, since, before)
+local function short_list_ids(text, since, before)
   local ids, moments, numbers = {}, {}, {}
   for start = #text - 12, 1, -13 do
     local moment, number = struct.unpack('>I7I6', text, start)

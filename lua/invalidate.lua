@@ -2,10 +2,10 @@
 --- Replies with: the new epoch.
 --- Flags: allow-oom
 
-local epoch = KEYS[1] -- string: a number that grows with every change of the access directory
+local generation = KEYS[1] -- string: a number that grows with every change of the access directory
 
 --- @include renew
 
-local after = (tonumber(redis.call('GET', epoch)) or 0) + 1
-renew(epoch, after)
+local after = (tonumber(redis.call('GET', generation)) or 0) + 1
+renew(generation, after)
 return after

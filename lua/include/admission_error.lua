@@ -1,8 +1,8 @@
 --- Why a write may not go ahead for reasons of its collection, or nil. `change` is as in store.lua.
 --- UNREGISTERED: the first record of a collection wants proof that the namespace's registry names it: `registered`,
 --- the time of that (us), no older than ten minutes (see unregister.lua).
---- QUOTA: the write would take more documents or bytes than `room` (two numbers, or '') leaves to the namespace.
-local function barred(change, before, at)
+--- QUOTA: the write would take more documents or bytes than `remaining_quota` (two numbers, or '') leaves to the namespace.
+local function admission_error(change, before, at)
   local first = change.indexes[1]
   if not before and first then
     local registered = tonumber(change.registered)
@@ -10,8 +10,8 @@ local function barred(change, before, at)
       return 'UNREGISTERED the collection has no name yet'
     end
   end
-  if change.room == '' then return nil end
-  local documents, bytes = string.match(change.room, '^(%-?%d+) (%-?%d+)$')
+  if change.remaining_quota == '' then return nil end
+  local documents, bytes = string.match(change.remaining_quota, '^(%-?%d+) (%-?%d+)$')
   if not before and tonumber(documents) < 1 then return 'QUOTA the quota of documents is used up' end
   local grown = change.size - (before and before.size or 0)
   if grown > 0 and grown > tonumber(bytes) then

@@ -2,7 +2,7 @@
 --- hash, subject -> verbs, a letter each: r to read, w to write, d to delete; `verb` is one of them. Its field '' is
 --- the revision of these grants, below 0 where the resource is not declared. '' as `subject` is what collections
 --- without scopes give: it may do everything.
-local function allowed(acl, subject, verb)
+local function denied(acl, subject, verb)
   if subject == '' then return nil end
   local verbs = redis.call('HGET', acl, subject)
   if verbs and string.find(verbs, verb, 1, true) then return nil end

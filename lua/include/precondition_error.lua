@@ -2,7 +2,7 @@
 --- '' always holds; 'new' and 'absent' want no record ('new' for those that ask to create, 'absent' as a precondition);
 --- 'present' wants one; 'VERSION:UPDATED' wants exactly that state of it (microseconds tell it from the same version
 --- after a delete).
-local function unmet(condition, before)
+local function precondition_error(condition, before)
   if condition == '' then return nil end
   if condition == 'new' then return before and 'EXISTS the key is there already' end
   if condition == 'absent' then return before and 'CHANGED the key is there already' end

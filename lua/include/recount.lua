@@ -1,6 +1,6 @@
---- What `lists` has of a list (see refile.lua), nil where there is none, and what it is to have by what can be counted:
+--- What `lists` has of a list (see move_between_lists.lua), nil where there is none, and what it is to have by what can be counted:
 --- of a short one each whole member once, of a long one their number; '' where it is to have nothing.
-local function tally(lists, listing, list)
+local function recount(lists, listing, list)
   local text = redis.call('HGET', lists, list)
   if not text then return nil, '' end
   if #text == 6 then
