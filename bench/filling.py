@@ -11,6 +11,7 @@ from bench.polystow import PROJECT
 from service.dialects.ainoflow.parameters import INDEXES, NAME
 from service.storage import keys
 from service.storage.keys import Collection
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
 
@@ -46,7 +47,7 @@ async def fill(
     """Store `count` records, numbered from 0; `name` makes their ids. `lifetime` is as storage spells it."""
 
     async def store(number: int) -> None:
-        await storage.records.put(collection, name(number), body, CALLER, lifetime=lifetime)
+        await storage.records.put(Write(collection, name(number), CALLER, lifetime=lifetime), body)
 
     await store(0)  # registers the collection, for all
     for start in range(1, count, AT_ONCE):

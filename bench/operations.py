@@ -27,6 +27,7 @@ from service.storage.keys import Collection
 from service.storage.records.conditions import ANYTHING
 from service.storage.records.records import SWEEP_MEMBERS
 from service.storage.records.scoped import ONE_BYTES
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts import library as scripts
 
@@ -54,6 +55,9 @@ class Bench:
     def anyone(self) -> str:
         """The id of one of them."""
         return str(self.random.randrange(self.count))
+
+    def write(self, id: str) -> Write:
+        return Write(self.collection, id, CALLER)
 
 
 Act = Callable[[Bench, int], Awaitable[object]]
@@ -96,28 +100,24 @@ async def fall_due(bench: Bench) -> None:
 
 
 async def large(bench: Bench, turn: int) -> None:
-    await bench.storage.records.publish(bench.collection, f"large-{turn}", document(LARGE), CALLER, "", ANYTHING, None)
+    await bench.storage.records.publish(bench.write(f"large-{turn}"), document(LARGE), ANYTHING)
 
 
 OPERATIONS = (
     Operation("get (a bare GET)", "", lambda b, _: b.storage.records.get(b.collection, b.anyone), True, ("get",)),
-    Operation("create", "create", lambda b, i: b.storage.records.create(b.collection, f"a-{i}", b.body, CALLER), True),
-    Operation("put, new", "put", lambda b, i: b.storage.records.put(b.collection, f"b-{i}", b.body, CALLER), True),
-    Operation("put, existing", "put", lambda b, _: b.storage.records.put(b.collection, b.anyone, b.body, CALLER), True),
+    Operation("create", "create", lambda b, i: b.storage.records.create(b.write(f"a-{i}"), b.body), True),
+    Operation("put, new", "put", lambda b, i: b.storage.records.put(b.write(f"b-{i}"), b.body), True),
+    Operation("put, existing", "put", lambda b, _: b.storage.records.put(b.write(b.anyone), b.body), True),
     Operation(
         "merge",
         "merge",
-        lambda b, i: b.storage.records.merge(
-            b.collection, b.anyone, b'{"count":%d}' % (10 + i % 90), CALLER, limit=1 << 24
-        ),
+        lambda b, i: b.storage.records.merge(b.write(b.anyone), b'{"count":%d}' % (10 + i % 90), 1 << 24),
         True,
     ),
     Operation(
         "append",
         "append",
-        lambda b, _: b.storage.scoped.append(
-            b.collection, b.anyone, b'{"count":11}', CALLER, limit=1 << 24, subject=""
-        ),
+        lambda b, _: b.storage.scoped.append(b.write(b.anyone), b'{"count":11}', 1 << 24),
         True,
     ),
     Operation(
@@ -125,8 +125,12 @@ OPERATIONS = (
     ),
     Operation("permit", "permit", lambda b, _: b.storage.grants.permit(b.collection, CALLER, "w")),
     Operation(f"read, {ITEMS} records", "read", read_some, True, times=100),
-    Operation("discard, 1 record", "discard", lambda b, i: b.storage.scoped.discard(b.collection, [f"b-{i}"], CALLER)),
-    Operation("delete", "delete", lambda b, i: b.storage.records.delete(b.collection, f"a-{i}"), True),
+    Operation(
+        "discard, 1 record",
+        "discard",
+        lambda b, i: b.storage.scoped.discard(Write(b.collection, subject=CALLER), [f"b-{i}"]),
+    ),
+    Operation("delete", "delete", lambda b, i: b.storage.records.delete(b.write(f"a-{i}")), True),
     Operation(f"page of {ITEMS} ids, the first", "page", lambda b, _: page(b, 0)),
     Operation(f"page of {ITEMS} ids, from the middle", "page", lambda b, _: page(b, b.count // 2)),
     Operation(f"records of a page of {ITEMS}", "", read_page, True, ("mget",), 100),

@@ -26,6 +26,7 @@ from bench.results import RESULTS, table, write
 from bench.variables_http import requests
 from service.storage import keys
 from service.storage.keys import Collection
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.variables.variables import PAGE, Filter
 
@@ -65,7 +66,7 @@ class Bench:
         self.counts[size] = until
 
     async def set(self, collection: Collection, each: Variable) -> int:
-        return await self.storage.variables.assign(collection, "bench", *each)
+        return await self.storage.variables.assign(Write(collection, subject="bench"), *each)
 
     async def select(self, collection: Collection, by: Filter, offset: int, limit: int) -> int:
         total, _ = await self.storage.variables.select(collection, "bench", by, offset, limit)
@@ -198,7 +199,7 @@ async def measure(
             say("writes over HTTP, in turns")
             found["requests"] = await asyncio.to_thread(requests, server, [*bench.agents], scratch)
         if "clear" in parts:
-            us, _ = await bench.timed([lambda: storage.variables.clear(collection, "bench")])
+            us, _ = await bench.timed([lambda: storage.variables.clear(Write(collection, subject="bench"))])
             found["clear"] = {"us": round(us, 1), "left": await bench.select(collection, Filter(), 0, 25)}
     return found
 

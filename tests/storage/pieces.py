@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from service.storage import keys
 from service.storage.files.areas import Area, Areas, Limits, Part
 from service.storage.files.blobs import CHUNK_BYTES
+from service.storage.records.write import Write
 from tests.storage.keyspace import ME, Keyspace
 
 AREA = keys.collection("genesys", "", "39a98e24-b03b-4191-b756-1efe8f3b16b8", "")
@@ -27,7 +28,7 @@ async def parts(*given: tuple[str, bytes] | tuple[str, bytes, str]) -> AsyncIter
 
 
 async def create(areas: Areas, *given: tuple[str, bytes], ms: int = HOUR) -> None:
-    await areas.create(AREA, parts(*given), ms, ME, ROOMY)
+    await areas.create(Write(AREA, caller=ME), parts(*given), ms, ROOMY)
 
 
 async def update(areas: Areas, *given: tuple[str, bytes], ms: int = HOUR) -> None:
@@ -35,7 +36,7 @@ async def update(areas: Areas, *given: tuple[str, bytes], ms: int = HOUR) -> Non
 
 
 async def replace(areas: Areas, *given: tuple[str, bytes], ms: int = HOUR) -> None:
-    await areas.replace(AREA, parts(*given), ms, ME, ROOMY)
+    await areas.replace(Write(AREA, caller=ME), parts(*given), ms, ROOMY)
 
 
 async def body_of(areas: Areas, area: Area, key: str) -> bytes:

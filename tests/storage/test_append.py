@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from service.storage import keys
 from service.storage.errors import Denied, Mismatched, NotFound, TooLarge, Undeclared
 from service.storage.records.join import join
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES
 from tests.servers import RedisProcess, binaries
@@ -159,8 +160,8 @@ async def test_what_goes_together_is_joined_and_the_rest_is_refused(
     storage: Storage, joiners: dict[str, Any], text: str, value: str, expected: str | None
 ) -> None:
     assert reference(text, value) == in_python(text, value) == expected
-    saved = await storage.records.put(FIELD, "a", text.encode(), ME)
-    append = storage.scoped.append(FIELD, "a", value.encode(), "another", limit=LIMIT, subject="")
+    saved = await storage.records.put(Write(FIELD, "a", ME), text.encode())
+    append = storage.scoped.append(Write(FIELD, "a", "another"), value.encode(), LIMIT)
     if expected is None:
         with pytest.raises(Mismatched):
             await append
@@ -184,28 +185,28 @@ BIG = {
 async def test_what_is_large_is_joined_in_the_worker(storage: Storage, redis: RedisProcess, title: str) -> None:
     body, value = BIG[title]
     await storage.grants.grant(FIELD, {"owner": "rw", "reader": "r"}, 1)
-    await storage.records.put(FIELD, "a", body, ME)
+    await storage.records.put(Write(FIELD, "a", ME), body)
     with pytest.raises(Denied):
-        await storage.scoped.append(FIELD, "a", value, ME, limit=LIMIT, subject="reader")
+        await storage.scoped.append(Write(FIELD, "a", ME, subject="reader"), value, LIMIT)
     with pytest.raises(NotFound):
-        await storage.scoped.append(FIELD, "none", value, ME, limit=LIMIT, subject="owner")
+        await storage.scoped.append(Write(FIELD, "none", ME, subject="owner"), value, LIMIT)
     with pytest.raises(TooLarge):
-        await storage.scoped.append(FIELD, "a", value, ME, limit=len(body) - 1, subject="owner")
+        await storage.scoped.append(Write(FIELD, "a", ME, subject="owner"), value, len(body) - 1)
     assert (await storage.records.get(FIELD, "a")).version == 1
-    await storage.scoped.append(FIELD, "a", value, ME, limit=LIMIT, subject="owner")
+    await storage.scoped.append(Write(FIELD, "a", ME, subject="owner"), value, LIMIT)
     assert (await storage.records.get(FIELD, "a")).body == join(body, value)
 
     async def append() -> None:
-        await storage.scoped.append(FIELD, "a", value, ME, limit=LIMIT, subject="owner")
+        await storage.scoped.append(Write(FIELD, "a", ME, subject="owner"), value, LIMIT)
 
-    assert await shortest(redis, append, lambda: storage.records.put(FIELD, "a", body, ME)) < MOST
+    assert await shortest(redis, append, lambda: storage.records.put(Write(FIELD, "a", ME), body)) < MOST
 
 
 async def test_a_value_that_would_outgrow_the_limit_changes_nothing(storage: Storage) -> None:
-    await storage.records.put(FIELD, "a", b"[1,2]", ME)
+    await storage.records.put(Write(FIELD, "a", ME), b"[1,2]")
     with pytest.raises(TooLarge):
-        await storage.scoped.append(FIELD, "a", b"[3]", ME, limit=6, subject="")
-    await storage.scoped.append(FIELD, "a", b"[3]", ME, limit=7, subject="")
+        await storage.scoped.append(Write(FIELD, "a", ME), b"[3]", 6)
+    await storage.scoped.append(Write(FIELD, "a", ME), b"[3]", 7)
     assert (await storage.records.get(FIELD, "a")).body == b"[1,2,3]"
 
 
@@ -218,10 +219,10 @@ async def test_the_budget_is_kept(joiners: dict[str, Any]) -> None:
 
 async def test_no_append_is_lost(storage: Storage) -> None:
     """Small ones in Redis and large ones in the worker, all onto the same record."""
-    await storage.records.put(FIELD, "a", b"[]", ME)
+    await storage.records.put(Write(FIELD, "a", ME), b"[]")
     large = b'"' + b"x" * (MERGE_BYTES // 2) + b'"'
     values = [large if n % 10 == 0 else b"%d" % n for n in range(60)]
-    await asyncio.gather(*(storage.scoped.append(FIELD, "a", v, ME, limit=LIMIT, subject="") for v in values))
+    await asyncio.gather(*(storage.scoped.append(Write(FIELD, "a", ME), v, LIMIT) for v in values))
     record = await storage.records.get(FIELD, "a")
     assert record.version == 61
     assert sorted(elements(record.body.decode())) == sorted(value.decode() for value in values)
@@ -230,17 +231,17 @@ async def test_no_append_is_lost(storage: Storage) -> None:
 async def test_permission_is_looked_at_first(storage: Storage) -> None:
     for value in (b"1", b'"' + b"x" * INLINE_BYTES + b'"'):
         with pytest.raises(Undeclared):
-            await storage.scoped.append(FIELD, "none", value, ME, limit=LIMIT, subject="owner")
+            await storage.scoped.append(Write(FIELD, "none", ME, subject="owner"), value, LIMIT)
     await storage.grants.grant(FIELD, {"reader": "r"}, 1)
     for value in (b"1", b'"' + b"x" * INLINE_BYTES + b'"'):
         with pytest.raises(Denied):
-            await storage.scoped.append(FIELD, "none", value, ME, limit=LIMIT, subject="reader")
+            await storage.scoped.append(Write(FIELD, "none", ME, subject="reader"), value, LIMIT)
 
 
 async def test_the_keys_left_by_append(storage: Storage, keyspace: Keyspace) -> None:
-    saved = await storage.records.put(FIELD, "a", b"[1]", ME, lifetime="+600000")
+    saved = await storage.records.put(Write(FIELD, "a", ME, lifetime="+600000"), b"[1]")
     before = keyspace.names()
-    appended = await storage.scoped.append(FIELD, "a", b"[2]", ME, limit=LIMIT, subject="")
+    appended = await storage.scoped.append(Write(FIELD, "a", ME), b"[2]", LIMIT)
     assert keyspace.names() == before == {FIELD.record("a"), FIELD.expiry}
     assert (appended.expires, appended.created) == (saved.expires, saved.created)
     assert keyspace.command("PTTL", FIELD.record("a")) > 0

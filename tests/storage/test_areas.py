@@ -9,6 +9,7 @@ from service.storage import keys
 from service.storage.errors import AlreadyExists, Invalid, NotFound, TooLarge
 from service.storage.files.areas import Areas, Limits, Part
 from service.storage.files.blobs import GRACE_MS
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from tests.running import soon, while_it_lives
 from tests.storage.keyspace import ME, Keyspace
@@ -45,7 +46,7 @@ async def test_a_body_of_any_size_comes_back_byte_for_byte(areas: Areas, size: i
     async def arriving() -> AsyncIterator[Part]:
         yield Part("file", pieces(body, piece), "application/pdf", "a.pdf")
 
-    await areas.create(AREA, arriving(), HOUR, ME, ROOMY)
+    await areas.create(Write(AREA, caller=ME), arriving(), HOUR, ROOMY)
     area = await areas.find_first([AREA])
     value = area.value("file")
     assert (value.size, value.type, value.filename) == (size, "application/pdf", "a.pdf")
@@ -164,7 +165,7 @@ async def test_the_first_collection_that_has_an_area_is_meant(areas: Areas) -> N
     with pytest.raises(NotFound):
         await areas.find_first([mine, AREA])
     for n, collection in enumerate((AREA, mine)):
-        await areas.create(collection, parts(("a", b"%d" % n)), HOUR, ME, ROOMY)
+        await areas.create(Write(collection, caller=ME), parts(("a", b"%d" % n)), HOUR, ROOMY)
         assert (await areas.find_first([mine, AREA])).value("a").body == b"%d" % n
     await areas.update([mine, AREA], parts(("b", b"2")), HOUR, ME, ROOMY)
     await areas.delete([mine, AREA])
@@ -203,7 +204,10 @@ async def test_a_sender_that_fails_half_way_leaves_nothing(areas: Areas, keyspac
 
     await create(areas, ("a", b"1"))
     names = keyspace.names()
-    for act in (areas.update([AREA], arriving(), HOUR, ME, ROOMY), areas.replace(AREA, arriving(), HOUR, ME, ROOMY)):
+    for act in (
+        areas.update([AREA], arriving(), HOUR, ME, ROOMY),
+        areas.replace(Write(AREA, caller=ME), arriving(), HOUR, ROOMY),
+    ):
         with pytest.raises(Invalid):
             await act
         assert keyspace.names() == names

@@ -6,6 +6,7 @@ import pytest
 
 from service.storage import keys
 from service.storage.errors import Denied, Undeclared
+from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
 from service.storage.variables.id_allocator import BLOCK
 from service.storage.variables.variables import VALUE_BYTES, Filter, selecting
@@ -29,7 +30,7 @@ from tests.storage.variables import (
 
 async def test_a_new_variable_takes_a_number_and_is_as_old_as_its_update(runner: Runner) -> None:
     variables = await opened(runner)
-    id = await variables.assign(AGENT, EDITOR, 7, "role", "guest")
+    id = await variables.assign(Write(AGENT, subject=EDITOR), 7, "role", "guest")
     (found,) = await listed(variables)
     assert (found.id, found.user, found.key, found.value) == (id, 7, "role", "guest")
     assert found.created == found.updated
@@ -37,17 +38,19 @@ async def test_a_new_variable_takes_a_number_and_is_as_old_as_its_update(runner:
 
 async def test_one_that_is_there_keeps_id_and_creation_and_gives_the_number_back(runner: Runner) -> None:
     variables = await opened(runner)
-    ids = [await variables.assign(AGENT, EDITOR, 7, "role", value) for value in ("guest", "admin", "admin")]
+    ids = [
+        await variables.assign(Write(AGENT, subject=EDITOR), 7, "role", value) for value in ("guest", "admin", "admin")
+    ]
     assert len(set(ids)) == 1
     (found,) = await listed(variables)
     assert found.updated > found.created
-    assert await variables.assign(AGENT, EDITOR, 8, "role", "guest") == ids[0] + 1
+    assert await variables.assign(Write(AGENT, subject=EDITOR), 8, "role", "guest") == ids[0] + 1
 
 
 async def test_it_leaves_the_lists_of_its_old_value(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     for value in ("old", "new", "new", "newer"):
-        await variables.assign(AGENT, EDITOR, 7, "role", value)
+        await variables.assign(Write(AGENT, subject=EDITOR), 7, "role", value)
         assert members(redis) == 5
     for by in ({}, {"user": 7}, {"key": "role"}, {"user": 7, "key": "role"}):
         assert await listed(variables, value="old", **by) == []
@@ -56,7 +59,7 @@ async def test_it_leaves_the_lists_of_its_old_value(runner: Runner, redis: Redis
 
 async def test_one_of_nobody_is_in_no_list_of_a_user(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
-    await variables.assign(AGENT, EDITOR, 0, "role", "guest")
+    await variables.assign(Write(AGENT, subject=EDITOR), 0, "role", "guest")
     assert members(redis) == 3
     (found,) = await listed(variables, key="role", value="guest")
     assert found.user == 0
@@ -66,23 +69,23 @@ async def test_a_list_of_many_becomes_long_and_stays_so_until_it_is_empty(runner
     variables = await opened(runner)
     for n in range(SHORT + 1):
         assert redis.command("ZCARD", keys.listing(AGENT)) == 0
-        await variables.assign(AGENT, EDITOR, 0, f"k{n}", "v")
+        await variables.assign(Write(AGENT, subject=EDITOR), 0, f"k{n}", "v")
     for n in range(SHORT + 1):
         assert redis.command("ZCARD", keys.listing(AGENT)) == SHORT + 1 - n
         assert len(await listed(variables, value="v")) == SHORT + 1 - n
-        await variables.assign(AGENT, EDITOR, 0, f"k{n}", f"other {n}")
+        await variables.assign(Write(AGENT, subject=EDITOR), 0, f"k{n}", f"other {n}")
     assert redis.command("HLEN", keys.lists(AGENT)) == 3 * (SHORT + 1)
 
 
 async def test_a_member_is_found_only_where_one_starts(runner: Runner, redis: RedisProcess) -> None:
     """Here the end of one and the start of the next are, together, what one looks like."""
     variables = await opened(runner)
-    await variables.assign(AGENT, EDITOR, 1, "k", "v")
+    await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v")
     list = selecting(Filter(user=1))
     member = redis.command("HGET", keys.lists(AGENT), list)
     before = bytes(12) + member + bytes(1)
     redis.command("HSET", keys.lists(AGENT), list, before + member)
-    await variables.assign(AGENT, EDITOR, 1, "k", "v")
+    await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v")
     assert redis.command("HGET", keys.lists(AGENT), list)[:26] == before
 
 
@@ -91,7 +94,7 @@ async def test_names_cannot_be_forged(runner: Runner) -> None:
     variables = await opened(runner)
     pairs = [("a", "bc"), ("ab", "c"), ("", "abc"), ("1:a", "bc"), ("a1:b", "c"), ("a\0b", "c"), ("aa", "b\0c")]
     for key, value in pairs:
-        await variables.assign(AGENT, EDITOR, 7, key, value)
+        await variables.assign(Write(AGENT, subject=EDITOR), 7, key, value)
     for key, value in pairs:
         assert [(each.key, each.value) for each in await listed(variables, key=key, value=value)] == [(key, value)]
 
@@ -100,7 +103,7 @@ async def test_names_cannot_be_forged(runner: Runner) -> None:
 async def test_a_value_of_any_size_comes_back(runner: Runner, size: int) -> None:
     variables = await opened(runner)
     value = "\0" * size
-    await variables.assign(AGENT, EDITOR, 7, "k", value)
+    await variables.assign(Write(AGENT, subject=EDITOR), 7, "k", value)
     assert [each.value for each in await listed(variables, value=value)] == [value]
 
 
@@ -108,16 +111,18 @@ async def test_only_who_may_write_writes(runner: Runner, redis: RedisProcess) ->
     variables = await opened(runner)
     for subject in (VIEWER, STRANGER):
         with pytest.raises(Denied):
-            await variables.assign(AGENT, subject, 7, "k", "v")
+            await variables.assign(Write(AGENT, subject=subject), 7, "k", "v")
     with pytest.raises(Undeclared):
-        await variables.assign(OTHER, EDITOR, 7, "k", "v")
+        await variables.assign(Write(OTHER, subject=EDITOR), 7, "k", "v")
     assert names(redis) == {*GRANTED, NUMBERS}
 
 
 async def test_numbers_are_reserved_in_blocks_and_never_given_twice(runner: Runner, redis: RedisProcess) -> None:
     workers = [await opened(runner) for _ in range(2)]
     sets = [
-        each.assign(AGENT, EDITOR, user, f"k{n}", "v") for user, each in enumerate(workers, 1) for n in range(BLOCK)
+        each.assign(Write(AGENT, subject=EDITOR), user, f"k{n}", "v")
+        for user, each in enumerate(workers, 1)
+        for n in range(BLOCK)
     ]
     ids = await asyncio.gather(*sets)
     assert len(set(ids)) == 2 * BLOCK
@@ -126,7 +131,9 @@ async def test_numbers_are_reserved_in_blocks_and_never_given_twice(runner: Runn
 
 async def test_racing_sets_of_one_name_make_one_variable(runner: Runner) -> None:
     workers = [await opened(runner) for _ in range(4)]
-    ids = await asyncio.gather(*(each.assign(AGENT, EDITOR, 7, "k", f"{n}") for each in workers for n in range(25)))
+    ids = await asyncio.gather(
+        *(each.assign(Write(AGENT, subject=EDITOR), 7, "k", f"{n}") for each in workers for n in range(25))
+    )
     assert len(set(ids)) == 1
     assert len(await listed(workers[0])) == 1
 
@@ -134,6 +141,6 @@ async def test_racing_sets_of_one_name_make_one_variable(runner: Runner) -> None
 async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     for value in ("old", "new"):
-        await variables.assign(AGENT, EDITOR, 7, "k", value)
+        await variables.assign(Write(AGENT, subject=EDITOR), 7, "k", value)
         assert names(redis) == {*GRANTED, NUMBERS, *FEW}
     assert [redis.command("HLEN", key) for key in (keys.variables(AGENT), keys.names(AGENT))] == [1, 1]

@@ -10,6 +10,7 @@ from service.storage.errors import AlreadyExists, Changed, Invalid, QuotaExceede
 from service.storage.files.attachments import BARE, Attached, Attachments
 from service.storage.files.blobs import CHUNK_BYTES, GRACE_MS, STAGED_MS, Kept, Span, Staging
 from service.storage.records.conditions import ABSENT, NEW, PRESENT
+from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.conftest import Connect
@@ -31,7 +32,7 @@ async def attach(
         span = (await staging.keep(pieces(body))).body
         assert isinstance(span, Span)
         await attachments.attach(
-            AREA, "", b"content", staging, {span.blob}, ME, lifetime=lifetime, state=state, before=before
+            Write(AREA, "", ME, lifetime=lifetime), b"content", staging, {span.blob}, state=state, before=before
         )
     return span
 
@@ -89,7 +90,7 @@ async def test_a_chunk_that_is_gone_is_noticed_before_anything_is_done(
         await staging.finish()
         keyspace.command("DEL", AREA.chunk(kept.body.blob, 1))
         with pytest.raises(Unavailable, match="nothing was done"):
-            await attachments.attach(AREA, "", b"", staging, {kept.body.blob}, ME)
+            await attachments.attach(Write(AREA, "", ME), b"", staging, {kept.body.blob})
         assert left(keyspace) <= {1}
     assert int(keyspace.command("EXISTS", RECORD)) == 0
 
@@ -110,7 +111,7 @@ async def test_chunks_on_their_way_are_renewed_while_their_sender_sends(
         async with attachments.staging(AREA) as staging:
             kept = await staging.keep(slow(seconds / 4))
             assert isinstance(kept.body, Span)
-            await attachments.attach(AREA, "", b"", staging, {kept.body.blob}, ME)
+            await attachments.attach(Write(AREA, "", ME), b"", staging, {kept.body.blob})
             return kept
 
     kept = None

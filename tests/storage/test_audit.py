@@ -8,6 +8,7 @@ import pytest
 from service.storage import keys
 from service.storage.errors import Changed
 from service.storage.fsck import check as fsck
+from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
 from service.storage.variables.variables import Filter, Variables, fixed, name, selecting
 from tests.servers import RedisProcess
@@ -28,8 +29,8 @@ async def check(redis: RedisProcess, *, repair: bool = False) -> tuple[int, list
 async def filled(runner: Runner) -> Variables:
     variables = await opened(runner)
     for n in range(COUNT):
-        await variables.assign(AGENT, EDITOR, n % 4, f"k{n}", f"v{n % 3}")
-    await variables.assign(AGENT, EDITOR, 1, "k1", "changed")
+        await variables.assign(Write(AGENT, subject=EDITOR), n % 4, f"k{n}", f"v{n % 3}")
+    await variables.assign(Write(AGENT, subject=EDITOR), 1, "k1", "changed")
     return variables
 
 
@@ -162,9 +163,9 @@ async def test_a_service_at_work_shows_no_damage(filled: Variables, redis: Redis
         step = 0
         while working:
             step += 1
-            await filled.assign(AGENT, EDITOR, n, f"k{step % 20}", f"v{step % 7}")
+            await filled.assign(Write(AGENT, subject=EDITOR), n, f"k{step % 20}", f"v{step % 7}")
             if step % 50 == 0:
-                await filled.clear(AGENT, EDITOR)
+                await filled.clear(Write(AGENT, subject=EDITOR))
 
     workers = [asyncio.create_task(work(n)) for n in range(4)]
     for _ in range(3):

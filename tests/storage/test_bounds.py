@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from service.storage.records.records import SWEEP_MEMBERS
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES
 from service.storage.scripts.runner import Runner
@@ -62,10 +63,10 @@ BODIES = {
 @pytest.mark.parametrize("body", BODIES)
 async def test_a_body_of_any_size_can_be_written_and_deleted(storage: Storage, redis: RedisProcess, body: str) -> None:
     def put() -> Awaitable[Any]:
-        return storage.records.put(COLLECTION, "a", BODIES[body], ME)
+        return storage.records.put(Write(COLLECTION, "a", ME), BODIES[body])
 
     assert await shortest(redis, put, lambda: None) < MOST
-    assert await shortest(redis, lambda: storage.records.delete(COLLECTION, "a"), put) < MOST
+    assert await shortest(redis, lambda: storage.records.delete(Write(COLLECTION, "a")), put) < MOST
 
 
 DOCUMENTS = {
@@ -85,10 +86,10 @@ async def test_a_document_of_any_shape_can_be_merged(
     storage: Storage, redis: RedisProcess, document: str, patch: str
 ) -> None:
     def put() -> Awaitable[Any]:
-        return storage.records.put(COLLECTION, "a", DOCUMENTS[document], ME)
+        return storage.records.put(Write(COLLECTION, "a", ME), DOCUMENTS[document])
 
     def merge() -> Awaitable[Any]:
-        return storage.records.merge(COLLECTION, "a", PATCHES[patch], ME, limit=LIMIT)
+        return storage.records.merge(Write(COLLECTION, "a", ME), PATCHES[patch], LIMIT)
 
     assert await shortest(redis, merge, put) < MOST
 
@@ -106,4 +107,4 @@ async def test_a_large_collection_can_be_paged_swept_and_counted(
     assert await shortest(redis, lambda: storage.records.page(COLLECTION, "c", MANY // 2, 1000), lambda: None) < MOST
     assert await shortest(redis, lambda: storage.records.count(COLLECTION), lambda: None) < MOST
     assert await shortest(redis, lambda: storage.records.sweep(COLLECTION), due) < MOST
-    assert await shortest(redis, lambda: storage.records.put(COLLECTION, "new", b"[]", ME), due) < MOST
+    assert await shortest(redis, lambda: storage.records.put(Write(COLLECTION, "new", ME), b"[]"), due) < MOST

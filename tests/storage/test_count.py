@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from service.storage import keys
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts import library as scripts
 from service.storage.scripts.fan_out import FAN_OUT
@@ -16,7 +17,7 @@ async def test_an_unknown_collection_has_none(storage: Storage, keyspace: Keyspa
 
 async def test_what_is_due_is_subtracted_at_once(storage: Storage, keyspace: Keyspace) -> None:
     for n, id in enumerate(numbered(30)):
-        await storage.records.put(COLLECTION, id, b"[]", ME, lifetime="+200" if n % 3 else "")
+        await storage.records.put(Write(COLLECTION, id, ME, lifetime="+200" if n % 3 else ""), b"[]")
     assert await storage.records.count(COLLECTION) == 30
     keyspace.wait_past(max(keyspace.indexes()["x"].values()))
     assert await storage.records.count(COLLECTION) == 10
@@ -26,7 +27,7 @@ async def test_what_is_due_is_subtracted_at_once(storage: Storage, keyspace: Key
 async def test_the_count_and_the_record_agree_to_the_millisecond(storage: Storage, keyspace: Keyspace) -> None:
     """Whatever the moment: a record that is counted can be read, and one that can be read is counted."""
     for n in range(20):
-        saved = await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime=f"+{2 + n % 3}")
+        saved = await storage.records.put(Write(COLLECTION, "a", ME, lifetime=f"+{2 + n % 3}"), b"[]")
         while keyspace.now() // 1000 <= saved.expires:
             before = await storage.records.count(COLLECTION)
             found = await storage.records.find_current(COLLECTION, "a")
@@ -53,7 +54,7 @@ async def test_a_record_is_due_in_the_very_microsecond_in_which_it_is_no_longer_
     (tmp_path / "include").symlink_to(scripts.folder() / "include")
     (tmp_path / "probe.lua").write_text(PROBE)
     text = scripts.load(tmp_path)["probe"].text
-    expires = (await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+600000")).expires
+    expires = (await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+600000"), b"[]")).expires
     for later, found in ((-1, [1, 0]), (0, [1, 0]), (999, [1, 0]), (1000, [0, 1])):  # us
         at = expires * 1000 + later
         assert keyspace.command("EVAL", text, 2, RECORD("a"), COLLECTION.expiry, at) == found
@@ -64,10 +65,10 @@ async def test_the_collections_of_a_namespace_with_their_counts(storage: Storage
     collections = [keys.collection("ainoflow", "acme", name, "cusn") for name in names]
     for n, collection in enumerate(collections[:20]):
         for id in numbered(n):
-            await storage.records.put(collection, id, b"[]", ME)
+            await storage.records.put(Write(collection, id, ME), b"[]")
     for collection in collections[20:]:
-        await storage.records.put(collection, "a", b"[]", ME)
-    await storage.records.put(keys.collection("ainoflow", "other", "c1", "cusn"), "a", b"[]", ME)
+        await storage.records.put(Write(collection, "a", ME), b"[]")
+    await storage.records.put(Write(keys.collection("ainoflow", "other", "c1", "cusn"), "a", ME), b"[]")
     found = await storage.records.collections("ainoflow", "acme", "cusn")
     assert {collection.name: count for collection, count in found.items()} == {
         name: n if n < 20 else 1 for n, name in enumerate(names) if n
@@ -75,6 +76,6 @@ async def test_the_collections_of_a_namespace_with_their_counts(storage: Storage
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(COLLECTION, "a", b"[]", ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     await storage.records.count(COLLECTION)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

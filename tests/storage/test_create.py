@@ -6,12 +6,13 @@ import pytest
 
 from service.storage.errors import AlreadyExists, Invalid
 from service.storage.records.conditions import Condition
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace
 
 
 async def test_create_stores_the_bytes_as_version_one(storage: Storage) -> None:
-    saved = await storage.records.create(COLLECTION, "a", b'{ "x" : 1.50 }', ME)
+    saved = await storage.records.create(Write(COLLECTION, "a", ME), b'{ "x" : 1.50 }')
     record = await storage.records.get(COLLECTION, "a")
     assert (saved.version, saved.expires) == (1, 0)
     assert saved.created == saved.updated == record.created == record.updated
@@ -20,17 +21,17 @@ async def test_create_stores_the_bytes_as_version_one(storage: Storage) -> None:
 
 
 async def test_create_refuses_an_id_that_is_there_and_changes_nothing(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.create(COLLECTION, "a", b"[1]", ME)
+    await storage.records.create(Write(COLLECTION, "a", ME), b"[1]")
     before = keyspace.header("a"), keyspace.indexes()
     with pytest.raises(AlreadyExists, match=r"^the key is there already$"):
-        await storage.records.create(COLLECTION, "a", b"[2]", "other", lifetime="+1000")
+        await storage.records.create(Write(COLLECTION, "a", "other", lifetime="+1000"), b"[2]")
     assert (keyspace.header("a"), keyspace.indexes()) == before
     assert (await storage.records.get(COLLECTION, "a")).body == b"[1]"
 
 
 async def test_of_many_racing_creates_one_wins(storage: Storage) -> None:
     outcomes = await asyncio.gather(
-        *(storage.records.create(COLLECTION, "a", b"[%d]" % n, ME) for n in range(64)), return_exceptions=True
+        *(storage.records.create(Write(COLLECTION, "a", ME), b"[%d]" % n) for n in range(64)), return_exceptions=True
     )
     assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, AlreadyExists) for outcome in outcomes) == 63
@@ -41,28 +42,28 @@ async def test_an_expiry_that_is_not_in_the_future_is_refused(
     storage: Storage, keyspace: Keyspace, lifetime: str
 ) -> None:
     with pytest.raises(Invalid, match=r"^the expiry is not in the future$"):
-        await storage.records.create(COLLECTION, "a", b"[]", ME, lifetime=lifetime)
+        await storage.records.create(Write(COLLECTION, "a", ME, lifetime=lifetime), b"[]")
     assert RECORD("a") not in keyspace.names()
 
 
 async def test_a_relative_lifetime_counts_from_redis_s_clock(storage: Storage, keyspace: Keyspace) -> None:
-    saved = await storage.records.create(COLLECTION, "a", b"[]", ME, lifetime="+60000")
+    saved = await storage.records.create(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
     assert saved.expires == saved.created // 1000 + 60_000
     assert keyspace.indexes()["x"] == {"a": saved.expires}
     assert abs(keyspace.expires("a") - saved.expires) < 100
 
 
 async def test_an_absolute_lifetime_is_kept_to_the_millisecond(storage: Storage, keyspace: Keyspace) -> None:
-    saved = await storage.records.create(COLLECTION, "a", b"[]", ME, lifetime="253402300799999")
+    saved = await storage.records.create(Write(COLLECTION, "a", ME, lifetime="253402300799999"), b"[]")
     assert saved.expires == keyspace.indexes()["x"]["a"] == 253_402_300_799_999
     assert (await storage.records.get(COLLECTION, "a")).expires == 253_402_300_799_999
 
 
 async def test_an_expired_namesake_is_no_hindrance_and_leaves_nothing(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.create(COLLECTION, "other", b"[]", ME)
-    first = await storage.records.create(COLLECTION, "a", b'"' + b"x" * 100 + b'"', "before", lifetime="+20")
+    await storage.records.create(Write(COLLECTION, "other", ME), b"[]")
+    first = await storage.records.create(Write(COLLECTION, "a", "before", lifetime="+20"), b'"' + b"x" * 100 + b'"')
     keyspace.wait_past(first.expires)
-    saved = await storage.records.create(COLLECTION, "a", b"[]", ME)
+    saved = await storage.records.create(Write(COLLECTION, "a", ME), b"[]")
     record = await storage.records.get(COLLECTION, "a")
     assert (saved.version, record.creator, record.created) == (1, ME, saved.created)
     assert saved.created > first.created
@@ -77,49 +78,49 @@ async def test_an_expired_namesake_is_no_hindrance_and_leaves_nothing(storage: S
 
 async def test_each_new_record_takes_two_due_neighbours_out(storage: Storage, keyspace: Keyspace) -> None:
     for n in range(5):
-        last = await storage.records.create(COLLECTION, f"old{n}", b"[]", ME, lifetime="+20")
+        last = await storage.records.create(Write(COLLECTION, f"old{n}", ME, lifetime="+20"), b"[]")
     keyspace.wait_past(last.expires)
     for n, left in enumerate([3, 1, 0]):
-        await storage.records.create(COLLECTION, f"new{n}", b"[]", ME)
+        await storage.records.create(Write(COLLECTION, f"new{n}", ME), b"[]")
         assert len(keyspace.indexes().get("x", {})) == left
         assert len(keyspace.indexes()["s"]) == n + 1 + left
 
 
 async def test_deleted_and_created_again_is_another_record(storage: Storage) -> None:
     """The same bytes and the same version, but not the same state: a compare-and-set must notice."""
-    first = await storage.records.create(COLLECTION, "a", b"[]", ME)
-    await storage.records.delete(COLLECTION, "a")
-    second = await storage.records.create(COLLECTION, "a", b"[]", ME)
+    first = await storage.records.create(Write(COLLECTION, "a", ME), b"[]")
+    await storage.records.delete(Write(COLLECTION, "a"))
+    second = await storage.records.create(Write(COLLECTION, "a", ME), b"[]")
     assert (first.version, second.version) == (1, 1)
     assert second.updated > first.updated
 
 
 @pytest.mark.parametrize("id", ["{x}", "a:b", "a/b", "%2F", " ", "\0", "é", "\U0001f600", "r:", "x" * 200, "a\nb"])
 async def test_any_id_is_stored_under_its_own_name(storage: Storage, keyspace: Keyspace, id: str) -> None:
-    await storage.records.create(COLLECTION, id, b"[]", ME)
-    await storage.records.create(COLLECTION, id + "'", b"[]", ME)
+    await storage.records.create(Write(COLLECTION, id, ME), b"[]")
+    await storage.records.create(Write(COLLECTION, id + "'", ME), b"[]")
     assert (await storage.records.get(COLLECTION, id)).body == b"[]"
     total, listed = await storage.records.page(COLLECTION, "n", 0, 10)
     assert (total, {one.id for one in listed}) == (2, {id, id + "'"})
-    await storage.records.delete(COLLECTION, id)
+    await storage.records.delete(Write(COLLECTION, id))
     assert await storage.records.find_current(COLLECTION, id) is None
     assert keyspace.names() == {RECORD(id + "'")} | INDEXES | REGISTRIES
 
 
 async def test_a_condition_is_no_business_of_create(storage: Storage) -> None:
     """`If-None-Match: *` belongs to put; create always is that, with a refusal of its own."""
-    await storage.records.put(COLLECTION, "a", b"[]", ME, condition=Condition(none_match=frozenset({"*"})))
+    await storage.records.put(Write(COLLECTION, "a", ME, condition=Condition(none_match=frozenset({"*"}))), b"[]")
     with pytest.raises(AlreadyExists):
-        await storage.records.create(COLLECTION, "a", b"[]", ME)
+        await storage.records.create(Write(COLLECTION, "a", ME), b"[]")
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    saved = await storage.records.create(COLLECTION, "a", b'{"a":1}', ME)
+    saved = await storage.records.create(Write(COLLECTION, "a", ME), b'{"a":1}')
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
     assert keyspace.indexes() == {"c": {"a": saved.created}, "u": {"a": saved.updated}, "s": {"a": 7}, "n": {"a": 0}}
     assert set(keyspace.scores(COLLECTION.registry)) == {"orders"}
     assert keyspace.expires("a") == -1
 
-    saved = await storage.records.create(COLLECTION, "b", b"[]", ME, lifetime="+60000")
+    saved = await storage.records.create(Write(COLLECTION, "b", ME, lifetime="+60000"), b"[]")
     assert keyspace.names() == {RECORD("a"), RECORD("b"), COLLECTION.expiry} | INDEXES | REGISTRIES
     assert keyspace.indexes()["x"] == {"b": saved.expires}

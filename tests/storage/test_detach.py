@@ -4,6 +4,7 @@ import pytest
 
 from service.storage.errors import Changed, NotFound
 from service.storage.files.attachments import Attachments
+from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
 from tests.storage.keyspace import Keyspace
 from tests.storage.pieces import AREA, blob_chunks
@@ -17,7 +18,7 @@ def attachments(runner: Runner) -> Attachments:
 
 async def test_what_is_not_there_cannot_be_removed(attachments: Attachments) -> None:
     with pytest.raises(NotFound):
-        await attachments.detach(AREA, "")
+        await attachments.detach(Write(AREA, ""))
 
 
 async def test_a_record_that_names_blobs_is_not_removed_unseen(attachments: Attachments, keyspace: Keyspace) -> None:
@@ -25,17 +26,17 @@ async def test_a_record_that_names_blobs_is_not_removed_unseen(attachments: Atta
     names = keyspace.names()
     old = await attachments.peek(AREA, "")
     with pytest.raises(Changed):
-        await attachments.detach(AREA, "")
+        await attachments.detach(Write(AREA, ""))
     assert keyspace.names() == names
     await attach(attachments, before=old)
     with pytest.raises(Changed):
-        await attachments.detach(AREA, "", old)
-    await attachments.detach(AREA, "", await attachments.peek(AREA, ""))
+        await attachments.detach(Write(AREA, ""), old)
+    await attachments.detach(Write(AREA, ""), await attachments.peek(AREA, ""))
     assert await attachments.peek(AREA, "") is None
 
 
 async def test_the_keys_left(attachments: Attachments, keyspace: Keyspace) -> None:
     await attach(attachments)
-    await attachments.detach(AREA, "", await attachments.peek(AREA, ""))
+    await attachments.detach(Write(AREA, ""), await attachments.peek(AREA, ""))
     assert keyspace.names() == blob_chunks(keyspace, let_go=True)
     assert len(keyspace.names()) == 3

@@ -4,6 +4,7 @@ import pytest
 
 from service.storage import keys
 from service.storage.errors import Denied, Undeclared
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import DISCARDED
 from tests.servers import RedisProcess
@@ -15,30 +16,30 @@ FIELD = keys.collection("auravant", "fields", "12345", "")
 async def test_what_is_there_goes_and_the_rest_is_no_fault(storage: Storage, keyspace: Keyspace) -> None:
     await storage.grants.grant(FIELD, {"owner": "rwd"}, 1)
     for id in ("a", "b:{c}", "kept"):
-        await storage.records.put(FIELD, id, b"[]", "me")
-    await storage.scoped.discard(FIELD, ["a", "none", "b:{c}"], "owner")
-    await storage.scoped.discard(FIELD, ["a"], "owner")
-    await storage.scoped.discard(FIELD, [], "owner")
+        await storage.records.put(Write(FIELD, id, "me"), b"[]")
+    await storage.scoped.discard(Write(FIELD, subject="owner"), ["a", "none", "b:{c}"])
+    await storage.scoped.discard(Write(FIELD, subject="owner"), ["a"])
+    await storage.scoped.discard(Write(FIELD, subject="owner"), [])
     assert keyspace.names() == {FIELD.acl, FIELD.record("kept")}
 
 
 async def test_who_may_not_delete_discards_nothing(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(FIELD, "a", b"[]", "me")
+    await storage.records.put(Write(FIELD, "a", "me"), b"[]")
     with pytest.raises(Undeclared):
-        await storage.scoped.discard(FIELD, ["a"], "owner")
+        await storage.scoped.discard(Write(FIELD, subject="owner"), ["a"])
     await storage.grants.grant(FIELD, {"owner": "rwd", "writer": "rw"}, 1)
     for who in ("writer", "stranger"):
         with pytest.raises(Denied):
-            await storage.scoped.discard(FIELD, ["a", "none"], who)
+            await storage.scoped.discard(Write(FIELD, subject=who), ["a", "none"])
     assert FIELD.record("a") in keyspace.names()
 
 
 async def test_many_go_in_several_steps(storage: Storage, keyspace: Keyspace, redis: RedisProcess) -> None:
     ids = numbered(2 * DISCARDED + 1)
     for id in ids:
-        await storage.records.put(FIELD, id, b"[]", "me")
+        await storage.records.put(Write(FIELD, id, "me"), b"[]")
     redis.command("CONFIG", "RESETSTAT")
-    await storage.scoped.discard(FIELD, ids, "")
+    await storage.scoped.discard(Write(FIELD), ids)
     assert redis.command("INFO", "commandstats")["cmdstat_evalsha"]["calls"] == 3
     assert keyspace.names() == set()
 
@@ -46,7 +47,7 @@ async def test_many_go_in_several_steps(storage: Storage, keyspace: Keyspace, re
 async def test_the_keys_left_by_discard(storage: Storage, keyspace: Keyspace) -> None:
     """In a collection with indexes, where what it grew by counts."""
     for id in ("a", "b", "c"):
-        await storage.records.put(COLLECTION, id, b"[1]", "me", lifetime="+600000")
+        await storage.records.put(Write(COLLECTION, id, "me", lifetime="+600000"), b"[1]")
     ids, names = ["a", "none", "c"], (*COLLECTION.guarded, *map(RECORD, ["a", "none", "c"]))
     reply = await storage.records._run("discard", names, subject="", kinds=COLLECTION.kinds, ids=ids)
     assert reply == [-2, -6]

@@ -3,6 +3,7 @@
 import pytest
 
 from service.storage.errors import Denied, NotFound, Undeclared
+from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.variables import (
@@ -24,44 +25,44 @@ from tests.storage.variables import (
 async def test_it_is_gone_from_every_list_and_nothing_else_is(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     for user in (0, 1):
-        await variables.assign(AGENT, EDITOR, user, "k", "v")
-    await variables.drop(AGENT, EDITOR, 0, "k")
+        await variables.assign(Write(AGENT, subject=EDITOR), user, "k", "v")
+    await variables.drop(Write(AGENT, subject=EDITOR), 0, "k")
     assert members(redis) == 5
     assert [each.user for each in await listed(variables, key="k", value="v")] == [1]
 
 
 async def test_what_is_not_there_is_not_found(runner: Runner) -> None:
     variables = await opened(runner)
-    await variables.assign(AGENT, EDITOR, 1, "k", "v")
+    await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v")
     for user in (1, 1, 2):
         if user == 1 and await variables.recall(AGENT, VIEWER, 1, "k"):
-            await variables.drop(AGENT, EDITOR, 1, "k")
+            await variables.drop(Write(AGENT, subject=EDITOR), 1, "k")
         else:
             with pytest.raises(NotFound):
-                await variables.drop(AGENT, EDITOR, user, "k")
+                await variables.drop(Write(AGENT, subject=EDITOR), user, "k")
 
 
 async def test_one_that_is_set_again_is_another_one(runner: Runner) -> None:
     variables = await opened(runner)
-    first = await variables.assign(AGENT, EDITOR, 1, "k", "v")
-    await variables.drop(AGENT, EDITOR, 1, "k")
-    assert await variables.assign(AGENT, EDITOR, 1, "k", "v") != first
+    first = await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v")
+    await variables.drop(Write(AGENT, subject=EDITOR), 1, "k")
+    assert await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v") != first
 
 
 async def test_only_who_may_write_removes(runner: Runner) -> None:
     variables = await opened(runner)
     with pytest.raises(Denied):
-        await variables.drop(AGENT, VIEWER, 1, "k")
+        await variables.drop(Write(AGENT, subject=VIEWER), 1, "k")
     with pytest.raises(Undeclared):
-        await variables.drop(OTHER, EDITOR, 1, "k")
+        await variables.drop(Write(OTHER, subject=EDITOR), 1, "k")
 
 
 async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
     """Also of lists that were long."""
     variables = await opened(runner)
     for n in range(SHORT + 1):
-        await variables.assign(AGENT, EDITOR, 1, f"k{n}", "v")
+        await variables.assign(Write(AGENT, subject=EDITOR), 1, f"k{n}", "v")
     assert names(redis) == {*GRANTED, NUMBERS, *DATA}
     for n in range(SHORT + 1):
-        await variables.drop(AGENT, EDITOR, 1, f"k{n}")
+        await variables.drop(Write(AGENT, subject=EDITOR), 1, f"k{n}")
     assert names(redis) == {*GRANTED, NUMBERS}

@@ -1,19 +1,20 @@
 """examine: one record against what is said of it. test_fsck.py plants damage of every kind."""
 
 from service.storage import keys
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace
 
 
 async def test_a_sound_record_has_no_fault(storage: Storage) -> None:
-    await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+60000")
-    await storage.records.put(COLLECTION, "b", b"[]", ME)
+    await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
+    await storage.records.put(Write(COLLECTION, "b", ME), b"[]")
     for id in ("a", "b", "neither record nor entry"):
         assert await storage.records.examine(COLLECTION, id, repair=True) == []
 
 
 async def test_each_fault_is_told_and_only_repaired_if_so_wished(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+60000")
+    await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
     before = keyspace.indexes()
     keyspace.command("ZREM", COLLECTION.index("c"), "a")
     keyspace.plant("a", s=999, x=7_000_000_000_000)
@@ -40,7 +41,7 @@ async def test_entries_that_wait_to_be_swept_are_left_to_the_sweeper(storage: St
 
 async def test_a_collection_without_indexes_is_examined_too(storage: Storage, keyspace: Keyspace) -> None:
     bare = keys.collection("genesys", "areas", "a", "")
-    await storage.records.put(bare, "a", b"[]", ME, lifetime="+60000")
+    await storage.records.put(Write(bare, "a", ME, lifetime="+60000"), b"[]")
     assert await storage.records.examine(bare, "a", repair=False) == []
     keyspace.command("DEL", bare.expiry)
     assert await storage.records.examine(bare, "a", repair=True) == ["expiry: missing"]
@@ -48,6 +49,6 @@ async def test_a_collection_without_indexes_is_examined_too(storage: Storage, ke
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(COLLECTION, "a", b"[]", ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     await storage.records.examine(COLLECTION, "a", repair=True)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

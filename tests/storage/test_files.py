@@ -12,6 +12,7 @@ from service.storage.files.blobs import count
 from service.storage.files.files import File, Filed
 from service.storage.records.conditions import exactly
 from service.storage.records.scoped import CollectionRead
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
@@ -34,11 +35,15 @@ async def initiate_upload(
     storage: Storage, body: bytes = BODY, user: str = OWNER, *, create: bool = True, overwrite: bool = True
 ) -> str:
     file = File("a.bin", len(body), md5(body).digest())
-    return await storage.files.initiate_upload(COLLECTION, ID, file, user, create=create, overwrite=overwrite)
+    return await storage.files.initiate_upload(
+        Write(COLLECTION, ID, user, subject=user), file, create=create, overwrite=overwrite
+    )
 
 
 async def upload(storage: Storage, generation: str, body: bytes = BODY, user: str = OWNER) -> None:
-    await storage.files.upload(COLLECTION, ID, generation, pieces(body), "image/png", len(body), user)
+    await storage.files.upload(
+        Write(COLLECTION, ID, user, subject=user), generation, pieces(body), "image/png", len(body)
+    )
 
 
 async def found(storage: Storage) -> Filed | None:
@@ -99,13 +104,15 @@ async def test_an_upload_whose_key_changes_meanwhile_is_refused(
     async def interrupted() -> AsyncIterator[bytes]:
         yield BODY[:300_000]
         if "delete" in meanwhile:
-            assert await storage.files.remove(COLLECTION, [ID], OWNER) == [ID]
+            assert await storage.files.remove(Write(COLLECTION, subject=OWNER), [ID]) == [ID]
         if meanwhile != "delete":
             await initiate_upload(storage)
         yield BODY[300_000:]
 
     with pytest.raises(Changed):
-        await storage.files.upload(COLLECTION, ID, generation, interrupted(), "", len(BODY), OWNER)
+        await storage.files.upload(
+            Write(COLLECTION, ID, OWNER, subject=OWNER), generation, interrupted(), "", len(BODY)
+        )
     assert await body_of(storage) is None
     assert staying(keyspace) == set()
 
@@ -119,7 +126,9 @@ async def test_who_may_not_write_any_more_cannot_finish(storage: Storage, keyspa
         yield BODY[300_000:]
 
     with pytest.raises(Denied):
-        await storage.files.upload(COLLECTION, ID, generation, interrupted(), "", len(BODY), OWNER)
+        await storage.files.upload(
+            Write(COLLECTION, ID, OWNER, subject=OWNER), generation, interrupted(), "", len(BODY)
+        )
     assert await body_of(storage) is None
     assert staying(keyspace) == set()
 
@@ -128,7 +137,7 @@ async def test_who_may_not_write_any_more_cannot_finish(storage: Storage, keyspa
 async def test_another_file_than_was_announced_is_refused(storage: Storage, keyspace: Keyspace, sent: bytes) -> None:
     generation = await initiate_upload(storage)
     with pytest.raises(Invalid, match="than was announced"):
-        await storage.files.upload(COLLECTION, ID, generation, pieces(sent), "", len(BODY), OWNER)
+        await storage.files.upload(Write(COLLECTION, ID, OWNER, subject=OWNER), generation, pieces(sent), "", len(BODY))
     assert not any(name.startswith(COLLECTION.chunks) for name in keyspace.names())
     await upload(storage, generation)
 
@@ -181,7 +190,7 @@ async def test_who_may_not_is_told_so_whatever_is_there(storage: Storage, user: 
             with pytest.raises(Denied):
                 await initiate_upload(storage, user=user, create=create, overwrite=overwrite)
         with pytest.raises(Denied):
-            await storage.files.remove(COLLECTION, [ID], user)
+            await storage.files.remove(Write(COLLECTION, subject=user), [ID])
         await upload(storage, await initiate_upload(storage))
     [reading] = await storage.files.read_many([COLLECTION], [ID], user)
     assert (reading.refused is None) == (user == READER)
@@ -191,7 +200,9 @@ async def test_who_may_not_is_told_so_whatever_is_there(storage: Storage, user: 
 
 async def test_only_what_was_there_is_said_to_be_removed(storage: Storage, keyspace: Keyspace) -> None:
     await upload(storage, await initiate_upload(storage))
-    outcomes = await asyncio.gather(*(storage.files.remove(COLLECTION, [ID, "other"], OWNER) for _ in range(8)))
+    outcomes = await asyncio.gather(
+        *(storage.files.remove(Write(COLLECTION, subject=OWNER), [ID, "other"]) for _ in range(8))
+    )
     assert sorted(outcomes) == [[]] * 7 + [[ID]]
     assert (await found(storage), staying(keyspace)) == (None, set())
 
@@ -213,10 +224,10 @@ async def test_a_file_that_fsck_found_lost_can_be_uploaded_again(storage: Storag
 
 
 async def test_values_and_files_are_two_namespaces(storage: Storage) -> None:
-    await storage.records.put(COLLECTION, ID, b"1", OWNER, subject=OWNER)
+    await storage.records.put(Write(COLLECTION, ID, OWNER, subject=OWNER), b"1")
     assert await found(storage) is None
     await initiate_upload(storage)
-    await storage.scoped.discard(COLLECTION, [ID], OWNER)
+    await storage.scoped.discard(Write(COLLECTION, subject=OWNER), [ID])
     assert await found(storage) is not None
 
 
@@ -230,8 +241,12 @@ async def test_a_thousand_keys_are_told_by_short_scripts(storage: Storage, redis
     ids = [f"{'x' * 100}:production:{'k' * 190}{number:04}" for number in range(1000)]
     for id in ids:
         file = File("x" * 53, 1, md5(b"x").digest())
-        generation = await storage.files.initiate_upload(COLLECTION, id, file, OWNER, create=True, overwrite=True)
-        await storage.files.upload(COLLECTION, id, generation, pieces(b"x"), "t" * 127 + "/" + "t" * 127, 1, OWNER)
+        generation = await storage.files.initiate_upload(
+            Write(COLLECTION, id, OWNER, subject=OWNER), file, create=True, overwrite=True
+        )
+        await storage.files.upload(
+            Write(COLLECTION, id, OWNER, subject=OWNER), generation, pieces(b"x"), "t" * 127 + "/" + "t" * 127, 1
+        )
     found: list[CollectionRead] = []
 
     async def read_many() -> None:

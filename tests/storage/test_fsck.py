@@ -8,6 +8,7 @@ import pytest
 from service.storage import keys
 from service.storage.fsck import check as fsck
 from service.storage.records.quota import Quota
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES
 from tests.servers import RedisProcess
@@ -27,11 +28,13 @@ async def filled(storage: Storage) -> Storage:
     """Records of every sort: with and without expiry, small and large, expired and not swept."""
     quota = Quota(documents=100)
     for id in numbered(5):
-        await storage.records.put(COLLECTION, id, b'["%s"]' % id.encode(), ME, quota=quota)
-    await storage.records.put(COLLECTION, "later", b"[]", ME, lifetime="+600000", quota=quota)
-    await storage.records.put(COLLECTION, "large", b'["' + b"x" * INLINE_BYTES + b'"]', ME, quota=quota)
-    await storage.records.put(keys.collection("ainoflow", "acme", "x:y {z}", "cusn"), "ä:b", b"[]", ME, quota=quota)
-    await storage.records.put(keys.collection("ainoflow", "other", "orders", "cusn"), "a", b"[]", ME)
+        await storage.records.put(Write(COLLECTION, id, ME, quota=quota), b'["%s"]' % id.encode())
+    await storage.records.put(Write(COLLECTION, "later", ME, lifetime="+600000", quota=quota), b"[]")
+    await storage.records.put(Write(COLLECTION, "large", ME, quota=quota), b'["' + b"x" * INLINE_BYTES + b'"]')
+    await storage.records.put(
+        Write(keys.collection("ainoflow", "acme", "x:y {z}", "cusn"), "ä:b", ME, quota=quota), b"[]"
+    )
+    await storage.records.put(Write(keys.collection("ainoflow", "other", "orders", "cusn"), "a", ME), b"[]")
     return storage
 
 
@@ -46,7 +49,7 @@ async def test_a_sound_redis_is_told_so(filled: Storage, redis: RedisProcess) ->
 
 async def test_what_waits_to_be_swept_is_no_fault(storage: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
     for id in numbered(3):
-        gone = await storage.records.put(COLLECTION, id, b"[]", ME, lifetime="+20", quota=Quota(documents=9))
+        gone = await storage.records.put(Write(COLLECTION, id, ME, lifetime="+20", quota=Quota(documents=9)), b"[]")
     keyspace.wait_past(gone.expires)
     assert await check(redis) == (0, ["0 faults found"])
 
@@ -112,7 +115,7 @@ async def test_what_was_repaired_works_again(filled: Storage, redis: RedisProces
 async def test_an_expired_record_that_lost_its_native_expiry_is_taken_away(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    gone = await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+40")
+    gone = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+40"), b"[]")
     keyspace.command("PERSIST", RECORD("a"))
     keyspace.wait_past(gone.expires)
     status, out = await check(redis, repair=True)
@@ -162,9 +165,11 @@ async def test_a_service_at_work_shows_no_damage(filled: Storage, redis: RedisPr
             step += 1
             collection = keys.collection("ainoflow", "acme", f"c{step % 3}", "cusn")
             id, quota = f"k{n}-{step % 20}", Quota(documents=100_000)
-            await filled.records.put(collection, id, b"[%d]" % step, ME, lifetime="+5" if step % 4 else "", quota=quota)
+            await filled.records.put(
+                Write(collection, id, ME, lifetime="+5" if step % 4 else "", quota=quota), b"[%d]" % step
+            )
             if step % 5 == 0:
-                await asyncio.gather(filled.records.delete(collection, id, quota=quota), return_exceptions=True)
+                await asyncio.gather(filled.records.delete(Write(collection, id, quota=quota)), return_exceptions=True)
             await filled.records.sweep(collection)
 
     workers = [asyncio.create_task(work(n)) for n in range(4)]

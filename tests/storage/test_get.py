@@ -5,6 +5,7 @@ import pytest
 from service.storage.errors import NotFound
 from service.storage.records.record import Listed, Record, portions
 from service.storage.records.records import READ_BYTES
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, ME, Keyspace, numbered
@@ -17,7 +18,7 @@ async def test_what_is_not_there_is_refused_by_get_and_none_to_find(storage: Sto
 
 
 async def test_an_expired_record_is_not_there(storage: Storage, keyspace: Keyspace) -> None:
-    saved = await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+20")
+    saved = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+20"), b"[]")
     assert (await storage.records.get(COLLECTION, "a")).expires == saved.expires
     keyspace.wait_past(saved.expires)
     with pytest.raises(NotFound):
@@ -30,10 +31,10 @@ async def read(storage: Storage, listed: list[Listed]) -> list[list[tuple[str, R
 
 async def test_records_come_in_the_order_of_the_page_without_those_that_are_gone(storage: Storage) -> None:
     for id in numbered(20):
-        await storage.records.put(COLLECTION, id, b'["%s"]' % id.encode(), ME)
+        await storage.records.put(Write(COLLECTION, id, ME), b'["%s"]' % id.encode())
     _, listed = await storage.records.page(COLLECTION, "n", 0, 20, descending=True)
     for id in numbered(20)[::3]:
-        await storage.records.delete(COLLECTION, id)
+        await storage.records.delete(Write(COLLECTION, id))
     (portion,) = await read(storage, listed)
     assert [id for id, _ in portion] == [id for n, id in enumerate(numbered(20)) if n % 3][::-1]
     assert all(record.body == b'["%s"]' % id.encode() for id, record in portion)
@@ -44,7 +45,7 @@ async def test_records_are_read_a_bounded_portion_at_a_time(storage: Storage) ->
     """What a reader has not asked for yet is neither in this process nor in Redis's output buffers."""
     body = b'["' + b"x" * (READ_BYTES // 4) + b'"]'
     for id in numbered(10):
-        await storage.records.put(COLLECTION, id, body, ME)
+        await storage.records.put(Write(COLLECTION, id, ME), body)
     _, listed = await storage.records.page(COLLECTION, "n", 0, 10)
     portions = await read(storage, listed)
     assert [len(portion) for portion in portions] == [3, 3, 3, 1]
@@ -53,7 +54,7 @@ async def test_records_are_read_a_bounded_portion_at_a_time(storage: Storage) ->
 
 async def test_each_portion_is_one_command(storage: Storage, redis: RedisProcess) -> None:
     for id in numbered(50):
-        await storage.records.put(COLLECTION, id, b"[]", ME)
+        await storage.records.put(Write(COLLECTION, id, ME), b"[]")
     _, listed = await storage.records.page(COLLECTION, "n", 0, 50)
     redis.command("CONFIG", "RESETSTAT")
     await read(storage, listed)

@@ -11,6 +11,7 @@ from service.storage.access.grants import PORTION, Grants
 from service.storage.errors import Changed, Denied, NotFound, OutdatedGrants, Undeclared
 from service.storage.fsck import check as fsck
 from service.storage.records.conditions import UNCONDITIONAL, Condition
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES
 from service.storage.scripts.runner import Runner
@@ -22,18 +23,18 @@ FIELD = keys.collection("auravant", "fields", "12345", "")
 RECORD = FIELD.record
 LARGE = b'["' + b"x" * INLINE_BYTES + b'"]'
 
-Write = Callable[[Storage, str], Awaitable[Any]]
-WRITES: dict[str, tuple[str, Write]] = {
-    "create": ("w", lambda s, who: s.records.create(FIELD, "new", b"[]", who, subject=who)),
-    "create, large": ("w", lambda s, who: s.records.create(FIELD, "new-large", LARGE, who, subject=who)),
-    "put": ("w", lambda s, who: s.records.put(FIELD, "a", b"[1]", who, subject=who)),
-    "put, large": ("w", lambda s, who: s.records.put(FIELD, "a", LARGE, who, subject=who)),
-    "merge": ("w", lambda s, who: s.records.merge(FIELD, "a", b'{"b":1}', who, limit=LIMIT, subject=who)),
+Ask = Callable[[Storage, str], Awaitable[Any]]
+WRITES: dict[str, tuple[str, Ask]] = {
+    "create": ("w", lambda s, who: s.records.create(Write(FIELD, "new", who, subject=who), b"[]")),
+    "create, large": ("w", lambda s, who: s.records.create(Write(FIELD, "new-large", who, subject=who), LARGE)),
+    "put": ("w", lambda s, who: s.records.put(Write(FIELD, "a", who, subject=who), b"[1]")),
+    "put, large": ("w", lambda s, who: s.records.put(Write(FIELD, "a", who, subject=who), LARGE)),
+    "merge": ("w", lambda s, who: s.records.merge(Write(FIELD, "a", who, subject=who), b'{"b":1}', LIMIT)),
     "merge in the worker": (
         "w",
-        lambda s, who: s.records.merge(FIELD, "large", b'{"b":1}', who, limit=LIMIT, subject=who),
+        lambda s, who: s.records.merge(Write(FIELD, "large", who, subject=who), b'{"b":1}', LIMIT),
     ),
-    "delete": ("d", lambda s, who: s.records.delete(FIELD, "a", subject=who)),
+    "delete": ("d", lambda s, who: s.records.delete(Write(FIELD, "a", subject=who))),
 }
 
 
@@ -54,8 +55,8 @@ def grants(runner: Runner) -> Granting:
 
 @pytest.fixture
 async def filled(storage: Storage) -> Storage:
-    await storage.records.put(FIELD, "a", b'{"a":1}', "me")
-    await storage.records.put(FIELD, "large", LARGE, "me")
+    await storage.records.put(Write(FIELD, "a", "me"), b'{"a":1}')
+    await storage.records.put(Write(FIELD, "large", "me"), LARGE)
     return storage
 
 
@@ -150,16 +151,18 @@ async def test_permission_is_looked_at_before_the_record(filled: Storage, grants
     for condition in (UNCONDITIONAL, absent):
         for id in ("a", "none"):
             with pytest.raises(Denied):
-                await filled.records.put(FIELD, id, b"[]", "me", subject="stranger", condition=condition)
+                await filled.records.put(Write(FIELD, id, "me", subject="stranger", condition=condition), b"[]")
             with pytest.raises(Denied):
-                await filled.records.delete(FIELD, id, subject="stranger", condition=condition)
+                await filled.records.delete(Write(FIELD, id, subject="stranger", condition=condition))
             with pytest.raises(Denied):
-                await filled.records.merge(FIELD, id, b"{}", "me", limit=LIMIT, subject="stranger", condition=condition)
+                await filled.records.merge(
+                    Write(FIELD, id, "me", subject="stranger", condition=condition), b"{}", LIMIT
+                )
     await grants.grant(FIELD, {"owner": "rwd"})
     with pytest.raises(Changed):
-        await filled.records.put(FIELD, "a", b"[]", "me", subject="owner", condition=absent)
+        await filled.records.put(Write(FIELD, "a", "me", subject="owner", condition=absent), b"[]")
     with pytest.raises(NotFound):
-        await filled.records.delete(FIELD, "none", subject="owner")
+        await filled.records.delete(Write(FIELD, "none", subject="owner"))
 
 
 async def test_a_collection_without_scopes_asks_for_none(filled: Storage, grants: Granting) -> None:
@@ -171,7 +174,8 @@ async def test_no_write_lands_after_it_was_revoked(storage: Storage, grants: Gra
     """The writes are on their way, in any order with the revoke: what was refused or came later left nothing."""
     await grants.grant(FIELD, {"owner": "rwd"})
     writes = [
-        asyncio.create_task(storage.records.put(FIELD, f"k{n}", b"[]", "me", subject="owner")) for n in range(300)
+        asyncio.create_task(storage.records.put(Write(FIELD, f"k{n}", "me", subject="owner"), b"[]"))
+        for n in range(300)
     ]
     await asyncio.sleep(0)
     await grants.grant(FIELD, {})

@@ -12,6 +12,7 @@ from service.storage.access.directory import Caller, Directory, token_entry
 from service.storage.errors import NotFound, QuotaExceeded, Throttled, Unauthenticated, Unavailable
 from service.storage.records.quota import Quota
 from service.storage.records.record import Saved
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES
 from service.storage.scripts.runner import Runner
@@ -50,19 +51,19 @@ def not_saving(redis: RedisProcess) -> Iterator[None]:
 async def test_each_write_is_refused_and_nothing_is_half_done(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    await storage.records.put(COLLECTION, "a", b'{"a":1}', ME, lifetime="+600000")
-    await storage.records.put(COLLECTION, "large", LARGE, ME)
+    await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+600000"), b'{"a":1}')
+    await storage.records.put(Write(COLLECTION, "large", ME), LARGE)
     before = keyspace.names(), keyspace.indexes(), keyspace.header("a"), keyspace.expires("a") // 1000
     with full(redis):
         for write in (
-            storage.records.create(COLLECTION, "new", b"[]", ME),
-            storage.records.create(COLLECTION, "new", b"[]", ME, lifetime="+1000"),
-            storage.records.create(COLLECTION, "new", LARGE, ME),
-            storage.records.put(COLLECTION, "a", b"[]", ME),
-            storage.records.put(COLLECTION, "a", b"[1]", ME, quota=Quota(documents=5)),
-            storage.records.put(COLLECTION, "large", LARGE, ME),
-            storage.records.merge(COLLECTION, "a", b'{"b":1}', ME, limit=LIMIT),
-            storage.records.put(keys.collection("ainoflow", "acme", "first", "cusn"), "a", b"[]", ME),
+            storage.records.create(Write(COLLECTION, "new", ME), b"[]"),
+            storage.records.create(Write(COLLECTION, "new", ME, lifetime="+1000"), b"[]"),
+            storage.records.create(Write(COLLECTION, "new", ME), LARGE),
+            storage.records.put(Write(COLLECTION, "a", ME), b"[]"),
+            storage.records.put(Write(COLLECTION, "a", ME, quota=Quota(documents=5)), b"[1]"),
+            storage.records.put(Write(COLLECTION, "large", ME), LARGE),
+            storage.records.merge(Write(COLLECTION, "a", ME), b'{"b":1}', LIMIT),
+            storage.records.put(Write(keys.collection("ainoflow", "acme", "first", "cusn"), "a", ME), b"[]"),
         ):
             with pytest.raises(QuotaExceeded, match=r"^the store's memory is full$"):
                 await write
@@ -74,16 +75,16 @@ async def test_each_write_is_refused_and_nothing_is_half_done(
 async def test_a_publish_that_finds_memory_full_gives_its_staged_body_back(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await storage.records.put(COLLECTION, "a", b"[]", ME)
-    write = storage.records.write
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
+    commit = storage.records.commit
 
     async def write_full(*arguments: Any) -> Saved:
         with full(redis):
-            return await write(*arguments)
+            return await commit(*arguments)
 
-    monkeypatch.setattr(storage.records, "write", write_full)
+    monkeypatch.setattr(storage.records, "commit", write_full)
     with pytest.raises(QuotaExceeded):
-        await storage.records.put(COLLECTION, "a", LARGE, ME)
+        await storage.records.put(Write(COLLECTION, "a", ME), LARGE)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
     assert (await storage.records.get(COLLECTION, "a")).body == b"[]"
 
@@ -92,17 +93,17 @@ async def test_reads_deletes_and_sweeps_go_on(
     runner: Runner, storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     quota = Quota(documents=5)
-    await storage.records.put(COLLECTION, "a", b"[1]", ME, quota=quota)
-    await storage.records.put(COLLECTION, "b", b"[1,2]", ME, quota=quota)
-    gone = await storage.records.put(COLLECTION, "gone", b"[]", ME, lifetime="+20", quota=quota)
+    await storage.records.put(Write(COLLECTION, "a", ME, quota=quota), b"[1]")
+    await storage.records.put(Write(COLLECTION, "b", ME, quota=quota), b"[1,2]")
+    gone = await storage.records.put(Write(COLLECTION, "gone", ME, lifetime="+20", quota=quota), b"[]")
     keyspace.wait_past(gone.expires)
     with full(redis):
         assert (await storage.records.get(COLLECTION, "a")).body == b"[1]"
         assert await storage.records.count(COLLECTION) == 2
         assert await storage.records.examine(COLLECTION, "a", repair=False) == []
-        await storage.records.delete(COLLECTION, "b", quota=quota)
+        await storage.records.delete(Write(COLLECTION, "b", quota=quota))
         with pytest.raises(NotFound):
-            await storage.records.delete(COLLECTION, "b", quota=quota)
+            await storage.records.delete(Write(COLLECTION, "b", quota=quota))
         sweeper = Sweeper(runner, storage)
         assert await sweeper.acquire_lease()
         assert await sweeper.acquire_lease()
@@ -114,7 +115,7 @@ async def test_reads_deletes_and_sweeps_go_on(
 
 
 async def test_a_page_sweeps_what_is_due(storage: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
-    gone = await storage.records.put(COLLECTION, "gone", b"[]", ME, lifetime="+20")
+    gone = await storage.records.put(Write(COLLECTION, "gone", ME, lifetime="+20"), b"[]")
     keyspace.wait_past(gone.expires)
     with full(redis):
         assert await storage.records.page(COLLECTION, "n", 0, 10) == (0, [])
@@ -144,14 +145,14 @@ async def test_a_token_can_be_revoked(runner: Runner, redis: RedisProcess) -> No
 async def test_a_redis_that_cannot_save_refuses_writes_for_the_moment(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    await storage.records.put(COLLECTION, "a", b'{"a":1}', ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), b'{"a":1}')
     before = keyspace.names(), keyspace.indexes(), keyspace.header("a")
     with not_saving(redis):
         for write in (
-            storage.records.create(COLLECTION, "new", b"[]", ME),
-            storage.records.put(COLLECTION, "a", LARGE, ME),
-            storage.records.merge(COLLECTION, "a", b'{"b":1}', ME, limit=LIMIT),
-            storage.records.delete(COLLECTION, "a"),
+            storage.records.create(Write(COLLECTION, "new", ME), b"[]"),
+            storage.records.put(Write(COLLECTION, "a", ME), LARGE),
+            storage.records.merge(Write(COLLECTION, "a", ME), b'{"b":1}', LIMIT),
+            storage.records.delete(Write(COLLECTION, "a")),
         ):
             with pytest.raises(Unavailable, match=r"^the store does not accept writes at the moment$"):
                 await write

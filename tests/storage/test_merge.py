@@ -10,6 +10,7 @@ from service.storage.records.conditions import Condition
 from service.storage.records.quota import Quota
 from service.storage.records.record import etag
 from service.storage.records.records import Records
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import MERGE_BYTES
 from tests.storage.keyspace import COLLECTION, INDEXES, LIMIT, ME, RECORD, REGISTRIES, Keyspace
@@ -20,14 +21,14 @@ BOTH = pytest.mark.parametrize("body", [SMALL, LARGE], ids=["in Redis", "in the 
 
 
 async def merge(records: Records, patch: bytes, *, limit: int = LIMIT, **more: Condition | Quota) -> tuple[int, str]:
-    saved, tag = await records.merge(COLLECTION, "a", patch, ME, limit=limit, **more)  # type: ignore[arg-type]
+    saved, tag = await records.merge(Write(COLLECTION, "a", ME, **more), patch, limit)  # type: ignore[arg-type]
     return saved.version, tag
 
 
 @BOTH
 async def test_merge_changes_what_the_patch_names_and_tells_the_new_text(storage: Storage, body: bytes) -> None:
-    first = await storage.records.put(COLLECTION, "a", body, "author")
-    saved, tag = await storage.records.merge(COLLECTION, "a", b'{"n": 7}', ME, limit=LIMIT)
+    first = await storage.records.put(Write(COLLECTION, "a", "author"), body)
+    saved, tag = await storage.records.merge(Write(COLLECTION, "a", ME), b'{"n": 7}', LIMIT)
     record = await storage.records.get(COLLECTION, "a")
     assert tag == record.etag
     assert record.body == body.replace(b'"n":0', b'"n":7')
@@ -37,8 +38,8 @@ async def test_merge_changes_what_the_patch_names_and_tells_the_new_text(storage
 
 @BOTH
 async def test_merge_keeps_the_expiry(storage: Storage, keyspace: Keyspace, body: bytes) -> None:
-    first = await storage.records.put(COLLECTION, "a", body, ME, lifetime="+60000")
-    saved, _ = await storage.records.merge(COLLECTION, "a", b'{"n":1}', ME, limit=LIMIT)
+    first = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), body)
+    saved, _ = await storage.records.merge(Write(COLLECTION, "a", ME), b'{"n":1}', LIMIT)
     assert saved.expires == first.expires == keyspace.indexes()["x"]["a"]
     assert abs(keyspace.expires("a") - first.expires) < 100
 
@@ -46,7 +47,7 @@ async def test_merge_keeps_the_expiry(storage: Storage, keyspace: Keyspace, body
 async def test_merge_of_nothing_is_refused(storage: Storage, keyspace: Keyspace) -> None:
     with pytest.raises(NotFound, match=r"^no such key$"):
         await merge(storage.records, b"{}")
-    saved = await storage.records.put(COLLECTION, "a", b"{}", ME, lifetime="+20")
+    saved = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+20"), b"{}")
     keyspace.wait_past(saved.expires)
     with pytest.raises(NotFound):
         await merge(storage.records, b"{}")
@@ -54,7 +55,7 @@ async def test_merge_of_nothing_is_refused(storage: Storage, keyspace: Keyspace)
 
 @BOTH
 async def test_a_result_over_the_limit_is_refused_and_nothing_changes(storage: Storage, body: bytes) -> None:
-    await storage.records.put(COLLECTION, "a", body, ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), body)
     with pytest.raises(TooLarge):
         await merge(storage.records, b'{"z":123}', limit=len(body) + 7)
     assert (await storage.records.get(COLLECTION, "a")).body == body
@@ -68,7 +69,7 @@ async def test_preconditions_decide(storage: Storage, body: bytes) -> None:
     for condition in (Condition(match=frozenset({"*"})), Condition(match=frozenset({etag(body)}))):
         with pytest.raises(Changed):
             await merge(storage.records, b"{}", condition=condition)
-    await storage.records.put(COLLECTION, "a", body, ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), body)
     with pytest.raises(Changed):
         await merge(storage.records, b"{}", condition=Condition(match=frozenset({etag(b"{}")})))
     with pytest.raises(Changed):
@@ -80,7 +81,7 @@ async def test_preconditions_decide(storage: Storage, body: bytes) -> None:
 @BOTH
 async def test_of_many_racing_merges_none_is_lost(storage: Storage, body: bytes) -> None:
     """Two workers' storages, so that the merges done in a worker race, too."""
-    await storage.records.put(COLLECTION, "a", body, ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), body)
     workers = [storage, Storage(storage._runner)]
     done = await asyncio.gather(*(merge(workers[n % 2].records, b'{"k%d":%d}' % (n, n)) for n in range(60)))
     assert sorted(version for version, _ in done) == list(range(2, 62))
@@ -90,7 +91,7 @@ async def test_of_many_racing_merges_none_is_lost(storage: Storage, body: bytes)
 
 @BOTH
 async def test_of_many_merges_with_one_etag_exactly_one_wins(storage: Storage, body: bytes) -> None:
-    await storage.records.put(COLLECTION, "a", body, ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), body)
     condition = Condition(match=frozenset({etag(body)}))
     outcomes = await asyncio.gather(
         *(merge(storage.records, b'{"k":%d}' % n, condition=condition) for n in range(1, 21)), return_exceptions=True
@@ -114,8 +115,8 @@ class Meddler(Records):
 
 async def test_a_record_replaced_under_a_merge_in_the_worker_is_read_again(storage: Storage) -> None:
     meddler = Meddler(storage._runner, storage.grants)
-    await storage.records.put(COLLECTION, "a", LARGE, ME)
-    meddler.meddle = storage.records.put(COLLECTION, "a", LARGE.replace(b'"n":0', b'"n":8'), "other")
+    await storage.records.put(Write(COLLECTION, "a", ME), LARGE)
+    meddler.meddle = storage.records.put(Write(COLLECTION, "a", "other"), LARGE.replace(b'"n":0', b'"n":8'))
     version, tag = await merge(meddler, b'{"m":1}')
     merged = (await storage.records.get(COLLECTION, "a")).body
     assert (version, tag, merged.endswith(b'"n":8,"m":1}')) == (3, etag(merged), True)
@@ -124,8 +125,8 @@ async def test_a_record_replaced_under_a_merge_in_the_worker_is_read_again(stora
 async def test_a_record_that_was_deleted_under_a_merge_in_the_worker_stays_deleted(storage: Storage) -> None:
     for condition, refusal in ((Condition(), NotFound), (Condition(match=frozenset({"*"})), Changed)):
         meddler = Meddler(storage._runner, storage.grants)
-        await storage.records.put(COLLECTION, "a", LARGE, ME)
-        meddler.meddle = storage.records.delete(COLLECTION, "a")
+        await storage.records.put(Write(COLLECTION, "a", ME), LARGE)
+        meddler.meddle = storage.records.delete(Write(COLLECTION, "a"))
         with pytest.raises(refusal):
             await merge(meddler, b'{"m":1}', condition=condition)
         assert await storage.records.find_current(COLLECTION, "a") is None
@@ -133,11 +134,11 @@ async def test_a_record_that_was_deleted_under_a_merge_in_the_worker_stays_delet
 
 async def test_a_record_deleted_and_created_again_under_a_merge_in_the_worker_is_read_again(storage: Storage) -> None:
     async def again() -> None:
-        await storage.records.delete(COLLECTION, "a")
-        await storage.records.create(COLLECTION, "a", LARGE, "other")
+        await storage.records.delete(Write(COLLECTION, "a"))
+        await storage.records.create(Write(COLLECTION, "a", "other"), LARGE)
 
     meddler = Meddler(storage._runner, storage.grants)
-    await storage.records.put(COLLECTION, "a", LARGE, ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), LARGE)
     meddler.meddle = again()
     version, _ = await merge(meddler, b'{"m":1}')
     assert (version, (await storage.records.get(COLLECTION, "a")).creator) == (2, "other")
@@ -145,7 +146,7 @@ async def test_a_record_deleted_and_created_again_under_a_merge_in_the_worker_is
 
 @BOTH
 async def test_a_merge_that_the_quota_has_no_room_for_is_refused(storage: Storage, body: bytes) -> None:
-    await storage.records.put(COLLECTION, "a", body, ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), body)
     with pytest.raises(QuotaExceeded):
         await merge(storage.records, b'{"z":123}', quota=Quota(bytes=len(body) + 7))
     assert (await storage.records.get(COLLECTION, "a")).body == body
@@ -153,15 +154,15 @@ async def test_a_merge_that_the_quota_has_no_room_for_is_refused(storage: Storag
 
 
 async def test_an_array_replaces_the_document(storage: Storage) -> None:
-    await storage.records.put(COLLECTION, "a", SMALL, ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), SMALL)
     assert await merge(storage.records, b"[null, 1.0]") == (2, etag(b"[null, 1.0]"))
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    first = await storage.records.put(COLLECTION, "a", SMALL, ME)
+    first = await storage.records.put(Write(COLLECTION, "a", ME), SMALL)
     for body in (SMALL, LARGE):
-        await storage.records.put(COLLECTION, "a", body, ME)
-        saved, _ = await storage.records.merge(COLLECTION, "a", b'{"n":12}', ME, limit=LIMIT)
+        await storage.records.put(Write(COLLECTION, "a", ME), body)
+        saved, _ = await storage.records.merge(Write(COLLECTION, "a", ME), b'{"n":12}', LIMIT)
         assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
         assert keyspace.indexes() == {
             "c": {"a": first.created}, "u": {"a": saved.updated}, "s": {"a": len(body) + 1}, "n": {"a": 0},

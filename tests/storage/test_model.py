@@ -16,6 +16,7 @@ from service.storage.records.conditions import UNCONDITIONAL, Condition
 from service.storage.records.quota import Quota, Usage
 from service.storage.records.record import etag
 from service.storage.records.records import KEEP
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES
 from service.storage.scripts.runner import Runner
@@ -111,7 +112,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(id=IDS, body=BODIES, lifetime=LIFETIMES)
     def create(self, id: str, body: bytes, lifetime: str) -> None:
-        work = self.storage.records.create(COLLECTION, id, body, ME, lifetime=lifetime, quota=QUOTA)
+        work = self.storage.records.create(Write(COLLECTION, id, ME, lifetime=lifetime, quota=QUOTA), body)
         if id in self.held:
             self.refused(work, AlreadyExists)
         elif refusal := self.expected(id, "none", growing=True):
@@ -123,7 +124,9 @@ class Machine(RuleBasedStateMachine):
     @rule(id=IDS, body=BODIES, lifetime=LIFETIMES, condition=CONDITIONS)
     def put(self, id: str, body: bytes, lifetime: str, condition: str) -> None:
         asked = self.condition(id, condition)
-        work = self.storage.records.put(COLLECTION, id, body, ME, lifetime=lifetime, condition=asked, quota=QUOTA)
+        work = self.storage.records.put(
+            Write(COLLECTION, id, ME, lifetime=lifetime, condition=asked, quota=QUOTA), body
+        )
         if refusal := self.expected(id, condition, growing=True):
             self.refused(work, refusal)
         else:
@@ -134,7 +137,7 @@ class Machine(RuleBasedStateMachine):
     def merge(self, id: str, n: int, condition: str) -> None:
         patch = b'{"n":%d}' % n
         asked = self.condition(id, condition)
-        work = self.storage.records.merge(COLLECTION, id, patch, ME, limit=LIMIT, condition=asked, quota=QUOTA)
+        work = self.storage.records.merge(Write(COLLECTION, id, ME, condition=asked, quota=QUOTA), patch, LIMIT)
         if refusal := self.expected(id, condition, growing=False):
             self.refused(work, refusal)
         else:
@@ -145,7 +148,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(id=IDS, condition=CONDITIONS)
     def delete(self, id: str, condition: str) -> None:
-        work = self.storage.records.delete(COLLECTION, id, condition=self.condition(id, condition), quota=QUOTA)
+        work = self.storage.records.delete(Write(COLLECTION, id, condition=self.condition(id, condition), quota=QUOTA))
         if refusal := self.expected(id, condition, growing=False):
             self.refused(work, refusal)
         else:

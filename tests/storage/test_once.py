@@ -13,6 +13,7 @@ from service.storage.errors import AlreadyExists, Changed, NotFound, QuotaExceed
 from service.storage.records.conditions import UNCONDITIONAL, Condition
 from service.storage.records.quota import Quota
 from service.storage.records.record import Saved, etag
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts import library as scripts
 from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES
@@ -27,31 +28,29 @@ OBJECT = b'{"n":0}'
 LARGE = b'{"pad":"' + b"x" * INLINE_BYTES + b'"}'
 MANY = [f"many-{n:03}" for n in range(2 * DISCARDED + 1)]
 
-Write = Callable[[Storage, Idempotency | None], Awaitable[Any]]
+Ask = Callable[[Storage, Idempotency | None], Awaitable[Any]]
 BY_ETAG = Condition(match=frozenset({etag(OBJECT)}))
-WRITES: dict[str, Write] = {
-    "create": lambda s, o: s.records.create(COLLECTION, "new", b"[1]", ME, lifetime="+60000", idempotency=o),
-    "create, large": lambda s, o: s.records.create(COLLECTION, "new", LARGE, ME, idempotency=o),
-    "put": lambda s, o: s.records.put(COLLECTION, "a", b"[1]", ME, idempotency=o),
-    "put, new": lambda s, o: s.records.put(COLLECTION, "new", b"[1]", ME, idempotency=o),
-    "put, large": lambda s, o: s.records.put(COLLECTION, "a", LARGE, ME, idempotency=o),
-    "put, by etag": lambda s, o: s.records.put(COLLECTION, "a", b"[1]", ME, condition=BY_ETAG, idempotency=o),
-    "merge": lambda s, o: s.records.merge(COLLECTION, "a", b'{"n":1}', ME, limit=LIMIT, idempotency=o),
-    "merge, large": lambda s, o: s.records.merge(COLLECTION, "large", b'{"n":1}', ME, limit=LIMIT, idempotency=o),
-    "delete": lambda s, o: s.records.delete(COLLECTION, "a", idempotency=o),
-    "delete, by etag": lambda s, o: s.records.delete(COLLECTION, "a", condition=BY_ETAG, idempotency=o),
-    "append": lambda s, o: s.scoped.append(COLLECTION, "list", b"[1]", ME, limit=LIMIT, subject="", idempotency=o),
+WRITES: dict[str, Ask] = {
+    "create": lambda s, o: s.records.create(Write(COLLECTION, "new", ME, lifetime="+60000", idempotency=o), b"[1]"),
+    "create, large": lambda s, o: s.records.create(Write(COLLECTION, "new", ME, idempotency=o), LARGE),
+    "put": lambda s, o: s.records.put(Write(COLLECTION, "a", ME, idempotency=o), b"[1]"),
+    "put, new": lambda s, o: s.records.put(Write(COLLECTION, "new", ME, idempotency=o), b"[1]"),
+    "put, large": lambda s, o: s.records.put(Write(COLLECTION, "a", ME, idempotency=o), LARGE),
+    "put, by etag": lambda s, o: s.records.put(Write(COLLECTION, "a", ME, condition=BY_ETAG, idempotency=o), b"[1]"),
+    "merge": lambda s, o: s.records.merge(Write(COLLECTION, "a", ME, idempotency=o), b'{"n":1}', LIMIT),
+    "merge, large": lambda s, o: s.records.merge(Write(COLLECTION, "large", ME, idempotency=o), b'{"n":1}', LIMIT),
+    "delete": lambda s, o: s.records.delete(Write(COLLECTION, "a", idempotency=o)),
+    "delete, by etag": lambda s, o: s.records.delete(Write(COLLECTION, "a", condition=BY_ETAG, idempotency=o)),
+    "append": lambda s, o: s.scoped.append(Write(COLLECTION, "list", ME, idempotency=o), b"[1]", LIMIT),
     "append, new": lambda s, o: s.scoped.append(
-        COLLECTION, "new", b"[1]", ME, limit=LIMIT, subject="", creating=True, idempotency=o
+        Write(COLLECTION, "new", ME, idempotency=o), b"[1]", LIMIT, creating=True
     ),
-    "append, large": lambda s, o: s.scoped.append(
-        COLLECTION, "large", b'{"n":1}', ME, limit=LIMIT, subject="", idempotency=o
-    ),
-    "discard": lambda s, o: s.scoped.discard(COLLECTION, ["a", "none"], "", idempotency=o),
-    "discard, many": lambda s, o: s.scoped.discard(COLLECTION, MANY, "", idempotency=o),
-    "assign": lambda s, o: s.variables.assign(COLLECTION, "", 7, "k", "v", idempotency=o),
-    "drop": lambda s, o: s.variables.drop(COLLECTION, "", 7, "there", idempotency=o),
-    "clear": lambda s, o: s.variables.clear(COLLECTION, "", idempotency=o),
+    "append, large": lambda s, o: s.scoped.append(Write(COLLECTION, "large", ME, idempotency=o), b'{"n":1}', LIMIT),
+    "discard": lambda s, o: s.scoped.discard(Write(COLLECTION, idempotency=o), ["a", "none"]),
+    "discard, many": lambda s, o: s.scoped.discard(Write(COLLECTION, idempotency=o), MANY),
+    "assign": lambda s, o: s.variables.assign(Write(COLLECTION, idempotency=o), 7, "k", "v"),
+    "drop": lambda s, o: s.variables.drop(Write(COLLECTION, idempotency=o), 7, "there"),
+    "clear": lambda s, o: s.variables.clear(Write(COLLECTION, idempotency=o)),
 }
 every_write = pytest.mark.parametrize("name", WRITES)
 
@@ -67,7 +66,7 @@ def remembered(key: str = "k-1", who: str = ME) -> str:
     return keys.remembered(COLLECTION.tag, request(key, who=who).digest)
 
 
-async def ask(storage: Storage, write: Write, idempotency: Idempotency | None) -> Any:
+async def ask(storage: Storage, write: Ask, idempotency: Idempotency | None) -> Any:
     return await write(storage, idempotency)
 
 
@@ -77,8 +76,8 @@ async def fill(storage: Storage, name: str) -> None:
     bodies = {"a": OBJECT, "list": b"[0]", "large": LARGE} | dict.fromkeys(
         MANY if name == "discard, many" else [], b"1"
     )
-    await asyncio.gather(*(storage.records.put(COLLECTION, id, body, ME) for id, body in bodies.items()))
-    await storage.variables.assign(COLLECTION, "", 7, "there", "v")
+    await asyncio.gather(*(storage.records.put(Write(COLLECTION, id, ME), body) for id, body in bodies.items()))
+    await storage.variables.assign(Write(COLLECTION), 7, "there", "v")
 
 
 async def versions(storage: Storage) -> dict[str, int]:
@@ -97,12 +96,12 @@ async def test_a_repetition_is_told_the_same_and_does_nothing(storage: Storage, 
     first = await ask(storage, WRITES[name], request())
     # Whatever the first one did is undone or overwritten, so that doing it again would show or be refused.
     for id in ("a", "new", "list", "large"):
-        await storage.records.put(COLLECTION, id, b'{"later":[]}', ME)
-    await storage.records.delete(COLLECTION, "a")
-    await storage.records.put(COLLECTION, MANY[0], b"2", ME)
-    await storage.records.put(COLLECTION, MANY[-1], b"2", ME)
-    await storage.variables.assign(COLLECTION, "", 7, "k", "later")
-    await storage.variables.assign(COLLECTION, "", 7, "there", "later")
+        await storage.records.put(Write(COLLECTION, id, ME), b'{"later":[]}')
+    await storage.records.delete(Write(COLLECTION, "a"))
+    await storage.records.put(Write(COLLECTION, MANY[0], ME), b"2")
+    await storage.records.put(Write(COLLECTION, MANY[-1], ME), b"2")
+    await storage.variables.assign(Write(COLLECTION), 7, "k", "later")
+    await storage.variables.assign(Write(COLLECTION), 7, "there", "later")
     before = everything(keyspace)
     assert await ask(storage, WRITES[name], request()) == first
     assert await ask(storage, WRITES[name], request()) == first
@@ -144,7 +143,9 @@ async def test_another_request_with_the_same_key_is_refused_and_does_nothing(
     storage: Storage, keyspace: Keyspace, name: str
 ) -> None:
     await fill(storage, name)
-    await ask(storage, lambda s, o: s.records.put(COLLECTION, "b", b"[]", ME, idempotency=o), request(body=b"another"))
+    await ask(
+        storage, lambda s, o: s.records.put(Write(COLLECTION, "b", ME, idempotency=o), b"[]"), request(body=b"another")
+    )
     before = everything(keyspace)
     with pytest.raises(Reused, match=r"^the idempotency key was used for another request$"):
         await ask(storage, WRITES[name], request())
@@ -155,7 +156,7 @@ async def test_racing_requests_with_one_key_are_one_and_refusals(storage: Storag
     """The one that loses is refused inside of the script."""
 
     async def put(n: int) -> Saved:
-        return await storage.records.put(COLLECTION, f"k{n}", b"%d" % n, ME, idempotency=request(body=b"%d" % n))
+        return await storage.records.put(Write(COLLECTION, f"k{n}", ME, idempotency=request(body=b"%d" % n)), b"%d" % n)
 
     outcomes = await asyncio.gather(*map(put, range(32)), return_exceptions=True)
     assert sum(isinstance(outcome, Reused) for outcome in outcomes) == 31
@@ -163,7 +164,7 @@ async def test_racing_requests_with_one_key_are_one_and_refusals(storage: Storag
 
 
 async def test_two_callers_and_two_keys_do_not_meet(storage: Storage) -> None:
-    put: Write = lambda s, o: s.records.put(COLLECTION, "a", b"[]", ME, idempotency=o)  # noqa: E731
+    put: Ask = lambda s, o: s.records.put(Write(COLLECTION, "a", ME, idempotency=o), b"[]")  # noqa: E731
     said = [await ask(storage, put, request(key, who=who)) for who in ("one", "two") for key in ("k", "K", "k" * 255)]
     assert [saved.version for saved in said] == [1, 2, 3, 4, 5, 6]
 
@@ -184,7 +185,7 @@ async def test_a_refusal_is_not_remembered(storage: Storage, keyspace: Keyspace)
     create, delete = WRITES["create"], WRITES["delete"]
     with pytest.raises(NotFound):
         await ask(storage, delete, request())
-    await storage.records.put(COLLECTION, "new", b"[]", ME)
+    await storage.records.put(Write(COLLECTION, "new", ME), b"[]")
     with pytest.raises(AlreadyExists):
         await ask(storage, create, request())
     with pytest.raises(Changed):
@@ -192,11 +193,11 @@ async def test_a_refusal_is_not_remembered(storage: Storage, keyspace: Keyspace)
     with pytest.raises(QuotaExceeded):
         await ask(
             storage,
-            lambda s, o: s.records.put(COLLECTION, "b", b"[]", ME, quota=Quota(documents=1), idempotency=o),
+            lambda s, o: s.records.put(Write(COLLECTION, "b", ME, quota=Quota(documents=1), idempotency=o), b"[]"),
             request(),
         )
     assert remembered() not in keyspace.names()
-    await storage.records.delete(COLLECTION, "new")
+    await storage.records.delete(Write(COLLECTION, "new"))
     assert (await ask(storage, create, request())).version == 1
 
 
@@ -204,11 +205,15 @@ async def test_what_is_repeated_counts_once_against_the_quota(storage: Storage, 
     quota = Quota(documents=10, bytes=1000)
     for _ in range(3):
         await ask(
-            storage, lambda s, o: s.records.create(COLLECTION, "a", b"12345", ME, quota=quota, idempotency=o), request()
+            storage,
+            lambda s, o: s.records.create(Write(COLLECTION, "a", ME, quota=quota, idempotency=o), b"12345"),
+            request(),
         )
         assert keyspace.command("GET", USAGE) == b"1 5"
     for _ in range(3):
-        await ask(storage, lambda s, o: s.records.delete(COLLECTION, "a", quota=quota, idempotency=o), request("k-2"))
+        await ask(
+            storage, lambda s, o: s.records.delete(Write(COLLECTION, "a", quota=quota, idempotency=o)), request("k-2")
+        )
         assert keyspace.command("GET", USAGE) == b"0 0"
 
 
@@ -229,7 +234,7 @@ async def test_a_forgotten_script_is_sent_again(storage: Storage, redis: RedisPr
 async def test_when_memory_is_full_a_write_is_refused_whole_and_a_delete_is_remembered(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    await storage.records.put(COLLECTION, "a", OBJECT, ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), OBJECT)
     before = everything(keyspace)
     redis.command("CONFIG", "SET", "maxmemory", 1)
     try:
@@ -256,9 +261,9 @@ async def test_without_a_key_what_is_sent_is_what_the_script_takes(
         send(command)
 
     monkeypatch.setattr(runner.redis, "send", noting)
-    await storage.records.put(COLLECTION, "a", OBJECT, ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), OBJECT)
     sent.clear()
-    await storage.records.put(COLLECTION, "a", OBJECT, ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), OBJECT)
     [command] = sent
     word, sha, count, *rest = words(command.packed)
     put = scripts.load()["put"]

@@ -4,6 +4,7 @@ import pytest
 
 from service.storage.errors import SweepNeeded
 from service.storage.records.records import SWEEP_MEMBERS
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace, ids, numbered
 
@@ -12,8 +13,8 @@ from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, 
 async def filled(storage: Storage) -> Storage:
     """Ten records whose sizes run against their ids; k00003 is written again at the end."""
     for n, id in enumerate(numbered(10)):
-        await storage.records.put(COLLECTION, id, b'"%s"' % (b"x" * (100 - n)), ME)
-    await storage.records.put(COLLECTION, "k00003", b'"%s"' % (b"x" * 97), ME)
+        await storage.records.put(Write(COLLECTION, id, ME), b'"%s"' % (b"x" * (100 - n)))
+    await storage.records.put(Write(COLLECTION, "k00003", ME), b'"%s"' % (b"x" * 97))
     return storage
 
 
@@ -41,7 +42,7 @@ async def test_pages_put_together_are_the_whole_order(filled: Storage, kind: str
 async def test_ties_break_by_the_bytes_of_the_id_in_both_directions(storage: Storage) -> None:
     names = ["b", "a", "B", "aa", "é", "z", "Z", "\U0001f600", "a b", "~", "0", "00", "\x01"]
     for name in names:
-        await storage.records.put(COLLECTION, name, b"[]", ME)
+        await storage.records.put(Write(COLLECTION, name, ME), b"[]")
     expected = sorted(names, key=str.encode)
     for kind in ("s", "n"):
         assert ids((await storage.records.page(COLLECTION, kind, 0, 100))[1]) == expected
@@ -67,7 +68,7 @@ async def test_expired_records_are_never_told(storage: Storage, keyspace: Keyspa
     """Every second of more than one sweep's worth expires; the next page is exact."""
     count = 2 * SWEEP_MEMBERS + 200
     for n, id in enumerate(numbered(count)):
-        saved = await storage.records.put(COLLECTION, id, b"[]", ME, lifetime="+300" if n % 2 else "")
+        saved = await storage.records.put(Write(COLLECTION, id, ME, lifetime="+300" if n % 2 else ""), b"[]")
         last = saved.expires or 0
     last = max(keyspace.indexes()["x"].values())
     keyspace.wait_past(last)
@@ -77,8 +78,8 @@ async def test_expired_records_are_never_told(storage: Storage, keyspace: Keyspa
 
 
 async def test_what_expires_later_does_not_stand_in_the_way(storage: Storage) -> None:
-    await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+60000")
-    await storage.records.put(COLLECTION, "b", b"[]", ME)
+    await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
+    await storage.records.put(Write(COLLECTION, "b", ME), b"[]")
     total, listed = await storage.records.page(COLLECTION, "n", 0, 10)
     assert (total, ids(listed)) == (2, ["a", "b"])
 
@@ -87,7 +88,7 @@ async def test_a_page_comes_to_an_end_where_records_expire_all_the_time(
     storage: Storage, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Something falls due between each sweep and the page that follows: the page is of the sweep's moment."""
-    await storage.records.put(COLLECTION, "a", b"[]", ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     sweeps = 0
     sweep = storage.records.sweep
 

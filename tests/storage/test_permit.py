@@ -5,6 +5,7 @@ import pytest
 from service.storage import keys
 from service.storage.access.grants import Grants
 from service.storage.errors import Denied, Undeclared
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
@@ -39,6 +40,6 @@ async def test_a_large_body_is_not_sent_ahead_by_who_may_not_write(storage: Stor
     redis.command("CONFIG", "RESETSTAT")
     for write in (storage.records.put, storage.records.create):
         with pytest.raises(Denied):
-            await write(FIELD, "a", LARGE, "me", subject="reader")
+            await write(Write(FIELD, "a", "me", subject="reader"), LARGE)
     stats = redis.command("INFO", "commandstats")
     assert "cmdstat_set" not in stats

@@ -10,6 +10,7 @@ from service.storage.records.conditions import NEW
 from service.storage.records.quota import Quota
 from service.storage.records.record import MARGIN, Listed, Saved
 from service.storage.records.records import STAGED_SECONDS
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES
 from tests.servers import RedisProcess
@@ -19,7 +20,9 @@ LARGE = b'["' + b"x" * INLINE_BYTES + b'"]'
 
 
 async def publish(storage: Storage, body: bytes = LARGE, lifetime: str = "", state: str = "", **more: Quota) -> int:
-    saved = await storage.records.publish(COLLECTION, "a", body, ME, lifetime, state, more.get("quota"))
+    saved = await storage.records.publish(
+        Write(COLLECTION, "a", ME, lifetime=lifetime, quota=more.get("quota")), body, state
+    )
     return saved.version
 
 
@@ -28,7 +31,7 @@ async def test_a_large_body_comes_back_byte_for_byte(storage: Storage, size: int
     body = b"[" + bytes(range(48, 58)) * (size // 10 + 1)
     body = body[: size - 1] + b"]"
     for version in (1, 2):
-        assert (await storage.records.put(COLLECTION, "a", body, ME)).version == version
+        assert (await storage.records.put(Write(COLLECTION, "a", ME), body)).version == version
         record = await storage.records.get(COLLECTION, "a")
         assert (record.body, record.version, record.creator) == (body, version, ME)
     total, listed = await storage.records.page(COLLECTION, "s", 0, 1)
@@ -38,20 +41,20 @@ async def test_a_large_body_comes_back_byte_for_byte(storage: Storage, size: int
 async def test_a_large_body_is_never_an_argument_of_a_script(storage: Storage, redis: RedisProcess) -> None:
     """A script copies its arguments, and the record once more: INLINE_BYTES says from when on that is too slow."""
     redis.command("CONFIG", "RESETSTAT")
-    await storage.records.put(COLLECTION, "a", LARGE, ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), LARGE)
     stats = redis.command("INFO", "commandstats")
     assert {"rename", "setrange", "persist"} <= {name.removeprefix("cmdstat_") for name in stats}
 
 
 async def test_the_first_record_of_a_collection_may_be_large(storage: Storage, keyspace: Keyspace) -> None:
     """The refusal that asks for the registration must not cost the staged body."""
-    assert (await storage.records.create(COLLECTION, "a", LARGE, ME)).version == 1
+    assert (await storage.records.create(Write(COLLECTION, "a", ME), LARGE)).version == 1
     assert "orders" in keyspace.scores(COLLECTION.registry)
 
 
 async def test_a_small_and_a_large_body_may_replace_each_other(storage: Storage, keyspace: Keyspace) -> None:
     for version, body in enumerate((b"[]", LARGE, b"[]", LARGE), 1):
-        assert (await storage.records.put(COLLECTION, "a", body, ME)).version == version
+        assert (await storage.records.put(Write(COLLECTION, "a", ME), body)).version == version
         assert (await storage.records.get(COLLECTION, "a")).body == body
         assert keyspace.indexes()["s"] == {"a": len(body)}
 
@@ -65,7 +68,7 @@ async def test_the_expiry_is_the_record_s_and_not_the_staged_body_s(storage: Sto
 
 
 async def test_each_refusal_leaves_the_old_record_and_no_staged_body(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(COLLECTION, "a", b"[1]", ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[1]")
     with pytest.raises(AlreadyExists):
         await publish(storage, state=NEW)
     with pytest.raises(Changed):
@@ -82,13 +85,13 @@ async def test_a_staged_body_that_expired_says_come_again(
     storage: Storage, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its minute may pass while Redis, or this process, stands still."""
-    write = storage.records.write
+    commit = storage.records.commit
 
     async def late(*arguments: Any) -> Saved:
         redis.command("DEL", *redis.command("KEYS", "*s:*"))
-        return await write(*arguments)
+        return await commit(*arguments)
 
-    monkeypatch.setattr(storage.records, "write", late)
+    monkeypatch.setattr(storage.records, "commit", late)
     with pytest.raises(Unavailable, match="nothing was done"):
         await publish(storage)
     assert redis.command("EXISTS", RECORD("a")) == 0
@@ -100,7 +103,7 @@ async def test_a_staged_body_whose_writer_died_expires_by_itself(
     async def die(*arguments: Any) -> Saved:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(storage.records, "write", die)
+    monkeypatch.setattr(storage.records, "commit", die)
     with pytest.raises(asyncio.CancelledError):
         await publish(storage)
     (staged,) = keyspace.names()
@@ -114,7 +117,7 @@ async def test_the_header_fits_before_the_body_whatever_it_says(
 ) -> None:
     """The margin is filled up with a string, whose own length takes two bytes only from 32 to 255."""
     by = "i" * id_bytes
-    await storage.records.publish(COLLECTION, "a", LARGE, by, "253402300799999", "", None)
+    await storage.records.publish(Write(COLLECTION, "a", by, lifetime="253402300799999"), LARGE, "")
     assert len(keyspace.header("a")) == MARGIN
     record = await storage.records.get(COLLECTION, "a")
     assert (record.creator, record.updater, record.body == LARGE) == (by, by, True)

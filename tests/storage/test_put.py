@@ -8,18 +8,19 @@ from service.storage.errors import Changed, Invalid
 from service.storage.records.conditions import Condition
 from service.storage.records.record import etag
 from service.storage.records.records import KEEP, Records
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace
 
 
 async def test_put_creates_what_is_not_there(storage: Storage) -> None:
-    saved = await storage.records.put(COLLECTION, "a", b"[]", ME)
+    saved = await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     assert (saved.version, saved.created) == (1, saved.updated)
 
 
 async def test_put_replaces_the_whole_record_but_its_origin(storage: Storage) -> None:
-    first = await storage.records.put(COLLECTION, "a", b'{"long":"body"}', "author")
-    second = await storage.records.put(COLLECTION, "a", b"[]", ME)
+    first = await storage.records.put(Write(COLLECTION, "a", "author"), b'{"long":"body"}')
+    second = await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     record = await storage.records.get(COLLECTION, "a")
     assert (second.version, second.created) == (2, first.created)
     assert second.updated > first.updated
@@ -27,51 +28,51 @@ async def test_put_replaces_the_whole_record_but_its_origin(storage: Storage) ->
 
 
 async def test_the_version_grows_also_when_nothing_changed(storage: Storage) -> None:
-    assert [(await storage.records.put(COLLECTION, "a", b"[]", ME)).version for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert [(await storage.records.put(Write(COLLECTION, "a", ME), b"[]")).version for _ in range(5)] == [1, 2, 3, 4, 5]
 
 
 async def test_put_without_a_lifetime_clears_the_expiry(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+60000")
-    saved = await storage.records.put(COLLECTION, "a", b"[]", ME)
+    await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
+    saved = await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     assert saved.expires == 0
     assert keyspace.expires("a") == -1
     assert "x" not in keyspace.indexes()
 
 
 async def test_put_with_a_lifetime_moves_the_expiry(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+60000")
-    saved = await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+120000")
+    await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
+    saved = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+120000"), b"[]")
     assert keyspace.indexes()["x"] == {"a": saved.expires}
     assert abs(keyspace.expires("a") - saved.expires) < 100
 
 
 async def test_put_can_keep_the_expiry(storage: Storage, keyspace: Keyspace) -> None:
-    first = await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+60000")
-    assert (await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime=KEEP)).expires == first.expires
-    assert (await storage.records.put(COLLECTION, "b", b"[]", ME, lifetime=KEEP)).expires == 0
+    first = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
+    assert (await storage.records.put(Write(COLLECTION, "a", ME, lifetime=KEEP), b"[]")).expires == first.expires
+    assert (await storage.records.put(Write(COLLECTION, "b", ME, lifetime=KEEP), b"[]")).expires == 0
     assert keyspace.indexes()["x"] == {"a": first.expires}
 
 
 async def test_put_after_expiry_starts_at_version_one(storage: Storage, keyspace: Keyspace) -> None:
     for _ in range(3):
-        first = await storage.records.put(COLLECTION, "a", b"[]", "author", lifetime="+20")
+        first = await storage.records.put(Write(COLLECTION, "a", "author", lifetime="+20"), b"[]")
     keyspace.wait_past(first.expires)
-    saved = await storage.records.put(COLLECTION, "a", b"[]", ME)
+    saved = await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     assert saved.version == 1
     assert (await storage.records.get(COLLECTION, "a")).creator == ME
     assert await storage.records.count(COLLECTION) == 1
 
 
 async def test_the_indexes_follow(storage: Storage, keyspace: Keyspace) -> None:
-    first = await storage.records.put(COLLECTION, "a", b"[1]", ME)
-    second = await storage.records.put(COLLECTION, "a", b"[1,2]", ME)
+    first = await storage.records.put(Write(COLLECTION, "a", ME), b"[1]")
+    second = await storage.records.put(Write(COLLECTION, "a", ME), b"[1,2]")
     assert keyspace.indexes() == {"c": {"a": first.created}, "u": {"a": second.updated}, "s": {"a": 5}, "n": {"a": 0}}
 
 
 async def test_a_lifetime_in_the_past_leaves_the_old_record(storage: Storage) -> None:
-    await storage.records.put(COLLECTION, "a", b"[1]", ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[1]")
     with pytest.raises(Invalid):
-        await storage.records.put(COLLECTION, "a", b"[2]", ME, lifetime="1000000000000")
+        await storage.records.put(Write(COLLECTION, "a", ME, lifetime="1000000000000"), b"[2]")
     assert (await storage.records.get(COLLECTION, "a")).body == b"[1]"
 
 
@@ -104,24 +105,24 @@ async def test_preconditions_decide(
     tags = {"*": frozenset({"*"}), "same": frozenset({"zzz", etag(b"[1]")}), "other": frozenset({etag(b"[0]")})}
     condition = Condition(tags[match] if match else None, tags[none_match] if none_match else None)
     if stored:
-        await storage.records.put(COLLECTION, "a", b"[1]", ME)
+        await storage.records.put(Write(COLLECTION, "a", ME), b"[1]")
     if written:
-        await storage.records.put(COLLECTION, "a", b"[2]", ME, condition=condition)
+        await storage.records.put(Write(COLLECTION, "a", ME, condition=condition), b"[2]")
         assert (await storage.records.get(COLLECTION, "a")).body == b"[2]"
         return
     with pytest.raises(Changed):
-        await storage.records.put(COLLECTION, "a", b"[2]", ME, condition=condition)
+        await storage.records.put(Write(COLLECTION, "a", ME, condition=condition), b"[2]")
     found = await storage.records.find_current(COLLECTION, "a")
     assert (found and found.body) == (b"[1]" if stored else None)
 
 
 @pytest.mark.parametrize("size", [10, 100_000])
 async def test_of_many_writers_with_one_etag_exactly_one_wins(storage: Storage, size: int) -> None:
-    await storage.records.put(COLLECTION, "a", b"[0]", ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[0]")
     condition = Condition(match=frozenset({etag(b"[0]")}))
     bodies = [b'["%d%s"]' % (n, b"x" * size) for n in range(1, 33)]
     outcomes = await asyncio.gather(
-        *(storage.records.put(COLLECTION, "a", body, ME, condition=condition) for body in bodies),
+        *(storage.records.put(Write(COLLECTION, "a", ME, condition=condition), body) for body in bodies),
         return_exceptions=True,
     )
     winners = [n for n, outcome in enumerate(outcomes) if not isinstance(outcome, BaseException)]
@@ -140,15 +141,15 @@ class Meddler(Records):
         found = await super().find_current(collection, id)
         if self.meddle and found is not None:
             self.meddle = False
-            await self.delete(collection, id)
-            await self.create(collection, id, found.body, "meddler")
+            await self.delete(Write(collection, id))
+            await self.create(Write(collection, id, "meddler"), found.body)
         return found
 
 
 async def test_a_record_deleted_and_created_again_in_between_is_looked_at_again(storage: Storage) -> None:
     meddler = Meddler(storage._runner, storage.grants)
-    await storage.records.put(COLLECTION, "a", b"[1]", ME)
-    saved = await meddler.put(COLLECTION, "a", b"[2]", ME, condition=Condition(match=frozenset({etag(b"[1]")})))
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[1]")
+    saved = await meddler.put(Write(COLLECTION, "a", ME, condition=Condition(match=frozenset({etag(b"[1]")}))), b"[2]")
     record = await storage.records.get(COLLECTION, "a")
     assert saved.version == 2
     assert record.creator == "meddler"  # the compare-and-set saw that it was no longer the record it had looked at
@@ -156,9 +157,9 @@ async def test_a_record_deleted_and_created_again_in_between_is_looked_at_again(
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
     for body in (b"[]", b"[1]"):
-        await storage.records.put(COLLECTION, "a", body, ME)
+        await storage.records.put(Write(COLLECTION, "a", ME), body)
         assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
-    await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+60000")
+    await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
     assert keyspace.names() == {RECORD("a"), COLLECTION.expiry} | INDEXES | REGISTRIES
-    await storage.records.put(COLLECTION, "a", b"[]", ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

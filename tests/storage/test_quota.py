@@ -7,6 +7,7 @@ import pytest
 from service.storage import keys
 from service.storage.errors import QuotaExceeded
 from service.storage.records.quota import COUNTED_FOR, Quota, Usage
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES
 from service.storage.scripts.runner import Runner
@@ -19,31 +20,31 @@ ELSEWHERE = keys.collection("ainoflow", "acme", "invoices", "cusn")
 async def test_documents_up_to_the_quota_and_not_one_more(storage: Storage) -> None:
     quota = Quota(documents=3)
     for id in numbered(3):
-        await storage.records.create(COLLECTION, id, b"[]", ME, quota=quota)
+        await storage.records.create(Write(COLLECTION, id, ME, quota=quota), b"[]")
     for write in (storage.records.create, storage.records.put):
         with pytest.raises(QuotaExceeded, match=r"^the quota of documents is used up$"):
-            await write(COLLECTION, "more", b"[]", ME, quota=quota)
+            await write(Write(COLLECTION, "more", ME, quota=quota), b"[]")
     with pytest.raises(QuotaExceeded):
-        await storage.records.put(ELSEWHERE, "more", b"[]", ME, quota=quota)
+        await storage.records.put(Write(ELSEWHERE, "more", ME, quota=quota), b"[]")
     assert await storage.records.count(COLLECTION) == 3
 
 
 async def test_bytes_up_to_the_quota_and_not_one_more(storage: Storage) -> None:
     quota = Quota(bytes=10)
-    await storage.records.create(COLLECTION, "a", b'"12345"', ME, quota=quota)
+    await storage.records.create(Write(COLLECTION, "a", ME, quota=quota), b'"12345"')
     with pytest.raises(QuotaExceeded, match=r"^the quota leaves \d+ bytes, and this write takes \d+$"):
-        await storage.records.create(ELSEWHERE, "b", b"[12]", ME, quota=quota)
-    await storage.records.create(ELSEWHERE, "b", b"[1]", ME, quota=quota)
+        await storage.records.create(Write(ELSEWHERE, "b", ME, quota=quota), b"[12]")
+    await storage.records.create(Write(ELSEWHERE, "b", ME, quota=quota), b"[1]")
 
 
 async def test_at_full_quota_a_record_may_be_replaced_by_one_that_is_not_larger(storage: Storage) -> None:
     quota = Quota(documents=1, bytes=5)
-    await storage.records.put(COLLECTION, "a", b"[111]", ME, quota=quota)
-    await storage.records.put(COLLECTION, "a", b"[222]", ME, quota=quota)
+    await storage.records.put(Write(COLLECTION, "a", ME, quota=quota), b"[111]")
+    await storage.records.put(Write(COLLECTION, "a", ME, quota=quota), b"[222]")
     with pytest.raises(QuotaExceeded):
-        await storage.records.put(COLLECTION, "a", b"[3333]", ME, quota=quota)
-    await storage.records.put(COLLECTION, "a", b"[4]", ME, quota=quota)
-    await storage.records.put(COLLECTION, "a", b"[555]", ME, quota=quota)
+        await storage.records.put(Write(COLLECTION, "a", ME, quota=quota), b"[3333]")
+    await storage.records.put(Write(COLLECTION, "a", ME, quota=quota), b"[4]")
+    await storage.records.put(Write(COLLECTION, "a", ME, quota=quota), b"[555]")
 
 
 async def test_the_usage_follows_every_kind_of_write(storage: Storage, keyspace: Keyspace) -> None:
@@ -53,47 +54,47 @@ async def test_the_usage_follows_every_kind_of_write(storage: Storage, keyspace:
         return bytes(keyspace.command("GET", USAGE))
 
     large = b'["' + b"x" * INLINE_BYTES + b'"]'
-    await storage.records.create(COLLECTION, "a", b"[1]", ME, quota=quota)
+    await storage.records.create(Write(COLLECTION, "a", ME, quota=quota), b"[1]")
     assert used() == b"1 3"
-    await storage.records.put(COLLECTION, "b", b"[1,2]", ME, quota=quota)
+    await storage.records.put(Write(COLLECTION, "b", ME, quota=quota), b"[1,2]")
     assert used() == b"2 8"
-    await storage.records.put(COLLECTION, "a", b"{}", ME, quota=quota)
+    await storage.records.put(Write(COLLECTION, "a", ME, quota=quota), b"{}")
     assert used() == b"2 7"
-    await storage.records.merge(COLLECTION, "a", b'{"x":1}', ME, limit=100, quota=quota)
+    await storage.records.merge(Write(COLLECTION, "a", ME, quota=quota), b'{"x":1}', 100)
     assert used() == b"2 12"
-    await storage.records.put(ELSEWHERE, "a", large, ME, quota=quota)
+    await storage.records.put(Write(ELSEWHERE, "a", ME, quota=quota), large)
     assert used() == b"3 %d" % (12 + len(large))
-    await storage.records.put(ELSEWHERE, "a", b"[]", ME, quota=quota)
+    await storage.records.put(Write(ELSEWHERE, "a", ME, quota=quota), b"[]")
     assert used() == b"3 14"
-    await storage.records.delete(COLLECTION, "b", quota=quota)
+    await storage.records.delete(Write(COLLECTION, "b", quota=quota))
     assert used() == b"2 9"
     assert await Usage(storage._runner).count(COLLECTION) == (2, 9)
 
 
 async def test_what_has_expired_gives_its_room_back_when_it_is_swept(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=2)
-    gone = await storage.records.create(COLLECTION, "a", b"[]", ME, lifetime="+20", quota=quota)
-    await storage.records.create(COLLECTION, "b", b"[]", ME, quota=quota)
+    gone = await storage.records.create(Write(COLLECTION, "a", ME, lifetime="+20", quota=quota), b"[]")
+    await storage.records.create(Write(COLLECTION, "b", ME, quota=quota), b"[]")
     keyspace.wait_past(gone.expires)
     await storage.records.sweep(COLLECTION)
-    await storage.records.create(COLLECTION, "c", b"[]", ME, quota=quota)
+    await storage.records.create(Write(COLLECTION, "c", ME, quota=quota), b"[]")
     assert keyspace.command("GET", USAGE) == b"2 4"
 
 
 async def test_an_expired_namesake_counts_once(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=5)
-    gone = await storage.records.create(COLLECTION, "a", b"[1,2,3]", ME, lifetime="+20", quota=quota)
+    gone = await storage.records.create(Write(COLLECTION, "a", ME, lifetime="+20", quota=quota), b"[1,2,3]")
     keyspace.wait_past(gone.expires)
-    await storage.records.create(COLLECTION, "a", b"[]", ME, quota=quota)
+    await storage.records.create(Write(COLLECTION, "a", ME, quota=quota), b"[]")
     assert keyspace.command("GET", USAGE) == b"1 2"
 
 
 async def test_due_neighbours_that_a_write_clears_away_are_given_back(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=5)
     for id in numbered(3):
-        gone = await storage.records.create(COLLECTION, id, b"[1,2,3]", ME, lifetime="+20", quota=quota)
+        gone = await storage.records.create(Write(COLLECTION, id, ME, lifetime="+20", quota=quota), b"[1,2,3]")
     keyspace.wait_past(gone.expires)
-    await storage.records.create(COLLECTION, "new", b"[]", ME, quota=quota)
+    await storage.records.create(Write(COLLECTION, "new", ME, quota=quota), b"[]")
     assert keyspace.command("GET", USAGE) == b"2 9"
 
 
@@ -101,21 +102,21 @@ async def test_a_usage_is_counted_when_it_is_first_needed_and_again_after_an_hou
     storage: Storage, keyspace: Keyspace
 ) -> None:
     for id in numbered(1500):
-        await storage.records.create(COLLECTION, id, b"[]", ME)
-    await storage.records.create(ELSEWHERE, "a", b"[1]", ME)
+        await storage.records.create(Write(COLLECTION, id, ME), b"[]")
+    await storage.records.create(Write(ELSEWHERE, "a", ME), b"[1]")
     assert USAGE not in keyspace.names()
-    await storage.records.create(COLLECTION, "new", b"[]", ME, quota=Quota(documents=10_000))
+    await storage.records.create(Write(COLLECTION, "new", ME, quota=Quota(documents=10_000)), b"[]")
     assert keyspace.command("GET", USAGE) == b"1502 3005"
     assert COUNTED_FOR - 60 < keyspace.command("TTL", USAGE) <= COUNTED_FOR
     keyspace.command("SET", USAGE, "9000 9000", "PX", 1)  # it had drifted, and its hour is over
     keyspace.wait_past(keyspace.now() // 1000 + 2)
-    await storage.records.create(COLLECTION, "newer", b"[]", ME, quota=Quota(documents=10_000))
+    await storage.records.create(Write(COLLECTION, "newer", ME, quota=Quota(documents=10_000)), b"[]")
     assert keyspace.command("GET", USAGE) == b"1503 3007"
 
 
 async def test_writes_do_not_put_off_the_counting(storage: Storage, keyspace: Keyspace) -> None:
     keyspace.command("SET", USAGE, "0 0", "EX", 100)
-    await storage.records.create(COLLECTION, "a", b"[]", ME, quota=Quota(documents=10))
+    await storage.records.create(Write(COLLECTION, "a", ME, quota=Quota(documents=10)), b"[]")
     assert 90 < keyspace.command("TTL", USAGE) <= 100
 
 
@@ -133,7 +134,7 @@ async def test_many_requests_wait_for_one_counting(
 
     monkeypatch.setattr(Usage, "count", counted)
     await asyncio.gather(
-        *(storage.records.put(COLLECTION, id, b"[]", ME, quota=Quota(documents=100)) for id in numbered(50))
+        *(storage.records.put(Write(COLLECTION, id, ME, quota=Quota(documents=100)), b"[]") for id in numbered(50))
     )
     assert counts == 1
     assert redis.command("GET", USAGE) == b"50 100"
@@ -150,7 +151,7 @@ async def test_a_caller_that_gives_up_does_not_end_the_counting_for_the_others(
 
     monkeypatch.setattr(Usage, "count", slowly)
     first, second = (
-        asyncio.create_task(storage.records.put(COLLECTION, id, b"[]", ME, quota=Quota(documents=9)))
+        asyncio.create_task(storage.records.put(Write(COLLECTION, id, ME, quota=Quota(documents=9)), b"[]"))
         for id in numbered(2)
     )
     await asyncio.sleep(0.02)
@@ -175,25 +176,25 @@ async def test_racing_writers_overshoot_by_no_more_than_what_is_in_flight(storag
 
     async def write(n: int) -> None:
         for m in range(10):
-            await workers[n].records.create(COLLECTION, f"k{n}-{m}", b"[]", ME, quota=quota)
+            await workers[n].records.create(Write(COLLECTION, f"k{n}-{m}", ME, quota=quota), b"[]")
 
     await asyncio.gather(*(write(n) for n in range(8)), return_exceptions=True)
     count = await storage.records.count(COLLECTION)
     assert 40 <= count <= 40 + 8
     with pytest.raises(QuotaExceeded):
-        await storage.records.create(COLLECTION, "more", b"[]", ME, quota=quota)
+        await storage.records.create(Write(COLLECTION, "more", ME, quota=quota), b"[]")
 
 
 async def test_an_overdrawn_namespace_may_still_shrink(storage: Storage) -> None:
     for id in numbered(5):
-        await storage.records.create(COLLECTION, id, b"[1,2,3]", ME)
+        await storage.records.create(Write(COLLECTION, id, ME), b"[1,2,3]")
     quota = Quota(documents=2, bytes=5)
-    await storage.records.put(COLLECTION, "k00000", b"[1]", ME, quota=quota)
+    await storage.records.put(Write(COLLECTION, "k00000", ME, quota=quota), b"[1]")
     with pytest.raises(QuotaExceeded):
-        await storage.records.put(COLLECTION, "k00000", b"[1,2]", ME, quota=quota)
-    await storage.records.delete(COLLECTION, "k00000", quota=quota)
+        await storage.records.put(Write(COLLECTION, "k00000", ME, quota=quota), b"[1,2]")
+    await storage.records.delete(Write(COLLECTION, "k00000", quota=quota))
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.create(COLLECTION, "a", b"[]", ME, quota=Quota(documents=1))
+    await storage.records.create(Write(COLLECTION, "a", ME, quota=Quota(documents=1)), b"[]")
     assert keyspace.names() == {RECORD("a"), USAGE} | INDEXES | REGISTRIES

@@ -7,6 +7,7 @@ from service.storage.errors import Denied, NotFound
 from service.storage.keys import Collection
 from service.storage.records.records import READ_BYTES
 from service.storage.records.scoped import ONE_BYTES, CollectionRead
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
@@ -27,8 +28,8 @@ async def granted(storage: Storage, *collections: Collection) -> Storage:
 
 async def test_what_is_there_is_read_and_what_is_not_is_left_out(storage: Storage) -> None:
     await granted(storage, FIELD)
-    await storage.records.put(FIELD, "a:{b}", b'{ "a" : 1.50 }', "me")
-    await storage.records.put(FIELD, "b", b"[]", "me")
+    await storage.records.put(Write(FIELD, "a:{b}", "me"), b'{ "a" : 1.50 }')
+    await storage.records.put(Write(FIELD, "b", "me"), b"[]")
     (reading,) = await storage.scoped.read_many([FIELD], ["b", "none", "a:{b}"], "owner")
     assert (reading.collection, reading.refused) == (FIELD, None)
     assert await everything(storage, reading) == {"b": b"[]", "a:{b}": b'{ "a" : 1.50 }'}
@@ -36,7 +37,7 @@ async def test_what_is_there_is_read_and_what_is_not_is_left_out(storage: Storag
 
 async def test_each_collection_says_whether_it_may_be_read(storage: Storage) -> None:
     await granted(storage, FIELD, OTHER)
-    await storage.records.put(FIELD, "a", b"[]", "me")
+    await storage.records.put(Write(FIELD, "a", "me"), b"[]")
     readings = await storage.scoped.read_many([FIELD, OTHER, GONE], ["a"], "owner")
     assert [type(reading.refused) for reading in readings] == [type(None), type(None), NotFound]
     for who in ("writer", "stranger"):
@@ -64,7 +65,7 @@ async def test_many_collections_are_read_in_one_round_trip_and_a_script_each(
     ids = [f"k{n}" for n in range(10)]
     for collection in FIELDS:
         for id in ids:
-            await storage.records.put(collection, id, b"[1]", "me")
+            await storage.records.put(Write(collection, id, "me"), b"[1]")
     redis.command("CONFIG", "RESETSTAT")
     readings = await storage.scoped.read_many(FIELDS, ids, "owner")
     stats = redis.command("INFO", "commandstats")
@@ -78,7 +79,7 @@ async def test_what_is_large_is_read_in_portions(storage: Storage, redis: RedisP
     bodies["small"] = b"[]"
     bodies["huge"] = b'["' + b"x" * (2 * READ_BYTES) + b'"]'
     for id, body in bodies.items():
-        await storage.records.put(FIELD, id, body, "me")
+        await storage.records.put(Write(FIELD, id, "me"), body)
     (reading,) = await storage.scoped.read_many([FIELD], [*bodies], "owner")
     assert sum(len(record.body) for record in reading.found.values()) <= ONE_BYTES
     assert {"small", "k00"} <= set(reading.found)
@@ -90,8 +91,8 @@ async def test_what_is_large_is_read_in_portions(storage: Storage, redis: RedisP
 
 async def test_of_what_does_not_fit_the_size_is_told(storage: Storage) -> None:
     await granted(storage, FIELD)
-    await storage.records.put(FIELD, "a", b"[1]", "me")
-    await storage.records.put(FIELD, "b", b'["%b"]' % (b"x" * 1000), "me")
+    await storage.records.put(Write(FIELD, "a", "me"), b"[1]")
+    await storage.records.put(Write(FIELD, "b", "me"), b'["%b"]' % (b"x" * 1000))
     for most, (first, second) in ((2000, (b'x"]', b"[1]")), (1000, (None, b"[1]"))):
         names = (FIELD.acl, *map(FIELD.record, ["none", "b", "a"]))
         none, large, small = await storage.records._run("read", names, subject="owner", most=most)
@@ -102,15 +103,15 @@ async def test_of_what_does_not_fit_the_size_is_told(storage: Storage) -> None:
 
 async def test_what_goes_between_the_steps_is_left_out(storage: Storage) -> None:
     await granted(storage, FIELD)
-    await storage.records.put(FIELD, "huge", b'["' + b"x" * ONE_BYTES + b'"]', "me")
+    await storage.records.put(Write(FIELD, "huge", "me"), b'["' + b"x" * ONE_BYTES + b'"]')
     (reading,) = await storage.scoped.read_many([FIELD], ["huge"], "owner")
-    await storage.records.delete(FIELD, "huge", subject="owner")
+    await storage.records.delete(Write(FIELD, "huge", subject="owner"))
     assert await everything(storage, reading) == {}
 
 
 async def test_the_keys_left_by_read(storage: Storage, keyspace: Keyspace) -> None:
     await granted(storage, FIELD)
-    await storage.records.put(FIELD, "a", b"[]", "me")
+    await storage.records.put(Write(FIELD, "a", "me"), b"[]")
     before = keyspace.names()
     await storage.scoped.read_many([FIELD, GONE], ["a", "b"], "owner")
     assert keyspace.names() == before == {FIELD.acl, FIELD.record("a")}

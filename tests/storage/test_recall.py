@@ -3,6 +3,7 @@
 import pytest
 
 from service.storage.errors import Denied, Undeclared
+from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.variables import AGENT, EDITOR, FEW, GRANTED, NUMBERS, OTHER, STRANGER, VIEWER, names, opened
@@ -10,8 +11,8 @@ from tests.storage.variables import AGENT, EDITOR, FEW, GRANTED, NUMBERS, OTHER,
 
 async def test_what_was_set_is_recalled(runner: Runner) -> None:
     variables = await opened(runner)
-    await variables.assign(AGENT, EDITOR, 0, "k", "everybodys")
-    await variables.assign(AGENT, EDITOR, 1, "k", "ones")
+    await variables.assign(Write(AGENT, subject=EDITOR), 0, "k", "everybodys")
+    await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "ones")
     for user, value in ((0, "everybodys"), (1, "ones")):
         found = await variables.recall(AGENT, VIEWER, user, "k")
         assert found is not None
@@ -20,7 +21,7 @@ async def test_what_was_set_is_recalled(runner: Runner) -> None:
 
 async def test_what_was_not_set_is_none(runner: Runner) -> None:
     variables = await opened(runner)
-    await variables.assign(AGENT, EDITOR, 1, "k", "v")
+    await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v")
     for user, key in ((0, "k"), (2, "k"), (1, "K")):
         assert await variables.recall(AGENT, VIEWER, user, key) is None
 
@@ -35,6 +36,6 @@ async def test_only_who_may_read_reads(runner: Runner) -> None:
 
 async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
-    await variables.assign(AGENT, EDITOR, 1, "k", "v")
+    await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v")
     await variables.recall(AGENT, VIEWER, 1, "k")
     assert names(redis) == {*GRANTED, NUMBERS, *FEW}

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from msgpack import packb
 
 from service.storage.records.record import CALLER_ID_BYTES, Record, etag
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from tests.storage.keyspace import COLLECTION, Keyspace
 
@@ -28,17 +29,17 @@ def test_a_packed_record_is_read_back(
 @pytest.mark.parametrize("id", ["i" * CALLER_ID_BYTES, "é" * (CALLER_ID_BYTES // 2), "", "i" * 31, "i" * 32])
 async def test_the_longest_header_has_room(storage: Storage, keyspace: Keyspace, id: str) -> None:
     """The largest that each field gets: a version of 9 bytes, times, an expiry in the year 9999, the longest ids."""
-    await storage.records.put(COLLECTION, "a", b"[]", id)
+    await storage.records.put(Write(COLLECTION, "a", id), b"[]")
     now = keyspace.now()
     header = packb((2**53 - 2, now, now, 0, id, id, 2))
     keyspace.command("SET", keyspace_key := COLLECTION.record("a"), bytes([len(header)]) + header + b"[]")
-    saved = await storage.records.put(COLLECTION, "a", b"[1]", id, lifetime=str(LAST_MS))
+    saved = await storage.records.put(Write(COLLECTION, "a", id, lifetime=str(LAST_MS)), b"[1]")
     record = await storage.records.get(COLLECTION, "a")
     assert (saved.version, record.version, record.expires) == (2**53 - 1, 2**53 - 1, LAST_MS)
     assert (record.creator, record.updater, record.body) == (id, id, b"[1]")
     assert len(keyspace.header("a")) <= LONGEST
     assert keyspace.command("STRLEN", keyspace_key) == len(keyspace.header("a")) + 3
-    assert (await storage.records.merge(COLLECTION, "a", b"[2]", id, limit=100))[1] == etag(b"[2]")
+    assert (await storage.records.merge(Write(COLLECTION, "a", id), b"[2]", 100))[1] == etag(b"[2]")
 
 
 @given(st.binary(max_size=100))

@@ -7,6 +7,7 @@ import pytest
 from service.storage import keys
 from service.storage.errors import Unavailable, Unregistered
 from service.storage.keys import NAMESPACES
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace
@@ -37,8 +38,8 @@ async def test_a_proof_is_good_for_ten_minutes(storage: Storage, keyspace: Keysp
 
 
 async def test_proof_is_asked_for_again_when_the_collection_is_empty_again(storage: Storage) -> None:
-    await storage.records.put(COLLECTION, "a", b"[]", ME)
-    await storage.records.delete(COLLECTION, "a")
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
+    await storage.records.delete(Write(COLLECTION, "a"))
     with pytest.raises(Unregistered):
         await put(storage, "")
 
@@ -46,14 +47,14 @@ async def test_proof_is_asked_for_again_when_the_collection_is_empty_again(stora
 async def test_a_worker_registers_once_and_then_shows_its_proof(storage: Storage, redis: RedisProcess) -> None:
     redis.command("CONFIG", "RESETSTAT")
     for _ in range(5):
-        await storage.records.put(COLLECTION, "a", b"[]", ME)
-        await storage.records.delete(COLLECTION, "a")
+        await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
+        await storage.records.delete(Write(COLLECTION, "a"))
     assert redis.command("INFO", "commandstats")["cmdstat_hset"]["calls"] == 1
 
 
 async def test_the_namespace_is_named_with_the_kinds_of_its_indexes(storage: Storage, redis: RedisProcess) -> None:
     odd = keys.collection("ainoflow", "a:b {c}", "x:y", "cs")
-    await storage.records.put(odd, "a", b"[]", ME)
+    await storage.records.put(Write(odd, "a", ME), b"[]")
     assert redis.command("HGETALL", NAMESPACES) == {b"ainoflow:a%3Ab%20%7Bc%7D": b"cs"}
 
 
@@ -68,7 +69,9 @@ async def test_each_registration_is_later_than_the_one_before(storage: Storage, 
 
 async def test_every_racing_first_writer_gets_through(storage: Storage, keyspace: Keyspace) -> None:
     workers = [Storage(storage._runner) for _ in range(20)]
-    await asyncio.gather(*(worker.records.create(COLLECTION, f"k{n}", b"[]", ME) for n, worker in enumerate(workers)))
+    await asyncio.gather(
+        *(worker.records.create(Write(COLLECTION, f"k{n}", ME), b"[]") for n, worker in enumerate(workers))
+    )
     assert await storage.records.count(COLLECTION) == 20
     assert set(keyspace.scores(COLLECTION.registry)) == {"orders"}
 
@@ -81,7 +84,7 @@ async def test_a_writer_that_stood_still_too_long_is_told_to_come_again(
 
     monkeypatch.setattr(storage.records, "register", stale)
     with pytest.raises(Unavailable, match="nothing was done"):
-        await storage.records.put(COLLECTION, "a", b"[]", ME)
+        await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     assert keyspace.names() == set()
 
 
@@ -96,5 +99,5 @@ async def test_a_crash_after_the_registration_leaves_an_empty_name_and_no_hidden
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.register(COLLECTION)
     assert keyspace.names() == REGISTRIES
-    await storage.records.put(COLLECTION, "a", b"[]", ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

@@ -10,6 +10,7 @@ from service.redis.pending import NOBODY, Command
 from service.redis.wire import pack
 from service.storage import errors
 from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.fan_out import FAN_OUT, all_of, each
 from service.storage.scripts.idempotency import Idempotency
@@ -23,23 +24,23 @@ from tests.storage.keyspace import COLLECTION, ME, RECORD, numbered
 async def test_a_forgotten_script_is_sent_again_and_runs_once(storage: Storage, redis: RedisProcess) -> None:
     for flush in ("SYNC", "ASYNC"):
         redis.command("SCRIPT", "FLUSH", flush)
-        await storage.records.put(COLLECTION, "a", b"[]", ME)
+        await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     assert (await storage.records.get(COLLECTION, "a")).version == 2
     assert (await storage.records.page(COLLECTION, "n", 0, 10))[0] == 1
     redis.command("CONFIG", "RESETSTAT")
-    await storage.records.put(COLLECTION, "a", b"[]", ME)  # the server knows it again
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")  # the server knows it again
     assert "cmdstat_eval" not in redis.command("INFO", "commandstats")
 
 
 async def test_scripts_forgotten_under_many_writers_lose_and_double_nothing(
     storage: Storage, redis: RedisProcess
 ) -> None:
-    await storage.records.put(COLLECTION, "n", b"[]", ME)
+    await storage.records.put(Write(COLLECTION, "n", ME), b"[]")
 
     async def write(id: str) -> None:
         for _ in range(5):
-            await storage.records.put(COLLECTION, "n", b"[]", ME)
-            await storage.records.put(COLLECTION, id, b"[]", ME)
+            await storage.records.put(Write(COLLECTION, "n", ME), b"[]")
+            await storage.records.put(Write(COLLECTION, id, ME), b"[]")
 
     writers = asyncio.gather(*(write(id) for id in numbered(20)))
     while not writers.done():
@@ -52,10 +53,10 @@ async def test_scripts_forgotten_under_many_writers_lose_and_double_nothing(
 
 async def test_a_restarted_redis_knows_the_scripts_again(own: RedisProcess, connect: Connect) -> None:
     storage = Storage(await connect(own))
-    await storage.records.put(COLLECTION, "a", b"[]", ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     own.restart()
     await storage.records.get(COLLECTION, "a")  # a read waits for the new connection
-    assert (await storage.records.put(COLLECTION, "a", b"[]", ME)).version == 2
+    assert (await storage.records.put(Write(COLLECTION, "a", ME), b"[]")).version == 2
 
 
 @pytest.mark.parametrize(
@@ -69,14 +70,14 @@ async def test_a_foreign_value_under_one_of_our_keys_is_a_fault_and_no_refusal(
     """Nothing that a client could do anything about: the caller gets it as it is, and it ends in the log."""
     redis.command("RPUSH", key, "foreign")
     with pytest.raises(Rejected) as rejected:
-        await storage.records.put(COLLECTION, "a", b"[]", ME)
+        await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     assert rejected.value.word == "WRONGTYPE"
 
 
 async def test_a_record_that_is_no_record_is_a_fault(storage: Storage, redis: RedisProcess) -> None:
     redis.command("SET", RECORD("a"), "no header")
     with pytest.raises(Rejected):
-        await storage.records.put(COLLECTION, "a", b"[]", ME)
+        await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
 
 
 async def test_an_argument_that_is_missing_is_named(runner: Runner) -> None:
@@ -96,7 +97,7 @@ async def test_a_read_is_not_sent_as_a_write(runner: Runner, monkeypatch: pytest
     storage = Storage(runner)
     for call in (
         storage.records.count(COLLECTION), storage.records.page(COLLECTION, "n", 0, 1),
-        storage.records.put(COLLECTION, "a", b"[]", ME), storage.records.get(COLLECTION, "a"),
+        storage.records.put(Write(COLLECTION, "a", ME), b"[]"), storage.records.get(COLLECTION, "a"),
     ):  # fmt: skip
         with pytest.raises(Unavailable):
             await call
@@ -110,7 +111,7 @@ async def test_a_forgotten_script_that_is_sent_again_brings_its_arguments_along(
     body, id = b'["\r\n$3\r\nfoo\r\n", "\xc3\xa9"]', "a\r\n:{b}"
     for idempotency in (None, Idempotency((ME, "k"), ("PUT", id), ())):
         redis.command("SCRIPT", "FLUSH")
-        await storage.records.put(COLLECTION, id, body, ME, idempotency=idempotency)
+        await storage.records.put(Write(COLLECTION, id, ME, idempotency=idempotency), body)
         assert (await storage.records.get(COLLECTION, id)).body == body
     assert (await storage.records.get(COLLECTION, id)).version == 2
 

@@ -4,6 +4,7 @@ import pytest
 
 from service.storage import keys
 from service.storage.errors import Denied, Undeclared
+from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
 from service.storage.variables import variables as module
 from service.storage.variables.variables import VALUE_BYTES, Filter, selecting
@@ -33,7 +34,7 @@ async def test_nothing_is_an_empty_list(runner: Runner) -> None:
 async def test_pages_go_from_the_newest_to_the_oldest(runner: Runner) -> None:
     variables = await opened(runner)
     for n in range(23):
-        await variables.assign(AGENT, EDITOR, 1 + n % 2, f"k{n}", "v")
+        await variables.assign(Write(AGENT, subject=EDITOR), 1 + n % 2, f"k{n}", "v")
     for by, expected in ((Filter(), range(22, -1, -1)), (Filter(user=1), range(22, -1, -2))):
         found: list[str] = []
         for offset in range(0, 40, 5):
@@ -48,7 +49,7 @@ async def test_a_span_holds_its_start_and_not_its_end(runner: Runner, older: int
     """In short lists and in long ones."""
     variables = await opened(runner)
     for n in range(-older, 5):
-        await variables.assign(AGENT, EDITOR, 1, f"k{n}", "v")
+        await variables.assign(Write(AGENT, subject=EDITOR), 1, f"k{n}", "v")
     times = [each.updated for each in reversed(await listed(variables))][older:]
     for by in ({}, {"user": 1}, {"key": "k2"}, {"value": "v"}, {"user": 1, "value": "v"}, {"user": 1, "key": "k2"}):
         whole = {each.key for each in await listed(variables, **by)}
@@ -61,7 +62,10 @@ async def test_a_span_holds_its_start_and_not_its_end(runner: Runner, older: int
 async def test_a_clock_that_was_set_back_does_not_change_the_order(runner: Runner, redis: RedisProcess) -> None:
     """Nor do variables of one microsecond: then the larger id is the newer."""
     variables = await opened(runner)
-    list, ids = selecting(Filter(value="v")), [await variables.assign(AGENT, EDITOR, 1, f"k{n}", "v") for n in range(5)]
+    list, ids = (
+        selecting(Filter(value="v")),
+        [await variables.assign(Write(AGENT, subject=EDITOR), 1, f"k{n}", "v") for n in range(5)],
+    )
     members = [(moment, ids[n]) for n, moment in enumerate((30, 10, 20, 20, 10))]
     text = b"".join(moment.to_bytes(7, "big") + id.to_bytes(6, "big") for moment, id in members)
     redis.command("HSET", keys.lists(AGENT), list, text)
@@ -72,7 +76,7 @@ async def test_a_clock_that_was_set_back_does_not_change_the_order(runner: Runne
 async def test_a_page_of_large_values_is_read_in_portions(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     for n in range(40):
-        await variables.assign(AGENT, EDITOR, 1, f"k{n}", f"{n:02}" + "x" * (VALUE_BYTES - 2))
+        await variables.assign(Write(AGENT, subject=EDITOR), 1, f"k{n}", f"{n:02}" + "x" * (VALUE_BYTES - 2))
     redis.command("CONFIG", "RESETSTAT")
     assert [each.value[:2] for each in await listed(variables)] == [f"{n:02}" for n in range(39, -1, -1)]
     calls = redis.command("INFO", "commandstats")["cmdstat_hmget"]["calls"]
@@ -89,6 +93,6 @@ async def test_only_who_may_read_reads(runner: Runner) -> None:
 
 async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
-    await variables.assign(AGENT, EDITOR, 1, "k", "v")
+    await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v")
     await listed(variables)
     assert names(redis) == {*GRANTED, NUMBERS, *FEW}

@@ -2,14 +2,15 @@
 
 from service.storage.records.quota import Quota
 from service.storage.records.records import SWEEP_MEMBERS
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, USAGE, Keyspace, numbered
 
 
 async def test_what_is_due_leaves_all_indexes(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(COLLECTION, "stays", b"[]", ME)
-    await storage.records.put(COLLECTION, "later", b"[]", ME, lifetime="+60000")
-    gone = await storage.records.put(COLLECTION, "gone", b"[]", ME, lifetime="+20")
+    await storage.records.put(Write(COLLECTION, "stays", ME), b"[]")
+    await storage.records.put(Write(COLLECTION, "later", ME, lifetime="+60000"), b"[]")
+    gone = await storage.records.put(Write(COLLECTION, "gone", ME, lifetime="+20"), b"[]")
     keyspace.wait_past(gone.expires)
     swept = await storage.records.sweep(COLLECTION)
     assert (swept.members, swept.more, swept.left) == (1, False, 2)
@@ -37,8 +38,8 @@ async def test_an_empty_collection_can_be_swept(storage: Storage, keyspace: Keys
 
 async def test_a_sweep_gives_the_room_back(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=10)
-    await storage.records.put(COLLECTION, "stays", b"[1]", ME, quota=quota)
-    gone = await storage.records.put(COLLECTION, "gone", b"[1,2]", ME, lifetime="+20", quota=quota)
+    await storage.records.put(Write(COLLECTION, "stays", ME, quota=quota), b"[1]")
+    gone = await storage.records.put(Write(COLLECTION, "gone", ME, lifetime="+20", quota=quota), b"[1,2]")
     assert keyspace.command("GET", USAGE) == b"2 8"
     keyspace.wait_past(gone.expires)
     await storage.records.sweep(COLLECTION)
@@ -48,16 +49,16 @@ async def test_a_sweep_gives_the_room_back(storage: Storage, keyspace: Keyspace)
 
 
 async def test_a_record_written_again_is_not_swept(storage: Storage, keyspace: Keyspace) -> None:
-    first = await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+20")
-    await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+60000")
+    first = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+20"), b"[]")
+    await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
     keyspace.wait_past(first.expires)
     assert (await storage.records.sweep(COLLECTION)).members == 0
     assert await storage.records.count(COLLECTION) == 1
 
 
 async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
-    await storage.records.put(COLLECTION, "a", b"[]", ME)
-    gone = await storage.records.put(COLLECTION, "gone", b"[]", ME, lifetime="+20")
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
+    gone = await storage.records.put(Write(COLLECTION, "gone", ME, lifetime="+20"), b"[]")
     keyspace.wait_past(gone.expires)
     await storage.records.sweep(COLLECTION)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

@@ -8,6 +8,7 @@ import pytest
 
 from service.storage import keys, sweeper
 from service.storage.records.records import SWEEP_MEMBERS
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
 from service.storage.sweeper import Sweeper
@@ -32,8 +33,8 @@ async def test_idle_collections_are_swept_whoever_they_belong_to(
 ) -> None:
     collections = [keys.collection("ainoflow", f"p{n % 7}", f"c{n}", "cusn") for n in range(sweeper.BATCH + 5)]
     for collection in collections:
-        gone = await storage.records.put(collection, "gone", b"[]", ME, lifetime="+20")
-        await storage.records.put(collection, "stays", b"[]", ME)
+        gone = await storage.records.put(Write(collection, "gone", ME, lifetime="+20"), b"[]")
+        await storage.records.put(Write(collection, "stays", ME), b"[]")
     keyspace.wait_past(gone.expires)
     await Sweeper(runner, storage).sweep()
     assert not [name for name in keyspace.names() if name.endswith("}x")]
@@ -64,7 +65,7 @@ async def test_an_empty_collection_stays_named_for_an_hour(
 async def test_a_collection_with_records_stays_named_for_ever(
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
-    await storage.records.put(COLLECTION, "a", b"[]", ME)
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     keyspace.command("ZADD", COLLECTION.registry, 1, COLLECTION.name)
     await Sweeper(runner, storage).sweep()
     assert keyspace.scores(COLLECTION.registry) == {"orders": 1}
@@ -73,7 +74,7 @@ async def test_a_collection_with_records_stays_named_for_ever(
 async def test_a_collection_whose_last_record_expired_goes_in_one_round(
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
-    gone = await storage.records.put(COLLECTION, "a", b"[]", ME, lifetime="+20")
+    gone = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+20"), b"[]")
     keyspace.command("ZADD", COLLECTION.registry, keyspace.now() - HOUR, COLLECTION.name)
     keyspace.wait_past(gone.expires)
     await Sweeper(runner, storage).sweep()

@@ -9,6 +9,7 @@ import asyncio
 import pytest
 
 from service.storage import keys
+from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
 from service.storage.variables import variables as module
 from service.storage.variables.variables import PAGE, VALUE_BYTES, Filter, Variables
@@ -27,7 +28,7 @@ INSIDE = ("hget", "zcount", "zlexcount", "zrange")
 async def filled(runner: Runner, count: int) -> Variables:
     variables = await opened(runner)
     await asyncio.gather(
-        *(variables.assign(AGENT, EDITOR, n // 10 + 1, f"k{n % 10}", f"v{n % 7}") for n in range(count))
+        *(variables.assign(Write(AGENT, subject=EDITOR), n // 10 + 1, f"k{n % 10}", f"v{n % 7}") for n in range(count))
     )
     return variables
 
@@ -62,13 +63,17 @@ async def test_no_script_takes_long(runner: Runner, redis: RedisProcess) -> None
             await variables.select(AGENT, VIEWER, by, 0, PAGE)
 
     async def fill_with_large() -> None:
-        await asyncio.gather(*(variables.assign(AGENT, EDITOR, 1, f"large{n}", large) for n in range(PAGE)))
+        await asyncio.gather(
+            *(variables.assign(Write(AGENT, subject=EDITOR), 1, f"large{n}", large) for n in range(PAGE))
+        )
 
     assert await shortest(redis, pages, lambda: None) < MOST
     assert await shortest(redis, fill_with_large, lambda: None) < MOST
     assert await shortest(redis, lambda: variables.select(AGENT, VIEWER, Filter(), 0, PAGE), lambda: None) < MOST
     assert await shortest(redis, lambda: variables.recall(AGENT, VIEWER, 1, "large1"), lambda: None) < MOST
-    assert await shortest(redis, lambda: variables.clear(AGENT, EDITOR), lambda: filled(runner, 500)) < MOST
+    assert (
+        await shortest(redis, lambda: variables.clear(Write(AGENT, subject=EDITOR)), lambda: filled(runner, 500)) < MOST
+    )
 
 
 async def test_a_set_that_makes_four_lists_long_does_not_take_long(runner: Runner, redis: RedisProcess) -> None:
@@ -76,20 +81,20 @@ async def test_a_set_that_makes_four_lists_long_does_not_take_long(runner: Runne
     variables = await opened(runner)
 
     async def fill() -> None:
-        await variables.clear(AGENT, EDITOR)
+        await variables.clear(Write(AGENT, subject=EDITOR))
         for n in range(SHORT):
-            await variables.assign(AGENT, EDITOR, 1, f"k{n}", "v")
-            await variables.assign(AGENT, EDITOR, n + 2, "k", "v")
+            await variables.assign(Write(AGENT, subject=EDITOR), 1, f"k{n}", "v")
+            await variables.assign(Write(AGENT, subject=EDITOR), n + 2, "k", "v")
         assert redis.command("ZCARD", keys.listing(AGENT)) == 2 * SHORT  # the list of the value alone
 
-    assert await shortest(redis, lambda: variables.assign(AGENT, EDITOR, 1, "k", "v"), fill) < MOST
+    assert await shortest(redis, lambda: variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v"), fill) < MOST
     assert redis.command("ZCARD", keys.listing(AGENT)) == 2 * SHORT + 1 + 4 * (SHORT + 1)
 
 
 async def test_a_page_of_large_values_brings_few_of_them_along(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     for n in range(20):
-        await variables.assign(AGENT, EDITOR, 1, f"k{n}", "x" * VALUE_BYTES)
+        await variables.assign(Write(AGENT, subject=EDITOR), 1, f"k{n}", "x" * VALUE_BYTES)
     redis.command("CONFIG", "RESETSTAT")
     await variables.select(AGENT, VIEWER, Filter(), 0, PAGE)
     assert calls(redis)["hget"] - 1 <= module.INLINE_BYTES // VALUE_BYTES + 1

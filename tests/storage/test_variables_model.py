@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from service.storage.errors import NotFound
 from service.storage.fsck import check as fsck
+from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
 from service.storage.variables.variables import LAST, Filter, Variable, Variables
 from tests.servers import RedisProcess
@@ -42,7 +43,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(user=USERS, key=KEYS, value=VALUES)
     def assign(self, user: int, key: str, value: str) -> None:
-        id = self.do(self.variables.assign(AGENT, EDITOR, user, key, value))
+        id = self.do(self.variables.assign(Write(AGENT, subject=EDITOR), user, key, value))
         found = self.do(self.variables.recall(AGENT, VIEWER, user, key))
         assert found is not None
         before = self.held.get((user, key))
@@ -66,7 +67,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(user=USERS, key=KEYS)
     def drop(self, user: int, key: str) -> None:
-        work = self.variables.drop(AGENT, EDITOR, user, key)
+        work = self.variables.drop(Write(AGENT, subject=EDITOR), user, key)
         if self.held.pop((user, key), None):
             self.do(work)
         else:
@@ -76,7 +77,7 @@ class Machine(RuleBasedStateMachine):
     @rule(sure=st.integers(0, 9))
     def clear(self, sure: int) -> None:
         if sure == 0:  # rarely, so that there is something to list
-            assert self.do(self.variables.clear(AGENT, EDITOR)) == len(self.held)
+            assert self.do(self.variables.clear(Write(AGENT, subject=EDITOR))) == len(self.held)
             self.held.clear()
 
     @rule(

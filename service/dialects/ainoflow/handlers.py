@@ -19,6 +19,7 @@ from service.dialects.ainoflow.parameters import (
 )
 from service.dialects.ainoflow.shapes import Counted, Deleted, Identity, encode
 from service.storage.records.record import etag
+from service.storage.records.write import Write
 
 DOCUMENTS = "/api/v1/storage/json"
 CATEGORY = DOCUMENTS + "/{category}"
@@ -50,9 +51,10 @@ async def create(request: Request) -> Answer:
 async def _create(request: Request, category: str, key: str) -> Answer:
     collection, until = collection_of(request, category, key), lifetime(request.query())
     body = await document(request)
-    saved = await request.service.storage.records.create(
-        collection, key, body, request.caller.id, lifetime=until, quota=quota(request), idempotency=request.idempotency
+    write = Write(
+        collection, key, request.caller.id, lifetime=until, quota=quota(request), idempotency=request.idempotency
     )
+    saved = await request.service.storage.records.create(write, body)
     return receipt(201, category, key, saved, etag(body))
 
 
@@ -65,10 +67,16 @@ async def put(request: Request) -> Answer:
     category, key = request.params
     collection, until = collection_of(request, category, key), lifetime(request.query())
     body = await document(request)
-    saved = await request.service.storage.records.put(
-        collection, key, body, request.caller.id,
-        lifetime=until, condition=condition(request.headers), quota=quota(request), idempotency=request.idempotency,
-    )  # fmt: skip
+    write = Write(
+        collection,
+        key,
+        request.caller.id,
+        lifetime=until,
+        condition=condition(request.headers),
+        quota=quota(request),
+        idempotency=request.idempotency,
+    )
+    saved = await request.service.storage.records.put(write, body)
     return receipt(200, category, key, saved, etag(body))
 
 
@@ -81,11 +89,16 @@ async def patch(request: Request) -> Answer:
     """
     category, key = request.params
     collection, change = collection_of(request, category, key), await document(request)
-    saved, tag = await request.service.storage.records.merge(
-        collection, key, change, request.caller.id,
-        limit=request.service.settings.max_document_bytes,
-        condition=condition(request.headers), quota=quota(request), idempotency=request.idempotency,
-    )  # fmt: skip
+    write = Write(
+        collection,
+        key,
+        request.caller.id,
+        condition=condition(request.headers),
+        quota=quota(request),
+        idempotency=request.idempotency,
+    )
+    limit = request.service.settings.max_document_bytes
+    saved, tag = await request.service.storage.records.merge(write, change, limit)
     return receipt(200, category, key, saved, tag)
 
 
@@ -110,10 +123,14 @@ async def get(request: Request) -> Answer:
 async def delete(request: Request) -> Answer:
     """Delete a document."""
     category, key = request.params
-    await request.service.storage.records.delete(
-        collection_of(request, category, key), key,
-        condition=condition(request.headers), quota=quota(request), idempotency=request.idempotency,
-    )  # fmt: skip
+    write = Write(
+        collection_of(request, category, key),
+        key,
+        condition=condition(request.headers),
+        quota=quota(request),
+        idempotency=request.idempotency,
+    )
+    await request.service.storage.records.delete(write)
     return answer(200, Deleted(category, key))
 
 

@@ -16,6 +16,7 @@ from service.dialects.auravant.transfers import DOWNLOAD_SECONDS, PUBLIC_SECONDS
 from service.storage.files.files import Filed
 from service.storage.keys import Collection
 from service.storage.records.scoped import CollectionRead
+from service.storage.records.write import Write
 from service.storage.scripts.fan_out import FAN_OUT
 
 routes = Routes()
@@ -74,11 +75,13 @@ async def filestorage(scope: str, request: Request) -> Answer | Stream:
     if name == "DELETE":
         return await delete(request, scope, parameters.several(request, extension, body.keys, None), body)
     asked = announced(request, extension, scope, body)
+    user = request.caller.id
     generation = await request.service.storage.files.initiate_upload(
-        asked.collection, asked.id, asked.file, request.caller.id,
-        create=name == "PUT" or bool(body.create), overwrite=name == "PATCH" or bool(body.overwrite),
-        idempotency=request.idempotency,
-    )  # fmt: skip
+        Write(asked.collection, asked.id, user, subject=user, idempotency=request.idempotency),
+        asked.file,
+        create=name == "PUT" or bool(body.create),
+        overwrite=name == "PATCH" or bool(body.overwrite),
+    )
     return listing.data(uploading(request, asked, generation))
 
 
@@ -103,11 +106,8 @@ async def delete(request: Request, scope: str, asked: parameters.Several, body: 
     if body.id == "":  # not everything because a name was empty
         raise Missing("`id` is empty: leave it out to delete the keys of all resources")
     if body.id is not None:
-        gone = {
-            *await files.remove(
-                parameters.collection_of(scope, str(body.id)), asked.ids, user, idempotency=request.idempotency
-            )
-        }
+        collection = parameters.collection_of(scope, str(body.id))
+        gone = {*await files.remove(Write(collection, subject=user, idempotency=request.idempotency), asked.ids)}
     else:
         linked = await request.service.storage.links.linked(NAME, readable(scope), user)
         own = [user] if scope == USERS else []

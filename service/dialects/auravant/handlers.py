@@ -17,6 +17,7 @@ from service.storage.keys import Collection
 from service.storage.records.conditions import ANY, UNCONDITIONAL, Condition
 from service.storage.records.record import Record
 from service.storage.records.scoped import CollectionRead
+from service.storage.records.write import Write
 from service.storage.scripts.fan_out import FAN_OUT
 
 routes = Routes()
@@ -63,54 +64,38 @@ async def storage(scope: str, request: Request) -> Answer | Stream:
         if body.id in (None, ""):
             raise Missing("the body lacks `id`")
         asked = parameters.several(request, extension, body.keys, body.ids)
-        await request.service.storage.scoped.discard(
-            parameters.collection_of(scope, str(body.id)), asked.ids, request.caller.id, idempotency=request.idempotency
-        )
+        collection = parameters.collection_of(scope, str(body.id))
+        write = Write(collection, subject=request.caller.id, idempotency=request.idempotency)
+        await request.service.storage.scoped.discard(write, asked.ids)
         return DONE
-    write = parameters.written(request, extension, scope, body)
-    if scope == USERS and is_public(write.key) and (name == "PUT" or body.create):
-        await announce(request, write)
-    await (put if name == "PUT" else patch)(request, write, body)
+    pair = parameters.written(request, extension, scope, body)
+    if scope == USERS and is_public(pair.key) and (name == "PUT" or body.create):
+        await announce(request, pair)
+    user = request.caller.id
+    write = Write(pair.collection, pair.id, user, subject=user, idempotency=request.idempotency)
+    await (put if name == "PUT" else patch)(request, write, pair.value, body)
     return DONE
 
 
-async def announce(request: Request, write: parameters.Write) -> None:
-    """Link a public key to the user that is to have it, before it does: who asks for everybody's asks the link."""
+async def announce(request: Request, pair: parameters.KeyValue) -> None:
+    """Link a public key to its user before the key is written, so that a search of all users finds it."""
     store, user = request.service.storage, request.caller.id
-    await store.grants.permit(write.collection, user, WRITE)
-    await store.links.link(NAME, PUBLIC, write.id, [write.collection.name])
+    await store.grants.permit(pair.collection, user, WRITE)
+    await store.links.link(NAME, PUBLIC, pair.id, [pair.collection.name])
 
 
-async def put(request: Request, write: parameters.Write, body: parameters.Body) -> None:
-    store, user = request.service.storage, request.caller.id
-    if body.overwrite:
-        await store.records.put(
-            write.collection, write.id, write.value, user, subject=user, idempotency=request.idempotency
-        )
-    else:
-        await store.records.create(
-            write.collection, write.id, write.value, user, subject=user, idempotency=request.idempotency
-        )
+async def put(request: Request, write: Write, value: bytes, body: parameters.Body) -> None:
+    records = request.service.storage.records
+    await (records.put if body.overwrite else records.create)(write, value)
 
 
-async def patch(request: Request, write: parameters.Write, body: parameters.Body) -> None:
-    store, user, limit = request.service.storage, request.caller.id, request.service.settings.max_document_bytes
+async def patch(request: Request, write: Write, value: bytes, body: parameters.Body) -> None:
+    store, limit = request.service.storage, request.service.settings.max_document_bytes
     if body.append:
-        await store.scoped.append(
-            write.collection, write.id, write.value, user,
-            limit=limit, subject=user, creating=bool(body.create), idempotency=request.idempotency,
-        )  # fmt: skip
+        await store.scoped.append(write, value, limit, creating=bool(body.create))
     else:
-        condition = UNCONDITIONAL if body.create else PRESENT
-        await store.records.put(
-            write.collection,
-            write.id,
-            write.value,
-            user,
-            subject=user,
-            condition=condition,
-            idempotency=request.idempotency,
-        )
+        write.condition = UNCONDITIONAL if body.create else PRESENT
+        await store.records.put(write, value)
 
 
 async def get(request: Request, scope: str, asked: parameters.Several) -> Answer | Stream:

@@ -83,8 +83,8 @@ IDS: Callable[..., list[Id]] = json_parser(list[Id])
 KEYS: Callable[..., list[str]] = json_parser(list[str])
 
 
-class Write(Struct):
-    """A PUT or a PATCH."""
+class KeyValue(Struct):
+    """The key and the value of a PUT or a PATCH, and the record that is to hold them."""
 
     collection: Collection
     id: str
@@ -132,14 +132,14 @@ def _posted(form: Form) -> Body:
     )  # fmt: skip
 
 
-def written(request: Request, extension: Mapping[str, Any], scope: str, body: Body) -> Write:
+def written(request: Request, extension: Mapping[str, Any], scope: str, body: Body) -> KeyValue:
     """What a PUT or PATCH asks for, once everything that it needs is there."""
     value = next((bytes(raw) for raw in (body.value, body.data) if raw != NULL), None)
     if body.id in (None, "") or not body.key or value is None:
         raise Missing(lacking(id=body.id, key=body.key, value=value))
     checked([body.key])
     versioned(request, extension)
-    return Write(collection_of(scope, str(body.id)), record_of(request, body.key), body.key, value)
+    return KeyValue(collection_of(scope, str(body.id)), record_of(request, body.key), body.key, value)
 
 
 def lacking(**members: object) -> str:

@@ -24,6 +24,7 @@ from service.storage import keys
 from service.storage.errors import Changed, Denied, Invalid, NotFound, TooLarge
 from service.storage.files.files import Filed
 from service.storage.keys import Collection
+from service.storage.records.write import Write
 
 UPLOAD, DOWNLOAD = "/api/mktplace/filestorage/upload", "/api/mktplace/filestorage/download"
 UPLOAD_SECONDS, DOWNLOAD_SECONDS, PUBLIC_SECONDS = 10, 10, 100
@@ -76,10 +77,11 @@ async def upload(request: Request) -> Answer:
     with by_status(Spent):
         policy = signer(request.service.settings.signing_key).verify("upload", fields, later=MD5)
         pieces = _to_the_end(file, form, fields.get(MD5), policy.fields.get(MD5))
+        user = fields["user"]
+        write = Write(_collection(fields), fields["key"], user, subject=user, idempotency=request.idempotency)
         await request.service.storage.files.upload(
-            _collection(fields), fields["key"], fields["generation"], pieces, lawful_type(file.type),
-            policy.bytes, fields["user"], idempotency=request.idempotency,
-        )  # fmt: skip
+            write, fields["generation"], pieces, lawful_type(file.type), policy.bytes
+        )
     return Answer(204)
 
 

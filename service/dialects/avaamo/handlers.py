@@ -9,6 +9,7 @@ from service.dialects.avaamo.shapes import Cleared, Deleted, Global
 from service.storage.access.grants import WRITE
 from service.storage.errors import NotFound
 from service.storage.keys import Collection
+from service.storage.records.write import Write
 from service.storage.variables.variables import Variable
 
 GLOBAL = "/bots_api/v1/storages/{key}"  # it ends with .json
@@ -29,7 +30,7 @@ async def set_variable(request: Request) -> Answer:
     collection, key, value = parameters.bot({}, given), parameters.key_of(given), parameters.value_of(given)
     number = await _user(request, collection, user)
     await request.service.storage.variables.assign(
-        collection, request.caller.id, number, key, value, idempotency=request.idempotency
+        Write(collection, subject=request.caller.id, idempotency=request.idempotency), number, key, value
     )
     return Answer(200, SET)
 
@@ -60,7 +61,7 @@ async def set_global(request: Request) -> Answer:
     )
     collection, value = parameters.bot(request.query(), given), parameters.value_of(given)
     await request.service.storage.variables.assign(
-        collection, request.caller.id, 0, key, value, idempotency=request.idempotency
+        Write(collection, subject=request.caller.id, idempotency=request.idempotency), 0, key, value
     )
     return Answer(201, SET)
 
@@ -85,7 +86,9 @@ async def delete_global(request: Request) -> Answer:
     It takes edit permission.
     """
     key, collection = parameters.global_key(request.params[0]), parameters.bot(request.query())
-    await request.service.storage.variables.drop(collection, request.caller.id, 0, key, idempotency=request.idempotency)
+    await request.service.storage.variables.drop(
+        Write(collection, subject=request.caller.id, idempotency=request.idempotency), 0, key
+    )
     return answer(200, Deleted())
 
 
@@ -97,7 +100,9 @@ async def clear(request: Request) -> Answer:
     """
     collection = parameters.agent(request.params[0])
     parameters.clearing(await request.body.read(parameters.BODY_BYTES))
-    await request.service.storage.variables.clear(collection, request.caller.id, idempotency=request.idempotency)
+    await request.service.storage.variables.clear(
+        Write(collection, subject=request.caller.id, idempotency=request.idempotency)
+    )
     return answer(200, Cleared())
 
 

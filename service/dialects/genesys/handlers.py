@@ -7,6 +7,7 @@ from service.api.downloads import File, download
 from service.dialects.genesys import description
 from service.dialects.genesys.answers import answer, everything, one
 from service.dialects.genesys.parameters import collections, limits, milliseconds, own, parts, plain
+from service.storage.records.write import Write
 
 STORAGE = "/genesys/1/storage"
 
@@ -23,7 +24,7 @@ async def create(request: Request) -> Answer:
     id = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"  # a UUID, as it is written
     ms = milliseconds(request.params[0])
     await request.service.storage.areas.create(
-        plain(id), parts(request), ms, request.caller.id, limits(request), idempotency=request.idempotency
+        Write(plain(id), caller=request.caller.id, idempotency=request.idempotency), parts(request), ms, limits(request)
     )
     return answer({"id": id})
 
@@ -36,12 +37,10 @@ async def create_custom(request: Request) -> Answer:
     """
     id, ttl = request.params
     await request.service.storage.areas.replace(
-        own(request, id),
+        Write(own(request, id), caller=request.caller.id, idempotency=request.idempotency),
         parts(request),
         milliseconds(ttl),
-        request.caller.id,
         limits(request),
-        idempotency=request.idempotency,
     )
     return answer({"id": id})
 

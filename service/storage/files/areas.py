@@ -13,12 +13,14 @@ from weakref import WeakValueDictionary
 
 from msgspec import Struct
 from msgspec.msgpack import Decoder, encode
+from msgspec.structs import replace
 
 from service.storage.errors import Changed, NotFound, TooLarge, Unavailable
 from service.storage.files.attachments import BARE, Attached, Attachments
 from service.storage.files.blobs import Span, Staging
 from service.storage.keys import Collection
 from service.storage.records.conditions import ABSENT, NEW
+from service.storage.records.write import Write
 from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.runner import Runner
@@ -130,90 +132,75 @@ class Areas:
             yield piece
 
     @idempotent(nothing)
-    async def create(
-        self,
-        collection: Collection,
-        parts: AsyncIterator[Part],
-        ms: int,
-        by: str,
-        limits: Limits,
-        *,
-        idempotency: Idempotency | None = None,
-    ) -> None:
-        """Make an area that is not there yet, of which every key lives for `ms`. Raises TooLarge, AlreadyExists."""
-        async with self._attachments.staging(collection) as staging:
+    async def create(self, write: Write, parts: AsyncIterator[Part], ms: int, limits: Limits) -> None:
+        """Make an area that is not there yet; every key of it lives for `ms`. Raises TooLarge, AlreadyExists."""
+        async with self._attachments.staging(write.collection) as staging:
             values = await _taken(staging, parts, ms)
-            await self._write(collection, staging, values, ms, by, limits, idempotency, state=NEW)
+            await self._commit(write, staging, values, ms, limits, state=NEW)
 
     @idempotent(nothing)
-    async def replace(
-        self,
-        collection: Collection,
-        parts: AsyncIterator[Part],
-        ms: int,
-        by: str,
-        limits: Limits,
-        *,
-        idempotency: Idempotency | None = None,
-    ) -> None:
-        """Make an area, whatever was in its place. Raises TooLarge."""
+    async def replace(self, write: Write, parts: AsyncIterator[Part], ms: int, limits: Limits) -> None:
+        """Make an area, and remove the one that was there. Raises TooLarge."""
+        collection = write.collection
         async with self._attachments.staging(collection) as staging:
             values = await _taken(staging, parts, ms)
             with suppress(Changed):
-                return await self._write(collection, staging, values, ms, by, limits, idempotency)
+                return await self._commit(write, staging, values, ms, limits)
 
-            async def write() -> None:
+            async def commit() -> None:
                 old = await self._attachments.peek(collection, RECORD)
-                await self._write(collection, staging, values, ms, by, limits, idempotency, state=ABSENT, before=old)
+                await self._commit(write, staging, values, ms, limits, state=ABSENT, before=old)
 
-            await self._in_turn(collection, write)
+            await self._in_turn(collection, commit)
 
     @idempotent(nothing)
     async def update(
         self,
-        collections: Sequence[Collection],
+        collections: list[Collection],
         parts: AsyncIterator[Part],
         ms: int,
-        by: str,
+        caller: str,
         limits: Limits,
         *,
         idempotency: Idempotency | None = None,
     ) -> None:
-        """Put keys into an area: those that arrive live for `ms`, all others as long as they would have.
+        """Put keys into the first area that is found in the collections.
 
-        Raises NotFound (before anything is read, unless the request is carried out once), TooLarge.
+        The keys that arrive live for `ms`; all others keep their expiry. Raises NotFound (before any part is read,
+        unless there is an idempotency key), TooLarge.
         """
         try:
             found = await self.find_first(collections)
         except NotFound:
-            if idempotency is not None:  # whether it is the same request again shows at its end
+            if idempotency is not None:  # the whole body is needed to compare the request with a remembered one
                 async for _ in parts:
                     pass
             raise
-        collection, first = found.collection, [found]  # what was read serves once
-        async with self._attachments.staging(collection) as staging:
+        write = Write(found.collection, caller=caller, idempotency=idempotency)
+        first = [found]  # the first attempt uses the area that was read already
+        async with self._attachments.staging(write.collection) as staging:
             values = await _taken(staging, parts, ms)
 
-            async def write() -> None:
-                area = first.pop() if first else await self.find_first([collection])
+            async def commit() -> None:
+                area = first.pop() if first else await self.find_first([write.collection])
                 old = {key: value for key, value in area.values.items() if key not in values}
-                await self._write(collection, staging, old | values, ms, by, limits, idempotency, before=area.attached)
+                await self._commit(write, staging, old | values, ms, limits, before=area.attached)
 
-            await self._in_turn(collection, write)
+            await self._in_turn(write.collection, commit)
 
     @idempotent(nothing)
-    async def delete(self, collections: Sequence[Collection], *, idempotency: Idempotency | None = None) -> None:
-        """Raises NotFound."""
+    async def delete(self, collections: list[Collection], *, idempotency: Idempotency | None = None) -> None:
+        """Delete the first area that is found in the collections. Raises NotFound."""
         for collection in collections:
             with suppress(NotFound):
+                write = Write(collection, RECORD, idempotency=idempotency)
                 with suppress(Changed):
-                    return await self._attachments.detach(collection, RECORD, idempotency=idempotency)
+                    return await self._attachments.detach(write)
 
-                async def remove(collection: Collection = collection) -> None:
-                    attached = await self._attachments.peek(collection, RECORD)
-                    await self._attachments.detach(collection, RECORD, attached, idempotency=idempotency)
+                async def commit(write: Write = write) -> None:
+                    await self._attachments.detach(write, await self._attachments.peek(write.collection, RECORD))
 
-                return await self._in_turn(collection, remove)
+                return await self._in_turn(collection, commit)
         raise NotFound("no such storage area")
 
     async def _read(self, collection: Collection) -> Area | None:
@@ -226,19 +213,18 @@ class Areas:
                 return Area.unpack(collection, attached, await self._attachments.content(collection, attached))
         raise Unavailable("the area keeps changing")
 
-    async def _write(
+    async def _commit(
         self,
-        collection: Collection,
+        write: Write,
         staging: Staging,
         values: dict[str, Value],
         ms: int,
-        by: str,
         limits: Limits,
-        idempotency: Idempotency | None,
         *,
         state: str = BARE,
         before: Attached | None = None,
     ) -> None:
+        """Store an area with these values. Raises TooLarge, and what `Attachments.attach` raises."""
         if len(values) > limits.keys:
             raise TooLarge(f"an area holds at most {limits.keys} keys")
         if sum(value.size for value in values.values()) > limits.bytes:
@@ -246,26 +232,24 @@ class Areas:
         least = max((value.expires for value in values.values()), default=0)
         fresh = not values or any(value.expires < 0 for value in values.values())
         await self._attachments.attach(
-            collection,
-            RECORD,
+            replace(write, id=RECORD, lifetime=f"+{ms}" if fresh else str(least)),
             encode(values),
             staging,
             {value.body.blob for value in values.values() if isinstance(value.body, Span)},
-            by,
-            lifetime=f"+{ms}" if fresh else str(least),
             least=max(least, 0),
             state=state,
             before=before,
-            idempotency=idempotency,
         )
 
-    async def _in_turn(self, collection: Collection, write: Callable[[], Awaitable[None]]) -> None:
-        """Write under the state that was read, again and again while others are faster. Those of one worker take turns,
-        so that each has one rival for each other worker at the most."""
+    async def _in_turn(self, collection: Collection, commit: Callable[[], Awaitable[None]]) -> None:
+        """Repeat `commit` while other writers change the area first. Raises Unavailable.
+
+        Writers of one worker take turns, so each has one rival per other worker at most.
+        """
         async with self._turns.setdefault(collection.tag, asyncio.Lock()):
             for _ in range(ATTEMPTS):
                 with suppress(Changed):
-                    return await write()
+                    return await commit()
         raise Unavailable("the area keeps changing; nothing was done")
 
 

@@ -20,7 +20,7 @@ from service.storage.files.blobs import GRACE_MS, INLINE_ROOM, Span, Staging, co
 from service.storage.keys import Collection
 from service.storage.records.conditions import exactly
 from service.storage.records.record import Record, Saved
-from service.storage.scripts.idempotency import Idempotency
+from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
 
 CONTENT_BYTES = 24_000  # a longer content is kept in a blob: a script copies its arguments (lua/README.md)
@@ -121,27 +121,25 @@ class Attachments:
 
     async def attach(
         self,
-        collection: Collection,
-        id: str,
+        write: Write,
         content: bytes | Span,
         staging: Staging,
         named: set[str],
-        by: str,
         *,
-        lifetime: str = "",
         least: int = 0,
         state: str = BARE,
         before: Attached | None = None,
-        subject: str = "",
-        idempotency: Idempotency | None = None,
     ) -> Saved:
-        """Store a record with files. Of the blobs in `staging` and of `before`, those in `named` are its own from now
-        on, and the others are let go of.
+        """Store a record with files, and release the blobs that it does not name.
 
-        `state` is the condition; `before` is the record that is there if it names blobs, and then the state is exactly
-        that. `lifetime` ('', '+ms' or '=') is the new blobs', and the record's unless `least` (ms since the epoch) is
-        later. Raises Denied, AlreadyExists, Changed, Invalid (lifetime), Unavailable (staged blobs have expired).
+        Of the blobs in `staging` and of `before`, the record owns those in `named` from now on. `before` is the stored
+        record if it names blobs; the write is then committed only onto exactly that record, else under `state`
+        (lua/include/attachment_error.lua), which replaces `write.condition`. `write.lifetime` ('', '+ms' or '=')
+        applies to the new blobs, and to the record unless `least` (ms since the epoch) is later.
+
+        Raises Denied, AlreadyExists, Changed, Invalid (lifetime), Unavailable (staged blobs have expired).
         """
+        collection, lifetime = write.collection, write.lifetime
         content, lasting = await _placed(content, staging)
         await staging.finish()
         old = [*before.blobs.values()] if before else []
@@ -153,41 +151,35 @@ class Attachments:
         try:
             reply = await self._run(
                 "attach",
-                (collection.attachment(id), collection.acl, *brought, *dropped),
-                idempotency,
+                (collection.attachment(write.id), collection.acl, *brought, *dropped),
+                write.idempotency,
                 manifest=encode(Manifest(held, content)),
-                by=by,
+                by=write.caller,
                 lifetime=lifetime,
                 least=least,
                 condition=exactly(before.record) if before else state,
                 brought=len(brought),
                 lasting=len(last),
                 grace=GRACE_MS,
-                subject=subject,
+                subject=write.subject,
             )
         except StagingExpired:
             raise Unavailable("the store did not answer in time; nothing was done") from None
         await staging.discard_unattached(brought)
         return Saved(*reply)
 
-    async def detach(
-        self,
-        collection: Collection,
-        id: str,
-        before: Attached | None = None,
-        subject: str = "",
-        *,
-        idempotency: Idempotency | None = None,
-    ) -> None:
-        """Remove a record with files: exactly `before`, or whatever is there if it names no blobs.
+    async def detach(self, write: Write, before: Attached | None = None) -> None:
+        """Remove a record with files: exactly `before`, or if None, whatever record is there that names no blobs.
 
         Raises Denied, NotFound, Changed.
         """
+        collection = write.collection
+        chunks = before.chunks(collection) if before else ()
         await self._run(
             "detach",
-            (collection.attachment(id), collection.acl, *(before.chunks(collection) if before else ())),
-            idempotency,
+            (collection.attachment(write.id), collection.acl, *chunks),
+            write.idempotency,
             condition=exactly(before.record) if before else BARE,
             grace=GRACE_MS,
-            subject=subject,
+            subject=write.subject,
         )

@@ -22,6 +22,7 @@ from service.storage.keys import Collection
 from service.storage.records.conditions import NEW, exactly
 from service.storage.records.record import saved
 from service.storage.records.scoped import CollectionRead, Scoped
+from service.storage.records.write import Write
 from service.storage.scripts.fan_out import fan_out
 from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.idempotent import idempotent, nothing
@@ -81,71 +82,41 @@ class Files:
         self._attachments, self._grants, self._scoped = Attachments(runner), grants, scoped
 
     @idempotent(lambda reply, remark: exactly(saved(reply)))
-    async def initiate_upload(
-        self,
-        collection: Collection,
-        id: str,
-        file: File,
-        user: str,
-        *,
-        create: bool,
-        overwrite: bool,
-        idempotency: Idempotency | None = None,
-    ) -> str:
-        """Write down that this file is to be uploaded, and drop the one that is there; the upload's generation.
+    async def initiate_upload(self, write: Write, file: File, *, create: bool, overwrite: bool) -> str:
+        """Store the description of a file that is to be uploaded, and return the upload's generation.
 
-        `create`: also where the key is not there; `overwrite`: also where it is. Raises Denied, NotFound,
-        AlreadyExists, Unavailable.
+        The file that was there before is removed. `create`: the key may be missing; `overwrite`: it may be there.
+        Raises Denied, NotFound, AlreadyExists, Unavailable.
         """
-        state = BARE if overwrite else NEW
+        collection, state = write.collection, BARE if overwrite else NEW
         before = None
         for attempt in range(ATTEMPTS):
-            if attempt or not create:  # else most often nothing is to be let go of: it is tried unseen
-                before = await self._attachments.peek(collection, id)
+            if attempt or not create:  # a first attempt that may create does not read: mostly there is nothing
+                before = await self._attachments.peek(collection, write.id)
             if before is None and not create:
-                await self._grants.permit(collection, user, WRITE)
+                await self._grants.permit(collection, write.subject, WRITE)
                 raise NotFound("no such key")
             try:
                 async with self._attachments.staging(collection) as none:
-                    saved = await self._attachments.attach(
-                        collection,
-                        id,
-                        encode(file),
-                        none,
-                        set(),
-                        user,
-                        state=state,
-                        before=before,
-                        subject=user,
-                        idempotency=idempotency,
-                    )
+                    content = encode(file)
+                    saved = await self._attachments.attach(write, content, none, set(), state=state, before=before)
                 return exactly(saved)
             except Changed:
                 continue
         raise Unavailable("the key keeps changing; nothing was done")
 
     @idempotent(nothing)
-    async def upload(
-        self,
-        collection: Collection,
-        id: str,
-        generation: str,
-        pieces: AsyncIterator[bytes],
-        type: str,
-        most: int,
-        user: str,
-        *,
-        idempotency: Idempotency | None = None,
-    ) -> None:
-        """Take in the file that was announced in that generation, of at most so many bytes, which has the MD5 that was
-        announced. Only then it is the key's.
+    async def upload(self, write: Write, generation: str, pieces: AsyncIterator[bytes], type: str, most: int) -> None:
+        """Store the bytes of the file whose upload has this generation.
 
-        Raises Changed (it was uploaded already, or the key was deleted or announced again), Denied (`user` may not
-        write any more), Invalid (too many bytes, another MD5), Unavailable.
+        The file has at most `most` bytes and the MD5 with which its upload was initiated; `type` is its media type.
+        Raises Changed (it was uploaded already, or the key was deleted or initiated again), Denied, Invalid (too many
+        bytes, another MD5), Unavailable.
         """
+        collection, id = write.collection, write.id
         attached = await self._attachments.peek(collection, id)
         if attached is None or exactly(attached.record) != generation:
-            if idempotency is not None:  # whether it is the same request again shows at its end
+            if write.idempotency is not None:  # the whole body is needed to compare it with a remembered request
                 async for _ in _at_most(pieces, most):
                     pass
             raise Changed("the key was uploaded, replaced or deleted since")
@@ -156,17 +127,7 @@ class Files:
                 raise Invalid("the file has another MD5 than was announced")
             whole = replace(file, size=kept.size, type=type, body=kept.body)
             named = {kept.body.blob} if isinstance(kept.body, Span) else set()
-            await self._attachments.attach(
-                collection,
-                id,
-                encode(whole),
-                staging,
-                named,
-                user,
-                state=generation,
-                subject=user,
-                idempotency=idempotency,
-            )
+            await self._attachments.attach(write, encode(whole), staging, named, state=generation)
 
     async def read_many(
         self, collections: Sequence[Collection], ids: Sequence[str], subject: str, *, strict: bool = False
@@ -202,18 +163,20 @@ class Files:
             yield (body or b"")[start : start + size]
 
     @idempotent(lambda reply, remark: _removed(remark))
-    async def remove(
-        self, collection: Collection, ids: Sequence[str], subject: str, *, idempotency: Idempotency | None = None
-    ) -> list[str]:
-        """Remove keys, at most a thousand; those that were there. Raises Denied."""
-        await self._grants.permit(collection, subject, DELETE)
-        [reading] = await self.read_many([collection], ids, "")
+    async def remove(self, write: Write, ids: Sequence[str]) -> list[str]:
+        """Remove keys, at most 1,000, and return those that were there. Raises Denied.
+
+        The fields of `write` that count are collection, subject and idempotency.
+        """
+        await self._grants.permit(write.collection, write.subject, DELETE)
+        [reading] = await self.read_many([write.collection], ids, "")
         found = [*self.filed(reading).values()]
-        removed = await fan_out(lambda filed: self._remove(subject, filed, None), found[:-1])
+        single = replace(write, idempotency=None)
+        removed = await fan_out(lambda filed: self._remove(single, filed), found[:-1])
         gone = [filed.id for filed, there in zip(found, removed, strict=False) if there]
-        if idempotency is not None:  # where all is done once, it is done with the last of them
-            idempotency.remark = encode([*gone, *(filed.id for filed in found[-1:])])
-        return [*gone, *[filed.id for filed in found[-1:] if await self._remove(subject, filed, idempotency)]]
+        if write.idempotency is not None:  # the last removal commits the request
+            write.idempotency.remark = encode([*gone, *(filed.id for filed in found[-1:])])
+        return [*gone, *[filed.id for filed in found[-1:] if await self._remove(write, filed)]]
 
     async def remove_found(
         self, reading: CollectionRead, subject: str, *, idempotency: Idempotency | None = None
@@ -225,22 +188,25 @@ class Files:
         if not reading.found and idempotency is None:
             return []
         try:
-            return await self.remove(reading.collection, [*reading.found], subject, idempotency=idempotency)
+            return await self.remove(
+                Write(reading.collection, subject=subject, idempotency=idempotency), [*reading.found]
+            )
         except (Denied, NotFound):
             return []
 
-    async def _remove(self, subject: str, filed: Filed, idempotency: Idempotency | None) -> bool:
-        """Was there a key to be removed?"""
+    async def _remove(self, write: Write, filed: Filed) -> bool:
+        """Remove one key; return False if it is not there any more. Raises Denied, Unavailable."""
         attached: Attached | None = filed.attached
+        write = replace(write, id=filed.id)
         for _ in range(ATTEMPTS):
             if attached is None:
                 return False
             try:
-                await self._attachments.detach(filed.collection, filed.id, attached, subject, idempotency=idempotency)
+                await self._attachments.detach(write, attached)
             except NotFound:
                 return False
             except Changed:
-                attached = await self._attachments.peek(filed.collection, filed.id)
+                attached = await self._attachments.peek(write.collection, write.id)
             else:
                 return True
         raise Unavailable("the key keeps changing")

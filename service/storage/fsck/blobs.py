@@ -12,6 +12,7 @@ from service.storage.errors import Refusal
 from service.storage.files.attachments import Attached, Attachments, Blob
 from service.storage.files.blobs import GRACE_MS, Span
 from service.storage.keys import Collection
+from service.storage.records.write import Write
 from service.storage.scripts.fan_out import all_of, fan_out
 from service.storage.scripts.runner import Runner
 
@@ -105,20 +106,13 @@ class BlobCheck:
                 if not await self._runner.command("EXISTS", name, key=name):
                     lost.add(blob.id)
         if isinstance(attached.content, Span) and attached.content.blob in lost:
-            await self._attachments.detach(collection, id, attached)
+            await self._attachments.detach(Write(collection, id), attached)
         elif lost:
-            left = attached.blobs.keys() - lost
+            left, record = attached.blobs.keys() - lost, attached.record
             async with self._attachments.staging(collection) as none:
+                write = Write(collection, id, record.updater, lifetime="=")
                 await self._attachments.attach(
-                    collection,
-                    id,
-                    attached.content,
-                    none,
-                    left,
-                    attached.record.updater,
-                    lifetime="=",
-                    least=attached.record.expires,
-                    before=attached,
+                    write, attached.content, none, left, least=record.expires, before=attached
                 )
 
     async def _gather(self, record: Named, into: set[str]) -> None:

@@ -1,12 +1,10 @@
-"""The operations: one typed method per Lua script, always keys -> arguments -> run -> typed result.
+"""The operations on records: one typed method for each Lua script.
 
-A write is surrounded by three things that a script cannot do alone: naming a new collection in its registry, the
-namespace's quota, and what is too large or too slow for a script. All three are here, once, for every write.
+A method builds keys and arguments, runs its script, and returns a typed result. Around a write it does what a script
+cannot: it registers a new collection, keeps the namespace's quota, and handles what is too large or too slow for a
+script.
 
-Times are Redis's, in microseconds since the epoch; a `lifetime` is spelled as lua/include/deadline.lua reads it. The
-`subject` is who asks, as the collection's grants name callers (grants.py), "" where it has no scopes; `idempotency` is
-set if the request has an idempotency key (scripts/idempotency.py).
-Every method may raise Unavailable, every write OutcomeUnknown as well.
+Times are Redis's, in microseconds since the epoch. Every method may raise Unavailable, every write OutcomeUnknown too.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -16,6 +14,8 @@ from logging import getLogger
 from typing import Any, TypeVar
 from uuid import uuid4
 from weakref import WeakValueDictionary
+
+from msgspec.structs import replace
 
 from service.storage import keys, registry
 from service.storage.access.grants import WRITE, Grants
@@ -31,14 +31,14 @@ from service.storage.errors import (
 )
 from service.storage.keys import Collection
 from service.storage.records import offload
-from service.storage.records.conditions import ANYTHING, NEW, PRESENT, UNCONDITIONAL, Condition, exactly
-from service.storage.records.quota import Quota, Usage
+from service.storage.records.conditions import ANYTHING, NEW, PRESENT, exactly
+from service.storage.records.quota import Usage
 from service.storage.records.record import MARGIN, Listed, Record, Saved, Swept, etag, portions, saved, tagged
 from service.storage.records.registration import RegistrationCache
 from service.storage.records.splice import splice
+from service.storage.records.write import Write
 from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
 from service.storage.scripts.fan_out import all_of
-from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.reply import Reply
 from service.storage.scripts.runner import Runner
@@ -57,122 +57,128 @@ log = getLogger(__name__)
 
 
 class Records:
+    """The operations on records. Writes take their common parameters as one value, `Write`."""
+
     def __init__(self, runner: Runner, grants: Grants) -> None:
         self._runner, self._grants = runner, grants
         self._run, self._command = runner.run, runner.command
         self._registrations = RegistrationCache()
         self._usage = Usage(runner)
-        self._rewriting = Turns(3)  # so few, for each has its record here twice
+        self._rewriting = Turns(3)  # a low limit: each of them holds its record in memory twice
         self._turns: WeakValueDictionary[str, Turns] = WeakValueDictionary()  # by key of a record
 
     @idempotent(saved)
-    def create(
-        self, collection: Collection, id: str, body: bytes, by: str, *,
-        lifetime: str = "", quota: Quota | None = None, subject: str = "", idempotency: Idempotency | None = None,
-    ) -> Coroutine[Any, Any, Saved]:  # fmt: skip
-        """Store a record that is not there yet. Raises Denied, AlreadyExists, Invalid (lifetime), QuotaExceeded."""
+    def create(self, write: Write, body: bytes) -> Coroutine[Any, Any, Saved]:
+        """Store a record that is not there yet; ignore `write.condition`.
+
+        Raises Denied, AlreadyExists, Invalid (lifetime), QuotaExceeded.
+        """
         if len(body) > INLINE_BYTES:
-            return self.publish(collection, id, body, by, lifetime, NEW, quota, subject, idempotency)
-        arguments = {"id": id, "body": body, "by": by, "lifetime": lifetime, "subject": subject}
-        return self.write(
-            "create", (collection.record(id), *collection.guarded), arguments, collection, quota, idempotency
-        )
+            return self.publish(write, body, NEW)
+        arguments = {
+            "id": write.id,
+            "body": body,
+            "by": write.caller,
+            "lifetime": write.lifetime,
+            "subject": write.subject,
+        }
+        return self.commit("create", (write.collection.record(write.id), *write.collection.guarded), arguments, write)
 
     @idempotent(saved)
-    def put(
-        self, collection: Collection, id: str, body: bytes, by: str, *,
-        lifetime: str = "", condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
-        idempotency: Idempotency | None = None,
-    ) -> Coroutine[Any, Any, Saved]:  # fmt: skip
+    def put(self, write: Write, body: bytes) -> Coroutine[Any, Any, Saved]:
         """Store a record, replacing any earlier one. Raises Denied, Changed, Invalid (lifetime), QuotaExceeded."""
-        if (state := condition.state) is not None:
-            return self._put(collection, id, body, by, lifetime, quota, subject, idempotency, state)
-        put = partial(self._put, collection, id, body, by, lifetime, quota, subject, idempotency)
-        return self._compare(condition, collection, id, put)
+        if (state := write.condition.state) is not None:
+            return self._put(write, body, state)
+        return self._compare_etag(write, partial(self._put, write, body))
 
-    def _put(
-        self, collection: Collection, id: str, body: bytes, by: str, lifetime: str, quota: Quota | None, subject: str,
-        idempotency: Idempotency | None, state: str,
-    ) -> Coroutine[Any, Any, Saved]:  # fmt: skip
+    def _put(self, write: Write, body: bytes, state: str) -> Coroutine[Any, Any, Saved]:
         if len(body) > INLINE_BYTES:
-            return self.publish(collection, id, body, by, lifetime, state, quota, subject, idempotency)
-        arguments = {"id": id, "body": body, "by": by, "lifetime": lifetime, "condition": state, "subject": subject}
-        return self.write(
-            "put", (collection.record(id), *collection.guarded), arguments, collection, quota, idempotency
-        )
+            return self.publish(write, body, state)
+        arguments = {
+            "id": write.id,
+            "body": body,
+            "by": write.caller,
+            "lifetime": write.lifetime,
+            "condition": state,
+            "subject": write.subject,
+        }
+        return self.commit("put", (write.collection.record(write.id), *write.collection.guarded), arguments, write)
 
-    async def publish(
-        self, collection: Collection, id: str, body: bytes, by: str, lifetime: str, state: str, quota: Quota | None,
-        subject: str = "", idempotency: Idempotency | None = None,
-    ) -> Saved:  # fmt: skip
-        """Store a large record under `state` (lua/include/precondition_error.lua). Raises what create and put raise."""
-        if subject:  # so that nobody makes Redis hold what would be refused
-            await self._grants.permit(collection, subject, WRITE)
+    async def publish(self, write: Write, body: bytes, state: str) -> Saved:
+        """Store a large record: send the body ahead to a staging key, then make that key the record.
+
+        `state` has the format of lua/include/precondition_error.lua and replaces `write.condition`. Raises what
+        `create` and `put` raise.
+        """
+        collection = write.collection
+        if write.subject:  # a caller who may not write must not make Redis store the body
+            await self._grants.permit(collection, write.subject, WRITE)
         staged = collection.staged(uuid4().hex)
         await self._command("SET", staged, bytes(MARGIN) + body, "EX", STAGED_SECONDS, key=staged, write=True)
         arguments = {
-            "id": id, "margin": MARGIN, "by": by, "lifetime": lifetime, "condition": state, "subject": subject,
-        }  # fmt: skip
-        names = (collection.record(id), staged, *collection.guarded)
+            "id": write.id,
+            "margin": MARGIN,
+            "by": write.caller,
+            "lifetime": write.lifetime,
+            "condition": state,
+            "subject": write.subject,
+        }
+        names = (collection.record(write.id), staged, *collection.guarded)
         try:
-            return await self.write("publish", names, arguments, collection, quota, idempotency)
+            return await self.commit("publish", names, arguments, write)
         except Refusal:
             with suppress(Refusal):  # it would expire anyway
                 await self._command("UNLINK", staged, key=staged, write=True)
             raise
 
     @idempotent(lambda reply, remark: (saved(reply), remark.decode()))
-    def merge(
-        self, collection: Collection, id: str, patch: bytes, by: str, *,
-        limit: int, condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
-        idempotency: Idempotency | None = None,
-    ) -> Coroutine[Any, Any, tuple[Saved, str]]:  # fmt: skip
-        """Apply a JSON merge patch (RFC 7386); replies the new body's etag too. Its expiry stays.
+    def merge(self, write: Write, patch: bytes, limit: int) -> Coroutine[Any, Any, tuple[Saved, str]]:
+        """Apply a JSON merge patch (RFC 7386) to a record, and return the new body's etag too.
 
-        `patch` is an object or an array; `limit` is the largest body, in bytes.
-        Raises Denied, NotFound, Changed, TooLarge, QuotaExceeded.
+        The record keeps its expiry; `write.lifetime` is ignored. `patch` is a JSON object or array; `limit` is the
+        largest body, in bytes. Raises Denied, NotFound, Changed, TooLarge, QuotaExceeded.
         """
-        if (state := condition.state) is not None:
-            return self._merge(collection, id, patch, by, limit, quota, subject, idempotency, state)
-        merge = partial(self._merge, collection, id, patch, by, limit, quota, subject, idempotency)
-        return self._compare(condition, collection, id, merge)
+        if (state := write.condition.state) is not None:
+            return self._merge(write, patch, limit, state)
+        return self._compare_etag(write, partial(self._merge, write, patch, limit))
 
-    async def _merge(
-        self, collection: Collection, id: str, patch: bytes, by: str, limit: int, quota: Quota | None, subject: str,
-        idempotency: Idempotency | None, state: str,
-    ) -> tuple[Saved, str]:  # fmt: skip
-        if idempotency is None and len(patch) <= MERGE_BYTES:
+    async def _merge(self, write: Write, patch: bytes, limit: int, state: str) -> tuple[Saved, str]:
+        collection, quota = write.collection, write.quota
+        if write.idempotency is None and len(patch) <= MERGE_BYTES:
             remaining_quota = await self._usage.remaining_quota(quota, collection) if quota else ""
             with suppress(OverBudget):
                 reply = await self._run(
-                    "merge", (collection.record(id), *collection.guarded),
-                    id=id, patch=patch, by=by, condition=state, kinds=collection.kinds, subject=subject,
-                    remaining_quota=remaining_quota, limit=limit, longest=MERGE_BYTES, budget=MERGE_STEPS,
-                )  # fmt: skip
+                    "merge",
+                    (collection.record(write.id), *collection.guarded),
+                    id=write.id,
+                    patch=patch,
+                    by=write.caller,
+                    condition=state,
+                    kinds=collection.kinds,
+                    subject=write.subject,
+                    remaining_quota=remaining_quota,
+                    limit=limit,
+                    longest=MERGE_BYTES,
+                    budget=MERGE_STEPS,
+                )
                 if quota:
                     await self.adjust_usage(collection, reply[4], reply[5])
                 return saved(reply), etag(reply[6])
-        return await self.rewrite(
-            collection,
-            id,
-            splice,
-            (patch, limit),
-            by,
-            quota=quota,
-            subject=subject,
-            state=state,
-            idempotency=idempotency,
-        )
+        return await self.rewrite(write, splice, (patch, limit), state)
 
     async def rewrite(
-        self, collection: Collection, id: str, change: Callable[..., bytes], arguments: tuple[bytes, int], by: str, *,
-        quota: Quota | None = None, subject: str = "", state: str = ANYTHING, idempotency: Idempotency | None = None,
-    ) -> tuple[Saved, str]:  # fmt: skip
-        """Change a record here, as `change` makes it of the old body and the `arguments`, and commit it only onto the
-        state that was read. For what would hold Redis for too long, and for what is done once: its etag is remembered.
+        self, write: Write, change: Callable[..., bytes], arguments: tuple[bytes, int], state: str = ANYTHING
+    ) -> tuple[Saved, str]:
+        """Change a record in the worker, and commit the result only onto the state that was read.
 
-        Each record's take turns, so that each meets at most one rival for each other worker; few are here at a time.
+        The new body is `change(old body, *arguments)`. The record keeps its expiry. It serves changes that would hold
+        Redis for too long, and changes with an idempotency key, whose etag has to be remembered with the reply.
+
+        Changes of one record take turns, so each has one rival per other worker at most. Raises NotFound, Changed, and
+        what `put` and `change` raise.
         """
+        collection, id = write.collection, write.id
+        write = replace(write, lifetime=KEEP)
         async with self._turns.setdefault(collection.record(id), Turns()).turn(), self._rewriting.turn():
             for _ in range(ATTEMPTS):
                 record = await self.find_current(collection, id)
@@ -181,12 +187,10 @@ class Records:
                 if record is None or state not in (ANYTHING, PRESENT, exactly(record)):
                     raise Changed("the record has changed")
                 body, tag = await offload.run(tagged, change, record.body, *arguments)
-                if idempotency is not None:
-                    idempotency.remark = tag.encode()
+                if write.idempotency is not None:
+                    write.idempotency.remark = tag.encode()
                 with suppress(Changed):
-                    return await self._put(
-                        collection, id, body, by, KEEP, quota, subject, idempotency, exactly(record)
-                    ), tag
+                    return await self._put(write, body, exactly(record)), tag
         raise Unavailable("the record keeps changing; nothing was done")
 
     def get(self, collection: Collection, id: str) -> Awaitable[Record]:
@@ -216,32 +220,24 @@ class Records:
         return dict(zip(collections, map(int, await all_of(map(self._counting, collections))), strict=True))
 
     @idempotent(nothing)
-    def delete(
-        self, collection: Collection, id: str, *,
-        condition: Condition = UNCONDITIONAL, quota: Quota | None = None, subject: str = "",
-        idempotency: Idempotency | None = None,
-    ) -> Coroutine[Any, Any, None]:  # fmt: skip
+    def delete(self, write: Write) -> Coroutine[Any, Any, None]:
         """Remove a record. Raises Denied, NotFound, Changed."""
-        if (state := condition.state) is not None:
-            return self._delete(collection, id, quota, subject, idempotency, state)
-        return self._compare(
-            condition, collection, id, partial(self._delete, collection, id, quota, subject, idempotency)
-        )
+        if (state := write.condition.state) is not None:
+            return self._delete(write, state)
+        return self._compare_etag(write, partial(self._delete, write))
 
-    async def _delete(
-        self,
-        collection: Collection,
-        id: str,
-        quota: Quota | None,
-        subject: str,
-        idempotency: Idempotency | None,
-        state: str,
-    ) -> None:
-        names = (collection.record(id), *collection.guarded)
+    async def _delete(self, write: Write, state: str) -> None:
+        collection = write.collection
         documents, size = await self._run(
-            "delete", names, idempotency, id=id, condition=state, kinds=collection.kinds, subject=subject
+            "delete",
+            (collection.record(write.id), *collection.guarded),
+            write.idempotency,
+            id=write.id,
+            condition=state,
+            kinds=collection.kinds,
+            subject=write.subject,
         )
-        if quota:
+        if write.quota:
             await self.adjust_usage(collection, documents, size)
 
     async def page(
@@ -306,38 +302,37 @@ class Records:
         """Drop a collection found empty at `empty` (us), if its registration still is `seen`, an hour before that."""
         return bool(await self._run("unregister", (collection.registry,), name=collection.name, seen=seen, empty=empty))
 
-    async def write(
-        self, script: str, names: Sequence[str], arguments: dict[str, Any], collection: Collection,
-        quota: Quota | None, idempotency: Idempotency | None = None,
-    ) -> Saved:  # fmt: skip
-        """Run a script that may create a record, with the collection's registration and the quota around it.
+    async def commit(self, script: str, names: Sequence[str], arguments: dict[str, Any], write: Write) -> Saved:
+        """Run a script that may create a record; register its collection and keep the quota around it.
 
-        Its reply begins as `Saved` does, and goes on with the documents and bytes that the collection grew by.
+        The script's reply is a `Saved`, then the documents and bytes by which the collection grew.
         """
-        arguments["kinds"], arguments["registered"] = collection.kinds, self._registrations.of(collection)
+        collection, quota = write.collection, write.quota
+        arguments["kinds"], arguments["registered"] = collection.kinds, self._registrations.get(collection)
         arguments["remaining_quota"] = await self._usage.remaining_quota(quota, collection) if quota else ""
         try:
             try:
-                reply = await self._runner.script(script, names, arguments, idempotency)
+                reply = await self._runner.script(script, names, arguments, write.idempotency)
             except Unregistered:
                 arguments["registered"] = await self.register(collection)
-                reply = await self._runner.script(script, names, arguments, idempotency)
+                reply = await self._runner.script(script, names, arguments, write.idempotency)
         except (Unregistered, StagingExpired):  # this process, or Redis, stood still for minutes
             raise Unavailable("the store did not answer in time; nothing was done") from None
         if quota:
             await self.adjust_usage(collection, reply[4], reply[5])
         return saved(reply)
 
-    async def _compare(
-        self, condition: Condition, collection: Collection, id: str, write: Callable[[str], Coroutine[Any, Any, T]]
-    ) -> T:
-        """Carry out a write under a condition on etags. They are compared here, for Redis has no MD5; the script is
-        then held to exactly the state that was looked at, so that of two writers with one etag only one wins."""
+    async def _compare_etag(self, write: Write, commit: Callable[[str], Coroutine[Any, Any, T]]) -> T:
+        """Commit a write whose condition names etags.
+
+        Etags are compared in the worker, because Redis has no MD5. The script then requires exactly the state that was
+        read, so of two writers with one etag only one succeeds.
+        """
         for _ in range(ATTEMPTS):
-            record = await self.find_current(collection, id)
-            state = condition.on_nothing() if record is None else condition.on(record)
+            record = await self.find_current(write.collection, write.id)
+            state = write.condition.on_nothing() if record is None else write.condition.on(record)
             with suppress(Changed):
-                return await write(state)
+                return await commit(state)
         raise Unavailable("the record keeps changing; nothing was done")
 
 

@@ -16,7 +16,7 @@ class RegistrationCache:
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, float]] = {}  # by tag: a string keeps its hash
 
-    def of(self, collection: Collection) -> str:
+    def get(self, collection: Collection) -> str:
         """The proof, or '' where there is none that is good."""
         proof, until = self._known.get(collection.tag, ("", 0.0))
         return proof if monotonic() < until else ""

@@ -17,9 +17,9 @@ from service.storage.keys import Collection
 from service.storage.records.join import join
 from service.storage.records.record import Listed, Record, Saved, saved
 from service.storage.records.records import Records
+from service.storage.records.write import Write
 from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
 from service.storage.scripts.fan_out import FAN_OUT
-from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.reply import Replies
 from service.storage.scripts.runner import Runner
@@ -103,64 +103,52 @@ class Scoped:
             yield portion
 
     @idempotent(saved)
-    async def append(
-        self,
-        collection: Collection,
-        id: str,
-        value: bytes,
-        by: str,
-        *,
-        limit: int,
-        subject: str,
-        creating: bool = False,
-        idempotency: Idempotency | None = None,
-    ) -> Saved:
-        """Add a JSON value to a record's (storage/records/join.py); `creating`: where there is none, the value is it.
-        Its expiry stays.
+    async def append(self, write: Write, value: bytes, limit: int, *, creating: bool = False) -> Saved:
+        """Add a JSON value to a record's value (service/storage/records/join.py). The record keeps its expiry.
 
-        `limit` is the largest body, in bytes. Raises Denied, NotFound, Mismatched, TooLarge, QuotaExceeded.
+        `creating`: if there is no record, the value becomes one. `limit` is the largest body, in bytes; the other
+        fields of `write` that count are collection, id, caller, subject and idempotency. Raises Denied, NotFound,
+        Mismatched, TooLarge.
         """
+        collection, id = write.collection, write.id
         if len(value) > INLINE_BYTES:
-            await self._grants.permit(collection, subject, WRITE)
+            await self._grants.permit(collection, write.subject, WRITE)
         else:
             arguments = {
                 "id": id,
                 "value": value,
-                "by": by,
+                "by": write.caller,
                 "creating": int(creating),
-                "subject": subject,
+                "subject": write.subject,
                 "limit": limit,
                 "longest": MERGE_BYTES,
                 "budget": MERGE_STEPS,
             }
-            names = (collection.record(id), *collection.guarded)
             with suppress(OverBudget):
-                return await self._records.write("append", names, arguments, collection, None, idempotency)
-        while True:  # where others create and delete it in turns, one of the two works out
+                names = (collection.record(id), *collection.guarded)
+                return await self._records.commit("append", names, arguments, write)
+        while True:  # others may create and delete the record in turns: then one of the two steps succeeds
             try:
-                return (
-                    await self._records.rewrite(
-                        collection, id, join, (value, limit), by, subject=subject, idempotency=idempotency
-                    )
-                )[0]
+                return (await self._records.rewrite(write, join, (value, limit)))[0]
             except NotFound:
                 if not creating:
                     raise
             with suppress(AlreadyExists):
-                return await self._records.create(collection, id, value, by, subject=subject, idempotency=idempotency)
+                return await self._records.create(write, value)
 
     @idempotent(nothing)
-    async def discard(
-        self, collection: Collection, ids: Sequence[str], subject: str, *, idempotency: Idempotency | None = None
-    ) -> None:
-        """Remove records, those of them that are there; `DISCARDED` in a step. Raises Denied."""
+    async def discard(self, write: Write, ids: Sequence[str]) -> None:
+        """Remove those of the records that are there, `DISCARDED` in a step. Raises Denied.
+
+        The fields of `write` that count are collection, subject and idempotency.
+        """
+        collection = write.collection
         for start in range(0, len(ids), DISCARDED):
             some, last = ids[start : start + DISCARDED], start + DISCARDED >= len(ids)
             names = (*collection.guarded, *map(collection.record, some))
-            # Where all is done once, it is done with the last of them.
-            await self._run(
-                "discard", names, idempotency if last else None, subject=subject, kinds=collection.kinds, ids=some
-            )
+            # The last step commits the request, so it alone remembers the reply.
+            idempotency = write.idempotency if last else None
+            await self._run("discard", names, idempotency, subject=write.subject, kinds=collection.kinds, ids=some)
 
 
 def _decode_reading(collection: Collection, ids: Sequence[str], reply: Any) -> CollectionRead:

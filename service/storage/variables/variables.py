@@ -26,7 +26,7 @@ from typing import NamedTuple, Self
 
 from service.storage import keys
 from service.storage.keys import Collection
-from service.storage.scripts.idempotency import Idempotency
+from service.storage.records.write import Write
 from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.runner import Runner
 from service.storage.variables.id_allocator import IdAllocator
@@ -134,8 +134,9 @@ def _int(text: bytes) -> int:
 
 
 class Variables:
-    """The operations. `subject` is who asks, as the collection's grants name callers.
+    """The operations on variables.
 
+    `subject` is the caller's name in the collection's grants. Of a `Write`, collection, subject and idempotency count.
     Every method raises Denied, Undeclared and Unavailable, every write OutcomeUnknown as well.
     """
 
@@ -145,24 +146,16 @@ class Variables:
         self._ids = IdAllocator(runner)
 
     @idempotent(lambda reply, remark: _int(reply))
-    async def assign(
-        self,
-        collection: Collection,
-        subject: str,
-        user: int,
-        key: str,
-        value: str,
-        *,
-        idempotency: Idempotency | None = None,
-    ) -> int:
-        """Set a variable: `key` of at most `KEY_BYTES`, `value` of at most `VALUE_BYTES`; replies its id."""
+    async def assign(self, write: Write, user: int, key: str, value: str) -> int:
+        """Set a variable and return its id. `key` has at most `KEY_BYTES`, `value` at most `VALUE_BYTES`."""
+        collection = write.collection
         number = await self._ids.take(collection.dialect)
         lists = valued(user, key, value)
         reply = await self._run(
             "assign",
             _keys(collection),
-            idempotency,
-            subject=subject,
+            write.idempotency,
+            subject=write.subject,
             name=name(user, key),
             proposed=number.to_bytes(6, "big"),
             fixed=fixed(user, key),
@@ -209,18 +202,15 @@ class Variables:
         return Variable.unpack(*reply) if reply else None
 
     @idempotent(nothing)
-    async def drop(
-        self, collection: Collection, subject: str, user: int, key: str, *, idempotency: Idempotency | None = None
-    ) -> None:
+    async def drop(self, write: Write, user: int, key: str) -> None:
         """Remove one variable. Raises NotFound."""
-        await self._run(
-            "drop", _keys(collection), idempotency, subject=subject, name=name(user, key), fixed=fixed(user, key)
-        )
+        names, variable = _keys(write.collection), name(user, key)
+        await self._run("drop", names, write.idempotency, subject=write.subject, name=variable, fixed=fixed(user, key))
 
     @idempotent(lambda reply, remark: int(reply))
-    async def clear(self, collection: Collection, subject: str, *, idempotency: Idempotency | None = None) -> int:
-        """Remove all variables, in one step however many they are; replies how many they were."""
-        return int(await self._run("clear", _keys(collection), idempotency, subject=subject))
+    async def clear(self, write: Write) -> int:
+        """Remove all variables of a collection in one step, and return how many there were."""
+        return int(await self._run("clear", _keys(write.collection), write.idempotency, subject=write.subject))
 
     async def audit(
         self, collection: Collection, id: bytes, seen: bytes, right: bytes, claims: Iterable[bytes], *, repair: bool

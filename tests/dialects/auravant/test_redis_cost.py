@@ -10,6 +10,7 @@ import pytest
 from aiohttp import ClientSession
 
 from service.storage import keys
+from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.fan_out import FAN_OUT, fan_out
 from service.storage.scripts.runner import Runner
@@ -84,7 +85,7 @@ async def fill(running: Running, world: World, ids: list[str], names: list[str],
 
         async def put(pair: tuple[str, str]) -> None:
             collection = keys.collection("auravant", "fields", pair[0], "")
-            await storage.records.put(collection, f"{world.extension}:production:{pair[1]}", value, "me")
+            await storage.records.put(Write(collection, f"{world.extension}:production:{pair[1]}", "me"), value)
 
         await fan_out(put, [(id, name) for id in ids for name in names])
 
