@@ -135,14 +135,20 @@ OPERATIONS = (
     Operation(f"page of {ITEMS} ids, from the middle", "page", lambda b, _: page(b, b.count // 2)),
     Operation(f"records of a page of {ITEMS}", "", read_page, True, ("mget",), 100),
     Operation("count", "count", lambda b, _: b.storage.records.count(b.collection)),
-    Operation(f"sweep, {SWEEP_MEMBERS} due", "sweep", lambda b, _: b.storage.records.sweep(b.collection), False,
-              times=SWEEPS, before=fall_due),
+    Operation(
+        f"sweep, {SWEEP_MEMBERS} due",
+        "sweep",
+        lambda b, _: b.storage.records.sweep(b.collection),
+        False,
+        times=SWEEPS,
+        before=fall_due,
+    ),
     Operation("examine", "examine", lambda b, _: b.storage.records.examine(b.collection, b.anyone, repair=False)),
     Operation("publish, 1 MB", "publish", large, False, ("evalsha", "set"), 20),
     Operation("register", "register", lambda b, _: b.storage.records.register(b.collection)),
     Operation("adjust_usage", "adjust_usage", lambda b, _: b.storage.records.adjust_usage(b.collection, 1, 100)),
     Operation("throttle", "throttle", lambda b, i: b.storage.rates.throttle("bench", CALLER, 1_000_000, 1.0)),
-)  # fmt: skip
+)
 
 
 async def timed(server: RedisServer, operation: Operation, bench: Bench) -> float:

@@ -1,15 +1,16 @@
---- What `lists` has of a list (see move_between_lists.lua), nil where there is none, and what it is to have by what can be counted:
---- of a short one each whole member once, of a long one their number; '' where it is to have nothing.
+--- The text of a list in `lists` (see move_between_lists.lua), nil if there is none; and the text that it should have:
+--- of a short list each whole member once, of a long one its true length, '' if the list should not exist.
 local function recount(lists, listing, list)
+  local MEMBER, LENGTH = 13, 6 -- bytes
   local text = redis.call('HGET', lists, list)
   if not text then return nil, '' end
-  if #text == 6 then
-    local count = redis.call('ZLEXCOUNT', listing, '[' .. list, '[' .. list .. string.rep('\255', 13))
+  if #text == LENGTH then
+    local count = redis.call('ZLEXCOUNT', listing, '[' .. list, '[' .. list .. string.rep('\255', MEMBER))
     return text, count > 0 and struct.pack('>I6', count) or ''
   end
   local seen, members = {}, {}
-  for start = 1, #text - 12, 13 do
-    local member = string.sub(text, start, start + 12)
+  for start = 1, #text - MEMBER + 1, MEMBER do
+    local member = string.sub(text, start, start + MEMBER - 1)
     if not seen[member] then members[#members + 1] = member end
     seen[member] = true
   end

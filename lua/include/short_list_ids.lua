@@ -1,9 +1,10 @@
---- The members of a short list (its text, see move_between_lists.lua) within a span of time, newest first, ties by id: their ids, 6
---- bytes each. They were appended as time went on, so each is put where it belongs in a step, unless the clock was set
---- back. Moments are compared as numbers: Lua compares texts as the server's locale does.
+--- The ids (6 bytes each) of a short list's members (see move_between_lists.lua) within a span of time, newest first,
+--- then by id, the largest first. Members are appended in the order of time, so sorting takes one step for each, unless
+--- the clock was set back. Moments are compared as numbers: Lua compares texts by the server's locale.
 local function short_list_ids(text, since, before)
+  local MEMBER, MOMENT = 13, 7 -- bytes
   local ids, moments, numbers = {}, {}, {}
-  for start = #text - 12, 1, -13 do
+  for start = #text - MEMBER + 1, 1, -MEMBER do
     local moment, number = struct.unpack('>I7I6', text, start)
     if since <= moment and moment < before then
       local at = #ids + 1
@@ -12,7 +13,7 @@ local function short_list_ids(text, since, before)
       end
       table.insert(moments, at, moment)
       table.insert(numbers, at, number)
-      table.insert(ids, at, string.sub(text, start + 7, start + 12))
+      table.insert(ids, at, string.sub(text, start + MOMENT, start + MEMBER - 1))
     end
   end
   return ids

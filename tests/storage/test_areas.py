@@ -11,6 +11,7 @@ from service.storage.files.areas import Areas, Limits, Part
 from service.storage.files.blobs import GRACE_MS
 from service.storage.records.write import Write
 from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from tests.running import soon, while_it_lives
 from tests.storage.keyspace import ME, Keyspace
 from tests.storage.pieces import (
@@ -27,7 +28,7 @@ from tests.storage.pieces import (
     pieces,
     replace,
     update,
-)  # fmt: skip
+)
 
 LARGE = bytes(range(256)) * 4096  # 1 MiB: four chunks
 OTHER = LARGE[::-1] + b"!"
@@ -214,8 +215,8 @@ async def test_a_sender_that_fails_half_way_leaves_nothing(areas: Areas, keyspac
     assert await held(areas) == {"a": b"1"}
 
 
-async def test_no_update_of_many_at_once_is_lost(areas: Areas, keyspace: Keyspace) -> None:
-    others = [Areas(areas._attachments._runner) for _ in range(4)]  # as many workers
+async def test_no_update_of_many_at_once_is_lost(areas: Areas, runner: Runner, keyspace: Keyspace) -> None:
+    others = [Areas(runner) for _ in range(4)]  # as many workers
     await create(areas)
     await asyncio.gather(*(update(others[n % 4], (f"k{n}", b"%d" % n), ("file", LARGE)) for n in range(40)))
     found = await held(areas)

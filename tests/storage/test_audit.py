@@ -153,7 +153,7 @@ async def test_a_foreign_type_is_told_and_left_alone(redis: RedisProcess) -> Non
 async def test_a_variable_that_changed_is_looked_at_again(filled: Variables, redis: RedisProcess) -> None:
     id, seen = first(redis), packed(redis)
     with pytest.raises(Changed):
-        await filled.audit(AGENT, id, seen + b"x", seen + b"x", [b"L" + b"a"], repair=True)
+        await filled.audit(AGENT, id, seen + b"x", seen + b"x", [("not in list", b"a")], repair=True)
 
 
 async def test_a_service_at_work_shows_no_damage(filled: Variables, redis: RedisProcess) -> None:

@@ -7,6 +7,7 @@ from service.storage.errors import Denied, Undeclared
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import DISCARDED
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, RECORD, REGISTRIES, Keyspace, numbered
 
@@ -44,12 +45,12 @@ async def test_many_go_in_several_steps(storage: Storage, keyspace: Keyspace, re
     assert keyspace.names() == set()
 
 
-async def test_the_keys_left_by_discard(storage: Storage, keyspace: Keyspace) -> None:
+async def test_the_keys_left_by_discard(storage: Storage, runner: Runner, keyspace: Keyspace) -> None:
     """In a collection with indexes, where what it grew by counts."""
     for id in ("a", "b", "c"):
         await storage.records.put(Write(COLLECTION, id, "me", lifetime="+600000"), b"[1]")
     ids, names = ["a", "none", "c"], (*COLLECTION.guarded, *map(RECORD, ["a", "none", "c"]))
-    reply = await storage.records._run("discard", names, subject="", kinds=COLLECTION.kinds, ids=ids)
+    reply = await runner.run("discard", names, subject="", kinds=COLLECTION.kinds, ids=ids)
     assert reply == [-2, -6]
     assert keyspace.names() == {RECORD("b"), COLLECTION.expiry, *COLLECTION.indexes, *REGISTRIES}
     assert all(set(scores) == {"b"} for scores in keyspace.indexes().values())

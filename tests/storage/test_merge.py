@@ -13,6 +13,7 @@ from service.storage.records.records import Records
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import MERGE_BYTES
+from service.storage.scripts.runner import Runner
 from tests.storage.keyspace import COLLECTION, INDEXES, LIMIT, ME, RECORD, REGISTRIES, Keyspace
 
 SMALL = b'{ "a" : 1.50, "n":0}'
@@ -79,10 +80,10 @@ async def test_preconditions_decide(storage: Storage, body: bytes) -> None:
 
 
 @BOTH
-async def test_of_many_racing_merges_none_is_lost(storage: Storage, body: bytes) -> None:
+async def test_of_many_racing_merges_none_is_lost(storage: Storage, runner: Runner, body: bytes) -> None:
     """Two workers' storages, so that the merges done in a worker race, too."""
     await storage.records.put(Write(COLLECTION, "a", ME), body)
-    workers = [storage, Storage(storage._runner)]
+    workers = [storage, Storage(runner)]
     done = await asyncio.gather(*(merge(workers[n % 2].records, b'{"k%d":%d}' % (n, n)) for n in range(60)))
     assert sorted(version for version, _ in done) == list(range(2, 62))
     text = (await storage.records.get(COLLECTION, "a")).body
@@ -113,8 +114,8 @@ class Meddler(Records):
         return found
 
 
-async def test_a_record_replaced_under_a_merge_in_the_worker_is_read_again(storage: Storage) -> None:
-    meddler = Meddler(storage._runner, storage.grants)
+async def test_a_record_replaced_under_a_merge_in_the_worker_is_read_again(storage: Storage, runner: Runner) -> None:
+    meddler = Meddler(runner, storage.grants)
     await storage.records.put(Write(COLLECTION, "a", ME), LARGE)
     meddler.meddle = storage.records.put(Write(COLLECTION, "a", "other"), LARGE.replace(b'"n":0', b'"n":8'))
     version, tag = await merge(meddler, b'{"m":1}')
@@ -122,9 +123,11 @@ async def test_a_record_replaced_under_a_merge_in_the_worker_is_read_again(stora
     assert (version, tag, merged.endswith(b'"n":8,"m":1}')) == (3, etag(merged), True)
 
 
-async def test_a_record_that_was_deleted_under_a_merge_in_the_worker_stays_deleted(storage: Storage) -> None:
+async def test_a_record_that_was_deleted_under_a_merge_in_the_worker_stays_deleted(
+    storage: Storage, runner: Runner
+) -> None:
     for condition, refusal in ((Condition(), NotFound), (Condition(match=frozenset({"*"})), Changed)):
-        meddler = Meddler(storage._runner, storage.grants)
+        meddler = Meddler(runner, storage.grants)
         await storage.records.put(Write(COLLECTION, "a", ME), LARGE)
         meddler.meddle = storage.records.delete(Write(COLLECTION, "a"))
         with pytest.raises(refusal):
@@ -132,12 +135,14 @@ async def test_a_record_that_was_deleted_under_a_merge_in_the_worker_stays_delet
         assert await storage.records.find_current(COLLECTION, "a") is None
 
 
-async def test_a_record_deleted_and_created_again_under_a_merge_in_the_worker_is_read_again(storage: Storage) -> None:
+async def test_a_record_deleted_and_created_again_under_a_merge_in_the_worker_is_read_again(
+    storage: Storage, runner: Runner
+) -> None:
     async def again() -> None:
         await storage.records.delete(Write(COLLECTION, "a"))
         await storage.records.create(Write(COLLECTION, "a", "other"), LARGE)
 
-    meddler = Meddler(storage._runner, storage.grants)
+    meddler = Meddler(runner, storage.grants)
     await storage.records.put(Write(COLLECTION, "a", ME), LARGE)
     meddler.meddle = again()
     version, _ = await merge(meddler, b'{"m":1}')

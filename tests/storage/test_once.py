@@ -110,12 +110,12 @@ async def test_a_repetition_is_told_the_same_and_does_nothing(storage: Storage, 
 
 @every_write
 async def test_of_racing_repetitions_one_is_carried_out_and_all_are_told_the_same(
-    storage: Storage, keyspace: Keyspace, name: str
+    storage: Storage, runner: Runner, keyspace: Keyspace, name: str
 ) -> None:
     """Two workers' storages, so that they meet in Redis."""
     await fill(storage, name)
     before = await versions(storage)
-    workers = [storage, Storage(storage._runner)]
+    workers = [storage, Storage(runner)]
     replies = await asyncio.gather(*(ask(workers[n % 2], WRITES[name], request()) for n in range(16)))
     assert all(reply == replies[0] for reply in replies)
     after = await versions(storage)

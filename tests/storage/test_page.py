@@ -6,6 +6,7 @@ from service.storage.errors import SweepNeeded
 from service.storage.records.records import SWEEP_MEMBERS
 from service.storage.records.write import Write
 from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace, ids, numbered
 
 
@@ -106,11 +107,13 @@ async def test_a_page_comes_to_an_end_where_records_expire_all_the_time(
     assert (total, ids(listed), sweeps) == (2, ["a", "late1"], 1)
 
 
-async def test_the_script_alone_refuses_while_members_are_due(storage: Storage, keyspace: Keyspace) -> None:
+async def test_the_script_alone_refuses_while_members_are_due(
+    storage: Storage, runner: Runner, keyspace: Keyspace
+) -> None:
     keyspace.plant("early", x=1, c=1, u=1, s=1, n=0)
     names = (COLLECTION.index("n"), COLLECTION.index("s"), COLLECTION.expiry)
     with pytest.raises(SweepNeeded):
-        await storage.records._run("page", names, offset=0, limit=10, descending=0, moment="")
+        await runner.run("page", names, offset=0, limit=10, descending=0, moment="")
 
 
 async def test_the_keys_left(filled: Storage, keyspace: Keyspace) -> None:

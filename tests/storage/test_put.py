@@ -10,6 +10,7 @@ from service.storage.records.record import etag
 from service.storage.records.records import KEEP, Records
 from service.storage.records.write import Write
 from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace
 
 
@@ -146,8 +147,10 @@ class Meddler(Records):
         return found
 
 
-async def test_a_record_deleted_and_created_again_in_between_is_looked_at_again(storage: Storage) -> None:
-    meddler = Meddler(storage._runner, storage.grants)
+async def test_a_record_deleted_and_created_again_in_between_is_looked_at_again(
+    storage: Storage, runner: Runner
+) -> None:
+    meddler = Meddler(runner, storage.grants)
     await storage.records.put(Write(COLLECTION, "a", ME), b"[1]")
     saved = await meddler.put(Write(COLLECTION, "a", ME, condition=Condition(match=frozenset({etag(b"[1]")}))), b"[2]")
     record = await storage.records.get(COLLECTION, "a")

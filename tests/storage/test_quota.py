@@ -47,7 +47,7 @@ async def test_at_full_quota_a_record_may_be_replaced_by_one_that_is_not_larger(
     await storage.records.put(Write(COLLECTION, "a", ME, quota=quota), b"[555]")
 
 
-async def test_the_usage_follows_every_kind_of_write(storage: Storage, keyspace: Keyspace) -> None:
+async def test_the_usage_follows_every_kind_of_write(storage: Storage, runner: Runner, keyspace: Keyspace) -> None:
     quota = Quota(documents=100, bytes=10_000_000)
 
     def used() -> bytes:
@@ -68,7 +68,7 @@ async def test_the_usage_follows_every_kind_of_write(storage: Storage, keyspace:
     assert used() == b"3 14"
     await storage.records.delete(Write(COLLECTION, "b", quota=quota))
     assert used() == b"2 9"
-    assert await Usage(storage._runner).count(COLLECTION) == (2, 9)
+    assert await Usage(runner).count(COLLECTION) == (2, 9)
 
 
 async def test_what_has_expired_gives_its_room_back_when_it_is_swept(storage: Storage, keyspace: Keyspace) -> None:
@@ -171,8 +171,8 @@ async def test_of_two_countings_the_later_does_not_undo_what_was_settled_meanwhi
     assert await usage.stored(COLLECTION) == (0, 0)
 
 
-async def test_racing_writers_overshoot_by_no_more_than_what_is_in_flight(storage: Storage) -> None:
-    quota, workers = Quota(documents=40), [Storage(storage._runner) for _ in range(8)]
+async def test_racing_writers_overshoot_by_no_more_than_what_is_in_flight(storage: Storage, runner: Runner) -> None:
+    quota, workers = Quota(documents=40), [Storage(runner) for _ in range(8)]
 
     async def write(n: int) -> None:
         for m in range(10):

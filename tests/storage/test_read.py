@@ -9,6 +9,7 @@ from service.storage.records.records import READ_BYTES
 from service.storage.records.scoped import ONE_BYTES, CollectionRead
 from service.storage.records.write import Write
 from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 
@@ -89,13 +90,13 @@ async def test_what_is_large_is_read_in_portions(storage: Storage, redis: RedisP
     assert await everything(storage, reading) == bodies
 
 
-async def test_of_what_does_not_fit_the_size_is_told(storage: Storage) -> None:
+async def test_of_what_does_not_fit_the_size_is_told(storage: Storage, runner: Runner) -> None:
     await granted(storage, FIELD)
     await storage.records.put(Write(FIELD, "a", "me"), b"[1]")
     await storage.records.put(Write(FIELD, "b", "me"), b'["%b"]' % (b"x" * 1000))
     for most, (first, second) in ((2000, (b'x"]', b"[1]")), (1000, (None, b"[1]"))):
         names = (FIELD.acl, *map(FIELD.record, ["none", "b", "a"]))
-        none, large, small = await storage.records._run("read", names, subject="owner", most=most)
+        none, large, small = await runner.run("read", names, subject="owner", most=most)
         assert none is None
         assert small[-3:] == second
         assert large[-3:] == first if first else large > 1000

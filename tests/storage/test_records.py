@@ -15,9 +15,14 @@ LONGEST = 255  # bytes, for one byte says how long a header is
 
 
 @given(
-    st.integers(1, 2**53), st.integers(0, 2**53), st.integers(0, 2**53), st.integers(0, LAST_MS),
-    st.text(max_size=20), st.text(max_size=20), st.binary(max_size=300),
-)  # fmt: skip
+    st.integers(1, 2**53),
+    st.integers(0, 2**53),
+    st.integers(0, 2**53),
+    st.integers(0, LAST_MS),
+    st.text(max_size=20),
+    st.text(max_size=20),
+    st.binary(max_size=300),
+)
 def test_a_packed_record_is_read_back(
     version: int, created: int, updated: int, expires: int, creator: str, updater: str, body: bytes
 ) -> None:

@@ -9,39 +9,49 @@ from service.storage.errors import Unavailable, Unregistered
 from service.storage.keys import NAMESPACES
 from service.storage.records.write import Write
 from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace
 
 TEN_MINUTES, HOUR = 600_000_000, 3_600_000_000  # us
 
 
-async def put(storage: Storage, registered: str) -> None:
+async def put(runner: Runner, registered: str) -> None:
     """The bare script."""
     names = (RECORD("a"), *COLLECTION.guarded)
-    await storage.records._run(
-        "put", names, id="a", body=b"[]", by=ME, lifetime="", condition="", kinds=COLLECTION.kinds, remaining_quota="",
-        registered=registered, subject="",
-    )  # fmt: skip
+    await runner.run(
+        "put",
+        names,
+        id="a",
+        body=b"[]",
+        by=ME,
+        lifetime="",
+        condition="",
+        kinds=COLLECTION.kinds,
+        remaining_quota="",
+        registered=registered,
+        subject="",
+    )
 
 
-async def test_a_first_record_without_proof_is_refused(storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_first_record_without_proof_is_refused(runner: Runner, keyspace: Keyspace) -> None:
     with pytest.raises(Unregistered):
-        await put(storage, "")
+        await put(runner, "")
     assert keyspace.names() == set()
 
 
-async def test_a_proof_is_good_for_ten_minutes(storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_proof_is_good_for_ten_minutes(runner: Runner, keyspace: Keyspace) -> None:
     with pytest.raises(Unregistered):
-        await put(storage, str(keyspace.now() - TEN_MINUTES))
-    await put(storage, str(keyspace.now() - TEN_MINUTES + 5_000_000))
-    await put(storage, "")  # the collection is there: nobody asks for a proof
+        await put(runner, str(keyspace.now() - TEN_MINUTES))
+    await put(runner, str(keyspace.now() - TEN_MINUTES + 5_000_000))
+    await put(runner, "")  # the collection is there: nobody asks for a proof
 
 
-async def test_proof_is_asked_for_again_when_the_collection_is_empty_again(storage: Storage) -> None:
+async def test_proof_is_asked_for_again_when_the_collection_is_empty_again(storage: Storage, runner: Runner) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     await storage.records.delete(Write(COLLECTION, "a"))
     with pytest.raises(Unregistered):
-        await put(storage, "")
+        await put(runner, "")
 
 
 async def test_a_worker_registers_once_and_then_shows_its_proof(storage: Storage, redis: RedisProcess) -> None:
@@ -67,8 +77,8 @@ async def test_each_registration_is_later_than_the_one_before(storage: Storage, 
     assert int(await storage.records.register(COLLECTION)) == ahead + 1
 
 
-async def test_every_racing_first_writer_gets_through(storage: Storage, keyspace: Keyspace) -> None:
-    workers = [Storage(storage._runner) for _ in range(20)]
+async def test_every_racing_first_writer_gets_through(storage: Storage, runner: Runner, keyspace: Keyspace) -> None:
+    workers = [Storage(runner) for _ in range(20)]
     await asyncio.gather(
         *(worker.records.create(Write(COLLECTION, f"k{n}", ME), b"[]") for n, worker in enumerate(workers))
     )

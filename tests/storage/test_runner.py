@@ -96,9 +96,11 @@ async def test_a_read_is_not_sent_as_a_write(runner: Runner, monkeypatch: pytest
     monkeypatch.setattr(runner.redis, "send", send)
     storage = Storage(runner)
     for call in (
-        storage.records.count(COLLECTION), storage.records.page(COLLECTION, "n", 0, 1),
-        storage.records.put(Write(COLLECTION, "a", ME), b"[]"), storage.records.get(COLLECTION, "a"),
-    ):  # fmt: skip
+        storage.records.count(COLLECTION),
+        storage.records.page(COLLECTION, "n", 0, 1),
+        storage.records.put(Write(COLLECTION, "a", ME), b"[]"),
+        storage.records.get(COLLECTION, "a"),
+    ):
         with pytest.raises(Unavailable):
             await call
     assert sent == [False, False, True, None]
@@ -142,10 +144,12 @@ async def test_replies_come_in_the_order_of_their_commands_and_failures_among_th
 ) -> None:
     redis.command("SET", "text", "x")
     commands = [
-        runner.command("GET", "text", key="text"), runner.command("LPUSH", "text", "a", key="text", write=True),
-        runner.command("GET", "none", key="none"), runner.run("permit", ("{d:n:c}a",), subject="me", verb="r"),
+        runner.command("GET", "text", key="text"),
+        runner.command("LPUSH", "text", "a", key="text", write=True),
+        runner.command("GET", "none", key="none"),
+        runner.run("permit", ("{d:n:c}a",), subject="me", verb="r"),
         runner.command("STRLEN", "text", key="text"),
-    ]  # fmt: skip
+    ]
     first, wrong, none, refused, size = await Replies(commands)
     assert (first, none, size) == (b"x", None, 1)
     assert isinstance(wrong, Rejected)

@@ -10,6 +10,7 @@ import pytest
 
 from service.storage.errors import Unregistered
 from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from tests.storage.keyspace import COLLECTION, INDEXES, RECORD, REGISTRIES, Keyspace
 from tests.storage.test_register import HOUR, TEN_MINUTES, put
 
@@ -41,7 +42,7 @@ async def test_a_collection_that_is_not_named_cannot_be_dropped(storage: Storage
 @pytest.mark.parametrize("age", [0, TEN_MINUTES - 5_000_000, TEN_MINUTES + 1, HOUR, 2 * HOUR])
 @pytest.mark.parametrize("order", WRITING)
 async def test_no_order_of_writer_and_cleaner_hides_a_record(
-    storage: Storage, keyspace: Keyspace, order: str, age: int
+    storage: Storage, runner: Runner, keyspace: Keyspace, order: str, age: int
 ) -> None:
     """`age` (us) is what an earlier registration has; the proof of the writer is as old if it registered then."""
     past = keyspace.now() - age
@@ -52,10 +53,10 @@ async def test_no_order_of_writer_and_cleaner_hides_a_record(
             proof = await storage.records.register(COLLECTION)
         elif step == "w":
             try:
-                await put(storage, proof)
+                await put(runner, proof)
                 written = True
             except Unregistered:  # the real writer registers now, and tries again
-                await put(storage, await storage.records.register(COLLECTION))
+                await put(runner, await storage.records.register(COLLECTION))
                 written = True
         elif step == "s":
             seen = str(keyspace.scores(COLLECTION.registry)[COLLECTION.name])
@@ -68,18 +69,20 @@ async def test_no_order_of_writer_and_cleaner_hides_a_record(
     assert set(keyspace.scores(COLLECTION.registry)) == {"orders"}
 
 
-async def test_a_cleaner_that_slept_for_hours_hides_nothing(storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_cleaner_that_slept_for_hours_hides_nothing(
+    storage: Storage, runner: Runner, keyspace: Keyspace
+) -> None:
     """It saw the collection empty; a writer with a proof of before wrote; hours later the cleaner goes on."""
     past = keyspace.now() - TEN_MINUTES + 10_000_000
     keyspace.command("ZADD", COLLECTION.registry, past, COLLECTION.name)
     empty = (await storage.records.sweep(COLLECTION)).at
-    await put(storage, str(past))
+    await put(runner, str(past))
     assert not await storage.records.unregister(COLLECTION, str(past), empty)
 
 
-async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+async def test_the_keys_left(storage: Storage, runner: Runner, keyspace: Keyspace) -> None:
     seen = await storage.records.register(COLLECTION)
     await storage.records.unregister(COLLECTION, seen, int(seen) + HOUR)
     assert keyspace.names() == REGISTRIES - {COLLECTION.registry}  # a namespace stays named
-    await put(storage, await storage.records.register(COLLECTION))
+    await put(runner, await storage.records.register(COLLECTION))
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

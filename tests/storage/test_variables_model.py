@@ -81,14 +81,24 @@ class Machine(RuleBasedStateMachine):
             self.held.clear()
 
     @rule(
-        user=st.none() | st.sampled_from([1, 2, 3, 9]), key=st.none() | KEYS, value=st.none() | VALUES,
-        first=st.none() | st.integers(0, 20), last=st.none() | st.integers(0, 20),
-        offset=st.integers(0, 12) | st.integers(30, 99), limit=st.integers(1, 7),
-    )  # fmt: skip
+        user=st.none() | st.sampled_from([1, 2, 3, 9]),
+        key=st.none() | KEYS,
+        value=st.none() | VALUES,
+        first=st.none() | st.integers(0, 20),
+        last=st.none() | st.integers(0, 20),
+        offset=st.integers(0, 12) | st.integers(30, 99),
+        limit=st.integers(1, 7),
+    )
     def select(
-        self, user: int | None, key: str | None, value: str | None, first: int | None, last: int | None,
-        offset: int, limit: int,
-    ) -> None:  # fmt: skip
+        self,
+        user: int | None,
+        key: str | None,
+        value: str | None,
+        first: int | None,
+        last: int | None,
+        offset: int,
+        limit: int,
+    ) -> None:
         moments = sorted(each.updated for each in self.held.values())
 
         def moment(collection: int | None, default: int) -> int:

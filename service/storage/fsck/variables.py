@@ -14,7 +14,7 @@ from service.storage import keys
 from service.storage.errors import Changed
 from service.storage.keys import Collection
 from service.storage.scripts.runner import Runner
-from service.storage.variables.variables import LIST, Variable, Variables, fixed, name, rest, valued
+from service.storage.variables.variables import LIST, Claim, Variable, Variables, fixed, name, rest, valued
 
 STEP = 200
 MEMBER = 13  # bytes of a list's member: moment and id
@@ -35,7 +35,7 @@ class Audit:
         async for names, texts in self._scan("HSCAN", keys.lists(collection)):
             await asyncio.gather(*[self._list(*pair) for pair in zip(names, texts, strict=True)])
         async for members, _ in self._scan("ZSCAN", keys.listing(collection)):
-            await asyncio.gather(*[self._member(each, [b"S" + each]) for each in members])
+            await asyncio.gather(*[self._member(each, [("of a long list", each)]) for each in members])
         async for ids, _ in self._scan("HSCAN", keys.variables(collection)):
             await asyncio.gather(*[self._claims(each) for each in ids])
         async for names, ids in self._scan("HSCAN", keys.names(collection)):
@@ -65,30 +65,33 @@ class Audit:
         if len(list) != LIST:
             self._fault(f"{keys.lists(self._collection)} {list!r}: cannot be read: there is no such list")
             return
-        await self._compare(b"", lambda seen: [b"t" + list])
+        await self._compare(b"", lambda seen: [("list", list)])
         if len(text) != NUMBER:
             whole = range(0, len(text) - MEMBER + 1, MEMBER)
             await asyncio.gather(*[self._member(list + text[start : start + MEMBER], []) for start in whole])
 
-    async def _member(self, found: bytes, always: list[bytes]) -> None:
+    async def _member(self, found: bytes, always: list[Claim]) -> None:
         id = found[-6:]
-        await self._compare(id, lambda seen: always + ([] if seen and found in members(id, seen) else [b"L" + found]))
+        await self._compare(
+            id, lambda seen: always + ([] if seen and found in members(id, seen) else [("not in list", found)])
+        )
 
     async def _claims(self, id: bytes) -> None:
-        def claims(seen: bytes) -> list[bytes]:
+        def claims(seen: bytes) -> list[Claim]:
             if not seen:
                 return []
-            return [b"n" + named(id, seen), b"m" + seen[:7], *(b"l" + each for each in members(id, seen))]
+            in_lists = [("in list", each) for each in members(id, seen)]
+            return [("named", named(id, seen)), ("updated", seen[:7]), *in_lists]
 
         await self._compare(id, claims)
 
     async def _name(self, found: bytes, id: bytes) -> None:
-        await self._compare(id, lambda seen: [] if seen and named(id, seen) == found else [b"N" + found])
+        await self._compare(id, lambda seen: [] if seen and named(id, seen) == found else [("not named", found)])
 
     async def _moment(self, id: bytes) -> None:
-        await self._compare(id, lambda seen: [] if seen else [b"M"])
+        await self._compare(id, lambda seen: [] if seen else [("not in newest", b"")])
 
-    async def _compare(self, id: bytes, claims: Callable[[bytes], list[bytes]]) -> None:
+    async def _compare(self, id: bytes, claims: Callable[[bytes], list[Claim]]) -> None:
         """Hold what is said of a variable against claims that are made from how it is packed."""
         for _ in range(LOOKS):
             found = await self._seen(id)

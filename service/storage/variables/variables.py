@@ -21,6 +21,7 @@ follows (1), the names of the lists that it is in for its value, the length of t
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain
 from struct import Struct
 from typing import NamedTuple, Self
 
@@ -42,6 +43,9 @@ NUMBER = (1 << 48) - 1  # the largest id, of users too
 
 _head = Struct(">7s7s6sB").unpack_from  # updated, created, user, the length of the lists
 _size = Struct(">H")
+
+
+Claim = tuple[str, bytes]  # what lua/audit.lua checks of a variable or a list, and the name, moment or list meant
 
 
 class Filter(NamedTuple):
@@ -213,13 +217,15 @@ class Variables:
         return int(await self._run("clear", _keys(write.collection), write.idempotency, subject=write.subject))
 
     async def audit(
-        self, collection: Collection, id: bytes, seen: bytes, right: bytes, claims: Iterable[bytes], *, repair: bool
+        self, collection: Collection, id: bytes, seen: bytes, right: bytes, claims: Iterable[Claim], *, repair: bool
     ) -> list[str]:
         """What is said wrongly of one variable, or of a list (then `id` is empty), a text each; put right if so wished.
         `seen` is how the variable was packed when it was looked at, `right` how it is to be, both empty where there is
         none; `claims` are as lua/audit.lua reads them. Raises Changed where it is not as it was seen."""
         names = (keys.variables(collection), keys.names(collection), *_lists(collection))
-        faults = await self._run("audit", names, id=id, seen=seen, right=right, repair=int(repair), claims=[*claims])
+        faults = await self._run(
+            "audit", names, id=id, seen=seen, right=right, repair=int(repair), claims=[*chain.from_iterable(claims)]
+        )
         return [fault.decode() for fault in faults]
 
 
