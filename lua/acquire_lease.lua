@@ -1,11 +1,11 @@
---- Take a job that one worker at a time does, or keep it.
---- Replies with: 1 if this worker has it now, else 0.
+--- Acquire a lease that one worker holds at a time, or renew it.
+--- Replies with: 1 if this worker holds the lease now, else 0.
 --- Flags: allow-oom
 
-local job = KEYS[1] -- string: name of the worker that does it; expires when that worker is gone
+local job = KEYS[1] -- string: name of the worker that holds it; expires if that worker does not renew it
 
-local name = ARGV[1] -- of the worker that asks
-local ms   = ARGV[2] -- how long it has the job without asking again
+local name = ARGV[1] -- name of the worker that asks
+local ms   = ARGV[2] -- for which the lease lasts
 
 --- @include renew
 

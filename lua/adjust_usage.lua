@@ -1,11 +1,12 @@
---- Bring a namespace's usage up to date with what a write did, if it is kept at all (only where there is a quota).
+--- Add to a namespace's usage the documents and bytes by which a write changed it, if a usage is stored (only
+--- where there is a quota).
 --- Replies with: OK.
 --- Flags: allow-oom
 
 local usage = KEYS[1] -- string: documents and bytes in use; expires an hour after it was counted
 
-local documents = ARGV[1] -- documents that the namespace grew by
-local bytes     = ARGV[2] -- bytes that the namespace grew by
+local documents = ARGV[1] -- documents by which the namespace grew
+local bytes     = ARGV[2] -- bytes by which the namespace grew
 
 --- @include renew
 

@@ -1,6 +1,6 @@
---- The number of a user, allotted where it has none yet: the next one that nobody declared. Of racing callers all get the
---- same.
---- Replies with: the number; 0 where 100 declared ones in a row were passed over (ask again).
+--- Allot a number to a user, or return the number that it has: the next number that was not declared. Racing
+--- callers get the same number.
+--- Replies with: the number; 0 if 100 declared numbers in a row were skipped (ask again).
 
 local users    = KEYS[1] -- hash: the user's name -> number
 local declared = KEYS[2] -- hash: number that was declared -> display name

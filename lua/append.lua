@@ -1,27 +1,28 @@
---- Add a JSON value to a record's text: to an array its elements or the value itself, to an object its members, to a
---- string its characters. What was there keeps its bytes, and the record its expiry. What was not may be created.
---- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes that the
---- collection grew by.
---- Refuses: DENIED, UNDECLARED, NOTFOUND, MISMATCH, TOOLARGE, UNREGISTERED, QUOTA, OVERBUDGET (it would hold Redis for too
---- long: append in the worker).
+--- Append a JSON value to a record's value: elements or a value to an array, members to an object, characters
+--- to a string. The bytes that were there stay, and the record keeps its expiry. If asked, a missing record
+--- is created.
+--- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes by which
+--- the collection grew.
+--- Refuses: DENIED, UNDECLARED, NOTFOUND, MISMATCH, TOOLARGE, UNREGISTERED, QUOTA, OVERBUDGET (it would hold
+--- Redis for too long: append in the worker).
 --- Varies: record, id, value.
---- Repeats: not at all where its request has a key (include/once.lua).
+--- Idempotent: if the request has a key (include/once.lua).
 
 local record  = KEYS[1] -- string: packed header, then the body
 local acl     = KEYS[2] -- hash: subject -> verbs
 local expiry  = KEYS[3] -- zset: id -> expiry (ms)
-local indexes = {unpack(KEYS, 4)} -- zsets: id -> what `kinds` says
+local indexes = {unpack(KEYS, 4)} -- zsets: id -> the score that `kinds` defines
 
 local id         = ARGV[1] -- the id of the record, as the indexes hold it
-local value      = ARGV[2] -- JSON, validated
-local by         = ARGV[3] -- id of the caller
+local value      = ARGV[2] -- valid JSON
+local caller         = ARGV[3] -- id of the caller
 local kinds      = ARGV[4] -- see include/score.lua
 local registered = ARGV[5] -- see include/admission_error.lua
 local remaining_quota       = ARGV[6] -- see include/admission_error.lua
-local limit      = ARGV[7] -- largest body, bytes
-local longest    = ARGV[8] -- largest body and value, together, that are joined here, bytes
-local budget     = ARGV[9] -- scanning steps that it may take here
-local creating   = ARGV[10] -- '1': where there is no record, the value becomes one
+local limit      = ARGV[7] -- bytes of the largest body
+local longest    = ARGV[8] -- bytes of the largest body and value, together, that are joined in Redis
+local budget     = ARGV[9] -- steps that the append may take (include/splice.lua)
+local creating   = ARGV[10] -- '1': if there is no record, the value becomes one
 local subject    = ARGV[11] -- see include/denied.lua
 
 --- @include now
@@ -49,6 +50,6 @@ if refusal then return redis.error_reply(refusal) end
 
 return store(at, before, {
   acl = acl, expiry = expiry, indexes = indexes, kinds = kinds,
-  subject = '', id = id, by = by, lifetime = '=', condition = '',
+  subject = '', id = id, caller = caller, lifetime = '=', condition = '',
   registered = registered, remaining_quota = remaining_quota, size = #body,
 }, function(after) set(record, after, body) end)

@@ -1,21 +1,22 @@
---- Set a variable: one that is there keeps its id and its creation, one that is not takes the id that is proposed.
+--- Set a variable. An existing variable keeps its id and its time of creation; a new one takes the proposed
+--- id.
 --- Replies with: its id (6 bytes).
 --- Refuses: DENIED, UNDECLARED.
---- Repeats: not at all where its request has a key (include/once.lua).
+--- Idempotent: if the request has a key (include/once.lua).
 
 local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable
 local names     = KEYS[3] -- hash: digest of user and key -> id
 local newest    = KEYS[4] -- zset: id -> updated (us)
-local lists     = KEYS[5] -- hash: list -> its members, or their number (include/move_between_lists.lua)
+local lists     = KEYS[5] -- hash: list -> its members, or its length (include/move_between_lists.lua)
 local listing   = KEYS[6] -- zset: list, moment, id, of long lists; all scores 0
 
 local subject  = ARGV[1] -- see include/denied.lua
 local name     = ARGV[2] -- digest of user and key
-local proposed = ARGV[3] -- an id that no variable has or had, 6 bytes
-local fixed    = ARGV[4] -- names of the lists that it is in whatever its value, 15 bytes each
-local valued   = ARGV[5] -- of those that it is in for its value
-local rest     = ARGV[6] -- all that a packed variable has behind its creation
+local proposed = ARGV[3] -- 6 bytes: an id that no variable has or had
+local fixed    = ARGV[4] -- 15 bytes each: names of the variable's lists that do not depend on its value
+local valued   = ARGV[5] -- 15 bytes each: names of the variable's lists for its value
+local rest     = ARGV[6] -- the packed variable after its time of creation
 
 --- @include now
 --- @include denied

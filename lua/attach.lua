@@ -1,21 +1,21 @@
---- Store a record with files: its manifest, whose blobs were sent ahead chunk by chunk. The chunks that it brings get its
---- expiry, those that it no longer names are let go of.
+--- Store a record with files: a manifest, whose blobs were sent ahead chunk by chunk. The chunks that it
+--- brings get its expiry; the chunks that it no longer names are released.
 --- Replies with: version, created (us), updated (us), expires (ms, 0 = never).
 --- Refuses: DENIED, UNDECLARED, EXISTS, CHANGED, INVALID, GONE (a chunk has expired).
---- Repeats: not at all where its request has a key (include/once.lua).
+--- Idempotent: if the request has a key (include/once.lua).
 
 local record = KEYS[1] -- string: packed header, then the manifest
 local acl    = KEYS[2] -- hash: subject -> verbs
-local chunks = {unpack(KEYS, 3)} -- strings: those that the record brings, then those that it no longer names
+local chunks = {unpack(KEYS, 3)} -- strings: chunks that the record brings, then those that it no longer names
 
 local manifest  = ARGV[1] -- stored byte for byte
-local by        = ARGV[2] -- id of the caller
-local lifetime  = ARGV[3] -- of the chunks it brings, and of the record: see include/deadline.lua
-local least     = ARGV[4] -- the record lives at least until then (ms), for what it held before; 0 = no matter
+local caller        = ARGV[2] -- id of the caller
+local lifetime  = ARGV[3] -- lifetime of the record and of the chunks it brings: see include/deadline.lua
+local least     = ARGV[4] -- ms since the epoch: the record lives at least until then, for its older blobs; 0 = any time
 local condition = ARGV[5] -- see include/attachment_error.lua
-local brought   = ARGV[6] -- how many chunks it brings
-local lasting   = ARGV[7] -- how many of these, the last ones, live as long as the record
-local grace     = ARGV[8] -- ms for which a chunk can be read longer than it is named
+local brought   = ARGV[6] -- number of chunks that the record brings
+local lasting   = ARGV[7] -- number of these, the last ones, that live as long as the record
+local grace     = ARGV[8] -- ms for which a chunk can be read after no manifest names it
 local subject   = ARGV[9] -- see include/denied.lua
 
 --- @include now
@@ -39,7 +39,7 @@ if refusal then return redis.error_reply(refusal) end
 local after = {
   version = before and before.version + 1 or 1, created = before and before.created or at, updated = at,
   expires = expires > 0 and math.max(expires, tonumber(least)) or 0,
-  creator = before and before.creator or by, updater = by, size = #manifest,
+  creator = before and before.creator or caller, updater = caller, size = #manifest,
 }
 set(record, after, manifest)
 for i = 1, tonumber(brought) do

@@ -1,15 +1,15 @@
---- Remove all variables of a collection, in one step however many they are: UNLINK takes five keys out of the keyspace,
---- and Redis frees their memory on a thread of its own.
---- Replies with: how many variables there were.
+--- Remove all variables of a collection in one step, however many there are: UNLINK removes five keys, and
+--- Redis frees their memory in a thread of its own.
+--- Replies with: the number of variables that there were.
 --- Refuses: DENIED, UNDECLARED.
 --- Flags: allow-oom
---- Repeats: not at all where its request has a key (include/once.lua).
+--- Idempotent: if the request has a key (include/once.lua).
 
 local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable
 local names     = KEYS[3] -- hash: digest of user and key -> id
 local newest    = KEYS[4] -- zset: id -> updated (us)
-local lists     = KEYS[5] -- hash: list -> its members, or their number (include/move_between_lists.lua)
+local lists     = KEYS[5] -- hash: list -> its members, or its length (include/move_between_lists.lua)
 local listing   = KEYS[6] -- zset: list, moment, id, of long lists; all scores 0
 
 local subject = ARGV[1] -- see include/denied.lua

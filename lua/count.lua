@@ -1,4 +1,4 @@
---- How many live records a collection has.
+--- Count the live records of a collection.
 --- Replies with: the number.
 --- Flags: no-writes
 

@@ -1,18 +1,18 @@
 --- Store a record that is not there yet, and index it.
---- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes that the
---- collection grew by.
+--- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes by which
+--- the collection grew.
 --- Refuses: DENIED, UNDECLARED, EXISTS, INVALID, UNREGISTERED, QUOTA.
 --- Varies: record, id, body.
---- Repeats: not at all where its request has a key (include/once.lua).
+--- Idempotent: if the request has a key (include/once.lua).
 
 local record  = KEYS[1] -- string: packed header, then the body
 local acl     = KEYS[2] -- hash: subject -> verbs
 local expiry  = KEYS[3] -- zset: id -> expiry (ms)
-local indexes = {unpack(KEYS, 4)} -- zsets: id -> what `kinds` says
+local indexes = {unpack(KEYS, 4)} -- zsets: id -> the score that `kinds` defines
 
 local id         = ARGV[1] -- the id of the record, as the indexes hold it
 local body       = ARGV[2] -- stored byte for byte
-local by         = ARGV[3] -- id of the caller
+local caller         = ARGV[3] -- id of the caller
 local lifetime   = ARGV[4] -- see include/deadline.lua
 local kinds      = ARGV[5] -- see include/score.lua
 local registered = ARGV[6] -- see include/admission_error.lua
@@ -27,6 +27,6 @@ local subject    = ARGV[8] -- see include/denied.lua
 local at = now()
 return store(at, header(record, at), {
   acl = acl, expiry = expiry, indexes = indexes, kinds = kinds,
-  subject = subject, id = id, by = by, lifetime = lifetime, condition = 'new',
+  subject = subject, id = id, caller = caller, lifetime = lifetime, condition = 'new',
   registered = registered, remaining_quota = remaining_quota, size = #body,
 }, function(after) set(record, after, body) end)

@@ -1,14 +1,14 @@
 --- Remove a record and its index entries.
---- Replies with: documents and bytes that the collection grew by (negative).
+--- Replies with: documents and bytes by which the collection grew (negative).
 --- Refuses: DENIED, UNDECLARED, NOTFOUND, CHANGED.
 --- Flags: allow-oom
 --- Varies: record, id, condition.
---- Repeats: not at all where its request has a key (include/once.lua).
+--- Idempotent: if the request has a key (include/once.lua).
 
 local record  = KEYS[1] -- string: packed header, then the body
 local acl     = KEYS[2] -- hash: subject -> verbs
 local expiry  = KEYS[3] -- zset: id -> expiry (ms)
-local indexes = {unpack(KEYS, 4)} -- zsets: id -> what `kinds` says
+local indexes = {unpack(KEYS, 4)} -- zsets: id -> the score that `kinds` defines
 
 local id        = ARGV[1] -- the id of the record, as the indexes hold it
 local condition = ARGV[2] -- see include/precondition_error.lua

@@ -1,15 +1,15 @@
---- Remove a record with files, and let go of its chunks.
+--- Remove a record with files, and release its chunks.
 --- Replies with: OK.
 --- Refuses: DENIED, UNDECLARED, NOTFOUND, CHANGED.
 --- Flags: allow-oom
---- Repeats: not at all where its request has a key (include/once.lua).
+--- Idempotent: if the request has a key (include/once.lua).
 
 local record = KEYS[1] -- string: packed header, then the manifest
 local acl    = KEYS[2] -- hash: subject -> verbs
-local chunks = {unpack(KEYS, 3)} -- strings: all that the manifest names
+local chunks = {unpack(KEYS, 3)} -- strings: all chunks that the manifest names
 
 local condition = ARGV[1] -- see include/attachment_error.lua
-local grace     = ARGV[2] -- ms for which a chunk can be read longer than it is named
+local grace     = ARGV[2] -- ms for which a chunk can be read after no manifest names it
 local subject   = ARGV[3] -- see include/denied.lua
 
 --- @include now

@@ -1,16 +1,16 @@
---- Remove records, those of them that are there, and their index entries.
---- Replies with: documents and bytes that the collection grew by (negative).
+--- Remove those of some records that are there, and their index entries.
+--- Replies with: documents and bytes by which the collection grew (negative).
 --- Refuses: DENIED, UNDECLARED.
 --- Flags: allow-oom
---- Repeats: not at all where its request has a key (include/once.lua).
+--- Idempotent: if the request has a key (include/once.lua).
 
 local acl    = KEYS[1] -- hash: subject -> verbs
 local expiry = KEYS[2] -- zset: id -> expiry (ms)
-local rest   = {unpack(KEYS, 3)} -- zsets: id -> what `kinds` says; then strings: the records, as `ids` names them
+local rest   = {unpack(KEYS, 3)} -- zsets: id -> the score that `kinds` defines; then strings: the records of `ids`
 
 local subject = ARGV[1] -- see include/denied.lua
 local kinds   = ARGV[2] -- see include/score.lua
-local ids     = {unpack(ARGV, 3)} -- at most 100, as the indexes hold them
+local ids     = {unpack(ARGV, 3)} -- at most 100 ids of records, as the indexes hold them
 
 --- @include now
 --- @include header

@@ -2,18 +2,18 @@
 --- Replies with: OK.
 --- Refuses: DENIED, UNDECLARED, NOTFOUND.
 --- Flags: allow-oom
---- Repeats: not at all where its request has a key (include/once.lua).
+--- Idempotent: if the request has a key (include/once.lua).
 
 local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable
 local names     = KEYS[3] -- hash: digest of user and key -> id
 local newest    = KEYS[4] -- zset: id -> updated (us)
-local lists     = KEYS[5] -- hash: list -> its members, or their number (include/move_between_lists.lua)
+local lists     = KEYS[5] -- hash: list -> its members, or its length (include/move_between_lists.lua)
 local listing   = KEYS[6] -- zset: list, moment, id, of long lists; all scores 0
 
 local subject = ARGV[1] -- see include/denied.lua
 local name    = ARGV[2] -- digest of user and key
-local fixed   = ARGV[3] -- names of the lists that it is in whatever its value, 15 bytes each
+local fixed   = ARGV[3] -- 15 bytes each: names of the variable's lists that do not depend on its value
 
 --- @include denied
 --- @include variable

@@ -1,7 +1,7 @@
---- Declare a user with a number and a display name. A number stays declared for ever, so it is nobody else's; a user that
---- is removed loses its name, and is allotted another number when it comes again.
+--- Declare a user with a number and a display name. A number stays declared for ever, so no other user gets
+--- it. A user that is removed loses its number, and is allotted another one if it comes back.
 --- Replies with: OK.
---- Refuses: EXISTS (the number was allotted to somebody).
+--- Refuses: EXISTS (the number was allotted to another user).
 --- Flags: allow-oom
 
 local users    = KEYS[1] -- hash: the user's name -> number
@@ -9,7 +9,7 @@ local declared = KEYS[2] -- hash: number that was declared -> display name
 local last     = KEYS[3] -- string: the last number that was allotted
 
 local user    = ARGV[1] -- the user's name
-local number  = ARGV[2] -- '' removes the user
+local number  = ARGV[2] -- its number, '' to remove the user
 local display = ARGV[3] -- display name, '' for the usual one
 
 local had = redis.call('HGET', users, user)

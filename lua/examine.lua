@@ -1,15 +1,15 @@
---- Compare one record with what its collection's indexes and expiry set say of it, and put them right if asked to.
---- Replies with: what was wrong, a text each; nothing where all agree. Entries of an expired record that wait to be
---- swept are no fault.
+--- Compare one record with its entries in the collection's indexes and expiry set, and repair them if asked.
+--- Replies with: the faults, a text each. Entries of an expired record that has not been swept yet are no
+--- fault.
 --- Flags: allow-oom
 
 local record  = KEYS[1] -- string: packed header, then the body
 local expiry  = KEYS[2] -- zset: id -> expiry (ms)
-local indexes = {unpack(KEYS, 3)} -- zsets: id -> what `kinds` says
+local indexes = {unpack(KEYS, 3)} -- zsets: id -> the score that `kinds` defines
 
 local id     = ARGV[1] -- the id of the record, as the indexes hold it
 local kinds  = ARGV[2] -- see include/score.lua
-local repair = ARGV[3] -- '1': put right what is wrong
+local repair = ARGV[3] -- '1': repair the faults
 
 --- @include now
 --- @include header

@@ -1,14 +1,14 @@
---- Say who may do what in a collection, all at once: these grants replace all earlier ones. Also when memory is full,
---- so that what was granted can be taken back.
---- Replies with: the subjects that there were before; none of them where they are more than 5,000.
---- Refuses: OUTDATED (with the revision of the grants that are there: somebody knew better).
+--- Replace all grants of a collection in one step. It works when memory is full too, so that grants can be
+--- withdrawn.
+--- Replies with: the subjects that had grants before; none of them if there were more than 5,000.
+--- Refuses: OUTDATED (with the revision of the stored grants, which are newer).
 --- Flags: allow-oom
 
 local acl    = KEYS[1] -- hash: subject -> verbs; '' -> the revision, below 0 where the resource is not declared
-local staged = KEYS[2] -- hash: grants that were sent ahead, for they are many; may be missing
+local staged = KEYS[2] -- hash: grants that were sent ahead because they are many; may be missing
 
-local revision = ARGV[1] -- a number; what was declared later has a higher one
-local declared = ARGV[2] -- '1', or '': the resource is not declared (any more)
+local revision = ARGV[1] -- a number, higher for grants that follow from a later document
+local declared = ARGV[2] -- '1', or '' if the resource is not declared (any more)
 local grants   = {unpack(ARGV, 3)} -- subject, verbs, subject, verbs ...: at most 1,000 pairs
 
 local there = redis.call('HGET', acl, '')
@@ -17,7 +17,7 @@ if there and math.abs(there) > tonumber(revision) then
 end
 local before = {}
 if redis.call('HLEN', acl) <= 5000 then before = redis.call('HKEYS', acl) end
-redis.call('UNLINK', acl) -- the first write: Redis 6.2 lets a script write on whose first write was one that frees
+redis.call('UNLINK', acl) -- the first write frees memory: then Redis 6.2 accepts the others when memory is full
 if redis.call('EXISTS', staged) == 1 then
   redis.call('RENAME', staged, acl)
   redis.call('PERSIST', acl)
@@ -26,6 +26,6 @@ if declared == '1' then
   redis.call('HSET', acl, '', revision, unpack(grants))
 else
   redis.call('HSET', acl, '', '-' .. revision)
-  redis.call('EXPIRE', acl, 86400) -- s: nobody who read what was declared before then comes to say so later
+  redis.call('EXPIRE', acl, 86400) -- seconds: no slower writer of an older revision comes later than that
 end
 return before

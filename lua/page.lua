@@ -1,16 +1,17 @@
---- One page of the ids of a collection, in the order of an index, and how many there are in all.
---- Replies with: total, ids, the size of each (bytes), so that the records can be read a bounded portion at a time.
---- Refuses: SWEEPNEEDED (expired members stand in the way: sweep, then ask again).
+--- Read one page of a collection's ids in the order of an index, and the number of all its records.
+--- Replies with: total, ids, the size of each (bytes), so that the records can be read in portions of bounded
+--- size.
+--- Refuses: SWEEPNEEDED (expired members are still in the index: sweep, then ask again).
 --- Flags: no-writes
 
-local index  = KEYS[1] -- zset: id -> what the page is sorted by
+local index  = KEYS[1] -- zset: id -> the score by which the page is sorted
 local sizes  = KEYS[2] -- zset: id -> size (bytes)
 local expiry = KEYS[3] -- zset: id -> expiry (ms)
 
-local offset     = ARGV[1] -- ids to pass over
+local offset     = ARGV[1] -- ids to skip
 local limit      = ARGV[2] -- ids in the page, 1 to 1000: unpack puts them on Lua's stack
 local descending = ARGV[3] -- '1': the exact reverse of the ascending order
-local moment     = ARGV[4] -- when it was last swept clean (us): what fell due since then is still told; '' = now
+local moment     = ARGV[4] -- us: when all due members were swept; members due since then are listed; '' = now
 
 --- @include now
 --- @include due

@@ -1,5 +1,5 @@
---- Read a record, and the time at which it was read: parts of it may expire before it does.
---- Replies with: the time (us), the record's string (nil: there is none).
+--- Read a record, and the time at which it was read: parts of a record with files may expire before it does.
+--- Replies with: the time (us), the record's string (nil if there is none).
 --- Flags: no-writes
 
 local record = KEYS[1] -- string: packed header, then the manifest

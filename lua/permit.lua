@@ -1,5 +1,5 @@
---- Say whether a caller may do this in a collection, where something is to be done elsewhere first: what is sent ahead,
---- named in another slot. The script that does it here in the end decides again.
+--- Check whether a caller may do something in a collection, before a step elsewhere: a body sent ahead, a
+--- name in another slot. The script that writes to the collection afterwards checks again.
 --- Replies with: OK.
 --- Refuses: DENIED, UNDECLARED.
 --- Flags: no-writes

@@ -1,13 +1,13 @@
 --- Read records of one collection, if the caller may.
---- Replies with: of each the packed record, nil where there is none, or its size (bytes) where it did not fit.
---- Refuses: DENIED, NOTFOUND (what is not declared cannot be read).
+--- Replies with: for each id the packed record, nil if there is none, or its size (bytes) if it did not fit.
+--- Refuses: DENIED, NOTFOUND (the resource is not declared).
 --- Flags: no-writes
 
 local acl     = KEYS[1] -- hash: subject -> verbs
 local records = {unpack(KEYS, 2)} -- strings: packed header, then the body
 
 local subject = ARGV[1] -- see include/denied.lua
-local most    = ARGV[2] -- bytes that are replied at the most
+local most    = ARGV[2] -- most bytes in the reply
 
 --- @include denied
 

@@ -1,5 +1,5 @@
---- One variable by its user and key.
---- Replies with: id (6 bytes) and packed variable, or nothing where there is none.
+--- Read one variable by its user and key.
+--- Replies with: id (6 bytes) and packed variable; nothing if there is none.
 --- Refuses: DENIED, UNDECLARED.
 --- Flags: no-writes
 

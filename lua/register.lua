@@ -1,5 +1,6 @@
---- Name a collection in its namespace's registry, or confirm it. The registry is a superset: a collection is named
---- before its first record is written, and an empty one is dropped long after (see unregister.lua).
+--- Register a collection in its namespace's registry, or confirm its registration. The registry is a
+--- superset: a collection is registered before its first record is written, and an empty one is dropped long
+--- after (unregister.lua).
 --- Replies with: the time of the registration (us), later than any before.
 
 local registry = KEYS[1] -- zset: collection -> when it was last registered (us)

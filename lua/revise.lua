@@ -1,10 +1,10 @@
---- Take a new revision; also when memory is full, so that what was granted can be taken back.
+--- Take a new revision of the grants. It works when memory is full too, so that grants can be withdrawn.
 --- Replies with: a number, higher than all before.
 --- Flags: allow-oom
 
 local revision = KEYS[1] -- string: the latest one
 
-local above = ARGV[1] -- a number that it is to be above as well: a Redis that failed over may have lost some
+local above = ARGV[1] -- the revision must be above this number too: a failover may have lost some
 
 --- @include renew
 

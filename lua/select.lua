@@ -1,22 +1,24 @@
---- One page of a list of variables within a span of time, newest first, ties by id, and how many there are in all. Two
---- ranks and one range, or a short list in one piece: the last page costs what the first one does.
---- Replies with: total, ids (6 bytes each), packed variables of the first ids, as many as `budget` allows, one at least.
+--- Read one page of a list of variables within a span of time, newest first, then by id, and the number of
+--- all of them. It takes two ranks and one range, or reads a short list in one piece, so the last page costs
+--- as much as the first one.
+--- Replies with: total, ids (6 bytes each), packed variables of the first ids, as many as `budget` allows,
+--- one at least.
 --- Refuses: DENIED, UNDECLARED.
 --- Flags: no-writes
 
 local acl       = KEYS[1] -- hash: subject -> verbs
 local variables = KEYS[2] -- hash: id -> packed variable
 local newest    = KEYS[3] -- zset: id -> updated (us)
-local lists     = KEYS[4] -- hash: list -> its members, or their number (include/move_between_lists.lua)
+local lists     = KEYS[4] -- hash: list -> its members, or its length (include/move_between_lists.lua)
 local listing   = KEYS[5] -- zset: list, moment, id, of long lists; all scores 0
 
 local subject = ARGV[1] -- see include/denied.lua
 local list    = ARGV[2] -- name of a list, 15 bytes; '': all variables
-local since   = ARGV[3] -- from this moment (7 bytes, us)
-local before  = ARGV[4] -- up to this moment, exclusive
-local offset  = ARGV[5] -- variables to pass over
+local since   = ARGV[3] -- 7 bytes, us: from this moment on
+local before  = ARGV[4] -- 7 bytes, us: before this moment
+local offset  = ARGV[5] -- variables to skip
 local limit   = ARGV[6] -- variables in the page, 1 to 100
-local budget  = ARGV[7] -- bytes of packed variables from which on none is added
+local budget  = ARGV[7] -- bytes of packed variables after which no further one is added
 
 --- @include denied
 --- @include short_list_ids

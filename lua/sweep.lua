@@ -1,13 +1,13 @@
---- Take expired members out of a collection's indexes, a bounded number at a time.
---- Replies with: documents and bytes that the collection grew by (negative), 1 if more are due (else 0), how many
---- records the first index still names, when that was so (us).
+--- Remove expired members from a collection's indexes, at most a given number.
+--- Replies with: documents and bytes by which the collection grew (negative), 1 if more members are due (else
+--- 0), the number of records left in the first index, the time of the sweep (us).
 --- Flags: allow-oom
 
 local expiry  = KEYS[1] -- zset: id -> expiry (ms)
-local indexes = {unpack(KEYS, 2)} -- zsets: id -> what `kinds` says
+local indexes = {unpack(KEYS, 2)} -- zsets: id -> the score that `kinds` defines
 
 local kinds = ARGV[1] -- see include/score.lua
-local limit = ARGV[2] -- members to take out at the most
+local limit = ARGV[2] -- most members to remove
 
 --- @include now
 --- @include expire

@@ -1,13 +1,13 @@
---- Let a request of a caller with a rate through, or not: the generic cell rate algorithm (ITU-T I.371), which keeps
---- one number, the time at which the next request would be due if they came evenly.
+--- Count a request against its caller's rate, with the generic cell rate algorithm (ITU-T I.371). It stores
+--- one number, the time at which the next request would be due if requests came evenly.
 --- Replies with: OK.
 --- Refuses: THROTTLED, with the microseconds after which a request would be let through.
 --- Flags: allow-oom
 
 local bucket = KEYS[1] -- string: theoretical arrival time (us); expires when it no longer matters
 
-local interval = ARGV[1] -- us from one request to the next at the full rate, at least 1
-local burst    = ARGV[2] -- requests that may come at once
+local interval = ARGV[1] -- us between two requests at the full rate, at least 1
+local burst    = ARGV[2] -- requests that may arrive at the same time
 
 --- @include now
 --- @include renew

@@ -1,8 +1,8 @@
---- Drop a collection that was seen empty from its namespace's registry, unless it was registered again since, or less
---- than an hour before it was seen empty.
---- A first record is written with a proof of registration that is at most ten minutes old (include/admission_error.lua). So
---- whoever still holds one that the registry forgets here used it up fifty minutes before the collection was found
---- empty: it hides nothing, however late this script comes, and clocks of two nodes may be fifty minutes apart.
+--- Drop a collection that was found empty from its namespace's registry, unless it was registered again
+--- since, or less than an hour before it was found empty. A first record needs a registration that is at most
+--- ten minutes old (include/admission_error.lua). So a writer that still relies on the registration dropped
+--- here used it fifty minutes or more before the collection was found empty. No record is hidden, however
+--- late this script runs, even if the clocks of two nodes differ by fifty minutes.
 --- Replies with: 1 if it was dropped, else 0.
 --- Flags: allow-oom
 

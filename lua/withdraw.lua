@@ -1,11 +1,11 @@
---- Take members out of a set of links, but for those that were linked again later.
+--- Remove members from a set of links, except those that were linked again later.
 --- Replies with: OK.
 --- Flags: allow-oom
 
-local links = KEYS[1] -- zset: what is linked -> the revision at which it was last linked
+local links = KEYS[1] -- zset: member -> the revision at which it was last linked
 
-local revision = ARGV[1] -- a number: links of a higher one stay
-local members  = {unpack(ARGV, 2)} -- what is no longer linked: at most 1,000
+local revision = ARGV[1] -- a number: links of a higher revision stay
+local members  = {unpack(ARGV, 2)} -- at most 1,000 members that are no longer linked
 
 for _, member in ipairs(members) do
   local linked = redis.call('ZSCORE', links, member)

@@ -229,7 +229,7 @@ def test_no_document_is_ever_encoded_by_lua() -> None:
 
 def test_each_include_is_used() -> None:
     text = "".join(path.read_text() for path in (*OPERATIONS, *INCLUDES))
-    used = re.findall(r"^--- @include (\w+)$|^--- Repeats: .*\(include/(once)\.lua\)\.$", text, re.MULTILINE)
+    used = re.findall(r"^--- @include (\w+)$|^--- Idempotent: .*\(include/(once)\.lua\)\.$", text, re.MULTILINE)
     assert {one or other for one, other in used} == {path.stem for path in INCLUDES}
 
 

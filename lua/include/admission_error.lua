@@ -1,7 +1,9 @@
---- Why a write may not go ahead for reasons of its collection, or nil. `change` is as in store.lua.
---- UNREGISTERED: the first record of a collection wants proof that the namespace's registry names it: `registered`,
---- the time of that (us), no older than ten minutes (see unregister.lua).
---- QUOTA: the write would take more documents or bytes than `remaining_quota` (two numbers, or '') leaves to the namespace.
+--- The reason why the collection or its namespace does not admit a write; nil if it does. `change` is as in
+--- store.lua.
+--- UNREGISTERED: the first record of a collection needs a registration in the namespace's registry.
+--- `registered` is the time of the registration (us); it may be ten minutes old (unregister.lua).
+--- QUOTA: the write needs more documents or bytes than `remaining_quota` (two numbers, or '') leaves to the
+--- namespace.
 local function admission_error(change, before, at)
   local first = change.indexes[1]
   if not before and first then

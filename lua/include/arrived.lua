@@ -1,4 +1,5 @@
---- Are the first `count` of these chunks all there? 1000 at a time: unpack puts them on Lua's stack.
+--- Whether the first `count` of these chunks are all there. It asks for 1,000 at a time: unpack puts them on
+--- Lua's stack.
 local function arrived(chunks, count)
   for first = 1, count, 1000 do
     local last = math.min(first + 999, count)

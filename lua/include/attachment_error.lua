@@ -1,6 +1,7 @@
---- Why `condition` does not hold for a record with files, whose header is `before` (nil: there is none), or nil if it
---- does. As in precondition_error.lua, and 'bare' wants no record, or one that names no blobs: nothing has to be let go of then.
---- The manifest is msgpack, [blobs, ...]: its second byte tells an empty array (service/storage/files/attachments.py).
+--- The reason why `condition` does not hold for a record with files and the header `before` (nil: no record);
+--- nil if it holds. Conditions are those of precondition_error.lua, and 'bare': no record, or one that names
+--- no blobs, so that nothing has to be released. The manifest is msgpack, [blobs, ...]: its second byte shows
+--- whether the array is empty (service/storage/files/attachments.py).
 --- @include precondition_error
 local function attachment_error(condition, record, before)
   if condition ~= 'bare' then return precondition_error(condition, before) end

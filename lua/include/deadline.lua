@@ -1,6 +1,7 @@
---- When a record with this `lifetime` expires: ms since the epoch, 0 = never, nil = that is not in the future.
---- '' is for ever, '=' as long as `before` (the header that is there, or nil), '+N' is N ms after `at` (us), 'N' is the
---- time itself in ms.
+--- The time at which a record with this `lifetime` expires: ms since the epoch, 0 = never, nil = not in the
+--- future.
+--- '' is for ever; '=' keeps the expiry of `before` (the stored header, or nil); '+N' is N ms after `at`
+--- (us); 'N' is a time in ms since the epoch.
 local function deadline(lifetime, at, before)
   if lifetime == '' then return 0 end
   if lifetime == '=' then return before and before.expires or 0 end

@@ -1,5 +1,5 @@
---- Where the part of an expiry set that is due at `at` (us) ends: strictly before that millisecond, as Redis's own
---- expiry reckons.
+--- The end of the due part of an expiry set at the time `at` (us), as a ZRANGEBYSCORE bound: strictly before
+--- that millisecond, like Redis's own expiry.
 local function due(at)
   return '(' .. string.format('%.0f', math.floor(at / 1000))
 end

@@ -1,4 +1,4 @@
---- Take up to `limit` due members out of the indexes; replies how many they were and the bytes they stood for.
+--- Remove up to `limit` due members from the indexes. Replies their number and their bytes.
 --- @include due
 --- @include forget
 local function expire(expiry, indexes, kinds, at, limit)

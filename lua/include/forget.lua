@@ -1,5 +1,5 @@
---- Take ids out of a collection's indexes and its expiry set; replies how many bytes they stood for (0 without an
---- index of sizes). `ids` is not empty and at most a few hundred: unpack puts them on Lua's stack.
+--- Remove ids from a collection's indexes and its expiry set. Replies the bytes of their records (0 without
+--- an index of sizes). `ids` has one to a few hundred ids: unpack puts them on Lua's stack.
 local function forget(ids, expiry, indexes, kinds)
   local bytes = 0
   for i, index in ipairs(indexes) do

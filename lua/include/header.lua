@@ -1,6 +1,7 @@
---- The header of the live record under `record`, or nil; `offset` is where its body starts, both sizes are bytes.
---- Redis hides an expired string by the time at which the script started; the second check makes `at` (us) the only
---- clock of a script. 255: a header is at most that long (service/storage/records/record.py has the layout).
+--- The header of the live record under the key `record`, or nil; `offset` is where its body starts, sizes are
+--- in bytes. Redis hides an expired string by the time at which the script started. The check here uses `at`
+--- (us), so a script has one clock. 255: the longest header (service/storage/records/record.py defines the
+--- layout).
 local function header(record, at)
   local start = redis.call('GETRANGE', record, 0, 255)
   if start == '' then return nil end

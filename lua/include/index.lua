@@ -1,5 +1,5 @@
---- Bring the indexes of one record up to date; `kinds` has a letter for each (see score.lua). `before` is the header
---- that was there, nil for a new record: an entry that stays what it is, is not written again.
+--- Update the index entries of one record. `kinds` has a letter for each index (score.lua). `before` is the
+--- stored header, nil for a new record: an entry whose score stays the same is not written.
 --- @include score
 local function index(indexes, kinds, id, before, after)
   for i, key in ipairs(indexes) do

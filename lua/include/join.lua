@@ -1,7 +1,8 @@
---- The text of a JSON value with another one added: to an array the elements of an array or any other value, to an
---- object the members of an object (shallowly: a member of that name gets the new value), to a string a string. Of
---- other pairs nil. What was there keeps its bytes. Then `left`, the budget's rest in the steps of splice.lua; below 0,
---- nothing else counts. service/storage/records/join.py does the same to the byte.
+--- The text of a JSON value with another value appended, nil if the two do not fit: to an array the elements
+--- of an array, or any other value; to an object the members of an object (a member of that name gets the new
+--- value); to a string a string. What was there keeps its bytes. The second result, `left`, is the rest of
+--- the budget (splice.lua); below 0, the first one means nothing. service/storage/records/join.py computes
+--- the same bytes.
 --- @include splice
 --- @include splice_back
 local function join(text, value, left)

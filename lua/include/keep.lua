@@ -1,7 +1,7 @@
---- What follows once a record's string is written: its entries in the expiry set and the indexes, and the clearing away
---- of a few due neighbours when it is new (two out for each one in, so that a collection that is only written to stays
---- bounded). `change` is as in store.lua. Replies the documents and bytes that the collection grew by.
---- Runs after the write that needs memory: an earlier ZREM would let that write through when memory is full.
+--- Update the expiry set and the indexes after a record's string was written. If the record is new, remove a
+--- few due members too: two for each new one, so that a collection that is only written to stays bounded.
+--- `change` is as in store.lua. Replies the documents and bytes by which the collection grew. It runs after
+--- the write that needs memory: an earlier ZREM would let that write through when memory is full.
 --- @include expire
 --- @include index
 local function keep(change, before, after, at)

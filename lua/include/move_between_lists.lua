@@ -1,9 +1,8 @@
---- Take a variable out of some lists and put it into others. `from` and `into` are list names in one text, of the same
---- kinds in the same order, or '' for no list. `was` and `is` are the variable's members before and after. In a list that
---- is in both, only the member changes.
---- A short list is one text of members in the hash `lists`. A long list has its length there, packed into 6 bytes, and
---- its members in the zset `listing`, each behind the list's name, all scores 0. A list of more than 32 members becomes
---- long, and stays long until it is empty.
+--- Take a variable out of some lists and put it into others. `from` and `into` are list names in one text, of
+--- the same kinds in the same order, or '' for no list. `was` and `is` are the variable's members before and
+--- after. In a list that is in both, only the member changes.
+--- A short list is one text of members in the hash `lists`. A list of more than 32 members becomes long, and
+--- stays long until it is empty: `lists` has its length, and the zset `listing` its members behind its name.
 --- @include position
 local function move_between_lists(lists, listing, from, into, was, is)
   local NAME, MEMBER, LENGTH = 15, 13, 6 -- bytes; a member is a moment (7 bytes, us) and an id (6 bytes)

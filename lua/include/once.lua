@@ -1,8 +1,10 @@
---- Run `write` unless it was run before. `answer` is a key of the write's own slot: what is remembered of it, or nothing.
---- `fingerprint` (16 bytes) stands for the request that asks; `remark` is kept with the reply, for the worker.
---- ANSWERED: the same request did it, and the worker reads what it was told. REUSED: another one did.
---- Only what was done is remembered, for a day; a refusal did nothing, so it leaves nothing behind. The SET comes last:
---- when memory is full it is the write's own first command that Redis refuses, and no free one lets another through.
+--- Run `write` unless it was run before. `answer` is a key in the write's own slot, which holds the
+--- remembered reply, if any. `fingerprint` (16 bytes) identifies the request; `remark` is stored with the
+--- reply, for the worker.
+--- ANSWERED: the same request was carried out before; the worker reads its reply. REUSED: another request
+--- used the key. A reply is remembered for a day. A refusal is not remembered, because nothing was done. SET
+--- comes last: when memory is full, Redis must refuse the write's own first command, and no earlier command
+--- may let it through.
 local function once(answer, fingerprint, remark, write)
   local before = redis.call('GETRANGE', answer, 0, 15)
   if before == fingerprint then return redis.error_reply('ANSWERED it was done before') end

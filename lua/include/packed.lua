@@ -1,5 +1,6 @@
---- The packed header of a record: one length byte, then msgpack. `pad` (bytes, or nil) makes it exactly that long,
---- so that it can be written in place before a large body. The layout is that of service/storage/records/record.py.
+--- The packed header of a record: one length byte, then msgpack. `pad` (bytes, or nil) makes it exactly that
+--- long, so that it can be written in place before a large body. service/storage/records/record.py defines
+--- the layout.
 local function packed(header, pad)
   local field = {
     header.version, header.created, header.updated, header.expires, header.creator, header.updater, header.size,

@@ -1,7 +1,8 @@
---- Why `condition` does not hold for the record whose header is `before` (nil: there is none), or nil if it does.
---- '' always holds; 'new' and 'absent' want no record ('new' for those that ask to create, 'absent' as a precondition);
---- 'present' wants one; 'VERSION:UPDATED' wants exactly that state of it (microseconds tell it from the same version
---- after a delete).
+--- The reason why `condition` does not hold for the record with the header `before` (nil: no record); nil if
+--- it holds.
+--- '' always holds. 'new' and 'absent' require that there is no record: 'new' is for requests that create,
+--- 'absent' for preconditions. 'present' requires a record. 'VERSION:UPDATED' requires exactly that state of
+--- it; the microseconds distinguish it from the same version after a delete.
 local function precondition_error(condition, before)
   if condition == '' then return nil end
   if condition == 'new' then return before and 'EXISTS the key is there already' end

@@ -1,4 +1,4 @@
---- Let go of the chunks from `first` on: who is reading them has `grace` ms left, then they are gone.
+--- Let the chunks from number `first` on expire `grace` ms from now, so that readers at work can finish.
 local function release(chunks, first, grace)
   for i = first, #chunks do redis.call('PEXPIRE', chunks[i], grace) end
 end

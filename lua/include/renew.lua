@@ -1,5 +1,6 @@
---- Set a short string, also when memory is full: its size does not grow with use. Redis 6.2 knows no `allow-oom`, but
---- lets a script write on whose first write was one that frees. `ms`: lifetime, nil for ever.
+--- Set a short string, also when memory is full: its size does not grow with use. Redis 6.2 has no
+--- `allow-oom`, but lets a script continue whose first write frees memory. `ms` is the lifetime, nil for
+--- ever.
 local function renew(key, value, ms)
   local command = ms and {'SET', key, value, 'PX', ms} or {'SET', key, value}
   if redis.pcall(unpack(command)).err then

@@ -1,4 +1,5 @@
---- A slice of a sorted set between two ranks, `upto` exclusive, from its end: the last 6 bytes, an id, of each member.
+--- The ids (the last 6 bytes of each member) of a slice of a sorted set, newest first. The slice lies between
+--- the ranks `from` and `upto` (exclusive), and begins `offset` members before its end.
 local function slice(set, from, upto, offset, limit)
   local last = upto - 1 - offset
   local first = math.max(from, last - limit + 1)

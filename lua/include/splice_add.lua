@@ -1,6 +1,6 @@
---- Put what an object of `text` lacks behind its last value, at `last`: the members of the patch's `object` that are
---- not gone and not marked `seen` with its place, `at`. `kept` says that a member stands before them. Replies the new
---- `run` (see splice_merge), and `left`.
+--- Insert the members that an object of `text` lacks after its last value, at `last`: those members of the
+--- patch's `object` that are not gone and not marked `seen` with the object's position, `at`. `kept`: a
+--- member stands before them. Replies the new `run` (splice_merge.lua) and `left`.
 --- @include splice_put
 local function splice_add(text, at, last, kept, patch, object, run, out, left)
   local before, member = object.from, object.members.first

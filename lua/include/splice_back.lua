@@ -1,4 +1,4 @@
---- The last place before `at` that is not white space, and `left`.
+--- The last position before `at` that is not white space, and `left`.
 local function splice_back(text, at, left)
   repeat
     at, left = at - 1, left - 1

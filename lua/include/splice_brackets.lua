@@ -1,4 +1,5 @@
---- Where the array or object that begins at `at` with the byte `open` ends, bracket by bracket, and `left`.
+--- The end of the array or object that begins at `at` with the byte `open`, found bracket by bracket, and
+--- `left`.
 --- @include splice_string
 local function splice_brackets(text, at, open, left)
   local stop, depth = open == 123 and '["{}]' or '["%[%]]', 0 -- 123: {

@@ -1,5 +1,6 @@
---- Put `text` from `run` on into `out`, and instead of the value from `from` to `last` that of `change`; or neither the
---- value nor its member, which begins behind `before`. Replies the new `run` (see splice_merge), and `left`.
+--- Replace or remove one value. `text` from `run` up to the value goes into `out`. If `change` is gone, the
+--- member that begins after `before` is left out; else the value from `from` to `last` is replaced by that of
+--- `change`. Replies the new `run` (splice_merge.lua) and `left`.
 --- @include splice_put
 local function splice_change(text, run, before, from, last, patch, change, out, left)
   if change.gone then

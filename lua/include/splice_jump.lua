@@ -1,8 +1,9 @@
---- From `last`, the end of a value in an object: the end of a later value such that none of `members` lies between; the
---- place before which another jump is of no use; the members that then count as walked; and `left`.
---- Up to the next bracket or backslash (`marks` remembers where they are) nothing is nested or escaped: a name in
---- quotes after a comma there is one of this very object, and what is not found is not there. Only a name that begins
---- like what may follow a string could be found astride two strings: it is not searched for. Nor are more than 8.
+--- Jump over members that the patch does not name. Replies: from `last`, the end of a value in an object, the
+--- end of a later value such that none of `members` lies between; the position before which another jump is
+--- of no use; the number of members that count as walked; and `left`. Up to the next bracket or backslash
+--- (`marks` remembers their positions) nothing is nested or escaped: a name in quotes after a comma belongs
+--- to this object, and a name that is not found is not there. A name that begins like what may follow a
+--- string could be found across two strings, so it is not searched for; nor are more than 8 names.
 --- @include splice_next
 --- @include splice_back
 local function splice_jump(text, last, members, marks, left)

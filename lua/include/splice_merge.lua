@@ -1,5 +1,6 @@
---- Merge the patch's `object` into the object of `text` at `at`. `out` collects the new text, `run` is the first byte
---- of `text` that is not in it yet, `marks` are those of splice_jump. Replies the new `run`, `left`, and where it ends.
+--- Merge the patch's `object` into the object of `text` at `at`. `out` collects the new text; `run` is the
+--- first byte of `text` that is not in it yet; `marks` belong to splice_jump.lua. Replies the new `run`,
+--- `left`, and the object's end.
 --- @include splice_name
 --- @include splice_skip
 --- @include splice_jump

@@ -1,5 +1,5 @@
---- The next member's name, in quotes, where it may be written with escapes; the last place before its value; `left`.
---- A nil name: the object ends at that place.
+--- The next member's name, in quotes, if it may have escapes; the last position before its value; `left`. A
+--- nil name: the object ends at that position.
 --- @include splice_string
 local function splice_name(text, at, left)
   if left < 0 then return nil, at, left end

@@ -1,4 +1,5 @@
---- The first place after `last` where `name`, in quotes, follows a comma (#text + 1: nowhere), and `left`.
+--- The first position after `last` where `name`, in quotes, follows a comma (#text + 1 if there is none), and
+--- `left`.
 --- @include splice_back
 local function splice_next(text, last, name, left)
   local place = last

@@ -1,7 +1,7 @@
---- Read the patch object at `object.from`: `members` maps names in quotes to members, and `first` to the first of them,
---- which leads to the others in their order; `to` is where it ends. Replies `left`.
---- A member that removes, or that a later one of its name overrides, is `gone`: it is never inserted.
---- `flat` is as in splice.lua.
+--- Read the patch object at `object.from`. `members` maps names in quotes to members, and `first` to the
+--- first one, which leads to the others in their order; `to` is the object's end. Replies `left`. A member
+--- that removes, or that a later one of its name overrides, is `gone`: it is never inserted. `flat`: see
+--- splice.lua.
 --- @include splice_name
 --- @include splice_skip
 local function splice_read(patch, object, slash, left, flat)

@@ -1,4 +1,5 @@
---- Where the JSON value that begins at `at` ends, and `left`. From there to `slash` the text has no backslash.
+--- The end of the JSON value that begins at `at`, and `left`. Between them and up to `slash` the text has no
+--- backslash.
 --- @include splice_string
 --- @include splice_brackets
 local function splice_skip(text, at, slash, left)
@@ -9,8 +10,8 @@ local function splice_skip(text, at, slash, left)
     local _, last = find(text, '^[%w.+-]*', at)
     return last, left - 1 - (last - at) / 16
   end
-  -- %b pairs brackets inside of strings too: right where the span, its escapes and then its strings taken out, is a
-  -- pair. Wrong, it may run over all of the text each time, so it is charged for what it ran over.
+  -- %b counts brackets inside of strings too. Its result is right if the span is a pair without its escapes and
+  -- strings. A wrong result may span the whole text each time, so the budget is charged for the span.
   local pair = open == 123 and '^%b{}' or '^%b[]'
   local _, last = find(text, pair, at)
   left = left - 4 - ((last or #text) - at) / 8

@@ -1,4 +1,4 @@
---- Where the JSON string that begins at `at` ends, and `left`. From there to `slash` the text has no backslash.
+--- The end of the JSON string that begins at `at`, and `left`. Up to `slash` the text has no backslash.
 local function splice_string(text, at, slash, left)
   local last = string.find(text, '"', at + 1, true)
   while last > slash do

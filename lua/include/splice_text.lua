@@ -1,5 +1,5 @@
---- Put the text of a patch value into `out` as it is inserted: without the members that are gone (see splice_read), at
---- any depth. `run` is the first byte of the patch that is not in `out` yet. Replies the new `run`, and `left`.
+--- Put the text of a patch value into `out`, without its members that are gone (splice_read.lua), at any
+--- depth. `run` is the first byte of the patch that is not in `out` yet. Replies the new `run` and `left`.
 local function splice_text(patch, value, run, out, left)
   local before, kept = value.from, false
   local member = value.members and value.members.first

@@ -1,7 +1,7 @@
---- Write a record, whole, once its condition and its collection allow it. `at` is the time (us), `before` the header
---- that is there, or nil. `change` names the keys (acl, expiry, indexes, kinds) and what the caller wants: subject, id,
---- by, lifetime, condition, registered, room, size; `write(after)` puts the string there. Replies as put.lua does, or
---- refuses.
+--- Write a whole record, if its grants, condition and collection allow it. `at` is the time (us), `before`
+--- the stored header or nil. `change` has the keys (acl, expiry, indexes, kinds) and the request: subject,
+--- id, by, lifetime, condition, registered, remaining_quota, size. `write(after)` stores the string. Replies
+--- as put.lua does, or refuses.
 --- @include denied
 --- @include precondition_error
 --- @include deadline
@@ -16,7 +16,8 @@ local function store(at, before, change, write)
   if refusal then return redis.error_reply(refusal) end
   local after = {
     version = before and before.version + 1 or 1, created = before and before.created or at, updated = at,
-    expires = expires, creator = before and before.creator or change.by, updater = change.by, size = change.size,
+    expires = expires, size = change.size,
+    creator = before and before.creator or change.caller, updater = change.caller,
   }
   write(after)
   local documents, bytes = keep(change, before, after, at)

@@ -24,7 +24,7 @@ async def put(runner: Runner, registered: str) -> None:
         names,
         id="a",
         body=b"[]",
-        by=ME,
+        caller=ME,
         lifetime="",
         condition="",
         kinds=COLLECTION.kinds,

@@ -82,7 +82,7 @@ async def test_a_record_that_is_no_record_is_a_fault(storage: Storage, redis: Re
 
 async def test_an_argument_that_is_missing_is_named(runner: Runner) -> None:
     with pytest.raises(KeyError, match="body"):
-        await runner.run("create", (RECORD("a"), COLLECTION.expiry), id="a", by=ME)
+        await runner.run("create", (RECORD("a"), COLLECTION.expiry), id="a", caller=ME)
 
 
 async def test_a_read_is_not_sent_as_a_write(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,7 @@ class Attachments:
                 (collection.attachment(write.id), collection.acl, *brought, *dropped),
                 write.idempotency,
                 manifest=encode(Manifest(held, content)),
-                by=write.caller,
+                caller=write.caller,
                 lifetime=lifetime,
                 least=least,
                 condition=exactly(before.record) if before else state,

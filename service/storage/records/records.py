@@ -78,7 +78,7 @@ class Records:
         arguments = {
             "id": write.id,
             "body": body,
-            "by": write.caller,
+            "caller": write.caller,
             "lifetime": write.lifetime,
             "subject": write.subject,
         }
@@ -97,7 +97,7 @@ class Records:
         arguments = {
             "id": write.id,
             "body": body,
-            "by": write.caller,
+            "caller": write.caller,
             "lifetime": write.lifetime,
             "condition": state,
             "subject": write.subject,
@@ -118,7 +118,7 @@ class Records:
         arguments = {
             "id": write.id,
             "margin": MARGIN,
-            "by": write.caller,
+            "caller": write.caller,
             "lifetime": write.lifetime,
             "condition": state,
             "subject": write.subject,
@@ -152,7 +152,7 @@ class Records:
                     (collection.record(write.id), *collection.guarded),
                     id=write.id,
                     patch=patch,
-                    by=write.caller,
+                    caller=write.caller,
                     condition=state,
                     kinds=collection.kinds,
                     subject=write.subject,

@@ -117,7 +117,7 @@ class Scoped:
             arguments = {
                 "id": id,
                 "value": value,
-                "by": write.caller,
+                "caller": write.caller,
                 "creating": int(creating),
                 "subject": write.subject,
                 "limit": limit,

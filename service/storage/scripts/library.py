@@ -7,7 +7,7 @@ These lines are the interface: Python calls by name, no position is written twic
 A header may say `Varies: record, id, body`: the names of the first key and of the first two arguments, which are
 different in each call; all else is the same again and again, so it is packed once and kept.
 
-A script whose header says `Repeats: not at all` has a second form, `put_once` beside `put`: the whole of it is a
+A script whose header says `Idempotent:` has a second form, `put_once` beside `put`: the whole of it is a
 function that include/once.lua runs. Key, fingerprint and remark come last, and are gone when the script sees the rest.
 
     python -m service.storage.scripts.library put          prints the composed text (Redis reports line numbers of it)
@@ -28,7 +28,7 @@ from service.redis.wire import END, counted, pack, run, sized
 _include = re.compile(r"^--- @include (\S+)\n", re.MULTILINE)
 _binding = re.compile(r"^local (\w+) *= (KEYS|ARGV)\[(\d+)\]", re.MULTILINE)
 _tail = re.compile(r"^local (\w+) *= \{unpack\((KEYS|ARGV), (\d+)\)\}", re.MULTILINE)
-_repeats = re.compile(r"^--- Repeats: ", re.MULTILINE)
+_repeats = re.compile(r"^--- Idempotent: ", re.MULTILINE)
 _flags = re.compile(r"^--- Flags: (.+)$", re.MULTILINE)
 _varies = re.compile(r"^--- Varies: (.+)\.$", re.MULTILINE)
 
