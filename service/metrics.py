@@ -51,6 +51,11 @@ METRICS = (
     Metric("polystow_redis_retries_total", Kind.COUNTER, "Commands sent again that surely had not been executed."),
     Metric("polystow_redis_reconnects_total", Kind.COUNTER, "Connections to Redis made again after a loss."),
     Metric("polystow_redis_lane_depth", Kind.GAUGE, "Commands that wait for Redis or for its reply."),
+    Metric("polystow_read_cache_hits_total", Kind.COUNTER, "Reads answered from the read cache."),
+    Metric("polystow_read_cache_misses_total", Kind.COUNTER, "Reads that were not in the read cache, or not any more."),
+    Metric("polystow_read_cache_barriers_total", Kind.COUNTER, "Commands that confirmed what reads were answered."),
+    Metric("polystow_read_cache_invalidations_total", Kind.COUNTER, "Messages from Redis that keys have changed."),
+    Metric("polystow_read_cache_bytes", Kind.GAUGE, "Memory of what the read caches hold."),
     Metric("polystow_worker_resident_bytes", Kind.GAUGE, "Memory of a worker.", ("worker",)),
     Metric("polystow_worker_cpu_seconds_total", Kind.COUNTER, "Processor time of a worker.", ("worker",)),
     Metric("polystow_workers", Kind.GAUGE, "Workers that are ready."),
@@ -62,7 +67,7 @@ METRICS = (
 _KINDS = {metric.name: metric.kind for metric in METRICS}
 
 
-class _Series:
+class Series:
     """One histogram: requests per bucket, the last beyond all bounds, and their seconds."""
 
     __slots__ = ("counts", "seconds")
@@ -71,26 +76,31 @@ class _Series:
         self.counts = [0] * (len(BUCKETS) + 1)
         self.seconds = 0.0
 
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.seconds += seconds
+
 
 class Meter:
     """What one process counts."""
 
     def __init__(self) -> None:
-        self._requests: dict[tuple[str, str, str, int], _Series] = {}
+        self._requests: dict[tuple[str, str, str, int], Series] = {}
         self._refusals: dict[tuple[str, str], int] = {}
         self._watched: list[tuple[str, tuple[str, ...], Callable[[], float]]] = []
 
     def observe(self, dialect: str, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request. `route` is its template; an odd `method` counts as `other`."""
-        series = self._requests.get((dialect, route, method, status))
-        if series is None:
-            series = self._new(dialect, route, method, status)
-        series.counts[bisect_left(BUCKETS, seconds)] += 1
-        series.seconds += seconds
+        self.series(dialect, route, method, status).add(seconds)
 
-    def _new(self, dialect: str, route: str, method: str, status: int) -> _Series:
+    def series(self, dialect: str, route: str, method: str, status: int) -> Series:
+        """What counts the requests that have this in common."""
+        return self._requests.get((dialect, route, method, status)) or self._new(dialect, route, method, status)
+
+    def _new(self, dialect: str, route: str, method: str, status: int) -> Series:
         known = method if method in METHODS else "other"
-        return self._requests.setdefault((dialect, route, known, status), _Series())
+        return self._requests.setdefault((dialect, route, known, status), Series())
 
     def refused(self, dialect: str, refusal: str) -> None:
         """Count one refusal, by its name."""

@@ -74,6 +74,9 @@ class Settings:
     fast_path: bool = _set(
         True, SWITCH, "Answer whole, usual requests on the connection itself, without aiohttp's request objects."
     )
+    read_cache_bytes: int = _set(
+        64 * MEBIBYTE, between(0, 1024**4), "Memory per worker for answers to reads that are made often; 0: none."
+    )
     cors_origins: tuple[str, ...] = _set((), kinds.ORIGINS, "Origins that browsers may call from; none when empty.")
     dialects: tuple[str, ...] = _set((), kinds.DIALECTS, "Dialects to serve; all of them when empty.")
     docs: bool = _set(True, SWITCH, "Serve /docs and /openapi/, for anybody.")

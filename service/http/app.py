@@ -17,6 +17,7 @@ from service.http import connection as hot
 from service.http import edge
 from service.http.backpressure import HELD_BYTES, Arriving
 from service.http.cors import METHODS
+from service.http.read_cache import ReadCache
 from service.http.rendering import lines_of
 from service.http.state import State, opened
 from service.metrics import Meter
@@ -34,11 +35,12 @@ class App:
         self.redis = runner.redis
         service = Service(settings, Storage(runner), Directory(runner))
         self.state = State(service, discover(settings.dialects), meter)
+        self.cache = ReadCache(settings.read_cache_bytes, runner.redis)
         held = max(HELD_BYTES, 4 * settings.max_document_bytes)
         self._arriving = Arriving(held)
         options: dict[str, Any] = {"unread": held, "keepalive_timeout": settings.keepalive_seconds}
         self.server = (
-            hot.HotServer(self.state, self._serve, **options)
+            hot.HotServer(self.state, self._serve, self.cache, **options)
             if settings.fast_path and hot.supported()
             else edge.Server(self._serve, **options)
         )
@@ -97,6 +99,7 @@ async def start(settings: Settings, redis_url: str, meter: Meter) -> App:
     runner = Runner.open(
         redis_url, timeout=settings.request_timeout, max_commands=settings.max_in_flight,
         read_replicas=settings.read_replicas, bulk=True,
+        tracking=settings.read_cache_bytes > 0 and settings.fast_path,
     )  # fmt: skip
     await runner.redis.connect()
     return App(settings, runner, meter)

@@ -10,16 +10,23 @@ This leans on names inside aiohttp (`LEANS_ON`). Where one of them is missing, `
 without it, and a test fails. `POLYSTOW_FAST_PATH=false` switches it off.
 """
 
+from functools import partial
+from time import perf_counter
 from typing import Any
 
 from aiohttp.http import HttpRequestParser
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
+from multidict import istr
 
 from service.api.dialect import Stream
-from service.http.driver import EMPTY, Arrived, Exchange, begun, recognised
+from service.api.refusal_headers import REQUEST_ID
+from service.http.driver import EMPTY, Arrived, Exchange, Make, begun, recognised
 from service.http.edge import Connection, Server
 from service.http.heads import UNKNOWN, Heads, Sized, plain
+from service.http.read_cache import LONGEST, Kept, ReadCache
+from service.http.recording import Recording
+from service.http.rendering import dated
 from service.http.state import State
 
 LEANS_ON = (
@@ -27,6 +34,8 @@ LEANS_ON = (
     "_messages", "_next_keepalive_close_time", "_parser", "_paused", "_process_keepalive", "_reading_paused",
     "_request_in_progress", "_task_handler", "_waiter",
 )  # fmt: skip
+
+_request_id = istr(REQUEST_ID)  # what has one is answered it back
 
 
 def supported() -> bool:
@@ -37,19 +46,21 @@ def supported() -> bool:
 class HotServer(Server):
     """The server, with connections that answer requests themselves."""
 
-    def __init__(self, state: State, handler: Any, **options: Any) -> None:
+    def __init__(self, state: State, handler: Any, cache: ReadCache, **options: Any) -> None:
         super().__init__(handler, **options)
         self._state = state
         self._heads = Heads()
+        self._read_cache = cache
 
     def __call__(self) -> RequestHandler:
-        return HotConnection(self._state, self._heads, self, loop=self._loop, **self._kwargs)
+        return HotConnection(self._state, self._heads, self._read_cache, self, loop=self._loop, **self._kwargs)
 
 
 class HotConnection(Connection):
     """One connection. While `_exchange` is not None, it answers a request; the next one waits behind it in `_messages`,
     so answers keep the order of their requests, and one that the client is slow to read holds up the rest. Only an
-    exchange's end writes meanwhile: if writing is paused, it has been answered.
+    exchange's end writes meanwhile: if writing is paused, it has been answered. It is an answer that is `Kept` while
+    that waits for its barrier.
 
     `_unparsed` are the bytes of the exchange's message where the parser did not see them; b"" where it did, and the
     message is the first of `_messages`. `_owed` counts what is to come of the message that the parser is reading: at 0
@@ -57,13 +68,19 @@ class HotConnection(Connection):
     and goes on by itself after an exchange that ends at once. `_handed` is an answer that aiohttp's task is to send.
     """
 
-    __slots__ = ("_advancing", "_exchange", "_handed", "_heads", "_last", "_owed", "_state", "_unparsed")
+    __slots__ = (
+        "_advancing", "_directory", "_exchange", "_find", "_handed", "_heads", "_last", "_owed", "_read_cache",
+        "_state", "_unparsed",
+    )  # fmt: skip
 
-    def __init__(self, state: State, heads: Heads, server: Server, **options: Any) -> None:
+    def __init__(self, state: State, heads: Heads, cache: ReadCache, server: Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._state = state
         self._heads = heads
-        self._exchange: Exchange | None = None
+        self._read_cache = cache
+        self._find = cache.answers.get
+        self._directory = state.service.directory
+        self._exchange: Exchange | Kept | None = None
         self._handed: tuple[Exchange, Stream] | None = None
         self._last: Sized | None = None
         self._unparsed = b""
@@ -76,17 +93,76 @@ class HotConnection(Connection):
             self._parse(data)
             return
         if self._owed == 0 and self._exchange is None and not self._messages and self._open():
-            found = self._heads.read(data, self._last)
-            if found is not None:
-                head, line, body, self._last = found
-                exchange = recognised(self, self._state, head, line, body)
-                if exchange is None:
-                    self._parse(data)  # which wakes aiohttp
-                else:
-                    self._unparsed = data
-                    self._begin(exchange)
+            if (
+                len(data) <= LONGEST
+                and (kept := self._find(data)) is not None
+                and kept.generation == self._directory.generation
+            ):
+                kept.used = True
+                self._unparsed = data
+                self._exchange = kept
+                self._request_in_progress = True
+                self._state.in_flight += 1
+                kept.tracker.wait(self)
                 return
-        self._waiter = None  # so that aiohttp parses, but does not wake its task: that is decided below
+            if self._recognise(data):
+                return
+        self._read(data)
+
+    def _recognise(self, data: bytes) -> bool:
+        """Begin to answer what is one whole message, if its head is known, and nothing unusual about it."""
+        found = self._heads.read(data, self._last)
+        if found is None:
+            return False
+        head, line, body, self._last = found
+        make: Make = Exchange
+        generation = self._directory.generation
+        if self._read_cache.again(data) and generation is not None and _request_id not in head.headers:
+            make = partial(Recording, cache=self._read_cache, data=data, generation=generation)
+        exchange = recognised(self, self._state, head, line, body, make)
+        if exchange is None:
+            return False
+        self._unparsed = data
+        self._begin(exchange)
+        return True
+
+    @property
+    def held(self) -> Kept:
+        """What waits for a barrier."""
+        kept = self._exchange
+        assert isinstance(kept, Kept)
+        return kept
+
+    def confirmed(self, clock: int, seconds: float, now: float) -> None:
+        """See Waiter."""
+        kept: Any = self._exchange
+        if not kept.good or 0 < kept.until < clock:
+            if kept.good:
+                kept.spoil()
+            self._read_cache.spoiled += 1
+            self.unconfirmed()
+            return
+        kept.count(seconds)
+        self.end(kept.of(dated(perf_counter())))
+
+    def unconfirmed(self) -> None:
+        """See Waiter: answer the request as if nothing had been kept."""
+        if self.transport is None:
+            self._leave()
+            return
+        self._exchange = None
+        self._request_in_progress = False
+        self._state.in_flight -= 1
+        data, self._unparsed = self._unparsed, b""
+        if not data:  # the parser has seen it meanwhile
+            self._advance()
+        elif not self._recognise(data):
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """Let aiohttp parse, but not wake its task: that is decided elsewhere."""
+        waiter = self._waiter
+        self._waiter = None
         try:
             if self._unparsed:  # this data is behind an exchange's: it becomes one like all others
                 unparsed, self._unparsed = self._unparsed, b""

@@ -5,7 +5,7 @@ of the reading of replies, and at its end the answer is written.
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from service.api.dialect import Answer, Dialect, Request, Route, Stream
 from service.http.heads import Head, target
-from service.http.rendering import rendered
+from service.http.rendering import dated, rendered
 from service.http.state import State, opened
 from service.storage.access.directory import Caller
 from service.storage.errors import TooLarge
@@ -87,7 +87,7 @@ class Exchange(Driver):
         answer = state.middleware.answered(
             answer, self.dialect, self.template, request.method, request.headers, now - self.started
         )
-        return rendered(answer, self.dialect.lines, now, closing=state.draining)
+        return rendered(answer, self.dialect.lines, dated(now), closing=state.draining)
 
 
 class Arrived(Struct):
@@ -130,7 +130,12 @@ class Admitted(Struct):
     declared: Mapping[str, Any] | None
 
 
-def recognised(connection: Connection, state: State, head: Head, line: bytes, body: bytes) -> Exchange | None:
+Make = Callable[..., Exchange]  # of an exchange whose caller is known
+
+
+def recognised(
+    connection: Connection, state: State, head: Head, line: bytes, body: bytes, make: Make = Exchange
+) -> Exchange | None:
     """The exchange that begins with a message that the parser did not see, if its line is of the plainest form."""
     start, _, last = line.rpartition(b"/")
     meaning: Meaning | None = head.meanings.get(start)
@@ -141,22 +146,23 @@ def recognised(connection: Connection, state: State, head: Head, line: bytes, bo
         meaning = head.meanings.get(line)
         if meaning is None or meaning.query is None:
             found = target(line)
-            return None if found is None else begun(connection, state, head, *found, arrived, line)
+            return None if found is None else begun(connection, state, head, *found, arrived, line, make)
         params, query = meaning.params, meaning.query
     admitted = head.admitted.get(meaning.dialect.name)
     if admitted is None or admitted.generation != state.service.directory.generation:
         request = Request(meaning.method, params, query, head.headers, arrived, state.service)
-        return _exchange(connection, state, head, meaning.dialect, meaning.route, request, "")
+        return _exchange(connection, state, head, meaning.dialect, meaning.route, request, "", make)
     request = Request(
         meaning.method, params, query, head.headers, arrived, state.service, admitted.caller, admitted.declared
     )
     handling, template = meaning.route.handler(request), meaning.route.template
-    return Exchange(handling, connection, state, meaning.dialect, template, request, perf_counter())
+    return make(handling, connection, state, meaning.dialect, template, request, perf_counter())
 
 
 def begun(
-    connection: Connection, state: State, head: Head, method: str, target: str, body: Arrived, line: bytes = b""
-) -> Exchange | None:
+    connection: Connection, state: State, head: Head, method: str, target: str, body: Arrived, line: bytes = b"",
+    make: Make = Exchange,
+) -> Exchange | None:  # fmt: skip
     """The exchange that begins with this message, None where no route is found: that is said elsewhere. `line` is what
     it begins with, where its meaning may be kept."""
     path, _, query = target.partition("?")
@@ -168,16 +174,17 @@ def begun(
     elif not query and state.router.varies(path):
         head.mean(line.rpartition(b"/")[0], Meaning(dialect, route, method, params[:-1], None))
     request = Request(method, params, query, head.headers, body, state.service)
-    return _exchange(connection, state, head, dialect, route, request, path)
+    return _exchange(connection, state, head, dialect, route, request, path, make)
 
 
 def _exchange(
-    connection: Connection, state: State, head: Head, dialect: Dialect, route: Route, request: Request, path: str
-) -> Exchange:
+    connection: Connection, state: State, head: Head, dialect: Dialect, route: Route, request: Request, path: str,
+    make: Make,
+) -> Exchange:  # fmt: skip
     generation, admitted = state.service.directory.generation, head.admitted.get(dialect.name)
     if admitted is not None and admitted.generation == generation:
         request.caller, request.declared = admitted.caller, admitted.declared
-        return Exchange(route.handler(request), connection, state, dialect, route.template, request, perf_counter())
+        return make(route.handler(request), connection, state, dialect, route.template, request, perf_counter())
     learning = (head, generation) if head.kept is not None and generation is not None and not route.open else None
     handling = state.middleware.handled(dialect, route, request, path)
     return Exchange(handling, connection, state, dialect, route.template, request, perf_counter(), learning)

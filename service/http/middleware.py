@@ -6,6 +6,7 @@ the dialect's; here are the headers that HTTP wants beside it, what is measured,
 
 import logging
 import re
+from collections.abc import Callable
 from typing import TypeVar
 from uuid import uuid4
 
@@ -93,6 +94,20 @@ class Middleware:
             if self._logging:
                 _log(answer, name, template, method, seconds)
         return answer
+
+    def repeated(self, answer: Answer, dialect: Dialect, template: str, method: str) -> Callable[[float], None]:
+        """What is done with the same answer when it is given once more, after so many seconds."""
+        add = self._meter.series(dialect.name, template, method, answer.status).add
+        if not self._logging:
+            return add
+
+        said = replace(answer, body=b"")
+
+        def both(seconds: float) -> None:
+            add(seconds)
+            _log(said, dialect.name, template, method, seconds)
+
+        return both
 
 
 def _identify(headers: Headers) -> str:

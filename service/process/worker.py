@@ -79,6 +79,12 @@ def _watch(meter: Meter, app: App) -> None:
     for name in ("commands", "round_trips", "retries", "reconnects"):
         meter.watch(f"polystow_redis_{name}_total", partial(app.redis.total, name))
     meter.watch("polystow_redis_lane_depth", partial(app.redis.total, "depth"))
+    cache, tracking = app.cache, app.redis.tracking
+    meter.watch("polystow_read_cache_hits_total", lambda: tracking.confirmations - cache.spoiled)
+    meter.watch("polystow_read_cache_misses_total", lambda: cache.misses)
+    meter.watch("polystow_read_cache_barriers_total", lambda: tracking.barriers)
+    meter.watch("polystow_read_cache_invalidations_total", lambda: tracking.invalidations)
+    meter.watch("polystow_read_cache_bytes", lambda: cache.bytes)
 
 
 async def _obey(orders: asyncio.StreamReader, app: App, stopping: asyncio.Event) -> None:

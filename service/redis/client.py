@@ -4,7 +4,8 @@ Invariant: callers name the key of every command, so that a topology of many nod
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -15,6 +16,7 @@ from service.redis.errors import NotSent
 from service.redis.lane import Lane
 from service.redis.pending import Command
 from service.redis.sentinel import Watched
+from service.redis.tracking import Tracker, Tracking
 from service.redis.wire import Argument, Prepare, pack
 
 Send: TypeAlias = Callable[[Command], None]  # see `Lane.send`
@@ -27,26 +29,39 @@ class Redis:
     `send_bulk` is for what is long: where there are lanes for it (`bulk`), no other command stands behind it.
     """
 
-    def __init__(self, nodes: Nodes, bulk: Nodes | None = None) -> None:
+    def __init__(
+        self, nodes: Nodes, bulk: Nodes | None = None, tracking: Nodes | None = None, shared: Tracking | None = None
+    ) -> None:
         self._nodes = nodes
-        self._all = (nodes, bulk) if bulk else (nodes,)
+        self._tracking = tracking
+        self.tracking = shared or Tracking()
+        self._all = tuple(each for each in (nodes, bulk, tracking) if each is not None)
         self.cluster = isinstance(nodes, Cluster)
         self.send: Send = nodes.send
         self.send_bulk: Send = (bulk or nodes).send
 
     @staticmethod
     def open(
-        url: str, *, on_connect: Prepare | None = None, read_replicas: bool = False, bulk: bool = False, **options: Any
-    ) -> "Redis":
+        url: str, *, on_connect: Prepare | None = None, read_replicas: bool = False, bulk: bool = False,
+        tracking: bool = False, **options: Any,
+    ) -> "Redis":  # fmt: skip
         """The Redis at `url`; nothing is sent before `connect`. See Lane for the other parameters.
 
-        `bulk`: with lanes of their own, to primaries, for what is long; on these `on_connect` does not run.
+        `bulk`: with lanes of their own, to primaries, for what is long; `tracking`: with a Tracker of each primary. On
+        neither `on_connect` runs.
 
         To be called inside a running event loop. Raises ValueError, in words, for a URL that cannot be used.
         """
         where, make = address.parse(url), partial(Lane, **options)
         nodes = _nodes(where, make, on_connect, read_replicas)
-        return Redis(nodes, _nodes(where, partial(make, piecemeal=True), None, False) if bulk else None)
+        shared = Tracking()
+        track = partial(Tracker, shared=shared, cluster=where.topology == "cluster", **options)
+        return Redis(
+            nodes,
+            _nodes(where, partial(make, piecemeal=True), None, False) if bulk else None,
+            _nodes(where, track, None, False) if tracking else None,
+            shared,
+        )
 
     def execute(self, *args: Argument, key: str | bytes, write: bool | None) -> asyncio.Future[Any]:
         """Send a command to the node of its key; its future gets the reply, or one of the failures of `errors`."""
@@ -58,6 +73,15 @@ class Redis:
     def lanes(self) -> Sequence[Lane]:
         """A lane per primary, as they are now; not those for what is long."""
         return [self._nodes] if isinstance(self._nodes, Lane) else self._nodes.lanes
+
+    def tracker(self, key: str | bytes) -> Tracker | None:
+        """That of the primary which has this key, if it can be used."""
+        nodes = self._tracking
+        if isinstance(nodes, Cluster):
+            nodes = nodes.of(key)
+        elif isinstance(nodes, Watched):
+            nodes = nodes.lane
+        return nodes if isinstance(nodes, Tracker) and nodes.ready else None
 
     def total(self, name: str) -> float:
         """A counter of all lanes that ever were, or the depth of those that are."""
@@ -84,7 +108,10 @@ class Redis:
     async def connect(self, within: float = 5.0) -> None:
         """Wait until every lane is connected; of a cluster, one at least. Raises NotSent, in words; they go on trying
         until `close`."""
-        await asyncio.gather(*(each.connect(within) for each in self._all))
+        connecting = [each.connect(within) for each in self._all if each is not self._tracking]
+        if self._tracking is not None:
+            connecting.append(_willingly(self._tracking.connect(within)))
+        await asyncio.gather(*connecting)
 
     async def close(self) -> None:
         await asyncio.gather(*(each.close() for each in self._all))
@@ -96,3 +123,9 @@ def _nodes(where: Address, make: Callable[..., Lane], on_connect: Prepare | None
     if where.topology == "sentinel":
         return Watched(where, make, on_connect, read_replicas=read_replicas)
     return make(partial(address.connection, where), name=str(where), on_connect=on_connect)
+
+
+async def _willingly(connecting: Awaitable[None]) -> None:
+    """Connect to what can be done without."""
+    with suppress(NotSent):
+        await connecting

@@ -68,6 +68,10 @@ class Cluster:
         replicas = self._replicas.fleet.total(name) if self._replicas else 0
         return self._primaries.total(name) + replicas + float(getattr(self._nowhere, name))
 
+    def of(self, key: str | bytes) -> Lane:
+        """The lane to the primary of a key, as far as is known."""
+        return self._slots[slot(key)]
+
     def send(self, command: Command) -> None:
         number = slot(command.key)
         lane = self._slots[number]

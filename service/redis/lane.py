@@ -43,13 +43,14 @@ class Lane:
     redirect      see Pending: where a command goes that this node is not the one for
     mend          see Pending: how a command is repeated whose script the server has forgotten
     piecemeal     long commands are written a piece at a time
+    silent        seconds without an answer after which a connection counts as dead; None: `timeout`
     """
 
     def __init__(
         self, dial: Callable[[], AbstractConnection], *,
         name: str = "Redis", timeout: float = 5.0, max_commands: int = 10_000, max_bytes: int = 256 * 1024 * 1024,
         on_connect: Prepare | None = None, redirect: Redirect | None = None, mend: Mend | None = None,
-        piecemeal: bool = False,
+        piecemeal: bool = False, silent: float | None = None,
     ) -> None:  # fmt: skip
         self.name, self.timeout = name, timeout
         self.reconnects = 0
@@ -57,6 +58,7 @@ class Lane:
         self._dial = dial
         self._on_connect = on_connect
         self._piecemeal = piecemeal
+        self._silent = timeout if silent is None else silent
         self._loop = asyncio.get_running_loop()
         self._create_future = self._loop.create_future
         self._wire: Wire | None = None
@@ -92,6 +94,11 @@ class Lane:
     @property
     def connected(self) -> bool:
         return self._wire is not None and not self._wire.lost.done()
+
+    @property
+    def now(self) -> float:
+        """The time on the clock of deadlines."""
+        return self._loop.time()
 
     @property
     def silence(self) -> float:
@@ -179,7 +186,7 @@ class Lane:
                 await asyncio.sleep(backoff(attempt))
             began = self._loop.time()
             try:
-                wire = await established(self._dial(), self._on_connect, self.timeout)
+                wire = await established(self._dial(), self._on_connect, self._silent)
             except Exception as error:  # whatever it is, the lane lives until it is closed
                 self._report(error)
                 attempt += 1
@@ -235,7 +242,7 @@ class Lane:
         if alarm is None:
             return
         if self._wire is not None and self._pending.flight:
-            alarm = min(alarm, self._wire.heard + self.timeout)
+            alarm = min(alarm, self._wire.heard + self._silent)
         if self._timer is not None:
             if self._alarm <= alarm:
                 return
@@ -249,8 +256,8 @@ class Lane:
         self._pending.wake(now)
         self._pending.expire(now)
         wire = self._wire
-        if wire is not None and self._pending.flight and now >= wire.heard + self.timeout:
-            wire.abort(f"the server was silent for {self.timeout:g} s")
+        if wire is not None and self._pending.flight and now >= wire.heard + self._silent:
+            wire.abort(f"the server was silent for {self._silent:g} s")
         self._advance()
 
 

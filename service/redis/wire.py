@@ -7,7 +7,7 @@ Invariant: once `lost` is done, no command is taken from the queue for this conn
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, Protocol, cast
@@ -61,6 +61,7 @@ class Wire(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._connection = connection  # kept: its StreamWriter closes the transport when it is collected
         self._reader = hiredis.Reader(replyError=rejected, notEnoughData=NOTHING)
+        self._next_reply: Callable[[], Any] = self._reader.gets
         self._pending = Pending(max_commands=1000, max_bytes=1 << 30)
         self._changed: Callable[[], None] = self.flush
         self._paused = False
@@ -75,6 +76,17 @@ class Wire(asyncio.Protocol):
         """Serve this queue from now on; `changed` is called when it should be flushed or looked at again."""
         self._pending = pending
         self._changed = changed
+
+    def listen(self, pushed: Callable[[Sequence[Any]], None]) -> None:
+        """Speak RESP3, where push messages stand between replies: these go to `pushed`, in their order."""
+        gets = self._reader.gets
+
+        def next_reply() -> Any:
+            while type(reply := gets()) is hiredis.PushNotification:
+                pushed(reply)
+            return reply
+
+        self._next_reply = next_reply
 
     async def ask(self, *args: Argument) -> Any:
         """Send one command while the connection is exclusive; refusals that pass are not waited for."""
@@ -114,7 +126,7 @@ class Wire(asyncio.Protocol):
         pending = self._pending
         try:
             self._reader.feed(data)
-            demoted = pending.answer(self._reader.gets, now)
+            demoted = pending.answer(self._next_reply, now)
         except (Unexpected, hiredis.ProtocolError) as error:
             self.abort(f"the server does not speak RESP: {error}")
             return

@@ -22,8 +22,11 @@ class Broken(Exception):
 class Client:
     """One client. It calls until `over`, whatever happens to its connections."""
 
-    def __init__(self, number: str, register: Register, keys: list[str], history: History, random: Random) -> None:
+    def __init__(
+        self, number: str, register: Register, keys: list[str], history: History, random: Random, writes: float = 0.6
+    ) -> None:
         self._number, self._register, self._history, self._random = number, register, history, random
+        self._writes = writes
         self._keys = Keys(keys)
         self._written = 0
 
@@ -32,7 +35,7 @@ class Client:
             try:
                 async with connected(service) as wire:
                     while not over():
-                        await (self._write(wire) if self._random.random() < 0.6 else self._read(wire))
+                        await (self._write(wire) if self._random.random() < self._writes else self._read(wire))
             except (OSError, EOFError, TimeoutError, Broken):
                 await asyncio.sleep(0.02)
 

@@ -61,6 +61,25 @@ async def flush_scripts(stand: Stand | ClusterStand, random: Random) -> None:
     await stand.flush_scripts()
 
 
+async def kill_clients(stand: Stand, random: Random) -> None:
+    """Redis ends all connections: what it tracked for them is forgotten."""
+    await stand.command("CLIENT", "KILL", "TYPE", "normal")
+
+
+async def track_few(stand: Stand, random: Random) -> None:
+    """Redis remembers for all clients no more than three keys, and says so of each that it forgets."""
+    await stand.configure("tracking-table-max-keys", "3")
+    await asyncio.sleep(random.choice([0.1, 0.5]))
+    await stand.configure("tracking-table-max-keys", "1000000")
+
+
+async def lag(stand: Stand, random: Random) -> None:
+    """What Redis says of keys that have changed comes later than its other replies."""
+    stand.proxy.lag = random.choice([0.005, 0.02, 0.3])
+    await asyncio.sleep(1)
+    stand.proxy.lag = 0.0
+
+
 async def fill_memory(stand: Stand, random: Random) -> None:
     await stand.configure("maxmemory", "1")
     await asyncio.sleep(random.choice([0.1, 0.5]))
@@ -83,9 +102,9 @@ async def reshard(stand: ClusterStand, random: Random) -> None:
 
 FAULTS: dict[str, dict[str, tuple[Fault, ...]]] = {
     "single": {
-        "redis": (kill_redis, pause_redis, flush_scripts, fill_memory, fill_disk),
+        "redis": (kill_redis, pause_redis, flush_scripts, fill_memory, fill_disk, kill_clients, track_few),
         "workers": (kill_worker, pause_worker),
-        "network": (reset, delay, half_reply, half_request),
+        "network": (reset, delay, lag, half_reply, half_request),
     },
     "cluster": {"nodes": (fail_over, reshard, flush_scripts), "workers": (kill_worker,)},
 }

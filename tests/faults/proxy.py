@@ -15,12 +15,13 @@ class Proxy:
     """Listens on a port of its own. `url` is Redis's through it.
 
     delay    seconds that each piece waits, either way
+    lag      seconds that each piece waits besides on a connection that asked for CLIENT TRACKING
     refuses  new connections are closed at once
     mark     from the command on that has these bytes, nothing that Redis replies comes through
     """
 
     def __init__(self, target: Path) -> None:
-        self.delay = 0.0
+        self.delay = self.lag = 0.0
         self.refuses = False
         self.mark = b""
         self.silent = False
@@ -92,6 +93,7 @@ class Link:
         self._proxy, self._outer, self._inner = proxy, outer, inner
         self.cut_reply: Callable[[int], int] | None = None
         self.cut_request: Callable[[int], int] | None = None
+        self.tracking = False
 
     def abort(self) -> None:
         self._outer[1].transport.abort()
@@ -113,8 +115,9 @@ class Link:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, cut: str) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(PIECE):
-                if self._proxy.delay:
-                    await asyncio.sleep(self._proxy.delay)
+                self.tracking |= b"\r\nTRACKING\r\n" in data
+                if delay := self._proxy.delay + (self._proxy.lag if self.tracking else 0):
+                    await asyncio.sleep(delay)
                 if self._proxy.mark and self._proxy.mark in data:
                     self._proxy.silent = True
                 if self._proxy.silent and cut == "cut_reply":

@@ -76,10 +76,13 @@ class Stand(Service):
         self.redis.resume()
 
     async def configure(self, name: str, value: str) -> None:
-        await asyncio.to_thread(self.redis.command, "CONFIG", "SET", name, value)
+        await self.command("CONFIG", "SET", name, value)
+
+    async def command(self, *command: str) -> None:
+        await asyncio.to_thread(self.redis.command, *command)
 
     async def flush_scripts(self) -> None:
-        await asyncio.to_thread(self.redis.command, "SCRIPT", "FLUSH")
+        await self.command("SCRIPT", "FLUSH")
 
     def fill_disk(self, left: int) -> None:
         """No file of Redis's may grow by more than `left` bytes; what is written beyond fails as on a full disk."""

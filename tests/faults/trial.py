@@ -20,7 +20,7 @@ from tests.running import soon
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is tried. It ends after `seconds` or, if that comes first, so many calls; `pause` is the longest between two
-    faults of a group, in seconds."""
+    faults of a group, in seconds; `writes` is their part of the calls."""
 
     seed: int
     seconds: float
@@ -29,6 +29,7 @@ class Plan:
     clients: int = 16
     keys: int = 24
     pause: float = 0.8
+    writes: float = 0.6
 
 
 @dataclass(slots=True)
@@ -67,7 +68,14 @@ async def trial(stand: Service, register: Register, plan: Plan) -> Verdict:
         return monotonic() > end or (plan.operations is not None and calls >= plan.operations)
 
     clients = [
-        Client(f"{plan.seed}.{number}", register, names, verdict.history, Random(f"{plan.seed} client {number}"))
+        Client(
+            f"{plan.seed}.{number}",
+            register,
+            names,
+            verdict.history,
+            Random(f"{plan.seed} client {number}"),
+            plan.writes,
+        )
         for number in range(plan.clients)
     ]
     async with asyncio.TaskGroup() as group:

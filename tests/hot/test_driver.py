@@ -17,7 +17,7 @@ from service.api.dialect import Answer, Request, Stream
 from service.dialects.ainoflow import DIALECT
 from service.http.app import App, start
 from service.http.driver import EMPTY, Arrived, Exchange
-from service.http.rendering import rendered
+from service.http.rendering import dated, rendered
 from service.http.state import State, opened
 from service.metrics import Meter
 from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
@@ -83,7 +83,7 @@ async def in_a_task(state: State, handler: Handler) -> bytes | Stream:
     if isinstance(answer, Stream):
         return answer
     answer = state.middleware.answered(answer, DIALECT, "/x", "GET", request.headers, 0.0)
-    return rendered(answer, DIALECT.lines, perf_counter(), closing=False)
+    return rendered(answer, DIALECT.lines, dated(perf_counter()), closing=False)
 
 
 def comparable(response: bytes | Stream) -> bytes:

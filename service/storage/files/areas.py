@@ -8,6 +8,7 @@ is told to expire so many milliseconds after the record was written, which Redis
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -23,6 +24,7 @@ from service.storage.records.conditions import ABSENT, NEW
 from service.storage.records.write import Write
 from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.idempotent import idempotent, nothing
+from service.storage.scripts.reply import NO_TIME
 from service.storage.scripts.runner import Runner
 
 ATTEMPTS = 100  # at an area that others keep changing, before the caller is told
@@ -206,7 +208,7 @@ class Areas:
     async def _read(self, collection: Collection) -> Area | None:
         """An area whose content lies in a blob may be replaced between two commands: then it is read again."""
         for _ in range(ATTEMPTS):
-            attached = await self._attachments.peek(collection, RECORD)
+            attached = await self._attachments.peek(collection, RECORD, partial(_until, collection))
             if attached is None:
                 return None
             with suppress(NotFound):
@@ -264,3 +266,14 @@ async def _taken(staging: Staging, parts: AsyncIterator[Part], ms: int) -> dict[
         kept = await staging.keep(part.content)
         values[part.key] = Value(-ms, kept.body, part.type, part.filename, kept.md5 if part.type else b"")
     return values
+
+
+def _until(collection: Collection, reply: tuple[int, bytes | None]) -> int:
+    """When the first key of an area expires (ms), as `Reply.until` tells it."""
+    if reply[1] is None:
+        return 0
+    attached = Attached.unpack(reply)
+    if attached is None or not isinstance(attached.content, bytes):
+        return NO_TIME
+    values = Area.unpack(collection, attached, attached.content).values.values()
+    return min((value.expires for value in values), default=attached.record.expires)

@@ -8,7 +8,8 @@ The scripts get every key from here. So who replaces or removes such a record mu
 is held to exactly that state; only one without blobs ('bare') may be replaced unseen.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
 
 from msgspec import Struct
 from msgspec.msgpack import Decoder, encode
@@ -115,9 +116,9 @@ class Attachments:
             return attached.content
         return b"".join([piece async for piece in self.read(collection, attached, attached.content)])
 
-    async def peek(self, collection: Collection, id: str) -> Attached | None:
-        """Read a record with files, or None."""
-        return Attached.unpack(await self._run("peek", (collection.attachment(id),)))
+    async def peek(self, collection: Collection, id: str, until: Callable[[Any], int] | None = None) -> Attached | None:
+        """Read a record with files, or None. `until` is as in Reply."""
+        return Attached.unpack(await self._run("peek", (collection.attachment(id),), until=until))
 
     async def attach(
         self,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.msgpack import Decoder
 
+from service.storage.scripts.reply import NO_TIME
+
 if TYPE_CHECKING:
     Body = bytes
     briefly = md5
@@ -87,6 +89,22 @@ class Record(Struct, array_like=True, gc=False):
 
 
 _header = Decoder(Record).decode
+
+
+def until(packed: bytes | None) -> int:
+    """When a record expires (ms), 0 for never; and where there is none, there is none for ever."""
+    return 0 if packed is None else _header(packed[1 : packed[0] + 1]).expires
+
+
+def all_until(replies: Iterable[bytes | int | None]) -> int:
+    """When the first of these records expires. `NO_TIME` where one did not come along: of that nothing is known."""
+    earliest = 0
+    for packed in replies:
+        if isinstance(packed, int):
+            return NO_TIME
+        if (expires := until(packed)) and not 0 < earliest < expires:
+            earliest = expires
+    return earliest
 
 
 def portions(listed: Iterable[Listed], limit: int) -> Iterator[list[Listed]]:

@@ -33,7 +33,7 @@ from service.storage.keys import Collection
 from service.storage.records import offload
 from service.storage.records.conditions import ANYTHING, NEW, PRESENT, exactly
 from service.storage.records.quota import Usage
-from service.storage.records.record import MARGIN, Listed, Record, Saved, Swept, etag, portions, saved, tagged
+from service.storage.records.record import MARGIN, Listed, Record, Saved, Swept, etag, portions, saved, tagged, until
 from service.storage.records.registration import RegistrationCache
 from service.storage.records.splice import splice
 from service.storage.records.write import Write
@@ -197,7 +197,7 @@ class Records:
         """Read one record of a collection without scopes: a bare GET, for Redis a fraction of a script's cost. The one
         read that replicas may answer. Raises NotFound.
         """
-        return self._runner.get(collection.record(id), _record)
+        return self._runner.get(collection.record(id), _record, until)
 
     async def find_current(self, collection: Collection, id: str) -> Record | None:
         """Read one record as it is now, for what is decided by it; or None."""

@@ -15,7 +15,7 @@ from service.storage.access.grants import WRITE, Grants
 from service.storage.errors import AlreadyExists, Denied, NotFound, OverBudget
 from service.storage.keys import Collection
 from service.storage.records.join import join
-from service.storage.records.record import Listed, Record, Saved, saved
+from service.storage.records.record import Listed, Record, Saved, all_until, saved
 from service.storage.records.records import Records
 from service.storage.records.write import Write
 from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
@@ -78,6 +78,7 @@ class Scoped:
                         self._run(
                             "read",
                             (collection.acl, *map(collection.attachment if attached else collection.record, ids)),
+                            until=None if attached else all_until,
                             subject=subject,
                             most=most,
                         )

@@ -19,6 +19,8 @@ from service.redis.errors import Failed, Overloaded, Rejected, Unanswered
 from service.redis.pending import NOBODY, Command, Outcome
 from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
 
+NO_TIME = -1  # see Reply.until
+
 _by_hand = False  # is a coroutine being stepped by a Driver right now?
 
 
@@ -29,11 +31,15 @@ def _unsendable(command: Command) -> None:
 class Reply(Command):
     """The reply of one command, which is sent when it is awaited, once. Raises Refusal.
 
-    `send` sends it; `decode` makes the result of Redis's reply, where that is another.
+    `send` sends it; `decode` makes the result of Redis's reply, where that is another. `until` tells of Redis's reply
+    up to which moment (ms) it stays what it is while nobody writes the `keys`, or the one `key` where there are none: 0
+    for ever, `NO_TIME` not at all. Without it, nobody knows.
     """
 
     send: Send = _unsendable
     decode: Callable[[Any], Any] | None = None
+    until: Callable[[Any], int] | None = None
+    keys: Sequence[str] = ()
 
     def begin(self, outcome: Outcome) -> None:
         """Send the command, and tell its outcome to somebody else than an awaiting task."""
@@ -63,6 +69,10 @@ class Replies:
         self._outcome: Outcome = NOBODY
         self._left = len(commands)
         self._replies: list[Any] = [None] * self._left
+
+    @property
+    def commands(self) -> Sequence[Reply]:
+        return self._commands
 
     def begin(self, outcome: Outcome) -> None:
         """See Reply.begin."""
@@ -126,6 +136,10 @@ class Driver(Struct):
     def failed(self, error: BaseException) -> None:
         """Take what the coroutine raised. It must not raise."""
 
+    def ask(self, awaited: Reply | Replies) -> None:
+        """Send what the coroutine awaits."""
+        awaited.begin(self)
+
     def done(self) -> bool:
         return False
 
@@ -140,11 +154,8 @@ class Driver(Struct):
         try:
             awaited = self.coroutine.send(value) if resume is None else resume(value)
             _by_hand = False
-            if type(awaited) is Reply:
-                awaited.outcome = self
-                awaited.send(awaited)
-            elif type(awaited) is Replies:
-                awaited.begin(self)
+            if type(awaited) is Reply or type(awaited) is Replies:
+                self.ask(awaited)
             elif awaited is None:  # asyncio.sleep(0)
                 get_running_loop().call_soon(self.set_result, None)
             else:

@@ -58,8 +58,9 @@ class Runner:
         return True
 
     def script(
-        self, name: str, keys: Sequence[str], arguments: dict[str, Any], idempotency: Idempotency | None = None
-    ) -> Reply:
+        self, name: str, keys: Sequence[str], arguments: dict[str, Any], idempotency: Idempotency | None = None,
+        until: Callable[[Any], int] | None = None,
+    ) -> Reply:  # fmt: skip
         """The reply of a script. `arguments` are named as its bindings are. Raises KeyError (a name is missing).
 
         `idempotency`: of its second form, where it has one, which remembers what it did (lua/include/once.lua).
@@ -79,16 +80,19 @@ class Runner:
             return Reply(NOBODY, pack(args), script.writes, 0.0, 0, keys[0], self.redis.send)
         script, _, sha = self._sent[name]
         packed = script.packed(sha, keys, arguments)
-        return Reply(NOBODY, packed, script.writes, 0.0, 0, keys[0], self.redis.send)
+        return Reply(NOBODY, packed, script.writes, 0.0, 0, keys[0], self.redis.send, None, until, keys)
 
-    def run(self, name: str, keys: Sequence[str], /, idempotency: Idempotency | None = None, **arguments: Any) -> Reply:
-        """See `script`."""
-        return self.script(name, keys, arguments, idempotency)
+    def run(
+        self, name: str, keys: Sequence[str], /, idempotency: Idempotency | None = None,
+        until: Callable[[Any], int] | None = None, **arguments: Any,
+    ) -> Reply:  # fmt: skip
+        """See `script`; `until` is as in Reply, for one that only reads, and only its keys."""
+        return self.script(name, keys, arguments, idempotency, until)
 
-    def get(self, key: str, decode: Callable[[bytes | None], Any]) -> Reply:
+    def get(self, key: str, decode: Callable[[bytes | None], Any], until: Callable[[bytes | None], int]) -> Reply:
         """The reply of a GET that replicas may answer; `key` is ASCII. Packed here, it takes half of the time."""
         packed = f"*2\r\n$3\r\nGET\r\n${len(key)}\r\n{key}\r\n".encode()
-        return Reply(NOBODY, packed, None, 0.0, 0, key, self.redis.send, decode)
+        return Reply(NOBODY, packed, None, 0.0, 0, key, self.redis.send, decode, until)
 
     def command(self, *command: str | bytes | int, key: str, write: bool | None = False) -> Reply:
         """The reply of a plain command; `write` is as in Command."""

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
 from struct import Struct
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from service.storage import keys
 from service.storage.keys import Collection
@@ -186,6 +186,7 @@ class Variables:
         total, ids, packed = await self._run(
             "select",
             (collection.acl, keys.variables(collection), *_lists(collection)),
+            until=_for_ever,
             subject=subject,
             list=selecting(by),
             since=by.since.to_bytes(7, "big"),
@@ -202,7 +203,7 @@ class Variables:
     async def recall(self, collection: Collection, subject: str, user: int, key: str) -> Variable | None:
         """One variable, or None where there is none."""
         names = (collection.acl, keys.variables(collection), keys.names(collection))
-        reply = await self._run("recall", names, subject=subject, name=name(user, key))
+        reply = await self._run("recall", names, until=_for_ever, subject=subject, name=name(user, key))
         return Variable.unpack(*reply) if reply else None
 
     @idempotent(nothing)
@@ -227,6 +228,11 @@ class Variables:
             "audit", names, id=id, seen=seen, right=right, repair=int(repair), claims=[*chain.from_iterable(claims)]
         )
         return [fault.decode() for fault in faults]
+
+
+def _for_ever(reply: Any) -> int:
+    """Variables do not expire."""
+    return 0
 
 
 def _keys(collection: Collection) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     keys = [{"key": f"key-{name}", "id": name, "project": name} for name in NAMES]
     file = tmp_path_factory.mktemp("access") / "access.yaml"
     file.write_text(json.dumps({"ainoflow": {"keys": keys}}))
-    with Running(access=file) as running:
+    with Running(access=file, read_cache_bytes=0) as running:
         running.wait_ready()
         with running.redis as client:
             client.set("polystow:sweeper", "a test")

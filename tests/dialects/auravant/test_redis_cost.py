@@ -25,7 +25,7 @@ HOLD_US = 5000
 @pytest.fixture(scope="module", params=["true", "false"], ids=["fast path", "ordinary path"])
 def alone(request: pytest.FixtureRequest) -> Iterator[Running]:
     """A service of which nobody else asks anything, and which does not sweep: someone else seems to hold that job."""
-    with Running(fast_path=request.param) as running:
+    with Running(read_cache_bytes=0, fast_path=request.param) as running:
         running.wait_ready()
         with running.redis as client:
             client.set("polystow:sweeper", "a test")

@@ -19,7 +19,7 @@ def idle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     file = tmp_path_factory.mktemp("access") / "access.yaml"
     tokens = [{"token": "t", "agents": {AGENT: "edit"}}]
     file.write_text(json.dumps({"avaamo": {"agents": [{"id": AGENT}], "tokens": tokens}}))
-    with Running(access=file, fast_path=request.param) as running:
+    with Running(access=file, read_cache_bytes=0, fast_path=request.param) as running:
         yield running.wait_ready()
 
 

@@ -19,7 +19,7 @@ MEBIBYTE = 1024 * 1024
 @pytest.fixture(scope="module")
 def idle() -> Iterator[Running]:
     """A service of which nobody else asks anything."""
-    with Running() as running:
+    with Running(read_cache_bytes=0) as running:
         yield running.wait_ready()
 
 

@@ -1,0 +1,114 @@
+"""Reads from the worker's memory are linearizable: the same checkers, with the cache on, and with three broken ones."""
+
+import asyncio
+from dataclasses import dataclass
+from random import Random
+from time import time
+
+import pytest
+
+from service.redis.tracking import Tracker
+from tests.faults.caching import NotEmptied, Services, WithoutBarrier, WithoutClock, caching
+from tests.faults.register import registers
+from tests.faults.stand import Stand
+from tests.faults.trial import Plan, Verdict, trial
+from tests.hot.wire import DOCUMENTS, Wire, connected, request
+
+SMALL = 30_000  # bytes: a third of what a trial reads, so that it is evicted all the time
+FAULTS = ("kill_redis", "pause_redis", "kill_clients", "track_few", "flush_scripts", "reset", "lag", "half_reply")
+
+
+async def tried(
+    kind: type[Tracker], *faults: str, dialect: str = "ainoflow", seconds: float = 4, keys: int = 6, size: int = 1 << 20
+) -> tuple[Verdict, int]:
+    """A trial that mostly reads, and how many of its reads were answered from memory."""
+    async with caching(kind, read_cache_bytes=size) as (stand, services):
+        plan = Plan(21, seconds, faults, keys=keys, pause=0.6, writes=0.15)
+        verdict = await trial(stand, registers()[dialect], plan)
+    print(kind.__name__, dialect, verdict, services.hits, "hits")
+    return verdict, services.hits
+
+
+@pytest.mark.parametrize("dialect", registers())
+async def test_reads_from_memory_are_linearizable_whatever_fails(dialect: str) -> None:
+    verdict, hits = await tried(Tracker, *FAULTS, dialect=dialect, seconds=6)
+    assert verdict.found == []
+    assert hits > 0
+    assert sum(verdict.injected.values()) > 5
+
+
+@pytest.mark.parametrize("fault", ["kill_clients", "track_few", "lag"])
+async def test_reads_from_memory_are_linearizable_while_one_fault_comes_again_and_again(fault: str) -> None:
+    verdict, hits = await tried(Tracker, fault)
+    assert verdict.found == []
+    assert hits > 0
+
+
+async def test_reads_from_memory_are_linearizable_while_it_is_too_small() -> None:
+    verdict, hits = await tried(Tracker, "lag", keys=60, size=SMALL)
+    assert verdict.found == []
+    assert hits > 0
+
+
+@pytest.mark.parametrize(("kind", "fault"), [(WithoutBarrier, "lag"), (NotEmptied, "kill_clients")])
+async def test_a_broken_cache_is_found_out(kind: type[Tracker], fault: str) -> None:
+    found: list[str] = []
+    while not found:  # chance may spare it once
+        found = (await tried(kind, fault))[0].found
+    assert any("stale" in each for each in found)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A read that began at some moment (ms since the epoch) and saw the document, or did not."""
+
+    began: float
+    seen: bool
+
+
+async def watch(wire: Wire, target: str, until: float) -> list[Sight]:
+    sights = []
+    while time() * 1000 < until:
+        began = time() * 1000
+        response = await wire.ask("GET", target)
+        assert response.status in (200, 404)
+        sights.append(Sight(began, response.status == 200))
+        await asyncio.sleep(0)
+    return sights
+
+
+def late(sights: list[Sight], expires: int) -> list[Sight]:
+    """Those that saw the document although they began after it had expired: Redis's clock is this machine's."""
+    return [sight for sight in sights if sight.seen and sight.began >= expires + 1]
+
+
+async def expired(stand: Stand, services: Services) -> tuple[int, list[Sight]]:
+    """Documents that expire while they are read; how many reads there were, and the late ones."""
+    random, found, number = Random(4), list[Sight](), 0
+    async with connected(stand.service) as writer, connected(stand.service) as one, connected(stand.service) as other:
+        for each in range(12):
+            target = f"{DOCUMENTS}/expiring/{each}"
+            lifetime = random.randrange(150, 300)
+            began = time() * 1000
+            await writer.send(request("PUT", f"{target}?expiresMs={lifetime}", b'{"a":1}'))
+            assert (await writer.response()).status == 200
+            expires = int(time() * 1000 + lifetime)  # it was written before its answer came
+            seen = await asyncio.gather(*(watch(wire, target, began + lifetime + 100) for wire in (one, other)))
+            sights = [sight for part in seen for sight in part]
+            found, number = found + late(sights, expires), number + len(sights)
+    return number, found
+
+
+async def test_nothing_is_read_from_memory_after_its_expiry() -> None:
+    async with caching() as (stand, services):
+        number, found = await expired(stand, services)
+        assert services.hits > 100
+    assert found == []
+    assert number > 200
+
+
+async def test_a_cache_that_does_not_look_at_the_clock_is_found_out() -> None:
+    async with caching(WithoutClock) as (stand, services):
+        await stand.configure("hz", "1")  # so that Redis itself takes a while to remove what has expired
+        _, found = await expired(stand, services)
+    assert found

@@ -1,0 +1,370 @@
+"""The read cache on one server: what it keeps, what ends that, and that nobody can tell it from none."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from service.http.app import App, start
+from service.http.connection import HotConnection
+from service.http.read_cache import LARGEST, RETRY, ReadCache
+from service.metrics import Meter
+from service.settings import Settings
+from service.storage.access.directory import Caller, digest, token_entry
+from tests.hot.rig import Transport, outside_of_tasks
+from tests.hot.wire import DOCUMENTS, request
+from tests.running import soon
+from tests.servers import RedisProcess, binaries
+
+DOCUMENT = DOCUMENTS + "/c/k"
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisProcess]:
+    with RedisProcess(binaries()[0][1]) as process:
+        yield process
+
+
+class Client:
+    """A connection to an application, without a socket."""
+
+    def __init__(self, app: App) -> None:
+        self.transport = Transport()
+        connection = app.server()
+        assert isinstance(connection, HotConnection)
+        self.connection = connection
+        self.transport.pause = connection.pause_writing
+        connection.connection_made(self.transport)
+        self.app = app
+
+    def send(self, data: bytes) -> None:
+        with outside_of_tasks():
+            self.connection.data_received(data)
+
+    async def ask(self, method: str, target: str, body: bytes | None = None, *headers: str) -> tuple[int, bytes]:
+        """Status and body of an answer."""
+        return await self.answer(request(method, target, body, *headers))
+
+    async def answer(self, data: bytes) -> tuple[int, bytes]:
+        count = len(self.transport.written)
+        self.send(data)
+        return await self.nth(count)
+
+    async def nth(self, number: int) -> tuple[int, bytes]:
+        async def written() -> bool:
+            return len(self.transport.written) > number and self.connection._exchange is None
+
+        await soon(written)
+        head, _, body = b"".join(self.transport.written[number:]).partition(b"\r\n\r\n")
+        return int(head.split(b" ")[1]), body
+
+
+async def started(redis: RedisProcess, **settings: object) -> App:
+    app = await start(Settings(**settings), redis.url, Meter())  # type: ignore[arg-type]
+    directory = app.state.service.directory
+    await directory.declare("ainoflow", [token_entry(digest("ak-1"), Caller("me", {"project": "p"}))])
+    await soon(lambda: generation(app))
+    return app
+
+
+async def generation(app: App) -> bool:
+    return app.state.service.directory.generation is not None
+
+
+@pytest.fixture
+async def app(redis: RedisProcess) -> AsyncIterator[App]:
+    redis.command("FLUSHALL")
+    app = await started(redis)
+    yield app
+    await app.close()
+
+
+async def kept(client: Client, target: str = DOCUMENT) -> None:
+    """Read until the answer is kept."""
+
+    async def is_kept() -> bool:
+        await client.ask("GET", target)
+        return request("GET", target) in client.app.cache.answers
+
+    await soon(is_kept)
+
+
+def hits(app: App) -> int:
+    return app.redis.tracking.confirmations - app.cache.spoiled
+
+
+async def test_a_read_that_is_made_again_is_answered_without_its_record(app: App, redis: RedisProcess) -> None:
+    client = Client(app)
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    await kept(client)
+    before, gets = hits(app), commands(redis, "get")
+    answers = {await client.ask("GET", DOCUMENT) for _ in range(10)}
+    assert answers == {(200, b'{"a":1}')}
+    assert hits(app) == before + 10
+    assert commands(redis, "get") - gets <= 2  # of the directory's watch
+
+
+def commands(redis: RedisProcess, name: str) -> int:
+    told = redis.command("INFO", "commandstats")
+    return int(told.get(f"cmdstat_{name}", {"calls": 0})["calls"])
+
+
+async def test_reads_of_one_tick_share_a_barrier(app: App) -> None:
+    first = Client(app)
+    await first.ask("PUT", DOCUMENT, b'{"a":1}')
+    await kept(first)
+    clients = [Client(app) for _ in range(50)]
+    for client in clients:  # so that their connections are idle ones
+        await client.ask("GET", DOCUMENTS + "/c/other")
+    before = app.redis.tracking.barriers
+    for client in clients:
+        client.send(request("GET", DOCUMENT))
+    assert {await client.nth(1) for client in clients} == {(200, b'{"a":1}')}
+    assert app.redis.tracking.barriers == before + 1
+
+
+@pytest.mark.parametrize(("method", "body", "told"), [
+    ("PUT", b'{"a":2}', (200, b'{"a":2}')), ("PATCH", b'{"a":2}', (200, b'{"a":2}')), ("DELETE", None, (404, None)),
+])  # fmt: skip
+async def test_a_write_ends_what_is_kept(
+    app: App, method: str, body: bytes | None, told: tuple[int, bytes | None]
+) -> None:
+    reader, writer = Client(app), Client(app)
+    await writer.ask("PUT", DOCUMENT, b'{"a":1}')
+    await kept(reader)
+    await writer.ask(method, DOCUMENT, body)
+    status, found = await reader.ask("GET", DOCUMENT)
+    assert (status, found if told[1] else None) == told
+
+
+async def test_a_write_of_another_program_ends_it_too(app: App, redis: RedisProcess) -> None:
+    client = Client(app)
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    await kept(client)
+    (key,) = [key for key in redis.command("KEYS", "{ainoflow*") if b"}r:" in key or key.endswith(b"k")]
+    redis.command("DEL", key)
+    assert (await client.ask("GET", DOCUMENT))[0] == 404
+
+
+async def test_flushall_ends_everything(app: App, redis: RedisProcess) -> None:
+    client = Client(app)
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    await kept(client)
+    redis.command("FLUSHALL")
+    assert (await client.ask("GET", DOCUMENT))[0] in (401, 404)
+    assert (len(app.cache.answers), app.cache.bytes) == (0, 0)
+
+
+async def test_an_expiry_is_judged_by_redis_and_to_the_millisecond(app: App) -> None:
+    client = Client(app)
+    _, receipt = await client.ask("PUT", DOCUMENT + "?expiresMs=400", b'{"a":1}')
+    await kept(client)
+    (answer,) = [each for each in app.cache.answers.values() if each.data == request("GET", DOCUMENT)]
+    assert answer.until > 0
+    while (told := await client.ask("GET", DOCUMENT))[0] == 200:
+        assert told == (200, b'{"a":1}')
+    assert told[0] == 404
+    assert json.loads(receipt)["expiresAt"]
+    assert request("GET", DOCUMENT) not in app.cache.answers
+
+
+async def test_a_change_of_access_ends_it(app: App) -> None:
+    client = Client(app)
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    await kept(client)
+    directory = app.state.service.directory
+    entry = token_entry(digest("ak-1"), Caller("me", {"project": "another"}))
+    await directory.declare("ainoflow", [entry])
+    await directory.invalidate()
+
+    async def gone() -> bool:
+        return (await client.ask("GET", DOCUMENT))[0] == 404
+
+    await soon(gone)
+
+
+async def test_each_head_has_answers_of_its_own(app: App) -> None:
+    client = Client(app)
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    await kept(client)
+    etag = b"".join(client.transport.written[-1:]).partition(b'ETag: "')[2].partition(b'"')[0].decode()
+    for _ in range(4):
+        assert await client.ask("GET", DOCUMENT, None, f'If-None-Match: "{etag}"') == (304, b"")
+        assert await client.ask("GET", DOCUMENT) == (200, b'{"a":1}')
+        assert (await client.ask("GET", DOCUMENT + "/meta"))[0] == 200
+    assert len(app.cache.answers) == 3
+
+
+async def test_what_differs_from_request_to_request_is_not_kept(app: App) -> None:
+    client = Client(app)
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    for _ in range(4):
+        assert (await client.ask("GET", DOCUMENT, None, "X-Request-Id: ?"))[0] == 200  # it is answered with a new one
+        assert (await client.ask("GET", DOCUMENTS + "/c/none"))[0] == 404
+    assert len(app.cache.answers) == 0
+
+
+async def test_a_caller_with_a_rate_is_counted_each_time(app: App) -> None:
+    directory = app.state.service.directory
+    caller = Caller("rated", {"project": "p"}, rate=(5, 3600.0))
+    await directory.declare("ainoflow", [token_entry(digest("ak-2"), caller)])
+    client = Client(app)
+    data = request("GET", "/api/v1/storage/json/c/none", credential="Authorization: Bearer ak-2")
+    statuses = [(await client.answer(data))[0] for _ in range(7)]
+    assert statuses == [404] * 5 + [429] * 2
+
+
+async def test_what_was_refused_is_recorded_again_only_now_and_then(app: App, redis: RedisProcess) -> None:
+    client = Client(app)
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    await kept(client)
+    target = DOCUMENTS + "/c/none"
+    for _ in range(5):
+        await client.ask("GET", target)
+    cache = app.cache
+    assert not all(cache.again(request("GET", target)) for _ in range(RETRY))
+    assert any(cache.again(request("GET", target)) for _ in range(2 * RETRY))
+    assert not cache.again(request("PUT", target, b"{}"))
+
+
+async def test_the_memory_is_bounded_and_what_is_used_stays(redis: RedisProcess) -> None:
+    redis.command("FLUSHALL")
+    app = await started(redis, read_cache_bytes=40_000)
+    try:
+        client = Client(app)
+        for number in range(60):
+            await client.ask("PUT", f"{DOCUMENTS}/c/{number}", b'{"a":1}')
+        hot = f"{DOCUMENTS}/c/0"
+        await kept(client, hot)
+        for number in range(1, 60):
+            await kept(client, f"{DOCUMENTS}/c/{number}")
+            await client.ask("GET", hot)
+            assert app.cache.bytes == sum(each.size for each in app.cache.answers.values()) <= 40_000
+        assert request("GET", hot) in app.cache.answers
+        assert 5 < len(app.cache.answers) < 60
+        await client.ask("PUT", DOCUMENT, json.dumps({"a": "x" * (40_000 // LARGEST)}).encode())
+        for _ in range(4):
+            await client.ask("GET", DOCUMENT)
+        assert request("GET", DOCUMENT) not in app.cache.answers
+    finally:
+        await app.close()
+
+
+async def test_without_bytes_there_is_none(redis: RedisProcess) -> None:
+    redis.command("FLUSHALL")
+    app = await started(redis, read_cache_bytes=0)
+    try:
+        client = Client(app)
+        await client.ask("PUT", DOCUMENT, b'{"a":1}')
+        for _ in range(4):
+            assert await client.ask("GET", DOCUMENT) == (200, b'{"a":1}')
+        assert (len(app.cache.answers), app.redis.tracking.barriers) == (0, 0)
+    finally:
+        await app.close()
+
+
+async def test_a_request_behind_one_that_waits_for_its_barrier_is_answered_after_it(app: App) -> None:
+    client = Client(app)
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    await kept(client)
+    count = len(client.transport.written)
+    client.send(request("GET", DOCUMENT))
+    client.send(request("GET", DOCUMENTS + "/c/none") + request("GET", DOCUMENT))
+    await client.nth(count + 2)
+    statuses = [int(data.split(b" ")[1]) for data in client.transport.written[count:]]
+    assert statuses == [200, 404, 200]
+    assert app.state.in_flight == 0
+
+
+async def test_a_client_that_leaves_while_it_waits_leaves_nothing(app: App) -> None:
+    client = Client(app)
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    await kept(client)
+    client.send(request("GET", DOCUMENT))
+    with outside_of_tasks():
+        client.connection.connection_lost(None)
+
+    async def at_rest() -> bool:
+        return app.state.in_flight == 0
+
+    await soon(at_rest)
+
+
+async def test_a_connection_that_is_killed_empties_it_and_nothing_old_is_told(app: App, redis: RedisProcess) -> None:
+    reader, writer = Client(app), Client(app)
+    for number in range(4):
+        await writer.ask("PUT", DOCUMENT, b'{"a":%d}' % number)
+        await kept(reader)
+        redis.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+        async def written(body: bytes = b'{"b":%d}' % number) -> bool:
+            return (await writer.ask("PUT", DOCUMENT, body))[0] == 200
+
+        await soon(written)
+        assert await reader.ask("GET", DOCUMENT) == (200, b'{"b":%d}' % number)
+
+
+async def test_a_small_tracking_table_only_makes_it_forget(app: App, redis: RedisProcess) -> None:
+    redis.command("CONFIG", "SET", "tracking-table-max-keys", "3")
+    try:
+        client = Client(app)
+        for number in range(12):
+            await client.ask("PUT", f"{DOCUMENTS}/c/{number}", b'{"a":1}')
+        for _ in range(4):
+            for number in range(12):
+                assert await client.ask("GET", f"{DOCUMENTS}/c/{number}") == (200, b'{"a":1}')
+
+        async def forgotten() -> bool:
+            return len(app.cache.answers) <= 4
+
+        await soon(forgotten)
+    finally:
+        redis.command("CONFIG", "SET", "tracking-table-max-keys", "1000000")
+
+
+async def test_a_server_that_forbids_tracking_is_used_without(redis: RedisProcess) -> None:
+    redis.command("FLUSHALL")
+    redis.command("ACL", "SETUSER", "plain", "on", ">secret", "~*", "&*", "+@all", "-client|tracking")
+    url = redis.url.replace("unix://", "unix://plain:secret@")
+    app = await start(Settings(), url, Meter())
+    try:
+        directory = app.state.service.directory
+        await directory.declare("ainoflow", [token_entry(digest("ak-1"), Caller("me", {"project": "p"}))])
+        client = Client(app)
+        await client.ask("PUT", DOCUMENT, b'{"a":1}')
+        for _ in range(4):
+            assert await client.ask("GET", DOCUMENT) == (200, b'{"a":1}')
+        assert app.redis.tracking.barriers == 0
+    finally:
+        await app.close()
+
+
+async def test_a_tracking_connection_that_is_late_holds_up_nobody_for_long(app: App, redis: RedisProcess) -> None:
+    client = Client(app)
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    await kept(client)
+    tracker = app.redis._tracking
+    wire = tracker._wire  # type: ignore[union-attr]
+    real, wire.transport.write = wire.transport.write, lambda data: None  # type: ignore[union-attr,method-assign]
+    try:
+        assert await asyncio.wait_for(client.ask("GET", DOCUMENT), 30) == (200, b'{"a":1}')
+    finally:
+        wire.transport.write = real  # type: ignore[union-attr,method-assign]
+    assert len(app.cache.answers) == 0
+
+
+def test_requests_are_remembered_in_little_room() -> None:
+    class Untracked:
+        tracker = None
+        cluster = False
+
+        class tracking:
+            emptied = None
+
+    cache = ReadCache(1000, Untracked())  # type: ignore[arg-type]
+    data = request("GET", DOCUMENT)
+    assert [cache.again(data) for _ in range(3)] == [False, True, True]
+    cache.in_vain(data)
+    assert sum(cache.again(data) for _ in range(10 * RETRY)) > 0
+    assert cache.misses == 3 + 10 * RETRY
