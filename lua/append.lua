@@ -13,17 +13,17 @@ local acl     = KEYS[2] -- hash: subject -> verbs
 local expiry  = KEYS[3] -- zset: id -> expiry (ms)
 local indexes = {unpack(KEYS, 4)} -- zsets: id -> the score that `kinds` defines
 
-local id         = ARGV[1] -- the id of the record, as the indexes hold it
-local value      = ARGV[2] -- valid JSON
-local caller         = ARGV[3] -- id of the caller
-local kinds      = ARGV[4] -- see include/score.lua
-local registered = ARGV[5] -- see include/admission_error.lua
-local remaining_quota       = ARGV[6] -- see include/admission_error.lua
-local limit      = ARGV[7] -- bytes of the largest body
-local longest    = ARGV[8] -- bytes of the largest body and value, together, that are joined in Redis
-local budget     = ARGV[9] -- steps that the append may take (include/splice.lua)
-local creating   = ARGV[10] -- '1': if there is no record, the value becomes one
-local subject    = ARGV[11] -- see include/denied.lua
+local id              = ARGV[1] -- the id of the record, as the indexes hold it
+local value           = ARGV[2] -- valid JSON
+local caller          = ARGV[3] -- id of the caller
+local kinds           = ARGV[4] -- see include/score.lua
+local registered      = ARGV[5] -- see include/admission_error.lua
+local remaining_quota = ARGV[6] -- see include/admission_error.lua
+local limit           = ARGV[7] -- bytes of the largest body
+local longest         = ARGV[8] -- bytes of the largest body and value, together, that are joined in Redis
+local budget          = ARGV[9] -- steps that the append may take (include/splice.lua)
+local creating        = ARGV[10] -- '1': if there is no record, the value becomes one
+local subject         = ARGV[11] -- see include/denied.lua
 
 --- @include now
 --- @include header

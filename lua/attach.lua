@@ -9,7 +9,7 @@ local acl    = KEYS[2] -- hash: subject -> verbs
 local chunks = {unpack(KEYS, 3)} -- strings: chunks that the record brings, then those that it no longer names
 
 local manifest  = ARGV[1] -- stored byte for byte
-local caller        = ARGV[2] -- id of the caller
+local caller    = ARGV[2] -- id of the caller
 local lifetime  = ARGV[3] -- lifetime of the record and of the chunks it brings: see include/deadline.lua
 local least     = ARGV[4] -- ms since the epoch: the record lives at least until then, for its older blobs; 0 = any time
 local condition = ARGV[5] -- see include/attachment_error.lua

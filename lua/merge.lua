@@ -11,16 +11,16 @@ local acl     = KEYS[2] -- hash: subject -> verbs
 local expiry  = KEYS[3] -- zset: id -> expiry (ms)
 local indexes = {unpack(KEYS, 4)} -- zsets: id -> the score that `kinds` defines
 
-local id        = ARGV[1] -- the id of the record, as the indexes hold it
-local patch     = ARGV[2] -- a JSON object or array, validated
-local caller        = ARGV[3] -- id of the caller
-local condition = ARGV[4] -- see include/precondition_error.lua
-local kinds     = ARGV[5] -- see include/score.lua
-local remaining_quota      = ARGV[6] -- see include/admission_error.lua
-local limit     = ARGV[7] -- bytes of the largest body
-local longest   = ARGV[8] -- bytes of the largest body and patch, together, that are merged in Redis
-local budget    = ARGV[9] -- steps that the merge may take (include/splice.lua)
-local subject   = ARGV[10] -- see include/denied.lua
+local id              = ARGV[1] -- the id of the record, as the indexes hold it
+local patch           = ARGV[2] -- a JSON object or array, validated
+local caller          = ARGV[3] -- id of the caller
+local condition       = ARGV[4] -- see include/precondition_error.lua
+local kinds           = ARGV[5] -- see include/score.lua
+local remaining_quota = ARGV[6] -- see include/admission_error.lua
+local limit           = ARGV[7] -- bytes of the largest body
+local longest         = ARGV[8] -- bytes of the largest body and patch, together, that are merged in Redis
+local budget          = ARGV[9] -- steps that the merge may take (include/splice.lua)
+local subject         = ARGV[10] -- see include/denied.lua
 
 --- @include now
 --- @include header

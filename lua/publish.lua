@@ -12,15 +12,15 @@ local acl     = KEYS[3] -- hash: subject -> verbs
 local expiry  = KEYS[4] -- zset: id -> expiry (ms)
 local indexes = {unpack(KEYS, 5)} -- zsets: id -> the score that `kinds` defines
 
-local id         = ARGV[1] -- the id of the record, as the indexes hold it
-local margin     = ARGV[2] -- bytes before the body in `staged`
-local caller         = ARGV[3] -- id of the caller
-local lifetime   = ARGV[4] -- see include/deadline.lua
-local condition  = ARGV[5] -- see include/precondition_error.lua
-local kinds      = ARGV[6] -- see include/score.lua
-local registered = ARGV[7] -- see include/admission_error.lua
-local remaining_quota       = ARGV[8] -- see include/admission_error.lua
-local subject    = ARGV[9] -- see include/denied.lua
+local id              = ARGV[1] -- the id of the record, as the indexes hold it
+local margin          = ARGV[2] -- bytes before the body in `staged`
+local caller          = ARGV[3] -- id of the caller
+local lifetime        = ARGV[4] -- see include/deadline.lua
+local condition       = ARGV[5] -- see include/precondition_error.lua
+local kinds           = ARGV[6] -- see include/score.lua
+local registered      = ARGV[7] -- see include/admission_error.lua
+local remaining_quota = ARGV[8] -- see include/admission_error.lua
+local subject         = ARGV[9] -- see include/denied.lua
 
 --- @include now
 --- @include header

@@ -10,15 +10,15 @@ local acl     = KEYS[2] -- hash: subject -> verbs
 local expiry  = KEYS[3] -- zset: id -> expiry (ms)
 local indexes = {unpack(KEYS, 4)} -- zsets: id -> the score that `kinds` defines
 
-local id         = ARGV[1] -- the id of the record, as the indexes hold it
-local body       = ARGV[2] -- stored byte for byte
-local caller         = ARGV[3] -- id of the caller
-local lifetime   = ARGV[4] -- see include/deadline.lua
-local condition  = ARGV[5] -- see include/precondition_error.lua
-local kinds      = ARGV[6] -- see include/score.lua
-local registered = ARGV[7] -- see include/admission_error.lua
-local remaining_quota       = ARGV[8] -- see include/admission_error.lua
-local subject    = ARGV[9] -- see include/denied.lua
+local id              = ARGV[1] -- the id of the record, as the indexes hold it
+local body            = ARGV[2] -- stored byte for byte
+local caller          = ARGV[3] -- id of the caller
+local lifetime        = ARGV[4] -- see include/deadline.lua
+local condition       = ARGV[5] -- see include/precondition_error.lua
+local kinds           = ARGV[6] -- see include/score.lua
+local registered      = ARGV[7] -- see include/admission_error.lua
+local remaining_quota = ARGV[8] -- see include/admission_error.lua
+local subject         = ARGV[9] -- see include/denied.lua
 
 --- @include now
 --- @include header

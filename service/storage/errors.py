@@ -1,8 +1,8 @@
-"""The refusals: every way in which storage says no, named by meaning.
+"""The refusals: every way in which storage refuses a request, named by meaning.
 
-A dialect renders each of them in its vendor's shape (`Dialect.refuse`); nothing else leaves storage, so a handler needs
-no `try`. `word` is how a Lua script says the same thing (`redis.error_reply("EXISTS ...")`), None where none does;
-`status` is the usual status in HTTP, from which a vendor may differ.
+A dialect renders each refusal in its vendor's shape (`Dialect.refuse`). Storage raises nothing else, so a
+handler needs no `try`. `word` is the word with which a Lua script refuses (`redis.error_reply("EXISTS ...")`),
+None if no script does. `status` is the usual HTTP status; a vendor may use another one.
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from typing import ClassVar
 
 
 class Refusal(Exception):
-    """A request that is not carried out. `str()` of it may be shown to the client: it holds no secret."""
+    """A request that is not carried out. `str()` of it may be shown to the client: it contains no secret."""
 
     word: ClassVar[str | None] = None
     status: ClassVar[int] = 500
-    internal: ClassVar[bool] = False  # it never leaves storage: the operation has another way
+    internal: ClassVar[bool] = False  # it never leaves storage: the operation handles it
 
 
 class NotFound(Refusal):
@@ -24,7 +24,7 @@ class NotFound(Refusal):
 
 
 class AlreadyExists(Refusal):
-    """A record that was to be created is there."""
+    """The record that was to be created is there already."""
 
     word, status = "EXISTS", 409
 
@@ -52,25 +52,25 @@ class Denied(Refusal):
 
 
 class Undeclared(Denied):
-    """Nor may anybody else: the resource was never declared, or was removed."""
+    """The resource is not declared, so nobody may use it."""
 
     word = "UNDECLARED"
 
 
 class Invalid(Refusal):
-    """The request cannot be understood, or asks for something that cannot be."""
+    """The request is malformed, or asks for something impossible."""
 
     word, status = "INVALID", 400
 
 
 class Mismatched(Invalid):
-    """The value cannot be appended to what is there."""
+    """The value cannot be appended to the stored one."""
 
     word = "MISMATCH"
 
 
 class TooLarge(Refusal):
-    """The body, or what it would make of the record, is over the limit."""
+    """The body, or the record that it would make, is larger than the limit."""
 
     word, status = "TOOLARGE", 413
 
@@ -78,7 +78,7 @@ class TooLarge(Refusal):
 class Throttled(Refusal):
     """The caller's rate is used up.
 
-    `retry_after` seconds (a float) from now a request is let through.
+    A request is let through `retry_after` seconds (a float) from now.
     """
 
     word, status = "THROTTLED", 429
@@ -89,13 +89,13 @@ class Throttled(Refusal):
 
 
 class QuotaExceeded(Refusal):
-    """The namespace's quota, or the store's memory, has no room for this write."""
+    """The namespace's quota, or Redis's memory, has no space for this write."""
 
     word, status = "QUOTA", 429
 
 
 class Unavailable(Refusal):
-    """Redis is away or overloaded, and nothing was done: asking again is safe."""
+    """Redis cannot be reached or is overloaded, and nothing was done: repeating the request is safe."""
 
     status = 503
 
@@ -113,37 +113,37 @@ class Reused(Refusal):
 
 
 class Answered(Refusal):
-    """A write was done before, by the same request: what it was told is remembered."""
+    """The same request was carried out before; its reply is remembered."""
 
     word, internal = "ANSWERED", True
 
 
 class Unregistered(Refusal):
-    """The collection must be named in its registry before this write."""
+    """The collection must be registered before this write."""
 
     word, internal = "UNREGISTERED", True
 
 
 class SweepNeeded(Refusal):
-    """Expired members must be swept before this page can be told."""
+    """Expired members must be swept before this page can be read."""
 
     word, internal = "SWEEPNEEDED", True
 
 
 class OverBudget(Refusal):
-    """A merge that would hold Redis for too long, to be done in the worker."""
+    """A merge or append would hold Redis for too long; it has to be done in the worker."""
 
     word, internal = "OVERBUDGET", True
 
 
 class OutdatedGrants(Refusal):
-    """Grants that follow from less than those that are there: of what `revision` those are."""
+    """The stored grants come from a newer `revision` of the access document."""
 
     word, internal = "OUTDATED", True
 
     def __init__(self, revision: str) -> None:
         self.revision = int(revision)
-        super().__init__("who may do what was changed meanwhile")
+        super().__init__("the stored grants come from a newer revision of the access document")
 
 
 class StagingExpired(Refusal):

@@ -1,4 +1,4 @@
-"""The only place that spells a Redis key.
+"""The only module that spells Redis keys.
 
 A collection is the unit of co-location: all of its keys carry one hash tag, so a script about it touches one slot. Ids
 from outside are percent-encoded before they enter a name, so no `{`, `}` or `:` can be forged.
@@ -6,33 +6,33 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | key | type | holds |
 | --- | --- | --- |
 | `{DIALECT:NAMESPACE:COLLECTION}r:ID` | string | a record: packed header, then the body |
-| `{DIALECT:NAMESPACE:COLLECTION}s:TOKEN` | string | a large body (or, a hash, many grants) on its way, for a minute |
+| `{DIALECT:NAMESPACE:COLLECTION}s:TOKEN` | string | a large body (or a hash of many grants), sent ahead, for a minute |
 | `{DIALECT:NAMESPACE:COLLECTION}f:ID` | string | a record with files: packed header, then its manifest |
-| `{DIALECT:NAMESPACE:COLLECTION}b:BLOB:NUMBER` | string | a chunk of a blob; on its way it lives for a minute |
-| `{DIALECT:NAMESPACE:COLLECTION}o:DIGEST` | string | what a write with a key of its own did, for a day (once.py) |
+| `{DIALECT:NAMESPACE:COLLECTION}b:BLOB:NUMBER` | string | a chunk of a blob; for a minute until it is attached |
+| `{DIALECT:NAMESPACE:COLLECTION}o:DIGEST` | string | the reply of a write with an idempotency key, for a day |
 | `{DIALECT:NAMESPACE:COLLECTION}x` | zset | id -> expiry (ms), of records that expire |
 | `{DIALECT:NAMESPACE:COLLECTION}a` | hash | subject -> verbs, where there are scopes; '' -> revision of these grants |
 | `{DIALECT:NAMESPACE:COLLECTION}c`, `u`, `s`, `n` | zset | id -> created, updated (us), size (bytes), 0 (so by id) |
 | `{DIALECT:NAMESPACE:COLLECTION}variables` | hash | id (6 bytes) -> packed variable (variables.py) |
 | `{DIALECT:NAMESPACE:COLLECTION}names` | hash | digest of user and key -> id of that variable |
 | `{DIALECT:NAMESPACE:COLLECTION}newest` | zset | id -> when that variable was updated (us) |
-| `{DIALECT:NAMESPACE:COLLECTION}lists` | hash | list of variables -> its members if they are few, else their number |
-| `{DIALECT:NAMESPACE:COLLECTION}listing` | zset | list and member, in one, where they are many; all scores 0 |
+| `{DIALECT:NAMESPACE:COLLECTION}lists` | hash | list of variables -> its members if it is short, else their number |
+| `{DIALECT:NAMESPACE:COLLECTION}listing` | zset | list and member in one, of long lists; all scores 0 |
 | `{DIALECT:NAMESPACE}collections` | zset | collection -> when it was last registered (us) |
 | `{DIALECT:NAMESPACE}usage` | string | documents and bytes in use, where there is a quota; lives for an hour |
 | `{DIALECT}users` | hash | a user's name -> number |
 | `{DIALECT}declared` | hash | number that was declared -> display name, '' for the usual one |
 | `{DIALECT}user` | string | the last number that was allotted to a user |
 | `{DIALECT}variable` | string | the last number that was reserved for a variable |
-| `polystow:namespaces` | hash | `DIALECT:NAMESPACE` of every namespace that ever had a record -> kinds of its indexes |
+| `polystow:namespaces` | hash | `DIALECT:NAMESPACE` of every namespace that ever had a record -> kinds of index |
 | `polystow:entry:DIALECT:KIND:ID` | string | an entry of the access directory, packed |
 | `polystow:passwords:DIALECT` | hash | name of each user with a password -> salt and digest of it |
 | `polystow:generation` | string | a number that grows with every change of the access directory |
 | `polystow:rate:DIALECT:ID` | string | when the next request of a caller with a rate is due (us) |
-| `polystow:links:DIALECT:KIND:ID` | zset | what an id is linked to -> the revision at which it was |
-| `polystow:revision` | string | a number that grows with every change of who may do what |
-| `polystow:secret` | string | random bytes, with which ids are made that nobody can compute |
-| `polystow:sweeper` | string | name of the worker that sweeps, with a short expiry |
+| `polystow:links:DIALECT:KIND:ID` | zset | member to which the id is linked -> revision of the link |
+| `polystow:revision` | string | the latest revision of grants; it grows with every change |
+| `polystow:secret` | string | random bytes, from which ids are made that nobody else can compute |
+| `polystow:sweeper` | string | name of the worker with the sweeper's lease; it expires soon |
 """
 
 import re
@@ -52,16 +52,16 @@ _owned = re.compile(r"\{([^:{}]+):([^:{}]*):([^:{}]+)\}([rsfb]:|[a-z]$)(.*)").fu
 
 
 def escape(id: str) -> str:
-    """Percent-encode what is not an RFC 3986 unreserved character (UTF-8)."""
+    """Percent-encode characters that RFC 3986 does not call unreserved (in UTF-8)."""
     if not id.isascii():
         return quote(id, safe="")
     return id if id.isalnum() else id.translate(_ESCAPES)
 
 
 class Collection:
-    """The keys of one collection. Make it with `collection()`, which keeps the ones in use.
+    """The keys of one collection. Create it with `collection()`, which caches the ones in use.
 
-    `kinds` has a letter for each index that the collection keeps, as lua/include/index.lua reads them.
+    `kinds` has a letter for each index that the collection has, as lua/include/index.lua reads them.
     """
 
     __slots__ = (
@@ -92,8 +92,8 @@ class Collection:
         self.chunks = tag + "b:"
         self.expiry = tag + "x"
         self.indexes = tuple(tag + kind for kind in kinds)
-        self.tail = (self.expiry, *self.indexes)  # the keys that every script about the indexes has behind its own
-        self.guarded = (self.acl, *self.tail)  # and those of a script that first looks whether the caller may
+        self.tail = (self.expiry, *self.indexes)  # the last keys of every script that uses the indexes
+        self.guarded = (self.acl, *self.tail)  # the last keys of a script that checks grants too
         self.registry = registry(dialect, namespace)
 
     def __eq__(self, other: object) -> bool:
@@ -115,16 +115,16 @@ class Collection:
         return f"{self.chunks}{blob}:{number}"
 
     def index(self, kind: str) -> str:
-        """The index of that letter; ValueError if the collection keeps none."""
+        """Return the key of the index with that letter. Raises ValueError if the collection has none."""
         return self.indexes[self.kinds.index(kind)]
 
 
-# Names may take 13 KB in each: 26 MB at the most.
+# Names may take 13 KB in each: 26 MB in all.
 collection = lru_cache(maxsize=2_000)(Collection)
 
 
 def remembered(key: str, digest: str) -> str:
-    """What is remembered of a write, in the slot of the collection that `key` is of."""
+    """Return the key of a remembered reply, in the slot of the collection's key `key`."""
     return f"{key[: key.index('}') + 1]}o:{digest}"
 
 
@@ -149,7 +149,7 @@ def listing(collection: Collection) -> str:
 
 
 def parse_variables(key: str) -> Collection | None:
-    """The collection whose variables, their names or lists a key holds; else None."""
+    """Return the collection of a key that holds variables, their names or lists; else None."""
     if (match := _variables(key)) is None:
         return None
     return collection(*map(unquote, match.groups()), "")
@@ -180,19 +180,21 @@ def usage(dialect: str, namespace: str) -> str:
 
 
 def namespace(dialect: str, name: str) -> str:
-    """How a namespace is named in `NAMESPACES`."""
+    """Return the member of `NAMESPACES` for a namespace."""
     return f"{escape(dialect)}:{escape(name)}"
 
 
 def parse_namespace(member: str) -> tuple[str, str]:
-    """The inverse of `namespace`: dialect and name."""
+    """Return dialect and name of a member of `NAMESPACES`."""
     dialect, name = member.split(":")
     return unquote(dialect), unquote(name)
 
 
 def parse(key: str) -> tuple[str, str, str, str, str] | None:
-    """Of a collection's key: dialect, namespace, name, kind (`r:`, `s:`, `f:`, `b:`, an index's letter), and what
-    follows: id, token, or `BLOB:NUMBER`; else None."""
+    """Return the parts of a collection's key: dialect, namespace, name, kind and rest; None if it is none.
+
+    The kind is `r:`, `s:`, `f:`, `b:` or an index's letter; the rest is an id, a token, or `BLOB:NUMBER`.
+    """
     if (match := _owned(key)) is None:
         return None
     dialect, namespace, name, kind, rest = match.groups()

@@ -1,7 +1,7 @@
-"""Names what is stored and walks over it: namespaces, their collections, the members of an index.
+"""Registers what is stored, and walks over it: namespaces, their collections, the members of an index.
 
-Registries are supersets (lua/register.lua), so what they name may be empty: the truth lies with each collection. A walk
-goes in steps that hold Redis shortly, and sees everything that was there all the while it took.
+Registries are supersets (lua/register.lua), so a registered collection may be empty; the collection itself
+decides. A walk goes in short steps, and visits everything that was there for the whole walk.
 """
 
 from collections.abc import AsyncIterator
@@ -14,13 +14,13 @@ STEP = 1000  # members per command: below 1 ms of Redis's time
 
 
 async def name(runner: Runner, dialect: str, namespace: str, kinds: str) -> None:
-    """Name a namespace, and the kinds of index that its collections keep."""
+    """Register a namespace, and the kinds of index that its collections have."""
     member = keys.namespace(dialect, namespace)
     await runner.command("HSET", keys.NAMESPACES, member, kinds, key=keys.NAMESPACES, write=True)
 
 
 async def namespaces(runner: Runner) -> dict[tuple[str, str], str]:
-    """Dialect and name of every namespace, and the kinds of index that its collections keep."""
+    """Return dialect and name of every namespace, and the kinds of index that its collections have."""
     found = {}
     async for member, kinds in scan(runner, "HSCAN", keys.NAMESPACES):
         found[keys.parse_namespace(member)] = kinds
@@ -28,7 +28,7 @@ async def namespaces(runner: Runner) -> dict[tuple[str, str], str]:
 
 
 async def collections(runner: Runner, dialect: str, namespace: str, kinds: str) -> dict[Collection, str]:
-    """The collections that a namespace's registry names, and when each was last registered (us)."""
+    """Return the registered collections of a namespace, and the time of each one's last registration (us)."""
     found = {}
     async for name, seen in scan(runner, "ZSCAN", keys.registry(dialect, namespace)):
         found[keys.collection(dialect, namespace, name, kinds)] = seen
@@ -36,7 +36,9 @@ async def collections(runner: Runner, dialect: str, namespace: str, kinds: str) 
 
 
 async def scan(runner: Runner, command: str, key: str) -> AsyncIterator[tuple[str, str]]:
-    """The pairs of a hash or a sorted set; one may come twice while the set is changed."""
+    """Walk over the pairs of a hash or a sorted set. A pair may be visited twice if the key is changed
+    meanwhile.
+    """
     cursor = b"0"
     while True:
         cursor, pairs = await runner.command(command, key, cursor, "COUNT", STEP, key=key)
@@ -47,7 +49,7 @@ async def scan(runner: Runner, command: str, key: str) -> AsyncIterator[tuple[st
 
 
 async def sizes(runner: Runner, collection: Collection) -> tuple[int, int]:
-    """How many records the index of sizes names, and the bytes that they have in all."""
+    """Return the number of records in the index of sizes, and their bytes in all."""
     documents = size = 0
     async for _, weight in scan(runner, "ZSCAN", collection.index("s")):
         documents, size = documents + 1, size + int(weight)

@@ -14,6 +14,8 @@ from service.storage.variables.variables import Variables
 
 
 class Storage:
+    """The operations on each kind of data."""
+
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self.grants, self.links, self.rates = Grants(runner), Links(runner), Rates(runner)

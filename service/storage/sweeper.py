@@ -1,7 +1,9 @@
-"""The sweeper: takes what has expired out of the indexes of collections that nobody touches, and drops empty ones.
+"""The sweeper: removes expired members from the indexes of collections that nobody uses, and drops empty
+collections.
 
-Reads are exact without it (a page sweeps first, a count subtracts what is due): it gives memory and quota back. One
-worker at a time holds the job; two at once, after a stall, would only do the same thing twice.
+Reads are exact without it: a page sweeps first, a count subtracts due members. The sweeper gives memory and
+quota back. One worker at a time holds its lease; if two work at once after a stall, they only do the same work
+twice.
 """
 
 import asyncio
@@ -18,7 +20,7 @@ from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
 
 PERIOD = 2.0  # seconds between two rounds
-HELD_FOR = 5_000  # ms after which another worker may take over: room is given back within 10 s also after a restart
+HELD_FOR = 5_000  # ms after which another worker may take over, so after a restart memory is freed within 10 s
 BATCH = 20  # collections at once, then a pause: at most 2,000 a second, below 2 % of Redis's time where nothing is due
 PAUSE = 0.01  # seconds
 
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 
 
 class Sweeper:
+    """The sweeper of one worker."""
+
     def __init__(self, runner: Runner, storage: Storage) -> None:
         self._runner = runner
         self._storage = storage
@@ -37,18 +41,18 @@ class Sweeper:
             try:
                 if await self.acquire_lease():
                     await self.sweep()
-            except Refusal as refusal:  # Redis is away; the next round will find it again
-                log.debug("the sweep was broken off: %s", refusal)
+            except Refusal as refusal:  # Redis cannot be reached; the next round tries again
+                log.debug("the sweep was interrupted: %s", refusal)
             except Failed as error:
-                log.warning("the sweep was broken off: %s", error)
+                log.warning("the sweep was interrupted: %s", error)
             await asyncio.sleep(PERIOD)
 
     async def acquire_lease(self) -> bool:
-        """Take the job, or keep it."""
+        """Acquire or renew the lease; return whether this worker has it."""
         return bool(await self._runner.run("acquire_lease", (keys.SWEEPER,), name=self._name, ms=HELD_FOR))
 
     async def sweep(self) -> None:
-        """One round over all collections. It pauses after a batch, whose collections may be of many namespaces."""
+        """Sweep all collections once. It pauses after each batch, whose collections may be of many namespaces."""
         waiting: list[tuple[Collection, str]] = []
         for (dialect, namespace), kinds in (await registry.namespaces(self._runner)).items():
             waiting += (await registry.collections(self._runner, dialect, namespace, kinds)).items()
@@ -59,7 +63,7 @@ class Sweeper:
         await self._batch(waiting)
 
     async def _batch(self, batch: list[tuple[Collection, str]]) -> bool:
-        """Sweep these, and say whether the job is still held."""
+        """Sweep these collections; return whether the lease is still held."""
         swept = await asyncio.gather(*(self._storage.records.sweep(collection) for collection, _ in batch))
         for (collection, seen), first in zip(batch, swept, strict=True):
             await self._finish(collection, seen, first)
@@ -67,8 +71,11 @@ class Sweeper:
         return await self.acquire_lease()
 
     async def _finish(self, collection: Collection, seen: str, swept: Swept) -> None:
-        """What the first step left: one collection at a time, so that a request waits for one step at the most, with
-        pauses as long as the steps, so that half of Redis's time is left to requests."""
+        """Sweep what is left in a collection, and drop it if it is empty.
+
+        One collection is swept at a time, so a request waits for one step at most. The pauses are as long as
+        the steps, so half of Redis's time is left to requests.
+        """
         while swept.more:
             started = monotonic()
             swept = await self._storage.records.sweep(collection)

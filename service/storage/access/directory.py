@@ -1,9 +1,9 @@
-"""The access directory: who may call, and what the access document declared about projects, agents and the like.
+"""The access directory: the callers, and the projects, agents and so on that the access document declares.
 
-Entries lie in Redis one by one; tokens are named by their SHA-256 and are nowhere in the clear. A worker keeps what it
-looked up. Every change advances one number, the epoch, which each worker reads twice a second: while it is confirmed
-unchanged, what is kept stays good; where it cannot be confirmed for a second, nothing that is kept is used. So a
-revoked token stops working everywhere within one second, also when a message would have been lost.
+Each entry is a key of its own in Redis. A token is named by its SHA-256 and is never stored in the clear. A
+worker caches what it has looked up. Every change of the directory starts a new generation, a number in Redis,
+which each worker reads twice a second. The cache may be used for one second after the number was read and had
+not changed. So a revoked token stops working everywhere within one second, even if Redis cannot be reached.
 """
 
 import asyncio
@@ -24,20 +24,21 @@ from service.storage.errors import Refusal, Unauthenticated
 from service.storage.scripts.fan_out import fan_out
 from service.storage.scripts.runner import Runner
 
-FRESH = 1.0  # seconds for which what is kept may be used after the epoch was asked for
-POLL = 0.4  # seconds between two readings of the epoch
-SIZE = 20_000  # entries kept (also of unknown tokens); the cache starts afresh beyond that
-BYTES = 64 * 1024 * 1024  # of what is kept, as it is stored in Redis; afresh beyond that too
-LEARNED = 100_000  # ids kept of one kind: some 14 MB; afresh beyond that too
+FRESH = 1.0  # seconds for which the cache may be used after the generation was read
+POLL = 0.4  # seconds between two readings of the generation
+SIZE = 20_000  # cached entries, unknown tokens included; a fuller cache is emptied
+BYTES = 64 * 1024 * 1024  # of cached entries, as stored in Redis; a larger cache is emptied
+CACHED_IDS = 100_000  # of one kind: some 14 MB; beyond that all of the kind are dropped
 
 log = getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. `claims` are the dialect's own; `rate` is requests per seconds; `expires` is a Unix time or None.
+    """The author of a request. `claims` belong to the dialect; `rate` is requests per seconds; `expires` is a
+    Unix time or None.
 
-    `id` and whatever else gets into a record's header are bounded there (records.CALLER_ID_BYTES).
+    Ids that are stored in a record's header have a bounded length (record.CALLER_ID_BYTES).
     """
 
     id: str
@@ -48,8 +49,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A declared credential. `name` identifies it in the document where the dialect names its tokens; `token` None
-    asks for one to be generated, unless the name has one."""
+    """A declared credential. `name` identifies it in the document, in dialects that name tokens.
+
+    If `token` is None, one is generated, unless the name has one already.
+    """
 
     caller: Caller
     token: str | None = None
@@ -59,8 +62,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A declared thing; `value` None removes it. `meters` names the namespace whose quota it may change: what that uses
-    is counted afresh, for without a quota nobody kept count."""
+    """A declared object; `value` None removes it.
+
+    `meters` is the namespace whose quota the entry may change. Its usage is counted again then, because usage
+    is not stored while there is no quota.
+    """
 
     kind: str
     id: str
@@ -69,20 +75,24 @@ class Entry:
 
 
 class Directory:
+    """The access directory as one worker sees it.
+
+    `generation` is the generation of the cache, or None if it is not confirmed: then nothing in the cache may
+    be used. An object that depends on the directory is valid while `generation` stays the same number.
+    """
+
     def __init__(self, runner: Runner) -> None:
         self._run = runner.run
         self.command = self._command = runner.command
-        self._entries: dict[tuple[str, str, str], tuple[Any]] = {}  # tokens by their digests
+        self._entries: dict[tuple[str, str, str], tuple[Any]] = {}  # by dialect, kind and id; tokens by their digests
         self._entries_bytes = 0
         self._values: defaultdict[tuple[str, str], dict[str, Any]] = defaultdict(dict)  # by dialect and kind
         self._stored_generation: bytes | None = None
-        # What was kept at this number is still good while it is this number; None: nothing is, for the epoch was not
-        # confirmed within the last `FRESH` seconds.
         self.generation: int | None = None
         self._cache_generation = 0
 
     async def caller(self, dialect: str, token: str) -> Caller:
-        """The caller with that token. Raises Unauthenticated."""
+        """Return the caller with that token. Raises Unauthenticated."""
         caller: Caller | None = await self._look_up(dialect, "token", digest(token), _caller)
         if caller is None:
             raise Unauthenticated("the token is unknown")
@@ -91,7 +101,7 @@ class Directory:
         return caller
 
     async def find_entry(self, dialect: str, kind: str, id: str) -> dict[str, Any] | None:
-        """What was declared of that kind under that id."""
+        """Return the declared value of that kind and id, or None."""
         if self.generation is not None and (kept := self._entries.get((dialect, kind, id))) is not None:
             found: dict[str, Any] | None = kept[0]
         else:
@@ -109,12 +119,12 @@ class Directory:
         return await self.cached(dialect, kind, id, look)
 
     async def cached(self, dialect: str, kind: str, id: str, look: Callable[[], Awaitable[Any]]) -> Any:
-        """What is kept under that kind and id, else what `look` finds, which is kept from then on."""
+        """Return the cached value of that kind and id; if there is none, cache and return the result of `look`."""
         if self.generation is not None and (kept := self._entries.get((dialect, kind, id))) is not None:
             return kept[0]
         generation = self._cache_generation
         found = await look()
-        if generation == self._cache_generation:  # else the answer may be older than the change that cleared the cache
+        if generation == self._cache_generation:  # else the answer may be older than the change that emptied the cache
             if len(self._entries) >= SIZE or self._entries_bytes > BYTES:
                 self._entries.clear()
                 self._entries_bytes = 0
@@ -122,14 +132,16 @@ class Directory:
         return found
 
     def cached_values(self, dialect: str, kind: str) -> Mapping[str, Any]:
-        """All that `cached_many` replied and that is still good, by id."""
+        """Return all valid values that `cached_many` has cached, by id."""
         return self._values[dialect, kind] if self.generation is not None else {}
 
     async def cached_many(
         self, dialect: str, kind: str, ids: Sequence[str], ask: Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
     ) -> list[Any]:
-        """What is known of each id by rules of the dialect's own, never None: `ask` is asked once for those that are
-        not kept, and what it replies is kept as entries are. The ids are short: very many are kept."""
+        """Return a value for each id, never None. `ask` is called once, with the ids that are not cached.
+
+        The meaning of the values belongs to the dialect. The ids are short: very many may be cached.
+        """
         cached = self.cached_values(dialect, kind)
         found = {id: cached.get(id) for id in ids}
         if unknown := [id for id, value in found.items() if value is None]:
@@ -138,21 +150,21 @@ class Directory:
             found |= replied
             if generation == self._cache_generation:
                 cached_values = self._values[dialect, kind]
-                if len(cached_values) + len(replied) > LEARNED:
+                if len(cached_values) + len(replied) > CACHED_IDS:
                     cached_values.clear()
                 cached_values |= replied
         return [found[id] for id in ids]
 
     async def watch(self) -> None:
-        """Confirm the epoch again and again, for as long as the worker lives."""
+        """Read the generation again and again, for as long as the worker lives."""
         loop = asyncio.get_running_loop()
         end = loop.call_later(0, self._stale)
         while True:
             asked = loop.time()
             try:
                 stored = await self._command("GET", keys.GENERATION, key=keys.GENERATION)
-            except (Refusal, Failed) as error:  # not confirmed: what is kept goes out of use by itself
-                log.debug("the epoch could not be read: %s", error)
+            except (Refusal, Failed) as error:  # not confirmed: the cache goes out of use by itself
+                log.debug("the generation could not be read: %s", error)
             else:
                 if stored != self._stored_generation:
                     self._entries.clear()
@@ -169,7 +181,7 @@ class Directory:
         self.generation = None
 
     async def declare(self, dialect: str, entries: Iterable[Entry]) -> None:
-        """Write entries; they count everywhere within a second after `invalidate`. Safe to repeat."""
+        """Write entries. They apply everywhere within a second after `invalidate`. Safe to repeat."""
         await fan_out(partial(self._declare, dialect), entries)
 
     async def _declare(self, dialect: str, entry: Entry) -> None:
@@ -183,17 +195,17 @@ class Directory:
             await self._command("UNLINK", usage, key=usage, write=True)
 
     async def invalidate(self) -> None:
-        """Let every worker look up again what it kept."""
+        """Start a new generation: every worker looks up again what it cached."""
         await self._run("invalidate", (keys.GENERATION,))
 
 
 def digest(token: str) -> str:
-    """How a token is named at rest. Tokens are long and random, so a plain hash is as good as a slow one."""
+    """Return the name of a token at rest. Tokens are long and random, so a fast hash is as good as a slow one."""
     return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def token_entry(digest: str, caller: Caller) -> Entry:
-    """The entry of a token, under its digest."""
+    """Return the entry of a token with that digest."""
     value = {"id": caller.id, "claims": dict(caller.claims), "rate": caller.rate, "expires": caller.expires}
     return Entry("token", digest, value)
 

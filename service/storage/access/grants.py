@@ -1,11 +1,12 @@
-"""Who may do what in a collection: its grants, which the scripts themselves look at (lua/include/denied.lua).
+"""Grants: the verbs that each subject may use in a collection. The scripts themselves check them
+(lua/include/denied.lua).
 
-They lie in the collection's slot and nobody keeps a copy, so what was taken back counts from the moment that `grant`
-was answered: no write that comes later can pass.
+Grants are stored in the collection's slot and never cached, so a withdrawn grant is effective once `grant` has
+returned: no later write can pass.
 
-Grants follow from what was declared. Of two that follow at the same time the one that read more must win, whichever
-comes later: so declare, then take a revision, then read what is declared, then grant. A grant of a lower revision
-than what is there is refused, and who is refused does the same with a new one.
+Grants follow from declared entries. If two programs apply declarations at the same time, the one that read the
+later state must win. So: declare, take a revision, read the declared entries, then grant. A grant with a
+revision lower than the stored one is refused; then take a new revision and read again.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,27 +18,30 @@ from service.storage.errors import OutdatedGrants, Unavailable
 from service.storage.keys import Collection
 from service.storage.scripts.runner import Runner
 
-READ, WRITE, DELETE = "r", "w", "d"  # the verbs; grants are any of them in one text
+READ, WRITE, DELETE = "r", "w", "d"  # the verbs; a grant is a text of one or more of them
 PORTION = 1000  # subjects in one command: below 1 ms of Redis's time
 STAGED_SECONDS = 60
-ATTEMPTS = 20  # at a collection about which others keep saying something else
+ATTEMPTS = 20  # at a collection whose grants others keep changing
 
 
 class Grants:
+    """The operations on grants."""
+
     def __init__(self, runner: Runner) -> None:
         self._run = runner.run
         self._command = runner.command
 
     async def revise(self, above: int = 0) -> int:
-        """A new revision, higher than all before, and than `above`."""
+        """Return a new revision, higher than all before and than `above`."""
         return int(await self._run("revise", (keys.REVISION,), above=above))
 
     async def grant(self, collection: Collection, verbs: Mapping[str, str] | None, revision: int) -> list[str]:
-        """Let each subject do what its verbs say and nobody anything else; None undeclares the collection's resource.
-        Replies the subjects that there were before, as far as they are known.
+        """Replace all grants of a collection, and return the subjects that had grants before, if they are
+        known.
 
-        In one step, however many they are: what is more than `PORTION` goes ahead to a staging key. Safe to repeat.
-        Raises Outdated, Unavailable, OutcomeUnknown.
+        `verbs` maps subjects to verbs; None undeclares the collection's resource. It is one step, however many
+        grants there are: those beyond `PORTION` are sent ahead to a staging key. Safe to repeat. Raises
+        OutdatedGrants, Unavailable, OutcomeUnknown.
         """
         staged = collection.staged(uuid4().hex)
         pairs = [*verbs.items()] if verbs else []
@@ -61,8 +65,11 @@ class Grants:
         revision: int,
         again: Callable[[int], Awaitable[None]],
     ) -> list[str]:
-        """`grant` what is declared, read anew by `verbs` while others say something else: then `again` is told of the
-        later revision. Raises Unavailable, OutcomeUnknown."""
+        """Grant the declared `verbs`; read them again if another program granted with a later revision.
+
+        `again` is called with each new revision. Returns what `grant` returns. Raises Unavailable,
+        OutcomeUnknown.
+        """
         for _ in range(ATTEMPTS):
             try:
                 return await self.grant(collection, await verbs(), revision)
@@ -72,5 +79,5 @@ class Grants:
         raise Unavailable("access is being changed by many at once; apply it again")
 
     async def permit(self, collection: Collection, subject: str, verb: str) -> None:
-        """Let a caller go on to what leads to a write there. Raises Denied."""
+        """Check that a caller may use a verb, before a step elsewhere that leads to a write. Raises Denied."""
         await self._run("permit", (collection.acl,), subject=subject, verb=verb)

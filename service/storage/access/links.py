@@ -1,9 +1,8 @@
-"""Links: who is linked to what, where that lies in many slots: the fields that a user may read, the users that ever had
-a public value.
+"""Links: relations between an id and members in many slots, such as the fields that a user may read.
 
-They are supersets. What is linked is linked before it becomes true, and taken back only after it ceased to be, so that
-nothing that stops half way hides anything; truth is checked where the data lies. Each link carries the revision at
-which it was made, and whoever takes one back says up to which: a link that was made again meanwhile stays.
+Links are supersets. A link is written before its relation becomes true, and removed after it ceased to be true.
+So there may be stale links, never missing ones; the data's own slot decides. Each link carries the revision at
+which it was made. Removing links up to a revision leaves those that were made again meanwhile.
 """
 
 from collections.abc import Sequence
@@ -15,6 +14,8 @@ PORTION = 1000  # members in one command: below 1 ms of Redis's time
 
 
 class Links:
+    """The operations on links."""
+
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
@@ -26,12 +27,12 @@ class Links:
             await self._runner.command("ZADD", key, "GT", *pairs, key=key, write=True)
 
     async def withdraw(self, dialect: str, kind: str, id: str, members: Sequence[str], revision: int) -> None:
-        """Take back what was not linked again after `revision`."""
+        """Remove links to these members that were not made again after `revision`."""
         for start in range(0, len(members), PORTION):
             portion = members[start : start + PORTION]
             await self._runner.run("withdraw", (keys.links(dialect, kind, id),), revision=revision, members=portion)
 
     async def linked(self, dialect: str, kind: str, id: str) -> list[str]:
-        """All members of an id, in the order of their text; perhaps some that are none any more."""
+        """Return all members of an id, sorted as texts; some may be stale."""
         key = keys.links(dialect, kind, id)
         return sorted({member async for member, _ in registry.scan(self._runner, "ZSCAN", key)})

@@ -1,8 +1,8 @@
-"""Passwords: who may call a dialect that is open to all until passwords are declared for it.
+"""Passwords, for dialects that are open to everybody until passwords are declared for them.
 
-People choose passwords, so unlike tokens they are stored as salted, slow digests (scrypt, RFC 7914: 16 MiB and some
-50 ms each). A worker computes one at a time, aside from its event loop, and remembers the outcome: a client that goes
-on using its password pays once for each worker. Who tries many waits in a short line, or is sent away.
+People choose passwords, so unlike tokens they are stored as salted, slow digests (scrypt, RFC 7914: 16 MiB and
+some 50 ms each). A worker computes one at a time, in a thread, and remembers the outcome: a client that keeps
+its password waits once for each worker. Clients that try many passwords wait in a short queue, or are refused.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from service.storage.access.directory import Caller, Directory
 from service.storage.errors import Throttled, Unauthenticated
 
 SALT_BYTES = 16
-LINE = 16  # verifications that may wait for their turn
-SIZE = 10_000  # outcomes remembered; it starts afresh beyond that
+QUEUE = 16  # verifications that may wait for their turn
+SIZE = 10_000  # remembered outcomes; beyond that all are dropped
 ANYONE = Caller("", {})
 
 
 class Password(NamedTuple):
-    """What a caller shows: a user's name and password."""
+    """The user name and password that a request shows."""
 
     username: str
     password: str
@@ -32,7 +32,7 @@ class Password(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A declared user. `password` None asks for one to be generated, unless the user has one."""
+    """A declared user. If `password` is None, one is generated, unless the user has one already."""
 
     username: str
     password: str | None = None
@@ -40,15 +40,17 @@ class Login:
 
 
 class Passwords:
+    """The check of user names and passwords in one worker."""
+
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._outcomes: dict[bytes, bool] = {}
-        self._secret = secrets.token_bytes(32)  # what is remembered tells nobody a password
+        self._secret = secrets.token_bytes(32)  # no password can be computed from the remembered outcomes without it
         self._turn = asyncio.Lock()
         self._waiting = 0
 
     async def caller(self, dialect: str, shown: Password | None) -> Caller:
-        """Who calls. Raises Unauthenticated, Throttled (too many are trying)."""
+        """Return the caller with that password. Raises Unauthenticated, Throttled (too many are trying)."""
         key = keys.passwords(dialect)
 
         async def look() -> dict[str, bytes]:
@@ -76,8 +78,8 @@ class Passwords:
         return stored + blake2b(said, key=self._secret, digest_size=32).digest()
 
     async def _verify(self, stored: bytes, password: str) -> bool:
-        """Does the password fit? A user that there is not costs as much as one that there is."""
-        if self._waiting >= LINE:
+        """Tell whether the password is right. An unknown user takes as long as a known one."""
+        if self._waiting >= QUEUE:
             raise Throttled("1000000")
         self._waiting += 1
         try:
@@ -89,7 +91,9 @@ class Passwords:
 
 
 async def declare(directory: Directory, dialect: str, logins: Iterable[Login]) -> list[tuple[str, str]]:
-    """Write users with their passwords; the names and passwords of those that were generated. Safe to repeat."""
+    """Write users with their passwords, and return names and passwords of those that were generated. Safe to
+    repeat.
+    """
     key = keys.passwords(dialect)
     generated: list[tuple[str, str]] = []
     for login in logins:
@@ -108,5 +112,5 @@ async def declare(directory: Directory, dialect: str, logins: Iterable[Login]) -
 
 
 def _digest(password: str, salt: bytes) -> bytes:
-    """Salt and digest, as they are stored."""
+    """Return salt and digest, as they are stored."""
     return salt + scrypt(password.encode("utf-8", "surrogateescape"), salt=salt, n=1 << 14, r=8, p=1)

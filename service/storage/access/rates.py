@@ -1,10 +1,12 @@
-"""Request rates: how many requests a caller may send in a span of time."""
+"""Request rates: the number of requests that a caller may send in a span of time."""
 
 from service.storage import keys
 from service.storage.scripts.runner import Runner
 
 
 class Rates:
+    """The operations on rates."""
+
     def __init__(self, runner: Runner) -> None:
         self._run = runner.run
 

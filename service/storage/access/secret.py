@@ -9,12 +9,14 @@ SECRET_BYTES = 32
 
 
 class Secret:
+    """The secret, read once by each worker."""
+
     def __init__(self, runner: Runner) -> None:
         self._command = runner.command
         self._secret = b""
 
     async def read(self) -> bytes:
-        """Return the secret; make it when it is first needed, and keep it from then on."""
+        """Return the secret; create it if there is none."""
         if not self._secret:
             await self._command("SET", keys.SECRET, token_bytes(SECRET_BYTES), "NX", key=keys.SECRET, write=True)
             self._secret = await self._command("GET", keys.SECRET, key=keys.SECRET)

@@ -1,8 +1,8 @@
 """Storage areas: texts and files under keys of their own, each with its own expiry, replaced and read as one.
 
-An area is one record with files (storage/files/attachments.py) whose content is a map of its keys; it lives as long
-as the key of it that lives longest, and nothing else in Redis names it. Times are Redis's: a key that is new in a write
-is told to expire so many milliseconds after the record was written, which Redis decides.
+An area is one record with files (files/attachments.py), whose content is a map of its keys. It lives as long as
+its longest-lived key, and nothing else in Redis names it. All times are Redis's: a new key expires a number of
+milliseconds after the record was written, and Redis decides when that was.
 """
 
 import asyncio
@@ -27,16 +27,17 @@ from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.reply import NO_TIME
 from service.storage.scripts.runner import Runner
 
-ATTEMPTS = 100  # at an area that others keep changing, before the caller is told
+ATTEMPTS = 100  # at an area that other writers keep changing
 RECORD = ""  # the id of an area's only record
 
 T = TypeVar("T")
 
 
 class Value(Struct, array_like=True):
-    """What a key holds. `expires` is in ms since the epoch; as it is stored, a negative one counts from the writing.
+    """The value of a key. `expires` is in ms since the epoch; stored, a negative one counts from the time of
+    writing.
 
-    A file has a `type`, and the MD5 of its bytes; a text is UTF-8 and has none.
+    A file has a `type` and the MD5 of its bytes; a text is UTF-8 and has neither.
     """
 
     expires: int
@@ -47,11 +48,12 @@ class Value(Struct, array_like=True):
 
     @property
     def size(self) -> int:
+        """The value's length in bytes."""
         return self.body.size if isinstance(self.body, Span) else len(self.body)
 
 
 class Part(Struct):
-    """A value that arrives; a file has a `type`. Its pieces are read before the next part is asked for."""
+    """A value that arrives; a file has a `type`. Its content must be read before the next part."""
 
     key: str
     content: bytes | AsyncIterator[bytes]
@@ -60,7 +62,7 @@ class Part(Struct):
 
 
 class Limits(Struct, frozen=True):
-    """The most that an area may hold."""
+    """The most keys and bytes that an area may hold."""
 
     keys: int
     bytes: int
@@ -70,7 +72,7 @@ _values = Decoder(dict[str, Value]).decode
 
 
 class Area(Struct):
-    """An area as it was read: the keys that had not expired then."""
+    """An area as it was read, with the keys that had not expired then."""
 
     collection: Collection
     attached: Attached
@@ -78,6 +80,7 @@ class Area(Struct):
 
     @classmethod
     def unpack(cls, collection: Collection, attached: Attached, content: bytes) -> "Area":
+        """Unpack an area: leave out expired keys, and files whose blob is lost."""
         values, written = _values(content), attached.record.updated // 1000
         for value in values.values():
             if value.expires < 0:
@@ -95,13 +98,13 @@ class Area(Struct):
         )
 
     def value(self, key: str) -> Value:
-        """Raises NotFound."""
+        """Return the value of a key. Raises NotFound."""
         if key not in self.values:
             raise NotFound("no such key")
         return self.values[key]
 
     def file(self, key: str) -> Value:
-        """Raises NotFound, also where the key holds a text."""
+        """Return the file under a key. Raises NotFound, also if the key holds a text."""
         value = self.value(key)
         if not value.type:
             raise NotFound("no such file")
@@ -109,7 +112,9 @@ class Area(Struct):
 
 
 class Areas:
-    """Where several collections are given, the first that has an area is meant."""
+    """The operations on areas. If several collections are given, the operation is on the first one that has an
+    area.
+    """
 
     def __init__(self, runner: Runner) -> None:
         self._attachments = Attachments(runner)
@@ -117,14 +122,14 @@ class Areas:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by tag
 
     async def find_first(self, collections: Sequence[Collection]) -> Area:
-        """Raises NotFound."""
+        """Read the first area that is found in the collections. Raises NotFound."""
         for collection in collections:
             if (area := await self._read(collection)) is not None:
                 return area
         raise NotFound("no such storage area")
 
     async def read(self, area: Area, value: Value, start: int = 0, size: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes of a value, `size` of them from `start` on, or all; see `blobs.read`."""
+        """Read the bytes of a value: `size` of them from `start`, or all; see `blobs.read`."""
         end = value.size if size is None else start + size
         if isinstance(value.body, bytes):
             yield value.body[start:end]
@@ -206,7 +211,9 @@ class Areas:
         raise NotFound("no such storage area")
 
     async def _read(self, collection: Collection) -> Area | None:
-        """An area whose content lies in a blob may be replaced between two commands: then it is read again."""
+        """Read an area, or None. It is read again if its content was replaced between two commands. Raises
+        Unavailable.
+        """
         for _ in range(ATTEMPTS):
             attached = await self._attachments.peek(collection, RECORD, partial(_until, collection))
             if attached is None:
@@ -256,7 +263,7 @@ class Areas:
 
 
 async def _taken(staging: Staging, parts: AsyncIterator[Part], ms: int) -> dict[str, Value]:
-    """What arrives, by key: of a repeated one the last."""
+    """Take in all parts, and return the values by key. The last one of a repeated key counts."""
     values: dict[str, Value] = {}
     async for part in parts:
         values.pop(part.key, None)

@@ -1,11 +1,12 @@
-"""Records with files: a record whose body is a manifest, which names the blobs that lie beside it.
+"""Records with files: a record whose body is a manifest, which names the blobs that are stored beside it.
 
-Manifest and blobs change in one step (lua/attach.lua): a reader sees the files before or the files after, and no chunk
-is left that nothing names. What else the manifest says, `content`, is its dialect's business; where it is long, it is
-kept in a blob of its own, so that the record stays short.
+Manifest and blobs change in one step (lua/attach.lua): a reader sees the files before or the files after, and
+no chunk is left that no manifest names. The rest of the manifest, `content`, belongs to the dialect. If it is
+long, it is kept in a blob of its own, so the record stays short.
 
-The scripts get every key from here. So who replaces or removes such a record must have read which blobs it names, and
-is held to exactly that state; only one without blobs ('bare') may be replaced unseen.
+Scripts get every key from Python. So a writer that replaces or removes such a record must have read which blobs
+it names, and its write is committed only onto exactly that record. Only a record without blobs (the condition
+'bare') may be replaced without being read.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -24,24 +25,30 @@ from service.storage.records.record import Record, Saved
 from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
 
-CONTENT_BYTES = 24_000  # a longer content is kept in a blob: a script copies its arguments (lua/README.md)
-BARE = "bare"  # the condition of lua/include/attachment_error.lua: there is no record, or one that names no blobs
+CONTENT_BYTES = 24_000  # a longer content is kept in a blob, because scripts copy their arguments (lua/README.md)
+BARE = "bare"  # condition (lua/include/attachment_error.lua): no record, or one that names no blobs
 
 
 class Blob(Struct, array_like=True, frozen=True):
-    """A blob as a manifest names it: its bytes, and when it may be gone although it is named (ms since the epoch; as it
-    is stored, a negative one counts from the writing). 0: it lives as long as the record."""
+    """A blob as a manifest names it, with its size in bytes.
+
+    After `expires` (ms since the epoch) it may be gone although it is named; stored, a negative one counts from
+    the time of writing. 0: it lives as long as the record.
+    """
 
     id: str
     size: int
     expires: int = 0
 
     def chunks(self, collection: Collection) -> list[str]:
+        """Return the keys of its chunks."""
         return [collection.chunk(self.id, number) for number in range(count(self.size))]
 
 
 class Manifest(Struct, array_like=True):
-    """The body of a record with files. It begins with the blobs; no blobs are what 'bare' looks for."""
+    """The body of a record with files. Its first field is the blobs: the condition 'bare' looks for an empty
+    array there.
+    """
 
     blobs: list[Blob]
     content: bytes | Span
@@ -51,7 +58,7 @@ _manifest = Decoder(Manifest).decode
 
 
 class Attached(Struct):
-    """A record with files as it was read at `at` (us)."""
+    """A record with files as it was read at the time `at` (us)."""
 
     at: int
     record: Record
@@ -60,7 +67,7 @@ class Attached(Struct):
 
     @classmethod
     def unpack(cls, reply: tuple[int, bytes | None]) -> "Attached | None":
-        """From the reply of `peek`; None where there is no record, or it has expired."""
+        """Unpack the reply of `peek`; return None if there is no record, or if it has expired."""
         at, packed = reply
         if packed is None:
             return None
@@ -69,7 +76,7 @@ class Attached(Struct):
 
     @classmethod
     def of(cls, record: Record, at: int) -> "Attached":
-        """From the record, alive at that time (us)."""
+        """Unpack a record that was alive at the time `at` (us)."""
         manifest, written = _manifest(record.body), record.updated // 1000
         blobs = {
             blob.id: blob if blob.expires >= 0 else replace(blob, expires=written - blob.expires)
@@ -78,7 +85,7 @@ class Attached(Struct):
         return cls(at, record, blobs, manifest.content)
 
     def chunks(self, collection: Collection) -> list[str]:
-        """The keys of all its blobs."""
+        """Return the keys of the chunks of all its blobs."""
         return _chunks(collection, self.blobs.values())
 
 
@@ -87,7 +94,7 @@ def _chunks(collection: Collection, blobs: Iterable[Blob]) -> list[str]:
 
 
 async def _placed(content: bytes | Span, staging: Staging) -> tuple[bytes | Span, list[Blob]]:
-    """The content as the manifest has it, and the blob that it lies in where it was long."""
+    """Return the content as the manifest stores it, and the blobs that were needed for it: one if it is long."""
     if isinstance(content, Span) or len(content) <= CONTENT_BYTES:
         return content, []
     aside = await staging.keep_aside(content)
@@ -95,6 +102,8 @@ async def _placed(content: bytes | Span, staging: Staging) -> tuple[bytes | Span
 
 
 class Attachments:
+    """The operations on records with files."""
+
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._run = runner.run
@@ -107,11 +116,11 @@ class Attachments:
         return Staging(self._runner, collection, inline_budget)
 
     def read(self, collection: Collection, attached: Attached, span: Span) -> AsyncIterator[bytes]:
-        """The bytes of a span of one of its blobs; see `blobs.read`."""
+        """Read the bytes of a span of one of its blobs; see `blobs.read`."""
         return blobs.read(self._runner, collection, span, attached.blobs[span.blob].size)
 
     async def content(self, collection: Collection, attached: Attached) -> bytes:
-        """The content, from wherever it lies. Raises NotFound where it went away meanwhile."""
+        """Read the content, from the record or its blob. Raises NotFound if it was replaced meanwhile."""
         if isinstance(attached.content, bytes):
             return attached.content
         return b"".join([piece async for piece in self.read(collection, attached, attached.content)])

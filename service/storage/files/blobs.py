@@ -1,8 +1,10 @@
-"""Blobs: bytes too many for a record, in chunks of their own beside it, streamed in and out and never whole in memory.
+"""Blobs: bytes too many for a record, stored in chunks beside it, streamed in and out and never whole in
+memory.
 
-A blob is written once, under an id that nothing had before, and never changed: whoever reads one reads one file, also
-while another takes its place. On its way in, each chunk lives for a minute, renewed while the sender goes on sending;
-only `lua/attach.lua` gives it the lifetime of what names it. So what is abandoned is gone by itself, however it ended.
+A blob is written once, under a new id, and never changed. So a reader reads one file, even while another file
+replaces it. A chunk that arrives lives for a minute, and is renewed while the sender goes on sending. Only
+lua/attach.lua gives it the lifetime of the record that names it. So an abandoned upload expires by itself,
+however it ended.
 """
 
 import asyncio
@@ -21,20 +23,20 @@ from service.storage.keys import Collection
 from service.storage.scripts.fan_out import all_of, each
 from service.storage.scripts.runner import Runner
 
-# With what Redis puts around it, it fills an allocation of 256 KiB; 64 bytes more, and it is one of 320.
+# A chunk and Redis's header for it fill an allocation of 256 KiB; 64 bytes more would need 320 KiB.
 CHUNK_BYTES = 256 * 1024 - 64
-READ_BYTES = 128 * 1024  # of a chunk in one command: Redis answers it in one go
-READ_AHEAD = 1  # commands of one reader whose answers are on their way meanwhile
-STAGED_MS = 60_000  # that a chunk on its way lives without being renewed
+READ_BYTES = 128 * 1024  # most bytes of a chunk in one command
+READ_AHEAD = 1  # commands of one reader that are sent before the answer is needed
+STAGED_MS = 60_000  # lifetime of a chunk that is not renewed
 RENEWED_AFTER = 15.0  # seconds
-GRACE_MS = 30_000  # that a chunk lives longer than it is named: for those who are reading it
-IN_FLIGHT = 4  # chunks of one sender that Redis has not taken yet: 1 MiB and what is being gathered
-INLINE_BYTES = 8192  # a longer body lies in a blob; so does a shorter one where the record has no room left
-INLINE_ROOM = 16_384  # bytes of all bodies that one staging leaves to the record
+GRACE_MS = 30_000  # lifetime of a chunk after no manifest names it, for readers at work
+IN_FLIGHT = 4  # chunks of one sender that Redis has not stored yet: 1 MiB, and the bytes being gathered
+INLINE_BYTES = 8192  # a longer body is stored in a blob, and a shorter one if the record has no space left
+INLINE_ROOM = 16_384  # bytes of all bodies of one staging that the record itself may hold
 
 
 class Span(Struct, array_like=True, frozen=True):
-    """Where bytes lie: so many of a blob's, from `start` on."""
+    """A part of a blob: `size` bytes from `start` on."""
 
     blob: str
     start: int
@@ -42,7 +44,9 @@ class Span(Struct, array_like=True, frozen=True):
 
 
 class Kept(Struct, frozen=True):
-    """Bytes that have arrived: themselves where they are few, else where they lie. `md5` is of all of them."""
+    """A body that has arrived: its bytes if it is short, else the span where it is stored. `md5` is of the
+    whole body.
+    """
 
     body: bytes | Span
     size: int
@@ -50,15 +54,18 @@ class Kept(Struct, frozen=True):
 
 
 def count(size: int) -> int:
-    """How many chunks a blob of that many bytes has: the last one is long, rather than a short one more."""
+    """Return the number of chunks of a blob of `size` bytes. The last chunk is longer, rather than a short one
+    more.
+    """
     return max(1, size // CHUNK_BYTES)
 
 
 class Staging:
-    """Bytes on their way into a collection. Left with an error, it takes back what it has sent.
+    """Bytes on their way into a collection; an async context manager. After an error it removes what it has
+    sent.
 
-    Bodies of a chunk or more get a blob each, so that they are let go of one by one; shorter ones share one, so that a
-    thousand of them are few chunks. `blobs` has the bytes of each blob.
+    A body of a chunk or more gets a blob of its own, so that it can be released alone. Shorter bodies share one
+    blob, so that a thousand of them are few chunks. `blobs` has the size of each blob in bytes.
     """
 
     def __init__(self, runner: Runner, collection: Collection, inline_budget: int = INLINE_ROOM) -> None:
@@ -76,7 +83,7 @@ class Staging:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What may have been attached is not taken back, and a cancelled request does not wait: a minute does it too.
+        # Chunks that may be attached are not removed, and a cancelled request does not wait: chunks expire anyway.
         if isinstance(error, Exception) and not isinstance(error, OutcomeUnknown):
             await asyncio.gather(*self._flying, return_exceptions=True)
             await self.discard_unattached(())
@@ -91,7 +98,7 @@ class Staging:
         return fits
 
     async def keep(self, content: bytes | AsyncIterator[bytes]) -> Kept:
-        """Take in a body. Raises Unavailable (nothing was stored), Invalid (it stood still for a minute)."""
+        """Take in a body. Raises Unavailable (nothing was stored), Invalid (the body stood still for a minute)."""
         pieces = _once(content) if isinstance(content, bytes) else content
         gathered, digest, size, blob = bytearray(), md5(usedforsecurity=False), 0, ""
         async for piece in pieces:
@@ -119,14 +126,14 @@ class Staging:
         return span
 
     async def keep_aside(self, body: bytes) -> Span:
-        """Take in bytes that are here already, as a blob of their own. Raises Unavailable."""
+        """Take in bytes that have arrived already, as a blob of their own. Raises Unavailable."""
         blob, gathered = self._named(), bytearray(body)
         await self._send_whole(blob, gathered)
         await self._send(blob, bytes(gathered))
         return Span(blob, 0, len(body))
 
     async def finish(self) -> None:
-        """Wait until all that was taken in has arrived. Raises Unavailable."""
+        """Wait until Redis has all bytes that were taken in. Raises Unavailable."""
         if self._gathered:
             await self._send(self._shared, bytes(self._gathered))
             self._gathered.clear()
@@ -134,7 +141,9 @@ class Staging:
             await self._flying.popleft()
 
     async def discard_unattached(self, attached: Iterable[str]) -> None:
-        """Take back all but these chunks, which a record names now. It never refuses: the rest expires by itself."""
+        """Remove all chunks except those in `attached`. It raises no refusal: chunks that are left expire by
+        themselves.
+        """
         if left := set(self._sent).difference(attached):
             await each(self._runner.command("UNLINK", key, key=key, write=True) for key in left)
 
@@ -144,9 +153,9 @@ class Staging:
         return blob
 
     async def _send_whole(self, blob: str, gathered: bytearray) -> None:
-        """Send what makes whole chunks, and keep a chunk or more back, for the last one."""
+        """Send whole chunks, and keep back at least a chunk, which may become part of the last one."""
         while len(gathered) >= 2 * CHUNK_BYTES:
-            with memoryview(gathered) as whole:  # a slice of the array itself would be a second copy
+            with memoryview(gathered) as whole:  # a slice of the bytearray would be copied twice
                 chunk = bytes(whole[:CHUNK_BYTES])
             del gathered[:CHUNK_BYTES]
             await self._send(blob, chunk)
@@ -162,11 +171,11 @@ class Staging:
     async def _write(self, key: str, chunk: bytes) -> None:
         try:
             await self._runner.bulk("SET", key, chunk, "PX", STAGED_MS, key=key, write=True)
-        except OutcomeUnknown:  # whether it is there or not, nothing names it
+        except OutcomeUnknown:  # nothing names the chunk, whether it was stored or not
             raise Unavailable("the store did not answer in time; nothing was stored") from None
 
     async def _renew(self) -> None:
-        """Let what has arrived live for another minute."""
+        """Let the chunks that have arrived live for another minute. Raises Invalid if one has expired."""
         while self._flying:
             await self._flying.popleft()
         renewals = (self._runner.command("PEXPIRE", key, STAGED_MS, key=key, write=True) for key in self._sent)
@@ -180,10 +189,10 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 
 
 async def read(runner: Runner, collection: Collection, span: Span, size: int) -> AsyncIterator[bytes]:
-    """The bytes of a span of a blob of `size` bytes, a piece at a time as they are asked for, the next ones on their
-    way meanwhile.
+    """Read the bytes of a span of a blob of `size` bytes, in pieces. The next piece is requested while one is
+    used.
 
-    Raises NotFound where they are gone: what named them has expired or was replaced a while ago.
+    Raises NotFound if the bytes are gone: the record that named them has expired, or was replaced a while ago.
     """
     waiting: deque[asyncio.Task[bytes]] = deque()
     try:
@@ -199,7 +208,9 @@ async def read(runner: Runner, collection: Collection, span: Span, size: int) ->
 
 
 def _parts(span: Span, highest: int) -> Iterable[tuple[int, int, int]]:
-    """What reads a span, for each command: number of the chunk, up to the `highest`, first and last byte in it."""
+    """Split a span into commands: the number of the chunk, at most `highest`, and the first and last byte in
+    it.
+    """
     at, end = span.start, span.start + span.size
     while at < end:
         number = min(at // CHUNK_BYTES, highest)

@@ -1,11 +1,12 @@
-"""Files under keys, in collections with scopes: announced first, uploaded later, each on a record with files.
+"""Files under keys, in collections with scopes. An upload is initiated first and sent later; each file is on a
+record with files.
 
-An announcement writes down what the file is to be, and drops the one that was there. The state which that leaves,
-version and microsecond, is the upload's `generation`: lua/attach.lua gives the bytes to exactly that state and so
-leaves another one. That is why an upload works once, and not at all where the key was deleted or announced again
-meanwhile.
+Initiating an upload stores the file's description and removes the file that was there before. The state of the
+record after that, version and microsecond, is the upload's `generation`. lua/attach.lua stores the bytes only
+onto exactly that state, and so leaves another one. That is why an upload works once, and not at all if the key
+was deleted or initiated again meanwhile.
 
-The bytes never lie in the record: it has less than 1 KB, so that a thousand of them are told by one script.
+The record itself never holds the file's bytes. It is smaller than 1 KB, so one script lists a thousand files.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -28,13 +29,16 @@ from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.runner import Runner
 
-ATTEMPTS = 100  # at a key that others keep changing, before the caller is told
-MOST_BYTES = 1_000_000  # of records in one reading: room for a thousand
+ATTEMPTS = 100  # at a key that other writers keep changing
+MOST_BYTES = 1_000_000  # of records in one reading: enough for a thousand
 
 
 class File(Struct, array_like=True, frozen=True):
-    """What is stored under a key. `size` (bytes) and `md5` are those that were announced until there is a `body`, and
-    then its own; `type` is what its sender said of it."""
+    """The description of a file under a key.
+
+    Until there is a `body`, `size` (bytes) and `md5` are those given when the upload was initiated, and then
+    the file's own. `type` is the media type that the sender gave.
+    """
 
     name: str
     size: int
@@ -48,7 +52,9 @@ _removed = Decoder(list[str]).decode
 
 
 class Filed(Struct):
-    """A key as it was read. `at` (us) is when its file was uploaded, or announced if it was not uploaded yet."""
+    """A file as it was read. `at` (us) is the time of its upload, or if it was not uploaded, of the upload's
+    initiation.
+    """
 
     collection: Collection
     id: str
@@ -57,9 +63,10 @@ class Filed(Struct):
 
     @classmethod
     def of(cls, collection: Collection, id: str, attached: Attached) -> "Filed":
+        """Unpack the file of a record with files."""
         assert isinstance(attached.content, bytes)
         file = _file(attached.content)
-        if isinstance(file.body, Span) and file.body.blob not in attached.blobs:  # fsck found it lost
+        if isinstance(file.body, Span) and file.body.blob not in attached.blobs:  # fsck found that the blob is lost
             file = replace(file, body=None)
         return cls(collection, id, attached, file)
 
@@ -77,6 +84,8 @@ class Filed(Struct):
 
 
 class Files:
+    """The operations on files under keys."""
+
     def __init__(self, runner: Runner, grants: Grants, scoped: Scoped) -> None:
         self._runner = runner
         self._attachments, self._grants, self._scoped = Attachments(runner), grants, scoped
@@ -136,13 +145,14 @@ class Files:
         return await self._scoped.read_many(collections, ids, subject, most=MOST_BYTES, attached=True, strict=strict)
 
     def filed(self, reading: CollectionRead) -> dict[str, Filed]:
+        """Decode the files that a reading found, by id."""
         return {
             id: Filed.of(reading.collection, id, Attached.of(record, record.updated))
             for id, record in reading.found.items()
         }
 
     async def find_uploaded(self, collection: Collection, id: str, generation: str, subject: str) -> Filed:
-        """A file that is there. Raises Denied, NotFound (it is not, or not in that generation any more)."""
+        """Read an uploaded file. Raises Denied, NotFound (there is none, or not of that generation)."""
         [reading] = await self.read_many([collection], [id], subject)
         if reading.refused is not None:
             raise reading.refused
@@ -152,7 +162,7 @@ class Files:
         return filed
 
     async def read(self, filed: Filed, start: int, size: int) -> AsyncIterator[bytes]:
-        """So many bytes of a file from `start` on; see `blobs.read`."""
+        """Read `size` bytes of a file from `start` on; see `blobs.read`."""
         body = filed.file.body
         if isinstance(body, Span):
             async for piece in self._attachments.read(
@@ -181,9 +191,11 @@ class Files:
     async def remove_found(
         self, reading: CollectionRead, subject: str, *, idempotency: Idempotency | None = None
     ) -> list[str]:
-        """The same of what was found in a collection; nothing where the caller may not delete.
+        """Remove the keys that a reading found, and return those that were there; nothing if the caller may not
+        delete.
 
-        Where nothing is found, it may be a repeated request that removed it.
+        If nothing was found, a request with an idempotency key may be a repeated one that removed the keys
+        before.
         """
         if not reading.found and idempotency is None:
             return []
@@ -213,6 +225,7 @@ class Files:
 
 
 async def _at_most(pieces: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
+    """Pass on pieces of a body. Raises Invalid after more than `most` bytes."""
     size = 0
     async for piece in pieces:
         size += len(piece)

@@ -1,7 +1,8 @@
-"""fsck's part for records with files: every blob that a manifest names is whole, and no chunk stays that none names.
+"""The check of records with files: every blob that a manifest names is whole, and every chunk that stays is
+named.
 
-Chunks that are let go of, or on their way, expire by themselves and are no fault. What looks wrong is looked at again,
-for it may have been written or replaced in between.
+Chunks that were released, or that are arriving, expire by themselves and are no fault. A possible fault is
+looked at again, because the chunk may have been written or replaced in between.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -16,13 +17,13 @@ from service.storage.records.write import Write
 from service.storage.scripts.fan_out import all_of, fan_out
 from service.storage.scripts.runner import Runner
 
-FOR_EVER, GONE = -1, -2  # what PTTL says
+FOR_EVER, GONE = -1, -2  # replies of PTTL
 
 Named = tuple[Collection, str]  # a record with files: its collection and id
 
 
 class BlobCheck:
-    """`scan` walks over all keys of all servers; `fault` takes down what is wrong."""
+    """The check of records with files. `scan` walks over all keys of all servers; `fault` reports a fault."""
 
     def __init__(
         self, runner: Runner, repair: bool, scan: Callable[[], AsyncIterator[str]], fault: Callable[[str], object]
@@ -31,17 +32,18 @@ class BlobCheck:
         self._attachments = Attachments(runner)
 
     async def run(self) -> None:
+        """Check all records with files, then the chunks that never expire."""
         records, staying = await self._stored()
         await fan_out(self._record, records)
         if staying:
-            # What was attached since has a record now that the walk may have missed.
+            # The walk may have missed records that were attached since.
             records, _ = await self._stored()
             named: set[str] = set()
             await fan_out(lambda record: self._gather(record, named), records)
             await fan_out(self._orphan, sorted(staying - named))
 
     async def _stored(self) -> tuple[list[Named], set[str]]:
-        """All records with files, and the chunks that never expire."""
+        """Return all records with files, and the chunks that never expire."""
         records: list[Named] = []
         found: list[str] = []
         staying: set[str] = set()
@@ -62,7 +64,7 @@ class BlobCheck:
         return records, staying
 
     async def _record(self, named: Named) -> None:
-        """Compare one record with its chunks; it is read again until it stays the same meanwhile."""
+        """Compare one record with its chunks; read it again until it stays the same meanwhile."""
         collection, id = named
         before, faults = None, dict[str, str]()
         try:
@@ -81,9 +83,9 @@ class BlobCheck:
             await self._mend(named, attached, set(faults))
 
     async def _wrong(self, named: Named, attached: Attached, blob: Blob) -> str:
-        """What is wrong with a blob's chunks, "" if nothing is."""
+        """Return the fault of a blob's chunks, "" if there is none."""
         if 0 < blob.expires < attached.at // 1000:
-            return ""  # it may be gone; the next update forgets it
+            return ""  # it may be gone; the next update removes its name
         names = blob.chunks(named[0])
         left = await all_of(self._runner.command("PTTL", name, key=name) for name in names)
         for name, ms in zip(names, left, strict=True):
@@ -94,7 +96,7 @@ class BlobCheck:
         return ""
 
     async def _mend(self, named: Named, attached: Attached, faulty: set[str]) -> None:
-        """Give chunks the expiry that they should have; what is lost is named no longer, or its record removed."""
+        """Give chunks their right expiry. A lost blob is removed from the manifest, or the record is removed."""
         collection, id = named
         lost = set()
         for blob in map(attached.blobs.__getitem__, faulty):

@@ -1,8 +1,9 @@
-"""Compares records with the indexes, expiries, registries and usages that speak of them, and repairs on request.
+"""Compares records with the indexes, expiries, registries and usages that belong to them, and repairs on
+request.
 
-It may run beside a serving instance: each record is compared by one script, so nothing can change in between, and what
-takes longer to compare is a fault only if it stays the same while it is looked at. What cannot be read is told, and
-left alone.
+It may run beside a serving instance. Each record is compared by one script, so nothing can change in between. A
+difference that takes longer to find is a fault only if it stays the same while it is looked at. What cannot be
+read is reported and left alone.
 """
 
 import asyncio
@@ -23,14 +24,14 @@ from service.storage.root import Storage
 from service.storage.scripts.fan_out import fan_out
 from service.storage.scripts.runner import Runner
 
-LOOKS = 5  # at a usage that does not fit, half of a second in all: what was in flight has arrived by then
+LOOKS = 5  # at a wrong usage, half a second in all: writes in flight are complete by then
 PAUSE = 0.1  # seconds
 
 Out = Callable[[str], object]
 
 
 class Stored(NamedTuple):
-    """What the keys of one collection tell: the ids of its records, the kinds of its indexes."""
+    """The ids and the kinds of index that the keys of one collection show."""
 
     ids: set[str]
     kinds: set[str]
@@ -40,9 +41,10 @@ Found = dict[tuple[str, str, str], Stored]  # by dialect, namespace and name of 
 
 
 async def run(redis_url: str, *, repair: bool, out: Out, readers: Readers = MappingProxyType({})) -> int:
-    """Check a whole Redis; 0 where all agree, 1 where not (also after a repair). Raises NotSent, Refusal.
+    """Check a whole Redis. Return 0 if there is no fault, else 1 (also after a repair). Raises NotSent,
+    Refusal.
 
-    `readers` says which grants go with links.
+    `readers` names the grants that go with links.
     """
     runner = Runner.open(redis_url, timeout=60.0)
     await runner.redis.connect()
@@ -55,6 +57,8 @@ async def run(redis_url: str, *, repair: bool, out: Out, readers: Readers = Mapp
 
 
 class Fsck:
+    """One run of the check."""
+
     def __init__(self, runner: Runner, repair: bool, out: Out, readers: Readers) -> None:
         self._runner, self._repair, self._out, self._readers = runner, repair, out, readers
         self._storage = Storage(runner)
@@ -63,14 +67,14 @@ class Fsck:
         self._variables: set[Collection] = set()  # collections of variables
 
     async def run(self) -> int:
-        """The number of faults."""
-        # Records first, then who names them: what is written meanwhile was named before (lua/register.lua).
+        """Check everything, and return the number of faults."""
+        # Records first, then registries: a collection is registered before its first record (lua/register.lua).
         stored = await self._stored()
         namespaces = await registry.namespaces(self._runner)
         for dialect, namespace in {collection[:2] for collection in stored} - set(namespaces):
             found = [known.kinds for collection, known in stored.items() if collection[:2] == (dialect, namespace)]
             namespaces[dialect, namespace] = kinds = "".join(sorted(set().union(*found)))
-            if not kinds:  # what keeps no index is never listed, so nobody names it
+            if not kinds:  # a collection without indexes is never listed, so it is not registered
                 continue
             self._fault(f"{keys.namespace(dialect, namespace)}: is not among the namespaces")
             if self._repair:
@@ -103,7 +107,7 @@ class Fsck:
         self._out(text)
 
     async def _stored(self) -> Found:
-        """All collections of which there is a key; staged bodies that would stay for ever are faults."""
+        """Return all collections that have a key; report staged bodies that would never expire."""
         found: Found = defaultdict(lambda: Stored(set(), set()))
         async for key in self._keys():
             if (parsed := keys.parse(key)) is None:
@@ -111,7 +115,7 @@ class Fsck:
                     self._variables.add(collection)
                 continue
             dialect, namespace, name, kind, id = parsed
-            if kind in ("f:", "b:"):  # records with files stand for themselves, and are not registered: see BlobCheck
+            if kind in ("f:", "b:"):  # records with files are not registered: see BlobCheck
                 continue
             if kind == "r:":
                 found[dialect, namespace, name].ids.add(id)
@@ -134,7 +138,7 @@ class Fsck:
                     break
 
     async def _indexed(self, collection: Collection) -> set[str]:
-        """Every id that an index or the expiry set of a collection names."""
+        """Return every id in a collection's indexes and expiry set."""
         found = set()
         for key in (*collection.indexes, collection.expiry):
             async for id, _ in registry.scan(self._runner, "ZSCAN", key):
@@ -150,7 +154,7 @@ class Fsck:
             self._fault(f"{collection.record(id)}: {fault}")
 
     async def _compare_usage(self, collection: Collection) -> None:
-        """Compare a namespace's usage with its collections. It is wrong if it stays, and stays wrong by as much."""
+        """Compare a namespace's usage with its collections. It is a fault if the difference stays the same."""
         differences = set()
         for _ in range(LOOKS):
             before = await self._usage.stored(collection)

@@ -1,7 +1,8 @@
-"""fsck's part for grants: who may read a collection is linked to it, so that a list of all that one may read is whole.
+"""The check of grants: each subject that may read a collection is linked to it, so that a list of all readable
+collections is complete.
 
-Links are supersets (storage/access/links.py): one that leads to what is granted no more is no fault. What looks wrong
-is looked at again, for a grant may have been taken back in between.
+Links are supersets (access/links.py): a link to a collection that is not readable any more is no fault. A
+possible fault is looked at again, because a grant may have been withdrawn in between.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,7 +17,7 @@ Readers = Mapping[tuple[str, str], str]  # dialect and namespace -> kind of the 
 
 
 class LinkCheck:
-    """`scan` walks over all keys of all servers; `fault` takes down what is wrong."""
+    """The check of grants and links. `scan` walks over all keys of all servers; `fault` reports a fault."""
 
     def __init__(
         self,

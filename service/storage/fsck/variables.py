@@ -1,8 +1,9 @@
-"""fsck's part about variables: compares each with its name, and with every list that it is in or stands in.
+"""The check of variables: compares each variable with its name, and with all lists that it is in or should be
+in.
 
-What a variable is to be said of it is computed from its own user, key and value by the functions that write uses
-(variables.py). Each comparison is one script, held to the variable as it was seen; where it has changed since, it is
-looked at again. All is walked in steps of `STEP` members.
+The right entries are computed from the variable's own user, key and value, by the functions that writes use
+(variables/variables.py). Each comparison is one script, which compares only if the variable is as it was seen;
+else it is read again. Keys are walked in steps of `STEP` members.
 """
 
 import asyncio
@@ -18,19 +19,20 @@ from service.storage.variables.variables import LIST, Claim, Variable, Variables
 
 STEP = 200
 MEMBER = 13  # bytes of a list's member: moment and id
-NUMBER = 6  # bytes of what stands for the members of a long list
-LOOKS = 20  # at a variable that keeps changing; who changes it puts right what is said of it
+NUMBER = 6  # bytes of the length of a long list
+LOOKS = 20  # at a variable that keeps changing; each change repairs its entries
 
 
 class Audit:
+    """The check of one collection of variables."""
+
     def __init__(self, runner: Runner, collection: Collection, fault: Callable[[str], object], *, repair: bool) -> None:
         self._command = runner.command
         self._variables = Variables(runner)
         self._collection, self._fault, self._repair = collection, fault, repair
 
     async def run(self) -> None:
-        """What lists say first, so that their numbers are right; then variables, for what they claim, and what else
-        speaks of variables."""
+        """Check the lists first, so that their lengths are right; then variables, names and times of update."""
         collection = self._collection
         async for names, texts in self._scan("HSCAN", keys.lists(collection)):
             await asyncio.gather(*[self._list(*pair) for pair in zip(names, texts, strict=True)])
@@ -61,7 +63,7 @@ class Audit:
         return seen
 
     async def _list(self, list: bytes, text: bytes) -> None:
-        """A list by itself, and the members of a short one."""
+        """Check a list's text, and the members of a short list."""
         if len(list) != LIST:
             self._fault(f"{keys.lists(self._collection)} {list!r}: cannot be read: there is no such list")
             return
@@ -92,7 +94,7 @@ class Audit:
         await self._compare(id, lambda seen: [] if seen else [("not in newest", b"")])
 
     async def _compare(self, id: bytes, claims: Callable[[bytes], list[Claim]]) -> None:
-        """Hold what is said of a variable against claims that are made from how it is packed."""
+        """Check the claims about a variable, which `claims` makes from the packed variable; report the faults."""
         for _ in range(LOOKS):
             found = await self._seen(id)
             seen = found or b""
@@ -115,13 +117,13 @@ class Audit:
 
 
 def named(id: bytes, seen: bytes) -> bytes:
-    """The name that leads to a variable."""
+    """Return the name of a variable."""
     variable = Variable.unpack(id, seen)
     return name(variable.user, variable.key)
 
 
 def members(id: bytes, seen: bytes) -> list[bytes]:
-    """All lists that are to have a variable, each with the member that they are to have."""
+    """Return all lists that should have a variable, each with the member that it should have."""
     variable = Variable.unpack(id, seen)
     user, key = variable.user, variable.key
     lists = fixed(user, key) + valued(user, key, variable.value)
@@ -129,7 +131,7 @@ def members(id: bytes, seen: bytes) -> list[bytes]:
 
 
 def packed(id: bytes, seen: bytes) -> bytes:
-    """A variable as it is to be packed: its lists are computed anew, all else stays."""
+    """Return the packed variable as it should be: its lists are computed again, the rest stays."""
     if not seen:
         return b""
     found = Variable.unpack(id, seen)

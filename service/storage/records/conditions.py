@@ -1,4 +1,4 @@
-"""Preconditions on a record's state (RFC 9110, section 13), and how the scripts are told of them."""
+"""Preconditions on a record's state (RFC 9110, section 13), and their format for scripts."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,15 +11,17 @@ ANY = frozenset({"*"})
 
 
 def exactly(record: Record | Saved) -> str:
-    """Only this state of the record: microseconds tell a version 1 from the version 1 after a delete."""
+    """Return the condition that a record has exactly this state. The microseconds distinguish equal versions
+    after a delete.
+    """
     return f"{record.version}:{record.updated}"
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What `If-Match` and `If-None-Match` ask for: etags, or `ANY`; None where the header is absent.
+    """The conditions of `If-Match` and `If-None-Match`: etags, or `ANY`; None if the header is absent.
 
-    `state` is the scripts' word for it, None where the record's etag has to be looked at first.
+    `state` is the condition for scripts, None if the record's etag has to be compared first.
     """
 
     match: frozenset[str] | None = None
@@ -27,6 +29,7 @@ class Condition:
 
     @cached_property
     def state(self) -> str | None:
+        """The condition for scripts, None if the record's etag has to be compared first."""
         if self.match is None and self.none_match is None:
             return ANYTHING
         if self.match == ANY and self.none_match is None:
@@ -36,7 +39,7 @@ class Condition:
         return None
 
     def on(self, record: Record) -> str:
-        """The state to hold the script to. Raises Changed where the condition fails on this record."""
+        """Compare the record's etag; return the state that the script must find. Raises Changed."""
         if self.match not in (None, ANY) and record.etag not in self.match:
             raise Changed("the record has another etag")
         if self.none_match == ANY or (self.none_match is not None and record.etag in self.none_match):
@@ -44,7 +47,7 @@ class Condition:
         return exactly(record)
 
     def on_nothing(self) -> str:
-        """The same where there is no record."""
+        """Return the state that the script must find if there is no record. Raises Changed."""
         if self.match is not None:
             raise Changed("no such key")
         return ABSENT

@@ -1,8 +1,10 @@
-"""Adding one JSON value to another on large texts; lua/include/join.lua does the small ones inside Redis.
+"""Appending one JSON value to another, on large texts. lua/include/join.lua does it for small ones inside
+Redis.
 
-To an array the elements of an array are added, or any other value; to an object the members of an object, shallowly; to
-a string a string. What was there keeps its bytes: an array's new elements stand behind the last one, before the white
-space at its end, and come without the white space around them; members go where a merge patch would put them.
+An array takes the elements of an array, or any other value; an object the members of an object, shallowly; a
+string a string. The bytes that were there stay. An array's new elements come after the last one, before the
+white space at its end, without the white space around them. Members are placed where a merge patch would put
+them.
 """
 
 from service.storage.errors import Mismatched, TooLarge
@@ -13,9 +15,9 @@ STRING, ARRAY, OBJECT = b'"', b"[", b"{"
 
 
 def join(text: bytes, value: bytes, limit: int = LONGEST) -> bytes:
-    """The text with the value added. Both are UTF-8 JSON, validated.
+    """Return the text with the value appended. Both are valid JSON in UTF-8.
 
-    Raises Mismatched; TooLarge where the result would be longer than `limit` bytes.
+    Raises Mismatched; TooLarge if the result would be longer than `limit` bytes.
     """
     kind, added = text.lstrip(SPACE)[:1], value.lstrip(SPACE)[:1]
     if kind == OBJECT and added == OBJECT:
@@ -34,7 +36,7 @@ def join(text: bytes, value: bytes, limit: int = LONGEST) -> bytes:
 
 
 def _pushed(text: bytes, end: int, elements: bytes) -> bytes:
-    """The text of an array, whose bracket closes at `end`, with more elements."""
+    """Return the text of an array, whose bracket closes at `end`, with more elements."""
     if not elements:
         return text
     at = len(text[:end].rstrip(SPACE))

@@ -1,13 +1,12 @@
 """Work that grows with a document, done outside of the event loop.
 
-What is long goes to a second process of the worker: the parsers and regular expressions that do it keep Python's lock,
-so a thread would hold up the event loop as well. The process is started when it is first needed, does one job at a
-time, is replaced when it has died, and ends when its input does: whatever ends the worker. A job that takes far
-longer than any document can ends it, too, so that a process that stands still holds up nobody for ever. Its memory is
-bounded by the size of its jobs, so that no shape of a document takes all that there is. It has the worker's environment
-and standard error, and none of its sockets.
+Long work is done by a second process of the worker: parsers and regular expressions hold Python's lock, so a
+thread would stop the event loop too. The process is started when it is first needed, and does one job at a
+time. It is replaced if it has died, and it ends when its input does, however the worker ended. A job that takes
+far longer than any document can is ended with the process. The memory of the process is bounded by the size of
+its jobs. It has the worker's environment, without settings, and standard error, and none of its sockets.
 
-A job is a picklable function and its arguments. What is short is done at once, in the event loop.
+A job is a picklable function and its arguments. Short work is done at once, in the event loop.
 """
 
 import asyncio
@@ -28,28 +27,31 @@ from typing import Any, BinaryIO, TypeVar
 from service.storage.errors import Refusal, TooLarge, Unavailable
 from service.storage.scripts.turns import Turns
 
-INLINE_BYTES = 64_000  # of arguments: what is done in the event loop takes 20 ms at the worst, mostly below 1 ms
-PIPE_BYTES = 1 << 20  # the most that Linux gives: fewer times that the thread has to wait for Python's lock
-LEAST_MEMORY, MEMORY_A_BYTE = 64 << 20, 16  # that a job may have; most take less than ten times, many short names 14
-LONGEST_SECONDS, SECONDS_A_BYTE = 10.0, 3e-6  # that a job may take: ten times what the worst documents need
+INLINE_BYTES = 64_000  # of arguments: work in the event loop takes 20 ms at worst, mostly less than 1 ms
+PIPE_BYTES = 1 << 20  # the most that Linux allows, so that the thread waits for Python's lock less often
+LEAST_MEMORY, MEMORY_A_BYTE = 64 << 20, 16  # bytes of a job; most need less than 10 per byte, many short names 14
+LONGEST_SECONDS, SECONDS_A_BYTE = 10.0, 3e-6  # of a job: ten times what the worst documents need
 
 T = TypeVar("T")
 
 
 class Offload:
+    """The second process of a worker, and the queue of its jobs."""
+
     def __init__(self, seconds: float = LONGEST_SECONDS) -> None:
         self._seconds = seconds
         self._thread = ThreadPoolExecutor(1, "offload")  # talks to the process
         self._process: subprocess.Popen[bytes] | None = None
         self._turns = Turns()
-        self._inline = 0  # bytes worked on in the event loop since others had their turn
+        self._inline = 0  # bytes worked on in the event loop since it last ran other tasks
 
     async def run(self, function: Callable[..., T], *args: Any, inline: int = INLINE_BYTES) -> T:
-        """The function's result; in the event loop if the bytes among its arguments are `inline` at the most.
+        """Return the function's result, computed in the event loop if its arguments have at most `inline`
+        bytes.
 
-        Needs no task. Raises what the function raises; Unavailable (nothing was done) if its turn does not
-        come in time, or the process cannot be started, dies at it, or takes too long; and TooLarge where it takes far
-        more memory than the arguments.
+        It needs no task. Raises what the function raises; Unavailable (nothing was done) if its turn does not
+        come in time, or if the process cannot be started, dies, or takes too long; TooLarge if it needs far
+        more memory than its arguments.
         """
         loop, size = asyncio.get_running_loop(), _size(args)
         if size > inline:
@@ -62,7 +64,7 @@ class Offload:
         return function(*args)
 
     def close(self) -> None:
-        """End the process, and what it is doing."""
+        """End the process and its job."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -75,7 +77,7 @@ class Offload:
             if process is None or process.poll() is not None:
                 self.close()
                 self._process = process = _started()
-            # Not of the event loop: who waits may be cancelled, and the job is still at work.
+            # Not a timer of the event loop: the waiting task may be cancelled while the job is still running.
             overdue = Timer(self._seconds + size * SECONDS_A_BYTE, process.kill)
             overdue.daemon = True
             overdue.start()
@@ -85,12 +87,12 @@ class Offload:
                 overdue.cancel()
         except Exception as error:
             self.close()
-            # It has died, or there is no room for it.
+            # The process has died, or there is no memory for it.
             if isinstance(error, (OSError, EOFError, ValueError, MemoryError, pickle.UnpicklingError)):
                 raise Unavailable("the change could not be computed; nothing was done") from error
             raise
         if isinstance(result, MemoryError):
-            self.close()  # it gives back what it has
+            self.close()  # so that its memory is freed
             raise TooLarge("the document is made of too many parts to be changed") from result
         if not done:
             raise result
@@ -109,20 +111,20 @@ def _started() -> "subprocess.Popen[bytes]":
     )
     for pipe in (process.stdin, process.stdout):
         assert pipe is not None
-        with suppress(OSError):  # all processes of one user share what Linux gives
+        with suppress(OSError):  # Linux bounds the pipes of all processes of a user together
             fcntl(pipe, F_SETPIPE_SZ, PIPE_BYTES)
     return process
 
 
 def _asked(process: "subprocess.Popen[bytes]", function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[bool, Any]:
-    """What the process tells of one job: whether it was done, and its result or what went wrong."""
+    """Give a job to the process; return whether it succeeded, and its result or its error."""
     jobs, results = process.stdin, process.stdout
     assert jobs is not None
     assert results is not None
     pickle.dump((function, args), jobs, pickle.HIGHEST_PROTOCOL)
     jobs.flush()
-    told: tuple[bool, Any] = pickle.load(results)
-    return told
+    answer: tuple[bool, Any] = pickle.load(results)
+    return answer
 
 
 def _size(args: tuple[Any, ...]) -> int:
@@ -130,19 +132,19 @@ def _size(args: tuple[Any, ...]) -> int:
 
 
 def serve(jobs: BinaryIO, results: BinaryIO) -> None:
-    """The second process: jobs are read, done and told until there are no more, or no memory for one."""
+    """Run the second process: do jobs until there are no more, or no memory for one."""
     largest, (_, most) = 0, resource.getrlimit(resource.RLIMIT_DATA)
     with suppress(EOFError, BrokenPipeError, MemoryError):
         while True:
             function, args = pickle.load(jobs)
-            largest = max(largest, LEAST_MEMORY + MEMORY_A_BYTE * _size(args))  # what was freed may not be given back
+            largest = max(largest, LEAST_MEMORY + MEMORY_A_BYTE * _size(args))  # the allocator may keep freed memory
             resource.setrlimit(resource.RLIMIT_DATA, (largest if most < 0 else min(largest, most), most))
-            pickle.dump(_told(function, args), results, pickle.HIGHEST_PROTOCOL)
+            pickle.dump(_result(function, args), results, pickle.HIGHEST_PROTOCOL)
             results.flush()
             del function, args
 
 
-def _told(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[bool, Any]:
+def _result(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[bool, Any]:
     try:
         return True, function(*args)
     except MemoryError:

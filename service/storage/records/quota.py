@@ -1,7 +1,8 @@
-"""What a namespace uses of its quota: counted once, then kept in step by every write's own reply.
+"""The usage of a namespace's quota: counted once, then updated with the reply of every write.
 
-Without racing writers it is exact; racing ones may overshoot by what is in flight. A crash between a write and its
-settling leaves it off until the next counting, an hour later at most (`polystow fsck --repair` counts at once).
+Without racing writers it is exact. Racing writers may exceed a quota by what is in flight. After a crash
+between a write and its update the usage is wrong until it is counted again, an hour later at most (`polystow
+fsck --repair` counts at once).
 """
 
 import asyncio
@@ -11,19 +12,21 @@ from service.storage import keys, registry
 from service.storage.keys import Collection
 from service.storage.scripts.runner import Runner
 
-COUNTED_FOR = 3600  # seconds until a usage is counted afresh
+COUNTED_FOR = 3600  # seconds until a usage is counted again
 ENDLESS = 1 << 53  # more than any namespace holds, and exact as a Lua number
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The most that a namespace may hold; None is no limit."""
+    """The most documents and bytes that a namespace may hold; None is no limit."""
 
     documents: int | None = None
     bytes: int | None = None
 
 
 class Usage:
+    """The usages of namespaces with a quota."""
+
     def __init__(self, runner: Runner) -> None:
         self._command = runner.command
         self._runner = runner
@@ -37,7 +40,7 @@ class Usage:
         return f"{left[0]} {left[1]}"
 
     async def stored(self, collection: Collection) -> tuple[int, int] | None:
-        """Documents and bytes in use, as they are kept, or None."""
+        """Return the stored usage, documents and bytes; None if there is none."""
         usage = keys.usage(collection.dialect, collection.namespace)
         known = await self._command("GET", usage, key=usage)
         if known is None:
@@ -46,7 +49,9 @@ class Usage:
         return documents, size
 
     async def _counted(self, collection: Collection) -> tuple[int, int]:
-        """Count and keep, once for all requests of this worker that wait for it: 200,000 records take half a second."""
+        """Count and store the usage, once for all waiting requests of this worker: 200,000 records take half a
+        second.
+        """
         usage = keys.usage(collection.dialect, collection.namespace)
         counting = self._counting.get(usage)
         if counting is None:
@@ -55,9 +60,9 @@ class Usage:
         return await asyncio.shield(counting)
 
     async def recount(self, collection: Collection, *, replace: bool = False) -> tuple[int, int]:
-        """Count, and keep the result; what another worker kept meanwhile stays, unless it is to be replaced.
+        """Count the usage and store it, if none is stored or `replace` is set; return it.
 
-        Count and expiry are one command: a usage that never expired would never be counted again.
+        Value and expiry are set by one command: a usage that never expired would never be counted again.
         """
         counted = await self.count(collection)
         usage = keys.usage(collection.dialect, collection.namespace)

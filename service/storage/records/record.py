@@ -1,8 +1,9 @@
-"""A record as it lies in Redis: one length byte, a msgpack header of that length, the body.
+"""Records as they are stored in Redis: one length byte, a msgpack header of that length, the body.
 
-The body follows byte for byte as it was sent. The scripts write headers (lua/include/packed.lua), this side only reads
-them; a header is at most 255 bytes, for which `CALLER_ID_BYTES` bounds the two ids in it. A length byte and a decoder
-that makes the record itself cost 0.5 us; `unpackb` and then the record 1.4, a streaming `Unpacker` 2.
+The body is stored byte for byte as it was sent. Scripts write the headers (lua/include/packed.lua); Python only
+reads them. A header has at most 255 bytes, so `CALLER_ID_BYTES` bounds the two ids in it. With a length byte
+and a decoder that creates the record itself, reading takes 0.5 us; `unpackb` takes 1.4, a streaming `Unpacker`
+2.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,19 +20,21 @@ if TYPE_CHECKING:
     Body = bytes
     briefly = md5
 else:
-    Body = Any  # a header may have its padding in the body's place
+    Body = Any  # a decoded header may have its padding in this field
     try:
         from _md5 import md5 as briefly
     except ImportError:
         briefly = md5
 
-MARGIN = 256  # bytes kept free before a staged body: the length byte and the longest header
+MARGIN = 256  # free bytes before a staged body: the length byte and the longest header
 CALLER_ID_BYTES = 80
-BRIEF = 2048  # bytes below which CPython's own MD5 is faster (0.7 us for 1.0) than OpenSSL's, which sets up more
+BRIEF = 2048  # bytes below which CPython's own MD5 (0.7 us) is faster than OpenSSL's (1.0 us)
 
 
 class Saved(Struct):
-    """What a write says of the record that it left: times in microseconds, expiry in milliseconds (0 = never)."""
+    """The result of a write: the record's version, times in microseconds, and expiry in milliseconds (0 =
+    never).
+    """
 
     version: int
     created: int
@@ -40,13 +43,13 @@ class Saved(Struct):
 
 
 def saved(reply: Sequence[int], remark: bytes = b"") -> Saved:
-    """What a script that wrote a record replied, whatever follows."""
+    """Decode the reply of a script that wrote a record."""
     return Saved(*reply[:4])
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep did: members taken out, whether more are due, how many records are left, when that was so (us)."""
+    """The result of a sweep: removed members, whether more are due, records left, the time of the sweep (us)."""
 
     members: int
     more: bool
@@ -55,7 +58,7 @@ class Swept:
 
 
 class Listed(Struct):
-    """A record as a page names it."""
+    """A record on a page: its id and size."""
 
     id: str
     size: int  # bytes of the body
@@ -64,7 +67,7 @@ class Listed(Struct):
 class Record(Struct, array_like=True, gc=False):
     """A record that was read: times in microseconds since the epoch, expiry in milliseconds (0 = never).
 
-    The header is an array of the fields before the body, and perhaps of what pads it.
+    The stored header is an array of the fields before the body, perhaps followed by padding.
     """
 
     version: int
@@ -78,6 +81,7 @@ class Record(Struct, array_like=True, gc=False):
 
     @staticmethod
     def unpack(packed: bytes) -> "Record":
+        """Unpack a stored record."""
         start = packed[0] + 1
         record = _header(packed[1:start])
         record.body = packed[start:]
@@ -85,6 +89,7 @@ class Record(Struct, array_like=True, gc=False):
 
     @property
     def etag(self) -> str:
+        """The etag of the body."""
         return etag(self.body)
 
 
@@ -108,7 +113,7 @@ def all_until(replies: Iterable[bytes | int | None]) -> int:
 
 
 def portions(listed: Iterable[Listed], limit: int) -> Iterator[list[Listed]]:
-    """What was listed, in portions of at most `limit` bytes; a longer record comes alone."""
+    """Split a list into portions of at most `limit` bytes; a larger record is a portion of its own."""
     portion: list[Listed] = []
     size = 0
     for one in listed:
@@ -122,12 +127,12 @@ def portions(listed: Iterable[Listed], limit: int) -> Iterator[list[Listed]]:
 
 
 def tagged(change: Callable[..., bytes], *arguments: Any) -> tuple[bytes, str]:
-    """A changed body and its etag."""
+    """Return a changed body and its etag."""
     body = change(*arguments)
     return body, etag(body)
 
 
 def etag(body: bytes) -> str:
-    """MD5 of exactly these bytes, in hexadecimal: a fingerprint, not a signature."""
+    """Return the MD5 of the bytes, in hexadecimal: a fingerprint, not a signature."""
     hashed = briefly if len(body) < BRIEF else md5
     return hashed(body, usedforsecurity=False).hexdigest()

@@ -44,12 +44,12 @@ from service.storage.scripts.reply import Reply
 from service.storage.scripts.runner import Runner
 from service.storage.scripts.turns import Turns
 
-READ_BYTES = 1_000_000  # of records in one MGET: about 0.4 ms of Redis's time, and all that a slow reader holds here
+READ_BYTES = 1_000_000  # of records in one MGET: 0.4 ms of Redis's time, and the memory of a slow reader
 SWEEP_MEMBERS = 40  # per `sweep`: about 2 ms of Redis's time in a collection of 1,000,000 (45 us a member)
-ATTEMPTS = 100  # at a state that others keep changing, before the caller is told
+ATTEMPTS = 100  # at a record that other writers keep changing
 STAGED_SECONDS = 60
 
-KEEP = "="  # the lifetime of a record that is written again and is to expire when it would have
+KEEP = "="  # the lifetime of a record that keeps its expiry
 
 T = TypeVar("T")
 
@@ -194,13 +194,16 @@ class Records:
         raise Unavailable("the record keeps changing; nothing was done")
 
     def get(self, collection: Collection, id: str) -> Awaitable[Record]:
-        """Read one record of a collection without scopes: a bare GET, for Redis a fraction of a script's cost. The one
-        read that replicas may answer. Raises NotFound.
+        """Read one record of a collection without scopes. Raises NotFound.
+
+        It is a bare GET, which costs Redis a fraction of a script, and the one read that replicas may answer.
         """
         return self._runner.get(collection.record(id), _record, until)
 
     async def find_current(self, collection: Collection, id: str) -> Record | None:
-        """Read one record as it is now, for what is decided by it; or None."""
+        """Read one record from its primary, for decisions that need its current state; return None if there is
+        none.
+        """
         key = collection.record(id)
         packed = await self._command("GET", key, key=key)
         return None if packed is None else Record.unpack(packed)
@@ -208,14 +211,16 @@ class Records:
     async def read_listed(
         self, collection: Collection, listed: Iterable[Listed]
     ) -> AsyncIterator[list[tuple[str, Record]]]:
-        """Read what `page` listed, portion by portion as they are asked for; what is gone meanwhile is left out."""
+        """Read the records of a page, a portion at a time as they are asked for; records that are gone are left
+        out.
+        """
         for portion in portions(listed, READ_BYTES):
             names = [collection.record(one.id) for one in portion]
             found = await self._command("MGET", *names, key=names[0])
             yield [(one.id, Record.unpack(packed)) for one, packed in zip(portion, found, strict=True) if packed]
 
     async def collections(self, dialect: str, namespace: str, kinds: str) -> dict[Collection, int]:
-        """The collections of a namespace and how many live records each has; some have none."""
+        """Return the collections of a namespace and the number of live records in each, which may be 0."""
         collections = list(await registry.collections(self._runner, dialect, namespace, kinds))
         return dict(zip(collections, map(int, await all_of(map(self._counting, collections))), strict=True))
 
@@ -243,10 +248,11 @@ class Records:
     async def page(
         self, collection: Collection, kind: str, offset: int, limit: int, *, descending: bool = False
     ) -> tuple[int, list[Listed]]:
-        """How many records there are, and one page of them in the order of the index `kind`; `limit` is 1 to 1000.
+        """Return the number of records, and one page of them in the order of the index `kind`. `limit` is 1 to
+        1000.
 
-        Where members are due, they are swept first, and the page is of that moment: so it comes to an end also where
-        records expire all the time.
+        If members are due, they are swept first, and the page is as of that time, so it ends even if records
+        expire all the time.
         """
         names = (collection.index(kind), collection.index("s"), collection.expiry)
         ask = partial(self._run, "page", names, offset=offset, limit=limit)
@@ -262,27 +268,29 @@ class Records:
                 return total, [Listed(id.decode(), int(size or 0)) for id, size in zip(ids, sizes, strict=True)]
 
     async def count(self, collection: Collection) -> int:
-        """How many live records a collection has that keeps an index."""
+        """Return the number of live records of a collection with indexes."""
         return int(await self._counting(collection))
 
     def _counting(self, collection: Collection) -> Reply:
         return self._run("count", (collection.indexes[0], collection.expiry))
 
     async def sweep(self, collection: Collection) -> Swept:
-        """Take expired members out of the indexes, `SWEEP_MEMBERS` at the most."""
+        """Remove expired members from the indexes, at most `SWEEP_MEMBERS`."""
         names = collection.tail
         documents, size, more, left, at = await self._run("sweep", names, kinds=collection.kinds, limit=SWEEP_MEMBERS)
         await self.adjust_usage(collection, documents, size)
         return Swept(-documents, bool(more), left, at)
 
     async def examine(self, collection: Collection, id: str, *, repair: bool) -> list[str]:
-        """What the indexes say wrongly of one record, a text each; put right if so wished."""
+        """Compare one record with its index entries, and repair them if asked. Return the faults."""
         names = (collection.record(id), *collection.tail)
         faults = await self._run("examine", names, id=id, kinds=collection.kinds, repair=int(repair))
         return [fault.decode() for fault in faults]
 
     async def adjust_usage(self, collection: Collection, documents: int, size: int) -> None:
-        """Add what a write did to the namespace's usage, where that is kept. It never refuses: the write is done."""
+        """Add the effect of a write to the stored usage, if there is one. It raises no refusal: the write is
+        done.
+        """
         if not documents and not size:
             return
         usage = keys.usage(collection.dialect, collection.namespace)
@@ -292,14 +300,17 @@ class Records:
             log.warning("%s is off by %d documents, %d bytes until counted: %s", usage, documents, size, refusal)
 
     async def register(self, collection: Collection) -> str:
-        """Name a collection in its registry, and its namespace among the namespaces; replies the proof of it."""
+        """Register a collection, and its namespace; return the time of the registration."""
         await registry.name(self._runner, collection.dialect, collection.namespace, collection.kinds)
         return self._registrations.keep(
             collection, str(await self._run("register", (collection.registry,), name=collection.name))
         )
 
     async def unregister(self, collection: Collection, seen: str, empty: int) -> bool:
-        """Drop a collection found empty at `empty` (us), if its registration still is `seen`, an hour before that."""
+        """Drop a collection that was found empty at `empty` (us); return whether it was dropped.
+
+        It is dropped only if its registration still is `seen`, and is an hour older than `empty`.
+        """
         return bool(await self._run("unregister", (collection.registry,), name=collection.name, seen=seen, empty=empty))
 
     async def commit(self, script: str, names: Sequence[str], arguments: dict[str, Any], write: Write) -> Saved:

@@ -1,8 +1,9 @@
-"""The operations on collections with scopes: the script that does it decides first whether the caller may.
+"""The operations on collections with scopes. The script of an operation first checks whether the caller may do
+it.
 
-Reading is in two steps. One script for each collection, all in one round trip, decides and replies what is small; then
-what was large or did not fit is read in portions, as fast as it is asked for. So however much is read, neither Redis
-nor this process holds much of it at once.
+Reading has two steps. One script for each collection, all in one round trip, checks the grants and replies
+small records. Then the records that were large or did not fit are read in portions, as they are asked for. So
+neither Redis nor this process holds much at once.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -31,7 +32,7 @@ Refused = Denied | NotFound
 
 
 class CollectionRead(Struct, frozen=True):
-    """What the first step found in a collection: records, and those that are still to be read; or why it may not be."""
+    """The first step's result for a collection: records, records still to be read, or the refusal."""
 
     collection: Collection
     found: dict[str, Record]
@@ -40,6 +41,8 @@ class CollectionRead(Struct, frozen=True):
 
 
 class Scoped:
+    """The operations on collections with scopes."""
+
     def __init__(self, runner: Runner, records: Records, grants: Grants) -> None:
         self._runner, self._records, self._grants = runner, records, grants
         self._run = runner.run
@@ -54,11 +57,12 @@ class Scoped:
         attached: bool = False,
         strict: bool = False,
     ) -> list[CollectionRead]:
-        """The first step: the same ids in each of these collections. It raises nothing for a collection that the caller
-        may not read: its shelf says so, NotFound where there is no such resource and else Denied. `strict`: it raises
-        these, NotFound before Denied, as soon as it is known.
+        """Do the first step of reading the same ids in each of the collections.
 
-        At most `most` bytes of a collection come along, 0 for as many as is wise. `attached`: of records with files.
+        A collection that the caller may not read has a refusal in its result: NotFound if there is no such
+        resource, else Denied. `strict`: the refusal is raised instead, NotFound before Denied. At most `most`
+        bytes of each collection are in the result, 0 for the default. `attached`: the ids are of records with
+        files.
         """
         if len(ids) > AT_ONCE:
             parts = [
@@ -97,7 +101,7 @@ class Scoped:
         return readings
 
     async def records(self, reading: CollectionRead) -> AsyncIterator[list[tuple[str, Record]]]:
-        """All records of a shelf, portion by portion; what is gone meanwhile is left out."""
+        """Read all records of a result, a portion at a time; records that are gone are left out."""
         if reading.found:
             yield [*reading.found.items()]
         async for portion in self._records.read_listed(reading.collection, reading.rest):
@@ -153,7 +157,7 @@ class Scoped:
 
 
 def _decode_reading(collection: Collection, ids: Sequence[str], reply: Any) -> CollectionRead:
-    """A shelf, from the reply or refusal to a reading of these ids."""
+    """Make a result of the reply or the refusal to a reading of these ids."""
     if isinstance(reply, Exception):
         if isinstance(reply, Refused):
             return CollectionRead(collection, {}, (), reply)
@@ -168,7 +172,7 @@ def _decode_reading(collection: Collection, ids: Sequence[str], reply: Any) -> C
 
 
 def _together(first: CollectionRead, second: CollectionRead) -> CollectionRead:
-    """A shelf of what two readings of one collection found."""
+    """Merge the results of two readings of one collection."""
     return CollectionRead(
         first.collection, first.found | second.found, (*first.rest, *second.rest), first.refused or second.refused
     )

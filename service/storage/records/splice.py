@@ -60,11 +60,11 @@ Task = Iterator["Task"]  # one level of a recursion: yields the levels below it,
 
 
 def splice(target: bytes, patch: bytes, limit: int = LONGEST, *, flat: bool = False) -> bytes:
-    """The text of `target` with the merge patch applied; `flat`: null is a value like others, and members that are
-    objects are replaced, not merged.
+    """Return the text of `target` with the merge patch applied.
 
-    Both are UTF-8 JSON, validated, without lone surrogates. Raises TooLarge where the result would be longer than
-    `limit` bytes, before it takes that memory: many members of one name multiply what they are given.
+    Both are valid JSON in UTF-8, without lone surrogates. `flat`: null is a value like others, and members that
+    are objects are replaced, not merged. Raises TooLarge if the result would be longer than `limit` bytes,
+    before it takes that memory: many members of one name multiply what they are given.
     """
     start = _space(patch, 0).end()
     if patch[start] != OPEN:
@@ -80,7 +80,7 @@ def splice(target: bytes, patch: bytes, limit: int = LONGEST, *, flat: bool = Fa
 
 
 def _run(task: Task) -> None:
-    """A recursion of any depth: JSON may be 1,024 levels deep, Python's calls may not."""
+    """Run a recursion of any depth: JSON may have 1,024 levels, Python's calls may not."""
     tasks = [task]
     while tasks:
         below = next(tasks[-1], None)
@@ -91,10 +91,10 @@ def _run(task: Task) -> None:
 
 
 def _stop(text: bytes, start: int) -> int:
-    """Where the array or object that begins at `start` ends.
+    """Return the end of the array or object that begins at `start`.
 
-    Long ones are passed over by msgspec, at some 3 ns a byte: it says at which byte something follows the value. What
-    is nested too deep for it is taken apart level by level.
+    msgspec passes over long ones, at some 3 ns a byte: its error message has the byte at which something
+    follows the value. A value that is nested too deep for it is read level by level.
     """
     match = _whole(text, start, start + NEAR)
     if match:
@@ -111,7 +111,7 @@ def _stop(text: bytes, start: int) -> int:
 
 
 def _follows(text: bytes | memoryview) -> int:
-    """The byte at which msgspec finds something behind a value and white space; 0 if it does not say."""
+    """Return the byte at which msgspec finds something after a value and white space; 0 if it does not say."""
     try:
         _skip(text)
     except RecursionError:
@@ -130,9 +130,10 @@ def _unescaped(name: bytes) -> bytes:
 
 
 class _Member:
-    """A member of the patch, by places in its text: `start` and `stop` bound its value, `own` is where its bytes begin.
+    """A member of the patch, as positions in its text: `start` and `stop` bound its value; its bytes begin at
+    `own`.
 
-    Of a `gone` one nothing is inserted. `seen` is the object of the target that last had this member.
+    A `gone` member is never inserted. `seen` is the object of the target in which this member was found last.
     """
 
     __slots__ = ("gone", "own", "seen", "start", "stop")
@@ -143,13 +144,15 @@ class _Member:
         self.start, self.stop, self.own, self.gone, self.seen = start, stop, own, gone, -1
 
     def text(self, patch: bytes) -> bytes:
-        """The value as it is inserted."""
+        """Return the value as it is inserted."""
         return patch[self.start : self.stop]
 
 
 class _Object(_Member):
-    """A member that is an object, or the whole patch: all its `members` by name; `kept`, those that are inserted; and
-    `last`, where its last value ends. It is `dirty` where members are not inserted, at any level.
+    """A member that is an object, or the whole patch.
+
+    `members` has all members by name, `kept` those that are inserted; `last` is the end of the last value. It
+    is `dirty` if some members are not inserted, at any level.
     """
 
     __slots__ = ("_text", "dirty", "kept", "last", "members")
@@ -162,7 +165,7 @@ class _Object(_Member):
         self._text: bytes | None = None
 
     def text(self, patch: bytes) -> bytes:
-        if self._text is None:  # kept, since many members of one name in the target ask for it again
+        if self._text is None:  # cached, because many members of one name in the target may need it
             cuts = [self.start]
             if self.dirty:
                 _run(_cut(self, cuts))
@@ -172,7 +175,7 @@ class _Object(_Member):
 
 
 def _read(patch: bytes, object: _Object, flat: bool) -> Task:
-    """Learn the members of the patch's object."""
+    """Read the members of the patch's object."""
     members, last, count = object.members, object.start + 1, 0
     while match := _member(patch, last):
         start, stop = match.span(2)
@@ -197,7 +200,7 @@ def _read(patch: bytes, object: _Object, flat: bool) -> Task:
 
 
 def _cut(object: _Object, cuts: list[int]) -> Task:
-    """Append where each cut begins and ends that takes out what is not inserted."""
+    """Append the start and the end of each cut that removes what is not inserted."""
     edge = object.start + 1
     for member in object.kept:
         if member.own > edge:
@@ -225,7 +228,7 @@ class _Splicing:
         return bytes(self._out)
 
     def merge(self, at: int, object: _Object) -> Task:
-        """Merge the patch's object into the target's at `at`."""
+        """Merge the patch's object into the target's object at `at`."""
         text, members = self._target, object.members
         last, kept, walked, window = at + 1, False, 0, WINDOW
         while True:
@@ -256,7 +259,7 @@ class _Splicing:
         self._last = text.index(b"}", last) + 1
 
     def _ahead(self, last: int, members: dict[bytes, _Member], window: int) -> tuple[int, int, int]:
-        """Pass over whole members that the patch does not name. Replies the new `last`, `walked` and `window`."""
+        """Pass over whole members that the patch does not name. Return the new `last`, `walked` and `window`."""
         if len(members) > NAMES:
             return last, 0, window
         limit = last + window
@@ -277,7 +280,9 @@ class _Splicing:
         self._run = stop
 
     def _add(self, at: int, last: int, kept: bool, object: _Object) -> None:
-        """Put what the object at `at` lacks behind `last`. No more work than what it has and what it gets."""
+        """Insert the members that the object at `at` lacks after `last`, in time linear in both objects'
+        members.
+        """
         patch = self._patch
         for member in object.kept:
             if member.seen != at:

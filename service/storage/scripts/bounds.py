@@ -1,6 +1,6 @@
-"""Bounds by which no script holds Redis for more than 5 ms, whatever it is sent (lua/README.md)."""
+"""Bounds that keep every script below 5 ms of Redis's time, for all inputs (lua/README.md)."""
 
-INLINE_BYTES = 32_000  # a larger body goes ahead to a staging key: a script copies its arguments
-MERGE_BYTES = 32_000  # a longer document and patch, together, are merged in the worker
+INLINE_BYTES = 32_000  # a larger body is sent ahead to a staging key, because scripts copy their arguments
+MERGE_BYTES = 32_000  # of document and patch together; a longer merge is done in the worker
 DISCARDED = 100  # records in one discard: 45 us for each in five indexes of 1,000,000
 MERGE_STEPS = 10_000  # scanning steps of a merge in Redis, at most 2 ms

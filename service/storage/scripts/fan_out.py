@@ -1,4 +1,6 @@
-"""Doing the same for many, a portion at a time: what is sent in one tick is one round trip, and bounded."""
+"""Work on many items, in bounded portions. Commands that are sent in one tick of the event loop take one round
+trip.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -14,7 +16,7 @@ R = TypeVar("R")
 
 
 async def fan_out(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
-    """The results in the order of the items. The first failure ends it, once its portion is done."""
+    """Do the work for each item, and return the results in order. The first failure ends it after its portion."""
     results: list[R] = []
     waiting = iter(items)
     while portion := list(islice(waiting, FAN_OUT)):
@@ -27,7 +29,7 @@ async def fan_out(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list
 
 
 async def each(commands: Iterable[Reply]) -> list[Any]:
-    """The replies of any number of commands, some hundred at a time; of one that failed, the refusal."""
+    """Return the replies of any number of commands, a portion at a time; the refusal in place of a failed one."""
     waiting, replies = iter(commands), list[Any]()
     while portion := list(islice(waiting, FAN_OUT)):
         replies += await Replies(portion)
@@ -35,7 +37,9 @@ async def each(commands: Iterable[Reply]) -> list[Any]:
 
 
 async def all_of(commands: Iterable[Reply]) -> list[Any]:
-    """The replies of any number of commands. Raises the first refusal, once all that were sent have their outcome."""
+    """Return the replies of any number of commands. Raises the first refusal, after all that were sent have
+    ended.
+    """
     replies = await each(commands)
     for reply in replies:
         if isinstance(reply, Exception):

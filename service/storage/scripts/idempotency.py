@@ -1,4 +1,4 @@
-"""A request that is carried out once, however often it is repeated, as operations are given it (`idempotency`)."""
+"""The identity of a request with an idempotency key, which is carried out once however often it is repeated."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -6,42 +6,48 @@ from uuid import UUID
 
 
 class Idempotency:
-    """A request with a key.
+    """A request with an idempotency key.
 
-    `who` are its caller and its key, in as many texts as that takes; `what` is what it asks for, but for what may be
-    different when somebody takes the key for something else: that is in `how`, and in the body, added as it arrives.
+    `who` identifies the caller and the key. `what` is the request's target. `how` is the rest of the request
+    except its body, which is added as it arrives. Two requests with one `who` are the same request if all the
+    rest is equal.
     """
 
     def __init__(self, who: Iterable[str], what: Iterable[str], how: Iterable[str]) -> None:
         asked = _joined(what)
         self.digest = _digest(_joined(who)).hexdigest()
-        self.remark = b""  # what the worker knows of the write, and Redis does not: it is kept with the reply
-        self.whole = False  # has the body arrived? Only then it is known whether it is the same request
+        self.remark = b""  # what the worker knows of the write and Redis does not; stored with the reply
+        self.whole = False  # has the whole body arrived, so that the request can be compared?
         self._asked = asked
         self._said = _digest(asked + _joined(how))
 
     def id(self, secret: bytes) -> str:
-        """A UUID for what the request makes, 32 hexadecimal digits: the same one when the request is repeated, and
-        nobody can compute it who does not know the secret (at most 64 bytes)."""
+        """Return a UUID for the object that the request creates: 32 hexadecimal digits, the same for a repeated
+        request.
+
+        Nobody can compute it without the secret (at most 64 bytes).
+        """
         made = blake2b(self.digest.encode() + self._asked, key=secret, digest_size=16)
         return UUID(bytes=made.digest(), version=4).hex
 
     def add(self, piece: bytes) -> None:
-        """A piece of the body."""
+        """Add a piece of the body."""
         self._said.update(piece)
 
     @property
     def fingerprint(self) -> bytes:
-        """16 bytes that tell this request from others with its key, once its body has arrived."""
+        """16 bytes that distinguish this request from others with its key, once the body has arrived."""
         return self._said.digest()
 
 
 def _joined(texts: Iterable[str]) -> bytes:
-    """Texts as bytes, different for different texts. Those from HTTP may have bytes in them that are no UTF-8."""
+    """Encode texts so that different texts have different bytes. Texts from HTTP may hold bytes that are not
+    UTF-8.
+    """
     encoded = [text.encode(errors="surrogateescape") for text in texts]
     return b"%d;" % len(encoded) + b"".join(b"%d:%b" % (len(text), text) for text in encoded)
 
 
 def _digest(said: bytes) -> blake2b:
-    """128 bits: two texts that have the same are nowhere, and cannot be made."""
+    """Return a digest of 128 bits, without collisions in practice."""
     return blake2b(said, digest_size=16)

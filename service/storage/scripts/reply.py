@@ -1,11 +1,12 @@
-"""What storage awaits: the reply of one command, `Reply`, or of several at once, `Replies`. To await it sends it.
+"""The awaitable replies of commands: `Reply` for one command, `Replies` for several at once. Awaiting sends
+them.
 
-Inside an asyncio task that takes a future. A coroutine may as well be stepped by hand, by a `Driver`, which is given
-the `Reply` that the coroutine yields, and is told its outcome: a connection does so with the handler of a request
-(service/http/driver.py), and pays for no task and no future. An operation is written once, as a coroutine, and does not
-know which of the two steps it.
+In an asyncio task, awaiting takes a future. A coroutine may also be stepped by a `Driver`, without a task and
+without a future: the driver gets the `Reply` that the coroutine yields, and is its outcome. A connection does
+so with the handler of a request (service/http/driver.py). An operation is written once, as a coroutine, and
+does not know which of the two steps it.
 
-The one place where Redis's errors become refusals.
+This module is the one place where Redis's errors become refusals.
 """
 
 from asyncio import CancelledError, get_running_loop
@@ -21,19 +22,19 @@ from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refus
 
 NO_TIME = -1  # see Reply.until
 
-_by_hand = False  # is a coroutine being stepped by a Driver right now?
+_by_hand = False  # a Driver is stepping a coroutine right now
 
 
 def _unsendable(command: Command) -> None:
-    raise RuntimeError("the reply of a command that goes nowhere")
+    raise RuntimeError("the reply has no `send`")
 
 
 class Reply(Command):
-    """The reply of one command, which is sent when it is awaited, once. Raises Refusal.
+    """The reply of one command, which is sent once, when it is awaited. Raises Refusal.
 
-    `send` sends it; `decode` makes the result of Redis's reply, where that is another. `until` tells of Redis's reply
-    up to which moment (ms) it stays what it is while nobody writes the `keys`, or the one `key` where there are none: 0
-    for ever, `NO_TIME` not at all. Without it, nobody knows.
+    `send` sends it; `decode`, if given, makes the result from Redis's reply. `until` returns the time (ms) up to which a
+    reply stays valid while nobody writes `keys`, or `key` if there are none: 0 is for ever, `NO_TIME` is not at all. If
+    `until` is None, nothing is known of that.
     """
 
     send: Send = _unsendable
@@ -42,7 +43,7 @@ class Reply(Command):
     keys: Sequence[str] = ()
 
     def begin(self, outcome: Outcome) -> None:
-        """Send the command, and tell its outcome to somebody else than an awaiting task."""
+        """Send the command, and deliver its outcome to `outcome` instead of an awaiting task."""
         self.outcome = outcome
         self.send(self)
 
@@ -60,7 +61,7 @@ class Reply(Command):
 
 
 class Replies:
-    """The replies of several commands that are sent together, in their order; of one that failed, the refusal."""
+    """The replies of several commands that are sent together, in order; the refusal in place of a failed one."""
 
     __slots__ = ("_commands", "_left", "_outcome", "_replies")
 
@@ -75,7 +76,7 @@ class Replies:
         return self._commands
 
     def begin(self, outcome: Outcome) -> None:
-        """See Reply.begin."""
+        """Send all commands; see Reply.begin."""
         self._outcome = outcome
         for place, command in enumerate(self._commands):
             command.begin(_Place(self, place))
@@ -93,7 +94,7 @@ class Replies:
         return replies
 
     def put(self, place: int, reply: Any) -> bool:
-        """Keep the outcome of one command, and say whether it was the last."""
+        """Store the outcome of one command; return whether it was the last."""
         self._replies[place] = reply
         self._left -= 1
         return not self._left
@@ -118,37 +119,39 @@ class _Place(Struct):
 
     def set_exception(self, error: Failed) -> None:
         if self.replies.put(self.number, refusal(error)):
-            get_running_loop().call_soon(self.replies.end)  # what follows may send, while queues are walked through
+            get_running_loop().call_soon(self.replies.end)  # the continuation may send, while queues are walked through
 
 
 class Driver(Struct):
-    """Steps a coroutine. It is the outcome of the command that the coroutine awaits, as a future would be; all else
-    the coroutine awaits are futures: a lock, a timer, a task. `asyncio.timeout` and `current_task` need a task.
+    """Steps a coroutine, and is the outcome of the command that the coroutine awaits, as a future would be.
 
-    Invariant: `ended` or `failed` is called exactly once.
+    Everything else that the coroutine awaits must be a future: a lock, a timer, a task. `asyncio.timeout` and
+    `current_task` need a task and do not work. Invariant: `ended` or `failed` is called exactly once.
     """
 
     coroutine: Coroutine[Any, Any, Any]
 
     def ended(self, result: Any) -> None:
-        """Take what the coroutine returned. It must not raise."""
+        """Take the coroutine's result. It must not raise."""
 
     def failed(self, error: BaseException) -> None:
-        """Take what the coroutine raised. It must not raise."""
+        """Take the coroutine's exception. It must not raise."""
 
     def ask(self, awaited: Reply | Replies) -> None:
-        """Send what the coroutine awaits."""
+        """Send the awaited commands."""
         awaited.begin(self)
 
     def done(self) -> bool:
         return False
 
     def set_exception(self, error: Failed) -> None:
-        """Step on with a failure, once the queues are at rest: what comes of it may send again."""
+        """Continue with a failure, after the queues have been walked through, because the coroutine may send
+        again.
+        """
         get_running_loop().call_soon(self.set_result, refusal(error), self.coroutine.throw)
 
     def set_result(self, value: Any, resume: Callable[[Any], Any] | None = None) -> None:
-        """Step on with the reply that was awaited, None to begin with; or with `resume`, the coroutine's `throw`."""
+        """Continue with the awaited reply (None to begin), or with `resume`, the coroutine's `throw`."""
         global _by_hand
         _by_hand = True
         try:
@@ -173,7 +176,9 @@ class Driver(Struct):
 
 
 def refusal(error: Failed) -> Refusal | Failed:
-    """What a failure of the Redis side means to a client; an error that no one foresaw stays what it is."""
+    """Return the refusal that a failure of the Redis layer means to a client; an unexpected error is returned
+    unchanged.
+    """
     if isinstance(error, Rejected):
         if kind := BY_WORD.get(error.word):
             return kind(error.message.removeprefix(error.word).strip())

@@ -1,6 +1,6 @@
-"""Turns: so many at a time, the others wait in the order in which they came.
+"""Turns: a bounded number of users at a time; the others wait in order, up to a deadline.
 
-asyncio's Lock and Semaphore have no deadline, and its timeouts need a task: an operation may run without one.
+asyncio's Lock and Semaphore have no deadline, and its timeouts need a task, which operations may not have.
 """
 
 import asyncio
@@ -14,13 +14,15 @@ WAIT_SECONDS = 5.0  # for a turn
 
 
 class Turns:
+    """A bounded number of turns, given in the order in which they are asked for."""
+
     def __init__(self, at_once: int = 1, seconds: float = WAIT_SECONDS) -> None:
         self._free, self._seconds = at_once, seconds
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """One turn, from when it comes to the end of the block. Raises Unavailable if it does not come in time."""
+        """Hold a turn for the length of the block. Raises Unavailable if it does not come in time."""
         await self.take()
         try:
             yield
@@ -28,7 +30,7 @@ class Turns:
             self.release()
 
     async def take(self) -> None:
-        """Wait for a turn, which `release` gives to the next. Raises Unavailable."""
+        """Wait for a turn, which has to be given back with `release`. Raises Unavailable."""
         if self._free:
             self._free -= 1
             return
@@ -39,7 +41,7 @@ class Turns:
         try:
             await mine
         except BaseException:
-            if mine.done() and not mine.cancelled() and mine.exception() is None:  # cancelled when it had just come
+            if mine.done() and not mine.cancelled() and mine.exception() is None:  # cancelled just after the turn came
                 self.release()
             mine.cancel()
             raise
@@ -47,7 +49,7 @@ class Turns:
             timer.cancel()
 
     def release(self) -> None:
-        """Give a turn to the next who waits."""
+        """Give back a turn: to the first one that waits, if any."""
         while self._waiting:
             if not (next := self._waiting.popleft()).done():
                 next.set_result(None)

@@ -1,11 +1,12 @@
-"""Variables: short texts under a user and a key, listed newest first through any filter, at any number.
+"""Variables: short texts under a user and a key, listed newest first through any filter, in any number.
 
-A collection of variables is five keys, whatever their number. A hash has the variables by id, packed as below; a hash
-has the ids by *name*, the digest of user and key; a sorted set, `newest`, has all ids by the moment of the last update.
-What one filter selects is a *list* with a name of its own, 15 bytes; a variable is in up to five: of its key, user,
-value, key and value, user and value. There it is a *member*, moment and id, 13 bytes. The few members of a short list
-are one text in the hash `lists`; those of a long one are in the sorted set `listing`, each behind the list's name, so
-that they stand together, sorted by moment and id, and `lists` has their number (lua/include/move_between_lists.lua).
+A collection of variables is five keys, whatever their number. The hash `variables` has the packed variables by
+id. The hash `names` has the ids by *name*, a digest of user and key. The sorted set `newest` has all ids by the
+time of the last update. The variables that one filter selects are a *list*, which has a name of 15 bytes. A
+variable is in up to five lists: those of its key, user, value, key and value, user and value. In a list it is a
+*member* of 13 bytes: time of update and id. A short list is one text of members in the hash `lists`. The
+members of a long list are in the sorted set `listing`, each behind the list's name, so they are adjacent and
+sorted by time and id; `lists` has their number (lua/include/move_between_lists.lua).
 
 | filter | cost for Redis, n variables |
 | --- | --- |
@@ -14,8 +15,8 @@ that they stand together, sorted by moment and id, and `lists` has their number 
 | each of them with dates | the same: dates only move the two ranks |
 | user and key, with or without value and dates | one variable by its name: O(1) |
 
-A packed variable: updated (7 bytes), created (7; both us, big-endian), user (6; 0 = nobody's), the length of what
-follows (1), the names of the lists that it is in for its value, the length of the key (2), key, value.
+A packed variable is: updated (7 bytes), created (7; both us, big-endian), user (6; 0 = no user), the length of
+the next field (1), the names of its lists for its value, the length of the key (2), key, value.
 """
 
 from collections.abc import Iterable
@@ -33,23 +34,23 @@ from service.storage.scripts.runner import Runner
 from service.storage.variables.id_allocator import IdAllocator
 
 KEY_BYTES = 1_020  # 255 characters of the longest kind
-VALUE_BYTES = 65_536  # a script copies its arguments: 64 KB cost 0.3 ms on 7.0, 0.1 ms on 6.2
+VALUE_BYTES = 65_536  # scripts copy their arguments: 64 KB take 0.3 ms on 7.0, 0.1 ms on 6.2
 PAGE = 100  # variables in a page
-INLINE_BYTES = 200_000  # of packed variables that a page brings along: 0.7 ms of Redis's time
-PORTION = 10  # variables read at once that a page did not bring along: at most 0.7 MB
-LIST = 15  # bytes of a list's name: nobody makes two texts that have one; with a member it is 28, and takes 32 in Redis
-LAST = (1 << 56) - 1  # the latest moment that a member can hold (us): in the year 4253
-NUMBER = (1 << 48) - 1  # the largest id, of users too
+INLINE_BYTES = 200_000  # of packed variables in the reply with a page: 0.7 ms of Redis's time
+PORTION = 10  # of the variables that do not fit, read in one command: at most 0.7 MB
+LIST = 15  # bytes of a list's name, without collisions in practice; with a member 28, which take 32 in Redis
+LAST = (1 << 56) - 1  # the latest time that a member can hold (us): in the year 4253
+NUMBER = (1 << 48) - 1  # the largest id of a variable or user
 
 _head = Struct(">7s7s6sB").unpack_from  # updated, created, user, the length of the lists
 _size = Struct(">H")
 
 
-Claim = tuple[str, bytes]  # what lua/audit.lua checks of a variable or a list, and the name, moment or list meant
+Claim = tuple[str, bytes]  # of lua/audit.lua: what should be true, and the name, time or list concerned
 
 
 class Filter(NamedTuple):
-    """What is asked for; None where anything will do. Moments are in us, `until` is exclusive."""
+    """The variables to select; None selects any. Times are in us; `until` is exclusive."""
 
     user: int | None = None
     key: str | None = None
@@ -60,7 +61,7 @@ class Filter(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable that was read: times in microseconds since the epoch, `user` 0 where it is nobody's."""
+    """A variable that was read: times in microseconds since the epoch; `user` 0 is no user."""
 
     id: int
     user: int
@@ -71,6 +72,7 @@ class Variable:
 
     @classmethod
     def unpack(cls, id: bytes, packed: bytes) -> Self:
+        """Unpack a variable. Raises struct.error, IndexError, UnicodeDecodeError if it is damaged."""
         updated, created, user, lists = _head(packed)
         start = 21 + lists
         (length,) = _size.unpack_from(packed, start)
@@ -79,6 +81,7 @@ class Variable:
         return cls(_int(id), _int(user), key, value, _int(created), _int(updated))
 
     def selected(self, by: Filter) -> bool:
+        """Tell whether a filter selects this variable."""
         return (
             by.user in (None, self.user)
             and by.key in (None, self.key)
@@ -88,23 +91,25 @@ class Variable:
 
 
 def name(user: int, key: str) -> bytes:
-    """How a variable is found by its user and key."""
+    """Return the name of a variable, by which it is found: a digest of its user and key."""
     return blake2b(_said(_user(user), (key,)), digest_size=16).digest()
 
 
 def fixed(user: int, key: str) -> bytes:
-    """The names of the lists that a variable is in whatever its value, `LIST` bytes each."""
+    """Return the names of the lists that do not depend on a variable's value, `LIST` bytes each."""
     return _list(b"k", key) + (_list(b"u" + _user(user)) if user else b"")
 
 
 def valued(user: int, key: str, value: str) -> bytes:
-    """Of those that it is in for its value."""
+    """Return the names of the lists that depend on a variable's value, `LIST` bytes each."""
     return _list(b"v", value) + _list(b"x", key, value) + (_list(b"y" + _user(user), value) if user else b"")
 
 
 def selecting(by: Filter) -> bytes:
-    """The list that a filter selects, b"" for all variables. It is not for one of user and key, which is one variable
-    at the most."""
+    """Return the name of the list that a filter selects, b"" for all variables.
+
+    A filter of user and key selects one variable at most; it has no list.
+    """
     if by.user is not None:
         return _list(b"u" + _user(by.user)) if by.value is None else _list(b"y" + _user(by.user), by.value)
     if by.key is not None:
@@ -113,7 +118,7 @@ def selecting(by: Filter) -> bytes:
 
 
 def rest(user: int, key: str, value: str, lists: bytes) -> bytes:
-    """All that a packed variable has behind its creation."""
+    """Return the packed variable after its time of creation."""
     named = key.encode()
     return b"%b%c%b%b%b%b" % (_user(user), len(lists), lists, _size.pack(len(named)), named, value.encode())
 
@@ -174,10 +179,10 @@ class Variables:
     async def select(
         self, collection: Collection, subject: str, by: Filter, offset: int, limit: int
     ) -> tuple[int, list[Variable]]:
-        """How many variables a filter selects, and one page of them, newest first, ties by id; `limit` is 1 to 100.
+        """Return the number of variables that a filter selects, and one page of them, newest first, then by id.
 
-        All of one moment, but for what a page of large values leaves to be read after it: that is shown as it is then,
-        and left out if it has gone.
+        `limit` is 1 to 100. Number and page are of one moment, except for large values that are read after the
+        page: they are returned as they are then, and left out if they are gone.
         """
         if by.user is not None and by.key is not None:
             found = await self.recall(collection, subject, by.user, by.key)
@@ -201,7 +206,7 @@ class Variables:
         return total, [Variable.unpack(id, each) for id, each in zip(ids, packed, strict=True) if each]
 
     async def recall(self, collection: Collection, subject: str, user: int, key: str) -> Variable | None:
-        """One variable, or None where there is none."""
+        """Read one variable; return None if there is none."""
         names = (collection.acl, keys.variables(collection), keys.names(collection))
         reply = await self._run("recall", names, until=_for_ever, subject=subject, name=name(user, key))
         return Variable.unpack(*reply) if reply else None
@@ -220,9 +225,12 @@ class Variables:
     async def audit(
         self, collection: Collection, id: bytes, seen: bytes, right: bytes, claims: Iterable[Claim], *, repair: bool
     ) -> list[str]:
-        """What is said wrongly of one variable, or of a list (then `id` is empty), a text each; put right if so wished.
-        `seen` is how the variable was packed when it was looked at, `right` how it is to be, both empty where there is
-        none; `claims` are as lua/audit.lua reads them. Raises Changed where it is not as it was seen."""
+        """Check the index entries of one variable, or of a list if `id` is empty; repair them if asked. Return
+        the faults.
+
+        `seen` is the packed variable as it was read, `right` as it should be; both are empty if there is none.
+        lua/audit.lua defines the claims. Raises Changed if the variable is no longer as it was seen.
+        """
         names = (keys.variables(collection), keys.names(collection), *_lists(collection))
         faults = await self._run(
             "audit", names, id=id, seen=seen, right=right, repair=int(repair), claims=[*chain.from_iterable(claims)]
