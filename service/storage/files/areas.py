@@ -276,7 +276,7 @@ async def _taken(staging: Staging, parts: AsyncIterator[Part], ms: int) -> dict[
 
 
 def _until(collection: Collection, reply: tuple[int, bytes | None]) -> int:
-    """When the first key of an area expires (ms), as `Reply.until` tells it."""
+    """Return the time (ms) at which the first key of an area expires, for Reply.until."""
     if reply[1] is None:
         return 0
     attached = Attached.unpack(reply)

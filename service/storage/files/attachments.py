@@ -126,7 +126,7 @@ class Attachments:
         return b"".join([piece async for piece in self.read(collection, attached, attached.content)])
 
     async def peek(self, collection: Collection, id: str, until: Callable[[Any], int] | None = None) -> Attached | None:
-        """Read a record with files, or None. `until` is as in Reply."""
+        """Read a record with files, or None. `until` is that of the Reply."""
         return Attached.unpack(await self._run("peek", (collection.attachment(id),), until=until))
 
     async def attach(

@@ -97,12 +97,14 @@ _header = Decoder(Record).decode
 
 
 def until(packed: bytes | None) -> int:
-    """When a record expires (ms), 0 for never; and where there is none, there is none for ever."""
+    """Return the time (ms) at which a record expires, for Reply.until; 0 if never, and if there is no record."""
     return 0 if packed is None else _header(packed[1 : packed[0] + 1]).expires
 
 
 def all_until(replies: Iterable[bytes | int | None]) -> int:
-    """When the first of these records expires. `NO_TIME` where one did not come along: of that nothing is known."""
+    """Return the time (ms) at which the first of these records expires, for Reply.until; `NO_TIME` if one did
+    not fit in the reply.
+    """
     earliest = 0
     for packed in replies:
         if isinstance(packed, int):

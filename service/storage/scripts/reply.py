@@ -32,9 +32,9 @@ def _unsendable(command: Command) -> None:
 class Reply(Command):
     """The reply of one command, which is sent once, when it is awaited. Raises Refusal.
 
-    `send` sends it; `decode`, if given, makes the result from Redis's reply. `until` returns the time (ms) up to which a
-    reply stays valid while nobody writes `keys`, or `key` if there are none: 0 is for ever, `NO_TIME` is not at all. If
-    `until` is None, nothing is known of that.
+    `send` sends it; `decode`, if given, makes the result from Redis's reply. `until` returns the time (ms) up
+    to which a reply stays valid while nobody writes `keys`, or `key` if there are none: 0 is for ever,
+    `NO_TIME` is not at all. If `until` is None, the reply may not be reused.
     """
 
     send: Send = _unsendable
@@ -73,6 +73,7 @@ class Replies:
 
     @property
     def commands(self) -> Sequence[Reply]:
+        """The commands, in their order."""
         return self._commands
 
     def begin(self, outcome: Outcome) -> None:

@@ -239,7 +239,7 @@ class Variables:
 
 
 def _for_ever(reply: Any) -> int:
-    """Variables do not expire."""
+    """Return 0, for Reply.until: variables do not expire."""
     return 0
 
 
