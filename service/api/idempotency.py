@@ -50,7 +50,7 @@ class Noted:
     """A body whose bytes are added to what tells its request from others."""
 
     def __init__(self, body: Body, idempotency: Idempotency, headers: Mapping[str, str]) -> None:
-        self._body, self._once, self._headers = body, idempotency, headers
+        self._body, self._idempotency, self._headers = body, idempotency, headers
 
     @property
     def complete(self) -> bool:
@@ -58,8 +58,8 @@ class Noted:
 
     async def read(self, limit: int) -> bytes:
         body = await self._body.read(limit)
-        self._once.add(body)
-        self._once.whole = True
+        self._idempotency.add(body)
+        self._idempotency.whole = True
         return body
 
     async def pieces(self, limit: int) -> AsyncIterator[bytes]:
@@ -70,8 +70,8 @@ class Noted:
         async for piece in self._body.pieces(limit):
             held = (held + piece).replace(boundary, b"") if boundary else held + piece
             sure = max(0, len(held) - len(boundary))
-            self._once.add(held[:sure])
+            self._idempotency.add(held[:sure])
             held = held[sure:]
             yield piece
-        self._once.add(held)
-        self._once.whole = True
+        self._idempotency.add(held)
+        self._idempotency.whole = True

@@ -140,7 +140,7 @@ async def test_what_cannot_be_confirmed_is_used_for_a_second_at_the_most(own: Re
     own.pause()
     await seen(lambda: kept_caller(directory, TOKEN) is None)
     own.resume()
-    await seen(lambda: kept_caller(directory, TOKEN) == CALLER)  # the epoch is what it was
+    await seen(lambda: kept_caller(directory, TOKEN) == CALLER)  # the generation has not changed
     watch.cancel()
 
 

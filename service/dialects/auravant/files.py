@@ -91,12 +91,12 @@ async def get(request: Request, scope: str, asked: parameters.Several, *, urls: 
     link = linking(request, DOWNLOAD_SECONDS) if urls else None
     level = scope != USERS or asked.resources is not None
     if scope == USERS or asked.resources:
-        collections = parameters.places_of(scope, asked.resources or [request.caller.id])
+        collections = parameters.collections_of(scope, asked.resources or [request.caller.id])
         readings = await request.service.storage.files.read_many(collections, asked.ids, request.caller.id, strict=True)
         found = opened(request, each(readings))
     else:
         linked = await request.service.storage.links.linked(NAME, readable(scope), request.caller.id)
-        found = opened(request, surveyed(request, parameters.places_of(scope, linked), asked.ids))
+        found = opened(request, surveyed(request, parameters.collections_of(scope, linked), asked.ids))
     return Stream(200, listing.enveloped(listing.objects(found, names, link, level=level)))
 
 
@@ -112,7 +112,7 @@ async def delete(request: Request, scope: str, asked: parameters.Several, body: 
         linked = await request.service.storage.links.linked(NAME, readable(scope), user)
         own = [user] if scope == USERS else []
         gone = set()
-        async for reading in surveyed(request, parameters.places_of(scope, [*own, *linked]), asked.ids):
+        async for reading in surveyed(request, parameters.collections_of(scope, [*own, *linked]), asked.ids):
             gone.update(await files.remove_found(reading, user, idempotency=request.idempotency))
     return listing.data({"keys": [key for key, id in zip(asked.keys, asked.ids, strict=True) if id in gone]})
 

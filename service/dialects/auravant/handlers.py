@@ -104,7 +104,7 @@ async def get(request: Request, scope: str, asked: parameters.Several) -> Answer
     named = asked.resources or ([user] if scope == USERS else None)
     names = dict(zip(ids, asked.keys, strict=True))
     level = scope != USERS or asked.resources is not None
-    collections = parameters.places_of(
+    collections = parameters.collections_of(
         scope, named or await request.service.storage.links.linked(NAME, readable(scope), user)
     )
     if named is None and len(collections) > FAN_OUT:

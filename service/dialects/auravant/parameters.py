@@ -194,7 +194,7 @@ def collection_of(scope: str, id: str) -> Collection:
     return keys.collection(NAME, scope, id, "")
 
 
-def places_of(scope: str, ids: Sequence[str]) -> list[Collection]:
+def collections_of(scope: str, ids: Sequence[str]) -> list[Collection]:
     """The collections of resources to be read. Raises NotFound for an id that none can have."""
     if not all(0 < len(id) <= ID_LENGTH for id in ids):
         raise NotFound(f"no such {scope[:-1]}: an id has 1 to {ID_LENGTH} characters")

@@ -15,7 +15,7 @@ from service.api.parsing import flag
 from service.dialects.auravant import description
 from service.dialects.auravant.access import CLIENT_ID_LENGTH, ID_LENGTH
 from service.dialects.auravant.answers import PIECE_BYTES, entry
-from service.dialects.auravant.parameters import checked, extension_of, places_of, record_id, versioned
+from service.dialects.auravant.parameters import checked, collections_of, extension_of, record_id, versioned
 from service.dialects.auravant.public import PUBLIC, stored
 from service.dialects.auravant.refusals import Missing, Unreadable
 from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS, NAME, USERS
@@ -46,7 +46,7 @@ async def public_of_users(request: Request) -> Stream:
     if users is None:
         links = request.service.storage.links
         users = sorted({user for id in wanted for user in await links.linked(NAME, PUBLIC, id)})
-    return Stream(200, values(request, "user", surveyed(request, places_of(USERS, users), wanted), wanted))
+    return Stream(200, values(request, "user", surveyed(request, collections_of(USERS, users), wanted), wanted))
 
 
 @routes.route("GET", "/publicvalues/field", described=description.public_of_fields)
@@ -75,7 +75,7 @@ async def plots(
     if ids is None:
         raise Missing(f"the query lacks `{scope}`")
     wanted = records(request, query)
-    readings = await read_many(places_of(scope, ids), wanted, request.caller.id)
+    readings = await read_many(collections_of(scope, ids), wanted, request.caller.id)
     readable = [reading for reading in readings if reading.refused is None]
     if not readable:
         raise Unreadable(f"user {request.caller.id} may read none of these {scope}")

@@ -99,7 +99,7 @@ class Staging:
 
     async def keep(self, content: bytes | AsyncIterator[bytes]) -> Kept:
         """Take in a body. Raises Unavailable (nothing was stored), Invalid (the body stood still for a minute)."""
-        pieces = _once(content) if isinstance(content, bytes) else content
+        pieces = _single_piece(content) if isinstance(content, bytes) else content
         gathered, digest, size, blob = bytearray(), md5(usedforsecurity=False), 0, ""
         async for piece in pieces:
             digest.update(piece)
@@ -184,7 +184,7 @@ class Staging:
         self._renewed = monotonic()
 
 
-async def _once(body: bytes) -> AsyncIterator[bytes]:
+async def _single_piece(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 

@@ -6,7 +6,7 @@ without a future: the driver gets the `Reply` that the coroutine yields, and is 
 so with the handler of a request (service/http/driver.py). An operation is written once, as a coroutine, and
 does not know which of the two steps it.
 
-This module is the one place where Redis's errors become refusals.
+This module is the one number where Redis's errors become refusals.
 """
 
 from asyncio import CancelledError, get_running_loop
@@ -79,8 +79,8 @@ class Replies:
     def begin(self, outcome: Outcome) -> None:
         """Send all commands; see Reply.begin."""
         self._outcome = outcome
-        for place, command in enumerate(self._commands):
-            command.begin(_Place(self, place))
+        for number, command in enumerate(self._commands):
+            command.begin(_OneOfSeveral(self, number))
 
     def __await__(self) -> Generator[Any, Any, list[Any]]:
         if not self._commands:
@@ -94,9 +94,9 @@ class Replies:
         replies = yield from future
         return replies
 
-    def put(self, place: int, reply: Any) -> bool:
+    def put(self, number: int, reply: Any) -> bool:
         """Store the outcome of one command; return whether it was the last."""
-        self._replies[place] = reply
+        self._replies[number] = reply
         self._left -= 1
         return not self._left
 
@@ -105,7 +105,7 @@ class Replies:
             self._outcome.set_result(self._replies)
 
 
-class _Place(Struct):
+class _OneOfSeveral(Struct):
     """The outcome of one of several commands."""
 
     replies: Replies
