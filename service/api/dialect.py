@@ -28,7 +28,7 @@ from service.storage.scripts.idempotency import Idempotency
 
 Headers = MultiMapping[str]
 
-_plain = re.compile(r"[A-Za-z0-9_.~=&-]*").fullmatch  # a query string in which nothing is escaped
+_is_unescaped = re.compile(r"[A-Za-z0-9_.~=&-]*").fullmatch  # a query string in which nothing is escaped
 _bearer = re.compile(r"(?i:bearer) +([!-~]+) *").fullmatch
 
 BODILESS = frozenset((204, 304))  # statuses whose answer has no body (RFC 9110, section 6.4.1)
@@ -134,7 +134,7 @@ class Request(msgspec.Struct):
         if not self.query_string:
             return {}
         try:
-            if _plain(self.query_string):  # for this it takes half of the time
+            if _is_unescaped(self.query_string):  # for this it takes half of the time
                 pairs = [pair.partition("=") for pair in self.query_string.split("&")]
                 return {name: value for name, _, value in pairs if value}
             return dict(parse_qsl(self.query_string, errors="strict"))

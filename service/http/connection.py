@@ -23,7 +23,7 @@ from service.api.dialect import Stream
 from service.api.refusal_headers import REQUEST_ID
 from service.http.driver import EMPTY, Arrived, Exchange, Make, begun, recognised
 from service.http.edge import Connection, Server
-from service.http.heads import UNKNOWN, Heads, Sized, plain
+from service.http.heads import UNKNOWN, Heads, Sized, usual_head
 from service.http.read_cache import LONGEST, Kept, ReadCache
 from service.http.recording import Recording
 from service.http.rendering import dated
@@ -225,7 +225,7 @@ class HotConnection(Connection):
             while self._messages and self._exchange is None and not self._close and not self._force_close:
                 message: Any = self._messages[0][0]
                 payload = self._messages[0][1]
-                head = plain(message) if payload.is_eof() and self._open() else None
+                head = usual_head(message) if payload.is_eof() and self._open() else None
                 arrived = EMPTY if payload is EMPTY_PAYLOAD else Arrived(b"")
                 exchange = begun(self, self._state, head, message.method, message.path, arrived) if head else None
                 if exchange is None:

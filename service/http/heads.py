@@ -81,7 +81,7 @@ class Sized(Struct):
         return body if len(body) == int(digits) else None
 
 
-def plain(message: Any) -> Head | None:
+def usual_head(message: Any) -> Head | None:
     """The head of a message that aiohttp parsed, if there is nothing unusual about it."""
     if (
         type(message) is not RawRequestMessage or message.version != HttpVersion11 or message.should_close
@@ -116,7 +116,7 @@ class Heads:
         """Keep the head of the message that the parser made of these bytes, the first ones behind an earlier message.
         Replies how many bytes of it are still to come."""
         line, _, rest = data.partition(_VERSION)
-        head = plain(message)
+        head = usual_head(message)
         if head is None or line != f"{message.method} {message.path}".encode("utf-8", "surrogateescape"):
             return UNKNOWN
         if "Content-Length" not in head.headers:

@@ -166,10 +166,10 @@ def connection(address: Address) -> AbstractConnection:
     SETNAME is left to `wire`, which forgives a server that forbids it.
     """
     kind: type[AbstractConnection] = SCHEMES[address.scheme]
-    return kind(**address.settings, **plain())
+    return kind(**address.settings, **connection_options())
 
 
-def plain(seconds: float = CONNECT_SECONDS) -> dict[str, Any]:
+def connection_options(seconds: float = CONNECT_SECONDS) -> dict[str, Any]:
     """What every connection is made with: bytes as they come, nothing repeated; `seconds` for each step."""
     return {
         "protocol": 2, "decode_responses": False, "retry": Retry(NoBackoff(), 0), "health_check_interval": 0,

@@ -15,7 +15,7 @@ from typing import Any
 
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
-from service.redis.address import Address, connection, plain
+from service.redis.address import Address, connection, connection_options
 from service.redis.errors import Rejected
 from service.redis.lane import Lane
 from service.redis.pending import Command
@@ -52,13 +52,13 @@ class Watched:
     def __init__(
         self, where: Address, make: Callable[..., Lane], on_connect: Prepare | None, *, read_replicas: bool
     ) -> None:
-        options = where.sentinel | plain(SENTINEL_SECONDS)
+        options = where.sentinel | connection_options(SENTINEL_SECONDS)
         self._sentinel = Sentinels(where.seeds, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
         place = {"host", "port"}
         settings = {name: value for name, value in where.settings.items() if name not in place}
         self._service = where.service
         self._pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
-            where.service, self._sentinel, ssl=where.sentinel["ssl"], **settings, **plain()
+            where.service, self._sentinel, ssl=where.sentinel["ssl"], **settings, **connection_options()
         )
         self._on_connect = on_connect
         self._watcher: asyncio.Task[None] | None = None

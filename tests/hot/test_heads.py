@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.http.connection import HotConnection
-from service.http.heads import LINE_BYTES, LONGEST, MEANINGS, MOST_BYTES, START_BYTES, UNKNOWN, Heads, plain, target
+from service.http.heads import (
+    LINE_BYTES,
+    LONGEST,
+    MEANINGS,
+    MOST_BYTES,
+    START_BYTES,
+    UNKNOWN,
+    Heads,
+    target,
+    usual_head,
+)
 from tests.hot.rig import Rig, at_rest
 from tests.hot.wire import DOCUMENTS, request
 
@@ -218,7 +228,7 @@ def test_only_short_beginnings_of_lines_are_kept_and_each_is_counted_once() -> N
 def test_a_head_that_was_never_seen_whole_has_no_meanings() -> None:
     """What a message of the parser's means is kept with no head."""
     for message in (GET, PUT):
-        head = plain(parsed(message)[0][0])
+        head = usual_head(parsed(message)[0][0])
         assert head is not None
         head.mean(b"GET /x", None)
         assert head.meanings == {}

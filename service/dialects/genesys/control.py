@@ -51,7 +51,7 @@ def _judge(part: Part, start: bytes, allowed: tuple[str, ...]) -> None:
 
 def fits(type: str, start: bytes) -> bool:
     """Is a file that begins so of that type? An `x-` before a subtype makes no difference."""
-    type = _plain(type)
+    type = _media_type(type)
     shown, textual = _shown(start), _binary(start) is None
     if type in shown:
         return True
@@ -70,13 +70,13 @@ def _shown(start: bytes) -> set[str]:
     except (puremagic.PureError, ValueError):  # it knows none; there are no bytes
         return set()
     surest = max(match.confidence for match in found)
-    types = {_plain(match.mime_type) for match in found if match.confidence == surest} - {"", UNKNOWN}
+    types = {_media_type(match.mime_type) for match in found if match.confidence == surest} - {"", UNKNOWN}
     if _binary(start) is None and not _markup(start):
         plain = {type for type in types if type.startswith(("text/", "message/")) or type == "application/json"}
         return types - plain if surest >= SURE else set()
     return types
 
 
-def _plain(type: str) -> str:
+def _media_type(type: str) -> str:
     type = type.lower().replace("/x-", "/")
     return ALIASES.get(type, type)

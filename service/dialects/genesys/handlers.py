@@ -6,7 +6,7 @@ from service.api.dialect import Answer, Request, Routes, Stream
 from service.api.downloads import File, download
 from service.dialects.genesys import description
 from service.dialects.genesys.answers import answer, everything, one
-from service.dialects.genesys.parameters import collections, limits, milliseconds, own, parts, plain
+from service.dialects.genesys.parameters import area_of, collections, limits, milliseconds, own, parts
 from service.storage.records.write import Write
 
 STORAGE = "/genesys/1/storage"
@@ -23,9 +23,8 @@ async def create(request: Request) -> Answer:
     digits = await request.fresh_id()
     id = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"  # a UUID, as it is written
     ms = milliseconds(request.params[0])
-    await request.service.storage.areas.create(
-        Write(plain(id), caller=request.caller.id, idempotency=request.idempotency), parts(request), ms, limits(request)
-    )
+    write = Write(area_of(id), caller=request.caller.id, idempotency=request.idempotency)
+    await request.service.storage.areas.create(write, parts(request), ms, limits(request))
     return answer({"id": id})
 
 

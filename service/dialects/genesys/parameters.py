@@ -64,18 +64,18 @@ def own(request: Request, id: str) -> Collection:
         raise Invalid("a custom id needs the header gms_user")
     if not 0 < len(id) <= ID_CHARACTERS or id in NO_IDS:
         raise Invalid(f"a custom id has 1 to {ID_CHARACTERS} characters and is none of {', '.join(NO_IDS)}")
-    return plain(id, name)
+    return area_of(id, name)
 
 
-def plain(id: str, user: str = "") -> Collection:
+def area_of(id: str, user: str = "") -> Collection:
     return keys.collection(NAME, user, id, "")
 
 
 def collections(request: Request, id: str) -> list[Collection]:
     """Where an area of that id may be: the user's own goes first. Ids that the service makes are UUIDs."""
     name = user(request)
-    found = [plain(id, name)] if name and 0 < len(id) <= ID_CHARACTERS else []
-    return [*found, plain(id)] if _uuid(id) else found
+    found = [area_of(id, name)] if name and 0 < len(id) <= ID_CHARACTERS else []
+    return [*found, area_of(id)] if _uuid(id) else found
 
 
 def limits(request: Request) -> Limits:

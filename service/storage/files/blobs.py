@@ -91,7 +91,7 @@ class Staging:
             task.cancel()
 
     def fits(self, body: bytes) -> bool:
-        """Give a short body a place in the record itself, or say that there is none."""
+        """Reserve space in the record itself for a short body; return False if there is not enough."""
         fits = len(body) <= min(INLINE_BYTES, self._inline_budget)
         if fits:
             self._inline_budget -= len(body)
