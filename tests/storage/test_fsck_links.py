@@ -7,6 +7,7 @@ from service.storage import keys
 from service.storage.access.links import Links
 from service.storage.fsck import check as fsck
 from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 
@@ -35,14 +36,14 @@ async def test_grants_that_go_with_links_are_sound(granted: Storage, redis: Redi
 
 
 async def test_a_link_that_is_missing_is_found_and_made(
-    granted: Storage, redis: RedisProcess, keyspace: Keyspace
+    granted: Storage, runner: Runner, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     keyspace.command("DEL", keys.links("auravant", "readable fields", "reader"))
     fault = f"{FIELD.acl}: 'reader' may read it and is not linked to it"
     assert await check(redis) == [fault, "1 fault found"]
     assert await check(redis, repair=True) == [fault, "1 fault repaired"]
     assert await check(redis) == ["0 faults found"]
-    assert await Links(granted._runner).linked("auravant", "readable fields", "reader") == [FIELD.name]
+    assert await Links(runner).linked("auravant", "readable fields", "reader") == [FIELD.name]
 
 
 async def test_a_link_too_many_is_no_fault(granted: Storage, redis: RedisProcess) -> None:
