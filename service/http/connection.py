@@ -10,8 +10,6 @@ This leans on names inside aiohttp (`LEANS_ON`). Where one of them is missing, `
 without it, and a test fails. `POLYSTOW_FAST_PATH=false` switches it off.
 """
 
-from functools import partial
-from time import perf_counter
 from typing import Any
 
 from aiohttp.http import HttpRequestParser
@@ -118,10 +116,12 @@ class HotConnection(Connection):
         make: Make = Exchange
         generation = self._directory.generation
         if self._read_cache.again(data) and generation is not None and _request_id not in head.headers:
-            make = partial(Recording, cache=self._read_cache, data=data, generation=generation)
+            make = Recording
         exchange = recognised(self, self._state, head, line, body, make)
         if exchange is None:
             return False
+        if type(exchange) is Recording:
+            exchange.cache, exchange.data, exchange.generation = self._read_cache, data, generation
         self._unparsed = data
         self._begin(exchange)
         return True
@@ -136,14 +136,15 @@ class HotConnection(Connection):
     def confirmed(self, clock: int, seconds: float, now: float) -> None:
         """See Waiter."""
         kept: Any = self._exchange
-        if not kept.good or 0 < kept.until < clock:
-            if kept.good:
-                kept.spoil()
-            self._read_cache.spoiled += 1
-            self.unconfirmed()
+        if kept.good and (not kept.until or clock <= kept.until):
+            kept.count(seconds)
+            last = dated(now)
+            self.end(kept.response if last is kept.last else kept.of(last))
             return
-        kept.count(seconds)
-        self.end(kept.of(dated(perf_counter())))
+        if kept.good:
+            kept.spoil()
+        self._read_cache.spoiled += 1
+        self.unconfirmed()
 
     def unconfirmed(self) -> None:
         """See Waiter: answer the request as if nothing had been kept."""

@@ -6,7 +6,7 @@ one of them is written or expires. So the whole answer is kept, but for its date
 for it waits for a barrier and is answered if the answer is still good then; else it goes the ordinary way.
 
 A request is recorded (service/http/recording.py) when it is made again soon after it was made first. One whose
-recording came to nothing (it wrote, it was refused, its answer is too large) is rarely tried again.
+recording came to nothing (it wrote, it was refused, nobody asked for it before it was spoiled) is rarely tried again.
 
 Invariant: `bytes` counts all that is kept, and is at most `limit`.
 """
@@ -20,8 +20,10 @@ from service.redis.tracking import Dependent, Tracker
 
 LONGEST = 2048  # bytes of a request that is kept or remembered
 LARGEST = 16  # an answer is at most this part of the limit
-SEEN = 1 << 14  # requests that are remembered, each in one place, until another one takes that
-RETRY = 64  # one of so many requests is tried again although it came to nothing
+SEEN = 1 << 16  # requests that are remembered, 8 bytes each in one place, until another one takes that
+RETRY = 16  # one of so many requests is tried again although it came to nothing
+SPARING = 8  # while recording does not pay, one of so many is recorded
+MEMORY = 64  # answers whose end is remembered
 OBJECTS = 900  # bytes of memory for an answer beside its own bytes and those of its request
 PER_KEY = 350  # and for each key that it depends on, beside the key's own bytes
 
@@ -32,7 +34,7 @@ class Kept(Dependent):
 
     cache: "ReadCache"
     data: bytes
-    generation: int
+    generation: int | None
     response: bytes = b""
     at: int = 0
     last: bytes = b""
@@ -42,16 +44,14 @@ class Kept(Dependent):
 
     def spoil(self) -> None:
         self.cache.drop(self)
-        if not self.used:
-            self.cache.forget(self.data)
+        self.cache.judge(self)
 
     def of(self, last: bytes) -> bytes:
-        """The response with these lines (rendering.dated)."""
-        if last is not self.last:
-            response, at = self.response, self.at
-            self.response = b"".join((response[:at], last, response[at + len(last) :]))
-            self.last = last
-        return self.response
+        """The response with these lines from now on (rendering.dated)."""
+        before, at = self.response, self.at
+        self.response = response = b"".join((before[:at], last, before[at + len(last) :]))
+        self.last = last
+        return response
 
 
 class ReadCache:
@@ -63,6 +63,7 @@ class ReadCache:
         self.spoiled = 0  # that were, but not any more when the barrier was there
         self.tracker = redis.tracker
         self.cluster = redis.cluster
+        self._worth = 0  # below 0: recording has cost more of late than it saved
         self._seen = array("q", bytes(8 * SEEN))
         redis.tracking.emptied = self._emptied
 
@@ -75,14 +76,18 @@ class ReadCache:
         place = hashed & SEEN - 1
         seen = self._seen[place]
         if seen == hashed:
-            return True
+            return self._worth >= 0 or not self.misses % SPARING
         if seen != ~hashed or not self.misses % RETRY:
             self._seen[place] = hashed
         return False
 
-    def forget(self, data: bytes) -> None:
-        """Let this request be made twice before it is recorded again."""
-        self._seen[hash(data) & SEEN - 1] = 0
+    def judge(self, kept: Kept) -> None:
+        """Learn from an answer that is spoiled: was it worth its recording?"""
+        if kept.used:
+            self._worth = min(self._worth + 1, MEMORY)
+        else:
+            self._worth = max(self._worth - 2, -MEMORY)
+            self.in_vain(kept.data)
 
     def in_vain(self, data: bytes) -> None:
         """Recording this request came to nothing."""
@@ -91,8 +96,10 @@ class ReadCache:
 
     def keep(self, kept: Kept) -> bool:
         """Keep an answer, unless the same is kept; False where it is too large."""
-        keys = sum(len(key) + PER_KEY for key in kept.keys)
-        kept.size = OBJECTS + keys + len(kept.data) + len(kept.response)
+        size = OBJECTS + len(kept.data) + len(kept.response)
+        for key in kept.keys:
+            size += PER_KEY + len(key)
+        kept.size = size
         if kept.size > self.limit // LARGEST:
             return False
         if (before := self.answers.get(kept.data)) is not None:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from service.api.dialect import BODILESS, Answer, Stream
 from service.http.driver import Exchange
-from service.http.read_cache import Kept, ReadCache
+from service.http.read_cache import Kept
 from service.http.rendering import LAST_LINES
 from service.redis.client import Send
 from service.redis.errors import Failed, Rejected
@@ -20,12 +20,13 @@ from service.redis.tracking import probe
 from service.storage.scripts.reply import NO_TIME, Replies, Reply
 
 
-class Recording(Exchange, kw_only=True):
-    """See the module. `kept` is what is going to be kept, from the first command on; `vain`: it is not."""
+class Recording(Exchange):
+    """See the module. `cache`, the whole request `data`, and the `generation` of the directory in which the caller is
+    known are set before it begins. `kept` is what is going to be kept, from the first command on; `vain`: it is not."""
 
-    cache: ReadCache
-    data: bytes  # the whole request
-    generation: int
+    cache: Any = None  # a ReadCache
+    data: bytes = b""
+    generation: int | None = None
     kept: Kept | None = None
     vain: bool = False
 

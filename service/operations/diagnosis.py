@@ -153,6 +153,15 @@ def of_commands(missing: list[str]) -> Iterator[Finding]:
         )
 
 
+def of_tracking(refused: dict[str, str]) -> Iterator[Finding]:
+    """What servers answered that do not tell which keys change, by their names."""
+    for name, refusal in refused.items():
+        yield warn(
+            f"{name} does not tell which keys change, so that each read asks it: {refusal}",
+            "grant +hello +client|tracking +time and connect without a proxy, or set POLYSTOW_READ_CACHE_BYTES=0",
+        )
+
+
 def of_scripts(known: int, all: int, info: dict[str, str]) -> Iterator[Finding]:
     """None is known to a server that the service has not used since it started; then nothing is wrong."""
     if 0 < known < all:

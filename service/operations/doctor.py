@@ -67,12 +67,13 @@ def _directory(settings: Settings) -> Iterable[Finding]:
 
 
 async def _examine(settings: Settings, redis_url: str, out: Out) -> list[Finding]:
-    redis = Redis.open(redis_url, timeout=PATIENCE)
+    redis = Redis.open(redis_url, timeout=PATIENCE, tracking=settings.read_cache_bytes > 0)
     try:
         await redis.connect(PATIENCE)
         found = [finding for lane in redis.lanes for finding in await _node(settings, redis, lane, out)]
         generation = await redis.execute("GET", keys.GENERATION, key=keys.GENERATION, write=False)
-        return [*found, *diagnosis.of_access(generation, settings)]
+        refused = {tracker.name: tracker.refusal for tracker in redis.trackers if tracker.refusal}
+        return [*found, *diagnosis.of_access(generation, settings), *diagnosis.of_tracking(refused)]
     finally:
         await redis.close()
 

@@ -74,6 +74,12 @@ class Redis:
         """A lane per primary, as they are now; not those for what is long."""
         return [self._nodes] if isinstance(self._nodes, Lane) else self._nodes.lanes
 
+    @property
+    def trackers(self) -> Sequence[Tracker]:
+        """One for each primary, as they are now; none where there is no tracking."""
+        lanes = [self._tracking] if isinstance(self._tracking, Lane) else self._tracking.lanes if self._tracking else ()
+        return [lane for lane in lanes if isinstance(lane, Tracker)]
+
     def tracker(self, key: str | bytes) -> Tracker | None:
         """That of the primary which has this key, if it can be used."""
         nodes = self._tracking

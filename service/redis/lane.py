@@ -96,11 +96,6 @@ class Lane:
         return self._wire is not None and not self._wire.lost.done()
 
     @property
-    def now(self) -> float:
-        """The time on the clock of deadlines."""
-        return self._loop.time()
-
-    @property
     def silence(self) -> float:
         """Seconds for which commands have been in flight and nothing came."""
         return self._loop.time() - self._wire.heard if self._wire and self._pending.flight else 0.0

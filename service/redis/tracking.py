@@ -54,8 +54,8 @@ class Waiter(Protocol):
     def held(self) -> Dependent: ...
 
     def confirmed(self, clock: int, seconds: float, now: float) -> None:
-        """The barrier was passed at `clock` (ms, Redis's), `seconds` after the first of its reads came; `now` is the
-        loop's time. It must not raise."""
+        """The barrier was passed at `clock` (ms, Redis's), `seconds` after the first of its reads came; `now` is
+        perf_counter(). It must not raise."""
 
     def unconfirmed(self) -> None:
         """There is no telling whether it is right. It must not raise."""
@@ -95,7 +95,11 @@ class Tracker(Lane):
     @property
     def ready(self) -> bool:
         """May keys be read on this connection, so that they are tracked?"""
-        return self.connected and not self.refusal and self._loop.time() >= self._paused_until
+        wire = self._wire
+        return (
+            wire is not None and not wire.lost.done() and not self.refusal
+            and (not self._paused_until or self._loop.time() >= self._paused_until)
+        )  # fmt: skip
 
     def read(self, command: Command, outcome: Outcome) -> None:
         """Send a reading command here, so that its keys are tracked; any failure is told to `outcome`."""
@@ -218,8 +222,8 @@ class Barrier(Struct, eq=False):
             self._spoil()
         tracker, waiters = self.tracker, self.waiters
         tracker.shared.confirmations += len(waiters)
-        clock, seconds = int(reply[0]) * 1000 + int(reply[1]) // 1000, perf_counter() - self.began
-        now = tracker.now
+        clock, now = int(reply[0]) * 1000 + int(reply[1]) // 1000, perf_counter()
+        seconds = now - self.began
         for waiter in waiters:
             waiter.confirmed(clock, seconds, now)
 

@@ -7,17 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from service.http.app import App, start
-from service.http.connection import HotConnection
 from service.http.read_cache import LARGEST, RETRY, ReadCache
 from service.metrics import Meter
 from service.settings import Settings
 from service.storage.access.directory import Caller, digest, token_entry
-from tests.hot.rig import Transport, outside_of_tasks
+from tests.hot.reading import DOCUMENT, Client, hits, kept, started
+from tests.hot.rig import outside_of_tasks
 from tests.hot.wire import DOCUMENTS, request
 from tests.running import soon
 from tests.servers import RedisProcess, binaries
-
-DOCUMENT = DOCUMENTS + "/c/k"
 
 
 @pytest.fixture(scope="module")
@@ -26,72 +24,12 @@ def redis() -> Iterator[RedisProcess]:
         yield process
 
 
-class Client:
-    """A connection to an application, without a socket."""
-
-    def __init__(self, app: App) -> None:
-        self.transport = Transport()
-        connection = app.server()
-        assert isinstance(connection, HotConnection)
-        self.connection = connection
-        self.transport.pause = connection.pause_writing
-        connection.connection_made(self.transport)
-        self.app = app
-
-    def send(self, data: bytes) -> None:
-        with outside_of_tasks():
-            self.connection.data_received(data)
-
-    async def ask(self, method: str, target: str, body: bytes | None = None, *headers: str) -> tuple[int, bytes]:
-        """Status and body of an answer."""
-        return await self.answer(request(method, target, body, *headers))
-
-    async def answer(self, data: bytes) -> tuple[int, bytes]:
-        count = len(self.transport.written)
-        self.send(data)
-        return await self.nth(count)
-
-    async def nth(self, number: int) -> tuple[int, bytes]:
-        async def written() -> bool:
-            return len(self.transport.written) > number and self.connection._exchange is None
-
-        await soon(written)
-        head, _, body = b"".join(self.transport.written[number:]).partition(b"\r\n\r\n")
-        return int(head.split(b" ")[1]), body
-
-
-async def started(redis: RedisProcess, **settings: object) -> App:
-    app = await start(Settings(**settings), redis.url, Meter())  # type: ignore[arg-type]
-    directory = app.state.service.directory
-    await directory.declare("ainoflow", [token_entry(digest("ak-1"), Caller("me", {"project": "p"}))])
-    await soon(lambda: generation(app))
-    return app
-
-
-async def generation(app: App) -> bool:
-    return app.state.service.directory.generation is not None
-
-
 @pytest.fixture
 async def app(redis: RedisProcess) -> AsyncIterator[App]:
     redis.command("FLUSHALL")
-    app = await started(redis)
+    app = await started(redis.url)
     yield app
     await app.close()
-
-
-async def kept(client: Client, target: str = DOCUMENT) -> None:
-    """Read until the answer is kept."""
-
-    async def is_kept() -> bool:
-        await client.ask("GET", target)
-        return request("GET", target) in client.app.cache.answers
-
-    await soon(is_kept)
-
-
-def hits(app: App) -> int:
-    return app.redis.tracking.confirmations - app.cache.spoiled
 
 
 async def test_a_read_that_is_made_again_is_answered_without_its_record(app: App, redis: RedisProcess) -> None:
@@ -230,7 +168,7 @@ async def test_what_was_refused_is_recorded_again_only_now_and_then(app: App, re
 
 async def test_the_memory_is_bounded_and_what_is_used_stays(redis: RedisProcess) -> None:
     redis.command("FLUSHALL")
-    app = await started(redis, read_cache_bytes=40_000)
+    app = await started(redis.url, read_cache_bytes=40_000)
     try:
         client = Client(app)
         for number in range(60):
@@ -253,7 +191,7 @@ async def test_the_memory_is_bounded_and_what_is_used_stays(redis: RedisProcess)
 
 async def test_without_bytes_there_is_none(redis: RedisProcess) -> None:
     redis.command("FLUSHALL")
-    app = await started(redis, read_cache_bytes=0)
+    app = await started(redis.url, read_cache_bytes=0)
     try:
         client = Client(app)
         await client.ask("PUT", DOCUMENT, b'{"a":1}')

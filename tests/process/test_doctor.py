@@ -261,3 +261,13 @@ def test_clocks_latency_and_other_servers_are_judged() -> None:
 ])  # fmt: skip
 def test_what_a_server_says_of_itself_is_judged(info: dict[str, str], text: str) -> None:
     assert text in one(list(diagnosis.of_server(Server(info=info), {}, Settings())))
+
+
+def test_a_server_that_does_not_tell_which_keys_change_is_found() -> None:
+    with RedisProcess(binaries()[0][1], "--appendonly", "yes") as process:
+        process.command(*APPLIED)
+        process.command("ACL", "SETUSER", "meek", "on", ">x", "~*", "&*", "+@all", "-client|tracking")
+        url = process.url.replace("unix://", "unix://meek:x@")
+        assert "does not tell which keys change" in examined(url)[1]
+        assert "which keys change" not in examined(process.url)[1]
+        assert "which keys change" not in examined(url, read_cache_bytes=0)[1]
