@@ -29,7 +29,7 @@ from service.storage.records.records import SWEEP_MEMBERS
 from service.storage.records.scoped import ONE_BYTES
 from service.storage.records.write import Write
 from service.storage.root import Storage
-from service.storage.scripts import library as scripts
+from service.storage.scripts import library
 
 SIZES = (125, 1024, 10 * 1024, 100 * 1024)
 FEW = 1000
@@ -71,7 +71,7 @@ class Operation:
     script: str
     act: Act
     sized: bool = False  # measured at each of SIZES too
-    counted: tuple[str, ...] = ("evalsha",)
+    counted: tuple[str, ...] = ("fcall",)
     times: int = 500
     before: Callable[[Bench], Awaitable[object]] | None = None
 
@@ -144,7 +144,7 @@ OPERATIONS = (
         before=fall_due,
     ),
     Operation("examine", "examine", lambda b, _: b.storage.records.examine(b.collection, b.anyone, repair=False)),
-    Operation("publish, 1 MB", "publish", large, False, ("evalsha", "set"), 20),
+    Operation("publish, 1 MB", "publish", large, False, ("fcall", "set"), 20),
     Operation("register", "register", lambda b, _: b.storage.records.register(b.collection)),
     Operation("adjust_usage", "adjust_usage", lambda b, _: b.storage.records.adjust_usage(b.collection, 1, 100)),
     Operation("throttle", "throttle", lambda b, i: b.storage.rates.throttle("bench", CALLER, 1_000_000, 1.0)),
@@ -216,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench.operations: {error}", file=sys.stderr)
         return 1
     print(tabled(found, parsed.many))
-    left = sorted(set(scripts.load()) - {each.script for each in OPERATIONS})
+    left = sorted(set(library.load().scripts) - {each.script for each in OPERATIONS})
     print(f"\nNot measured: {', '.join(left)}.")
     write(parsed.out, "operations", given, {"few": FEW, "many": parsed.many, "operations": found, "left": left})
     return 0

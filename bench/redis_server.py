@@ -37,6 +37,6 @@ class RedisServer(Child):
 def server_program() -> Path:
     """The redis-server that is measured: the one that the service would choose. Raises Unusable."""
     try:
-        return binary.find_server()[0]
+        return binary.find_server()
     except binary.Unusable as error:
         raise Unusable(str(error)) from None

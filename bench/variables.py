@@ -86,10 +86,8 @@ class Bench:
             stats = self.server.info("commandstats")
             client.config_set("slowlog-log-slower-than", -1)
             log: Any = client.slowlog_get(100)
-        longest = max(
-            (int(each["duration"]) for each in log if each["command"].startswith(b"EVALSHA")), default=SLOW_US
-        )
-        return float(stats["cmdstat_evalsha"]["usec"]) / len(work), longest
+        longest = max((int(each["duration"]) for each in log if each["command"].startswith(b"FCALL")), default=SLOW_US)
+        return float(stats["cmdstat_fcall"]["usec"]) / len(work), longest
 
 
 def filters(bench: Bench, size: int) -> dict[str, Callable[[], tuple[Filter, int, int]]]:

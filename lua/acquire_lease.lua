@@ -7,9 +7,7 @@ local job = KEYS[1] -- string: name of the worker that holds it; expires if that
 local name = ARGV[1] -- name of the worker that asks
 local ms   = ARGV[2] -- for which the lease lasts
 
---- @include renew
-
 local holder = redis.call('GET', job)
 if holder and holder ~= name then return 0 end
-renew(job, name, ms)
+redis.call('SET', job, name, 'PX', ms)
 return 1

@@ -8,11 +8,9 @@ local usage = KEYS[1] -- string: documents and bytes in use; expires an hour aft
 local documents = ARGV[1] -- documents by which the namespace grew
 local bytes     = ARGV[2] -- bytes by which the namespace grew
 
---- @include renew
-
 local left = redis.call('PTTL', usage)
 if left > 0 then
   local had, held = string.match(redis.call('GET', usage), '^(%-?%d+) (%-?%d+)$')
-  renew(usage, string.format('%.0f %.0f', had + documents, held + bytes), left)
+  redis.call('SET', usage, string.format('%.0f %.0f', had + documents, held + bytes), 'PX', left)
 end
 return redis.status_reply('OK')

@@ -17,7 +17,7 @@ if there and math.abs(there) > tonumber(revision) then
 end
 local before = {}
 if redis.call('HLEN', acl) <= 5000 then before = redis.call('HKEYS', acl) end
-redis.call('UNLINK', acl) -- the first write frees memory: then Redis 6.2 accepts the others when memory is full
+redis.call('UNLINK', acl)
 if redis.call('EXISTS', staged) == 1 then
   redis.call('RENAME', staged, acl)
   redis.call('PERSIST', acl)

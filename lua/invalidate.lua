@@ -5,8 +5,6 @@
 
 local generation = KEYS[1] -- string: a number that grows with every change of the access directory
 
---- @include renew
-
 local after = (tonumber(redis.call('GET', generation)) or 0) + 1
-renew(generation, after)
+redis.call('SET', generation, after)
 return after

@@ -6,8 +6,6 @@ local revision = KEYS[1] -- string: the latest one
 
 local above = ARGV[1] -- the revision must be above this number too: a failover may have lost some
 
---- @include renew
-
 local after = math.max(tonumber(redis.call('GET', revision)) or 0, tonumber(above)) + 1
-renew(revision, after)
+redis.call('SET', revision, after)
 return after

@@ -10,11 +10,10 @@ local interval = ARGV[1] -- us between two requests at the full rate, at least 1
 local burst    = ARGV[2] -- requests that may arrive at the same time
 
 --- @include now
---- @include renew
 
 local at = now()
 local due = math.max(tonumber(redis.call('GET', bucket)) or 0, at) + interval
 local early = due - at - interval * burst
 if early > 0 then return redis.error_reply(string.format('THROTTLED %.0f', early)) end
-renew(bucket, due, math.ceil((due - at) / 1000))
+redis.call('SET', bucket, due, 'PX', math.ceil((due - at) / 1000))
 return redis.status_reply('OK')

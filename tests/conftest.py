@@ -1,7 +1,7 @@
 """Fixtures for all tests: a running service, a factory for more of them, and an HTTP client.
 
 `--cluster` runs the dialects' tests on a Redis Cluster: all those that the shared service is enough for.
-`--server` runs all tests on one server instead of each redis-server here: `--server valkey`.
+`--server` runs all tests on one server instead of each one here: `--server valkey`.
 """
 
 import tempfile
@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cluster", action="store_true", help="run the dialects' tests on a Redis Cluster, and no other")
-    parser.addoption("--server", help="run on the first server whose name begins so: redis-6.2, redis-7, valkey")
+    parser.addoption("--server", help="run on the first server whose name begins so: redis-7, valkey")
     parser.addoption("--examples", type=int, default=20, help="requests that schemathesis makes up for each route")
     parser.addoption("--seed", type=int, default=1, help="what schemathesis makes them up from")
 

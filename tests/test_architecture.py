@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from service.storage.errors import BY_WORD
-from service.storage.scripts import library as scripts
+from service.storage.scripts import library
 
 ROOT = Path(__file__).parent.parent
 LUA = ROOT / "lua"
@@ -78,7 +78,7 @@ def test_a_dialect_knows_the_contract_and_no_other_dialect(dialect: str) -> None
 
 def test_a_dialect_knows_neither_http_server_nor_redis_nor_scripts() -> None:
     foreign = ("aiohttp", "redis", "hiredis", "uvloop", "service.redis", "asyncio", "socket")
-    machinery = ("scripts.runner", "scripts.library", "scripts.reply", "fsck", "sweeper", "registry")
+    machinery = ("libraries", "scripts.runner", "scripts.library", "scripts.reply", "fsck", "sweeper", "registry")
     found = [
         f"{module} imports {name}"
         for module, names in IMPORTS.items()
@@ -176,7 +176,7 @@ def test_each_script_is_run_from_one_place() -> None:
 
 def test_each_word_that_a_script_refuses_with_is_a_refusal() -> None:
     """And the header of the script says which those are."""
-    composed = scripts.load()
+    composed = library.load().scripts
     assert set(re.findall(r"'([A-Z]{3,}) [^']", (LUA / "include" / "once.lua").read_text())) <= set(BY_WORD)
     for path in OPERATIONS:
         words = set(re.findall(r"'([A-Z]{3,}) [^']", composed[path.stem].text))

@@ -1,7 +1,6 @@
 --- Update the expiry set and the indexes after a record's string was written. If the record is new, remove a
 --- few due members too: two for each new one, so that a collection that is only written to stays bounded.
---- `change` is as in store.lua. Replies the documents and bytes by which the collection grew. It runs after
---- the write that needs memory: an earlier ZREM would let that write through when memory is full.
+--- `change` is as in store.lua. Replies the documents and bytes by which the collection grew.
 --- @include expire
 --- @include index
 local function keep(change, before, after, at)

@@ -19,7 +19,8 @@ LEAST_FREE = 256 * 1024 * 1024  # bytes on the disk of the embedded Redis
 
 # What the service cannot do without, asked for in a way that changes nothing.
 COMMANDS: tuple[tuple[str, ...], ...] = (
-    ("EVAL", "return 1", "0"), ("EVALSHA", "0" * 40, "0"), ("SCRIPT", "EXISTS", "0" * 40), ("TIME",),
+    ("FCALL", "polystow_nothing", "0"), ("FUNCTION", "LIST", "LIBRARYNAME", "polystow_nothing"), ("TIME",),
+    ("FUNCTION", "LOAD", "#!nothing"), ("FUNCTION", "DELETE", "polystow_nothing"),
     ("MGET", "polystow:generation"), ("EXISTS", "polystow:generation"), ("TTL", "polystow:generation"),
     ("SCAN", "0", "COUNT", "1"), ("ZCARD", "polystow:nothing"), ("UNLINK", "polystow:nothing"),
 )  # fmt: skip
@@ -162,18 +163,11 @@ def of_tracking(refused: dict[str, str]) -> Iterator[Finding]:
         )
 
 
-def of_scripts(known: int, all: int, info: dict[str, str]) -> Iterator[Finding]:
-    """None is known to a server that the service has not used since it started; then nothing is wrong."""
-    if 0 < known < all:
-        yield warn(
-            f"{all - known} of {all} scripts are not in the server's cache: somebody flushed it, or another version"
-            " serves; each is sent again when it is needed",
-            "keep SCRIPT FLUSH from other users of the server; finish the rolling update",
-        )
+def of_scripts(info: dict[str, str]) -> Iterator[Finding]:
     if int(info.get("number_of_cached_scripts", "0")) > MANY_SCRIPTS:
         yield warn(
             f"{info['number_of_cached_scripts']} scripts are cached: another user of the server makes up new ones",
-            "let it pass values as arguments; SCRIPT FLUSH frees the memory, and this service mends itself",
+            "let it pass values as arguments; SCRIPT FLUSH frees the memory",
         )
 
 

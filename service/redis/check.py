@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from service.redis.errors import Rejected
 
-OLDEST = (6, 2, 0)
+OLDEST = (7, 0, 0)
 
 NOEVICTION = "CONFIG SET maxmemory-policy noeviction, and the same in its configuration file"
 APPEND_ONLY = "CONFIG SET appendonly yes, and the same in its configuration file"
@@ -92,7 +92,7 @@ def findings(server: Server, *, cluster: bool = False) -> Iterator[Finding]:
 def _kind(server: Server, cluster: bool) -> Iterator[Finding]:
     if server.version < OLDEST:
         said = ".".join(map(str, server.version))
-        yield refuse(f"the server is Redis {said}; 6.2 or newer is needed", "upgrade the server")
+        yield refuse(f"the server is Redis {said}; Redis 7.0 or newer, or Valkey, is needed", "upgrade the server")
     if not cluster and server.info.get("cluster_enabled") == "1":
         text = "the server is a node of a Redis Cluster, the URL is that of a single server"
         yield refuse(text, "name the cluster: redis+cluster://HOST:PORT,HOST:PORT")

@@ -94,8 +94,8 @@ class Embedded:
         To be called from the main thread. Raises Unusable, in words, with what Redis logged; nothing runs then.
         """
         self._stopping.clear()
-        self._binary, version = find_server(self._given)
-        self._prepare(version)
+        self._binary = find_server(self._given)
+        self._prepare()
         try:
             await self._take_locks()
             await self._spawn()
@@ -134,8 +134,8 @@ class Embedded:
                 process.kill()
                 await process.wait()
 
-    def _prepare(self, version: tuple[int, int]) -> None:
-        """Make the directory, private; refuse one where this Redis would lose sight of data."""
+    def _prepare(self) -> None:
+        """Make the directory, private; refuse one whose data Redis would not see."""
         path = socket_of(self.data_dir)
         if len(os.fsencode(path)) > MAX_SOCKET_PATH:
             text = f"the socket's path is longer than the {MAX_SOCKET_PATH} bytes that systems allow"
@@ -147,10 +147,6 @@ class Embedded:
                 self.data_dir.chmod(0o700)
         except OSError as error:
             raise Unusable(f"the data directory cannot be made: {error}") from None
-        # Redis 7 moved the append-only file into a directory, which an older one overlooks: it would start empty.
-        if version < (7, 0) and (self.data_dir / "appendonlydir").exists():
-            text = f"{self.data_dir} was written by Redis 7 or newer"
-            raise Unusable(f"{text}; {self._binary} is older and would start empty")
         if lost := missing(self.data_dir):
             raise Unusable(lost)
 

@@ -3,11 +3,6 @@
 Invariant: every failure of this layer is one of these; callers never see an exception of redis-py or hiredis.
 """
 
-import re
-
-# Redis 6.2 wraps what a command inside a script answered; 7.0 sends the word first. Callers see one form.
-IN_SCRIPT = re.compile(r"ERR Error running script \(call to f_\w+\): (?:@user_script: ?\d+: )+-?(?=[A-Z]{2,} )")
-
 
 class Failed(Exception):
     """A command got no usable answer."""
@@ -32,7 +27,7 @@ class Overloaded(Failed):
 class Rejected(Failed):
     """The server answered with an error.
 
-    `word` is the error's first word ("NOSCRIPT", "WRONGTYPE", or what a script refuses with);
+    `word` is the error's first word ("READONLY", "WRONGTYPE", or what a script refuses with);
     `message` is the whole text, from that word on.
     """
 
@@ -44,6 +39,4 @@ class Rejected(Failed):
 
 def rejected(text: str) -> Rejected:
     """The failure for an error reply, from its text without the leading `-`."""
-    wrapped = IN_SCRIPT.match(text)
-    message = text[wrapped.end() :] if wrapped else text
-    return Rejected(message.partition(" ")[0], message)
+    return Rejected(text.partition(" ")[0], text)

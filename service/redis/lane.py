@@ -41,7 +41,7 @@ class Lane:
     max_bytes     bound on their packed size
     on_connect    runs on each new connection before any command of the queue is sent on it
     redirect      see Pending: where a command goes that this node is not the one for
-    mend          see Pending: how a command is repeated whose script the server has forgotten
+    mend          see Pending: what makes it possible to repeat a command that a server refused
     piecemeal     long commands are written a piece at a time
     silent        seconds without an answer after which a connection counts as dead; None: `timeout`
     """

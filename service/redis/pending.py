@@ -82,15 +82,37 @@ class Command(Struct, eq=False):
     key: str | bytes = b""
 
 
-Mend = Callable[[Command], bool]  # changes a command whose script the server has forgotten, so that it can be repeated
+Mend = Callable[[Command, Rejected], bytes | None]  # what to send before a refused command is repeated, packed, if any
 Redirect = Callable[[Command, Rejected], bool]  # takes over a command that a server refused, or says that it does not
+
+
+class Remedy:
+    """The outcome of what is sent so that refused commands can be repeated behind it.
+
+    `failure` is why the last one did no good. ERR is none: somebody else may have done the same before.
+    """
+
+    def __init__(self) -> None:
+        self.failure: Rejected | None = None
+        self.on_its_way = False
+
+    def done(self) -> bool:
+        return not self.on_its_way
+
+    def set_result(self, result: Any, /) -> None:
+        self.on_its_way = False
+
+    def set_exception(self, exception: Failed, /) -> None:
+        self.on_its_way = False
+        if isinstance(exception, Rejected) and exception.word != "ERR":
+            self.failure = exception
 
 
 class Pending:
     """See the module; `reason` says in words why commands wait, for those that wait too long.
 
-    `redirect` is offered each refused command first, in the midst of the reading of replies; `mend` one that the server
-    refused with NOSCRIPT.
+    `redirect` is offered each refused command first, in the midst of the reading of replies; then `mend`, for a reason
+    that does not pass by itself.
     """
 
     def __init__(
@@ -104,6 +126,7 @@ class Pending:
         self.reason = "not connected yet"
         self._redirect = redirect
         self._mend = mend
+        self._remedy = Remedy()
         self._max_commands = max_commands
         self._max_bytes = max_bytes
         self._number = count()  # makes heap entries comparable, first come first
@@ -175,11 +198,23 @@ class Pending:
     def _refuse(self, command: Command, error: Rejected, now: float) -> None:
         if command.outcome.done() or (self._redirect is not None and self._redirect(command, error)):
             return
-        forgotten = error.word == "NOSCRIPT" and self._mend is not None and self._mend(command)
-        if forgotten or error.word in TRANSIENT:
+        if error.word in TRANSIENT:
             self._rest(command, now, error.message)
+        elif self._mend is not None and (packed := self._mend(command, error)) is not None:
+            self._repair(command, packed, error, now)
         else:
             command.outcome.set_exception(error)
+
+    def _repair(self, command: Command, packed: bytes, error: Rejected, now: float) -> None:
+        """Repeat a command behind what makes that possible, which is sent once for all that are refused meanwhile."""
+        remedy = self._remedy
+        if command.attempts and remedy.failure is not None:
+            command.outcome.set_exception(remedy.failure)
+            return
+        if not remedy.on_its_way:
+            remedy.on_its_way, remedy.failure = True, None
+            self._rest(Command(remedy, packed, True, command.deadline), now, error.message)
+        self._rest(command, now, error.message)
 
     def _rest(self, command: Command, now: float, refusal: str) -> None:
         due = now + min(PAUSE_SECONDS * 2**command.attempts, MAX_PAUSE_SECONDS)
@@ -212,6 +247,7 @@ class Pending:
 
     def drain(self) -> list[Command]:
         """Give away what was not sent, and what was refused for the moment; what is in flight stays."""
+        self._remedy.on_its_way = False  # it is for this server alone
         drained = [*(rest[2] for rest in sorted(self.resting)), *self.waiting]
         self.resting.clear()
         self.waiting.clear()

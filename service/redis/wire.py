@@ -204,7 +204,7 @@ async def _introduce(wire: Wire) -> None:
     try:
         await wire.ask("CLIENT", "SETNAME", CLIENT_NAME)
     except Rejected as error:
-        if error.word != "NOPERM":  # an ACL may forbid it, as "-@dangerous" does on Redis 6.2
+        if error.word != "NOPERM":  # an ACL may forbid it
             raise
 
 

@@ -32,6 +32,7 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | `polystow:links:DIALECT:KIND:ID` | zset | member to which the id is linked -> revision of the link |
 | `polystow:revision` | string | the latest revision of grants; it grows with every change |
 | `polystow:secret` | string | random bytes, from which ids are made that nobody else can compute |
+| `polystow:libraries` | hash | name of a library of functions -> when a worker last used it (us) |
 | `polystow:sweeper` | string | name of the worker with the sweeper's lease; it expires soon |
 """
 
@@ -44,6 +45,7 @@ GENERATION = "polystow:generation"
 REVISION = "polystow:revision"
 SWEEPER = "polystow:sweeper"
 SECRET = "polystow:secret"
+LIBRARIES = "polystow:libraries"
 
 is_unreserved = re.compile(rb"[A-Za-z0-9_.~-]+").fullmatch  # the unreserved characters of RFC 3986, section 2.3
 _variables = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}(?:variables|names|newest|lists|listing)").fullmatch

@@ -15,6 +15,7 @@ from service.redis.errors import Failed
 from service.storage import keys, registry
 from service.storage.errors import Refusal
 from service.storage.keys import Collection
+from service.storage.libraries import Libraries
 from service.storage.records.record import Swept
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
@@ -33,13 +34,16 @@ class Sweeper:
     def __init__(self, runner: Runner, storage: Storage) -> None:
         self._runner = runner
         self._storage = storage
+        self._libraries = Libraries(runner)
         self._name = uuid4().hex
 
     async def run(self) -> None:
         """Sweep again and again, for as long as the worker lives."""
         while True:
             try:
-                if await self.acquire_lease():
+                leading = await self.acquire_lease()
+                await self._libraries.tend(remove=leading)
+                if leading:
                     await self.sweep()
             except Refusal as refusal:  # Redis cannot be reached; the next round tries again
                 log.debug("the sweep was interrupted: %s", refusal)

@@ -65,7 +65,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def flush_scripts(self) -> None:
         with self.running.redis as redis:
-            redis.script_flush()
+            redis.function_flush("SYNC")
 
     @precondition(lambda self: type(self).costly > 0)
     @rule()

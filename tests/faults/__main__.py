@@ -20,7 +20,7 @@ from tests.faults.history import History
 from tests.faults.register import registers
 from tests.faults.stand import Service, standing
 from tests.faults.trial import Plan, trial
-from tests.servers import every_binary
+from tests.servers import binaries
 
 STANDS: dict[str, Callable[..., AbstractAsyncContextManager[Service]]] = {"single": standing, "cluster": clustered}
 NEEDS_VERSIONS = "fail_over"  # what a failover took is told by the versions
@@ -28,7 +28,7 @@ LONGEST = 60.0  # seconds of one trial at the most; then a new stand, the next d
 
 
 def arguments() -> argparse.Namespace:
-    servers = dict(every_binary())
+    servers = dict(binaries())
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seconds", type=float, default=300, help="in all [300]")
     parser.add_argument("--operations", type=int, help="end when so many calls were made")
@@ -64,7 +64,7 @@ async def main(given: argparse.Namespace) -> int:
                 tuple(fault for fault in chosen if register.versions or fault != NEEDS_VERSIONS),
                 None if given.operations is None else given.operations - calls, given.clients, pause=given.pause,
             )  # fmt: skip
-            binary = dict(every_binary())[given.server]
+            binary = dict(binaries())[given.server]
             disk = {"slow_disk": True} if given.slow_disk else {}
             async with STANDS[given.topology](binary=binary, appendfsync=given.appendfsync, **disk) as stand:
                 verdict = await trial(stand, register, plan)

@@ -46,7 +46,7 @@ class ClusterStand(Service):
 
     async def flush_scripts(self) -> None:
         for node in await asyncio.to_thread(lambda: self._cluster.primaries):
-            await asyncio.to_thread(node.command, "SCRIPT", "FLUSH")
+            await asyncio.to_thread(node.command, "FUNCTION", "FLUSH")
 
     def _primary(self, random: Random) -> ClusterNode:
         """Mostly the one that has the most keys: what clients call for lies in few slots."""

@@ -82,7 +82,7 @@ class Stand(Service):
         await asyncio.to_thread(self.redis.command, *command)
 
     async def flush_scripts(self) -> None:
-        await self.command("SCRIPT", "FLUSH")
+        await self.command("FUNCTION", "FLUSH")
 
     def fill_disk(self, left: int) -> None:
         """No file of Redis's may grow by more than `left` bytes; what is written beyond fails as on a full disk."""

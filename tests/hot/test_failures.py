@@ -45,7 +45,7 @@ async def test_a_collection_that_is_not_registered_any_more_is_registered_and_wr
 
 
 async def test_a_script_that_was_forgotten_is_sent_again_and_done_once(rig: Rig, redis: RedisProcess) -> None:
-    redis.command("SCRIPT", "FLUSH")
+    redis.command("FUNCTION", "FLUSH")
     rig.receive(request("PUT", K + "4", b'{"whole":"body"}') + request("GET", K + "4/meta"))
     await all_of(rig)
     assert b'"version":1,' in rig.transport.written[1]

@@ -99,7 +99,7 @@ async def test_a_write_whose_script_was_forgotten_is_done_once(either: Running) 
         for flushes in range(3):
             before = await version(wire)
             with either.redis as client:
-                client.script_flush()
+                client.function_flush("SYNC")
             await wire.send(PUT + GET + PUT)
             assert [(await wire.response()).status for _ in range(3)] == [200] * 3, flushes
             assert await version(wire) == before + 2

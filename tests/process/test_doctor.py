@@ -4,17 +4,15 @@ to do about it."""
 import asyncio
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import ResponseError
 
 from service.operations import contradictions, diagnosis, doctor
 from service.redis.check import Finding, Server
 from service.settings import Settings
-from service.storage.scripts import library as scripts
+from service.storage.scripts import library
 from tests.running import SIGNING_KEY, Running, polystow
 from tests.servers import RedisProcess, binaries
 
@@ -149,9 +147,9 @@ def test_a_command_that_the_server_forbids_is_found() -> None:
     with RedisProcess(binaries()[0][1], "--appendonly", "yes", "--rename-command", "UNLINK", "") as process:
         process.command(*APPLIED)
         assert "does not let the service use UNLINK" in examined(process.url)[1]
-        process.command("ACL", "SETUSER", "meek", "on", ">x", "~*", "+@all", "-eval", "-evalsha")
+        process.command("ACL", "SETUSER", "meek", "on", ">x", "~*", "+@all", "-fcall", "-function|load")
         said = examined(process.url.replace("unix://", "unix://meek:x@"))[1]
-        assert "does not let the service use EVAL, EVALSHA, UNLINK" in said
+        assert "does not let the service use FCALL, FUNCTION LOAD, UNLINK" in said
 
 
 def test_a_server_that_is_not_there_is_found() -> None:
@@ -161,16 +159,16 @@ def test_a_server_that_is_not_there_is_found() -> None:
     assert "-> start it" in done.stdout
 
 
-def test_a_cache_that_lost_some_scripts_is_found(server: RedisProcess) -> None:
-    server.command("SCRIPT", "FLUSH")
-    assert examined(server.url)[0] == 0  # nobody served here yet
-    for version in ((6, 2), (7, 0)):  # with and without the first line that 7.0 wants
-        with suppress(ResponseError):
-            server.command("SCRIPT", "LOAD", scripts.load()["put"].for_server(version)[0])
+def test_the_libraries_of_functions_are_told(server: RedisProcess) -> None:
+    whole = library.load()
+    server.command("FUNCTION", "FLUSH")
+    assert f"functions: {whole.name} is not yet there, and 0 of other versions" in examined(server.url)[1]
+    server.command("FUNCTION", "LOAD", whole.text)
+    server.command("FUNCTION", "LOAD", whole.text.replace(whole.digest, "0123456789abcdef"))
     status, said = examined(server.url)
-    server.command("SCRIPT", "FLUSH")
-    assert status == 1
-    assert "scripts are not in the server's cache" in said
+    server.command("FUNCTION", "FLUSH")
+    assert status == 0
+    assert f"functions: {whole.name} is there, and 1 of other versions" in said
 
 
 SETTINGS: list[tuple[dict[str, Any], str]] = [
@@ -249,7 +247,7 @@ def test_clocks_latency_and_other_servers_are_judged() -> None:
     assert list(diagnosis.of_clocks(0.9, 1.0)) == list(diagnosis.of_latency(0.004, 0.005)) == []
     assert "5.0 s apart" in one(list(diagnosis.of_clocks(-5, 1.0)))
     assert "takes 20.0 ms" in one(list(diagnosis.of_latency(0.020, 0.005)))
-    assert "makes up new ones" in one(list(diagnosis.of_scripts(15, 15, {"number_of_cached_scripts": "5000"})))
+    assert "makes up new ones" in one(list(diagnosis.of_scripts({"number_of_cached_scripts": "5000"})))
 
 
 @pytest.mark.parametrize(("info", "text"), [

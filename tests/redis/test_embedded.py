@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 
 from service.redis import syncing
-from service.redis.binary import Unusable, version_of
+from service.redis.binary import Unusable
 from service.redis.client import Redis
 from service.redis.embedded import Embedded, running
 from tests.running import soon
-from tests.servers import every_binary
 from tests.slow_disk import library
 
 # The loop that the service runs on; both loops would cost 10 s more.
@@ -259,10 +258,3 @@ async def test_a_path_that_no_socket_can_have_is_refused_in_words(binary: Path, 
 async def test_a_directory_that_cannot_be_made_is_refused_in_words(binary: Path, data_dir: Path) -> None:
     with pytest.raises(Unusable, match="cannot be made"):
         await Embedded(Path("/dev/null/data"), server=binary).start()
-
-
-async def test_an_older_redis_refuses_a_directory_whose_data_it_would_not_see(data_dir: Path) -> None:
-    (data_dir / "appendonlydir").mkdir(parents=True)
-    oldest = min((path for _, path in every_binary()), key=lambda path: version_of(path) or (0, 0))
-    with pytest.raises(Unusable, match="would start empty"):
-        await Embedded(data_dir, server=oldest).start()

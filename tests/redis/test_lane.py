@@ -33,8 +33,8 @@ async def test_an_error_reply_is_rejected_with_its_word(redis: RedisProcess, lan
         await lane.execute("EVAL", script, 0, "you may not", write=True)
     assert refusal.value.word == "DENIED"
     with pytest.raises(Rejected) as refusal:
-        await lane.execute("EVALSHA", "0" * 40, 0, write=True)
-    assert refusal.value.word == "NOSCRIPT"
+        await lane.execute("FCALL", "nothing", 0, write=True)
+    assert refusal.value.message == "ERR Function not found"
 
 
 async def test_an_error_inside_a_script_has_the_same_word_on_every_version(redis: RedisProcess, lane_to: Open) -> None:

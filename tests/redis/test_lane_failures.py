@@ -162,21 +162,19 @@ async def test_a_busy_script_delays_commands_but_fails_none(own: RedisProcess, l
 async def test_what_on_connect_does_comes_before_any_waiting_command_on_every_connection(
     own: RedisProcess, lane_to: Open
 ) -> None:
-    script = "return 'loaded'"
+    library = "#!lua name=test\nredis.register_function('said', function() return 'loaded' end)"
 
     async def load(ask: Any) -> None:
-        assert await ask("SCRIPT", "LOAD", script) == digest
+        await ask("FUNCTION", "LOAD", "REPLACE", library)
         with pytest.raises(Rejected):
             await ask("NONSENSE")
 
-    digest = own.command("SCRIPT", "LOAD", script)
-    own.command("SCRIPT", "FLUSH")
     lane = await lane_to(own.url, on_connect=load, connect=False)
-    early = lane.execute("EVALSHA", digest, 0, write=True)
+    early = lane.execute("FCALL", "said", 0, write=True)
     await lane.connect()
     assert await early == b"loaded"
     await asyncio.to_thread(own.kill)
-    waiting = asyncio.gather(*(lane.execute("EVALSHA", digest, 0, write=False) for _ in range(20)))
+    waiting = asyncio.gather(*(lane.execute("FCALL", "said", 0, write=False) for _ in range(20)))
     await asyncio.to_thread(own.start)
     assert await waiting == [b"loaded"] * 20
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 
-Connect = Callable[[RedisProcess], Awaitable[Runner]]
+Connect = Callable[..., Awaitable[Runner]]
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +46,8 @@ async def connect() -> AsyncIterator[Connect]:
     """Makes runners, as workers have them, and closes them after the test."""
     opened: list[Redis] = []
 
-    async def runner_to(process: RedisProcess) -> Runner:
-        made = Runner.open(process.url, bulk=True)
+    async def runner_to(process: RedisProcess, **options: Any) -> Runner:
+        made = Runner.open(process.url, bulk=True, **options)
         opened.append(made.redis)
         await made.redis.connect()
         return made

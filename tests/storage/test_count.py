@@ -5,7 +5,7 @@ from pathlib import Path
 from service.storage import keys
 from service.storage.records.write import Write
 from service.storage.root import Storage
-from service.storage.scripts import library as scripts
+from service.storage.scripts import library
 from service.storage.scripts.fan_out import FAN_OUT
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace, numbered
 
@@ -51,9 +51,9 @@ return {header(record, tonumber(at)) and 1 or 0, redis.call('ZCOUNT', expiry, '-
 async def test_a_record_is_due_in_the_very_microsecond_in_which_it_is_no_longer_alive(
     storage: Storage, keyspace: Keyspace, tmp_path: Path
 ) -> None:
-    (tmp_path / "include").symlink_to(scripts.folder() / "include")
+    (tmp_path / "include").symlink_to(library.folder() / "include")
     (tmp_path / "probe.lua").write_text(PROBE)
-    text = scripts.load(tmp_path)["probe"].text
+    text = library.load(tmp_path).scripts["probe"].text
     expires = (await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+600000"), b"[]")).expires
     for later, found in ((-1, [1, 0]), (0, [1, 0]), (999, [1, 0]), (1000, [0, 1])):  # us
         at = expires * 1000 + later

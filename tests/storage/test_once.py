@@ -15,7 +15,7 @@ from service.storage.records.quota import Quota
 from service.storage.records.record import Saved, etag
 from service.storage.records.write import Write
 from service.storage.root import Storage
-from service.storage.scripts import library as scripts
+from service.storage.scripts import library
 from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES
 from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.runner import Runner
@@ -225,9 +225,9 @@ async def test_a_day_later_it_is_a_new_request(storage: Storage, keyspace: Keysp
 
 
 async def test_a_forgotten_script_is_sent_again(storage: Storage, redis: RedisProcess) -> None:
-    redis.command("SCRIPT", "FLUSH")
+    redis.command("FUNCTION", "FLUSH")
     first = await ask(storage, WRITES["put"], request())
-    redis.command("SCRIPT", "FLUSH")
+    redis.command("FUNCTION", "FLUSH")
     assert await ask(storage, WRITES["put"], request()) == first
 
 
@@ -265,18 +265,18 @@ async def test_without_a_key_what_is_sent_is_what_the_script_takes(
     sent.clear()
     await storage.records.put(Write(COLLECTION, "a", ME), OBJECT)
     [command] = sent
-    word, sha, count, *rest = words(command.packed)
-    put = scripts.load()["put"]
+    word, function, count, *rest = words(command.packed)
+    put = library.load().scripts["put"]
     names = (COLLECTION.record("a"), *COLLECTION.guarded)
-    assert (word, int(count), rest[: len(names)]) == (b"EVALSHA", len(names), [name.encode() for name in names])
+    assert (word, int(count), rest[: len(names)]) == (b"FCALL", len(names), [name.encode() for name in names])
     assert len(rest) == len(names) + len(put.arguments)
-    assert sha.decode() == runner._sent["put"][2]
+    assert function.decode() == put.function
     sent.clear()
     await ask(storage, WRITES["put"], request())
     looked, run = (words(command.packed) for command in sent)
     assert looked == [b"GET", remembered().encode()]
-    assert (run[0], int(run[2])) == (b"EVALSHA", len(names) + 1)
-    assert run[1] != sha
+    assert (run[0], int(run[2])) == (b"FCALL", len(names) + 1)
+    assert run[1] != function
 
 
 def test_ids_for_what_is_new_are_those_of_the_request() -> None:

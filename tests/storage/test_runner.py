@@ -1,7 +1,10 @@
 """Running scripts: forgotten ones, and every error that Redis may answer with."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,7 @@ from service.storage import errors
 from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
 from service.storage.records.write import Write
 from service.storage.root import Storage
+from service.storage.scripts import library
 from service.storage.scripts.fan_out import FAN_OUT, all_of, each
 from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.reply import Replies, Reply, refusal
@@ -23,30 +27,29 @@ from tests.storage.keyspace import COLLECTION, ME, RECORD, numbered
 
 async def test_a_forgotten_script_is_sent_again_and_runs_once(storage: Storage, redis: RedisProcess) -> None:
     for flush in ("SYNC", "ASYNC"):
-        redis.command("SCRIPT", "FLUSH", flush)
+        redis.command("FUNCTION", "FLUSH", flush)
         await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     assert (await storage.records.get(COLLECTION, "a")).version == 2
     assert (await storage.records.page(COLLECTION, "n", 0, 10))[0] == 1
     redis.command("CONFIG", "RESETSTAT")
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")  # the server knows it again
-    assert "cmdstat_eval" not in redis.command("INFO", "commandstats")
+    assert redis.command("INFO", "commandstats")["cmdstat_fcall"]["failed_calls"] == 0
 
 
 async def test_scripts_forgotten_under_many_writers_lose_and_double_nothing(
     storage: Storage, redis: RedisProcess
 ) -> None:
     await storage.records.put(Write(COLLECTION, "n", ME), b"[]")
+    written = count()
 
     async def write(id: str) -> None:
         for _ in range(5):
             await storage.records.put(Write(COLLECTION, "n", ME), b"[]")
+            if next(written) % 5 == 0:  # while the others wait for theirs
+                redis.command("FUNCTION", "FLUSH")
             await storage.records.put(Write(COLLECTION, id, ME), b"[]")
 
-    writers = asyncio.gather(*(write(id) for id in numbered(20)))
-    while not writers.done():
-        redis.command("SCRIPT", "FLUSH")
-        await asyncio.sleep(0)
-    await writers
+    await asyncio.gather(*(write(id) for id in numbered(20)))
     assert (await storage.records.get(COLLECTION, "n")).version == 101
     assert all([(await storage.records.get(COLLECTION, id)).version == 5 for id in numbered(20)])
 
@@ -57,6 +60,61 @@ async def test_a_restarted_redis_knows_the_scripts_again(own: RedisProcess, conn
     own.restart()
     await storage.records.get(COLLECTION, "a")  # a read waits for the new connection
     assert (await storage.records.put(Write(COLLECTION, "a", ME), b"[]")).version == 2
+
+
+async def test_two_versions_call_each_their_own_functions(
+    runner: Runner, connect: Connect, redis: RedisProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As during a rolling update; and neither misses what the other one had, or loses."""
+    shutil.copytree(library.folder(), tmp_path / "lua")
+    with (tmp_path / "lua" / "put.lua").open("a") as put:
+        put.write("-- the next version\n")
+    monkeypatch.setattr(library, "folder", lambda: tmp_path / "lua")
+    following = await connect(redis)
+    names = {each.library.name for each in (runner, following)}
+    assert len(names) == 2
+    versions = [Storage(each) for each in (runner, following)]
+    for number in range(1, 9):
+        if number % 3 == 0:
+            redis.command("FUNCTION", "DELETE", following.library.name)
+        written = await versions[number % 2].records.put(Write(COLLECTION, "a", ME), b"[]")
+        assert written.version == number
+    listed = redis.command("FUNCTION", "LIST", "LIBRARYNAME", "polystow_*")
+    assert {each[b"library_name"].decode() for each in listed} >= names
+    redis.command("FUNCTION", "DELETE", following.library.name)
+
+
+@pytest.mark.parametrize(
+    ("setting", "refusing", "accepting", "refusal"),
+    [("maxmemory", 1, 0, QuotaExceeded), ("min-replicas-to-write", 1, 0, Unavailable)],
+)
+async def test_a_server_that_takes_no_library_serves_reads_until_it_does(
+    storage: Storage, connect: Connect, redis: RedisProcess, setting: str, refusing: int, accepting: int,
+    refusal: type[Refusal], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A worker of a new version starts while the server refuses all writes, and with them its library."""
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
+    redis.command("FUNCTION", "FLUSH")
+    redis.command("CONFIG", "SET", setting, refusing)
+    try:
+        runner = await connect(redis, timeout=0.3)
+        starting = Storage(runner)
+        assert (await starting.records.get(COLLECTION, "a")).body == b"[]"
+        with pytest.raises(refusal):
+            await starting.records.put(Write(COLLECTION, "a", ME), b"[1]")
+        with pytest.raises(refusal):
+            await starting.records.delete(Write(COLLECTION, "a", ME))
+    finally:
+        redis.command("CONFIG", "SET", setting, accepting)
+    assert (await starting.records.put(Write(COLLECTION, "a", ME), b"[2]")).version == 2
+
+
+async def test_a_server_without_functions_is_refused_in_words(binary: Path) -> None:
+    with RedisProcess(binary, "--rename-command", "FUNCTION", "") as older:
+        runner = Runner.open(older.url)
+        with pytest.raises(NotSent, match=r"does not know FUNCTION; Redis 7\.0 or newer, or Valkey, is needed"):
+            await runner.redis.connect(0.5)
+        await runner.redis.close()
 
 
 @pytest.mark.parametrize(
@@ -112,7 +170,7 @@ async def test_a_forgotten_script_that_is_sent_again_brings_its_arguments_along(
     """Each word, whatever is in it, and in both forms of a script."""
     body, id = b'["\r\n$3\r\nfoo\r\n", "\xc3\xa9"]', "a\r\n:{b}"
     for idempotency in (None, Idempotency((ME, "k"), ("PUT", id), ())):
-        redis.command("SCRIPT", "FLUSH")
+        redis.command("FUNCTION", "FLUSH")
         await storage.records.put(Write(COLLECTION, id, ME, idempotency=idempotency), body)
         assert (await storage.records.get(COLLECTION, id)).body == body
     assert (await storage.records.get(COLLECTION, id)).version == 2
@@ -120,7 +178,7 @@ async def test_a_forgotten_script_that_is_sent_again_brings_its_arguments_along(
 
 async def test_a_forgotten_script_is_sent_again_on_either_kind_of_lane(runner: Runner, redis: RedisProcess) -> None:
     """Replies that are awaited together too."""
-    redis.command("SCRIPT", "FLUSH")
+    redis.command("FUNCTION", "FLUSH")
     names = (COLLECTION.indexes[0], COLLECTION.expiry)
     assert await Replies([runner.run("count", names) for _ in range(30)]) == [0] * 30
     retries = runner.redis.total("retries")
@@ -130,13 +188,14 @@ async def test_a_forgotten_script_is_sent_again_on_either_kind_of_lane(runner: R
 
 
 async def test_a_command_that_is_no_script_of_ours_is_not_mended(runner: Runner) -> None:
-    unknown = "0" * 40
+    unknown = "put_0123456789abcdef"
     with pytest.raises(Rejected) as refused:
-        await runner.command("EVALSHA", unknown, 0, key="")
-    assert refused.value.word == "NOSCRIPT"
-    command = Command(NOBODY, pack(("EVALSHA", unknown, 0)), False)
-    assert not runner.mend(command)
-    assert not runner.mend(Command(NOBODY, pack(("GET", "k")), False))
+        await runner.command("FCALL", unknown, 0, key="")
+    assert refused.value.message == "ERR Function not found"
+    ours = Command(NOBODY, pack(("FCALL", runner.library.scripts["put"].function, 0)), False)
+    assert runner.mend(ours, refused.value)
+    assert not runner.mend(ours, Rejected("ERR", "ERR something else"))
+    assert not runner.mend(Command(NOBODY, pack(("FCALL", unknown, 0)), False), refused.value)
 
 
 async def test_replies_come_in_the_order_of_their_commands_and_failures_among_them(

@@ -1,18 +1,19 @@
-"""The loader: includes, the interface in the binding lines, what each server is sent."""
+"""The loader: includes, the interface in the binding lines, the library that servers are sent."""
 
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis.exceptions import ResponseError
 
 from service.redis.wire import pack
-from service.storage.scripts import library as scripts
+from service.storage.scripts import library
 from service.storage.scripts.library import Malformed, load
 from tests.servers import RedisProcess
 
 HEADER = "--- What it does.\n"
-SCRIPTS = {name: script for name, script in load().items() if script.varies and not name.endswith(scripts.ONCE)}
+SCRIPTS = {name: script for name, script in load().scripts.items() if script.varies and not name.endswith(library.ONCE)}
 
 
 def write(folder: Path, **sources: str) -> Path:
@@ -32,7 +33,7 @@ def test_an_include_comes_once_and_before_what_uses_it(tmp_path: Path) -> None:
         include_two="--- @include deep\n--- @include one\nlocal function two() return one() end\n",
         include_deep="local function deep() return 1 end\n",
     )
-    text = load(tmp_path)["go"].text
+    text = load(tmp_path).scripts["go"].text
     places = [text.index(f"local function {name}") for name in ("deep", "one", "two")]
     assert places == sorted(places)
     assert [text.count(f"local function {name}") for name in ("deep", "one", "two")] == [1, 1, 1]
@@ -79,7 +80,7 @@ def test_the_binding_lines_are_the_interface(tmp_path: Path) -> None:
         all="local records = {unpack(KEYS, 1)} -- all of them\nlocal one = ARGV[1]\n",
         none="return 1\n",
     )
-    found = load(tmp_path)
+    found = load(tmp_path).scripts
     assert (found["go"].keys, found["go"].arguments) == (("record", "rest"), ("a", "b"))
     assert found["go"].pick({"b": 2, "a": 1, "more": 3}) == (1, 2)
     assert (found["all"].keys, found["all"].pick({"one": 1})) == (("records",), (1,))
@@ -88,7 +89,7 @@ def test_the_binding_lines_are_the_interface(tmp_path: Path) -> None:
 
 def test_an_argument_that_is_missing_is_named(tmp_path: Path) -> None:
     write(tmp_path, go="local a = ARGV[1]\nlocal b = ARGV[2]\n", one="local c = ARGV[1]\n")
-    found = load(tmp_path)
+    found = load(tmp_path).scripts
     with pytest.raises(KeyError, match="b"):
         found["go"].pick({"a": 1})
     with pytest.raises(KeyError, match="c"):
@@ -116,8 +117,8 @@ def test_what_varies_has_to_be_there(tmp_path: Path) -> None:
 
 
 def test_the_scripts_of_each_small_write_say_what_varies() -> None:
-    found = load()
-    varying = {name for name, script in found.items() if script.varies and not name.endswith(scripts.ONCE)}
+    found = load().scripts
+    varying = {name for name, script in found.items() if script.varies and not name.endswith(library.ONCE)}
     assert varying == {"append", "create", "delete", "merge", "put"}
     for name in varying:
         script = found[name]
@@ -135,45 +136,85 @@ def test_a_packed_script_is_what_hiredis_packs_of_the_same_words(data: st.DataOb
     arguments = {name: data.draw(WORDS, name) for name in script.arguments} | {script.arguments[0]: id}
     count = len(script.keys)
     names = (key, *data.draw(st.lists(st.text(), min_size=count - 1)))
-    sha = "0123456789abcdef0123456789abcdef01234567"
-    whole = pack(("EVALSHA", sha, len(names), *names, *script.pick(arguments)))
-    assert script.packed(sha, names, arguments) == whole
-    assert script.packed(sha, names, arguments) == whole  # from what was kept
+    words = ("FCALL", script.function, len(names), *names, *script.pick(arguments))
+    assert script.packed(names, arguments) == pack(words)
+    assert script.packed(names, arguments) == pack(words)  # from what was kept
+    assert script.packed(names, arguments, (b"fingerprint", "")) == pack((*words, b"fingerprint", ""))
 
 
-def test_only_servers_from_7_0_on_are_sent_the_shebang(tmp_path: Path) -> None:
-    write(tmp_path, plain=HEADER + "return 1\n", read=HEADER + "--- Flags: no-writes\nreturn 1\n")
-    found = load(tmp_path)
-    assert found["plain"].for_server((6, 2, 14))[0] == found["plain"].text
-    assert found["plain"].for_server((7, 0))[0] == "#!lua\n" + found["plain"].text
-    assert found["read"].for_server((8, 1, 0))[0] == "#!lua flags=no-writes\n" + found["read"].text
-    assert found["plain"].for_server((6, 2))[1] != found["plain"].for_server((7, 0))[1]
-    assert (found["plain"].writes, found["read"].writes) == (True, False)
+TWO = {"one": HEADER + "--- Idempotent: if.\nreturn KEYS[1]\n", "two": HEADER + "--- Flags: no-writes\nreturn 2\n"}
 
 
-def test_the_sha_is_the_one_that_redis_makes(redis: RedisProcess) -> None:
-    version = tuple(map(int, redis.command("INFO", "server")["redis_version"].split(".")))
-    for script in load().values():
-        text, sha = script.for_server(version)
-        assert redis.command("SCRIPT", "LOAD", text).decode() == sha
+def test_the_names_of_a_library_and_its_functions_have_the_digest_of_its_text(tmp_path: Path) -> None:
+    where = write(tmp_path, **TWO, include_once="local function once() return 1 end\n")
+    first = load(where)
+    assert first.text == load(where).text
+    assert first.name == f"polystow_{first.digest}"
+    assert first.text.startswith(f"#!lua name={first.name}\n")
+    assert {name: script.function for name, script in first.scripts.items()} == {
+        "one": f"one_{first.digest}", "one_once": f"one_once_{first.digest}", "two": f"two_{first.digest}",
+    }  # fmt: skip
+    assert (first.scripts["one_once"].writes, first.scripts["two"].writes) == (True, False)
+    (where / "two.lua").write_text(TWO["two"] + "-- no more\n")
+    second = load(where)
+    assert second.digest != first.digest
+    assert second.scripts["one"].function != first.scripts["one"].function
 
 
-def test_the_command_prints_a_composed_script(capsys: pytest.CaptureFixture[str]) -> None:
-    scripts.main(["put"])
-    assert capsys.readouterr().out == load()["put"].text
+def test_a_library_has_each_include_once_and_before_all_scripts() -> None:
+    text = load().text
+    begun = text.index("\ndo\nlocal function operation(")
+    for path in (library.folder() / "include").glob("*.lua"):
+        assert text.count(f"\nlocal function {path.stem}(") == 1
+        assert text.index(f"\nlocal function {path.stem}(") < begun
+    assert "@include" not in text
+
+
+def test_an_include_is_called_like_nothing_that_lua_has(redis: RedisProcess) -> None:
+    """In the library its name hides what it is called like, from all that comes behind it."""
+    for path in (library.folder() / "include").glob("*.lua"):
+        assert redis.command("EVAL", f"return rawget(_G, '{path.stem}') and 1", 0) is None
+        assert redis.command("EVAL", f"return pcall(function() return {path.stem} end) and 1", 0) is None, path.stem
+
+
+def test_a_server_knows_each_function_by_its_flags(redis: RedisProcess) -> None:
+    whole = load()
+    redis.command("FUNCTION", "FLUSH")
+    assert redis.command("FUNCTION", "LOAD", whole.text).decode() == whole.name
+    [said] = redis.command("FUNCTION", "LIST", "LIBRARYNAME", whole.name)
+    assert {each[b"name"].decode(): {flag.decode() for flag in each[b"flags"]} for each in said[b"functions"]} == {
+        script.function: set(script.flags) for script in whole.scripts.values()
+    }
+
+
+def test_what_a_function_refuses_is_counted_by_its_word(redis: RedisProcess, tmp_path: Path) -> None:
+    refusing = load(write(tmp_path, go=HEADER + "return redis.error_reply('DENIED you may not')\n"))
+    redis.command("CONFIG", "RESETSTAT")
+    redis.command("FUNCTION", "LOAD", "REPLACE", refusing.text)
+    with pytest.raises(ResponseError, match=r"^DENIED you may not$"):
+        redis.command("FCALL", refusing.scripts["go"].function, 0)
+    redis.command("FUNCTION", "DELETE", refusing.name)
+    assert redis.command("INFO", "errorstats")["errorstat_DENIED"] == {"count": 1}
+
+
+def test_the_command_prints_the_library(capsys: pytest.CaptureFixture[str]) -> None:
+    library.main([])
+    assert capsys.readouterr().out == load().text
 
 
 def test_the_command_writes_all_scripts_and_each_include_by_itself(tmp_path: Path) -> None:
     """An include that leaned on a name of its includer would show as an undefined variable to luacheck."""
-    scripts.main(["--all", str(tmp_path)])
-    assert {path.stem for path in tmp_path.glob("*.lua")} >= set(load())
+    library.main(["--all", str(tmp_path)])
+    names = {name for name in load().scripts if not name.endswith(library.ONCE)}
+    includes = {f"include_{path.stem}" for path in (library.folder() / "include").glob("*.lua")}
+    assert {path.stem for path in tmp_path.glob("*.lua")} == {"library", *includes, *names}
     alone = (tmp_path / "include_keep.lua").read_text()
     assert alone.endswith("return keep\n")
     assert "local function expire" in alone
     assert "KEYS" not in alone
 
 
-@pytest.mark.parametrize("arguments", [[], ["nothing"], ["--all"], ["put", "get"]])
+@pytest.mark.parametrize("arguments", [["put"], ["--all"], ["put", "get"]])
 def test_the_command_says_how_it_is_called(arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match="usage"):
-        scripts.main(arguments)
+        library.main(arguments)

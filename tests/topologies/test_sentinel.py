@@ -12,7 +12,7 @@ from service.redis.client import Redis
 from service.redis.errors import NotSent
 from tests.dialects.ainoflow.client import Client, open_project
 from tests.redis_sentinel import SentinelSet
-from tests.running import Running, soon
+from tests.running import Running, eventually, soon
 from tests.topologies.conftest import Open
 from tests.topologies.load import Load
 
@@ -63,6 +63,12 @@ async def test_a_killed_primary_is_followed_by_the_next(watched: SentinelSet, pr
     async with Load(project).running() as load:
         await load.everywhere(monotonic())
         victim = watched.primary
+        followers = [each for each in watched.servers if each is not victim and each.alive]
+
+        def replicated() -> bool:
+            return all(each.command("FUNCTION", "LIST") for each in followers)
+
+        await asyncio.to_thread(eventually, replicated)  # so that nothing is to be loaded by whoever follows
         await asyncio.to_thread(victim.kill)
 
         async def announced() -> bool:

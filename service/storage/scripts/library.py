@@ -1,29 +1,33 @@
-"""Finds the Lua scripts, composes their includes, and learns their interface from their own binding lines.
+"""Finds the Lua scripts, composes them into one library of functions, and learns their interface from their own lines.
 
 A script binds names once: `local record = KEYS[1] -- ...` and `local body = ARGV[2] -- ...`; a last
-`local indexes = {unpack(KEYS, 3)}` takes any number of keys, `{unpack(ARGV, 3)}` any number of arguments.
+`local indexes = {unpack(KEYS, 4)}` takes any number of keys, `{unpack(ARGV, 3)}` any number of arguments.
 These lines are the interface: Python calls by name, no position is written twice.
 
 A header may say `Varies: record, id, body`: the names of the first key and of the first two arguments, which are
 different in each call; all else is the same again and again, so it is packed once and kept.
 
-A script whose header says `Idempotent:` has a second form, `put_once` beside `put`: the whole of it is a
-function that include/once.lua runs. Key, fingerprint and remark come last, and are gone when the script sees the rest.
+The library has each include once, as a local function, and one function for each script, which is given KEYS and ARGV
+as parameters. A script whose header says `Idempotent:` has a second function, `put_once` beside `put`, that
+include/once.lua runs: key, fingerprint and remark come last, and are gone when the script sees the rest.
 
-    python -m service.storage.scripts.library put          prints the composed text (Redis reports line numbers of it)
-    python -m service.storage.scripts.library --all DIR    writes all of them, and each include by itself, for luacheck
+The names of the library and of its functions end with a digest of its text, so that workers of two versions call each
+their own functions on one server.
+
+    python -m service.storage.scripts.library              prints the library (Redis reports line numbers of it)
+    python -m service.storage.scripts.library --all DIR    writes it, and each script and include by itself: luacheck
 """
 
 import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha1
+from hashlib import sha256
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from service.redis.wire import END, counted, pack, run, sized
+from service.redis.wire import END, Argument, counted, pack, run, sized
 
 _include = re.compile(r"^--- @include (\S+)\n", re.MULTILINE)
 _binding = re.compile(r"^local (\w+) *= (KEYS|ARGV)\[(\d+)\]", re.MULTILINE)
@@ -32,12 +36,22 @@ _repeats = re.compile(r"^--- Idempotent: ", re.MULTILINE)
 _flags = re.compile(r"^--- Flags: (.+)$", re.MULTILINE)
 _varies = re.compile(r"^--- Varies: (.+)\.$", re.MULTILINE)
 
-BEGUN = len(b"$7\r\nEVALSHA\r\n$40\r\n\r\n") + 40  # bytes of `begun` for EVALSHA
+ONCE = "_once"  # ends the name of a script's second function
+DIGEST = 16  # characters of it
+NAME = "polystow_"  # begins the names of all libraries of this service
 
-ONCE = "_once"  # ends the name of a script's second form
-_BEFORE = """\
---- @include once
+_FUNCTION = """\
+do
+local function operation(KEYS, ARGV)
+{source}end
+redis.register_function{{function_name = '{name}' .. digest, callback = operation{flags}}}
+"""
+_SECOND = """\
+redis.register_function{{function_name = '{name}_once' .. digest{flags}, callback = function(KEYS, ARGV)
 return once(table.remove(KEYS), table.remove(ARGV, #ARGV - 1), table.remove(ARGV), function()
+return operation(KEYS, ARGV)
+end)
+end}}
 """
 
 
@@ -47,14 +61,14 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One composed script. `keys` and `arguments` are names in the order of their positions; `varies` is what its
-    header says varies."""
+    """One script. `text` is composed, `function` the name by which a server calls it. `keys` and `arguments` are names
+    in the order of their positions; `varies` is what its header says varies."""
 
-    name: str
+    function: str
     text: str
     keys: tuple[str, ...]
     arguments: tuple[str, ...]
-    flags: str
+    flags: tuple[str, ...]
     varies: tuple[str, ...]
     pick: Callable[[dict[str, Any]], tuple[Any, ...]]
 
@@ -62,30 +76,35 @@ class Script:
     def writes(self) -> bool:
         return "no-writes" not in self.flags
 
-    def packed(self, sha: str, keys: Sequence[str], arguments: dict[str, Any]) -> bytes:
-        """The command that runs the script, as it is sent. hiredis packs all of it, which is a fifth of a PUT with its
-        19 arguments; with what does not vary packed before, a PUT takes 113,000 instructions instead of 121,000."""
+    def packed(self, keys: Sequence[str], arguments: dict[str, Any], more: tuple[Argument, ...] = ()) -> bytes:
+        """The command that runs the script, as it is sent; `more` comes behind its arguments.
+
+        hiredis packs all of it, which is a fifth of a PUT with its 19 arguments; with what does not vary packed before,
+        a PUT takes 113,000 instructions instead of 121,000.
+        """
         picked = self.pick(arguments)
-        if not self.varies:
-            return pack(("EVALSHA", sha, len(keys), *keys, *picked))
+        if more or not self.varies:
+            return pack(("FCALL", self.function, len(keys), *keys, *picked, *more))
         key, id, body = keys[0].encode(), picked[0].encode(), picked[1]
         if not isinstance(body, bytes):
             body = str(body).encode()
         return b"".join((
-            counted(3 + len(keys) + len(picked)), run(("EVALSHA", sha, len(keys))), sized(len(key)), key, END,
+            counted(3 + len(keys) + len(picked)), run(("FCALL", self.function, len(keys))), sized(len(key)), key, END,
             run(tuple(keys[1:])), sized(len(id)), id, END, sized(len(body)), body, END, run(picked[2:]),
         ))  # fmt: skip
 
-    def for_server(self, version: tuple[int, ...]) -> tuple[str, str]:
-        """Text and SHA-1 for a server: from 7.0 on with the shebang, so that a full memory refuses a write up front."""
-        shebang = f"#!lua flags={self.flags}" if self.flags else "#!lua"
-        text = f"{shebang}\n{self.text}" if version >= (7, 0) else self.text
-        return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
 
+@dataclass(frozen=True, slots=True)
+class Library:
+    """All scripts by name, and the text that makes a server know their functions."""
 
-def begun(command: str, script: str) -> bytes:
-    """The beginning of a packed command, behind the count of its words: EVALSHA and a SHA-1, or EVAL and a text."""
-    return run((command, script))
+    digest: str
+    text: str
+    scripts: dict[str, Script]
+
+    @property
+    def name(self) -> str:
+        return NAME + self.digest
 
 
 def folder() -> Path:
@@ -95,46 +114,62 @@ def folder() -> Path:
     return inside if inside.is_dir() else package.parent / "lua"
 
 
-def load(where: Path | None = None) -> dict[str, Script]:
-    """All scripts by name. Raises Malformed."""
+def load(where: Path | None = None) -> Library:
+    """The library of all scripts in a folder. Raises Malformed."""
     where = where or folder()
-    found = {path.stem: _script(path.stem, where) for path in sorted(where.glob("*.lua"))}
-    return found | {name + ONCE: _once(script, where) for name, script in found.items() if _repeats.search(script.text)}
+    sources = {path.stem: path.read_text() for path in sorted(where.glob("*.lua"))}
+    repeated = {name for name, source in sources.items() if _repeats.search(source)}
+    includes: dict[str, str] = {}
+    if repeated:
+        _gather("--- @include once\n", where, includes, ("library",))
+    for name, source in sources.items():
+        _gather(source, where, includes, (name,))
+    body = "".join((*includes.values(), *(_functions(name, text, name in repeated) for name, text in sources.items())))
+    digest = sha256(body.encode()).hexdigest()[:DIGEST]
+    scripts: dict[str, Script] = {}
+    for name, source in sources.items():
+        scripts[name] = _script(name, source, where, digest)
+        if name in repeated:
+            scripts[name + ONCE] = replace(scripts[name], function=f"{name}{ONCE}_{digest}")
+    return Library(digest, f"#!lua name={NAME}{digest}\nlocal digest = '_{digest}'\n{body}", scripts)
 
 
-def _script(name: str, where: Path) -> Script:
-    source = (where / f"{name}.lua").read_text()
+def _functions(name: str, source: str, repeated: bool) -> str:
+    """The part of the library that registers the functions of one script."""
+    flags = "".join(f"'{flag}', " for flag in _flagged(source))
+    words = {"name": name, "source": _include.sub("", source), "flags": flags and f", flags = {{{flags[:-2]}}}"}
+    return _FUNCTION.format(**words) + (_SECOND.format(**words) if repeated else "") + "end\n"
+
+
+def _script(name: str, source: str, where: Path, digest: str) -> Script:
     keys, arguments = _names(name, source)
-    flags = _flags.search(source)
+    includes: dict[str, str] = {}
+    _gather(source, where, includes, (name,))
     return Script(
-        name=name, keys=keys, arguments=arguments, flags=flags[1].strip() if flags else "",
-        text=_composed(source, name, where, seen=[], inside=(name,)), varies=_varying(name, source, keys, arguments),
+        function=f"{name}_{digest}", text="".join((*includes.values(), _include.sub("", source))),
+        keys=keys, arguments=arguments, flags=_flagged(source), varies=_varying(name, source, keys, arguments),
         pick=_picker(arguments, several=any(kind == "ARGV" for _, kind, _ in _tail.findall(source))),
     )  # fmt: skip
 
 
-def _once(script: Script, where: Path) -> Script:
-    """The second form of a script, which takes a key and two arguments more."""
-    before = _composed(_BEFORE, script.name, where, seen=[], inside=(script.name,))
-    return replace(script, name=script.name + ONCE, text=f"{before}{script.text}end)\n")
+def _flagged(source: str) -> tuple[str, ...]:
+    found = _flags.search(source)
+    return tuple(found[1].strip().split(", ")) if found else ()
 
 
-def _composed(source: str, name: str, where: Path, seen: list[str], inside: tuple[str, ...]) -> str:
-    """The source with each include put in once, before its first use."""
-
-    def insert(match: re.Match[str]) -> str:
-        include = match[1]
+def _gather(source: str, where: Path, found: dict[str, str], inside: tuple[str, ...]) -> None:
+    """Add to `found` the text of each include that a source needs, those that it needs itself before it."""
+    for include in _include.findall(source):
         if include in inside:
-            raise Malformed(f"{name}: includes go round in a circle: {' > '.join((*inside, include))}")
-        if include in seen:
-            return ""
+            raise Malformed(f"{inside[0]}: includes go round in a circle: {' > '.join((*inside, include))}")
+        if include in found:
+            continue
         path = where / "include" / f"{include}.lua"
         if not path.is_file():
-            raise Malformed(f"{name}: there is no include {include!r} (named in {inside[-1]})")
-        seen.append(include)
-        return _composed(path.read_text(), name, where, seen, (*inside, include)) + "\n"
-
-    return _include.sub(insert, source)
+            raise Malformed(f"{inside[0]}: there is no include {include!r} (named in {inside[-1]})")
+        text = path.read_text()
+        _gather(text, where, found, (*inside, include))
+        found[include] = _include.sub("", text)
 
 
 def _names(name: str, source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -173,22 +208,24 @@ def _picker(names: tuple[str, ...], *, several: bool) -> Callable[[dict[str, Any
     return lambda given: tuple(given[name] for name in names)
 
 
-def _write(scripts: dict[str, Script], where: Path) -> None:
-    for script in scripts.values():
-        (where / f"{script.name}.lua").write_text(script.text)
+def _write(library: Library, where: Path) -> None:
+    (where / "library.lua").write_text(library.text)
+    for name, script in library.scripts.items():
+        if not name.endswith(ONCE):
+            (where / f"{name}.lua").write_text(script.text)
     for path in sorted((folder() / "include").glob("*.lua")):
-        text = _composed(path.read_text(), path.stem, folder(), seen=[], inside=(path.stem,))
-        (where / f"include_{path.stem}.lua").write_text(f"{text}return {path.stem}\n")
+        found: dict[str, str] = {}
+        _gather(f"--- @include {path.stem}\n", folder(), found, ("library",))
+        (where / f"include_{path.stem}.lua").write_text("".join(found.values()) + f"return {path.stem}\n")
 
 
 def main(arguments: list[str]) -> None:
-    scripts = load()
     if len(arguments) == 2 and arguments[0] == "--all":
-        _write(scripts, Path(arguments[1]))
-    elif len(arguments) == 1 and arguments[0] in scripts:
-        print(scripts[arguments[0]].text, end="")
+        _write(load(), Path(arguments[1]))
+    elif not arguments:
+        print(load().text, end="")
     else:
-        sys.exit(f"usage: python -m service.storage.scripts.library {{{','.join(scripts)}}} | --all DIR")
+        sys.exit("usage: python -m service.storage.scripts.library [--all DIR]")
 
 
 if __name__ == "__main__":

@@ -1,24 +1,26 @@
 """Makes commands and scripts into replies to be awaited (service/storage/scripts/reply.py).
 
-The one place where `EVALSHA` is spelled, and where a script that the server has forgotten (`NOSCRIPT`: a restart, a
-failover, a flush) is sent again as `EVAL`.
+The one place where `FCALL` is sent, and where a server that does not have the library of functions is given it: on
+each connection, and by the queue of a lane where the server has lost it since (a flush, a failover to an empty node).
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from service.redis.check import inspect
 from service.redis.client import Redis
+from service.redis.errors import NotSent, Rejected
 from service.redis.pending import NOBODY, Command
 from service.redis.wire import Ask, pack
 from service.storage.keys import remembered
-from service.storage.scripts import library as scripts
+from service.storage.scripts import library
 from service.storage.scripts.idempotency import Idempotency
-from service.storage.scripts.library import ONCE, Script
+from service.storage.scripts.library import ONCE
 from service.storage.scripts.reply import Reply
 from service.storage.scripts.turns import Turns
 
 BULK_AT_ONCE = 3  # long commands of a worker
+BEGUN = 64  # bytes of a packed script in which its function's name ends
+MISSING = "ERR Function not found"
 
 
 class Runner:
@@ -35,27 +37,34 @@ class Runner:
 
     def __init__(self) -> None:
         self._turns = Turns(BULK_AT_ONCE)
-        self._scripts = scripts.load()
-        self._sent: dict[str, tuple[Script, str, str]] = {}  # script, text and SHA-1 as the servers have them
-        self._texts: dict[bytes, bytes] = {}  # how EVAL begins, by how EVALSHA does, of each script that was ever sent
-        self._oldest: tuple[int, ...] = (99,)  # version seen: what it understands, the other servers do as well
+        self.library = library.load()
+        self._loading = pack(("FUNCTION", "LOAD", self.library.text))
+        self._digest = self.library.digest.encode()
 
     async def load(self, ask: Ask) -> None:
-        """Make one server know every script; `ask` is the means to reach it alone."""
-        self._oldest = min(self._oldest, (await inspect(ask)).version)
-        self._sent = {name: (script, *script.for_server(self._oldest)) for name, script in self._scripts.items()}
-        for _, text, sha in self._sent.values():
-            self._texts[scripts.begun("EVALSHA", sha)] = scripts.begun("EVAL", text)
-            await ask("SCRIPT", "LOAD", text)
+        """Make one server know the library; `ask` is the means to reach it alone.
 
-    def mend(self, command: Command) -> bool:
-        """Change a command whose script the server has forgotten, so that it brings the script along."""
-        count, _, rest = command.packed.partition(b"\r\n")
-        begun, rest = rest[: scripts.BEGUN], rest[scripts.BEGUN :]
-        if (instead := self._texts.get(begun)) is None:
-            return False
-        command.packed = b"%b\r\n%b%b" % (count, instead, rest)
-        return True
+        A server that refuses writes at the moment serves reads without it.
+        """
+        try:
+            known = await ask("FUNCTION", "LIST", "LIBRARYNAME", self.library.name)
+        except Rejected as error:
+            if "unknown command" not in error.message:
+                raise
+            raise Rejected("ERR", "it does not know FUNCTION; Redis 7.0 or newer, or Valkey, is needed") from None
+        try:
+            if not known:
+                await ask("FUNCTION", "LOAD", self.library.text)
+        except NotSent:  # refused for the moment
+            pass
+        except Rejected as error:
+            if error.word not in ("MISCONF", "OOM") and "already exists" not in error.message:  # another was faster
+                raise
+
+    def mend(self, command: Command, error: Rejected) -> bytes | None:
+        """The command that makes it possible to repeat one that was refused; None if the refusal stands."""
+        ours = error.message.startswith(MISSING) and self._digest in command.packed[:BEGUN]
+        return self._loading if ours else None
 
     def script(
         self, name: str, keys: Sequence[str], arguments: dict[str, Any], idempotency: Idempotency | None = None,
@@ -63,24 +72,16 @@ class Runner:
     ) -> Reply:  # fmt: skip
         """The reply of a script. `arguments` are named as its bindings are. Raises KeyError (a name is missing).
 
-        `idempotency`: of its second form, where it has one, which remembers what it did (lua/include/once.lua).
+        `idempotency`: of its second function, where it has one, which remembers what it did (lua/include/once.lua).
         """
-        if idempotency is not None and (second := self._sent.get(name + ONCE)) is not None:
-            script, _, sha = second
+        scripts, send = self.library.scripts, self.redis.send
+        if idempotency is not None and (second := scripts.get(name + ONCE)) is not None:
             keys = (*keys, remembered(keys[0], idempotency.digest))
-            args = (
-                "EVALSHA",
-                sha,
-                len(keys),
-                *keys,
-                *script.pick(arguments),
-                idempotency.fingerprint,
-                idempotency.remark,
-            )
-            return Reply(NOBODY, pack(args), script.writes, 0.0, 0, keys[0], self.redis.send)
-        script, _, sha = self._sent[name]
-        packed = script.packed(sha, keys, arguments)
-        return Reply(NOBODY, packed, script.writes, 0.0, 0, keys[0], self.redis.send, None, until, keys)
+            packed = second.packed(keys, arguments, (idempotency.fingerprint, idempotency.remark))
+            return Reply(NOBODY, packed, second.writes, 0.0, 0, keys[0], send)
+        script = scripts[name]
+        packed = script.packed(keys, arguments)
+        return Reply(NOBODY, packed, script.writes, 0.0, 0, keys[0], send, None, until, keys)
 
     def run(
         self, name: str, keys: Sequence[str], /, idempotency: Idempotency | None = None,

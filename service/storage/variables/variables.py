@@ -34,7 +34,7 @@ from service.storage.scripts.runner import Runner
 from service.storage.variables.id_allocator import IdAllocator
 
 KEY_BYTES = 1_020  # 255 characters of the longest kind
-VALUE_BYTES = 65_536  # scripts copy their arguments: 64 KB take 0.3 ms on 7.0, 0.1 ms on 6.2
+VALUE_BYTES = 65_536  # scripts copy their arguments: 64 KB take 0.3 ms
 PAGE = 100  # variables in a page
 INLINE_BYTES = 200_000  # of packed variables in the reply with a page: 0.7 ms of Redis's time
 PORTION = 10  # of the variables that do not fit, read in one command: at most 0.7 MB

@@ -62,12 +62,12 @@ def commands(project: Client) -> Iterator[list[str]]:
 
 
 ONE_COMMAND = [
-    ("PUT", at("d", "k"), b'{"a":2}', "EVALSHA"), ("PUT", at("d", "new", expiresMs=60_000), b"{}", "EVALSHA"),
-    ("POST", at("d", "new"), b"{}", "EVALSHA"), ("POST", at("d"), b"{}", "EVALSHA"),
-    ("PATCH", at("d", "k"), b'{"b":{"c":null}}', "EVALSHA"), ("DELETE", at("d", "k"), None, "EVALSHA"),
+    ("PUT", at("d", "k"), b'{"a":2}', "FCALL"), ("PUT", at("d", "new", expiresMs=60_000), b"{}", "FCALL"),
+    ("POST", at("d", "new"), b"{}", "FCALL"), ("POST", at("d"), b"{}", "FCALL"),
+    ("PATCH", at("d", "k"), b'{"b":{"c":null}}', "FCALL"), ("DELETE", at("d", "k"), None, "FCALL"),
     ("GET", at("d", "k"), None, "GET"), ("HEAD", at("d", "k"), None, "GET"), ("GET", at("d", "k", "meta"), None, "GET"),
     ("GET", at("d", "none"), None, "GET"), ("GET", at("d", "none", allowEmpty="true"), None, "GET"),
-    ("PATCH", at("d", "none"), b"{}", "EVALSHA"), ("POST", at("d", "k"), b"{}", "EVALSHA"),
+    ("PATCH", at("d", "none"), b"{}", "FCALL"), ("POST", at("d", "k"), b"{}", "FCALL"),
 ]  # fmt: skip
 
 
@@ -83,8 +83,8 @@ async def test_a_request_about_one_document_is_one_command(
 @pytest.mark.parametrize(
     ("method", "target", "commands_sent"),
     [
-        ("PUT", at("d", "k"), ["GET", "EVALSHA"]), ("POST", at("d"), ["GET", "EVALSHA"]),
-        ("DELETE", at("d", "k"), ["GET", "EVALSHA"]), ("PATCH", at("d", "k"), ["GET", "GET", "EVALSHA"]),
+        ("PUT", at("d", "k"), ["GET", "FCALL"]), ("POST", at("d"), ["GET", "FCALL"]),
+        ("DELETE", at("d", "k"), ["GET", "FCALL"]), ("PATCH", at("d", "k"), ["GET", "GET", "FCALL"]),
     ],
 )  # fmt: skip
 async def test_an_idempotency_key_costs_a_get_and_a_retry_is_one(
@@ -104,14 +104,14 @@ async def test_an_idempotency_key_costs_a_get_and_a_retry_is_one(
 async def test_a_condition_on_being_there_costs_no_command(alone: Client, method: str, header: str) -> None:
     with commands(alone) as sent:
         await alone.ask(method, at("d", "k"), None if method == "DELETE" else b"{}", **{header: "*"})
-    assert sent == ["EVALSHA"]
+    assert sent == ["FCALL"]
 
 
 async def test_a_condition_on_an_etag_costs_one_look(alone: Client) -> None:
     etag = (await alone.get("d", "k")).headers["ETag"]
     with commands(alone) as sent:
         assert (await alone.ask("PUT", at("d", "k"), b"{}", If_Match=etag)).status == 200
-    assert sent == ["GET", "EVALSHA"]
+    assert sent == ["GET", "FCALL"]
 
 
 @pytest.mark.parametrize("target", ["/api/v1/whoami", at("d", "x" * 201), at("d", limit=0), "/api/v1/nothing"])
@@ -129,7 +129,7 @@ async def test_redis_counts_one_script_per_write_and_one_get_per_read(alone: Cli
             await alone.put("d", f"k{n}", b'{"a":1}')
             assert (await alone.ask("PATCH", at("d", f"k{n}"), b'{"a":2}')).status == 200
             assert (await alone.ask("DELETE", at("d", f"k{n}"))).status == 200
-    assert written == ["EVALSHA"] * 3 * count
+    assert written == ["FCALL"] * 3 * count
     with commands(alone) as read:
         for _ in range(count):
             await alone.get("d", "known")

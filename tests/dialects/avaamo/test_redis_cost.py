@@ -61,14 +61,14 @@ ONE_COMMAND = [
 async def test_a_request_is_one_command(alone: Client, method: str, target: str, body: bytes | None) -> None:
     with commands(alone) as sent:
         assert (await alone.ask(method, target, body)).status in (200, 201, 404)
-    assert sent == ["EVALSHA"]
+    assert sent == ["FCALL"]
 
 
 async def test_a_user_costs_two_commands_more_when_first_seen(alone: Client) -> None:
     with commands(alone) as sent:
         await alone.set(f"first seen at {alone.running.url}", "k", "v")
         await alone.set(f"first seen at {alone.running.url}", "k", "v")
-    assert sent == ["EVALSHA"] * 4  # may the caller write, the user's number, and two sets
+    assert sent == ["FCALL"] * 4  # may the caller write, the user's number, and two sets
 
 
 async def test_who_may_not_write_makes_no_user(idle: Running, http: ClientSession) -> None:
@@ -84,7 +84,7 @@ async def test_display_names_are_one_command_for_a_whole_page(alone: Client) -> 
         await alone.set(f"u{n}", "names", "v")
     with commands(alone) as sent:
         assert len(await alone.rows(key="names", per_page=100)) == 30
-    assert sent == ["EVALSHA", "HMGET"]
+    assert sent == ["FCALL", "HMGET"]
 
 
 async def test_what_cannot_be_understood_asks_redis_nothing(alone: Client) -> None:

@@ -49,30 +49,30 @@ async def test_common_requests_are_one_command(alone: Client) -> None:
     for target in (at(id), at(id, "a"), at(id, "none")):
         with commands(alone) as sent:
             await alone.ask("GET", target)
-        assert sent == ["EVALSHA"], target
+        assert sent == ["FCALL"], target
     with commands(alone) as sent:
         await alone.create(("a", "1"))
-    assert sent == ["EVALSHA"]
+    assert sent == ["FCALL"]
     with commands(alone) as sent:
         await alone.post(id, "60")
-    assert sent == ["EVALSHA", "EVALSHA"]
+    assert sent == ["FCALL", "FCALL"]
     with commands(alone) as sent:
         await alone.ask("DELETE", at(id))
-    assert sent == ["EVALSHA"]
+    assert sent == ["FCALL"]
     mine = Client(alone._http, alone.running, "me")
     for _ in range(2):
         with commands(alone) as sent:
             await mine.post("custom", "an id", "60")
-        assert sent == ["EVALSHA"]
+        assert sent == ["FCALL"]
 
 
 async def test_a_file_costs_a_command_for_each_chunk_and_two_to_read_it(alone: Client) -> None:
     with commands(alone) as sent:
         id = await alone.create(("a", ("a", "", b"x" * MEBIBYTE)))
-    assert sent == ["SET"] * 4 + ["EVALSHA"]
+    assert sent == ["SET"] * 4 + ["FCALL"]
     with commands(alone) as sent:
         await alone.get("binary", id, "a")
-    assert sent == ["EVALSHA"] + ["GETRANGE"] * 9  # 128 KiB at the most: of the last, long chunk three
+    assert sent == ["FCALL"] + ["GETRANGE"] * 9  # 128 KiB at the most: of the last, long chunk three
 
 
 async def test_the_largest_requests_hold_redis_shortly(alone: Client) -> None:

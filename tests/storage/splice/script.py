@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import redis
 
-from service.storage.scripts import library as scripts
+from service.storage.scripts import library
 
 PLENTY = 10**9  # steps
 
@@ -38,9 +38,9 @@ return redis.error_reply('NONE')
 
 def composed(source: str) -> str:
     with TemporaryDirectory() as directory:
-        Path(directory, "include").symlink_to(scripts.folder() / "include")
+        Path(directory, "include").symlink_to(library.folder() / "include")
         Path(directory, "case.lua").write_text(source)
-        return scripts.load(Path(directory))["case"].text
+        return library.load(Path(directory)).scripts["case"].text
 
 
 class Script:

@@ -1,0 +1,149 @@
+"""Libraries of functions: each worker marks its own, and what nobody has used for a day is removed."""
+
+import asyncio
+
+import pytest
+
+from service.storage import keys
+from service.storage.libraries import IDLE, Libraries
+from service.storage.records.write import Write
+from service.storage.root import Storage
+from service.storage.scripts.runner import Runner
+from service.storage.sweeper import Sweeper
+from tests.running import soon
+from tests.servers import RedisProcess
+from tests.storage.conftest import Connect
+from tests.storage.keyspace import COLLECTION, ME, Keyspace
+
+OLD = "polystow_0123456789abcdef"
+FOREIGN = "somebody_else"
+
+
+@pytest.fixture
+def libraries(runner: Runner) -> Libraries:
+    return Libraries(runner)
+
+
+def load(redis: RedisProcess, *names: str) -> None:
+    """Libraries as former versions and other users of the server have them."""
+    for name in names:
+        function = f"redis.register_function('of_{name}', function() return '{name}' end)"
+        redis.command("FUNCTION", "LOAD", "REPLACE", f"#!lua name={name}\n{function}")
+
+
+def known(redis: RedisProcess) -> set[str]:
+    return {each[b"library_name"].decode() for each in redis.command("FUNCTION", "LIST")}
+
+
+def mark(keyspace: Keyspace, name: str, seconds: float) -> None:
+    """Let its last use be so long ago."""
+    keyspace.command("HSET", keys.LIBRARIES, name, keyspace.now() - round(seconds * 1_000_000))
+
+
+@pytest.fixture(autouse=True)
+def alone(redis: RedisProcess, runner: Runner) -> None:
+    for name in known(redis) - {runner.library.name}:
+        redis.command("FUNCTION", "DELETE", name)
+
+
+async def test_a_library_that_nobody_used_for_a_day_is_removed(
+    libraries: Libraries, runner: Runner, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    load(redis, OLD, FOREIGN)
+    mark(keyspace, OLD, IDLE + 1)
+    assert await libraries.remove_unused() == [OLD]
+    assert known(redis) == {runner.library.name, FOREIGN}
+    assert keyspace.command("HKEYS", keys.LIBRARIES) == [runner.library.name.encode()]
+
+
+async def test_a_library_that_somebody_used_within_a_day_stays(
+    libraries: Libraries, runner: Runner, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    load(redis, OLD)
+    mark(keyspace, OLD, IDLE - 60)
+    assert await libraries.remove_unused() == []
+    assert known(redis) == {runner.library.name, OLD}
+
+
+async def test_a_library_without_a_mark_is_counted_from_when_it_was_found(
+    libraries: Libraries, runner: Runner, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    """Its worker may be starting at this moment."""
+    load(redis, OLD)
+    before = keyspace.now()
+    assert await libraries.remove_unused() == []
+    assert before <= int(keyspace.command("HGET", keys.LIBRARIES, OLD)) <= keyspace.now()
+    mark(keyspace, OLD, IDLE + 1)
+    assert await libraries.remove_unused() == [OLD]
+
+
+async def test_the_own_library_is_never_removed(
+    libraries: Libraries, runner: Runner, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    mark(keyspace, runner.library.name, 10 * IDLE)
+    assert await libraries.remove_unused() == []
+    assert known(redis) == {runner.library.name}
+
+
+async def test_a_mark_of_a_library_that_is_nowhere_goes_too(
+    libraries: Libraries, runner: Runner, keyspace: Keyspace
+) -> None:
+    mark(keyspace, OLD, IDLE + 1)
+    assert await libraries.remove_unused() == [OLD]
+    assert keyspace.command("HKEYS", keys.LIBRARIES) == [runner.library.name.encode()]
+
+
+async def test_a_worker_whose_library_was_removed_all_the_same_does_not_notice(
+    storage: Storage, runner: Runner, redis: RedisProcess
+) -> None:
+    """It was stopped for more than a day, say, and another version removed it."""
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
+    redis.command("FUNCTION", "DELETE", runner.library.name)
+    assert (await storage.records.put(Write(COLLECTION, "a", ME), b"[]")).version == 2
+    assert runner.library.name in known(redis)
+
+
+async def test_a_mark_is_made_when_memory_is_full(
+    libraries: Libraries, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    redis.command("CONFIG", "SET", "maxmemory", 1)
+    try:
+        assert await libraries.remove_unused() == []
+    finally:
+        redis.command("CONFIG", "SET", "maxmemory", 0)
+    assert keyspace.names() == {keys.LIBRARIES}
+
+
+async def test_each_worker_marks_once_an_hour_and_one_of_them_removes(
+    runner: Runner, connect: Connect, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    leading, following = Libraries(runner), Libraries(await connect(redis))
+    load(redis, OLD)
+    mark(keyspace, OLD, IDLE + 1)
+    await following.tend(remove=False)
+    assert known(redis) == {runner.library.name, OLD}
+    assert keyspace.command("HEXISTS", keys.LIBRARIES, runner.library.name)
+    await leading.tend(remove=True)
+    assert known(redis) == {runner.library.name}
+    keyspace.command("DEL", keys.LIBRARIES)
+    await asyncio.gather(leading.tend(remove=True), following.tend(remove=False))  # within the hour
+    assert not keyspace.names()
+
+
+async def test_the_sweeper_tends_the_libraries(
+    runner: Runner, storage: Storage, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    load(redis, OLD)
+    mark(keyspace, OLD, IDLE + 1)
+    sweeping = asyncio.create_task(Sweeper(runner, storage).run())
+
+    async def removed() -> bool:
+        return await asyncio.to_thread(lambda: OLD not in known(redis))
+
+    await soon(removed)
+    sweeping.cancel()
+
+
+async def test_the_keys_left(libraries: Libraries, keyspace: Keyspace) -> None:
+    await libraries.remove_unused()
+    assert keyspace.names() == {keys.LIBRARIES}
