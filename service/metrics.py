@@ -22,7 +22,8 @@ Snapshot = dict[str, list[Any]]  # kind -> [name, labels, value] of each series;
 
 
 class Kind(StrEnum):
-    """How values combine: counters and histograms add up over processes and time, gauges over processes."""
+    """The way in which values combine: counters and histograms add up over processes and time, gauges over
+    processes."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -83,7 +84,7 @@ class Series:
 
 
 class Meter:
-    """What one process counts."""
+    """The counters of one process."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, str, str, int], Series] = {}
@@ -95,7 +96,7 @@ class Meter:
         self.series(dialect, route, method, status).add(seconds)
 
     def series(self, dialect: str, route: str, method: str, status: int) -> Series:
-        """What counts the requests that have this in common."""
+        """Return the counter of the requests that have these labels."""
         return self._requests.get((dialect, route, method, status)) or self._new(dialect, route, method, status)
 
     def _new(self, dialect: str, route: str, method: str, status: int) -> Series:

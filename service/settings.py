@@ -28,7 +28,7 @@ def _set(default: Any, kind: Kind, help: str, flag: str | None = None, *, secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What an operator may decide. A field's variable is its name in capitals behind `POLYSTOW_`.
+    """The decisions of an operator. A field's variable is its name in capitals behind `POLYSTOW_`.
 
     A field that `repr` leaves out is a secret, and is shown nowhere else either.
     """

@@ -1,4 +1,4 @@
-"""How a dialect describes its routes, for the OpenAPI document that service/openapi/document.py makes of it.
+"""Descriptions of a dialect's routes, for the OpenAPI document that service/openapi/document.py makes of it.
 
 Whatever has a shape is a Python type, and its JSON Schema is what `msgspec.json.schema_components` makes of it. The
 fields of a Struct are the members of a body, the parameters of a query, the named segments of a path or the headers of
@@ -25,7 +25,7 @@ Disposition = Annotated[str, Meta(description="That it is to be saved, and under
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a request or an answer carries."""
+    """The content of a request or an answer."""
 
     about: str  # one sentence
     shape: Any = None  # the body's type; None: there is no body
@@ -74,7 +74,7 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What is the same for all routes of a dialect."""
+    """The description that all routes of a dialect share."""
 
     title: str
     version: str  # of the vendor's API

@@ -91,7 +91,7 @@ class Stream(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What every request of a worker shares."""
+    """The settings and stores that all requests of a worker share."""
 
     settings: Settings
     storage: Storage
@@ -187,7 +187,7 @@ class Route:
 
 
 class Routes(list[Route]):
-    """What a dialect serves, each route written down beside its handler, whose docstring says what it does."""
+    """The routes of a dialect, each declared beside its handler, whose docstring describes it."""
 
     def route(
         self, method: str, template: str, *, described: Description | None = None, open: bool = False

@@ -260,7 +260,7 @@ class _Urlencoded:
 
 
 def _field(field: bytes, inside: bool) -> Iterator[Event]:
-    """What is left of a field that ends here."""
+    """Yield the remaining events of a field that ends here."""
     if not inside:
         if not field:
             return

@@ -13,7 +13,8 @@ _IF_MATCH, _IF_NONE_MATCH = istr("If-Match"), istr("If-None-Match")
 
 
 def condition(headers: Mapping[str, str]) -> Condition:
-    """What `If-Match` and `If-None-Match` ask of a write. Etags without their quotes are understood too."""
+    """Return the condition that `If-Match` and `If-None-Match` put on a write. Etags without their quotes are
+    understood too."""
     match, none_match = headers.get(_IF_MATCH), headers.get(_IF_NONE_MATCH)
     if match is None and none_match is None:
         return UNCONDITIONAL

@@ -35,7 +35,7 @@ _lawful_signature = re.compile(r"[0-9a-f]{64}").fullmatch
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is permitted: a purpose (a permission for one is none for another), until when (ms since the epoch), the
+    """A signed permission: a purpose (a permission for one is none for another), until when (ms since the epoch), the
     fields that have to come along, and the most bytes that a body may have."""
 
     purpose: str
@@ -65,7 +65,7 @@ class Signer:
         return {**fields, POLICY: policy, KEY_ID: self._first, SIGNATURE: self._signature(self._first, policy)}
 
     def verify(self, purpose: str, shown: Mapping[str, str], *, later: str | None = None) -> Policy:
-        """What is permitted to whom shows these fields; the field `later` may be left out, and is to be compared with
+        """Return the permission that these fields grant; the field `later` may be left out, and is to be compared with
         the policy's when it is shown. Raises Denied, in words."""
         policy, key, signature = (shown.get(name, "") for name in (POLICY, KEY_ID, SIGNATURE))
         if not (policy and key and signature):
@@ -94,7 +94,7 @@ class Signer:
 
 
 def _named(key: str) -> str:
-    """What a key is called; it tells nothing of the key."""
+    """Return the public name of a key; the key cannot be computed from it."""
     return sha256(b"polystow signing key\0" + key.encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""How much of a worker's memory slow clients may hold: bodies on their way in, answers on their way out.
+"""Bounds on the memory that slow clients hold: bodies on their way in, answers on their way out.
 
 Whatever is over it ends the slowest: who behaves is not to pay for who does not. Heads need no such bound, for the
 parser has one for each connection (a few KB), and one that never ends is closed with its idle connection.
@@ -44,7 +44,7 @@ class Arriving:
 
 
 class Body:
-    """What has arrived of one body."""
+    """The part of a body that has arrived."""
 
     def __init__(self, arriving: Arriving) -> None:
         self.received = bytearray()

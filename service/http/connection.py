@@ -128,7 +128,7 @@ class HotConnection(Connection):
 
     @property
     def held(self) -> Kept:
-        """What waits for a barrier."""
+        """Hits that wait for a barrier."""
         kept = self._exchange
         assert isinstance(kept, Kept)
         return kept

@@ -33,7 +33,7 @@ class Cors:
         ))  # fmt: skip
 
     def shared(self, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-        """What an answer says so that the asking page may read it."""
+        """Return the headers that let the asking page read an answer."""
         if not self._origins:
             return ()
         if (origin := self._allowed(headers)) is None:

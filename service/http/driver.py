@@ -112,8 +112,8 @@ EMPTY = Arrived(b"")
 
 
 class Meaning(Struct):
-    """Where a request line leads: a whole one or, where `query` is None, any that begins so, whatever the last segment
-    of its path, which is a parameter."""
+    """The route of a request line: of a whole one or, where `query` is None, any that begins so, whatever the last
+    segment of its path, which is a parameter."""
 
     dialect: Dialect
     route: Route

@@ -1,4 +1,4 @@
-"""What surrounds every handler, of every dialect and at either end: who calls before it, the last touches after it.
+"""Steps around every handler, of every dialect and at either end: the caller before it, the last headers after it.
 
 How a refusal reads is
 the dialect's; here are the headers that HTTP wants beside it, what is measured, and what is logged.
@@ -57,7 +57,7 @@ class Middleware:
         return await idempotency.handled(route.handler, request, path)
 
     async def admit(self, dialect: Dialect, headers: Headers) -> Caller:
-        """Who calls. Raises Unauthenticated, Throttled."""
+        """Return the caller. Raises Unauthenticated, Throttled."""
         shown = dialect.credential(headers)
         if not isinstance(shown, str):
             return await self._passwords.caller(dialect.name, shown)
@@ -84,7 +84,7 @@ class Middleware:
     def answered(
         self, answer: Reply, dialect: Dialect | None, template: str, method: str, headers: Headers, seconds: float
     ) -> Reply | Answer:
-        """What is done with every answer: measured, logged if so wished, and its last headers added."""
+        """Finish an answer: measure it, log it if the setting says so, add the last headers."""
         name = dialect.name if dialect else ""
         self._meter.observe(name, template, method, answer.status, seconds)
         if _request_id in headers and answer.status < 400:
@@ -96,7 +96,7 @@ class Middleware:
         return answer
 
     def repeated(self, answer: Answer, dialect: Dialect, template: str, method: str) -> Callable[[float], None]:
-        """What is done with the same answer when it is given once more, after so many seconds."""
+        """Finish an answer that is given once more from the cache, after so many seconds."""
         add = self._meter.series(dialect.name, template, method, answer.status).add
         if not self._logging:
             return add

@@ -116,7 +116,8 @@ class Parser(HttpRequestParser):
         return messages, upgraded, rest[at:] if upgraded else b""
 
     def _end(self, rest: bytes, at: int) -> int:
-        """Where to stop next: the message that goes on at that place ends there, or later. Raises BadHttpMessage."""
+        """Return where to stop next: the message that continues at that place ends there, or later. Raises
+        BadHttpMessage."""
         while self._owed or (self._chunked and not self._trailing):
             at, self._owed = min(at + self._owed, len(rest)), self._owed - min(self._owed, len(rest) - at)
             if at == len(rest) or not self._chunked:

@@ -29,7 +29,7 @@ class _Node:
 
 @dataclass(slots=True)
 class _End:
-    """Where a path may end: its routes by method, and how its parameters are got from the match. `open`: it ends with a
+    """An end of a path: its routes by method, and how its parameters are got from the match. `open`: it ends with a
     parameter that may be anything, for no literal stands beside it."""
 
     routes: dict[str, tuple[Dialect, Route]]
@@ -52,7 +52,7 @@ class Router:
         self._match = re.compile(self._expression(root, (), open=False)).fullmatch
 
     def _expression(self, node: _Node, parameters: tuple[int, ...], *, open: bool) -> str:
-        """What may follow the path that leads to `node`."""
+        """Return a regular expression of all that may follow the path that leads to `node`."""
         branches = []
         if node.routes:
             self._groups += 1

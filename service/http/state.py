@@ -1,4 +1,5 @@
-"""What the connections of a worker share: routes, what surrounds each handler, how many requests are on their way."""
+"""State that the connections of a worker share: routes, what surrounds each handler, how many requests are on their
+way."""
 
 from collections.abc import AsyncIterator, Sequence
 

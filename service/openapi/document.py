@@ -188,6 +188,6 @@ def _either(one: Json, other: Json) -> Json:
 
 
 def _sentence(kind: type[Refusal]) -> str:
-    """What a refusal is, in a sentence: its docstring's first."""
+    """Return a refusal's description: the first sentence of its docstring."""
     prose, _, _ = (getdoc(kind) or kind.__name__).partition("\n\n")
     return " ".join(prose.split())

@@ -1,4 +1,4 @@
-"""What the service shows of itself on the dialects' port: their OpenAPI documents, and pages to browse them.
+"""Pages on the dialects' port: OpenAPI documents, and HTML to browse them.
 
 | path | what |
 | --- | --- |

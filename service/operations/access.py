@@ -22,7 +22,7 @@ Change = Token | Entry | Login
 
 
 class Section(NamedTuple):
-    """What a document declares of one dialect, in the dialect's own words and as what is to be written down."""
+    """The section of one dialect: as it was declared, and as the changes to store."""
 
     dialect: Dialect
     declared: Any
@@ -30,7 +30,7 @@ class Section(NamedTuple):
 
 
 def parse(text: bytes | str, dialects: Iterable[Dialect]) -> list[Section]:
-    """What a document declares, dialect by dialect. Raises Malformed."""
+    """Return the sections of a document, one for each dialect. Raises Malformed."""
     document = read(text)
     known = {dialect.name: dialect for dialect in dialects}
     if not isinstance(document, dict) or not document:

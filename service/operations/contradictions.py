@@ -68,7 +68,7 @@ def _of_operator(settings: Settings) -> Iterator[Finding]:
 
 
 def _of_dialects(settings: Settings) -> Iterator[Finding]:
-    """What answers name, and settings of dialects that are not served."""
+    """Check the public URL, and settings of dialects that are not served."""
     if settings.public_url is not None and not _names_a_host(settings.public_url):
         yield refuse(
             f"POLYSTOW_PUBLIC_URL is {settings.public_url}, which names no host and port: answers tell URLs that lead"
@@ -84,7 +84,7 @@ def _of_dialects(settings: Settings) -> Iterator[Finding]:
 
 
 def _of_files(settings: Settings) -> Iterator[Finding]:
-    """Which files come in, and of which size."""
+    """Check the settings of files and of their sizes."""
     if settings.genesys_allow_file_control and not settings.genesys_allowed_mime_types:
         text = "POLYSTOW_GENESYS_ALLOW_FILE_CONTROL is on and allows no type: every file gets 403"
         yield warn(text, "name types in POLYSTOW_GENESYS_ALLOWED_MIME_TYPES")

@@ -27,7 +27,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 
 
 def of_server(server: Server, told: dict[str, str], settings: Settings) -> Iterator[Finding]:
-    """What INFO and CONFIG GET say, where they may be asked."""
+    """Judge the answers of INFO and CONFIG GET, as far as they are permitted."""
     yield from _durability(server.info, told, embedded=settings.redis_url is None)
     yield from _memory(server.info)
     yield from _limits(server.info, told, settings)
@@ -155,7 +155,7 @@ def of_commands(missing: list[str]) -> Iterator[Finding]:
 
 
 def of_tracking(refused: dict[str, str]) -> Iterator[Finding]:
-    """What servers answered that do not tell which keys change, by their names."""
+    """Report the servers that refuse CLIENT TRACKING, with their answers, by name."""
     for name, refusal in refused.items():
         yield warn(
             f"{name} does not tell which keys change, so that each read asks it: {refusal}",

@@ -94,7 +94,7 @@ async def _node(settings: Settings, redis: Redis, lane: Lane, out: Out) -> list[
 
 
 async def _configuration(ask: Ask) -> dict[str, str]:
-    """What CONFIG GET says; empty where it is forbidden."""
+    """Return the answer of CONFIG GET; empty if it is forbidden."""
     try:
         reply = await ask("CONFIG", "GET", "*")
     except Rejected:

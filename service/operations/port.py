@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Service(Protocol):
-    """What the operations port needs to know and may do."""
+    """The part of the service that the operations port uses."""
 
     def obstacles(self) -> Iterable[str]:
         """Why no request should be sent here, Redis aside; nothing when there is no reason."""
@@ -45,8 +45,8 @@ class Service(Protocol):
 
 
 class Pulse:
-    """Whether Redis answers, and whether it takes writes; asked at most every `REMEMBERED_SECONDS`, whoever wants to
-    know."""
+    """The health of Redis: if it answers, and if it takes writes; asked at most every `REMEMBERED_SECONDS`, whoever
+    wants to know."""
 
     def __init__(self, ping: Callable[[], Awaitable[object]]) -> None:
         self._ping = ping
@@ -56,7 +56,7 @@ class Pulse:
         self.read_only = False
 
     async def beats(self, remembered: float = REMEMBERED_SECONDS) -> bool:
-        """Whether the newest PING was answered in time; it is at most so many seconds old."""
+        """Return if the newest PING, at most so many seconds old, was answered in time."""
         async with self._asking:
             if monotonic() - self._asked >= remembered:
                 self._beats = await self._answered()

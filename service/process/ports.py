@@ -54,6 +54,6 @@ def _listener(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 
 def url(opened: socket.socket) -> str:
-    """Where a client finds this socket."""
+    """Return the URL at which clients find this socket."""
     host, port = opened.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What is told to the operator, once, when everything is ready."""
+    """Facts that the operator is told once everything is ready."""
 
     url: str
     ops_url: str

@@ -48,7 +48,7 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether it serves and is not stuck."""
+        """True while it serves and is not stuck."""
         return self._ready_since is not None and monotonic() - self._heard < SILENT_SECONDS
 
     async def keep(self) -> None:
@@ -137,7 +137,7 @@ class Worker:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What a worker's environment is: this process's, with the settings as they were understood."""
+    """Return the environment of a worker: this process's, with the settings as they were understood."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("POLYSTOW_")}
     root = str(Path(__file__).parents[2])
     if root not in (*site.getsitepackages(), site.getusersitepackages()):

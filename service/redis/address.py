@@ -1,4 +1,4 @@
-"""Where Redis is: a URL, read once, from which fresh connections are made.
+"""The address of Redis: a URL, read once, from which fresh connections are made.
 
 Invariant: nothing that is printed of an Address (`str`, `repr`, an error) holds its password.
 """
@@ -54,7 +54,7 @@ class Address:
         return self.scheme.partition("+")[2]
 
     def at(self, host: str, port: int) -> "Address":
-        """The same for one server of those that this is about."""
+        """Return the address of one of the servers, with the other options unchanged."""
         settings = self.settings | {"host": host, "port": port}
         return replace(self, scheme=_base(self.scheme), place=f"{_bracketed(host)}:{port}", settings=settings)
 
@@ -90,7 +90,7 @@ def _single(scheme: str, url: str, port: int = 6379) -> Address:
 
 
 def _each(scheme: str, url: str, path: str, query: str, port: int) -> list[Address]:
-    """What a URL of several hosts says of each."""
+    """Return host and port of each host in a URL of several."""
     login, at, hosts = urlsplit(url).netloc.rpartition("@")
     base = _base(scheme)
     return [_single(base, f"{base}://{login}{at}{host}{path}?{query}", port) for host in hosts.split(",")]
@@ -170,7 +170,7 @@ def connection(address: Address) -> AbstractConnection:
 
 
 def connection_options(seconds: float = CONNECT_SECONDS) -> dict[str, Any]:
-    """What every connection is made with: bytes as they come, nothing repeated; `seconds` for each step."""
+    """Return the options of every connection: bytes as they come, nothing repeated; `seconds` for each step."""
     return {
         "protocol": 2, "decode_responses": False, "retry": Retry(NoBackoff(), 0), "health_check_interval": 0,
         "socket_timeout": seconds, "socket_connect_timeout": seconds,

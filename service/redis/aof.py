@@ -1,4 +1,4 @@
-"""Whether a data directory still has its append-only file: without it Redis starts empty, and says nothing."""
+"""A check that a data directory still has its append-only file: without it Redis starts empty, and says nothing."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ USED = "redis.used"  # file that says that a Redis has answered from this direct
 
 
 def missing(data_dir: Path) -> str | None:
-    """What is wrong with a directory that held data and from which Redis would start empty; None where nothing is."""
+    """Describe why Redis would start empty from a directory that held data; None if it would not."""
     found = sorted(path.name for path in data_dir.glob("appendonlydir/appendonly.aof.*"))
     if "appendonly.aof.manifest" in found:
         return None

@@ -1,4 +1,4 @@
-"""Which redis-server the embedded Redis runs, and since which version that is good enough.
+"""The server program of the embedded Redis, and the oldest version that is supported.
 
 Invariant: a binary is only chosen after it said its version itself.
 """
@@ -42,7 +42,8 @@ def find_server(given: str | Path | None = None) -> Path:
 
 
 def version_of(path: Path) -> tuple[int, int] | None:
-    """What `--version` says ("... v=7.0.15 ..."); None if the file does not run or says something else."""
+    """Return the version that `--version` prints ("... v=7.0.15 ..."); None if the file does not run or says something
+    else."""
     try:
         said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError):

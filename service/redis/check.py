@@ -1,4 +1,4 @@
-"""Whether a Redis server may be trusted with data, asked once at start.
+"""Checks of a Redis server before it is trusted with data, made once at start.
 
 Invariant: a doubt is put in words. `refuse` means that data would be lost or hidden; `warn` means that
 somebody may have wanted it so, or that it could not be found out.
@@ -37,7 +37,8 @@ def refuse(text: str, remedy: str) -> Finding:
 
 @dataclass(frozen=True)
 class Server:
-    """What a server says of itself. `version` is the Redis that it is compatible with, also for Valkey."""
+    """The description that a server gives of itself. `version` is the Redis that it is compatible with, also for
+    Valkey."""
 
     version: tuple[int, ...] = (0, 0, 0)  # zeros: it does not say
     valkey: bool = False
@@ -46,8 +47,8 @@ class Server:
 
 
 async def check(ask: Ask, *, cluster: bool = False) -> list[Finding]:
-    """What stands against using this server, as a primary of a cluster or by itself. Raises what `ask` raises, except
-    Rejected."""
+    """Return the findings against using this server, as a primary of a cluster or by itself. Raises what `ask` raises,
+    except Rejected."""
     server = await inspect(ask)
     return [*findings(server, cluster=cluster), *(await coverage(ask) if cluster else ())]
 
@@ -69,7 +70,7 @@ async def inspect(ask: Ask) -> Server:
 
 
 async def coverage(ask: Ask) -> list[Finding]:
-    """What stands against the settings of a cluster's node; nothing where CONFIG is forbidden."""
+    """Return the findings against the settings of a cluster's node; none if CONFIG is forbidden."""
     try:
         reply = await ask("CONFIG", "GET", "cluster-require-full-coverage")
     except Rejected:

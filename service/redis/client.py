@@ -1,4 +1,4 @@
-"""What storage sees of Redis: commands go to the node that holds their key, in any topology.
+"""The interface of Redis for storage: commands go to the node that holds their key, in any topology.
 
 Invariant: callers name the key of every command, so that a topology of many nodes needs no change in them.
 """

@@ -241,7 +241,7 @@ class Embedded:
 
 
 async def answers(path: Path) -> bool:
-    """Whether a Redis behind this socket answers PING, and not that it is still loading."""
+    """Return if a Redis behind this socket answers PING, and not that it is still loading."""
     try:
         async with asyncio.timeout(1.0):
             reader, writer = await asyncio.open_unix_connection(str(path))

@@ -1,4 +1,4 @@
-"""How a command can fail, each failure named for what its caller may conclude.
+"""Failures of a command, each named for what its caller may conclude.
 
 Invariant: every failure of this layer is one of these; callers never see an exception of redis-py or hiredis.
 """

@@ -263,7 +263,7 @@ def backoff(attempt: int) -> float:
 
 
 def hopeless(error: Exception) -> bool:
-    """Whether a failure to connect is one of configuration, which waiting does not mend."""
+    """Return if a failure to connect is one of configuration, which waiting does not mend."""
     untrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)
     unauthenticated = isinstance(error, Rejected) and error.word == "NOAUTH"
     return untrusted or unauthenticated or isinstance(error, AuthenticationError)

@@ -36,7 +36,7 @@ ASKING = b"*1\r\n$6\r\nASKING\r\n"  # lets the next command, and no other, use a
 
 
 class Outcome(Protocol):
-    """What a command's caller is told through, exactly once: a future, or what looks like one.
+    """The receiver of a command's reply or failure, told exactly once: a future, or an object like one.
 
     Neither call may raise. `set_exception` may be called while the queues are walked through, so it must not send.
     """
@@ -238,7 +238,7 @@ class Pending:
         self.add(command)
 
     def asking(self, command: Command) -> bytes:
-        """What to write, at once and in one piece, so that this node serves a slot that is not its own yet."""
+        """Return the bytes to write, at once and in one piece, so that this node serves a slot that it is importing."""
         self.flight += (Command(NOBODY, b"", False, command.deadline), command)
         self.retries += 1
         self.size += len(command.packed)
@@ -284,7 +284,7 @@ class Pending:
                 yield command
 
     def next_event(self) -> float | None:
-        """When `wake` or `expire` will have something to do; None when nothing is pending.
+        """Return the next time at which `wake` or `expire` has something to do; None when nothing is pending.
 
         Resting commands need no look at their deadline: a pause never ends after it.
         """

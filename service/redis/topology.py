@@ -1,4 +1,4 @@
-"""Which node of a Redis Cluster serves which slot, as its nodes tell it (the Redis Cluster specification).
+"""The map from slots to nodes of a Redis Cluster, as its nodes tell it (the Redis Cluster specification).
 
 No state: what is done with a view is decided in `cluster`.
 """
@@ -30,7 +30,8 @@ class Range(NamedTuple):
 
 
 class View(NamedTuple):
-    """What one node believes. Of two views that of the later epoch is right: each change of owners begins one."""
+    """The slots and nodes as one node knows them. Of two views that of the later epoch is right: each change of owners
+    begins one."""
 
     epoch: int
     ranges: tuple[Range, ...]

@@ -1,4 +1,4 @@
-"""Which keys that were read from a primary have changed since: one connection on which Redis tells it.
+"""Tracking of the keys that were read from a primary: one connection on which Redis tells which have changed.
 
 `CLIENT TRACKING` in its default mode: Redis remembers the keys that this connection reads, and sends a push message
 when one of them is changed, expires or is evicted. A client that answers from memory on that alone is a moment late. A
@@ -48,7 +48,7 @@ class Dependent(Struct, eq=False):
 
 
 class Waiter(Protocol):
-    """Who waits for a barrier with something dependent."""
+    """A waiter for a barrier, with the entry that it depends on."""
 
     @property
     def held(self) -> Dependent: ...
@@ -62,7 +62,8 @@ class Waiter(Protocol):
 
 
 class Tracking:
-    """What all trackers of a worker share: counts, and who is told once everything that depends on one is spoiled."""
+    """State that all trackers of a worker share: counts, and the receiver that is told when all that depends on one is
+    spoiled."""
 
     def __init__(self) -> None:
         self.barriers = self.confirmations = self.invalidations = 0

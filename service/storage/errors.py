@@ -113,7 +113,7 @@ class Reused(Refusal):
 
 
 class Answered(Refusal):
-    """The same request was carried out before; its reply is remembered."""
+    """The request was carried out before, and its reply is remembered."""
 
     word, internal = "ANSWERED", True
 

@@ -1,4 +1,4 @@
-"""What the vendor answers: the shapes of its JSON, and its way to say no."""
+"""Answers in the vendor's form: the shapes of its JSON, and its refusals."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta

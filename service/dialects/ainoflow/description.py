@@ -1,4 +1,4 @@
-"""What the routes take and answer, for the OpenAPI document: one description a handler, under the handler's name."""
+"""Requests and answers of the routes, for the OpenAPI document: one description a handler, under the handler's name."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""What a request says, checked: names, query parameters, the document itself."""
+"""Checked parameters of a request: names, query parameters, the document itself."""
 
 import re
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ def quota(request: Request) -> Quota | None:
 
 
 def lifetime(query: Mapping[str, str]) -> str:
-    """When the document is to expire, as storage spells it; whether that is in the future, Redis's clock decides."""
+    """Return when the document expires, as storage spells it. Redis's clock decides if that is in the future."""
     at, ms = query.get("expiresAt"), query.get("expiresMs")
     if at is not None and ms is not None:
         raise Invalid("only one of `expiresAt` and `expiresMs` may be given")

@@ -38,7 +38,7 @@ class Error(Struct):
 
 
 class Receipt(Struct, rename="camel"):
-    """What a write left."""
+    """The state of a document after a write."""
 
     category: Category
     key: Key
@@ -48,14 +48,14 @@ class Receipt(Struct, rename="camel"):
 
 
 class Deleted(Struct):
-    """What was deleted."""
+    """The name of a deleted document."""
 
     category: Category
     key: Key
 
 
 class Metadata(Struct, rename="camel"):
-    """What is known of a document."""
+    """The metadata of a document."""
 
     category: Category
     key: Key
@@ -89,7 +89,7 @@ class Counted(Struct):
 
 
 class Identity(Struct):
-    """Whose key this is."""
+    """The owner of an API key."""
 
     id: Writer
     project: str

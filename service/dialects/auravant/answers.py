@@ -1,4 +1,4 @@
-"""What the vendor answers: one envelope, whose codes say what was wrong.
+"""Answers in the vendor's form: one envelope, whose codes say what was wrong.
 
 The page prints the code below `info`, the vendor's general page and its SDK read it at the top: it stands in both.
 """

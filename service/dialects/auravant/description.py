@@ -1,4 +1,4 @@
-"""What the routes take and answer, for the OpenAPI document."""
+"""Requests and answers of the routes, for the OpenAPI document."""
 
 from typing import Annotated, Any, Literal
 

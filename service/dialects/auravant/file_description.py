@@ -1,4 +1,4 @@
-"""What the routes of files take and answer, for the OpenAPI document."""
+"""Requests and answers of the routes of files, for the OpenAPI document."""
 
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ Signed = Annotated[str, Meta(description="As it was answered.")]
 
 
 class Given(Struct):
-    """What an operation is given. PUT and PATCH need the resource, `key`, `original_file_name`, `md5` and
+    """The body of an operation. PUT and PATCH need the resource, `key`, `original_file_name`, `md5` and
     `file_size_kb`, GET and DELETE `keys`."""
 
     key: Annotated[Key, Meta(description="The key of the file.")] | UnsetType = UNSET
@@ -53,7 +53,7 @@ class Data(Struct):
 
 
 class Told(Fine):
-    """What an operation answers: PUT, PATCH and DELETE `data`, GET `objects`."""
+    """The answer of an operation: PUT, PATCH and DELETE `data`, GET `objects`."""
 
     info: Fine
     data: Data | UnsetType = UNSET

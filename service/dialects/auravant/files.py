@@ -126,7 +126,7 @@ async def public(scope: str, request: Request) -> Stream:
 async def surveyed(
     request: Request, collections: Sequence[Collection], ids: Sequence[str]
 ) -> AsyncIterator[CollectionRead]:
-    """What is linked, so many records at a time."""
+    """Yield the files that are linked, some records at a time."""
     step = max(1, min(FAN_OUT, parameters.READ_VALUES // max(1, len(ids))))
     for start in range(0, len(collections), step):
         for reading in await request.service.storage.files.read_many(

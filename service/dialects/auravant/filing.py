@@ -1,4 +1,4 @@
-"""What a request about files says, checked in the same order as for values, and then the size: code 7."""
+"""Parameters of a request about files, checked in the same order as for values, and then the size: code 7."""
 
 import math
 import re
@@ -76,7 +76,7 @@ def _posted(form: parameters.Form) -> Body:
 
 
 def announced(request: Request, extension: Mapping[str, Any], scope: str, body: Body) -> Announced:
-    """What a PUT or PATCH asks for, once everything that it needs is there. Raises Coded, Invalid."""
+    """Return the parameters of a PUT or PATCH that has all that it needs. Raises Coded, Invalid."""
     resource, kilobytes = body.resource(scope), body.file_size_kb
     if resource in (None, "") or not (body.key and body.original_file_name and body.md5) or kilobytes is None:
         raise Missing(parameters.lacking(

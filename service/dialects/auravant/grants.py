@@ -1,4 +1,4 @@
-"""What follows from an access document that was written down: who may do what at which user, field or farm.
+"""Grants that follow from a stored access document: who may do what at which user, field or farm.
 
 A user's grants follow from the spaces and groups that the user belongs to, those of a field or farm from its own entry.
 They are computed anew from what is declared, after a revision was taken, and replace the earlier ones of a resource in
@@ -122,7 +122,7 @@ class Following:
         return await self._storage.grants.grant_declared(collection, verbs, self._revision, anew)
 
     async def _led(self, user: str) -> Verbs:
-        """Who may do what at a user; None where that is not declared."""
+        """Return the verbs of each subject at a user; None if the user is not declared."""
         if await self._find(USER, user) is None:
             return None
         roles = ROLES[USERS]
@@ -135,7 +135,7 @@ class Following:
         return verbs
 
     async def _permitted(self, scope: str, id: str, known: dict[str, Any]) -> Verbs:
-        """Who may do what at a field or farm; what is `known` is good for one time."""
+        """Return the verbs of each subject at a field or farm; an entry of `known` is used once."""
         found = known.pop(id) if id in known else await self._find(scope, id)
         return None if found is None else {user: ROLES[scope][role] for user, role in found.items()}
 
@@ -166,7 +166,7 @@ class Following:
 
 
 def grouped(pairs: Pairs) -> dict[str, list[str]]:
-    """What is linked to each id."""
+    """Return the members that are linked to each id."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for id, member in pairs:
         found[id].append(member)

@@ -1,4 +1,4 @@
-"""What the vendor tells of files: the bodies as its page prints them, and beside them the code and `info`."""
+"""Lists of files in the vendor's form: the bodies as its page prints them, and beside them the code and `info`."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -54,7 +54,7 @@ async def objects(
 
 
 async def enveloped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same inside of the answer to a GET."""
+    """Return a list inside of the answer to a GET."""
     before = OPENED
     async for piece in pieces:
         yield before + piece

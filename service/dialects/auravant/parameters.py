@@ -1,4 +1,4 @@
-"""What a request says, checked in the order of the vendor's codes: what is missing, keys, the extension's version.
+"""Parameters of a request, checked in the order of the vendor's codes: what is missing, keys, the extension's version.
 
 A body is JSON or a form. The value inside it is found without being read: its bytes are stored as they stand there.
 """
@@ -133,7 +133,7 @@ def _posted(form: Form) -> Body:
 
 
 def written(request: Request, extension: Mapping[str, Any], scope: str, body: Body) -> KeyValue:
-    """What a PUT or PATCH asks for, once everything that it needs is there."""
+    """Return the parameters of a PUT or PATCH that has all that it needs."""
     value = next((bytes(raw) for raw in (body.value, body.data) if raw != NULL), None)
     if body.id in (None, "") or not body.key or value is None:
         raise Missing(lacking(id=body.id, key=body.key, value=value))
@@ -150,7 +150,7 @@ def lacking(**members: object) -> str:
 def several(
     request: Request, extension: Mapping[str, Any], wanted: Sequence[str] | None, ids: Sequence[Id] | None
 ) -> Several:
-    """What a GET asks for, or a DELETE but for its resource: keys, and ids of resources."""
+    """Return the parameters of a GET, or of a DELETE without its resource: keys, and ids of resources."""
     if not wanted:
         raise Missing(lacking(keys=wanted))
     if len(wanted) > READ_KEYS:
@@ -164,7 +164,7 @@ def several(
 
 
 def checked(names: list[str]) -> list[str]:
-    """The same names, found to be lawful keys."""
+    """Return these names unchanged if all are lawful keys."""
     for name in names:
         if len(name) > KEY_CHARACTERS:
             raise BadKey(f"a key has at most {KEY_CHARACTERS} characters, and this one has {len(name)}")
@@ -174,7 +174,7 @@ def checked(names: list[str]) -> list[str]:
 
 
 def extension_of(request: Request) -> Mapping[str, Any]:
-    """What is declared of the caller's extension. Raises NotClaimed."""
+    """Return the declaration of the caller's extension. Raises NotClaimed."""
     extension = request.declared
     if extension is None or CLAIM not in extension["claims"]:
         raise NotClaimed(f"the extension may not use the storage: it is not declared with the claim `{CLAIM}`")

@@ -1,4 +1,4 @@
-"""What only this vendor refuses: each has its code."""
+"""Refusals that only this vendor has, each with its code."""
 
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ class Coded(Invalid):
 
 
 class Missing(Coded):
-    """What the operation needs is not there."""
+    """A parameter that the operation needs is missing."""
 
     code = 1
 

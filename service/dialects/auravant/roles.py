@@ -1,4 +1,4 @@
-"""Who may do what, as the vendor's page says it: roles, and the verbs that they give (storage/access/grants.py).
+"""Permissions as the vendor's page defines them: roles, and the verbs that they give (storage/access/grants.py).
 
 This table is all that decides it. It is applied when access is granted, so a change of it counts from the next apply.
 """

@@ -16,7 +16,7 @@ Keys = Annotated[list[Key], Meta(min_length=1, max_length=READ_KEYS, description
 
 
 class Operated(Struct):
-    """What an operation is given. PUT and PATCH need `id`, `key` and a value, GET `keys`, DELETE `id` and `keys`."""
+    """The body of an operation. PUT and PATCH need `id`, `key` and a value, GET `keys`, DELETE `id` and `keys`."""
 
     id: Annotated[Id, Meta(description="The user, field or farm.")] | UnsetType = UNSET
     key: Annotated[Key, Meta(description="The key of the value.")] | UnsetType = UNSET
@@ -63,21 +63,21 @@ class Done(Fine):
 
 
 class OfUser(Struct):
-    """What a user shares."""
+    """A value that a user shares."""
 
     user: str | int
     value: Any
 
 
 class OfField(Struct):
-    """What is shared of a field."""
+    """A value that is shared of a field."""
 
     field: str | int
     value: Any
 
 
 class OfFarm(Struct):
-    """What is shared of a farm."""
+    """A value that is shared of a farm."""
 
     farm: str | int
     value: Any

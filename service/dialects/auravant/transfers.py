@@ -1,4 +1,4 @@
-"""Where files are uploaded to and downloaded from: URLs that are permissions, and need no token.
+"""Upload and download of files by signed URLs: each is a permission and needs no token.
 
 Each is signed for one resource, key, generation of the key (storage/files/files.py) and user. A token may be given to
 anybody and a URL too, but what the user may do is looked at when it counts: the script that attaches an upload, and the
@@ -42,7 +42,7 @@ signer = lru_cache(maxsize=4)(Signer)  # by the keys that are set
 
 
 def uploading(request: Request, asked: Announced, generation: str) -> dict[str, Any]:
-    """Where a file that was announced is to be posted, and with which fields beside its MD5."""
+    """Return the URL to which an announced file is posted, and the form fields beside its MD5."""
     fields = _permitted(asked.collection, asked.id, generation, request.caller.id)
     shown = signer(request.service.settings.signing_key).sign(
         "upload", {**fields, MD5: b64encode(asked.file.md5).decode()}, seconds=UPLOAD_SECONDS, bytes=asked.most
@@ -52,7 +52,7 @@ def uploading(request: Request, asked: Announced, generation: str) -> dict[str, 
 
 
 def linking(request: Request, seconds: int) -> Callable[[Filed], str]:
-    """What makes the URLs of files for this caller, good for so many seconds."""
+    """Return a function that makes URLs of files for this caller, valid for so many seconds."""
     base, user = request.base() + DOWNLOAD + "?", request.caller.id
     sign = partial(signer(request.service.settings.signing_key).sign, "download", seconds=seconds)
     return lambda filed: base + urlencode(sign(_permitted(filed.collection, filed.id, filed.generation, user)))

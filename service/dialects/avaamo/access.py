@@ -35,7 +35,7 @@ class AccessToken(Struct, forbid_unknown_fields=True):
 
     @property
     def subject(self) -> str:
-        """How grants name it: by its id, or else by its digest."""
+        """Return the token's name in grants: its id, or else its digest."""
         return str(self.id) if self.id is not None else digest(str(self.token))
 
     @property

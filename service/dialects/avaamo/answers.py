@@ -1,4 +1,4 @@
-"""What the vendor answers, and its way to say no."""
+"""Answers and refusals in the vendor's form."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

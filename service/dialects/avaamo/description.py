@@ -1,4 +1,4 @@
-"""What the routes take and answer, for the OpenAPI document: one description a handler, under the handler's name."""
+"""Requests and answers of the routes, for the OpenAPI document: one description a handler, under the handler's name."""
 
 from typing import Annotated, Literal
 
@@ -50,7 +50,7 @@ class GlobalSetting(Struct):
 
 
 class Clearing(Struct):
-    """What is to be cleared."""
+    """The types of data to clear."""
 
     data_types: Annotated[list[Literal["storage_data"]], Meta(min_length=1)]
 

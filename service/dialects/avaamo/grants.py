@@ -1,4 +1,4 @@
-"""What follows from an access document that was written down: what each token may do on which agent, and who users are.
+"""Grants that follow from a stored access document: what each token may do on which agent; and the declared users.
 
 An agent's grants are computed anew from the entries of all tokens that are linked to it, after a revision was taken,
 and replace the earlier ones in one step (storage/access/grants.py). Two links serve as indexes, each a superset
@@ -84,7 +84,7 @@ class Following:
         return granted
 
     async def _verbs(self, id: str) -> dict[str, str] | None:
-        """What each token may do on an agent; None where that is not declared."""
+        """Return the verbs of each token on an agent; None if the agent is not declared."""
         if await self._find(AGENT, id) is None:
             return None
         subjects = await self._links.linked(NAME, TOKENS, id)

@@ -1,4 +1,4 @@
-"""What a request says, checked: agents, users, variables, filters, pages."""
+"""Checked parameters of a request: agents, users, variables, filters, pages."""
 
 import re
 from collections.abc import Mapping

@@ -53,7 +53,7 @@ class Global(Struct):
 
 
 class User(Struct):
-    """Whose variable it is."""
+    """The user that a variable belongs to."""
 
     display_name: str
     id: Annotated[int, Meta(ge=1)]

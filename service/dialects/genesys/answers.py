@@ -1,4 +1,4 @@
-"""What the vendor answers: ids, all keys of an area, one of them, and its way to say no."""
+"""Answers in the vendor's form: ids, all keys of an area, one of them, and its refusals."""
 
 from codecs import getincrementaldecoder
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ def answer(value: object) -> Answer:
 
 
 def url(base: str, id: str, key: str) -> str:
-    """Where the bytes of a file key are."""
+    """Return the URL of the bytes of a file."""
     return f"{base}{BINARY}{quote(id, safe='')}/{quote(key, safe='')}"
 
 

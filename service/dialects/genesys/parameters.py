@@ -1,4 +1,4 @@
-"""What a request says, checked: whose area it is about, how long it is to live, what is to be stored."""
+"""Checked parameters of a request: the storage area, its lifetime, the keys to store."""
 
 import re
 from base64 import b64decode
@@ -40,7 +40,7 @@ def credential(headers: Headers) -> Password | None:
 
 
 def milliseconds(ttl: str) -> int:
-    """How long what is stored lives. The vendor's page gives 30 seconds to what is no lawful number."""
+    """Return the lifetime in milliseconds. As the vendor's page says, an unlawful number means 30 seconds."""
     seconds = int(ttl) if _seconds(ttl) else 0
     return 1000 * (seconds if 0 < seconds <= LONGEST_SECONDS else DEFAULT_SECONDS)
 
@@ -72,7 +72,8 @@ def area_of(id: str, user: str = "") -> Collection:
 
 
 def collections(request: Request, id: str) -> list[Collection]:
-    """Where an area of that id may be: the user's own goes first. Ids that the service makes are UUIDs."""
+    """Return the collections in which an area of that id may lie, the user's own first. Ids that the service makes are
+    UUIDs."""
     name = user(request)
     found = [area_of(id, name)] if name and 0 < len(id) <= ID_CHARACTERS else []
     return [*found, area_of(id)] if _uuid(id) else found
@@ -84,7 +85,7 @@ def limits(request: Request) -> Limits:
 
 
 async def parts(request: Request) -> AsyncIterator[Part]:
-    """What is to be stored, as it arrives. Raises Unsupported, Invalid, TooLarge, Denied."""
+    """Yield the values to store as they arrive. Raises Unsupported, Invalid, TooLarge, Denied."""
     settings, body = request.service.settings, request.body
     most = forms.Limits(settings.genesys_max_parts, settings.genesys_max_part_bytes, settings.genesys_max_request_bytes)
     async for part in forms.parts(request.headers, body.pieces(most.bytes), most, complete=body.complete):

@@ -188,7 +188,8 @@ def _names(name: str, source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _varying(name: str, source: str, keys: Sequence[str], arguments: Sequence[str]) -> tuple[str, ...]:
-    """What the header says that varies, if it says so. Raises Malformed where that is not the first of its kind."""
+    """Return the arguments that the header declares as varying, if it does. Raises Malformed where that is not the
+    first of its kind."""
     if (found := _varies.search(source)) is None:
         return ()
     named = tuple(found[1].split(", "))
