@@ -66,9 +66,11 @@ class Stage:
         (redis, delay), (service, _) = (loads(each.communicate()[0]) for each in asking)
         kept = waited(self.server.pid) - kept
         return {
-            "redis": figures(redis), "service": figures(service), "resident_bytes": most,
+            "redis": figures(redis),
+            "service": figures(service),
+            "resident_bytes": most,
             "waited_ms": {"probe": round(delay * 1000, 1), "redis": round(kept * 1000, 1)},
-        }  # fmt: skip
+        }
 
     def _probe(self, port: int | None, request: str, seconds: float) -> "subprocess.Popen[bytes]":
         first = ["--priority", str(PROBE_PRIORITY)] if self.first else []
@@ -120,11 +122,16 @@ def measured(stage: Stage, seconds: float) -> dict[str, Any]:
             busy = stage.probes(seconds)
         slow = [f"{each['command'].split()[0].decode()}: {each['duration']} us" for each in redis.slowlog_get(100)]
     return {
-        "quiet": quiet, "control": control, "busy": busy, "files": moved[0], "seconds": seconds,
+        "quiet": quiet,
+        "control": control,
+        "busy": busy,
+        "files": moved[0],
+        "seconds": seconds,
         "times": round(busy["redis"]["p99"] / quiet["redis"]["p99"], 2),
-        "growth_bytes": busy["resident_bytes"] - quiet["resident_bytes"], "held_too_long": slow,
+        "growth_bytes": busy["resident_bytes"] - quiet["resident_bytes"],
+        "held_too_long": slow,
         "goes_first": stage.first,
-    }  # fmt: skip
+    }
 
 
 def figures(latencies: Sequence[float]) -> dict[str, float]:

@@ -48,9 +48,13 @@ class Polystow(Child):
         access = directory / "access.json"
         access.write_text(json.dumps(ACCESS))
         given = {
-            "port": 0, "ops_port": 0, "data_dir": directory / "data", "access": access, "drain_seconds": 0,
+            "port": 0,
+            "ops_port": 0,
+            "data_dir": directory / "data",
+            "access": access,
+            "drain_seconds": 0,
             "signing_key": SIGNING_KEY,
-        } | settings  # fmt: skip
+        } | settings
         environment = {name: value for name, value in os.environ.items() if not name.startswith("POLYSTOW_")}
         environment |= {f"POLYSTOW_{name.upper()}": str(value) for name, value in given.items()}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(checkout), os.environ.get("PYTHONPATH"))))

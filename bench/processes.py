@@ -33,9 +33,14 @@ class Child:
     """
 
     def __init__(
-        self, command: Sequence[str], *, log: Path, cores: str = "", environment: Mapping[str, str] | None = None,
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        cores: str = "",
+        environment: Mapping[str, str] | None = None,
         directory: Path = ROOT,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.command = [program(command[0]), *command[1:]]
         self.log = log
         pinned = ["taskset", "-c", cores, *self.command] if cores else self.command

@@ -22,9 +22,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch, Polystow(Path(scratch)) as service:
             locust = [
-                sys.executable, "-m", "locust", "-f", "bench/locustfile.py", "--headless", "--only-summary",
-                "--host", service.url, "--access", str(Path(scratch, "access.json")), *USUAL, *given,
-            ]  # fmt: skip
+                sys.executable,
+                "-m",
+                "locust",
+                "-f",
+                "bench/locustfile.py",
+                "--headless",
+                "--only-summary",
+                "--host",
+                service.url,
+                "--access",
+                str(Path(scratch, "access.json")),
+                *USUAL,
+                *given,
+            ]
             return subprocess.run(locust, cwd=ROOT, env=environment).returncode
     except Unusable as error:
         print(f"bench: {error}", file=sys.stderr)

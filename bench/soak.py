@@ -68,9 +68,12 @@ def soaked(placement: Placement, directory: Path, requests: int, say: Callable[[
             due = requests * (len(points) + 1) // POINTS
             seconds = max(1, round((due - done) / rate)) if rate else 1
             sample = run(
-                service.url, Order("spread", MIX, CONNECTIONS, KEYS, seed=done + 1), seconds,
-                directory=directory, cores=placement.client,
-            )  # fmt: skip
+                service.url,
+                Order("spread", MIX, CONNECTIONS, KEYS, seed=done + 1),
+                seconds,
+                directory=directory,
+                cores=placement.client,
+            )
             if sample.broken or sample.refused or service.workers() != [worker]:
                 raise Wrong(f"{sample.broken} requests broke, {sample.refused} were refused")
             done, rate = done + sample.requests, sample.rate

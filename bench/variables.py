@@ -161,14 +161,18 @@ async def writes(bench: Bench) -> list[dict[str, Any]]:
                 us[size].append(mean)
                 longest[size] = max(longest[size], most)
         few, many = us
-        rows.append({
-            "write": title,
-            "us_few": round(median(us[few]), 1), "us_many": round(median(us[many]), 1),
-            "redis_ratio": round(median(b / a for a, b in zip(us[few], us[many], strict=True)), 2),
-            "trip_few": round(median(wall[few]), 1), "trip_many": round(median(wall[many]), 1),
-            "trip_ratio": round(median(b / a for a, b in zip(wall[few], wall[many], strict=True)), 2),
-            "longest": longest[many],
-        })  # fmt: skip
+        rows.append(
+            {
+                "write": title,
+                "us_few": round(median(us[few]), 1),
+                "us_many": round(median(us[many]), 1),
+                "redis_ratio": round(median(b / a for a, b in zip(us[few], us[many], strict=True)), 2),
+                "trip_few": round(median(wall[few]), 1),
+                "trip_many": round(median(wall[many]), 1),
+                "trip_ratio": round(median(b / a for a, b in zip(wall[few], wall[many], strict=True)), 2),
+                "longest": longest[many],
+            }
+        )
     return rows
 
 
@@ -207,9 +211,12 @@ def memory(bench: Bench, taken: int) -> dict[str, float]:
     collection = bench.agents[bench.many]
     payload = sum(len(key) + len(value) for _, key, value in map(variable, range(bench.many)))
     parts = {
-        "listing": keys.listing(collection), "lists": keys.lists(collection), "newest": keys.newest(collection),
-        "names": keys.names(collection), "variables": keys.variables(collection),
-    }  # fmt: skip
+        "listing": keys.listing(collection),
+        "lists": keys.lists(collection),
+        "newest": keys.newest(collection),
+        "names": keys.names(collection),
+        "variables": keys.variables(collection),
+    }
     with bench.server.client() as client:
         used = {name: float(client.memory_usage(key, samples=1000) or 0) / bench.many for name, key in parts.items()}
     all_of_it = {"in all": taken / bench.many, "payload": payload / bench.many, **used}
@@ -220,15 +227,19 @@ def tabled(found: dict[str, Any], many: int) -> str:
     """What was measured, as the tables of bench/README.md."""
     told = [table(["bytes a variable", "figure"], found["memory"].items())]
     if "lists" in found:
-        told.append(table(
-            ["microseconds of Redis", f"{FEW:,}", f"{many:,}", "longest"],
-            [[row["list"], row[f"us_{FEW}"], row[f"us_{many}"], row[f"longest_{many}"]] for row in found["lists"]],
-        ))  # fmt: skip
+        told.append(
+            table(
+                ["microseconds of Redis", f"{FEW:,}", f"{many:,}", "longest"],
+                [[row["list"], row[f"us_{FEW}"], row[f"us_{many}"], row[f"longest_{many}"]] for row in found["lists"]],
+            )
+        )
     if "writes" in found:
-        told.append(table(
-            ["write", f"{FEW:,}: Redis us", f"{many:,}", "ratio", "round trip us", f"{many:,}", "ratio", "longest"],
-            [list(row.values()) for row in found["writes"]],
-        ))  # fmt: skip
+        told.append(
+            table(
+                ["write", f"{FEW:,}: Redis us", f"{many:,}", "ratio", "round trip us", f"{many:,}", "ratio", "longest"],
+                [list(row.values()) for row in found["writes"]],
+            )
+        )
     if "requests" in found:
         told.append(table(["microseconds of a set_storage, new value", "figure"], found["requests"].items()))
     if "clear" in found:

@@ -32,11 +32,25 @@ def requests(server: RedisServer, sizes: Sequence[int], scratch: Path) -> dict[s
         client.set(keys.user("avaamo"), 2 * sizes[-1])
     with Polystow(scratch, where.server, access=access, redis_url=server.url) as service:
         orders = {
-            size: Order("spread", [(100, Request(
-                "POST", "/bots_api/v1/users/KEY/set_storage.json", {"Access-Token": TOKEN},
-                b'{"key":"variable_1","value":"another value","bot_id":%d}' % size,
-            ))], CONNECTIONS, keys=min(size // 10, USERS), first=1) for size in sizes
-        }  # fmt: skip
+            size: Order(
+                "spread",
+                [
+                    (
+                        100,
+                        Request(
+                            "POST",
+                            "/bots_api/v1/users/KEY/set_storage.json",
+                            {"Access-Token": TOKEN},
+                            b'{"key":"variable_1","value":"another value","bot_id":%d}' % size,
+                        ),
+                    )
+                ],
+                CONNECTIONS,
+                keys=min(size // 10, USERS),
+                first=1,
+            )
+            for size in sizes
+        }
         took: dict[int, list[tuple[float, float, float]]] = {size: [] for size in sizes}
         for turn in range(HTTP_ROUNDS + 1):
             for size, order in orders.items():

@@ -20,12 +20,15 @@ REDACTED = "[redacted]"
 _CREDENTIALS = (
     (re.compile(r"\b(bearer|basic)(\s+)[^\s\"',;]+", re.IGNORECASE), rf"\1\2{REDACTED}"),
     (
-        re.compile(r"((?:access[-_]token|authorization|password|admin_token|signing_key)[\"']?\s*[:=]\s*[\"']?)"
-                   r"(?!bearer|basic)[^\s\"',;&}]+", re.IGNORECASE),
+        re.compile(
+            r"((?:access[-_]token|authorization|password|admin_token|signing_key)[\"']?\s*[:=]\s*[\"']?)"
+            r"(?!bearer|basic)[^\s\"',;&}]+",
+            re.IGNORECASE,
+        ),
         rf"\1{REDACTED}",
     ),
     (re.compile(r"(://[^\s/:@]*:)[^\s/@]+(@)"), rf"\1{REDACTED}\2"),
-)  # fmt: skip
+)
 
 
 def redacted(text: str) -> str:
@@ -49,9 +52,12 @@ class JsonLines(logging.Formatter):
         """One line, without its newline."""
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
-            "time": f"{seconds}.{int(record.msecs):03d}Z", "level": record.levelname.lower(),
-            "logger": record.name, "process": self._process, "message": record.getMessage(),
-        }  # fmt: skip
+            "time": f"{seconds}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": self._process,
+            "message": record.getMessage(),
+        }
         if request_id := getattr(record, "request_id", None):
             line["request_id"] = str(request_id)
         line |= getattr(record, "fields", {})

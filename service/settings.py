@@ -49,9 +49,11 @@ class Settings:
         None, kinds.SECRET, "Bearer token of the admin API, which is off without it.", secret=True
     )
     signing_key: tuple[str, ...] = _set(
-        (), kinds.SIGNING_KEYS, secret=True,
+        (),
+        kinds.SIGNING_KEYS,
+        secret=True,
         help="Keys of signed URLs: the first signs, all are accepted; made by itself without a Redis URL.",
-    )  # fmt: skip
+    )
     redis_server: Path | None = _set(None, PATH, "Program of the embedded Redis; found by itself when not given.")
     appendfsync: Literal["everysec", "always"] = _set(
         "everysec", one_of("everysec", "always"), "When the embedded Redis forces its log to disk."

@@ -257,6 +257,36 @@ def test_a_function_is_short() -> None:
     assert long == []
 
 
+def test_a_function_has_few_parameters() -> None:
+    many = [
+        f"{path.name}: {function.name} has {count} parameters"
+        for path in MODULES
+        for function in functions(path)
+        if (count := len(function.args.args) + len(function.args.kwonlyargs) - (function.name == "__init__")) > 8
+    ]
+    assert many == []
+
+
+HALF_QUESTION = re.compile(r"(What|Who|Whose|Which|How|Whether|The same|Nor)\b")
+
+
+def test_a_docstring_says_what_a_thing_is_or_does() -> None:
+    found = [
+        f"{path.name}: {docstring.splitlines()[0]}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if (docstring := ast.get_docstring(node)) and HALF_QUESTION.match(docstring)
+    ]
+    assert found == []
+
+
+def test_lines_are_laid_out_by_the_formatter() -> None:
+    """But for tables."""
+    marked = sum(path.read_text().count("# fmt: " + "skip") for path in (*MODULES, *TESTS))
+    assert marked <= 40
+
+
 def test_a_handler_catches_nothing() -> None:
     """Storage raises a small family of refusals, and the dialect's `refuse` renders them."""
     found = [

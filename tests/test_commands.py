@@ -42,9 +42,13 @@ def commands(target: str, arguments: str = "") -> list[str]:
 def run(line: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     line = line.replace(".venv/bin/", f"{shlex.quote(str(Path(sys.executable).parent))}/")
     return subprocess.run(
-        ["bash", "-ec", line], cwd=cwd, env=environment({}) | {"PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=SECONDS,
-    )  # fmt: skip
+        ["bash", "-ec", line],
+        cwd=cwd,
+        env=environment({}) | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
 
 
 def targets() -> list[str]:
@@ -88,8 +92,14 @@ def test_make_format_mends_what_make_lint_finds(tmp_path: Path) -> None:
     assert [run(line, tree).returncode for line in (check, form)] == [0, 0]
     assert (tree / "module.py").read_text() == "import os\nimport sys\n\nprint(os, sys)\n"
     assert [line.split()[0].rpartition("/")[2] for line in lint] == [
-        "ruff", "ruff", "mypy", "hadolint", "rm", "python", "luacheck"
-    ]  # fmt: skip
+        "ruff",
+        "ruff",
+        "mypy",
+        "hadolint",
+        "rm",
+        "python",
+        "luacheck",
+    ]
 
 
 def test_make_lint_checks_the_dockerfile_and_the_composed_scripts(tmp_path: Path) -> None:

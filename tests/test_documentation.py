@@ -19,19 +19,36 @@ SCRIPTS = sorted(LUA.rglob("*.lua"))
 def test_each_key_is_documented_where_keys_are_spelled() -> None:
     collection = keys.Collection("d", "n", "c", "cusn")
     made = {
-        "variables": keys.variables(collection), "names": keys.names(collection), "listing": keys.listing(collection),
-        "newest": keys.newest(collection), "lists": keys.lists(collection),
-        "users": keys.users("d"), "declared": keys.declared("d"), "user": keys.user("d"),
-        "variable": keys.variable("d"), "remembered": keys.remembered(collection.tag, "h"),
-        "NAMESPACES": keys.NAMESPACES, "GENERATION": keys.GENERATION, "SWEEPER": keys.SWEEPER,
+        "variables": keys.variables(collection),
+        "names": keys.names(collection),
+        "listing": keys.listing(collection),
+        "newest": keys.newest(collection),
+        "lists": keys.lists(collection),
+        "users": keys.users("d"),
+        "declared": keys.declared("d"),
+        "user": keys.user("d"),
+        "variable": keys.variable("d"),
+        "remembered": keys.remembered(collection.tag, "h"),
+        "NAMESPACES": keys.NAMESPACES,
+        "GENERATION": keys.GENERATION,
+        "SWEEPER": keys.SWEEPER,
         "registry": collection.registry,
-        "usage": keys.usage("d", "n"), "entry": keys.entry("d", "k", "i"), "rate": keys.rate("d", "i"),
-        "acl": collection.acl, "REVISION": keys.REVISION, "SECRET": keys.SECRET,
-        "LIBRARIES": keys.LIBRARIES, "links": keys.links("d", "k", "i"),
-        "record": collection.record("i"), "staged": collection.staged("t"), "expiry": collection.expiry,
+        "usage": keys.usage("d", "n"),
+        "entry": keys.entry("d", "k", "i"),
+        "rate": keys.rate("d", "i"),
+        "acl": collection.acl,
+        "REVISION": keys.REVISION,
+        "SECRET": keys.SECRET,
+        "LIBRARIES": keys.LIBRARIES,
+        "links": keys.links("d", "k", "i"),
+        "record": collection.record("i"),
+        "staged": collection.staged("t"),
+        "expiry": collection.expiry,
         "index": collection.index("c"),
-        "attachment": collection.attachment("i"), "chunk": collection.chunk("B", 0), "passwords": keys.passwords("d"),
-    }  # fmt: skip
+        "attachment": collection.attachment("i"),
+        "chunk": collection.chunk("B", 0),
+        "passwords": keys.passwords("d"),
+    }
     rows = re.findall(r"^\| `([^`]+)`(?:, `\w`)* \| \w+ \|", str(keys.__doc__), re.MULTILINE)
     words = {"DIALECT": "d", "NAMESPACE": "n", "COLLECTION": "c", "ID": "i", "TOKEN": "t", "KIND": "k"}
     words |= {"BLOB": "B", "NUMBER": "0", "DIGEST": "h"}

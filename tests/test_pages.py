@@ -41,9 +41,12 @@ def test_a_curl_line_of_a_page_works_as_pasted(demo: Running, tmp_path: Path, pa
         shutil.copy(ROOT / ("README.md" if name == "README.md" else "service/demo.yaml"), tmp_path / name)
     done = subprocess.run(
         ["bash", "-c", line.replace("curl ", r"curl --silent --show-error --write-out '\n%{http_code}' ", 1)],
-        cwd=tmp_path, env=environment({}) | {"TOKEN": demo.admin_token},
-        capture_output=True, text=True, timeout=SECONDS,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment({}) | {"TOKEN": demo.admin_token},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
     body, _, status = done.stdout.rpartition("\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert status.startswith("2"), done.stdout

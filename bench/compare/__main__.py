@@ -71,9 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := [*(set(parsed.only) - {*PARTS, *BY_NAME, *OPERATIONS_BY_NAME}), *(set(parsed.systems) - names)]:
         parsing.error(f"there is no {unknown[0]}")
     out = parsed.out or (RESULTS / "quick" if parsed.quick else RESULTS)
-    wanted = [
-        name for name in PARTS if not parsed.only or {name, *WORKLOADS.get(name, ())}.intersection(parsed.only)
-    ]  # fmt: skip
+    wanted = [name for name in PARTS if not parsed.only or {name, *WORKLOADS.get(name, ())}.intersection(parsed.only)]
     where = placement()
     say = progress()
     say(where.note)

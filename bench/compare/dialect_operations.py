@@ -100,26 +100,61 @@ AINOFLOW = (
     Operation("ainoflow-get", "GET", _of(STORED.path), DOCUMENT.__eq__, GET, 2.0, (STORED,), main=True),
     Operation("ainoflow-meta", "GET meta", _of(f"{STORED.path}/meta"), ETAG_RIGHT, GET, 2.0, (STORED,)),
     Operation(
-        "ainoflow-304", "GET that is a 304", _of(STORED.path, HEADERS | {"If-None-Match": f'"{ETAG}"'}), b"".__eq__,
-        GET, 2.0, (STORED,), status=304,
+        "ainoflow-304",
+        "GET that is a 304",
+        _of(STORED.path, HEADERS | {"If-None-Match": f'"{ETAG}"'}),
+        b"".__eq__,
+        GET,
+        2.0,
+        (STORED,),
+        status=304,
     ),
     Operation("ainoflow-put", "PUT", STORED, ETAG_RIGHT, PUT, 0.8, (STORED,), main=True),
-    Operation("ainoflow-put-expiring", "PUT with an expiry", PUT_EXPIRING, _has("expiresAt"), EXPIRING, 0.8,
-              (PUT_EXPIRING,)),
     Operation(
-        "ainoflow-post", "POST with a generated key", Request("POST", f"{DOCUMENTS}/created", HEADERS, DOCUMENT),
-        _has("key"), PUT, 0.6, status=201,
+        "ainoflow-put-expiring", "PUT with an expiry", PUT_EXPIRING, _has("expiresAt"), EXPIRING, 0.8, (PUT_EXPIRING,)
+    ),
+    Operation(
+        "ainoflow-post",
+        "POST with a generated key",
+        Request("POST", f"{DOCUMENTS}/created", HEADERS, DOCUMENT),
+        _has("key"),
+        PUT,
+        0.6,
+        status=201,
     ),
     Operation("ainoflow-if-match", "PUT with If-Match: *", PUT_IF_MATCH, ETAG_RIGHT, PUT, 0.6, (STORED,)),
-    Operation("ainoflow-patch", "PATCH", Request("PATCH", PATCHED.path, HEADERS, CHANGE),
-              _etag_of(PATCHED_DOCUMENT), PUT, 0.65, (PATCHED,)),
-    Operation("ainoflow-put-10k", "PUT of 10 KB", PUT_LARGE, _etag_of(LARGE), PUT_10K, 0.35, (PUT_LARGE,),
-              keys=PUT_10K.keys),
-    Operation("ainoflow-list", f"list page of {ITEMS}", _of(f"{DOCUMENTS}/stored?limit={ITEMS}"), _holds(ITEMS), GET,
-              0.15, (STORED,)),
-    Operation("ainoflow-categories", f"{CATEGORIES} categories", _of(DOCUMENTS, FEW_HEADERS), _holds(CATEGORIES), GET,
-              0.4, (CATEGORY,), keys=CATEGORIES),
-)  # fmt: skip
+    Operation(
+        "ainoflow-patch",
+        "PATCH",
+        Request("PATCH", PATCHED.path, HEADERS, CHANGE),
+        _etag_of(PATCHED_DOCUMENT),
+        PUT,
+        0.65,
+        (PATCHED,),
+    ),
+    Operation(
+        "ainoflow-put-10k", "PUT of 10 KB", PUT_LARGE, _etag_of(LARGE), PUT_10K, 0.35, (PUT_LARGE,), keys=PUT_10K.keys
+    ),
+    Operation(
+        "ainoflow-list",
+        f"list page of {ITEMS}",
+        _of(f"{DOCUMENTS}/stored?limit={ITEMS}"),
+        _holds(ITEMS),
+        GET,
+        0.15,
+        (STORED,),
+    ),
+    Operation(
+        "ainoflow-categories",
+        f"{CATEGORIES} categories",
+        _of(DOCUMENTS, FEW_HEADERS),
+        _holds(CATEGORIES),
+        GET,
+        0.4,
+        (CATEGORY,),
+        keys=CATEGORIES,
+    ),
+)
 
 AURAVANT_HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 
@@ -153,13 +188,28 @@ FIELD_PUTS = tuple(
 )
 DONE = _member("code", 0)
 AURAVANT = (
-    Operation("auravant-get", "GET of one", _auravant("users", "GET", b'"keys":["KEY"]'), _objects(), GET, 1.0,
-              (USER_PUT,), main=True),
-    Operation("auravant-fields", "GET of [] over three fields", _auravant("fields", "GET", b'"ids":[],"keys":["KEY"]'),
-              _objects("1", "2", "3"), GET, 0.3, FIELD_PUTS),
+    Operation(
+        "auravant-get",
+        "GET of one",
+        _auravant("users", "GET", b'"keys":["KEY"]'),
+        _objects(),
+        GET,
+        1.0,
+        (USER_PUT,),
+        main=True,
+    ),
+    Operation(
+        "auravant-fields",
+        "GET of [] over three fields",
+        _auravant("fields", "GET", b'"ids":[],"keys":["KEY"]'),
+        _objects("1", "2", "3"),
+        GET,
+        0.3,
+        FIELD_PUTS,
+    ),
     Operation("auravant-put", "PUT, overwrite", USER_PUT, DONE, PUT, 0.7, (USER_PUT,), main=True),
     Operation("auravant-append", "append", LOG_APPEND, DONE, PUT, 0.7, (LOG_PUT,)),
-)  # fmt: skip
+)
 
 AVAAMO_HEADERS = {"Access-Token": TOKEN, "Content-Type": "application/json"}
 VARIABLES = f"/dashboard/bots/{AGENT}/storages.json"
@@ -191,11 +241,28 @@ def _area(body: bytes) -> str:
 
 GENESYS = (
     Operation("genesys-create", "create, two texts", CREATE, _has("id"), PUT, 0.25, main=True),
-    Operation("genesys-one", "GET one key", _of(f"{AREAS}/KEY/name", {}), TEXTS["name"].encode().__eq__, GET, 1.5,
-              (CREATE,), named=_area, main=True),
-    Operation("genesys-all", "GET all keys", _of(f"{AREAS}/KEY", {}), lambda body: orjson.loads(body) == TEXTS, GET,
-              1.2, (CREATE,), named=_area),
-)  # fmt: skip
+    Operation(
+        "genesys-one",
+        "GET one key",
+        _of(f"{AREAS}/KEY/name", {}),
+        TEXTS["name"].encode().__eq__,
+        GET,
+        1.5,
+        (CREATE,),
+        named=_area,
+        main=True,
+    ),
+    Operation(
+        "genesys-all",
+        "GET all keys",
+        _of(f"{AREAS}/KEY", {}),
+        lambda body: orjson.loads(body) == TEXTS,
+        GET,
+        1.2,
+        (CREATE,),
+        named=_area,
+    ),
+)
 
 OPERATIONS = (*AINOFLOW, *AURAVANT, *AVAAMO, *GENESYS)
 OPERATIONS_BY_NAME = {operation.name: operation for operation in OPERATIONS}

@@ -37,9 +37,15 @@ Names = dict[str, list[str]]  # by operation, the keys that the service chose
 
 
 def run(
-    names: Sequence[str], systems: Sequence[str], placement: Placement, directory: Path,
-    *, before: Path | None, quick: bool, say: Callable[[str], None],
-) -> tuple[str, dict[str, Any]]:  # fmt: skip
+    names: Sequence[str],
+    systems: Sequence[str],
+    placement: Placement,
+    directory: Path,
+    *,
+    before: Path | None,
+    quick: bool,
+    say: Callable[[str], None],
+) -> tuple[str, dict[str, Any]]:
     """Measure; replies a table and the figures. Raises Unusable, Wrong."""
     operations = chosen(names, quick=quick)
     asked = [name for name in COMPARED if not systems or name in systems]
@@ -143,11 +149,16 @@ def tabled(operations: Sequence[Operation], measured: dict[str, Samples]) -> str
         taken = samples.get(SUBJECT)
         found = summary(taken) if taken else None
         times = [f"{spread.median:.2f}" if (spread := ratios(samples, SUBJECT, name)) else "" for name in others]
-        rows.append([
-            f"{operation.name}: {operation.title}", f"{found['rate']:,}" if found else "",
-            times[0], f"{operation.goal:g}", *times[1:],
-            *(f"{found['cpu_us'][name]:.1f}" if found else "" for name in ("server", "redis")),
-        ])  # fmt: skip
+        rows.append(
+            [
+                f"{operation.name}: {operation.title}",
+                f"{found['rate']:,}" if found else "",
+                times[0],
+                f"{operation.goal:g}",
+                *times[1:],
+                *(f"{found['cpu_us'][name]:.1f}" if found else "" for name in ("server", "redis")),
+            ]
+        )
     return table(head, rows)
 
 

@@ -65,10 +65,13 @@ def weighed(server: RedisServer, payload: int, records: int, lifetime: str) -> d
         parts["expiry"] = usage(collection.expiry) / records
     parts["tables"] = total - sum(parts.values())
     return {
-        "payload": payload, "expires": bool(lifetime), "records": records,
+        "payload": payload,
+        "expires": bool(lifetime),
+        "records": records,
         "bytes": {part: round(each, 1) for part, each in parts.items()},
-        "total": round(total, 1), "ratio": round(total / payload, 3),
-    }  # fmt: skip
+        "total": round(total, 1),
+        "ratio": round(total / payload, 3),
+    }
 
 
 def _table(found: list[dict[str, Any]]) -> str:

@@ -14,9 +14,15 @@ from bench.compare.rounds import summary
 from bench.compare.workloads import BY_NAME
 
 COLOURS = {
-    "polystow": "#c0392b", "before": "#d98880", "nginx+Lua": "#1e8449", "webdis": "#2c3e50", "aiohttp": "#7f8c8d",
-    "ordinary path": "#e59866", "kinto": "#bdc3c7", "raw Redis": "#95a5a6",
-}  # fmt: skip
+    "polystow": "#c0392b",
+    "before": "#d98880",
+    "nginx+Lua": "#1e8449",
+    "webdis": "#2c3e50",
+    "aiohttp": "#7f8c8d",
+    "ordinary path": "#e59866",
+    "kinto": "#bdc3c7",
+    "raw Redis": "#95a5a6",
+}
 SHOWN = ("get", "put", "new", "patch", "list", "missing", "mix")
 # Text stays text, and the same figures make the same file.
 STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "polystow", "font.size": 9, "font.family": "sans-serif"}

@@ -33,9 +33,7 @@ def measure(
     systems: Sequence[System], workload: Workload, rounds: int, seconds: int, say: Callable[[str], None]
 ) -> Samples:
     """Measure one workload. Raises Wrong."""
-    turns = [
-        (system, partial(system.measure, workload, seconds)) for system in systems if system.knows(workload)
-    ]  # fmt: skip
+    turns = [(system, partial(system.measure, workload, seconds)) for system in systems if system.knows(workload)]
     return take_turns(workload.name, turns, rounds, say, missing=workload.parts[0][1] == "missing")
 
 

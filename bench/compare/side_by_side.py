@@ -25,9 +25,15 @@ QUICK_KEYS = 1000
 
 
 def run(
-    names: Sequence[str], systems: Sequence[str], placement: Placement, directory: Path,
-    *, before: Path | None, quick: bool, say: Callable[[str], None],
-) -> tuple[str, dict[str, Any], Callable[[Path], None]]:  # fmt: skip
+    names: Sequence[str],
+    systems: Sequence[str],
+    placement: Placement,
+    directory: Path,
+    *,
+    before: Path | None,
+    quick: bool,
+    say: Callable[[str], None],
+) -> tuple[str, dict[str, Any], Callable[[Path], None]]:
     """Measure; replies the tables, the figures, and what draws the picture. Raises Unusable, Wrong."""
     workloads = chosen(names, quick=quick)
     with ExitStack() as stack:

@@ -78,9 +78,18 @@ MIX = Workload("mix", "95 % GET, 5 % PUT, 125 B", ((95, "get"), (5, "put")), mai
 HOT = Workload("hot", "GET, one hot key, 125 B", ((100, "get"),), keys=1)
 
 WORKLOADS = (
-    GET, PUT, NEW, PATCH, LIST, MISSING, MIX, HOT,
-    *_connected(GET, 1, 256, 512), *_sized(GET, *SIZES),
-    *_connected(PUT, 1, 512), *_sized(PUT, *SIZES),
+    GET,
+    PUT,
+    NEW,
+    PATCH,
+    LIST,
+    MISSING,
+    MIX,
+    HOT,
+    *_connected(GET, 1, 256, 512),
+    *_sized(GET, *SIZES),
+    *_connected(PUT, 1, 512),
+    *_sized(PUT, *SIZES),
     *_sized(PATCH, "1k", "10k"),
-)  # fmt: skip
+)
 BY_NAME = {workload.name: workload for workload in WORKLOADS}

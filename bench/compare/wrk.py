@@ -60,14 +60,21 @@ class Order:
         """The order as Lua."""
         parts = [
             {
-                "weight": weight, "method": request.method, "path": request.path,
-                "headers": request.headers, "body": request.body,
+                "weight": weight,
+                "method": request.method,
+                "path": request.path,
+                "headers": request.headers,
+                "body": request.body,
             }
             for weight, request in self.parts
-        ]  # fmt: skip
+        ]
         whole = {
-            "parts": parts, "keys": self.keys, "first": self.first, "seed": self.seed, "names": list(self.names),
-        }  # fmt: skip
+            "parts": parts,
+            "keys": self.keys,
+            "first": self.first,
+            "seed": self.seed,
+            "names": list(self.names),
+        }
         return f"return {literal(whole)}\n"
 
 
@@ -92,15 +99,32 @@ def run(url: str, order: Order, seconds: int, *, directory: Path, cores: str = "
     file = directory / "order.lua"
     file.write_text(order.text())
     command = [
-        program("wrk"), "--threads", "1", "--connections", str(order.connections), "--duration", f"{seconds}s",
-        "--timeout", "10s", "--latency", "--script", f"{order.script}.lua", url, "--", str(file),
-    ]  # fmt: skip
+        program("wrk"),
+        "--threads",
+        "1",
+        "--connections",
+        str(order.connections),
+        "--duration",
+        f"{seconds}s",
+        "--timeout",
+        "10s",
+        "--latency",
+        "--script",
+        f"{order.script}.lua",
+        url,
+        "--",
+        str(file),
+    ]
     pinned = ["taskset", "-c", cores, *command] if cores else command
     done = subprocess.run(
         pinned, cwd=SCRIPTS, capture_output=True, text=True, check=True, timeout=seconds + LATE_SECONDS
     )
     told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     return Sample(
-        told["requests"], told["duration"] / 1e6, told["p50"] / 1000, told["p99"] / 1000,
-        told["refused"], told["broken"],
-    )  # fmt: skip
+        told["requests"],
+        told["duration"] / 1e6,
+        told["p50"] / 1000,
+        told["p99"] / 1000,
+        told["refused"],
+        told["broken"],
+    )

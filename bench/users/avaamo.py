@@ -44,9 +44,7 @@ class AvaamoUser(DialectUser):
         return self.client.request(method, path, name=name, json=body, headers=headers, catch_response=True)
 
     def _set(self, number: int, name: str = "set_storage") -> None:
-        body = {
-            "key": f"variable_{number % KEYS}", "value": f"plan {randrange(PLANS)}", "bot_id": int(self._agent)
-        }  # fmt: skip
+        body = {"key": f"variable_{number % KEYS}", "value": f"plan {randrange(PLANS)}", "bot_id": int(self._agent)}
         path = f"/bots_api/v1/users/{key_of(number // KEYS)}/set_storage.json"
         with self._ask("POST", path, name, body) as answer:
             if answer.status_code != 200 or answer.json() != {"status": 201}:

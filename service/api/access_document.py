@@ -109,9 +109,16 @@ def convert(name: str, content: Any, kind: Any) -> Any:
 
 
 _WORDS = {
-    "int": "a whole number", "float": "a number", "str": "a string", "bool": "true or false", "array": "a list",
-    "object": "a map", "null": "null", "date": "a date", "datetime": "a date",
-}  # fmt: skip
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a string",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a map",
+    "null": "null",
+    "date": "a date",
+    "datetime": "a date",
+}
 _PATTERNS = {repr(pattern): meaning for pattern, meaning in MEANINGS.items()}
 _BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 

@@ -232,8 +232,10 @@ class Dialect:
 
     def __post_init__(self) -> None:
         headers = (
-            ("Cache-Control", self.cache_control), ("Vary", self.vary), ("X-Content-Type-Options", "nosniff"),
+            ("Cache-Control", self.cache_control),
+            ("Vary", self.vary),
+            ("X-Content-Type-Options", "nosniff"),
             *self.others,
-        )  # fmt: skip
+        )
         object.__setattr__(self, "headers", headers)
         object.__setattr__(self, "lines", "".join(f"{name}: {value}\r\n" for name, value in headers))

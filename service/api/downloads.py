@@ -39,9 +39,13 @@ class File(Struct):
 def download(headers: Mapping[str, str], file: File, pieces: Pieces, more: Headers = ()) -> Answer | Stream:
     """Hand out a file as the request's headers ask for it; `more` are headers of the dialect's own."""
     known = (
-        *SAFE, *more, ("Content-Disposition", disposition(file.name)), ("Accept-Ranges", "bytes"),
-        ("ETag", f'"{file.etag}"'), ("Last-Modified", http_date(file.modified)),
-    )  # fmt: skip
+        *SAFE,
+        *more,
+        ("Content-Disposition", disposition(file.name)),
+        ("Accept-Ranges", "bytes"),
+        ("ETag", f'"{file.etag}"'),
+        ("Last-Modified", http_date(file.modified)),
+    )
     if not_modified(headers, file.etag):
         return Answer(304, headers=known)
     type = lawful_type(file.type)

@@ -199,9 +199,12 @@ class _Multipart:
             raise Invalid(f"the Content-Type must name the form's boundary: 1 to {BOUNDARY_BYTES} ASCII characters")
         self._limits = limits
         self._parser = PushMultipartParser(
-            boundary, max_header_size=HEADER_BYTES, max_header_count=HEADERS,
-            max_segment_size=limits.part_bytes, max_segment_count=limits.parts,
-        )  # fmt: skip
+            boundary,
+            max_header_size=HEADER_BYTES,
+            max_header_count=HEADERS,
+            max_segment_size=limits.part_bytes,
+            max_segment_count=limits.parts,
+        )
 
     def parse(self, piece: bytes) -> Iterator[Event]:
         try:

@@ -19,9 +19,14 @@ SHOWN = 40  # characters of a wrong value that a message repeats
 
 # msgspec's names of JSON's types, in the order in which a message lists them.
 TYPES = {
-    "str": "a string", "int": "an integer", "float": "a number", "bool": "true or false", "array": "an array",
-    "object": "an object", "null": "null",
-}  # fmt: skip
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
 BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 
 T = TypeVar("T")

@@ -97,9 +97,12 @@ class App:
 async def start(settings: Settings, redis_url: str, meter: Meter) -> App:
     """Connect to Redis, make it know the scripts, and serve. Raises NotSent, in words, if Redis cannot be reached."""
     runner = Runner.open(
-        redis_url, timeout=settings.request_timeout, max_commands=settings.max_in_flight,
-        read_replicas=settings.read_replicas, bulk=True,
+        redis_url,
+        timeout=settings.request_timeout,
+        max_commands=settings.max_in_flight,
+        read_replicas=settings.read_replicas,
+        bulk=True,
         tracking=settings.read_cache_bytes > 0 and settings.fast_path,
-    )  # fmt: skip
+    )
     await runner.redis.connect()
     return App(settings, runner, meter)

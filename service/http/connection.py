@@ -28,10 +28,23 @@ from service.http.rendering import dated
 from service.http.state import State
 
 LEANS_ON = (
-    "_buffer_paused", "_close", "_force_close", "_handler_waiter", "_keepalive_handle", "_keepalive_timeout", "_loop",
-    "_messages", "_next_keepalive_close_time", "_parser", "_paused", "_process_keepalive", "_reading_paused",
-    "_request_in_progress", "_task_handler", "_waiter",
-)  # fmt: skip
+    "_buffer_paused",
+    "_close",
+    "_force_close",
+    "_handler_waiter",
+    "_keepalive_handle",
+    "_keepalive_timeout",
+    "_loop",
+    "_messages",
+    "_next_keepalive_close_time",
+    "_parser",
+    "_paused",
+    "_process_keepalive",
+    "_reading_paused",
+    "_request_in_progress",
+    "_task_handler",
+    "_waiter",
+)
 
 _request_id = istr(REQUEST_ID)  # what has one is answered it back
 
@@ -67,9 +80,18 @@ class HotConnection(Connection):
     """
 
     __slots__ = (
-        "_advancing", "_directory", "_exchange", "_find", "_handed", "_heads", "_last", "_owed", "_read_cache",
-        "_state", "_unparsed",
-    )  # fmt: skip
+        "_advancing",
+        "_directory",
+        "_exchange",
+        "_find",
+        "_handed",
+        "_heads",
+        "_last",
+        "_owed",
+        "_read_cache",
+        "_state",
+        "_unparsed",
+    )
 
     def __init__(self, state: State, heads: Heads, cache: ReadCache, server: Server, **options: Any) -> None:
         super().__init__(server, **options)
@@ -177,9 +199,13 @@ class HotConnection(Connection):
     def _open(self) -> bool:
         """May a request be answered here now?"""
         return not (
-            self._paused or self._buffer_paused or self._close or self._force_close or self._state.draining
+            self._paused
+            or self._buffer_paused
+            or self._close
+            or self._force_close
+            or self._state.draining
             or self._keepalive_handle is None
-        )  # fmt: skip
+        )
 
     def _parse(self, data: bytes) -> None:
         """Let aiohttp parse, and see where in a message that ends."""

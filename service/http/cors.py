@@ -26,11 +26,14 @@ class Cors:
         """
         if method != "OPTIONS" or "Access-Control-Request-Method" not in headers or self._allowed(headers) is None:
             return None
-        return Answer(204, headers=(
-            ("Access-Control-Allow-Methods", METHODS),
-            ("Access-Control-Allow-Headers", REQUEST_HEADERS),
-            ("Access-Control-Max-Age", PREFLIGHT_SECONDS),
-        ))  # fmt: skip
+        return Answer(
+            204,
+            headers=(
+                ("Access-Control-Allow-Methods", METHODS),
+                ("Access-Control-Allow-Headers", REQUEST_HEADERS),
+                ("Access-Control-Max-Age", PREFLIGHT_SECONDS),
+            ),
+        )
 
     def shared(self, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         """Return the headers that let the asking page read an answer."""

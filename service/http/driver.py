@@ -160,9 +160,15 @@ def recognised(
 
 
 def begun(
-    connection: Connection, state: State, head: Head, method: str, target: str, body: Arrived, line: bytes = b"",
+    connection: Connection,
+    state: State,
+    head: Head,
+    method: str,
+    target: str,
+    body: Arrived,
+    line: bytes = b"",
     make: Make = Exchange,
-) -> Exchange | None:  # fmt: skip
+) -> Exchange | None:
     """The exchange that begins with this message, None where no route is found: that is said elsewhere. `line` is what
     it begins with, where its meaning may be kept."""
     path, _, query = target.partition("?")
@@ -178,9 +184,15 @@ def begun(
 
 
 def _exchange(
-    connection: Connection, state: State, head: Head, dialect: Dialect, route: Route, request: Request, path: str,
+    connection: Connection,
+    state: State,
+    head: Head,
+    dialect: Dialect,
+    route: Route,
+    request: Request,
+    path: str,
     make: Make,
-) -> Exchange:  # fmt: skip
+) -> Exchange:
     generation, admitted = state.service.directory.generation, head.admitted.get(dialect.name)
     if admitted is not None and admitted.generation == generation:
         request.caller, request.declared = admitted.caller, admitted.declared

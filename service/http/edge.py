@@ -155,9 +155,10 @@ async def _unpacked(received: AsyncIterator[bytes], coding: str, limit: int, fre
                 size += len(unpacked)
                 if size > most:
                     raise TooLarge(
-                        f"the unpacked body is over the limit of {limit} bytes" if size > limit else
-                        f"the body unpacks to more than {RATIO} times its size: send it without Content-Encoding"
-                    )  # fmt: skip
+                        f"the unpacked body is over the limit of {limit} bytes"
+                        if size > limit
+                        else f"the body unpacks to more than {RATIO} times its size: send it without Content-Encoding"
+                    )
                 if unpacked:
                     yield unpacked
                     await asyncio.sleep(0)

@@ -84,9 +84,14 @@ class Sized(Struct):
 def usual_head(message: Any) -> Head | None:
     """The head of a message that aiohttp parsed, if there is nothing unusual about it."""
     if (
-        type(message) is not RawRequestMessage or message.version != HttpVersion11 or message.should_close
-        or message.upgrade or message.chunked or "Content-Encoding" in message.headers or "Expect" in message.headers
-    ):  # fmt: skip
+        type(message) is not RawRequestMessage
+        or message.version != HttpVersion11
+        or message.should_close
+        or message.upgrade
+        or message.chunked
+        or "Content-Encoding" in message.headers
+        or "Expect" in message.headers
+    ):
         return None
     return Head(message.headers, {}, {})
 

@@ -123,7 +123,10 @@ def _refuse(refusal: Refusal) -> Answer:
 
 def _log(answer: Answer | Stream, dialect: str, template: str, method: str, seconds: float) -> None:
     fields = {
-        "dialect": dialect, "route": template, "method": method,
-        "status": answer.status, "seconds": round(seconds, 6),
-    }  # fmt: skip
+        "dialect": dialect,
+        "route": template,
+        "method": method,
+        "status": answer.status,
+        "seconds": round(seconds, 6),
+    }
     log.info("request", extra={"request_id": dict(answer.headers).get(REQUEST_ID), "fields": fields})

@@ -78,9 +78,15 @@ class Parser(HttpRequestParser):
 
     def __init__(self, connection: RequestHandler, loop: Any, limit: int) -> None:
         super().__init__(
-            connection, loop, limit, max_line_size=LINE_BYTES, max_field_size=FIELD_BYTES, max_headers=FIELDS,
-            payload_exception=RequestPayloadError, auto_decompress=False,
-        )  # fmt: skip
+            connection,
+            loop,
+            limit,
+            max_line_size=LINE_BYTES,
+            max_field_size=FIELD_BYTES,
+            max_headers=FIELDS,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+        )
         self._waiting = connection._messages
         self._body: StreamReader = EMPTY_PAYLOAD
         self._rest = self._begun = self._seen = b""

@@ -28,11 +28,13 @@ ALWAYS: tuple[type[Refusal], ...] = (Invalid, Unauthenticated, Throttled, Failur
 
 # What every request may carry that writes.
 KEY: Json = {
-    "name": HEADER, "in": "header", "required": False,
+    "name": HEADER,
+    "in": "header",
+    "required": False,
     "description": "Carry this request out once: for a day, the same one with the same key is answered as the first "
     "one was, and does nothing.",
     "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": "^[!-~]+$"},
-}  # fmt: skip
+}
 
 
 class Undescribed(ValueError):
@@ -179,12 +181,15 @@ def _either(one: Json, other: Json) -> Json:
     return {
         "description": f"{one['description']} {other['description']}",
         "headers": {name: header | {"required": False} for name, header in (one["headers"] | other["headers"]).items()},
-        "content": one["content"] | {JSON: {
-            "schema": {"anyOf": [body["schema"] for body in bodies]},
-            "examples": bodies[0]["examples"] | bodies[1]["examples"],
-        }},
+        "content": one["content"]
+        | {
+            JSON: {
+                "schema": {"anyOf": [body["schema"] for body in bodies]},
+                "examples": bodies[0]["examples"] | bodies[1]["examples"],
+            }
+        },
         "links": one["links"],
-    }  # fmt: skip
+    }
 
 
 def _sentence(kind: type[Refusal]) -> str:

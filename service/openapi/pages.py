@@ -31,20 +31,25 @@ HTML, SCRIPT, STYLE = "text/html; charset=utf-8", "text/javascript; charset=utf-
 OURS = Path(__file__).with_name("static")
 THEIRS = Path(find_spec("offapi").origin).parent  # type: ignore[union-attr, arg-type]
 ASSETS = (
-    (OURS / "docs.js", SCRIPT), (OURS / "docs.css", STYLE),
-    (THEIRS / "swagger_bundle.js", SCRIPT), (THEIRS / "swagger_style.css", STYLE),
-)  # fmt: skip
+    (OURS / "docs.js", SCRIPT),
+    (OURS / "docs.css", STYLE),
+    (THEIRS / "swagger_bundle.js", SCRIPT),
+    (THEIRS / "swagger_style.css", STYLE),
+)
 
 HEADERS = (
     ("Cache-Control", "no-cache"),  # ask each time, and be told 304: a new release may have new pages
-    ("Content-Security-Policy", (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )),
+    (
+        "Content-Security-Policy",
+        (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        ),
+    ),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),
     ("X-Content-Type-Options", "nosniff"),
-)  # fmt: skip
+)
 
 
 @dataclass

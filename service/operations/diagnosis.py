@@ -19,11 +19,18 @@ LEAST_FREE = 256 * 1024 * 1024  # bytes on the disk of the embedded Redis
 
 # What the service cannot do without, asked for in a way that changes nothing.
 COMMANDS: tuple[tuple[str, ...], ...] = (
-    ("FCALL", "polystow_nothing", "0"), ("FUNCTION", "LIST", "LIBRARYNAME", "polystow_nothing"), ("TIME",),
-    ("FUNCTION", "LOAD", "#!nothing"), ("FUNCTION", "DELETE", "polystow_nothing"),
-    ("MGET", "polystow:generation"), ("EXISTS", "polystow:generation"), ("TTL", "polystow:generation"),
-    ("SCAN", "0", "COUNT", "1"), ("ZCARD", "polystow:nothing"), ("UNLINK", "polystow:nothing"),
-)  # fmt: skip
+    ("FCALL", "polystow_nothing", "0"),
+    ("FUNCTION", "LIST", "LIBRARYNAME", "polystow_nothing"),
+    ("TIME",),
+    ("FUNCTION", "LOAD", "#!nothing"),
+    ("FUNCTION", "DELETE", "polystow_nothing"),
+    ("MGET", "polystow:generation"),
+    ("EXISTS", "polystow:generation"),
+    ("TTL", "polystow:generation"),
+    ("SCAN", "0", "COUNT", "1"),
+    ("ZCARD", "polystow:nothing"),
+    ("UNLINK", "polystow:nothing"),
+)
 
 
 def of_server(server: Server, told: dict[str, str], settings: Settings) -> Iterator[Finding]:

@@ -87,10 +87,14 @@ async def _node(settings: Settings, redis: Redis, lane: Lane, out: Out) -> list[
     told = await _configuration(ask)
     await _functions(ask, out)
     return [
-        *findings(server, cluster=redis.cluster), *(await coverage(ask) if redis.cluster else ()),
-        *diagnosis.of_server(server, told, settings), *await _latency(ask, out), *await _clock(ask, out),
-        *await _commands(ask), *diagnosis.of_scripts(server.info),
-    ]  # fmt: skip
+        *findings(server, cluster=redis.cluster),
+        *(await coverage(ask) if redis.cluster else ()),
+        *diagnosis.of_server(server, told, settings),
+        *await _latency(ask, out),
+        *await _clock(ask, out),
+        *await _commands(ask),
+        *diagnosis.of_scripts(server.info),
+    ]
 
 
 async def _configuration(ask: Ask) -> dict[str, str]:

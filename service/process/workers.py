@@ -95,8 +95,11 @@ class Worker:
         # own: Ctrl-C in a terminal goes to the parent alone, which then stops the workers in order.
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "service", *arguments),
-            pass_fds=descriptors, env=self._environment, stdin=DEVNULL, start_new_session=True,
-        )  # fmt: skip
+            pass_fds=descriptors,
+            env=self._environment,
+            stdin=DEVNULL,
+            start_new_session=True,
+        )
 
     async def _follow(self, reader: asyncio.StreamReader) -> None:
         try:

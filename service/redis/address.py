@@ -17,10 +17,19 @@ SCHEMES = {"redis": Connection, "rediss": SSLConnection, "unix": UnixDomainSocke
 CONNECT_SECONDS = 2.0  # for the socket, and for each answer of the handshake
 
 OPTIONS = frozenset({"db", "username", "password"})
-TLS_OPTIONS = frozenset({
-    "ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_ciphers", "ssl_keyfile",
-    "ssl_min_version", "ssl_password",
-})  # fmt: skip
+TLS_OPTIONS = frozenset(
+    {
+        "ssl_ca_certs",
+        "ssl_ca_path",
+        "ssl_cert_reqs",
+        "ssl_certfile",
+        "ssl_check_hostname",
+        "ssl_ciphers",
+        "ssl_keyfile",
+        "ssl_min_version",
+        "ssl_password",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -133,9 +142,14 @@ def _base(scheme: str) -> str:
 
 
 TOPOLOGIES: dict[str, Callable[[str, str], Address]] = {
-    "redis": _single, "rediss": _single, "unix": _single, "redis+cluster": _cluster, "rediss+cluster": _cluster,
-    "redis+sentinel": _sentinel, "rediss+sentinel": _sentinel,
-}  # fmt: skip
+    "redis": _single,
+    "rediss": _single,
+    "unix": _single,
+    "redis+cluster": _cluster,
+    "rediss+cluster": _cluster,
+    "redis+sentinel": _sentinel,
+    "rediss+sentinel": _sentinel,
+}
 
 
 def _check(scheme: str, path: str, settings: dict[str, Any]) -> None:
@@ -172,7 +186,12 @@ def connection(address: Address) -> AbstractConnection:
 def connection_options(seconds: float = CONNECT_SECONDS) -> dict[str, Any]:
     """Return the options of every connection: bytes as they come, nothing repeated; `seconds` for each step."""
     return {
-        "protocol": 2, "decode_responses": False, "retry": Retry(NoBackoff(), 0), "health_check_interval": 0,
-        "socket_timeout": seconds, "socket_connect_timeout": seconds,
-        "driver_info": None, "maint_notifications_config": None,
-    }  # fmt: skip
+        "protocol": 2,
+        "decode_responses": False,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+        "socket_timeout": seconds,
+        "socket_connect_timeout": seconds,
+        "driver_info": None,
+        "maint_notifications_config": None,
+    }

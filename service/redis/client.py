@@ -13,7 +13,7 @@ from service.redis import address
 from service.redis.address import Address
 from service.redis.cluster import Cluster
 from service.redis.errors import NotSent
-from service.redis.lane import Lane
+from service.redis.lane import BulkLane, Lane
 from service.redis.pending import Command
 from service.redis.sentinel import Watched
 from service.redis.tracking import Tracker, Tracking
@@ -42,9 +42,14 @@ class Redis:
 
     @staticmethod
     def open(
-        url: str, *, on_connect: Prepare | None = None, read_replicas: bool = False, bulk: bool = False,
-        tracking: bool = False, **options: Any,
-    ) -> "Redis":  # fmt: skip
+        url: str,
+        *,
+        on_connect: Prepare | None = None,
+        read_replicas: bool = False,
+        bulk: bool = False,
+        tracking: bool = False,
+        **options: Any,
+    ) -> "Redis":
         """The Redis at `url`; nothing is sent before `connect`. See Lane for the other parameters.
 
         `bulk`: with lanes of their own, to primaries, for what is long; `tracking`: with a Tracker of each primary. On
@@ -58,7 +63,7 @@ class Redis:
         track = partial(Tracker, shared=shared, cluster=where.topology == "cluster", **options)
         return Redis(
             nodes,
-            _nodes(where, partial(make, piecemeal=True), None, False) if bulk else None,
+            _nodes(where, partial(BulkLane, **options), None, False) if bulk else None,
             _nodes(where, track, None, False) if tracking else None,
             shared,
         )

@@ -65,9 +65,12 @@ class Embedded:
     """See the module. `server` names a binary, else `binary.find_server` looks for one."""
 
     def __init__(
-        self, data_dir: Path, *,
-        server: str | Path | None = None, appendfsync: Literal["everysec", "always"] = "everysec",
-    ) -> None:  # fmt: skip
+        self,
+        data_dir: Path,
+        *,
+        server: str | Path | None = None,
+        appendfsync: Literal["everysec", "always"] = "everysec",
+    ) -> None:
         self.data_dir = data_dir.resolve()
         self.restarts = 0
         self._given = server
@@ -172,12 +175,21 @@ class Embedded:
 
     def _arguments(self) -> list[str]:
         settings = {
-            "dir": str(self.data_dir), "logfile": str(self.data_dir / "redis.log"), "daemonize": "no",
-            "port": "0", "unixsocket": str(socket_of(self.data_dir)), "unixsocketperm": "700",
-            "appendonly": "yes", "save": "", "maxmemory-policy": "noeviction", "activedefrag": "no",
+            "dir": str(self.data_dir),
+            "logfile": str(self.data_dir / "redis.log"),
+            "daemonize": "no",
+            "port": "0",
+            "unixsocket": str(socket_of(self.data_dir)),
+            "unixsocketperm": "700",
+            "appendonly": "yes",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "activedefrag": "no",
             "appendfsync": "always" if self._appendfsync == "always" else "no",  # each second from here: syncing.py
-            "lazyfree-lazy-expire": "yes", "lazyfree-lazy-server-del": "yes", "lazyfree-lazy-user-del": "yes",
-        }  # fmt: skip
+            "lazyfree-lazy-expire": "yes",
+            "lazyfree-lazy-server-del": "yes",
+            "lazyfree-lazy-user-del": "yes",
+        }
         return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
     async def _spawn(self) -> None:
@@ -189,9 +201,12 @@ class Embedded:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", "-c", WRAPPER, str(os.getpid())),
                 *(str(self._binary), *self._arguments()),
-                stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=self._locks[1:],
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=self._locks[1:],
                 start_new_session=True,  # Ctrl-C in the terminal is for the parent, which stops Redis last
-            )  # fmt: skip
+            )
         finally:
             os.close(output)
 

@@ -42,23 +42,28 @@ class Lane:
     on_connect    runs on each new connection before any command of the queue is sent on it
     redirect      see Pending: where a command goes that this node is not the one for
     mend          see Pending: what makes it possible to repeat a command that a server refused
-    piecemeal     long commands are written a piece at a time
-    silent        seconds without an answer after which a connection counts as dead; None: `timeout`
     """
 
+    _piecemeal = False
+
     def __init__(
-        self, dial: Callable[[], AbstractConnection], *,
-        name: str = "Redis", timeout: float = 5.0, max_commands: int = 10_000, max_bytes: int = 256 * 1024 * 1024,
-        on_connect: Prepare | None = None, redirect: Redirect | None = None, mend: Mend | None = None,
-        piecemeal: bool = False, silent: float | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        dial: Callable[[], AbstractConnection],
+        *,
+        name: str = "Redis",
+        timeout: float = 5.0,
+        max_commands: int = 10_000,
+        max_bytes: int = 256 * 1024 * 1024,
+        on_connect: Prepare | None = None,
+        redirect: Redirect | None = None,
+        mend: Mend | None = None,
+    ) -> None:
         self.name, self.timeout = name, timeout
         self.reconnects = 0
         self._pending = Pending(max_commands, max_bytes, redirect, mend)
         self._dial = dial
         self._on_connect = on_connect
-        self._piecemeal = piecemeal
-        self._silent = timeout if silent is None else silent
+        self._silent = timeout  # seconds without a sign of life after which the server is given up
         self._loop = asyncio.get_running_loop()
         self._create_future = self._loop.create_future
         self._wire: Wire | None = None
@@ -254,6 +259,12 @@ class Lane:
         if wire is not None and self._pending.flight and now >= wire.heard + self._silent:
             wire.abort(f"the server was silent for {self._silent:g} s")
         self._advance()
+
+
+class BulkLane(Lane):
+    """A lane for long commands, which it writes a piece at a time."""
+
+    _piecemeal = True
 
 
 def backoff(attempt: int) -> float:

@@ -77,12 +77,17 @@ class Tracker(Lane):
     """
 
     def __init__(
-        self, *arguments: Any, shared: Tracking, cluster: bool = False, on_connect: Prepare | None = None,
-        redirect: Redirect | None = None, timeout: float = 5.0, **options: Any,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            *arguments, on_connect=self._track, redirect=self._refused, timeout=PATIENCE, silent=timeout, **options
-        )
+        self,
+        *arguments: Any,
+        shared: Tracking,
+        cluster: bool = False,
+        on_connect: Prepare | None = None,
+        redirect: Redirect | None = None,
+        timeout: float = 5.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(*arguments, on_connect=self._track, redirect=self._refused, timeout=PATIENCE, **options)
+        self._silent = timeout
         self.refusal = ""  # why this server cannot be used so; "" where it can
         self.shared = shared
         self._cluster = cluster
@@ -98,9 +103,11 @@ class Tracker(Lane):
         """May keys be read on this connection, so that they are tracked?"""
         wire = self._wire
         return (
-            wire is not None and not wire.lost.done() and not self.refusal
+            wire is not None
+            and not wire.lost.done()
+            and not self.refusal
             and (not self._paused_until or self._loop.time() >= self._paused_until)
-        )  # fmt: skip
+        )
 
     def read(self, command: Command, outcome: Outcome) -> None:
         """Send a reading command here, so that its keys are tracked; any failure is told to `outcome`."""

@@ -31,7 +31,7 @@ from bench.compare.workloads import (
     WORKLOADS,
     Kind,
     Workload,
-)  # fmt: skip
+)
 from bench.compare.wrk import Order, Request, Sample, literal
 from bench.placement import placement
 from bench.redis_server import RedisServer

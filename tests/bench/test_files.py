@@ -12,8 +12,12 @@ MEBIBYTE = 1024 * 1024
 
 def found(**more: object) -> dict[str, object]:
     return {
-        "times": 2.9, "files": 10, "seconds": 1.0, "growth_bytes": 30 * MEBIBYTE, "held_too_long": [],
-    } | more  # fmt: skip
+        "times": 2.9,
+        "files": 10,
+        "seconds": 1.0,
+        "growth_bytes": 30 * MEBIBYTE,
+        "held_too_long": [],
+    } | more
 
 
 def test_the_verdict_wants_all_of_it() -> None:

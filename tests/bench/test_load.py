@@ -13,9 +13,20 @@ FEW = ("--users", "5", "--documents", "20", "--sizes", "125,1024")
 
 def locust(service: Running, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [
-        sys.executable, "-m", "locust", "-f", "bench/locustfile.py", "--headless", "--only-summary",
-        "--host", service.url, "--access", str(ACCESS), *FEW, *arguments,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        "bench/locustfile.py",
+        "--headless",
+        "--only-summary",
+        "--host",
+        service.url,
+        "--access",
+        str(ACCESS),
+        *FEW,
+        *arguments,
+    ]
     pipe, same = subprocess.PIPE, subprocess.STDOUT
     return subprocess.run(command, cwd=ROOT, env=environment({}), stdout=pipe, stderr=same, text=True, timeout=60)
 

@@ -90,7 +90,10 @@ def try_out(machine: type[Machine], running: Running, *, costly: int = COSTLY) -
     """Runs of the machine, until one finds that the service is not what the model says."""
     machine.running, machine.costly = running, costly
     few = settings(
-        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, database=None,
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
         suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    )
     run_state_machine_as_test(machine, settings=few)

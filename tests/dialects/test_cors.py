@@ -47,9 +47,14 @@ async def test_a_preflight_of_a_named_origin_is_answered_without_a_key(
 async def test_answers_and_refusals_are_shared_with_a_named_origin(open_to_some: Running, http: ClientSession) -> None:
     project = await open_project(open_to_some, http)
     for method, target, status in (
-        ("PUT", at("d", "k"), 200), ("GET", at("d", "k"), 200), ("GET", at("d"), 200), ("GET", at("d", "none"), 404),
-        ("GET", "/api/v1/nothing", 404), ("DELETE", at("d"), 405), ("POST", at("d", "k"), 409),
-    ):  # fmt: skip
+        ("PUT", at("d", "k"), 200),
+        ("GET", at("d", "k"), 200),
+        ("GET", at("d"), 200),
+        ("GET", at("d", "none"), 404),
+        ("GET", "/api/v1/nothing", 404),
+        ("DELETE", at("d"), 405),
+        ("POST", at("d", "k"), 409),
+    ):
         reply = await project.ask(method, target, b"{}" if method.startswith("P") else None, Origin=ORIGIN)
         assert reply.status == status
         assert reply.headers["Access-Control-Allow-Origin"] == ORIGIN

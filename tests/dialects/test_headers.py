@@ -15,8 +15,9 @@ FORM = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--b--\r\n'
 DIALECTS = {dialect.name: dialect for dialect in discover()}
 CACHED = dict.fromkeys(DIALECTS, "private, no-cache") | {"genesys": "no-cache, no-store"}
 VARIES = dict.fromkeys(DIALECTS, "Authorization") | {
-    "avaamo": "Access-Token", "genesys": "Authorization, gms_user",
-}  # fmt: skip
+    "avaamo": "Access-Token",
+    "genesys": "Authorization, gms_user",
+}
 
 
 @pytest.fixture(scope="module", params=["true", "false"], ids=["fast", "ordinary"])
@@ -36,9 +37,11 @@ AT = "Authorization: Bearer at-owner"
 # By dialect: what is asked, with which header that says who asks, and the status. (Auravant refuses with 200, too.)
 ASKED: dict[str, list[tuple[str, str, bytes | None, str, int]]] = {
     "ainoflow": [
-        ("PUT", K, b"{}", "Authorization: Bearer ak-1", 200), ("GET", K, None, "Authorization: Bearer ak-1", 200),
+        ("PUT", K, b"{}", "Authorization: Bearer ak-1", 200),
+        ("GET", K, None, "Authorization: Bearer ak-1", 200),
         ("GET", K, None, "Authorization: Bearer ak-1\r\nIf-None-Match: *", 304),
-        ("GET", K, None, "Authorization: Bearer none", 401), ("GET", K, None, "X: y", 401),
+        ("GET", K, None, "Authorization: Bearer none", 401),
+        ("GET", K, None, "X: y", 401),
         ("GET", K + "none", None, "Authorization: Bearer ak-1", 404),
         ("GET", "/api/v1/none", None, "Authorization: Bearer ak-1", 404),
     ],
@@ -57,7 +60,7 @@ ASKED: dict[str, list[tuple[str, str, bytes | None, str, int]]] = {
         ("POST", "/genesys/1/storage/600", FORM, f"Content-Type: {BOUNDARY}", 200),
         ("GET", "/genesys/1/storage/none", None, "X: y", 404),
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])

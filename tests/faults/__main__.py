@@ -60,10 +60,13 @@ async def main(given: argparse.Namespace) -> int:
     while monotonic() < end and (given.operations is None or calls < given.operations):
         for name, register in dialects.items():
             plan = Plan(
-                seed, min(longest, max(1.0, end - monotonic())),
+                seed,
+                min(longest, max(1.0, end - monotonic())),
                 tuple(fault for fault in chosen if register.versions or fault != NEEDS_VERSIONS),
-                None if given.operations is None else given.operations - calls, given.clients, pause=given.pause,
-            )  # fmt: skip
+                None if given.operations is None else given.operations - calls,
+                given.clients,
+                pause=given.pause,
+            )
             binary = dict(binaries())[given.server]
             disk = {"slow_disk": True} if given.slow_disk else {}
             async with STANDS[given.topology](binary=binary, appendfsync=given.appendfsync, **disk) as stand:

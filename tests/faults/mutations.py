@@ -71,5 +71,12 @@ def lost(made: History, random: Random) -> None:
 
 Mutation = Callable[[History, Random], None]
 MUTATIONS: tuple[Mutation, ...] = (
-    shifted, renumbered, exchanged, seen_otherwise, based_otherwise, ended_otherwise, conditioned, lost,
-)  # fmt: skip
+    shifted,
+    renumbered,
+    exchanged,
+    seen_otherwise,
+    based_otherwise,
+    ended_otherwise,
+    conditioned,
+    lost,
+)

@@ -47,17 +47,21 @@ SOUND = {
 FAULTY: dict[str, tuple[str, History]] = {
     "a lost write, seen by its number": ("lost", History([write("a", 0, 1, 1), write("b", 2, 3, 1)], [])),
     "a lost write, seen at the end": (
-        "stale", History([write("a", 0, 1, 1), write("b", 2, 3, 2)], [read("a", 9, 10, 1)]),
+        "stale",
+        History([write("a", 0, 1, 1), write("b", 2, 3, 2)], [read("a", 9, 10, 1)]),
     ),
     "a doubled write, seen by its number": (
-        "doubled", History([write("a", 0, 1, 1), write("b", 2, 3, 2)], [read("a", 4, 5, 3)]),
+        "doubled",
+        History([write("a", 0, 1, 1), write("b", 2, 3, 2)], [read("a", 4, 5, 3)]),
     ),
     "a doubled write, unseen": ("doubled", History([write("a", 0, 1, 1), write("b", 2, 3, 3)], [read("b", 4, 5, 3)])),
     "a doubled write that no late one explains": (
-        "doubled", History([write("a", 0, 1, 1), write("b", 2, 3, 3), write("c", 4, 5, None, UNKNOWN)], []),
+        "doubled",
+        History([write("a", 0, 1, 1), write("b", 2, 3, 3), write("c", 4, 5, None, UNKNOWN)], []),
     ),
     "a stale read": (
-        "stale", History([write("a", 0, 1, 1), write("b", 2, 3, 2)], [read("a", 4, 5, 1), read("b", 6, 7, 2)]),
+        "stale",
+        History([write("a", 0, 1, 1), write("b", 2, 3, 2)], [read("a", 4, 5, 1), read("b", 6, 7, 2)]),
     ),
     "a read that goes back": (
         "stale",
@@ -66,7 +70,8 @@ FAULTY: dict[str, tuple[str, History]] = {
     "nothing after something": ("stale", History([write("a", 0, 1, 1)], [read(None, 2, 3, 0)])),
     "a reordered pair of writes": ("reordered", History([write("a", 0, 1, 2), write("b", 2, 3, 1)], [])),
     "a refused write that was done": (
-        "half refused", History([write("a", 0, 1, None, REFUSED)], [read("a", 2, 3, 1)]),
+        "half refused",
+        History([write("a", 0, 1, None, REFUSED)], [read("a", 2, 3, 1)]),
     ),
     "a value from nowhere": ("made up", History([], [read("a", 2, 3, 1)])),
     "a value from the future": ("reordered", History([write("a", 4, 5, 1)], [read("a", 2, 3, 1)])),
@@ -77,7 +82,7 @@ FAULTY: dict[str, tuple[str, History]] = {
             [read("u", 4, 5), read("b", 8, 9, 2)],
         ),
     ),
-}  # fmt: skip
+}
 
 
 @each_checker
@@ -92,10 +97,17 @@ def test_each_fault_is_found_and_called_what_it_is(name: str) -> None:
     assert any(f": {kind}: " in fault for fault in versions.check(made)), versions.check(made)
 
 
-@pytest.mark.parametrize("name", [
-    "a lost write, seen at the end", "a stale read", "nothing after something", "a refused write that was done",
-    "a value from nowhere", "a value from the future",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a lost write, seen at the end",
+        "a stale read",
+        "nothing after something",
+        "a refused write that was done",
+        "a value from nowhere",
+        "a value from the future",
+    ],
+)
 def test_what_needs_no_version_is_found_without(name: str) -> None:
     assert zones.check(FAULTY[name][1])
 
@@ -191,14 +203,17 @@ def test_what_a_failover_took_is_counted() -> None:
     assert losses.judge(newest(read("c", 9, 10, 3)), [8]).lost == []
 
 
-@pytest.mark.parametrize("made", [
-    newest(read("a", 9, 10, 1)),  # b was acknowledged long before
-    newest(read("b", 9, 10, 2), ended=6.5),  # and so was c
-    newest(read("b", 9, 10, 2), read("c", 11, 12, 3)),  # what was lost comes back
-    newest(read("c", 9, 10, 3), read("b", 11, 12, 2)),  # nothing was lost, and it is stale
-    newest(read("c", 9, 10, 4)),  # it is done twice
-    newest(Read("k", 9, 10, "b", replaced_by="c", version=2)),  # it is half there
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "made",
+    [
+        newest(read("a", 9, 10, 1)),  # b was acknowledged long before
+        newest(read("b", 9, 10, 2), ended=6.5),  # and so was c
+        newest(read("b", 9, 10, 2), read("c", 11, 12, 3)),  # what was lost comes back
+        newest(read("c", 9, 10, 3), read("b", 11, 12, 2)),  # nothing was lost, and it is stale
+        newest(read("c", 9, 10, 4)),  # it is done twice
+        newest(Read("k", 9, 10, "b", replaced_by="c", version=2)),  # it is half there
+    ],
+)
 def test_what_a_failover_may_not_do_is_found(made: History) -> None:
     assert losses.judge(made, [8]).found
 

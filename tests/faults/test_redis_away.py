@@ -49,5 +49,7 @@ async def test_requests_get_503_in_time_memory_stays_bounded_and_it_comes_back(h
         back = monotonic()
         while (await project.ask("PUT", at("d", "k"), b"{}")).status != 200:
             assert monotonic() - back < START_SECONDS
-        print(f"503s {statuses[503]}, longest {max(longest):.2f} s, resident {early / MEBIBYTE:.0f} MiB, "
-              f"back after {monotonic() - back:.2f} s")  # fmt: skip
+        print(
+            f"503s {statuses[503]}, longest {max(longest):.2f} s, resident {early / MEBIBYTE:.0f} MiB, "
+            f"back after {monotonic() - back:.2f} s"
+        )

@@ -30,10 +30,15 @@ async def test_writes_are_refused_whole_and_reads_and_deletes_go_on(stand: Stand
     before = await listed(project)
     await stand.configure("maxmemory", "1")
     for method, target, body in (
-        ("PUT", at("d", "a"), b"[]"), ("PUT", at("d", "new"), b"[]"), ("PUT", at("d", "new"), LARGE),
-        ("POST", at("d"), b"[]"), ("POST", at("d", "new"), LARGE), ("POST", at("other", "new", expiresMs=99999), b"{}"),
-        ("PATCH", at("d", "a"), b'{"n":2}'), ("PATCH", at("d", "large"), LARGE),
-    ):  # fmt: skip
+        ("PUT", at("d", "a"), b"[]"),
+        ("PUT", at("d", "new"), b"[]"),
+        ("PUT", at("d", "new"), LARGE),
+        ("POST", at("d"), b"[]"),
+        ("POST", at("d", "new"), LARGE),
+        ("POST", at("other", "new", expiresMs=99999), b"{}"),
+        ("PATCH", at("d", "a"), b'{"n":2}'),
+        ("PATCH", at("d", "large"), LARGE),
+    ):
         reply = await project.ask(method, target, body)
         assert "memory is full" in reply.refused(429)
     assert await listed(project) == before

@@ -29,9 +29,12 @@ def agree(seconds: float, seed: int) -> tuple[int, str]:
 
         slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
         given_pairs = settings(
-            max_examples=ROUND, deadline=None, database=None, suppress_health_check=slow,
+            max_examples=ROUND,
+            deadline=None,
+            database=None,
+            suppress_health_check=slow,
             phases=(Phase.generate, Phase.shrink),
-        )(given(pair=pairs())(same))  # fmt: skip
+        )(given(pair=pairs())(same))
         try:
             while monotonic() < end:
                 seeded(seed)(given_pairs)()

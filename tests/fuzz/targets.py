@@ -28,8 +28,12 @@ class Fuzzed(NamedTuple):
 JSON = (
     b'{"a":1,"b":{"c":[1,2.50,{"d":null}],"\\u0061":"x\\"y"}}\x00{"b":{"c":null,"e":{"f":null}},"a":{"g":1}}',
     b' { "a" : [ ] , "a" : { "b" : "\xc3\xa9" } , "c" : -0.1e-7 } \x00 { "a" : { "b" : null , "b" : "2" } , "z" : {} }',
-    b'[1,2]\x00[3]', b'[ ]\x00"x"', b'"x"\x00"y"', b'{"a":1}\x00[1]', b'{"n":12345678901234567890}\x00{"n":null}',
-)  # fmt: skip
+    b"[1,2]\x00[3]",
+    b'[ ]\x00"x"',
+    b'"x"\x00"y"',
+    b'{"a":1}\x00[1]',
+    b'{"n":12345678901234567890}\x00{"n":null}',
+)
 
 
 def _texts(data: bytes) -> tuple[bytes, bytes] | None:
@@ -118,8 +122,9 @@ FORMS = (
     b'\x00\x28--b\r\nContent-Disposition: form-data; name="k"\r\n\r\nv\r\n--b--\r\n',
     b'\x00\x50--b\r\nContent-Disposition: form-data; name="f"; filename="q.txt"\r\nContent-Type: text/plain\r\n\r\n'
     b'--\r\n--b\r\nContent-Disposition: form-data; name="t"\r\nContent-Type: text/plain; charset=utf-16\r\n\r\n'
-    b'\xff\xfea\x00\r\n--b--\r\n',
-    b"\x01\x05a=1&b=%41+c&a&=&%C3%A9=%", b"\x02\x05--\r\n",
-)  # fmt: skip
+    b"\xff\xfea\x00\r\n--b--\r\n",
+    b"\x01\x05a=1&b=%41+c&a&=&%C3%A9=%",
+    b"\x02\x05--\r\n",
+)
 
 TARGETS = {"splice": Fuzzed(spliced, JSON), "join": Fuzzed(joined, JSON), "forms": Fuzzed(formed, FORMS)}

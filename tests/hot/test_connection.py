@@ -23,10 +23,20 @@ MARKS = (b'{"a":1}', b'"createdBy"', b'"category"', b'"version":2', b'{"a":1}') 
 REFUSED = request("PUT", K, b"nonsense")
 
 
-@pytest.mark.parametrize("message", [
-    GET, META, PUT, request("POST", K + "2", b"[]"), request("PATCH", K, b"{}"), request("DELETE", K),
-    request("GET", K + "3"), request("POST", K, b"{}"), request("DELETE", K + "3"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "message",
+    [
+        GET,
+        META,
+        PUT,
+        request("POST", K + "2", b"[]"),
+        request("PATCH", K, b"{}"),
+        request("DELETE", K),
+        request("GET", K + "3"),
+        request("POST", K, b"{}"),
+        request("DELETE", K + "3"),
+    ],
+)
 async def test_a_hot_request_is_one_command_and_one_write_and_nothing_of_aiohttp(rig: Rig, message: bytes) -> None:
     rig.receive(message)
     assert (len(rig.held), rig.app.state.in_flight) == (1, 1)

@@ -183,13 +183,24 @@ LINES = st.lists(
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    name=st.sampled_from(["DELETE", "PUT", "PATCH"]), before=LINES, behind=LINES, body=st.sampled_from([b"{}", b"[1]"]),
-    length=st.integers(1, 12), earliest=st.integers(1, 12), data=st.data(),
-)  # fmt: skip
+    name=st.sampled_from(["DELETE", "PUT", "PATCH"]),
+    before=LINES,
+    behind=LINES,
+    body=st.sampled_from([b"{}", b"[1]"]),
+    length=st.integers(1, 12),
+    earliest=st.integers(1, 12),
+    data=st.data(),
+)
 async def test_of_any_message_no_piece_is_taken_for_a_whole_one(
-    service: Running, name: str, before: list[str], behind: list[str], body: bytes, length: int, earliest: int,
+    service: Running,
+    name: str,
+    before: list[str],
+    behind: list[str],
+    body: bytes,
+    length: int,
+    earliest: int,
     data: st.DataObject,
-) -> None:  # fmt: skip
+) -> None:
     """The same lines came before with the body's length elsewhere, and without the condition."""
     behind = [line for line in behind if line not in before]
     message = with_length(request(name, K, body, *before, NOT_THERE, *behind), length)

@@ -26,9 +26,10 @@ CONNECTION: dict[str, tuple[list[bytes], list[int]]] = {
     "who asks": ([request("GET", WHOAMI)], [200]),
     "a limited caller": ([request("GET", K, credential="Authorization: Bearer limited")] * 3, [200, 200, 429]),
     "a metered project": (
-        [request("PUT", K + n, b"{}", credential="Authorization: Bearer metered") for n in "123"], [200, 200, 429]
+        [request("PUT", K + n, b"{}", credential="Authorization: Bearer metered") for n in "123"],
+        [200, 200, 429],
     ),
-}  # fmt: skip
+}
 AIOHTTP: dict[str, tuple[list[bytes], list[int]]] = {
     "HEAD": ([request("HEAD", K)], [200]),
     "an old client": ([request("GET", K, None, "Connection: keep-alive", version="1.0")], [200]),
@@ -43,11 +44,14 @@ AIOHTTP: dict[str, tuple[list[bytes], list[int]]] = {
 @pytest.fixture
 async def declared(rig: Rig) -> Rig:
     directory = rig.app.state.service.directory
-    await directory.declare(DIALECT.name, [
-        token_entry(digest("limited"), Caller("limited", {"project": "p"}, (2, 1000.0))),
-        token_entry(digest("metered"), Caller("metered", {"project": "q"})),
-        Entry("project", "q", {"quota": {"documents": 2}}, meters="q"),
-    ])  # fmt: skip
+    await directory.declare(
+        DIALECT.name,
+        [
+            token_entry(digest("limited"), Caller("limited", {"project": "p"}, (2, 1000.0))),
+            token_entry(digest("metered"), Caller("metered", {"project": "q"})),
+            Entry("project", "q", {"quota": {"documents": 2}}, meters="q"),
+        ],
+    )
     return rig
 
 

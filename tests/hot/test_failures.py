@@ -18,10 +18,15 @@ GET, PUT, WHO = request("GET", K), request("PUT", K, b'{"a":1}'), request("GET",
 OLD = request("GET", K, None, "Connection: keep-alive", version="1.0")  # which aiohttp answers
 
 
-@pytest.mark.parametrize(("failure", "said"), [
-    (Unanswered("lost"), b"may or may not"), (NotSent("away"), b"cannot be reached"),
-    (Overloaded("full"), b"overloaded"), (Rejected("OOM", "OOM no memory"), b"memory is full"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (Unanswered("lost"), b"may or may not"),
+        (NotSent("away"), b"cannot be reached"),
+        (Overloaded("full"), b"overloaded"),
+        (Rejected("OOM", "OOM no memory"), b"memory is full"),
+    ],
+)
 async def test_a_late_reply_never_reaches_the_next_request(rig: Rig, failure: Failed, said: bytes) -> None:
     rig.receive(PUT + GET)
     rig.fail(rig.held.pop(), failure)
@@ -83,10 +88,16 @@ async def test_a_fault_in_a_handler_is_a_500_for_that_request_alone(rig: Rig, mo
     assert (rig.ordinary, at_rest(rig)) == (0, True)
 
 
-@pytest.mark.parametrize("answer", [
-    Answer(200, headers=(("X", "a\r\nSet-Cookie: b"),)), Answer(200, headers=(("X", "a\nb"),)), Answer(299),
-    Answer(200, headers=(("X", "\udcff"),)), Answer(200, content_type="a\r\nSet-Cookie: b"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, headers=(("X", "a\r\nSet-Cookie: b"),)),
+        Answer(200, headers=(("X", "a\nb"),)),
+        Answer(299),
+        Answer(200, headers=(("X", "\udcff"),)),
+        Answer(200, content_type="a\r\nSet-Cookie: b"),
+    ],
+)
 async def test_an_answer_that_is_no_http_is_a_500_and_nothing_of_it_gets_out(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:

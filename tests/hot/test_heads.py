@@ -99,11 +99,25 @@ def test_the_length_may_be_the_first_of_the_lines() -> None:
     assert found[1:3] == (b"PUT /k2", b'{"a": "b"}')
 
 
-@pytest.mark.parametrize("data", [
-    PUT[:-1], PUT + b"x", PUT + GET, GET + GET, GET[:-1], GET + b"x", b"", b"\r\n", b"\r\n" + GET,
-    PUT.replace(b": 7", b": +7"), PUT.replace(b": 7", b": 7 "), PUT.replace(b": 7", b": 1111111111"),
-    GET.replace(b"ak-1", b"ak-2"), GET.replace(b"\r\n", b"\n"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "data",
+    [
+        PUT[:-1],
+        PUT + b"x",
+        PUT + GET,
+        GET + GET,
+        GET[:-1],
+        GET + b"x",
+        b"",
+        b"\r\n",
+        b"\r\n" + GET,
+        PUT.replace(b": 7", b": +7"),
+        PUT.replace(b": 7", b": 7 "),
+        PUT.replace(b": 7", b": 1111111111"),
+        GET.replace(b"ak-1", b"ak-2"),
+        GET.replace(b"\r\n", b"\n"),
+    ],
+)
 def test_what_is_not_exactly_one_known_message_is_left_to_the_parser(data: bytes) -> None:
     heads, _ = learnt(PUT)
     heads.learn(GET, parsed(GET)[0][0])
@@ -111,20 +125,44 @@ def test_what_is_not_exactly_one_known_message_is_left_to_the_parser(data: bytes
     assert found is None or target(found[1]) is None
 
 
-@pytest.mark.parametrize("line", [
-    b"GET  /x", b"GET", b"GET ", b"GET x", b"GET http://x/y", b"", b"get /x", b"HEAD /x", b"GET /x#y", b"GET /\xc3\xa4",
-    b"GET /x\t", b"GET /\x7f", b" GET /x", b"GET /x ", b"GET /x\r", b"\r\nGET /x", b"G\xffT /x", b"GET /x HTTP/1.0",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET  /x",
+        b"GET",
+        b"GET ",
+        b"GET x",
+        b"GET http://x/y",
+        b"",
+        b"get /x",
+        b"HEAD /x",
+        b"GET /x#y",
+        b"GET /\xc3\xa4",
+        b"GET /x\t",
+        b"GET /\x7f",
+        b" GET /x",
+        b"GET /x ",
+        b"GET /x\r",
+        b"\r\nGET /x",
+        b"G\xffT /x",
+        b"GET /x HTTP/1.0",
+    ],
+)
 def test_a_line_that_is_not_of_the_plainest_form_is_left_to_the_parser(line: bytes) -> None:
     assert target(line) is None
 
 
-@pytest.mark.parametrize("message", [
-    request("GET", K, None, "Connection: close"), request("PUT", K, b"{}", "Expect: 100-continue"),
-    request("GET", K, None, "Upgrade: websocket", "Connection: Upgrade"), request("GET", K, version="1.0"),
-    request("PUT", K, None, "Transfer-Encoding: chunked") + b"0\r\n\r\n",
-    request("PUT", K, b"", "Content-Encoding: gzip"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "message",
+    [
+        request("GET", K, None, "Connection: close"),
+        request("PUT", K, b"{}", "Expect: 100-continue"),
+        request("GET", K, None, "Upgrade: websocket", "Connection: Upgrade"),
+        request("GET", K, version="1.0"),
+        request("PUT", K, None, "Transfer-Encoding: chunked") + b"0\r\n\r\n",
+        request("PUT", K, b"", "Content-Encoding: gzip"),
+    ],
+)
 def test_an_unusual_head_is_not_kept(message: bytes) -> None:
     heads, owed = learnt(message)
     assert owed == UNKNOWN

@@ -62,9 +62,14 @@ async def test_reads_of_one_tick_share_a_barrier(app: App) -> None:
     assert app.redis.tracking.barriers == before + 1
 
 
-@pytest.mark.parametrize(("method", "body", "told"), [
-    ("PUT", b'{"a":2}', (200, b'{"a":2}')), ("PATCH", b'{"a":2}', (200, b'{"a":2}')), ("DELETE", None, (404, None)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "body", "told"),
+    [
+        ("PUT", b'{"a":2}', (200, b'{"a":2}')),
+        ("PATCH", b'{"a":2}', (200, b'{"a":2}')),
+        ("DELETE", None, (404, None)),
+    ],
+)
 async def test_a_write_ends_what_is_kept(
     app: App, method: str, body: bytes | None, told: tuple[int, bytes | None]
 ) -> None:

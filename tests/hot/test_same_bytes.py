@@ -121,7 +121,7 @@ CASES = {
     "no host": Case([GET.replace(b"Host: x\r\n", b"")], [400], closes=True),
     "length of a chunk in decimal": Case([chunked(b"g\r\n{}\r\n0\r\n\r\n") + GET], [400], closes=True),
     "chunk longer than it says": Case([chunked(b"1\r\n{}\r\n0\r\n\r\n") + GET], [400], closes=True),
-}  # fmt: skip
+}
 
 
 async def converse(running: Running, category: str, case: Case) -> list[Response]:

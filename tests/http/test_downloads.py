@@ -13,11 +13,18 @@ def names(header: str) -> tuple[str, str]:
     return plain.rstrip('"'), unquote(extended)
 
 
-@pytest.mark.parametrize(("name", "shown"), [
-    ("report.pdf", "report.pdf"), ("x" * NAME_BYTES, "x" * NAME_BYTES), ("x" * 9_000, "x" * NAME_BYTES),
-    ("x" * 9_000 + ".pdf", "x" * (NAME_BYTES - 4) + ".pdf"), ("x." + "y" * 9_000, "x." + "y" * (NAME_BYTES - 2)),
-    ("." + "y" * 9_000, "." + "y" * (NAME_BYTES - 1)), ("../" + "x" * 9_000, "x" * NAME_BYTES),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("report.pdf", "report.pdf"),
+        ("x" * NAME_BYTES, "x" * NAME_BYTES),
+        ("x" * 9_000, "x" * NAME_BYTES),
+        ("x" * 9_000 + ".pdf", "x" * (NAME_BYTES - 4) + ".pdf"),
+        ("x." + "y" * 9_000, "x." + "y" * (NAME_BYTES - 2)),
+        ("." + "y" * 9_000, "." + "y" * (NAME_BYTES - 1)),
+        ("../" + "x" * 9_000, "x" * NAME_BYTES),
+    ],
+)
 def test_a_plain_name_is_cut_to_its_limit(name: str, shown: str) -> None:
     assert disposition(name) == f'attachment; filename="{shown}"'
 

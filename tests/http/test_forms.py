@@ -64,9 +64,16 @@ async def test_a_multipart_form_is_read_wherever_it_is_cut(size: int) -> None:
 
 async def test_odd_url_encoded_forms_are_read_as_browsers_write_them() -> None:
     for body, fields in {
-        b"": [], b"&&": [], b"a": [("a", "")], b"a&b=1&": [("a", ""), ("b", "1")], b"a=b=c": [("a", "b=c")],
-        b"a=%4": [("a", "%4")], b"a=%": [("a", "%")], b"%61=+": [("a", " ")], b"a=1&a": [("a", "1"), ("a", "")],
-    }.items():  # fmt: skip
+        b"": [],
+        b"&&": [],
+        b"a": [("a", "")],
+        b"a&b=1&": [("a", ""), ("b", "1")],
+        b"a=b=c": [("a", "b=c")],
+        b"a=%4": [("a", "%4")],
+        b"a=%": [("a", "%")],
+        b"%61=+": [("a", " ")],
+        b"a=1&a": [("a", "1"), ("a", "")],
+    }.items():
         for size in (1, 2, 100):
             assert await read(FORM, body, size) == fields, (body, size)
 
@@ -146,26 +153,54 @@ async def named(disposition: str) -> str | None:
     return filename
 
 
-@pytest.mark.parametrize(("parameters", "name"), [
-    ("", None), ('; filename="a.txt"', "a.txt"), ('; filename=""', ""),
-    ("; filename*=UTF-8''%e2%82%ac%20rates", "€ rates"), ("; filename*=utf-8'en'a", "a"), ("; filename*=UTF-8''", ""),
-    ("; filename*=iso-8859-1''%E9", "é"), ("; FILENAME*=UTF-8''a", "a"), (";filename* = UTF-8''a", "a"),
-    ("; filename=\"b\"; filename*=UTF-8''a", "a"), ("; filename*=UTF-8''a; filename=\"b\"", "a"),
-    ("; filename=\"; filename*=UTF-8''a\"", "; filename*=UTF-8''a"), ("; filename*=\"UTF-8''a%20b\"", "a b"),
-    ('; filename="=?UTF-8?B?4oKsLnR4dA==?="', "€.txt"), ('; filename="=?utf-8?q?=E2=82=AC_a.txt?="', "€ a.txt"),
-    ('; filename="=?utf-8*en?Q?a?= =?iso-8859-1?Q?=E9?=.txt"', "aé.txt"), ('; filename="=?UTF-8?B?YQ?="', "a"),
-    ('; filename="a=?b"', "a=?b"), ('; filename="=?what?"', "=?what?"), ('; filename="50%.txt"', "50%.txt"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ("", None),
+        ('; filename="a.txt"', "a.txt"),
+        ('; filename=""', ""),
+        ("; filename*=UTF-8''%e2%82%ac%20rates", "€ rates"),
+        ("; filename*=utf-8'en'a", "a"),
+        ("; filename*=UTF-8''", ""),
+        ("; filename*=iso-8859-1''%E9", "é"),
+        ("; FILENAME*=UTF-8''a", "a"),
+        (";filename* = UTF-8''a", "a"),
+        ("; filename=\"b\"; filename*=UTF-8''a", "a"),
+        ("; filename*=UTF-8''a; filename=\"b\"", "a"),
+        ("; filename=\"; filename*=UTF-8''a\"", "; filename*=UTF-8''a"),
+        ("; filename*=\"UTF-8''a%20b\"", "a b"),
+        ('; filename="=?UTF-8?B?4oKsLnR4dA==?="', "€.txt"),
+        ('; filename="=?utf-8?q?=E2=82=AC_a.txt?="', "€ a.txt"),
+        ('; filename="=?utf-8*en?Q?a?= =?iso-8859-1?Q?=E9?=.txt"', "aé.txt"),
+        ('; filename="=?UTF-8?B?YQ?="', "a"),
+        ('; filename="a=?b"', "a=?b"),
+        ('; filename="=?what?"', "=?what?"),
+        ('; filename="50%.txt"', "50%.txt"),
+    ],
+)
 async def test_a_file_has_the_name_that_its_part_says(parameters: str, name: str | None) -> None:
     assert await named(f'form-data; name="f"{parameters}') == name
 
 
-@pytest.mark.parametrize("parameters", [
-    "; filename*=a", "; filename*=UTF-8'a", "; filename*=UTF-8''%zz", "; filename*=UTF-8''a%", "; filename*=UTF-8''%E9",
-    "; filename*=base64''YQ", "; filename*=''a", "; filename*=nonsense''a", "; filename*=utf-16''%61",
-    '; filename="=?nonsense?B?YQ==?="', '; filename="=?utf-8?B?Y?="', '; filename="=?utf-8?B?Y!==?="',
-    '; filename="=?utf-8?Q?=zz?="', '; filename="=?utf-8?B?6Q==?="',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "; filename*=a",
+        "; filename*=UTF-8'a",
+        "; filename*=UTF-8''%zz",
+        "; filename*=UTF-8''a%",
+        "; filename*=UTF-8''%E9",
+        "; filename*=base64''YQ",
+        "; filename*=''a",
+        "; filename*=nonsense''a",
+        "; filename*=utf-16''%61",
+        '; filename="=?nonsense?B?YQ==?="',
+        '; filename="=?utf-8?B?Y?="',
+        '; filename="=?utf-8?B?Y!==?="',
+        '; filename="=?utf-8?Q?=zz?="',
+        '; filename="=?utf-8?B?6Q==?="',
+    ],
+)
 async def test_a_name_that_cannot_be_read_is_refused(parameters: str) -> None:
     with pytest.raises(Invalid, match="of a part"):
         await named(f'form-data; name="f"{parameters}')

@@ -44,19 +44,22 @@ def host(*lines: str, target: str = K, version: str = "1.1") -> bytes:
 
 
 @pytest.mark.parametrize("path", SHAPES)
-@pytest.mark.parametrize(("status", "message"), [
-    (431, lambda path: request("GET", path, None, LONG)),
-    (431, lambda path: request("GET", path, None, *(f"X-{number}: y" for number in range(200)))),
-    (414, lambda path: request("GET", path + "?" + "x" * 70_000)),
-    (505, lambda path: request("GET", path, version="2.0")),
-    (505, lambda path: request("GET", path, version="3.1")),
-    (501, lambda path: request("BREW", path)),
-    (400, lambda path: request("GET", path + "#x")),
-    (400, lambda path: request("GET", path).replace(b"Host: x\r\n", b"")),
-    (400, lambda path: request("GET", path, None, "Host: x")),
-    (400, lambda path: request("GET", path, None, "X : y")),
-], ids=["long header", "many headers", "long line", "2.0", "3.1", "method", "fragment", "no host", "two", "space"],
-)  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (431, lambda path: request("GET", path, None, LONG)),
+        (431, lambda path: request("GET", path, None, *(f"X-{number}: y" for number in range(200)))),
+        (414, lambda path: request("GET", path + "?" + "x" * 70_000)),
+        (505, lambda path: request("GET", path, version="2.0")),
+        (505, lambda path: request("GET", path, version="3.1")),
+        (501, lambda path: request("BREW", path)),
+        (400, lambda path: request("GET", path + "#x")),
+        (400, lambda path: request("GET", path).replace(b"Host: x\r\n", b"")),
+        (400, lambda path: request("GET", path, None, "Host: x")),
+        (400, lambda path: request("GET", path, None, "X : y")),
+    ],
+    ids=["long header", "many headers", "long line", "2.0", "3.1", "method", "fragment", "no host", "two", "space"],
+)
 async def test_a_faulty_message_is_refused_in_the_shape_of_its_dialect(
     service: Running, path: str, status: int, message: Callable[[str], bytes]
 ) -> None:
@@ -212,10 +215,16 @@ async def test_of_an_absolute_target_the_authority_wins_over_host(service: Runni
         assert (await created(wire, "HTTP://two/genesys/1/storage/60", "one")).startswith("http://two/genesys/")
 
 
-@pytest.mark.parametrize(("target", "status"), [
-    ("http://x/api/v1/whoami", 200), ("https://x:1/api/v1/whoami?a=b", 200), ("http://x", 200), ("http://x?a", 200),
-    ("http://x/none", 404),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://x/api/v1/whoami", 200),
+        ("https://x:1/api/v1/whoami?a=b", 200),
+        ("http://x", 200),
+        ("http://x?a", 200),
+        ("http://x/none", 404),
+    ],
+)
 async def test_absolute_targets_are_served(service: Running, target: str, status: int) -> None:
     async with connected(service) as wire:
         await wire.send(request("GET", target))
@@ -223,10 +232,25 @@ async def test_absolute_targets_are_served(service: Running, target: str, status
         assert (await wire.ask("GET", "/api/v1/whoami")).status == 200
 
 
-@pytest.mark.parametrize("target", [
-    "http://user@x" + K, "http://user:password@x" + K, "http://" + K, "http:///" + K, "ftp://x" + K, "http:" + K,
-    "x" + K, "*", "?a", "http://x:y" + K, "http://x" + K + "#y", K + "#", K + "?a=b#c", "user@x:80",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://user@x" + K,
+        "http://user:password@x" + K,
+        "http://" + K,
+        "http:///" + K,
+        "ftp://x" + K,
+        "http:" + K,
+        "x" + K,
+        "*",
+        "?a",
+        "http://x:y" + K,
+        "http://x" + K + "#y",
+        K + "#",
+        K + "?a=b#c",
+        "user@x:80",
+    ],
+)
 async def test_other_targets_are_refused(service: Running, target: str) -> None:
     assert (await refused(service, request("GET", target))).status == 400
 

@@ -74,7 +74,7 @@ MEAN = {
     "line breaks before a message": b"\r\n" * 131_072,
     "chunks of one byte": CHUNKED + b"1\r\n\n\r\n" * 40_000 + b"0\r\n\r\n",
     "an endless chunk extension": CHUNKED + b"1;" + b"a" * 260_000,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("data", MEAN.values(), ids=MEAN)

@@ -88,9 +88,7 @@ def test_a_policy_written_by_somebody_else_is_refused(signer: Signer) -> None:
     shown = signer.sign("upload", FIELDS, seconds=10)
     policy = shown["policy"]
     document = json.loads(urlsafe_b64decode(policy + "=" * (-len(policy) % 4)))
-    changes: list[dict[str, object]] = [
-        {"expires": 9e15}, {"bytes": 1 << 40}, {"purpose": "download"}, {"fields": {}}
-    ]  # fmt: skip
+    changes: list[dict[str, object]] = [{"expires": 9e15}, {"bytes": 1 << 40}, {"purpose": "download"}, {"fields": {}}]
     for change in changes:
         forged = urlsafe_b64encode(json.dumps(document | change).encode()).decode().rstrip("=")
         with pytest.raises(Denied, match="signature is wrong"):

@@ -23,8 +23,15 @@ Object = dict[str, Any]
 Build = Callable[[str], list[Object]]
 
 KNOWN = {
-    "apiVersion", "kind", "namespace", "resources", "components", "configMapGenerator", "secretGenerator", "patches",
-}  # fmt: skip
+    "apiVersion",
+    "kind",
+    "namespace",
+    "resources",
+    "components",
+    "configMapGenerator",
+    "secretGenerator",
+    "patches",
+}
 MERGED_BY = {"containers": "name", "env": "name", "ports": "containerPort", "volumes": "name"}
 CLUSTER_WIDE = {"Namespace"}
 

@@ -153,8 +153,12 @@ def test_every_node_of_the_cluster_knows_all_nodes(built: dict[str, dict[str, li
     stateful = named(objects, "StatefulSet", "redis")
     expected = " ".join(f"redis-{number}.redis:6379" for number in range(stateful["spec"]["replicas"]))
     jobs = [named(objects, "Job", "redis-bootstrap"), stateful]
-    told = [variable["value"] for job in jobs for variable in job["spec"]["template"]["spec"]["containers"][0]["env"]
-            if variable["name"] == "NODES"]  # fmt: skip
+    told = [
+        variable["value"]
+        for job in jobs
+        for variable in job["spec"]["template"]["spec"]["containers"][0]["env"]
+        if variable["name"] == "NODES"
+    ]
     assert told == [expected, expected]
 
 

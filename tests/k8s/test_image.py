@@ -45,8 +45,14 @@ def running(image: Workshop) -> Iterator[Running]:
 
 def test_only_what_is_needed_goes_to_the_builder() -> None:
     assert {path.name for path in context()} == {
-        "pyproject.toml", "constraints.txt", "README.md", "LICENSE", "service", "lua", "bench",
-    }  # fmt: skip
+        "pyproject.toml",
+        "constraints.txt",
+        "README.md",
+        "LICENSE",
+        "service",
+        "lua",
+        "bench",
+    }
 
 
 def test_the_last_stages_take_no_command_and_no_tool_along() -> None:
@@ -72,10 +78,13 @@ def test_ports_are_those_of_the_settings() -> None:
     assert SERVICE.all("STOPSIGNAL") == ["SIGTERM"]
 
 
-@pytest.mark.parametrize(("overlay", "kind", "name", "stage"), [
-    ("single", "Deployment", "polystow", "service"),
-    ("loadtest", "Job", "loadtest-master", "loadtest"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("overlay", "kind", "name", "stage"),
+    [
+        ("single", "Deployment", "polystow", "service"),
+        ("loadtest", "Job", "loadtest-master", "loadtest"),
+    ],
+)
 def test_kubernetes_runs_it_as_the_user_of_the_image(
     built: dict[str, dict[str, list[Object]]], overlay: str, kind: str, name: str, stage: str
 ) -> None:
@@ -115,10 +124,18 @@ def test_it_writes_nothing(image: Workshop, running: Running) -> None:
     newest = max(path.stat().st_ctime_ns for path in image.at("/opt/polystow").rglob("*"))
     assert newest < Path(f"/proc/{running.process.pid}").stat().st_ctime_ns
     assert list(running.directory.iterdir()) == []
-    files = [os.readlink(path) for pid in (running.process.pid, *running.worker_pids())
-             for path in Path(f"/proc/{pid}/fd").iterdir()]  # fmt: skip
-    assert not [path for path in files if path.startswith("/") and not path.startswith(("/dev/", "/proc/"))
-                and Path(path).parent != running.directory.parent]  # fmt: skip
+    files = [
+        os.readlink(path)
+        for pid in (running.process.pid, *running.worker_pids())
+        for path in Path(f"/proc/{pid}/fd").iterdir()
+    ]
+    assert not [
+        path
+        for path in files
+        if path.startswith("/")
+        and not path.startswith(("/dev/", "/proc/"))
+        and Path(path).parent != running.directory.parent
+    ]
 
 
 def test_it_listens_on_all_addresses(running: Running) -> None:

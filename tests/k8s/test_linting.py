@@ -13,9 +13,20 @@ from tests.k8s.kustomize import Object, identity
 from tests.k8s.objects import WORKLOADS, containers, named, of, pod_specs, pods, selects
 
 KINDS = {
-    "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Job", "Namespace", "NetworkPolicy", "PodDisruptionBudget",
-    "PrometheusRule", "Secret", "Service", "ServiceAccount", "ServiceMonitor", "StatefulSet",
-}  # fmt: skip
+    "ConfigMap",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "Job",
+    "Namespace",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "PrometheusRule",
+    "Secret",
+    "Service",
+    "ServiceAccount",
+    "ServiceMonitor",
+    "StatefulSet",
+}
 
 
 @pytest.fixture

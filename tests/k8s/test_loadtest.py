@@ -21,8 +21,14 @@ async def test_the_master_tells_how_the_load_test_went(
 ) -> None:
     objects = built["reading"]["loadtest"]
     configured = named(objects, "ConfigMap", "loadtest")["data"]
-    told = {"POLYSTOW_BENCH_HOST": service.url, "POLYSTOW_BENCH_ACCESS": str(ACCESS), "POLYSTOW_BENCH_DOCUMENTS": "20",
-            "LOCUST_USERS": "8", "LOCUST_RUN_TIME": "2s", "LOCUST_EXPECT_WORKERS": str(WORKERS)}  # fmt: skip
+    told = {
+        "POLYSTOW_BENCH_HOST": service.url,
+        "POLYSTOW_BENCH_ACCESS": str(ACCESS),
+        "POLYSTOW_BENCH_DOCUMENTS": "20",
+        "LOCUST_USERS": "8",
+        "LOCUST_RUN_TIME": "2s",
+        "LOCUST_EXPECT_WORKERS": str(WORKERS),
+    }
     assert set(told) <= set(configured), "the manifests and this test give the same variables"
     port = str(free_port())
     master = await _started([*_arguments(objects, "loadtest-master"), "--master-bind-port", port], configured | told)
@@ -58,6 +64,11 @@ async def _started(arguments: list[str], variables: dict[str, Any]) -> asyncio.s
     locust = Path(sys.executable).with_name("locust")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("POLYSTOW_", "LOCUST_"))}
     return await asyncio.create_subprocess_exec(
-        locust, *arguments, cwd=ROOT, env=kept | variables,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
+        locust,
+        *arguments,
+        cwd=ROOT,
+        env=kept | variables,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )

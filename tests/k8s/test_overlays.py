@@ -14,8 +14,19 @@ from tests.k8s.objects import containers, named, of, pod_specs
 VERSIONS = ("1.31", kubernetes_validate.latest_version())
 CUSTOM = {"ServiceMonitor": {"selector", "endpoints"}, "PrometheusRule": {"groups"}}
 
-EVERYWHERE = {"ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Namespace", "NetworkPolicy", "PodDisruptionBudget",
-              "PrometheusRule", "Secret", "Service", "ServiceAccount", "ServiceMonitor"}  # fmt: skip
+EVERYWHERE = {
+    "ConfigMap",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "Namespace",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "PrometheusRule",
+    "Secret",
+    "Service",
+    "ServiceAccount",
+    "ServiceMonitor",
+}
 KINDS = {
     "single": EVERYWHERE | {"StatefulSet"},
     "cluster": EVERYWHERE | {"StatefulSet", "Job"},
@@ -62,9 +73,11 @@ def test_what_a_pod_takes_from_configuration_is_there(objects: list[Object]) -> 
                 assert kept["ConfigMap", volume["configMap"]["name"]]
         for container in containers(pod):
             for source in container.get("envFrom", []):
-                ((kind, name),) = [(kind, source[f"{kind[0].lower()}{kind[1:]}Ref"]["name"])
-                                   for kind in ("ConfigMap", "Secret")
-                                   if f"{kind[0].lower()}{kind[1:]}Ref" in source]  # fmt: skip
+                ((kind, name),) = [
+                    (kind, source[f"{kind[0].lower()}{kind[1:]}Ref"]["name"])
+                    for kind in ("ConfigMap", "Secret")
+                    if f"{kind[0].lower()}{kind[1:]}Ref" in source
+                ]
                 assert kept[kind, name]
             for variable in container.get("env", []):
                 if reference := variable.get("valueFrom", {}).get("secretKeyRef"):

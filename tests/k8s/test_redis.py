@@ -71,8 +71,12 @@ def test_it_asks_for_its_password(node: Node) -> None:
 
 def test_it_does_not_start_without_a_password(tmp_path: Path) -> None:
     shutil.copy(K8S / "redis" / "start.sh", tmp_path)
-    done = subprocess.run(["sh", tmp_path / "start.sh"], env={"PATH": os.environ["PATH"], "REDIS_PASSWORD": ""},
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        ["sh", tmp_path / "start.sh"],
+        env={"PATH": os.environ["PATH"], "REDIS_PASSWORD": ""},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode != 0
     assert "fill in secret.env" in done.stderr
 

@@ -119,9 +119,20 @@ async def test_it_is_only_read(service: Running, http: ClientSession, method: st
 
 @pytest.mark.parametrize(
     "path",
-    ["/docs/none", "/docs/ainoflow/", "/docs/assets/", "/docs/assets/../index.html", "/docs/assets/%2e%2e/index.html",
-     "/docs/index.html", "/docs/assets/redoc.js", "/openapi", "/openapi/", "/openapi/none.json", "/openapi/../docs"],
-)  # fmt: skip
+    [
+        "/docs/none",
+        "/docs/ainoflow/",
+        "/docs/assets/",
+        "/docs/assets/../index.html",
+        "/docs/assets/%2e%2e/index.html",
+        "/docs/index.html",
+        "/docs/assets/redoc.js",
+        "/openapi",
+        "/openapi/",
+        "/openapi/none.json",
+        "/openapi/../docs",
+    ],
+)
 async def test_what_is_not_shown_is_not_there(service: Running, http: ClientSession, path: str) -> None:
     async with http.get(URL(service.url + path, encoded=True)) as answer:
         assert answer.status == 404

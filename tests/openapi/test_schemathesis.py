@@ -36,9 +36,25 @@ def checked(running: Running, dialect: Dialect, where: str | Path, scratch: Path
     report = scratch / "report.json"
     config = ROOT / "tests" / "dialects" / dialect.name / "schemathesis.toml"
     command = [
-        sys.executable, "-m", "schemathesis.cli", "--config-file", config, "run", where, "--url", running.url,
-        "--checks", "all", "--generation-database", "none", "--report", "json", "--report-json-path", report, *options,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        config,
+        "run",
+        where,
+        "--url",
+        running.url,
+        "--checks",
+        "all",
+        "--generation-database",
+        "none",
+        "--report",
+        "json",
+        "--report-json-path",
+        report,
+        *options,
+    ]
     search = environment({}) | {"PYTHONPATH": str(ROOT)}
     ended = subprocess.run(command, cwd=scratch, env=search, capture_output=True, text=True)
     print(ended.stdout, ended.stderr)
@@ -53,9 +69,15 @@ def test_schemathesis_finds_nothing(
 ) -> None:
     examples, seed = (str(pytestconfig.getoption(name)) for name in ("--examples", "--seed"))
     report = checked(
-        target, dialect, f"{target.url}/openapi/{dialect.name}.json", tmp_path,
-        "--max-examples", examples, "--seed", seed,
-    )  # fmt: skip
+        target,
+        dialect,
+        f"{target.url}/openapi/{dialect.name}.json",
+        tmp_path,
+        "--max-examples",
+        examples,
+        "--seed",
+        seed,
+    )
     assert (report["failures"], report["errors"]) == ([], [])
     assert report["complete"]
     assert {name: phase["status"] for name, phase in report["phases"].items()} == dict.fromkeys(PHASES, "success")

@@ -95,8 +95,10 @@ REPEATED = [
     ("avaamo: {agents: [{id: 1}, {id: '1', remove: true}]}", "avaamo.agents[1].id: agents[0]"),
     ("auravant: {users: [a, {id: a, remove: true}]}", "auravant.users[1]: users[0]"),
     ("auravant: {fields: [{id: 1, permissions: {}}, {id: '1', permissions: {}}]}", "auravant.fields[1].id: fields[0]"),
-    ("auravant: {tokens: [&a {user: u, extension: e, version: 1}, {user: u, extension: e, version: '1'}]}",
-     "auravant.tokens[1]: tokens[0]"),
+    (
+        "auravant: {tokens: [&a {user: u, extension: e, version: 1}, {user: u, extension: e, version: '1'}]}",
+        "auravant.tokens[1]: tokens[0]",
+    ),
     ("genesys: {credentials: [{username: a}, {username: a}]}", "genesys.credentials[1].username: credentials[0]"),
     (r'ainoflow: {keys: [{id: a, project: p, key: "x\n"}]}', "ainoflow.keys[0].key: it must be visible ASCII"),
     (r'auravant: {tokens: [{token: "x\n", remove: true}]}', "auravant.tokens[0].token: it must be visible ASCII"),
@@ -104,12 +106,12 @@ REPEATED = [
     (r'genesys: {credentials: [{username: "x\n"}]}', "genesys.credentials[0].username: it must be"),
     (r'genesys: {credentials: [{username: x, password: "y\n"}]}', "genesys.credentials[0].password: it must be"),
     ("ainoflow: {keys: [{id: ' a', project: p}]}", "ainoflow.keys[0].id: it must be"),
-    ("ainoflow: {projects: [{id: \"p\\u00a0\"}]}", "ainoflow.projects[0].id: it must be"),
+    ('ainoflow: {projects: [{id: "p\\u00a0"}]}', "ainoflow.projects[0].id: it must be"),
     ("auravant: {fields: [{id: 1, permissions: {'a ': read}}]}", "a key of auravant.fields[0].permissions: it must be"),
     ("auravant: {extensions: [{client_id: 'a '}]}", "auravant.extensions[0].client_id: it must be"),
     ("avaamo: {users: [{layer_id: 'a ', id: 1}]}", "avaamo.users[0].layer_id: it must be"),
     ("avaamo: {users: [{layer_id: a, id: 1, display_name: ' A'}]}", "avaamo.users[0].display_name: it must be"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("document", "told"), REPEATED, ids=[told for _, told in REPEATED])
@@ -143,24 +145,35 @@ async def test_keys_that_change_places_both_work_afterwards(service: Running, ht
 EXPIRING: dict[str, tuple[str, str, dict[str, str]]] = {  # its part of a document, a path, and a header
     "ainoflow": (
         "ainoflow: {keys: [{key: TOKEN, id: TOKEN, project: p, expires: DATE}]}",
-        "/api/v1/whoami", {"Authorization": "Bearer TOKEN"},
+        "/api/v1/whoami",
+        {"Authorization": "Bearer TOKEN"},
     ),
     "auravant": (
         "auravant: {tokens: [{token: TOKEN, user: UID-owner, extension: ext-a, version: '1', expires: DATE}]}",
-        "/publicvalues/user", {"Authorization": "Bearer TOKEN"},
+        "/publicvalues/user",
+        {"Authorization": "Bearer TOKEN"},
     ),
     "avaamo": (
         "avaamo: {tokens: [{token: TOKEN, agents: {8017: view}, expires: DATE}]}",
-        "/dashboard/bots/8017/storages.json", {"Access-Token": "TOKEN"},
+        "/dashboard/bots/8017/storages.json",
+        {"Access-Token": "TOKEN"},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("dialect", EXPIRING)
-@pytest.mark.parametrize(("date", "good"), [
-    ("2020-01-01", False), ("'2020-01-01'", False), ("2020-01-01T00:00:00Z", False),
-    ("2099-01-01", True), ("'2099-01-01'", True), ("2099-01-01 00:00:00 +02:00", True), ("'2099-01-01T00:00'", True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("date", "good"),
+    [
+        ("2020-01-01", False),
+        ("'2020-01-01'", False),
+        ("2020-01-01T00:00:00Z", False),
+        ("2099-01-01", True),
+        ("'2099-01-01'", True),
+        ("2099-01-01 00:00:00 +02:00", True),
+        ("'2099-01-01T00:00'", True),
+    ],
+)
 async def test_a_date_alone_is_midnight_and_counts_for_every_token(
     service: Running, http: ClientSession, dialect: str, date: str, good: bool
 ) -> None:
@@ -183,12 +196,14 @@ def test_a_date_alone_is_midnight_utc() -> None:
 
 EXAMPLES = [
     (f"{path.relative_to(ROOT)}:{text[: match.start()].count(chr(10)) + 1}", match[2].replace("\n" + match[1], "\n"))
-    for path in (*(ROOT / name for name in ("README.md", "service/README.md",
-                                            "k8s/README.md")), *sorted((ROOT / "docs").glob("*.md")))
+    for path in (
+        *(ROOT / name for name in ("README.md", "service/README.md", "k8s/README.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
     for text in [path.read_text()]
     for match in re.finditer(r"^( *)```ya?ml\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
     if re.match(rf"({'|'.join(dialect.name for dialect in DIALECTS)}):", match[2].strip())
-]  # fmt: skip
+]
 
 
 def test_examples_are_found() -> None:

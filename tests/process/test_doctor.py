@@ -205,12 +205,17 @@ def test_a_signing_key_that_is_missing_is_found_where_it_is_needed() -> None:
     assert [*contradictions.of_settings(Settings(redis_url="redis://x", dialects=("ainoflow",)))] == []
 
 
-@pytest.mark.parametrize("settings", [
-    {"genesys_allow_file_control": True, "genesys_allowed_mime_types": ("image/png",)},
-    {"public_url": "https://storage.example:8443/base"}, {"public_url": "http://[::1]:8080"},
-    {"redis_url": "redis+sentinel://a/b", "read_replicas": True},
-    {"dialects": ("ainoflow", "genesys"), "genesys_max_parts": 10}, {"dialects": ("ainoflow",)},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"genesys_allow_file_control": True, "genesys_allowed_mime_types": ("image/png",)},
+        {"public_url": "https://storage.example:8443/base"},
+        {"public_url": "http://[::1]:8080"},
+        {"redis_url": "redis+sentinel://a/b", "read_replicas": True},
+        {"dialects": ("ainoflow", "genesys"), "genesys_max_parts": 10},
+        {"dialects": ("ainoflow",)},
+    ],
+)
 def test_nothing_is_found_in_settings_that_go_together(settings: dict[str, Any]) -> None:
     assert list(contradictions.of_settings(Settings(signing_key=KEYS, **settings))) == []
 
@@ -220,10 +225,16 @@ def test_no_secret_is_told() -> None:
     assert "hunter2" not in finding.text + finding.remedy
 
 
-@pytest.mark.parametrize(("text", "mode", "found"), [
-    (ACCESS, 0o600, ""), (ACCESS, 0o644, "everybody on this machine may read it"), ("ainoflow: [1]", 0o600, "ainoflow"),
-    ("nonsense: {}", 0o600, "no such dialect"), ("{", 0o600, "not YAML"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "mode", "found"),
+    [
+        (ACCESS, 0o600, ""),
+        (ACCESS, 0o644, "everybody on this machine may read it"),
+        ("ainoflow: [1]", 0o600, "ainoflow"),
+        ("nonsense: {}", 0o600, "no such dialect"),
+        ("{", 0o600, "not YAML"),
+    ],
+)
 def test_an_access_document_is_looked_at(tmp_path: Path, text: str, mode: int, found: str) -> None:
     document = tmp_path / "access.yaml"
     document.write_text(text)
@@ -250,13 +261,16 @@ def test_clocks_latency_and_other_servers_are_judged() -> None:
     assert "makes up new ones" in one(list(diagnosis.of_scripts({"number_of_cached_scripts": "5000"})))
 
 
-@pytest.mark.parametrize(("info", "text"), [
-    ({"used_memory": "60", "total_system_memory": "100"}, "has no maxmemory"),
-    ({"used_memory": "97", "total_system_memory": "100"}, "97% of the machine's memory"),
-    ({"used_memory": "400000000", "used_memory_rss": "900000000"}, "2.2 times"),
-    ({"aof_enabled": "1", "aof_last_write_status": "err"}, "could not be written"),
-    ({"aof_enabled": "1", "aof_last_bgrewrite_status": "err"}, "could not be rewritten"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("info", "text"),
+    [
+        ({"used_memory": "60", "total_system_memory": "100"}, "has no maxmemory"),
+        ({"used_memory": "97", "total_system_memory": "100"}, "97% of the machine's memory"),
+        ({"used_memory": "400000000", "used_memory_rss": "900000000"}, "2.2 times"),
+        ({"aof_enabled": "1", "aof_last_write_status": "err"}, "could not be written"),
+        ({"aof_enabled": "1", "aof_last_bgrewrite_status": "err"}, "could not be rewritten"),
+    ],
+)
 def test_what_a_server_says_of_itself_is_judged(info: dict[str, str], text: str) -> None:
     assert text in one(list(diagnosis.of_server(Server(info=info), {}, Settings())))
 

@@ -149,10 +149,19 @@ CASES = [
     ("{}", '{"a":1.50}', '{"a":1.50}'),
     ('"a\\""', '"\\u0062"', '"a\\"\\u0062"'),
     ('""', '""', '""'),
-    ("100000000000001", "1", None), ("1", "[1]", None), ("true", "true", None), ("null", "null", None),
-    ('"a"', "1", None), ("1", '"a"', None), ('"a"', "[1]", None), ('"a"', "{}", None),
-    ("{}", "[1]", None), ("{}", '"a"', None), ("{}", "1", None), ("1", "{}", None),
-]  # fmt: skip
+    ("100000000000001", "1", None),
+    ("1", "[1]", None),
+    ("true", "true", None),
+    ("null", "null", None),
+    ('"a"', "1", None),
+    ("1", '"a"', None),
+    ('"a"', "[1]", None),
+    ('"a"', "{}", None),
+    ("{}", "[1]", None),
+    ("{}", '"a"', None),
+    ("{}", "1", None),
+    ("1", "{}", None),
+]
 
 
 @pytest.mark.parametrize(("text", "value", "expected"), CASES)

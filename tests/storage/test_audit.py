@@ -62,37 +62,46 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "a list that is not there has a number": (lambda r: r.command("HSET", LISTS, b"?" * 15, b"\0" * 6), "wrong number"),
     "a short list is empty": (lambda r: r.command("HSET", LISTS, b"?" * 15, b""), "list: wrong number"),
     "a short list is broken off": (
-        lambda r: r.command("HSET", LISTS, SHORT, text(r, SHORT)[:-1]), "list: wrong number"
+        lambda r: r.command("HSET", LISTS, SHORT, text(r, SHORT)[:-1]),
+        "list: wrong number",
     ),
     "a short list has a variable twice": (
-        lambda r: r.command("HSET", LISTS, SHORT, text(r, SHORT) * 2), "list: wrong number"
+        lambda r: r.command("HSET", LISTS, SHORT, text(r, SHORT) * 2),
+        "list: wrong number",
     ),
     "a short list names a variable that is gone": (
-        lambda r: r.command("HSET", LISTS, SHORT, text(r, SHORT) + MEMBER), "list: of no variable"
+        lambda r: r.command("HSET", LISTS, SHORT, text(r, SHORT) + MEMBER),
+        "list: of no variable",
     ),
     "a short list names a variable of another moment": (
-        lambda r: r.command("HSET", LISTS, SHORT, bytes(7) + text(r, SHORT)[7:]), "list: of no variable"
+        lambda r: r.command("HSET", LISTS, SHORT, bytes(7) + text(r, SHORT)[7:]),
+        "list: of no variable",
     ),
     "a long list names a variable that is gone": (
-        lambda r: r.command("ZADD", LISTING, 0, LONG + MEMBER), "list: of no variable"
+        lambda r: r.command("ZADD", LISTING, 0, LONG + MEMBER),
+        "list: of no variable",
     ),
     "a long list names a variable of another moment": (
-        lambda r: r.command("ZADD", LISTING, 0, LONG + bytes(7) + first(r)), "list: of no variable"
+        lambda r: r.command("ZADD", LISTING, 0, LONG + bytes(7) + first(r)),
+        "list: of no variable",
     ),
     "a short list has members in the listing": (
-        lambda r: r.command("ZADD", LISTING, 0, SHORT + text(r, SHORT)), "listing: of no long list"
+        lambda r: r.command("ZADD", LISTING, 0, SHORT + text(r, SHORT)),
+        "listing: of no long list",
     ),
     "the newest lack a variable": (lambda r: r.command("ZPOPMIN", NEWEST), "newest: not at its moment"),
     "the newest are gone": (lambda r: r.command("DEL", NEWEST), "newest: not at its moment"),
     "the newest have another moment": (lambda r: r.command("ZADD", NEWEST, 7, first(r)), "newest: not at its moment"),
     "the newest name a variable that is gone": (
-        lambda r: r.command("ZADD", NEWEST, 7, b"\xff" * 6), "newest: of no variable"
+        lambda r: r.command("ZADD", NEWEST, 7, b"\xff" * 6),
+        "newest: of no variable",
     ),
     "a name is missing": (lambda r: r.command("HDEL", NAMES, name(1, "k1")), "name: missing"),
     "the names are gone": (lambda r: r.command("DEL", NAMES), "name: missing"),
     "a name leads to nothing": (lambda r: r.command("HSET", NAMES, b"x" * 16, b"\xff" * 6), "name: of no variable"),
     "a name leads to another variable": (
-        lambda r: r.command("HSET", NAMES, b"x" * 16, first(r)), "name: of no variable"
+        lambda r: r.command("HSET", NAMES, b"x" * 16, first(r)),
+        "name: of no variable",
     ),
     "a variable is gone": (lambda r: r.command("HDEL", VARIABLES, first(r)), "list: of no variable"),
     "the variables are gone": (lambda r: r.command("DEL", VARIABLES), "name: of no variable"),
@@ -100,7 +109,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
         lambda r: r.command("HSET", VARIABLES, first(r), packed(r)[:22] + b"?" + packed(r)[23:]),
         "variable: its lists are wrong",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -57,7 +57,8 @@ async def test_what_waits_to_be_swept_is_no_fault(storage: Storage, redis: Redis
 DAMAGE: dict[str, tuple[Damage, str]] = {
     "an index lacks a record": (lambda k: k.command("ZREM", COLLECTION.index("u"), "k00001"), "index u: missing"),
     "no index has a record": (
-        lambda k: [k.command("ZREM", i, "k00001") for i in COLLECTION.indexes], "index c: missing",
+        lambda k: [k.command("ZREM", i, "k00001") for i in COLLECTION.indexes],
+        "index c: missing",
     ),
     "all indexes are gone": (lambda k: k.command("DEL", *COLLECTION.indexes), "index s: missing"),
     "an index is wrong": (lambda k: k.plant("k00001", s=1), "index s: wrong"),
@@ -72,18 +73,21 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "a native expiry is wrong": (lambda k: k.command("EXPIRE", RECORD("later"), 90), "native expiry: wrong"),
     "a native expiry too many": (lambda k: k.command("EXPIRE", RECORD("k00001"), 90), "there should be none"),
     "a collection is not named": (
-        lambda k: k.command("ZREM", COLLECTION.registry, "orders"), "registry does not name it",
+        lambda k: k.command("ZREM", COLLECTION.registry, "orders"),
+        "registry does not name it",
     ),
     "a registry is gone": (lambda k: k.command("DEL", COLLECTION.registry), "registry does not name it"),
     "a namespace is not named": (
-        lambda k: k.command("HDEL", keys.NAMESPACES, "ainoflow:acme"), "is not among the namespaces"
+        lambda k: k.command("HDEL", keys.NAMESPACES, "ainoflow:acme"),
+        "is not among the namespaces",
     ),
     "a staged body stays": (lambda k: k.command("SET", COLLECTION.staged("0f"), "x"), "staged, and never expires"),
     "a usage is wrong": (lambda k: k.command("SET", USAGE, "1 1", "EX", 100), "usage: says (1, 1), counted (8, "),
     "an index without any record": (
-        lambda k: k.command("ZADD", "{ainoflow:acme:lost}c", 5, "ghost"), "registry does not name it"
+        lambda k: k.command("ZADD", "{ainoflow:acme:lost}c", 5, "ghost"),
+        "registry does not name it",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

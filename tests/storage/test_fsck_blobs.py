@@ -37,9 +37,10 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "a chunk never expires": (lambda k, chunk: k.command("PERSIST", chunk), "never expires"),
     "a chunk has no record": (lambda k, _: k.command("SET", AREA.chunk("0f", 0), "x"), "no record names it"),
     "a record is lost": (
-        lambda k, chunk: [k.command("DEL", RECORD), k.command("PERSIST", chunk)], "no record names it"
+        lambda k, chunk: [k.command("DEL", RECORD), k.command("PERSIST", chunk)],
+        "no record names it",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("damage", "said"), DAMAGE.values(), ids=DAMAGE)

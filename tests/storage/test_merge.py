@@ -170,5 +170,8 @@ async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
         saved, _ = await storage.records.merge(Write(COLLECTION, "a", ME), b'{"n":12}', LIMIT)
         assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
         assert keyspace.indexes() == {
-            "c": {"a": first.created}, "u": {"a": saved.updated}, "s": {"a": len(body) + 1}, "n": {"a": 0},
-        }  # fmt: skip
+            "c": {"a": first.created},
+            "u": {"a": saved.updated},
+            "s": {"a": len(body) + 1},
+            "n": {"a": 0},
+        }

@@ -170,9 +170,11 @@ class Machine(RuleBasedStateMachine):
     @rule(kind=st.sampled_from("cusn"), offset=st.integers(0, 12), limit=st.integers(1, 5), descending=st.booleans())
     def page(self, kind: str, offset: int, limit: int, descending: bool) -> None:
         order: dict[str, Callable[[Held], int]] = {
-            "c": lambda held: held.made, "u": lambda held: held.written, "s": lambda held: len(held.body),
+            "c": lambda held: held.made,
+            "u": lambda held: held.written,
+            "s": lambda held: len(held.body),
             "n": lambda held: 0,
-        }  # fmt: skip
+        }
         expected = sorted(self.held, key=lambda id: (order[kind](self.held[id]), id.encode()), reverse=descending)
         total, listed = self.do(self.storage.records.page(COLLECTION, kind, offset, limit, descending=descending))
         assert (total, ids(listed)) == (len(self.held), expected[offset : offset + limit])

@@ -89,9 +89,15 @@ async def test_two_versions_call_each_their_own_functions(
     [("maxmemory", 1, 0, QuotaExceeded), ("min-replicas-to-write", 1, 0, Unavailable)],
 )
 async def test_a_server_that_takes_no_library_serves_reads_until_it_does(
-    storage: Storage, connect: Connect, redis: RedisProcess, setting: str, refusing: int, accepting: int,
-    refusal: type[Refusal], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    storage: Storage,
+    connect: Connect,
+    redis: RedisProcess,
+    setting: str,
+    refusing: int,
+    accepting: int,
+    refusal: type[Refusal],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A worker of a new version starts while the server refuses all writes, and with them its library."""
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     redis.command("FUNCTION", "FLUSH")

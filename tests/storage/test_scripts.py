@@ -152,8 +152,10 @@ def test_the_names_of_a_library_and_its_functions_have_the_digest_of_its_text(tm
     assert first.name == f"polystow_{first.digest}"
     assert first.text.startswith(f"#!lua name={first.name}\n")
     assert {name: script.function for name, script in first.scripts.items()} == {
-        "one": f"one_{first.digest}", "one_once": f"one_once_{first.digest}", "two": f"two_{first.digest}",
-    }  # fmt: skip
+        "one": f"one_{first.digest}",
+        "one_once": f"one_once_{first.digest}",
+        "two": f"two_{first.digest}",
+    }
     assert (first.scripts["one_once"].writes, first.scripts["two"].writes) == (True, False)
     (where / "two.lua").write_text(TWO["two"] + "-- no more\n")
     second = load(where)

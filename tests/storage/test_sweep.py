@@ -15,9 +15,12 @@ async def test_what_is_due_leaves_all_indexes(storage: Storage, keyspace: Keyspa
     swept = await storage.records.sweep(COLLECTION)
     assert (swept.members, swept.more, swept.left) == (1, False, 2)
     assert {letter: set(scores) for letter, scores in keyspace.indexes().items()} == {
-        "x": {"later"}, "c": {"stays", "later"}, "u": {"stays", "later"}, "s": {"stays", "later"},
+        "x": {"later"},
+        "c": {"stays", "later"},
+        "u": {"stays", "later"},
+        "s": {"stays", "later"},
         "n": {"stays", "later"},
-    }  # fmt: skip
+    }
 
 
 async def test_a_sweep_is_bounded_and_says_that_more_is_due(storage: Storage, keyspace: Keyspace) -> None:

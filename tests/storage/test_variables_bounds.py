@@ -18,10 +18,15 @@ from tests.storage.test_bounds import MOST, shortest
 from tests.storage.variables import AGENT, EDITOR, SHORT, VIEWER, opened
 
 FILTERS = {
-    "all": Filter(), "user": Filter(user=1), "key": Filter(key="k1"), "value": Filter(value="v1"),
-    "key and value": Filter(key="k1", value="v1"), "user and value": Filter(user=1, value="v1"),
-    "dates": Filter(since=1), "user and dates": Filter(user=1, since=1),
-}  # fmt: skip
+    "all": Filter(),
+    "user": Filter(user=1),
+    "key": Filter(key="k1"),
+    "value": Filter(value="v1"),
+    "key and value": Filter(key="k1", value="v1"),
+    "user and value": Filter(user=1, value="v1"),
+    "dates": Filter(since=1),
+    "user and dates": Filter(user=1, since=1),
+}
 INSIDE = ("hget", "zcount", "zlexcount", "zrange")
 
 

@@ -108,9 +108,11 @@ class Machine(RuleBasedStateMachine):
         expected = [
             each
             for each in sorted(self.held.values(), key=lambda each: (each.updated, each.id), reverse=True)
-            if user in (None, each.user) and key in (None, each.key) and value in (None, each.value)
+            if user in (None, each.user)
+            and key in (None, each.key)
+            and value in (None, each.value)
             and by.since <= each.updated < by.until
-        ]  # fmt: skip
+        ]
         found = self.do(self.variables.select(AGENT, VIEWER, by, offset, limit))
         assert found == (len(expected), expected[offset : offset + limit])
 

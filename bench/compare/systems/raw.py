@@ -30,16 +30,35 @@ class RawRedis(System):
 
     def measure(self, workload: Workload, seconds: int, turn: int) -> Sample:
         command = [
-            "taskset", "-c", self.placement.client, program("redis-benchmark"), "-p", str(self.redis.port),
-            "-c", str(workload.connections), "-n", str(PER_SECOND * seconds), "-d", str(workload.size),
-            "-r", str(workload.keys), "-t", "get" if workload.parts[0][1] == "get" else "set", "--csv",
-        ]  # fmt: skip
+            "taskset",
+            "-c",
+            self.placement.client,
+            program("redis-benchmark"),
+            "-p",
+            str(self.redis.port),
+            "-c",
+            str(workload.connections),
+            "-n",
+            str(PER_SECOND * seconds),
+            "-d",
+            str(workload.size),
+            "-r",
+            str(workload.keys),
+            "-t",
+            "get" if workload.parts[0][1] == "get" else "set",
+            "--csv",
+        ]
         before = cpu_seconds([self.redis.pid])
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         used = cpu_seconds([self.redis.pid]) - before
         row = next(csv.DictReader(told.splitlines()))
         requests = PER_SECOND * seconds
         return Sample(
-            requests, requests / float(row["rps"]), float(row["p50_latency_ms"]), float(row["p99_latency_ms"]),
-            0, 0, {"redis": 1e6 * used / requests},
-        )  # fmt: skip
+            requests,
+            requests / float(row["rps"]),
+            float(row["p50_latency_ms"]),
+            float(row["p99_latency_ms"]),
+            0,
+            0,
+            {"redis": 1e6 * used / requests},
+        )

@@ -25,11 +25,20 @@ class Webdis(System):
         port = free_port()
         config = self.directory / "webdis.json"
         settings = {
-            "redis_host": "127.0.0.1", "redis_port": redis.port, "redis_auth": None, "database": 0,
-            "http_host": "127.0.0.1", "http_port": port, "threads": 1, "pool_size": 20,
-            "daemonize": False, "websockets": False, "acl": [],
-            "verbosity": 0, "logfile": str(self.directory / "webdis.log"),
-        }  # fmt: skip
+            "redis_host": "127.0.0.1",
+            "redis_port": redis.port,
+            "redis_auth": None,
+            "database": 0,
+            "http_host": "127.0.0.1",
+            "http_port": port,
+            "threads": 1,
+            "pool_size": 20,
+            "daemonize": False,
+            "websockets": False,
+            "acl": [],
+            "verbosity": 0,
+            "logfile": str(self.directory / "webdis.log"),
+        }
         config.write_text(json.dumps(settings))
         server = stack.enter_context(
             Child(["webdis", str(config)], log=self.directory / "log", cores=self.placement.server)

@@ -20,8 +20,13 @@ from service.dialects.ainoflow.handlers import routes
 from service.dialects.ainoflow.parameters import NAME
 
 DIALECT = Dialect(
-    name=NAME, docs="https://www.ainoflow.io/docs/api/storage", prefixes=("/api/v1/",), routes=routes, api=API,
+    name=NAME,
+    docs="https://www.ainoflow.io/docs/api/storage",
+    prefixes=("/api/v1/",),
+    routes=routes,
+    api=API,
     credential=partial(bearer, needed="an API key is needed: Authorization: Bearer YOUR_API_KEY"),
-    refuse=refuse, access=Access,
+    refuse=refuse,
+    access=Access,
     depends=lambda caller: ("project", caller.claims["project"]),
-)  # fmt: skip
+)

@@ -9,14 +9,22 @@ from service.dialects.ainoflow import shapes
 from service.dialects.ainoflow.parameters import LAST_OFFSET, LONGEST_MS
 from service.storage import errors
 
-ExpiresAt = Annotated[shapes.Instant, Meta(
-    description="When the document expires: ISO 8601, in the future; without a zone in UTC. Excludes `expiresMs`.",
-    examples=["2099-01-15T10:30:00Z"],
-)]  # fmt: skip
-ExpiresMs = Annotated[int, Meta(
-    ge=1, le=LONGEST_MS, examples=[3_600_000],
-    description="In how many milliseconds the document expires. Excludes `expiresAt`.",
-)]  # fmt: skip
+ExpiresAt = Annotated[
+    shapes.Instant,
+    Meta(
+        description="When the document expires: ISO 8601, in the future; without a zone in UTC. Excludes `expiresMs`.",
+        examples=["2099-01-15T10:30:00Z"],
+    ),
+]
+ExpiresMs = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=LONGEST_MS,
+        examples=[3_600_000],
+        description="In how many milliseconds the document expires. Excludes `expiresAt`.",
+    ),
+]
 IfMatch = Annotated[
     str, Meta(description="Go ahead only if the document has one of these etags; `*`: only if there is a document.")
 ]
@@ -66,9 +74,11 @@ class Cached(Struct):
 
 
 INVOICE = {
-    "invoice_number": "INV-12345", "date": "2024-01-15", "total": 1250.00,
+    "invoice_number": "INV-12345",
+    "date": "2024-01-15",
+    "total": 1250.00,
     "customer": {"name": "Acme Corp", "email": "billing@acme.com"},
-}  # fmt: skip
+}
 LOCK = {"locked_by": "user-123", "locked_at": "2024-01-15T10:30:00Z", "expires_at": "2024-01-15T11:30:00Z"}
 EVENT = {"event_type": "user_login", "timestamp": "2024-01-15T10:30:00Z", "user_id": "user-456"}
 CHANGE = {"theme": "light", "notifications": {"email": False}}
@@ -83,17 +93,29 @@ def _document(**examples: Any) -> Content:
 WHEN = {"createdAt": "2024-01-15T10:30:00Z", "updatedAt": "2024-01-15T14:20:00Z", "expiresAt": None}
 SUMS = {"totalCount": 1520, "page": 2, "pageSize": 10, "totalPages": 152}
 RECEIPT = {
-    "category": "invoices", "key": "inv-12345", "version": 1,
-    "etag": "9bb58f26192e4ba00f01e2e7b136bbd8", "expiresAt": None,
-}  # fmt: skip
+    "category": "invoices",
+    "key": "inv-12345",
+    "version": 1,
+    "etag": "9bb58f26192e4ba00f01e2e7b136bbd8",
+    "expiresAt": None,
+}
 METADATA = {
-    "category": "invoices", "key": "inv-12345", **WHEN, "version": 3, "etag": RECEIPT["etag"], "size": 256,
-    "createdBy": "api_key_123", "updatedBy": "api_key_123",
-}  # fmt: skip
+    "category": "invoices",
+    "key": "inv-12345",
+    **WHEN,
+    "version": 3,
+    "etag": RECEIPT["etag"],
+    "size": 256,
+    "createdBy": "api_key_123",
+    "updatedBy": "api_key_123",
+}
 ITEM = {
-    "category": "invoices", "key": "inv-12345", "value": {"invoice_number": "INV-12345", "total": 1250.00},
-    "size": 1024, **WHEN,
-}  # fmt: skip
+    "category": "invoices",
+    "key": "inv-12345",
+    "value": {"invoice_number": "INV-12345", "total": 1250.00},
+    "size": 1024,
+    **WHEN,
+}
 COUNTS = [{"category": name, "count": count} for name, count in (("customers", 58), ("invoices", 142), ("settings", 5))]
 
 
@@ -122,9 +144,11 @@ class Totals(Struct):
 
 def _listed(about: str, item: type, page: type, example: Any, totals: Any) -> Content:
     return Content(
-        f"{about} With `aggregate=true` they are in an object with the totals.", list[item] | page,  # type: ignore[valid-type]
-        examples={"array": example, "aggregate": totals}, headers=Totals,
-    )  # fmt: skip
+        f"{about} With `aggregate=true` they are in an object with the totals.",
+        list[item] | page,  # type: ignore[valid-type]
+        examples={"array": example, "aggregate": totals},
+        headers=Totals,
+    )
 
 
 # From an answer to the routes of the document that it names.
@@ -140,22 +164,29 @@ create_unnamed = Description({201: WRITTEN}, query=Lifetime, body=_document(even
 create = Description({201: WRITTEN}, query=Lifetime, body=_document(lock=LOCK), refuses=(*_WRITE, errors.AlreadyExists))
 
 put = Description(
-    {200: WRITTEN}, query=Lifetime, headers=Condition, body=_document(invoice=INVOICE),
+    {200: WRITTEN},
+    query=Lifetime,
+    headers=Condition,
+    body=_document(invoice=INVOICE),
     refuses=(*_WRITE, errors.Changed),
-)  # fmt: skip
+)
 
 patch = Description(
-    {200: WRITTEN}, headers=Condition, refuses=(*_WRITE, errors.NotFound, errors.Changed),
+    {200: WRITTEN},
+    headers=Condition,
+    refuses=(*_WRITE, errors.NotFound, errors.Changed),
     body=Content("A merge patch, or an array that replaces the document.", Json, examples={"change": CHANGE}),
-)  # fmt: skip
+)
 
 get = Description(
     {
         200: Content("The document.", Json, examples={"invoice": INVOICE}, headers=ValidatorsIfAny),
         304: Content("The client has this document.", headers=Validators),
     },
-    query=Reading, headers=Cached, refuses=(errors.NotFound,),
-)  # fmt: skip
+    query=Reading,
+    headers=Cached,
+    refuses=(errors.NotFound,),
+)
 
 meta = Description(
     {200: Content("What is known of the document.", shapes.Metadata, examples={"metadata": METADATA})},
@@ -163,27 +194,48 @@ meta = Description(
 )
 
 delete = Description(
-    {200: Content("The document was deleted.", shapes.Deleted, leads_to=LEADS_TO, examples={"deleted": {
-        "category": "invoices", "key": "inv-12345",
-    }})},
-    headers=Condition, refuses=(errors.NotFound, errors.Changed),
-)  # fmt: skip
+    {
+        200: Content(
+            "The document was deleted.",
+            shapes.Deleted,
+            leads_to=LEADS_TO,
+            examples={
+                "deleted": {
+                    "category": "invoices",
+                    "key": "inv-12345",
+                }
+            },
+        )
+    },
+    headers=Condition,
+    refuses=(errors.NotFound, errors.Changed),
+)
 
 categories = Description(
-    {200: _listed(
-        "The categories that have documents.", shapes.Counted, shapes.Categories, COUNTS,
-        {"items": COUNTS, "totalCount": 3, "page": 1, "pageSize": 50, "totalPages": 1},
-    )},
+    {
+        200: _listed(
+            "The categories that have documents.",
+            shapes.Counted,
+            shapes.Categories,
+            COUNTS,
+            {"items": COUNTS, "totalCount": 3, "page": 1, "pageSize": 50, "totalPages": 1},
+        )
+    },
     query=Listing,
-)  # fmt: skip
+)
 
 documents = Description(
-    {200: _listed(
-        "The documents of the category.", shapes.Item, shapes.Documents, [ITEM],
-        {"category": "invoices", "items": [ITEM], **SUMS},
-    )},
+    {
+        200: _listed(
+            "The documents of the category.",
+            shapes.Item,
+            shapes.Documents,
+            [ITEM],
+            {"category": "invoices", "items": [ITEM], **SUMS},
+        )
+    },
     query=Sorting,
-)  # fmt: skip
+)
 
 whoami = Description(
     {200: Content("Whose key this is.", shapes.Identity, examples={"key": {"id": "api_key_123", "project": "acme"}})}

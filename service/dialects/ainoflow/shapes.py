@@ -11,9 +11,7 @@ from msgspec import Meta, Raw, Struct, json
 Category = Annotated[
     str, Meta(min_length=1, max_length=100, description="The category: a logical grouping.", examples=["invoices"])
 ]
-Key = Annotated[
-    str, Meta(min_length=1, max_length=200, description="The document's key.", examples=["inv-12345"])
-]  # fmt: skip
+Key = Annotated[str, Meta(min_length=1, max_length=200, description="The document's key.", examples=["inv-12345"])]
 Version = Annotated[int, Meta(ge=1, description="1 at creation, and 1 more with each write.")]
 Etag = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", description="The MD5 of the document's bytes, in hexadecimal.")]
 Size = Annotated[int, Meta(ge=2, description="The document's bytes.")]

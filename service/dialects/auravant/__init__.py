@@ -30,10 +30,16 @@ from service.dialects.auravant.transfers import routes as transfers
 routes += [*sharing, *files, *transfers]
 
 DIALECT = Dialect(
-    name=NAME, docs="https://developers.auravant.com/en/docs/apis/reference/api_ref_storage",
-    prefixes=("/api/mktplace/", "/publicvalues/", "/publicfiles/"), routes=routes, api=API,
+    name=NAME,
+    docs="https://developers.auravant.com/en/docs/apis/reference/api_ref_storage",
+    prefixes=("/api/mktplace/", "/publicvalues/", "/publicfiles/"),
+    routes=routes,
+    api=API,
     credential=partial(bearer, needed="a token is needed: Authorization: Bearer TOKEN"),
-    refuse=refuse, access=Access, follow=follow, signs=True,
+    refuse=refuse,
+    access=Access,
+    follow=follow,
+    signs=True,
     depends=lambda caller: (EXTENSION, caller.claims["extension"]),
     readers={scope: readable(scope) for scope in (FIELDS, FARMS)},
-)  # fmt: skip
+)

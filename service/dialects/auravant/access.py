@@ -162,8 +162,11 @@ class Access(Struct, forbid_unknown_fields=True):
 
     def changes(self) -> Iterable[Token | Entry]:
         named: tuple[Extension | User | Circle, ...] = (
-            *self.extensions, *self.people(), *self.spaces, *self.groups,
-        )  # fmt: skip
+            *self.extensions,
+            *self.people(),
+            *self.spaces,
+            *self.groups,
+        )
         for each in named:
             yield from each.entries()
         for scope, plots in ((FIELDS, self.fields), (FARMS, self.farms)):

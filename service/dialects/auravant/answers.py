@@ -24,13 +24,21 @@ PIECE_BYTES = 65_536  # of an answer, before it is sent on its way
 # The codes that come with HTTP 200, and those that come with the refusal's own status. Of a kind of refusal that is not
 # here, the kind above it counts.
 CODES: dict[type, int] = {
-    errors.NotFound: WRONG_STATE, errors.AlreadyExists: WRONG_STATE, errors.Changed: WRONG_STATE,
-    errors.Denied: NOT_PERMITTED, errors.Mismatched: OTHER,
-}  # fmt: skip
+    errors.NotFound: WRONG_STATE,
+    errors.AlreadyExists: WRONG_STATE,
+    errors.Changed: WRONG_STATE,
+    errors.Denied: NOT_PERMITTED,
+    errors.Mismatched: OTHER,
+}
 GENERAL: dict[type, int] = {
-    errors.Invalid: BAD_REQUEST, errors.TooLarge: BAD_REQUEST, errors.Reused: BAD_REQUEST, NoSuchPath: BAD_REQUEST,
-    NoSuchMethod: BAD_REQUEST, errors.Unauthenticated: NO_TOKEN, Refusal: OTHER,
-}  # fmt: skip
+    errors.Invalid: BAD_REQUEST,
+    errors.TooLarge: BAD_REQUEST,
+    errors.Reused: BAD_REQUEST,
+    NoSuchPath: BAD_REQUEST,
+    NoSuchMethod: BAD_REQUEST,
+    errors.Unauthenticated: NO_TOKEN,
+    Refusal: OTHER,
+}
 
 
 def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:

@@ -67,16 +67,26 @@ GIVEN = Content(
 def _storage(sharing: str, **names: str) -> Description:
     """A scope's operations, and the route that shares what is stored there."""
     done = Content(
-        "It was done; of a GET, the values.", shapes.Done,
-        examples=ANSWERS, leads_to={sharing: {"key": "$request.body#/key", **names}},
-    )  # fmt: skip
+        "It was done; of a GET, the values.",
+        shapes.Done,
+        examples=ANSWERS,
+        leads_to={sharing: {"key": "$request.body#/key", **names}},
+    )
     return Description(
-        {200: done}, query=Operating, body=GIVEN,
+        {200: done},
+        query=Operating,
+        body=GIVEN,
         refuses=(
-            *CODED, errors.Denied, errors.NotFound, errors.AlreadyExists, errors.Changed, errors.Mismatched,
-            errors.TooLarge, errors.QuotaExceeded,
+            *CODED,
+            errors.Denied,
+            errors.NotFound,
+            errors.AlreadyExists,
+            errors.Changed,
+            errors.Mismatched,
+            errors.TooLarge,
+            errors.QuotaExceeded,
         ),
-    )  # fmt: skip
+    )
 
 
 users = _storage("public_of_users", users="$request.body#/id")
@@ -87,8 +97,10 @@ farms = _storage("public_of_farms", farms="$request.body#/id")
 def _shared(level: str, shape: type, query: type[Struct], *refuses: type[errors.Refusal]) -> Description:
     example = [{level: USER if level == "user" else 12345, "value": SHARED}]
     told = Content(
-        "The values, one for each that has any.", list[shape], examples={"shared": example},  # type: ignore[valid-type]
-    )  # fmt: skip
+        "The values, one for each that has any.",
+        list[shape],  # type: ignore[valid-type]
+        examples={"shared": example},
+    )
     return Description({200: told}, query=query, refuses=(*CODED, errors.TooLarge, *refuses))
 
 

@@ -78,20 +78,37 @@ class Uploaded(Downloading, forbid_unknown_fields=True):
 
 
 FILE = {
-    "file_name": "d5fa71aa-1f35-11ef-a2b9-ab5cffcaca66.pdf", "file_size_kb": 150.5,
-    "created_at": "2024-01-01T00:00:00Z", "url": "http://127.0.0.1:8080/api/mktplace/filestorage/download?key=...",
-}  # fmt: skip
+    "file_name": "d5fa71aa-1f35-11ef-a2b9-ab5cffcaca66.pdf",
+    "file_size_kb": 150.5,
+    "created_at": "2024-01-01T00:00:00Z",
+    "url": "http://127.0.0.1:8080/api/mktplace/filestorage/download?key=...",
+}
 ANNOUNCED = {
-    "key": "key_1", "original_file_name": "report.pdf", "md5": "XUFAKrxLKna5cZ2REBfFkg==", "file_size_kb": 150.5,
-}  # fmt: skip
+    "key": "key_1",
+    "original_file_name": "report.pdf",
+    "md5": "XUFAKrxLKna5cZ2REBfFkg==",
+    "file_size_kb": 150.5,
+}
 OK: dict[str, Any] = {"code": 0, "res": "ok", "info": {"code": 0, "res": "ok"}}
-TOLD = Content("It was done; of a GET, the files.", Told, examples={
-    "announced": {**OK, "data": {"url": "http://127.0.0.1:8080/api/mktplace/filestorage/upload", "fields": {
-        "resource": f"users/{USER}", "key": "ext-a:production:key_1", "generation": "1:1704067200000000",
-    }}},
-    "read": {**OK, "objects": {USER: {"key_1": FILE}}},
-    "deleted": {**OK, "data": {"keys": ["eliminated_key_1", "eliminated_key_2"]}},
-})  # fmt: skip
+TOLD = Content(
+    "It was done; of a GET, the files.",
+    Told,
+    examples={
+        "announced": {
+            **OK,
+            "data": {
+                "url": "http://127.0.0.1:8080/api/mktplace/filestorage/upload",
+                "fields": {
+                    "resource": f"users/{USER}",
+                    "key": "ext-a:production:key_1",
+                    "generation": "1:1704067200000000",
+                },
+            },
+        },
+        "read": {**OK, "objects": {USER: {"key_1": FILE}}},
+        "deleted": {**OK, "data": {"keys": ["eliminated_key_1", "eliminated_key_2"]}},
+    },
+)
 
 
 def _files(name: str, resource: object) -> Description:
@@ -100,18 +117,26 @@ def _files(name: str, resource: object) -> Description:
         "`ids`, `keys` and `file_size_kb` are JSON.",
         Given,
         examples={
-            "PUT": {name: resource, **ANNOUNCED, "overwrite": True}, "PATCH": {name: resource, **ANNOUNCED},
+            "PUT": {name: resource, **ANNOUNCED, "overwrite": True},
+            "PATCH": {name: resource, **ANNOUNCED},
             "GET": {"ids": [resource], "keys": ["key_1"], "get_url": True},
             "DELETE": {"id": resource, "keys": ["key_1"]},
         },
-    )  # fmt: skip
+    )
     return Description(
-        {200: TOLD}, query=Operating, body=given,
+        {200: TOLD},
+        query=Operating,
+        body=given,
         refuses=(
-            *CODED, Oversized, errors.Denied, errors.NotFound, errors.AlreadyExists, errors.TooLarge,
+            *CODED,
+            Oversized,
+            errors.Denied,
+            errors.NotFound,
+            errors.AlreadyExists,
+            errors.TooLarge,
             errors.QuotaExceeded,
         ),
-    )  # fmt: skip
+    )
 
 
 files_of_users = _files("user", USER)
@@ -121,9 +146,10 @@ files_of_farms = _files("farm", 777)
 
 def _shared(query: type[Struct]) -> Description:
     told = Content(
-        "The files of each that has any.", dict[str, dict[str, OfFile]],
+        "The files of each that has any.",
+        dict[str, dict[str, OfFile]],
         examples={"shared": {"12345": {"public_ext_key": FILE}}},
-    )  # fmt: skip
+    )
     return Description({200: told}, query=query, refuses=(*CODED, errors.TooLarge, Unreadable))
 
 

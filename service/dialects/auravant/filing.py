@@ -69,20 +69,35 @@ def body_of(type: str, text: bytes) -> Body:
 
 def _posted(form: parameters.Form) -> Body:
     return Body(
-        form.text("key"), form.text("original_file_name"), form.text("md5"), form.json("file_size_kb", _number),
-        form.flag("overwrite"), form.flag("create"), form.text("user"), form.text("field"), form.text("farm"),
-        form.json("keys", parameters.KEYS), form.json("ids", parameters.IDS), form.text("id"), form.flag("get_url"),
-    )  # fmt: skip
+        form.text("key"),
+        form.text("original_file_name"),
+        form.text("md5"),
+        form.json("file_size_kb", _number),
+        form.flag("overwrite"),
+        form.flag("create"),
+        form.text("user"),
+        form.text("field"),
+        form.text("farm"),
+        form.json("keys", parameters.KEYS),
+        form.json("ids", parameters.IDS),
+        form.text("id"),
+        form.flag("get_url"),
+    )
 
 
 def announced(request: Request, extension: Mapping[str, Any], scope: str, body: Body) -> Announced:
     """Return the parameters of a PUT or PATCH that has all that it needs. Raises Coded, Invalid."""
     resource, kilobytes = body.resource(scope), body.file_size_kb
     if resource in (None, "") or not (body.key and body.original_file_name and body.md5) or kilobytes is None:
-        raise Missing(parameters.lacking(
-            **{scope[:-1]: resource}, key=body.key, original_file_name=body.original_file_name, md5=body.md5,
-            file_size_kb=kilobytes,
-        ))  # fmt: skip
+        raise Missing(
+            parameters.lacking(
+                **{scope[:-1]: resource},
+                key=body.key,
+                original_file_name=body.original_file_name,
+                md5=body.md5,
+                file_size_kb=kilobytes,
+            )
+        )
     parameters.checked([body.key])
     parameters.versioned(request, extension)
     if not _md5(body.md5):

@@ -96,8 +96,10 @@ class Following:
     async def plots(self, scope: str, ids: list[str]) -> None:
         """Fields or farms."""
         roles = dict(zip(ids, await fan_out(partial(self._find, scope), ids), strict=True))
-        readers = {id: [user for user, role in (found or {}).items() if READ in ROLES[scope][role]]
-                   for id, found in roles.items()}  # fmt: skip
+        readers = {
+            id: [user for user, role in (found or {}).items() if READ in ROLES[scope][role]]
+            for id, found in roles.items()
+        }
         kind = readable(scope)
         await self._link(kind, ((user, id) for id in ids for user in readers[id]), self._revision)
 

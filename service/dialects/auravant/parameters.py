@@ -126,10 +126,16 @@ def bounded(keys: list[str] | None, ids: list[Id] | None) -> tuple[list[str] | N
 
 def _posted(form: Form) -> Body:
     return Body(
-        form.text("id"), form.text("key"), form.value("value"), form.value("data"),
-        form.flag("overwrite"), form.flag("append"), form.flag("create"),
-        form.json("ids", IDS), form.json("keys", KEYS),
-    )  # fmt: skip
+        form.text("id"),
+        form.text("key"),
+        form.value("value"),
+        form.value("data"),
+        form.flag("overwrite"),
+        form.flag("append"),
+        form.flag("create"),
+        form.json("ids", IDS),
+        form.json("keys", KEYS),
+    )
 
 
 def written(request: Request, extension: Mapping[str, Any], scope: str, body: Body) -> KeyValue:

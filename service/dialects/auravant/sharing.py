@@ -148,8 +148,9 @@ async def values(
 
 async def bodies(request: Request, reading: CollectionRead, wanted: Sequence[str]) -> list[bytes]:
     """The values of one resource, the one that wins first."""
-    found = {id: record.body async for portion in request.service.storage.scoped.records(reading)
-             for id, record in portion}  # fmt: skip
+    found = {
+        id: record.body async for portion in request.service.storage.scoped.records(reading) for id, record in portion
+    }
     return [found[id] for id in wanted if id in found]
 
 

@@ -20,8 +20,16 @@ from service.dialects.avaamo.handlers import routes
 from service.dialects.avaamo.parameters import NAME, NAMESPACE, credential
 
 DIALECT = Dialect(
-    name=NAME, docs="https://docs.avaamo.com/user-guide/ref/avaamo-platform-api-documentation/user-storage-api.md",
-    prefixes=("/dashboard/", "/bots_api/v1/"), routes=routes, api=API,
-    credential=credential, refuse=refuse, access=Access, follow=follow, readers={NAMESPACE: AGENTS},
-    vary="Access-Token", challenge="Access-Token",
-)  # fmt: skip
+    name=NAME,
+    docs="https://docs.avaamo.com/user-guide/ref/avaamo-platform-api-documentation/user-storage-api.md",
+    prefixes=("/dashboard/", "/bots_api/v1/"),
+    routes=routes,
+    api=API,
+    credential=credential,
+    refuse=refuse,
+    access=Access,
+    follow=follow,
+    readers={NAMESPACE: AGENTS},
+    vary="Access-Token",
+    challenge="Access-Token",
+)

@@ -28,14 +28,21 @@ def row(variable: Variable, displays: Mapping[int, str]) -> Row:
     """A variable as a list shows it; a global one has no user."""
     user = variable.user
     return Row(
-        variable.key, variable.value, variable.id, variable.created / 1_000_000, variable.updated / 1_000_000,
+        variable.key,
+        variable.value,
+        variable.id,
+        variable.created / 1_000_000,
+        variable.updated / 1_000_000,
         User(displays[user] or f"User {user}", user) if user else UNSET,
-    )  # fmt: skip
+    )
 
 
 STATUSES: dict[type[Refusal], int] = {  # that are not the usual ones
-    errors.Undeclared: 404, errors.Changed: 409, errors.Invalid: 422, errors.Mismatched: 422,
-}  # fmt: skip
+    errors.Undeclared: 404,
+    errors.Changed: 409,
+    errors.Invalid: 422,
+    errors.Mismatched: 422,
+}
 
 
 def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:

@@ -18,21 +18,37 @@ Whole = Annotated[int, Meta(ge=0, le=LONGEST)]
 Bot = Annotated[Whole, Meta(description="The agent.", examples=[AGENT_ID])]
 BotId = Bot | Annotated[str, Meta(pattern="^[0-9]{1,18}$", description="The same in a string.")]
 Given = Annotated[str, Meta(description=f"At most {VALUE_BYTES} bytes in UTF-8.")] | float | bool
-Date = Annotated[str, Meta(
-    pattern=r"^((0?[1-9]|1[0-9]|2[0-8])/(0?[1-9]|1[0-2])/(19|20)[0-9]{2})?$", examples=["12/04/2020"],
-    description="A whole day in UTC, dd/mm/yyyy, of the last update. (Days above 28 are lawful where there are such.)",
-)]  # fmt: skip
+Date = Annotated[
+    str,
+    Meta(
+        pattern=r"^((0?[1-9]|1[0-9]|2[0-8])/(0?[1-9]|1[0-2])/(19|20)[0-9]{2})?$",
+        examples=["12/04/2020"],
+        description="A whole day in UTC, dd/mm/yyyy, of the last update. Days above 28 are lawful in months with them.",
+    ),
+]
 
 
 class Path(Struct):
-    user_layer_id: Annotated[str, Meta(
-        min_length=1, max_length=NAME_CHARACTERS, description="The user.", examples=["dashboard_admin_test_user_368"],
-    )]  # fmt: skip
+    user_layer_id: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=NAME_CHARACTERS,
+            description="The user.",
+            examples=["dashboard_admin_test_user_368"],
+        ),
+    ]
     agent_id: Bot
-    key: Annotated[str, Meta(
-        min_length=6, max_length=NAME_CHARACTERS + 5, pattern=r"^.+\.json$",
-        description="The variable's key, and `.json`.", examples=["greeting.json"],
-    )]  # fmt: skip
+    key: Annotated[
+        str,
+        Meta(
+            min_length=6,
+            max_length=NAME_CHARACTERS + 5,
+            pattern=r"^.+\.json$",
+            description="The variable's key, and `.json`.",
+            examples=["greeting.json"],
+        ),
+    ]
 
 
 class Setting(Struct):
@@ -72,9 +88,13 @@ class Listing(Struct):
 
 _SET = {"status": 201}
 _ROW = {
-    "key": "current_plan", "value": "Lifetime Plan", "id": 15495246, "created_at": 1586750021.0,
-    "updated_at": 1586750442.0, "user": {"display_name": "User 8880460", "id": 8880460},
-}  # fmt: skip
+    "key": "current_plan",
+    "value": "Lifetime Plan",
+    "id": 15495246,
+    "created_at": 1586750021.0,
+    "updated_at": 1586750442.0,
+    "user": {"display_name": "User 8880460", "id": 8880460},
+}
 _PAGE = {"current_page": 1, "per_page": 1, "total_entries": 582068, "total_pages": 582068, "storage": [_ROW]}
 _SETTING = {"key": "role", "value": "guest", "bot_id": AGENT_ID}
 _GUARDED = (errors.Denied, errors.Undeclared)
@@ -82,8 +102,9 @@ _WRITE = (*_GUARDED, errors.TooLarge, errors.QuotaExceeded)
 
 set_variable = Description(
     {200: Content("The variable was set.", shapes.Set, examples={"set": _SET})},
-    body=Content("The variable.", Setting, (JSON, FORM), {"role": _SETTING}), refuses=_WRITE,
-)  # fmt: skip
+    body=Content("The variable.", Setting, (JSON, FORM), {"role": _SETTING}),
+    refuses=_WRITE,
+)
 
 variables = Description(
     {200: Content("A page of variables.", shapes.Listed, examples={"page": _PAGE})}, query=Listing, refuses=_GUARDED
@@ -95,25 +116,28 @@ _LEADS_TO = dict.fromkeys(("get_global", "delete_global"), _THERE)
 
 set_global = Description(
     {201: Content("The variable was set.", shapes.Set, examples={"set": _SET}, leads_to=_LEADS_TO)},
-    query=OfBot, refuses=_WRITE,
+    query=OfBot,
+    refuses=_WRITE,
     body=Content("Its value.", GlobalSetting, (JSON, FORM), {"greeting": {"value": "hello"}}),
-)  # fmt: skip
+)
 
 get_global = Description(
     {200: Content("The variable.", shapes.Global, examples={"greeting": {"key": "greeting", "value": "hello"}})},
-    query=OfBot, refuses=(*_GUARDED, errors.NotFound),
-)  # fmt: skip
+    query=OfBot,
+    refuses=(*_GUARDED, errors.NotFound),
+)
 
 delete_global = Description(
     {200: Content("The variable was deleted.", shapes.Deleted, examples={"deleted": {"status": 200}})},
-    query=OfBot, refuses=(*_GUARDED, errors.NotFound),
-)  # fmt: skip
+    query=OfBot,
+    refuses=(*_GUARDED, errors.NotFound),
+)
 
 clear = Description(
     {200: Content("All variables of the agent were removed.", shapes.Cleared, examples={"cleared": {"success": True}})},
     body=Content("What is to be cleared.", Clearing, examples={"variables": {"data_types": ["storage_data"]}}),
     refuses=(*_GUARDED, errors.TooLarge),
-)  # fmt: skip
+)
 
 API = Api(
     title="Avaamo user storage",

@@ -142,9 +142,11 @@ def filtered(query: Mapping[str, str]) -> Filter:
         raise Invalid("To Date cannot be before From Date")
     return Filter(
         user=None if user is None else user if 0 < user < NUMBER else NUMBER,  # nobody has 0, nor so large a one
-        key=query.get("key"), value=query.get("value"),
-        since=0 if start is None else _moment(start), until=LAST if end is None else _moment(end + 1),
-    )  # fmt: skip
+        key=query.get("key"),
+        value=query.get("value"),
+        since=0 if start is None else _moment(start),
+        until=LAST if end is None else _moment(end + 1),
+    )
 
 
 def day(query: Mapping[str, str], name: str) -> int | None:

@@ -18,9 +18,17 @@ from service.dialects.genesys.handlers import routes
 from service.dialects.genesys.parameters import NAME, credential
 
 DIALECT = Dialect(
-    name=NAME, docs="https://docs.genesys.com/Documentation/GMS/latest/API/StorageAPI",
-    prefixes=("/genesys/",), merges_slashes=True, routes=routes, api=API,
-    credential=credential, refuse=refuse, access=Access, challenge='Basic realm="genesys", charset="UTF-8"',
+    name=NAME,
+    docs="https://docs.genesys.com/Documentation/GMS/latest/API/StorageAPI",
+    prefixes=("/genesys/",),
+    merges_slashes=True,
+    routes=routes,
+    api=API,
+    credential=credential,
+    refuse=refuse,
+    access=Access,
+    challenge='Basic realm="genesys", charset="UTF-8"',
     cache_control="no-cache, no-store",  # areas are short-lived, and somebody's own
-    vary="Authorization, gms_user", others=(("Pragma", "no-cache"),),
-)  # fmt: skip
+    vary="Authorization, gms_user",
+    others=(("Pragma", "no-cache"),),
+)

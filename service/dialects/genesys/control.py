@@ -14,9 +14,12 @@ UNKNOWN = "application/octet-stream"
 
 # Other names of types that puremagic knows, without the `x-` before the subtype.
 ALIASES = {
-    "audio/wav": "audio/wave", "image/bmp": "image/ms-bmp", "image/jpg": "image/jpeg", "text/xml": "application/xml",
+    "audio/wav": "audio/wave",
+    "image/bmp": "image/ms-bmp",
+    "image/jpg": "image/jpeg",
+    "text/xml": "application/xml",
     "application/zip-compressed": "application/zip",
-}  # fmt: skip
+}
 
 _binary = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]").search  # no text has it (WHATWG MIME Sniffing, section 7.2)
 _markup = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[A-Za-z!?/]").match

@@ -8,22 +8,41 @@ from service.api.description import Api, Content, Description, Handed, Ranged, h
 from service.api.dialect import Unsupported
 from service.storage import errors
 
-Id = Annotated[str, Meta(
-    min_length=1, description="The id of a storage area.", examples=["39a98e24-b03b-4191-b756-1efe8f3b16b8"],
-)]  # fmt: skip
-CustomId = Annotated[str, Meta(
-    min_length=1, max_length=256, pattern="^(?!(custom|binary)$)", examples=["order-17"],
-    description="An id of the client's own: any but `custom` and `binary`.",
-)]  # fmt: skip
+Id = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="The id of a storage area.",
+        examples=["39a98e24-b03b-4191-b756-1efe8f3b16b8"],
+    ),
+]
+CustomId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=256,
+        pattern="^(?!(custom|binary)$)",
+        examples=["order-17"],
+        description="An id of the client's own: any but `custom` and `binary`.",
+    ),
+]
 Key = Annotated[str, Meta(min_length=1, description="A key of the storage area.", examples=["Key1"])]
-Ttl = Annotated[str, Meta(
-    description="For how many seconds what is sent lives. What is no whole number from 1 to 315360000 counts as 30.",
-    examples=["3600"],
-)]  # fmt: skip
-User = Annotated[str, Meta(
-    min_length=1, max_length=256, examples=["customer-1"],
-    description="Whose area it is. An area with a custom id is there for its user alone.",
-)]  # fmt: skip
+Ttl = Annotated[
+    str,
+    Meta(
+        description="The lifetime in seconds. A text that is no whole number from 1 to 315360000 counts as 30.",
+        examples=["3600"],
+    ),
+]
+User = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=256,
+        examples=["customer-1"],
+        description="Whose area it is. An area with a custom id is there for its user alone.",
+    ),
+]
 AnyUser = Annotated[
     str, Meta(max_length=256, examples=["customer-1"], description="Whose area it may be; empty: nobody's.")
 ]
@@ -88,9 +107,12 @@ ID = "39a98e24-b03b-4191-b756-1efe8f3b16b8"
 FILE = f"http://127.0.0.1:8080/genesys/1/storage/binary/{ID}/FileKey"
 THERE = {"id": "$response.body#/id"}
 MADE = Content(
-    "The storage area was made.", Made, examples={"made": {"id": ID}}, headers=Uncached,
+    "The storage area was made.",
+    Made,
+    examples={"made": {"id": ID}},
+    headers=Uncached,
     leads_to=dict.fromkeys(("query", "update", "delete"), THERE),
-)  # fmt: skip
+)
 DONE = Content("It was done.", Done, examples={"done": {}}, headers=Uncached)
 
 _WRITE = (errors.TooLarge, errors.Denied, errors.QuotaExceeded, Unsupported)
@@ -102,18 +124,34 @@ create_custom = Description({200: MADE}, headers=Owner, body=FORM, refuses=_WRIT
 update = Description({200: DONE}, headers=Owned, body=FORM, refuses=(*_WRITE, errors.NotFound))
 
 query = Description(
-    {200: Content("All keys: of a file its URL.", dict[str, Text], headers=Uncached, examples={"area": {
-        "Key2": "Value7", "Key1": "Value6", "Key3": "Value8", "FileKey": FILE,
-    }})},
-    headers=Owned, refuses=(errors.NotFound,),
-)  # fmt: skip
+    {
+        200: Content(
+            "All keys: of a file its URL.",
+            dict[str, Text],
+            headers=Uncached,
+            examples={
+                "area": {
+                    "Key2": "Value7",
+                    "Key1": "Value6",
+                    "Key3": "Value8",
+                    "FileKey": FILE,
+                }
+            },
+        )
+    },
+    headers=Owned,
+    refuses=(errors.NotFound,),
+)
 
 query_key = Description(
-    {200: Content(
-        "The text, or the URL of a file.", str, ("text/plain; charset=utf-8",), {"text": "Value1"}, headers=Uncached
-    )},
-    headers=Owned, refuses=(errors.NotFound,),
-)  # fmt: skip
+    {
+        200: Content(
+            "The text, or the URL of a file.", str, ("text/plain; charset=utf-8",), {"text": "Value1"}, headers=Uncached
+        )
+    },
+    headers=Owned,
+    refuses=(errors.NotFound,),
+)
 
 query_binary = Description(handed_out(UncachedFile), headers=Reading, refuses=(errors.NotFound,))
 

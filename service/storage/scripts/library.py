@@ -88,10 +88,23 @@ class Script:
         key, id, body = keys[0].encode(), picked[0].encode(), picked[1]
         if not isinstance(body, bytes):
             body = str(body).encode()
-        return b"".join((
-            counted(3 + len(keys) + len(picked)), run(("FCALL", self.function, len(keys))), sized(len(key)), key, END,
-            run(tuple(keys[1:])), sized(len(id)), id, END, sized(len(body)), body, END, run(picked[2:]),
-        ))  # fmt: skip
+        return b"".join(
+            (
+                counted(3 + len(keys) + len(picked)),
+                run(("FCALL", self.function, len(keys))),
+                sized(len(key)),
+                key,
+                END,
+                run(tuple(keys[1:])),
+                sized(len(id)),
+                id,
+                END,
+                sized(len(body)),
+                body,
+                END,
+                run(picked[2:]),
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +159,14 @@ def _script(name: str, source: str, where: Path, digest: str) -> Script:
     includes: dict[str, str] = {}
     _gather(source, where, includes, (name,))
     return Script(
-        function=f"{name}_{digest}", text="".join((*includes.values(), _include.sub("", source))),
-        keys=keys, arguments=arguments, flags=_flagged(source), varies=_varying(name, source, keys, arguments),
+        function=f"{name}_{digest}",
+        text="".join((*includes.values(), _include.sub("", source))),
+        keys=keys,
+        arguments=arguments,
+        flags=_flagged(source),
+        varies=_varying(name, source, keys, arguments),
         pick=_picker(arguments, several=any(kind == "ARGV" for _, kind, _ in _tail.findall(source))),
-    )  # fmt: skip
+    )
 
 
 def _flagged(source: str) -> tuple[str, ...]:

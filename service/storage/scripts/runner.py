@@ -67,9 +67,13 @@ class Runner:
         return self._loading if ours else None
 
     def script(
-        self, name: str, keys: Sequence[str], arguments: dict[str, Any], idempotency: Idempotency | None = None,
+        self,
+        name: str,
+        keys: Sequence[str],
+        arguments: dict[str, Any],
+        idempotency: Idempotency | None = None,
         until: Callable[[Any], int] | None = None,
-    ) -> Reply:  # fmt: skip
+    ) -> Reply:
         """The reply of a script. `arguments` are named as its bindings are. Raises KeyError (a name is missing).
 
         `idempotency`: of its second function, where it has one, which remembers what it did (lua/include/once.lua).
@@ -84,9 +88,14 @@ class Runner:
         return Reply(NOBODY, packed, script.writes, 0.0, 0, keys[0], send, None, until, keys)
 
     def run(
-        self, name: str, keys: Sequence[str], /, idempotency: Idempotency | None = None,
-        until: Callable[[Any], int] | None = None, **arguments: Any,
-    ) -> Reply:  # fmt: skip
+        self,
+        name: str,
+        keys: Sequence[str],
+        /,
+        idempotency: Idempotency | None = None,
+        until: Callable[[Any], int] | None = None,
+        **arguments: Any,
+    ) -> Reply:
         """See `script`; `until` is as in Reply, for one that only reads, and only its keys."""
         return self.script(name, keys, arguments, idempotency, until)
 

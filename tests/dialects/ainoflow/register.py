@@ -22,8 +22,10 @@ class Documents:
         if kind < 0.3:
             return Write(key, value, 0.0, replaces=False), request("PATCH", target, b'{"value":"%b"}' % value.encode())
         body = b'{"replaced":"%b","value":"%b","pad":"%b"}' % (
-            value.encode(), value.encode(), b"x" * random.choice(PADS)
-        )  # fmt: skip
+            value.encode(),
+            value.encode(),
+            b"x" * random.choice(PADS),
+        )
         if kind < 0.35:
             return Write(key, value, 0.0), request("POST", target, body)
         if kind < 0.5 and known.etag:

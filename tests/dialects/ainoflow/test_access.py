@@ -161,16 +161,25 @@ async def test_a_key_works_until_it_expires(service: Running, http: ClientSessio
 
 
 UNLAWFUL = [
-    {"keys": [{"key": "k"}]}, {"keys": [{"id": "a", "key": "k"}]}, {"keys": [{"id": "a", "project": "p",
-    "key": "a b"}]}, {"keys": [{"id": "a", "project": "p", "key": ""}]}, {"keys": [{"id": "", "project": "p"}]},
-    {"keys": [{"id": "a", "project": ""}]}, {"keys": [{"id": "a" * 81, "project": "p"}]},
+    {"keys": [{"key": "k"}]},
+    {"keys": [{"id": "a", "key": "k"}]},
+    {"keys": [{"id": "a", "project": "p", "key": "a b"}]},
+    {"keys": [{"id": "a", "project": "p", "key": ""}]},
+    {"keys": [{"id": "", "project": "p"}]},
+    {"keys": [{"id": "a", "project": ""}]},
+    {"keys": [{"id": "a" * 81, "project": "p"}]},
     {"keys": [{"id": "a", "project": "p", "rate": {"requests": 0, "seconds": 1}}]},
     {"keys": [{"id": "a", "project": "p", "rate": {"requests": 1, "seconds": 0}}]},
     {"keys": [{"id": "a", "project": "p", "rate": {"requests": 1}}]},
-    {"keys": [{"id": "a", "project": "p", "expires": "tomorrow"}]}, {"keys": [{"id": True, "project": "p"}]},
-    {"keys": [{"id": "a", "project": "p", "colour": "red"}]}, {"keys": {}}, {"colours": []}, {"projects": [{}]},
-    {"projects": [{"id": "p", "quota": {"documents": -1}}]}, {"projects": [{"id": "p", "quota": {"files": 1}}]},
-]  # fmt: skip
+    {"keys": [{"id": "a", "project": "p", "expires": "tomorrow"}]},
+    {"keys": [{"id": True, "project": "p"}]},
+    {"keys": [{"id": "a", "project": "p", "colour": "red"}]},
+    {"keys": {}},
+    {"colours": []},
+    {"projects": [{}]},
+    {"projects": [{"id": "p", "quota": {"documents": -1}}]},
+    {"projects": [{"id": "p", "quota": {"files": 1}}]},
+]
 
 
 @pytest.mark.parametrize("section", UNLAWFUL, ids=json.dumps)

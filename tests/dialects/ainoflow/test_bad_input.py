@@ -6,17 +6,42 @@ from tests.dialects.ainoflow.client import DOCUMENTS, Client, at, on_the_wire
 from tests.running import Running
 
 NOT_DOCUMENTS = {
-    "empty": b"", "white space": b" \n", "word": b"nonsense", "cut off": b'{"a":', "comma": b'{"a":1,}', "two": b"{}{}",
-    "trailing": b"{} x", "nul behind": b"{}\x00", "single quotes": b"{'a':1}", "no quotes": b"{a:1}",
+    "empty": b"",
+    "white space": b" \n",
+    "word": b"nonsense",
+    "cut off": b'{"a":',
+    "comma": b'{"a":1,}',
+    "two": b"{}{}",
+    "trailing": b"{} x",
+    "nul behind": b"{}\x00",
+    "single quotes": b"{'a':1}",
+    "no quotes": b"{a:1}",
     "comment": b"{}//",
-    "NaN": b'{"a":NaN}', "Infinity": b"[-Infinity]", "leading zero": b"[01]",
-    "bare point": b"[1.]", "plus": b"[+1]", "hex": b"[0x1]", "control": b'["\x01"]', "line break": b'["\n"]',
-    "escape": b'["\\x"]', "BOM": b"\xef\xbb\xbf{}", "UTF-16": '{"a":1}'.encode("utf-16"),
-    "not UTF-8": b'{"a":"\xff"}', "overlong": b'["\xc0\xaf"]', "surrogate": b'["\xed\xa0\x80"]',
-    "lone surrogate": b'["\\ud800"]', "cut character": b'["\xc3', "name not UTF-8": b'{"\xff":1}',
-    "number": b"1", "text": b'"text"', "true": b"true", "null": b"null", "2,000 deep": b"[" * 2000 + b"]" * 2000,
-    "2,000 objects deep": b'{"a":' * 2000 + b"1" + b"}" * 2000, "100,000 deep, cut off": b"[" * 100_000,
-}  # fmt: skip
+    "NaN": b'{"a":NaN}',
+    "Infinity": b"[-Infinity]",
+    "leading zero": b"[01]",
+    "bare point": b"[1.]",
+    "plus": b"[+1]",
+    "hex": b"[0x1]",
+    "control": b'["\x01"]',
+    "line break": b'["\n"]',
+    "escape": b'["\\x"]',
+    "BOM": b"\xef\xbb\xbf{}",
+    "UTF-16": '{"a":1}'.encode("utf-16"),
+    "not UTF-8": b'{"a":"\xff"}',
+    "overlong": b'["\xc0\xaf"]',
+    "surrogate": b'["\xed\xa0\x80"]',
+    "lone surrogate": b'["\\ud800"]',
+    "cut character": b'["\xc3',
+    "name not UTF-8": b'{"\xff":1}',
+    "number": b"1",
+    "text": b'"text"',
+    "true": b"true",
+    "null": b"null",
+    "2,000 deep": b"[" * 2000 + b"]" * 2000,
+    "2,000 objects deep": b'{"a":' * 2000 + b"1" + b"}" * 2000,
+    "100,000 deep, cut off": b"[" * 100_000,
+}
 
 
 @pytest.mark.parametrize("body", NOT_DOCUMENTS.values(), ids=NOT_DOCUMENTS)
@@ -42,18 +67,46 @@ async def test_500_levels_and_more_are_kept_as_they_are(project: Client, documen
 
 
 BAD_LIFETIMES = [
-    "expiresMs=0", "expiresMs=-1", "expiresMs=1.5", "expiresMs=1e3", "expiresMs=abc", "expiresMs=+5",
-    "expiresMs=%2B5", "expiresMs=99999999999999999999", "expiresMs=999999999999999999", "expiresMs=253402300799999",
-    "expiresMs=0x10", "expiresMs=%D9%A1", "expiresMs=1%00", "expiresMs=NaN", "expiresMs=inf", "expiresMs=null",
-    "expiresAt=tomorrow", "expiresAt=2020-01-01T00:00:00Z", "expiresAt=2099-13-01T00:00:00Z",
-    "expiresAt=2099-02-30", "expiresAt=2099-01-01T25:00:00Z", "expiresAt=2099-01-01T00:00:60Z", "expiresAt=1893456000",
-    "expiresAt=2099-01-01T00:00:00Z%00", "expiresAt=2099-01-01T00:00:00Zjunk", "expiresAt=2099-01-01%2000:00:00Z%20Z",
-    "expiresAt=0000-01-01T00:00:00Z", "expiresAt=0001-01-01T00:00:00%2B23:59", "expiresAt=1970-01-01",
-    "expiresAt=9999-12-31T23:59:59-23:59", "expiresAt=99999-01-01T00:00:00Z", "expiresAt=-2099-01-01T00:00:00Z",
-    "expiresAt=2099-01-01T00:00:00%2B25:00", "expiresAt=%D9%A2%D9%A0%D9%A9%D9%A9-01-01",
+    "expiresMs=0",
+    "expiresMs=-1",
+    "expiresMs=1.5",
+    "expiresMs=1e3",
+    "expiresMs=abc",
+    "expiresMs=+5",
+    "expiresMs=%2B5",
+    "expiresMs=99999999999999999999",
+    "expiresMs=999999999999999999",
+    "expiresMs=253402300799999",
+    "expiresMs=0x10",
+    "expiresMs=%D9%A1",
+    "expiresMs=1%00",
+    "expiresMs=NaN",
+    "expiresMs=inf",
+    "expiresMs=null",
+    "expiresAt=tomorrow",
+    "expiresAt=2020-01-01T00:00:00Z",
+    "expiresAt=2099-13-01T00:00:00Z",
+    "expiresAt=2099-02-30",
+    "expiresAt=2099-01-01T25:00:00Z",
+    "expiresAt=2099-01-01T00:00:60Z",
+    "expiresAt=1893456000",
+    "expiresAt=2099-01-01T00:00:00Z%00",
+    "expiresAt=2099-01-01T00:00:00Zjunk",
+    "expiresAt=2099-01-01%2000:00:00Z%20Z",
+    "expiresAt=0000-01-01T00:00:00Z",
+    "expiresAt=0001-01-01T00:00:00%2B23:59",
+    "expiresAt=1970-01-01",
+    "expiresAt=9999-12-31T23:59:59-23:59",
+    "expiresAt=99999-01-01T00:00:00Z",
+    "expiresAt=-2099-01-01T00:00:00Z",
+    "expiresAt=2099-01-01T00:00:00%2B25:00",
+    "expiresAt=%D9%A2%D9%A0%D9%A9%D9%A9-01-01",
     "expiresAt=2099-01-01x00:00:00Z",
-    "expiresAt=%FF", "expiresMs=%FF", "%FF=1", "expiresAt=2099-01-01T00:00:00Z&expiresMs=1000",
-]  # fmt: skip
+    "expiresAt=%FF",
+    "expiresMs=%FF",
+    "%FF=1",
+    "expiresAt=2099-01-01T00:00:00Z&expiresMs=1000",
+]
 
 
 @pytest.mark.parametrize("query", BAD_LIFETIMES)
@@ -64,14 +117,32 @@ async def test_a_lifetime_that_is_none_is_refused_and_nothing_stored(project: Cl
 
 
 BAD_PAGES = [
-    "page=0", "page=-1", "page=1.0", "page=one", "page=99999999999999999999", "page=%D9%A1", "page=%FF",
-    "limit=0", "limit=1001", "limit=-5", "limit=all", "limit=1e2", "limit=%20",
-]  # fmt: skip
+    "page=0",
+    "page=-1",
+    "page=1.0",
+    "page=one",
+    "page=99999999999999999999",
+    "page=%D9%A1",
+    "page=%FF",
+    "limit=0",
+    "limit=1001",
+    "limit=-5",
+    "limit=all",
+    "limit=1e2",
+    "limit=%20",
+]
 BAD_SORTS = [
-    "sortBy=name", "sortBy=key,size", "sortBy=__class__", "sortBy=%00",
-    "sortOrder=up", "sortOrder=ASC%00", "aggregate=2",
-    "aggregate=yes", "aggregate=nul", "sortBy=%FF",
-]  # fmt: skip
+    "sortBy=name",
+    "sortBy=key,size",
+    "sortBy=__class__",
+    "sortBy=%00",
+    "sortOrder=up",
+    "sortOrder=ASC%00",
+    "aggregate=2",
+    "aggregate=yes",
+    "aggregate=nul",
+    "sortBy=%FF",
+]
 
 
 @pytest.mark.parametrize("query", BAD_PAGES + BAD_SORTS)
@@ -100,10 +171,20 @@ async def test_parameters_that_nobody_knows_change_nothing(project: Client) -> N
 
 
 @pytest.mark.parametrize("segment", ["%FF", "%C3", "%C0%AF", "%ED%A0%80", "a%80b", "%F5%80%80%80"])
-@pytest.mark.parametrize(("method", "template"), [
-    ("GET", "{}"), ("POST", "{}"), ("GET", "{}/k"), ("PUT", "d/{}"), ("POST", "{}/k"), ("PATCH", "d/{}"),
-    ("DELETE", "d/{}"), ("GET", "{}/k/meta"), ("GET", "d/{}/meta"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "template"),
+    [
+        ("GET", "{}"),
+        ("POST", "{}"),
+        ("GET", "{}/k"),
+        ("PUT", "d/{}"),
+        ("POST", "{}/k"),
+        ("PATCH", "d/{}"),
+        ("DELETE", "d/{}"),
+        ("GET", "{}/k/meta"),
+        ("GET", "d/{}/meta"),
+    ],
+)
 async def test_a_path_that_is_not_utf8_is_refused(project: Client, method: str, template: str, segment: str) -> None:
     target = f"{DOCUMENTS}/{template.format(segment)}"
     (await project.ask(method, target, b"{}" if method.startswith("P") else None)).refused(400)
@@ -119,12 +200,13 @@ async def test_a_target_that_is_no_http_is_refused(project: Client, segment: byt
 
 
 BROKEN = {
-    "no request": b"nonsense\r\n\r\n", "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "no request": b"nonsense\r\n\r\n",
+    "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     "NUL in a header": b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\x00\r\n\r\n",
     "two lengths": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
     "negative length": b"GET / HTTP/1.1\r\nHost: x\r\nX: secret\r\nContent-Length: -1\r\n\r\n",
     "length and chunks": b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("message", BROKEN.values(), ids=BROKEN)

@@ -5,19 +5,40 @@ import pytest
 from tests.dialects.ainoflow.client import DOCUMENTS, Client, at, on_the_wire, open_project
 
 ENDPOINTS = [
-    ("POST", at("d")), ("POST", at("d", "k")), ("PUT", at("d", "k")), ("PATCH", at("d", "k")), ("GET", at("d", "k")),
-    ("HEAD", at("d", "k")), ("DELETE", at("d", "k")), ("GET", at("d", "k", "meta")), ("GET", at("d")),
-    ("GET", DOCUMENTS), ("GET", "/api/v1/whoami"),
-]  # fmt: skip
+    ("POST", at("d")),
+    ("POST", at("d", "k")),
+    ("PUT", at("d", "k")),
+    ("PATCH", at("d", "k")),
+    ("GET", at("d", "k")),
+    ("HEAD", at("d", "k")),
+    ("DELETE", at("d", "k")),
+    ("GET", at("d", "k", "meta")),
+    ("GET", at("d")),
+    ("GET", DOCUMENTS),
+    ("GET", "/api/v1/whoami"),
+]
 BAD = [
-    b"", b"Authorization:\r\n", b"Authorization: Bearer\r\n", b"Authorization: Bearer \r\n",
-    b"Authorization: Bearer Bearer KEY\r\n", b"Authorization: Bearer: KEY\r\n", b"Authorization: KEY\r\n",
-    b"Authorization: Basic KEY\r\n", b"Authorization: Token KEY\r\n", b"Authorization: BearerKEY\r\n",
-    b"Authorization: Bearer KEYx\r\n", b"Authorization: Bearer KE\r\n", b"Authorization: Bearer KEY, Bearer KEY\r\n",
-    b'Authorization: Bearer "KEY"\r\n', b"Authorization: Bearer KEY KEY\r\n", b"Authorization: Bearer \xff\xfe\r\n",
-    "Authorization: Bearer KEYé\r\n".encode(), b"Authorization: Bearer " + b"x" * 7000 + b"\r\n",
-    b"X-Api-Key: KEY\r\n", b"Authorization: Bearer {}*?:\r\n",
-]  # fmt: skip
+    b"",
+    b"Authorization:\r\n",
+    b"Authorization: Bearer\r\n",
+    b"Authorization: Bearer \r\n",
+    b"Authorization: Bearer Bearer KEY\r\n",
+    b"Authorization: Bearer: KEY\r\n",
+    b"Authorization: KEY\r\n",
+    b"Authorization: Basic KEY\r\n",
+    b"Authorization: Token KEY\r\n",
+    b"Authorization: BearerKEY\r\n",
+    b"Authorization: Bearer KEYx\r\n",
+    b"Authorization: Bearer KE\r\n",
+    b"Authorization: Bearer KEY, Bearer KEY\r\n",
+    b'Authorization: Bearer "KEY"\r\n',
+    b"Authorization: Bearer KEY KEY\r\n",
+    b"Authorization: Bearer \xff\xfe\r\n",
+    "Authorization: Bearer KEYé\r\n".encode(),
+    b"Authorization: Bearer " + b"x" * 7000 + b"\r\n",
+    b"X-Api-Key: KEY\r\n",
+    b"Authorization: Bearer {}*?:\r\n",
+]
 
 
 @pytest.mark.parametrize("header", BAD, ids=lambda header: ascii(header[:40]))
@@ -54,10 +75,17 @@ async def test_another_projects_key_sees_nothing_of_it(project: Client) -> None:
     assert (await project.get("d", "k")).body == b"[1]"
 
 
-@pytest.mark.parametrize("header", [
-    b"X-Request-Id: a\rSet-Cookie: b", b"X-Request-Id: a\x00b", b"If-None-Match: \"a\rX: 1\"",
-    b"Origin: http://a\rX: 1", b"X-Request-Id: " + b"a" * 65, b"X-Request-Id: a b",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"X-Request-Id: a\rSet-Cookie: b",
+        b"X-Request-Id: a\x00b",
+        b'If-None-Match: "a\rX: 1"',
+        b"Origin: http://a\rX: 1",
+        b"X-Request-Id: " + b"a" * 65,
+        b"X-Request-Id: a b",
+    ],
+)
 async def test_no_header_of_a_request_gets_into_the_answers_head(project: Client, header: bytes) -> None:
     await project.put("d", "k")
     head = b"GET %b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n" % (at("d", "k").encode(), project.key.encode())

@@ -108,9 +108,10 @@ async def test_a_bomb_is_413_as_soon_as_it_is_over_the_limit(project: Client) ->
     await project.nothing_stored()
 
 
-@pytest.mark.parametrize(("body", "kind"), [
-    (b"nonsense", "gzip"), (gzip.compress(b'{"a":1}', mtime=0)[:-12], "gzip"), (b"\xff\xff", "deflate")
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [(b"nonsense", "gzip"), (gzip.compress(b'{"a":1}', mtime=0)[:-12], "gzip"), (b"\xff\xff", "deflate")],
+)
 async def test_a_body_that_cannot_be_unpacked_is_refused(project: Client, body: bytes, kind: str) -> None:
     (await project.ask("PUT", at("d", "k"), body, Content_Encoding=kind)).refused(400)
     await project.nothing_stored()

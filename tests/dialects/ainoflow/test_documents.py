@@ -85,8 +85,17 @@ async def test_meta_says_who_and_when(project: Client) -> None:
     await project.put("d", "k", b'{"n":12}')
     second = (await project.get("d", "k", "meta")).json
     assert list(first) == [
-        "category", "key", "createdAt", "updatedAt", "expiresAt", "version", "etag", "size", "createdBy", "updatedBy"
-    ]  # fmt: skip
+        "category",
+        "key",
+        "createdAt",
+        "updatedAt",
+        "expiresAt",
+        "version",
+        "etag",
+        "size",
+        "createdBy",
+        "updatedBy",
+    ]
     assert first["createdAt"] == first["updatedAt"] == second["createdAt"] < second["updatedAt"]
     assert (second["version"], second["size"], second["expiresAt"]) == (2, 8, None)
     assert second["createdBy"] == second["updatedBy"] == project.project

@@ -24,16 +24,49 @@ _token = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+|[{}\[\],:]')
 
 # Drawn from lists where that will do: a generated text costs Hypothesis ten times as much as a choice.
 STRINGS = [
-    '""', '"a"', '"\\u0061"', '"b"', '"c d"', '"é"', '"\\u00e9"', '"日本"', '"\U0001f600"', '"\\ud83d\\ude00"', '"{}"',
-    '"}{]["', '"n\\"q"', '"\\\\"', '"\\\\\\""', '"\\/"', '"/"', '"\\b\\f\\n\\r\\t"', '"\\u0000"', '", \\"a\\" : 1"',
-    '"null"', '"\x7f\u2028"',
-]  # fmt: skip
+    '""',
+    '"a"',
+    '"\\u0061"',
+    '"b"',
+    '"c d"',
+    '"é"',
+    '"\\u00e9"',
+    '"日本"',
+    '"\U0001f600"',
+    '"\\ud83d\\ude00"',
+    '"{}"',
+    '"}{]["',
+    '"n\\"q"',
+    '"\\\\"',
+    '"\\\\\\""',
+    '"\\/"',
+    '"/"',
+    '"\\b\\f\\n\\r\\t"',
+    '"\\u0000"',
+    '", \\"a\\" : 1"',
+    '"null"',
+    '"\x7f\u2028"',
+]
 NUMBERS = [
-    "0", "-0", "-0.0", "1", "1.0", "1.50", "1e2", "1E+2", "1E-07", "0.1", "3.141592653589793238462643383279",
-    "1e-400", "1e400",
-    "9007199254740993", "100000000000001", "12345678901234567890", "-123456789012345678901234567890",
+    "0",
+    "-0",
+    "-0.0",
+    "1",
+    "1.0",
+    "1.50",
+    "1e2",
+    "1E+2",
+    "1E-07",
+    "0.1",
+    "3.141592653589793238462643383279",
+    "1e-400",
+    "1e400",
+    "9007199254740993",
+    "100000000000001",
+    "12345678901234567890",
+    "-123456789012345678901234567890",
     "1.7976931348623157e308",
-]  # fmt: skip
+]
 characters = st.characters(exclude_categories=["Cs"])
 quoted = st.sampled_from(STRINGS) | st.text(characters, max_size=5).map(json.dumps)
 numbers = st.sampled_from(NUMBERS) | st.floats(allow_nan=False, allow_infinity=False).map(repr)
@@ -89,9 +122,11 @@ def test_generated_documents_and_patches_are_kept_to_the_byte(project: Client) -
     target = at("d", "k")
 
     @settings(
-        max_examples=EXAMPLES, deadline=None, database=None,
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )  # fmt: skip
+    )
     @given(objects(nested), objects(nested), styles, styles, st.sampled_from(PADS))
     def check(document: Members, patch: Members, space: str, other: str, pad: int) -> None:
         document = [*document, ('"pad"', f'"{"x" * pad}"')]

@@ -36,10 +36,19 @@ async def test_without_parameters_the_first_50_in_the_order_of_their_creation(pr
 
 
 @pytest.mark.parametrize("aggregate", [False, True])
-@pytest.mark.parametrize(("page", "limit", "count", "pages"), [
-    (1, 7, 7, 4), (4, 7, 1, 4), (5, 7, 0, 4), (1, 22, 22, 1), (2, 22, 0, 1), (22, 1, 1, 22), (1, 1000, 22, 1),
-    (10**15, 1000, 0, 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("page", "limit", "count", "pages"),
+    [
+        (1, 7, 7, 4),
+        (4, 7, 1, 4),
+        (5, 7, 0, 4),
+        (1, 22, 22, 1),
+        (2, 22, 0, 1),
+        (22, 1, 1, 22),
+        (1, 1000, 22, 1),
+        (10**15, 1000, 0, 1),
+    ],
+)
 async def test_every_page_says_true_totals(
     project: Client, page: int, limit: int, count: int, pages: int, aggregate: bool
 ) -> None:

@@ -64,9 +64,12 @@ class Documents(Machine):
         if word == "same" and key in self.held:
             return {"If_Match": f'"{self.held[key].etag}"'}
         return {
-            "none": {}, "any": {"If_Match": "*"}, "same": {"If_Match": '"zzz"'}, "other": {"If_Match": '"zzz"'},
+            "none": {},
+            "any": {"If_Match": "*"},
+            "same": {"If_Match": '"zzz"'},
+            "other": {"If_Match": '"zzz"'},
             "absent": {"If_None_Match": "*"},
-        }[word]  # fmt: skip
+        }[word]
 
     def refusal(self, key: str, word: str, missing: int = 0) -> int:
         """With which status a conditional write is refused; 0: it is not. `missing`: where nothing is there."""
@@ -136,8 +139,12 @@ class Documents(Machine):
             told = meta.json
             assert (told["version"], told["etag"], told["size"]) == (held.version, held.etag, len(held.body))
 
-    @rule(sort=st.sampled_from(["createdAt", "updatedAt", "size", "key"]), page=st.integers(1, 4),
-          limit=st.integers(1, 5), order=st.sampled_from(["asc", "desc"]))  # fmt: skip
+    @rule(
+        sort=st.sampled_from(["createdAt", "updatedAt", "size", "key"]),
+        page=st.integers(1, 4),
+        limit=st.integers(1, 5),
+        order=st.sampled_from(["asc", "desc"]),
+    )
     def list(self, sort: str, page: int, limit: int, order: str) -> None:
         query = urlencode({"sortBy": sort, "page": page, "limit": limit, "sortOrder": order}, quote_via=quote)
         answer = self.ask("GET", f"{at('c')}?{query}")
@@ -145,9 +152,11 @@ class Documents(Machine):
             assert answer.status == 401
             return
         by: dict[str, Callable[[Held], int]] = {
-            "createdAt": lambda held: held.made, "updatedAt": lambda held: held.written,
-            "size": lambda held: len(held.body), "key": lambda held: 0,
-        }  # fmt: skip
+            "createdAt": lambda held: held.made,
+            "updatedAt": lambda held: held.written,
+            "size": lambda held: len(held.body),
+            "key": lambda held: 0,
+        }
         expected = sorted(self.held, key=lambda key: (by[sort](self.held[key]), key.encode()), reverse=order == "desc")
         listed = answer.json
         assert [item["key"] for item in listed] == expected[(page - 1) * limit : page * limit]

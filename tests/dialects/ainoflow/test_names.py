@@ -5,12 +5,59 @@ import pytest
 from tests.dialects.ainoflow.client import DOCUMENTS, Client, at
 
 NAMES = [
-    "plain", "with space", "a/b", "/", "//", "..", ".", "a/../b", "meta", "a/meta", "json", "%", "%2F", "%00", "+",
-    "\x00", "\x01\x1f\x7f", "\r\nX-Injected: 1", "\t", "é", "e\u0301", "日本語", "\U0001f600", "\u202e",
-    "\ufeff", "\ufffd",
-    "{}", "{a}b", "}{", "r:", "}r:k", ":", "{ainoflow:acme:d}r:k", "polystow:generation", "*", "[a-z]", "?a=1",
-    "#", "&", "=", "'", '"', "\\", "\\u0041", "null", "0", "-1", "1e3", "' or 1=1 --", "$(id)", "<script>", "~_.-",
-]  # fmt: skip
+    "plain",
+    "with space",
+    "a/b",
+    "/",
+    "//",
+    "..",
+    ".",
+    "a/../b",
+    "meta",
+    "a/meta",
+    "json",
+    "%",
+    "%2F",
+    "%00",
+    "+",
+    "\x00",
+    "\x01\x1f\x7f",
+    "\r\nX-Injected: 1",
+    "\t",
+    "é",
+    "e\u0301",
+    "日本語",
+    "\U0001f600",
+    "\u202e",
+    "\ufeff",
+    "\ufffd",
+    "{}",
+    "{a}b",
+    "}{",
+    "r:",
+    "}r:k",
+    ":",
+    "{ainoflow:acme:d}r:k",
+    "polystow:generation",
+    "*",
+    "[a-z]",
+    "?a=1",
+    "#",
+    "&",
+    "=",
+    "'",
+    '"',
+    "\\",
+    "\\u0041",
+    "null",
+    "0",
+    "-1",
+    "1e3",
+    "' or 1=1 --",
+    "$(id)",
+    "<script>",
+    "~_.-",
+]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
@@ -63,9 +110,17 @@ async def test_a_key_that_is_too_long_is_refused(project: Client, method: str) -
 
 
 @pytest.mark.parametrize("category", ["", "é" * 101], ids=["empty", "too long"])
-@pytest.mark.parametrize(("method", "rest"), [
-    ("GET", ("k",)), ("PUT", ("k",)), ("POST", ("k",)), ("PATCH", ("k",)), ("DELETE", ("k",)), ("GET", ("k", "meta")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "rest"),
+    [
+        ("GET", ("k",)),
+        ("PUT", ("k",)),
+        ("POST", ("k",)),
+        ("PATCH", ("k",)),
+        ("DELETE", ("k",)),
+        ("GET", ("k", "meta")),
+    ],
+)
 async def test_a_category_that_is_empty_or_too_long_is_refused(
     project: Client, method: str, rest: tuple[str, ...], category: str
 ) -> None:
@@ -74,25 +129,40 @@ async def test_a_category_that_is_empty_or_too_long_is_refused(
     await project.nothing_stored()
 
 
-@pytest.mark.parametrize("path", [
-    "/api/v1/", "/api/v1/storage", "/api/v1/storage/", "/api/v1/storage/jsonx", f"{DOCUMENTS}/d/k/other",
-    f"{DOCUMENTS}/d/k/meta/more", "/api/v1", "/api/v1/%77hoami/x", "/api/v1//whoami",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/",
+        "/api/v1/storage",
+        "/api/v1/storage/",
+        "/api/v1/storage/jsonx",
+        f"{DOCUMENTS}/d/k/other",
+        f"{DOCUMENTS}/d/k/meta/more",
+        "/api/v1",
+        "/api/v1/%77hoami/x",
+        "/api/v1//whoami",
+    ],
+)
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"])
 async def test_a_path_that_is_not_there_is_404_in_the_vendors_shape(project: Client, method: str, path: str) -> None:
     (await project.ask(method, path, b"{}" if method.startswith("P") else None)).refused(404)
 
 
-@pytest.mark.parametrize(("method", "target", "allowed"), [
-    ("PUT", DOCUMENTS, "GET, HEAD"),
-    ("DELETE", at("d"), "GET, HEAD, POST"), ("DELETE", at("d", ""), "GET, HEAD, POST"),
-    ("PUT", at("d", ""), "GET, HEAD, POST"), ("POST", at(""), "GET, HEAD"),
-    ("PATCH", at("d"), "GET, HEAD, POST"),
-    ("OPTIONS", at("d", "k"), "DELETE, GET, HEAD, PATCH, POST, PUT"),
-    ("TRACE", at("d", "k"), "DELETE, GET, HEAD, PATCH, POST, PUT"),
-    ("DELETE", at("d", "k", "meta"), "GET, HEAD"),
-    ("POST", "/api/v1/whoami", "GET, HEAD"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "target", "allowed"),
+    [
+        ("PUT", DOCUMENTS, "GET, HEAD"),
+        ("DELETE", at("d"), "GET, HEAD, POST"),
+        ("DELETE", at("d", ""), "GET, HEAD, POST"),
+        ("PUT", at("d", ""), "GET, HEAD, POST"),
+        ("POST", at(""), "GET, HEAD"),
+        ("PATCH", at("d"), "GET, HEAD, POST"),
+        ("OPTIONS", at("d", "k"), "DELETE, GET, HEAD, PATCH, POST, PUT"),
+        ("TRACE", at("d", "k"), "DELETE, GET, HEAD, PATCH, POST, PUT"),
+        ("DELETE", at("d", "k", "meta"), "GET, HEAD"),
+        ("POST", "/api/v1/whoami", "GET, HEAD"),
+    ],
+)
 async def test_a_method_that_is_not_there_is_405_and_says_which_are(
     project: Client, method: str, target: str, allowed: str
 ) -> None:

@@ -15,11 +15,17 @@ from tests.running import Running, soon
 RETRIES = 64
 LARGE = b'{"pad":"' + b"x" * 200_000 + b'"}'
 WRITES = [
-    ("POST", at("d"), b'{"a":1}', 201), ("POST", at("d", "new"), b'{"a":1}', 201), ("POST", at("d"), LARGE, 201),
-    ("POST", at("new category"), b"[]", 201), ("PUT", at("d", "k"), b'{"a":1}', 200), ("PUT", at("d", "k"), LARGE, 200),
-    ("PUT", at("d", "new", expiresMs=60_000), b"[1]", 200), ("PATCH", at("d", "k"), b'{"a":[1.0]}', 200),
-    ("PATCH", at("d", "k"), b'{"b":"' + b"x" * 100_000 + b'"}', 200), ("DELETE", at("d", "k"), None, 200),
-]  # fmt: skip
+    ("POST", at("d"), b'{"a":1}', 201),
+    ("POST", at("d", "new"), b'{"a":1}', 201),
+    ("POST", at("d"), LARGE, 201),
+    ("POST", at("new category"), b"[]", 201),
+    ("PUT", at("d", "k"), b'{"a":1}', 200),
+    ("PUT", at("d", "k"), LARGE, 200),
+    ("PUT", at("d", "new", expiresMs=60_000), b"[1]", 200),
+    ("PATCH", at("d", "k"), b'{"a":[1.0]}', 200),
+    ("PATCH", at("d", "k"), b'{"b":"' + b"x" * 100_000 + b'"}', 200),
+    ("DELETE", at("d", "k"), None, 200),
+]
 every_write = pytest.mark.parametrize(
     ("method", "target", "body", "status"), WRITES, ids=[f"{w[0]} {w[1][21:]} {len(w[2] or b'')}" for w in WRITES]
 )
@@ -95,12 +101,16 @@ async def test_of_64_concurrent_retries_one_is_carried_out_and_all_are_answered_
 @pytest.mark.parametrize(
     ("method", "target", "body"),
     [
-        ("PUT", at("d", "k"), b"[2]"), ("PUT", at("d", "other"), b"[1]"),
+        ("PUT", at("d", "k"), b"[2]"),
+        ("PUT", at("d", "other"), b"[1]"),
         ("PUT", at("d", "k", expiresMs=60_000), b"[1]"),
-        ("POST", at("d", "k"), b"[1]"), ("POST", at("d"), b"[1]"), ("PATCH", at("d", "k"), b"[1]"),
-        ("DELETE", at("d", "k"), None), ("PUT", at("d", "k"), LARGE),
+        ("POST", at("d", "k"), b"[1]"),
+        ("POST", at("d"), b"[1]"),
+        ("PATCH", at("d", "k"), b"[1]"),
+        ("DELETE", at("d", "k"), None),
+        ("PUT", at("d", "k"), LARGE),
     ],
-)  # fmt: skip
+)
 async def test_the_same_key_with_another_request_is_422_and_does_nothing(
     project: Client, method: str, target: str, body: bytes | None
 ) -> None:
@@ -175,10 +185,11 @@ async def test_what_is_remembered_lies_with_the_record_for_a_day(project: Client
 @pytest.mark.parametrize(
     ("method", "target", "body", "status"),
     [
-        ("PATCH", at("d", "k"), b'{"n":"the mark"}', 200), ("POST", at("d"), b'["the mark"]', 201),
+        ("PATCH", at("d", "k"), b'{"n":"the mark"}', 200),
+        ("POST", at("d"), b'["the mark"]', 201),
         ("PUT", at("d", "k"), b'["the mark"]', 200),
     ],
-)  # fmt: skip
+)
 async def test_a_write_whose_answer_was_lost_is_done_once(
     method: str, target: str, body: bytes, status: int, *, killed: bool
 ) -> None:

@@ -62,13 +62,20 @@ def commands(project: Client) -> Iterator[list[str]]:
 
 
 ONE_COMMAND = [
-    ("PUT", at("d", "k"), b'{"a":2}', "FCALL"), ("PUT", at("d", "new", expiresMs=60_000), b"{}", "FCALL"),
-    ("POST", at("d", "new"), b"{}", "FCALL"), ("POST", at("d"), b"{}", "FCALL"),
-    ("PATCH", at("d", "k"), b'{"b":{"c":null}}', "FCALL"), ("DELETE", at("d", "k"), None, "FCALL"),
-    ("GET", at("d", "k"), None, "GET"), ("HEAD", at("d", "k"), None, "GET"), ("GET", at("d", "k", "meta"), None, "GET"),
-    ("GET", at("d", "none"), None, "GET"), ("GET", at("d", "none", allowEmpty="true"), None, "GET"),
-    ("PATCH", at("d", "none"), b"{}", "FCALL"), ("POST", at("d", "k"), b"{}", "FCALL"),
-]  # fmt: skip
+    ("PUT", at("d", "k"), b'{"a":2}', "FCALL"),
+    ("PUT", at("d", "new", expiresMs=60_000), b"{}", "FCALL"),
+    ("POST", at("d", "new"), b"{}", "FCALL"),
+    ("POST", at("d"), b"{}", "FCALL"),
+    ("PATCH", at("d", "k"), b'{"b":{"c":null}}', "FCALL"),
+    ("DELETE", at("d", "k"), None, "FCALL"),
+    ("GET", at("d", "k"), None, "GET"),
+    ("HEAD", at("d", "k"), None, "GET"),
+    ("GET", at("d", "k", "meta"), None, "GET"),
+    ("GET", at("d", "none"), None, "GET"),
+    ("GET", at("d", "none", allowEmpty="true"), None, "GET"),
+    ("PATCH", at("d", "none"), b"{}", "FCALL"),
+    ("POST", at("d", "k"), b"{}", "FCALL"),
+]
 
 
 @pytest.mark.parametrize(("method", "target", "body", "command"), ONE_COMMAND)
@@ -83,10 +90,12 @@ async def test_a_request_about_one_document_is_one_command(
 @pytest.mark.parametrize(
     ("method", "target", "commands_sent"),
     [
-        ("PUT", at("d", "k"), ["GET", "FCALL"]), ("POST", at("d"), ["GET", "FCALL"]),
-        ("DELETE", at("d", "k"), ["GET", "FCALL"]), ("PATCH", at("d", "k"), ["GET", "GET", "FCALL"]),
+        ("PUT", at("d", "k"), ["GET", "FCALL"]),
+        ("POST", at("d"), ["GET", "FCALL"]),
+        ("DELETE", at("d", "k"), ["GET", "FCALL"]),
+        ("PATCH", at("d", "k"), ["GET", "GET", "FCALL"]),
     ],
-)  # fmt: skip
+)
 async def test_an_idempotency_key_costs_a_get_and_a_retry_is_one(
     alone: Client, method: str, target: str, commands_sent: list[str]
 ) -> None:
@@ -154,9 +163,17 @@ def shapes(size: int) -> dict[str, bytes]:
     escapes = json.dumps({"a": '"' * (size // 2), "b": 1})
     numbers = json.dumps({"a": list(range(size // 7)), "b": 1})
     brackets = json.dumps({"a": "}{][" * (size // 8), "b": {"c": [[]] * (size // 8)}})
-    return {name: text.encode() for name, text in {
-        "flat": flat, "nested": nested, "deep": deep, "escapes": escapes, "numbers": numbers, "brackets": brackets,
-    }.items()}  # fmt: skip
+    return {
+        name: text.encode()
+        for name, text in {
+            "flat": flat,
+            "nested": nested,
+            "deep": deep,
+            "escapes": escapes,
+            "numbers": numbers,
+            "brackets": brackets,
+        }.items()
+    }
 
 
 PATCHES = [b'{"member77":null,"m77":{"a":{"b":null}},"a":{"a":{"a":1}},"b":{"c":1},"new":{"x":[1]}}', b'{"z":1}']

@@ -34,17 +34,32 @@ REQUESTS: list[tuple[str, str, bytes | None, dict[str, str]]] = [
     (method, target, body if method in ("PUT", "POST", "PATCH") else None, headers)
     for method in ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS")
     for target in (
-        at("d", "k"), at("d", "none"), at("d", "none", allowEmpty="true"), at("d", "k", allowEmpty="maybe"),
+        at("d", "k"),
+        at("d", "none"),
+        at("d", "none", allowEmpty="true"),
+        at("d", "k", allowEmpty="maybe"),
         at("d", ""),
-        at("d", "x" * 201), at("é/日", "\x00"), DOCUMENTS + "/d/%FF", at("d", "k", "meta"), at("d", "none", "meta"),
-        at("d", "k", expiresAt="2099-01-01"), at("d", "k", expiresMs=0), "/api/v1/whoami", "/api/v1/nothing",
+        at("d", "x" * 201),
+        at("é/日", "\x00"),
+        DOCUMENTS + "/d/%FF",
+        at("d", "k", "meta"),
+        at("d", "none", "meta"),
+        at("d", "k", expiresAt="2099-01-01"),
+        at("d", "k", expiresMs=0),
+        "/api/v1/whoami",
+        "/api/v1/nothing",
         "/nothing",
     )
     for body, headers in (
-        (b"{}", {}), (b"[1]", {"If_Match": f'"{ETAG}"'}), (b'{"a":null}', {"If_None_Match": "*"}), (b"", {}),
-        (b'{"a":1', {}), (b"1", {"X_Request_Id": "mine"}), (b"{}", {"If_None_Match": f'W/"{ETAG}"'}),
+        (b"{}", {}),
+        (b"[1]", {"If_Match": f'"{ETAG}"'}),
+        (b'{"a":null}', {"If_None_Match": "*"}),
+        (b"", {}),
+        (b'{"a":1', {}),
+        (b"1", {"X_Request_Id": "mine"}),
+        (b"{}", {"If_None_Match": f'W/"{ETAG}"'}),
     )
-]  # fmt: skip
+]
 
 
 def comparable(reply: Reply, client: Client) -> tuple[int, dict[str, str], str]:

@@ -31,9 +31,15 @@ async def test_requests_are_refused_with_503_and_work_again_after(
     await project.put("d", "k", b"[1]")
     with paused(project.running):
         for method, target in (
-            ("GET", at("d", "k")), ("GET", at("d", "k", "meta")), ("GET", at("d")), ("GET", DOCUMENTS),
-            ("PUT", at("d", "k")), ("POST", at("d")), ("PATCH", at("d", "k")), ("DELETE", at("d", "k")),
-        ):  # fmt: skip
+            ("GET", at("d", "k")),
+            ("GET", at("d", "k", "meta")),
+            ("GET", at("d")),
+            ("GET", DOCUMENTS),
+            ("PUT", at("d", "k")),
+            ("POST", at("d")),
+            ("PATCH", at("d", "k")),
+            ("DELETE", at("d", "k")),
+        ):
             reply = await project.ask(method, target, b"{}" if method.startswith("P") else None)
             reply.refused(503)
             assert int(reply.headers["Retry-After"]) >= 1

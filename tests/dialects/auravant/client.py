@@ -118,6 +118,8 @@ class World:
         ]
         await self.declare(
             extensions=[{"client_id": self.extension, "versions": ["1"], "claims": ["storage"]}],
-            users=[self.name(user) for user in users], tokens=tokens, **section,
-        )  # fmt: skip
+            users=[self.name(user) for user in users],
+            tokens=tokens,
+            **section,
+        )
         return [Client(self.http, self.running, token["token"]) for token in tokens]

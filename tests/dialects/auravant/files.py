@@ -52,10 +52,18 @@ class Files:
     async def announce(
         self, scope: str, id: object, key: str, content: bytes = b"bytes", operation: str = "PUT", **more: object
     ) -> Reply:
-        return await self.ask(scope, operation, {
-            RESOURCE[scope]: id, "key": key, "original_file_name": "a report.pdf", "md5": digest(content),
-            "file_size_kb": len(content) / 1024, **more,
-        })  # fmt: skip
+        return await self.ask(
+            scope,
+            operation,
+            {
+                RESOURCE[scope]: id,
+                "key": key,
+                "original_file_name": "a report.pdf",
+                "md5": digest(content),
+                "file_size_kb": len(content) / 1024,
+                **more,
+            },
+        )
 
     async def announced(self, scope: str, id: object, key: str, content: bytes = b"bytes", **more: Any) -> Any:
         """The `data` of what was announced: where to upload it, with which fields."""

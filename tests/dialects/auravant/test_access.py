@@ -80,15 +80,29 @@ async def test_applying_twice_is_applying_once(access: Applying) -> None:
 
 
 BAD: list[dict[str, Any]] = [
-    {"users": [""]}, {"users": ["*"]}, {"users": ["x" * 81]}, {"users": [1.5]}, {"users": [{"name": "u"}]},
-    {"spaces": [{"admins": []}]}, {"spaces": [{"id": "s", "admins": ["*"]}]}, {"spaces": [{"id": "s", "extra": 1}]},
-    {"groups": [{"id": "g", "supervisors": {"u": "write"}}]}, {"groups": [{"id": "g", "supervisors": ["u"]}]},
-    {"fields": [{"id": 1}]}, {"fields": [{"id": 1, "permissions": {"u": "boss"}}]}, {"fields": [{"id": ""}]},
-    {"farms": [{"id": "x" * 201, "permissions": {}}]}, {"farms": [{"id": 1, "permissions": {"*": "read"}}]},
-    {"extensions": [{"versions": []}]}, {"extensions": [{"client_id": ""}]}, {"extensions": [{"client_id": "x" * 101}]},
-    {"tokens": [{"user": "u"}]}, {"tokens": [{"user": "u", "extension": "e", "version": 1, "environment": "test"}]},
-    {"tokens": [{"token": "a b", "user": "u", "extension": "e", "version": 1}]}, {"tokens": [{"remove": True}]},
-]  # fmt: skip
+    {"users": [""]},
+    {"users": ["*"]},
+    {"users": ["x" * 81]},
+    {"users": [1.5]},
+    {"users": [{"name": "u"}]},
+    {"spaces": [{"admins": []}]},
+    {"spaces": [{"id": "s", "admins": ["*"]}]},
+    {"spaces": [{"id": "s", "extra": 1}]},
+    {"groups": [{"id": "g", "supervisors": {"u": "write"}}]},
+    {"groups": [{"id": "g", "supervisors": ["u"]}]},
+    {"fields": [{"id": 1}]},
+    {"fields": [{"id": 1, "permissions": {"u": "boss"}}]},
+    {"fields": [{"id": ""}]},
+    {"farms": [{"id": "x" * 201, "permissions": {}}]},
+    {"farms": [{"id": 1, "permissions": {"*": "read"}}]},
+    {"extensions": [{"versions": []}]},
+    {"extensions": [{"client_id": ""}]},
+    {"extensions": [{"client_id": "x" * 101}]},
+    {"tokens": [{"user": "u"}]},
+    {"tokens": [{"user": "u", "extension": "e", "version": 1, "environment": "test"}]},
+    {"tokens": [{"token": "a b", "user": "u", "extension": "e", "version": 1}]},
+    {"tokens": [{"remove": True}]},
+]
 
 
 @pytest.mark.parametrize("section", BAD, ids=str)

@@ -96,12 +96,30 @@ async def test_a_bad_body_has_its_code_and_stores_nothing(owner: Client, world: 
 
 
 NOT_JSON = [
-    b"", b" ", b"nonsense", b"[]", b'"text"', b"1", b"null", b"{", b'{"id":"a"', b'{"id":"a"}x', b"{'id':'a'}", b"{}{}",
-    b'\xef\xbb\xbf{"keys":["k"]}', b'{"keys":["\xff"]}', b'{"keys":["k"],"x":"\xff"}', b'{"keys":["\\ud800"]}',
-    b'{"keys":["k"],"x":01}', b'{"keys":["k"],"x":NaN}', b'{"keys":["k"],"x":"\n"}', b'{"value":"\\ud800"}',
-    b'{"value":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b'{"x":' + b'{"a":' * 100_000,
+    b"",
+    b" ",
+    b"nonsense",
+    b"[]",
+    b'"text"',
+    b"1",
+    b"null",
+    b"{",
+    b'{"id":"a"',
+    b'{"id":"a"}x',
+    b"{'id':'a'}",
+    b"{}{}",
+    b'\xef\xbb\xbf{"keys":["k"]}',
+    b'{"keys":["\xff"]}',
+    b'{"keys":["k"],"x":"\xff"}',
+    b'{"keys":["\\ud800"]}',
+    b'{"keys":["k"],"x":01}',
+    b'{"keys":["k"],"x":NaN}',
+    b'{"keys":["k"],"x":"\n"}',
+    b'{"value":"\\ud800"}',
+    b'{"value":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    b'{"x":' + b'{"a":' * 100_000,
     b'{"id":' + b"9" * 5000 + b"}",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("operation", ["PUT", "PATCH", "GET", "DELETE"])
@@ -143,10 +161,11 @@ SAID: dict[str, tuple[str, bytes, str]] = {
     "an unknown user": ("GET", b'{"ids":["none"],"keys":["k"]}', "no such user none"),
     "an unknown user to write at": ("PUT", b'{"id":"none","key":"k","value":1}', "no such user none"),
     "an id that is too long": (
-        "PUT", json.dumps({"id": "i" * 201, "key": "k", "value": 1}).encode(),
+        "PUT",
+        json.dumps({"id": "i" * 201, "key": "k", "value": 1}).encode(),
         "no such user: an id has 1 to 200 characters",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", SAID)
@@ -199,11 +218,17 @@ async def test_an_operation_that_is_none_is_refused(owner: Client, query: str) -
 
 
 PATHS = [
-    ("GET", f"{STORAGE}/users", 405), ("PUT", f"{STORAGE}/users", 405), ("DELETE", f"{STORAGE}/fields", 405),
-    ("POST", STORAGE, 404), ("POST", f"{STORAGE}/plots", 404), ("POST", f"{STORAGE}/users/x", 404),
-    ("GET", "/api/mktplace/nothing", 404), ("GET", "/publicvalues/space", 404), ("POST", "/publicvalues/user", 405),
+    ("GET", f"{STORAGE}/users", 405),
+    ("PUT", f"{STORAGE}/users", 405),
+    ("DELETE", f"{STORAGE}/fields", 405),
+    ("POST", STORAGE, 404),
+    ("POST", f"{STORAGE}/plots", 404),
+    ("POST", f"{STORAGE}/users/x", 404),
+    ("GET", "/api/mktplace/nothing", 404),
+    ("GET", "/publicvalues/space", 404),
+    ("POST", "/publicvalues/user", 405),
     ("GET", "/publicfiles/nothing", 404),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("method", "path", "status"), PATHS)

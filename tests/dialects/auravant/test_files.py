@@ -158,13 +158,22 @@ async def test_delete_without_an_id_is_for_all_where_the_caller_may(world: World
     ids = {role: world.name(role) for role in ("own", "read", "edit")}
     plots = [
         {"id": ids["own"], "permissions": {world.name("me"): "owner"}},
-        *({"id": ids[role], "permissions": {world.name("other"): "owner", world.name("me"): role}}
-          for role in ("read", "edit")),
-    ]  # fmt: skip
-    clients = await world.open("me", "other", "led", "watched", fields=plots, groups=[
-        {"id": world.name("g1"), "members": [world.name("led")], "supervisors": {world.name("me"): "edit"}},
-        {"id": world.name("g2"), "members": [world.name("watched")], "supervisors": {world.name("me"): "read"}},
-    ])  # fmt: skip
+        *(
+            {"id": ids[role], "permissions": {world.name("other"): "owner", world.name("me"): role}}
+            for role in ("read", "edit")
+        ),
+    ]
+    clients = await world.open(
+        "me",
+        "other",
+        "led",
+        "watched",
+        fields=plots,
+        groups=[
+            {"id": world.name("g1"), "members": [world.name("led")], "supervisors": {world.name("me"): "edit"}},
+            {"id": world.name("g2"), "members": [world.name("watched")], "supervisors": {world.name("me"): "read"}},
+        ],
+    )
     me, other, led, watched = (Files(client, world.http) for client in clients)
     await me.store("fields", ids["own"], "k")
     for role in ("read", "edit"):
@@ -203,8 +212,9 @@ async def test_public_files(world: World) -> None:
     theirs = Files(stranger, world.http)
     reply = await theirs.shared("field", key="k", fields=field, client_id=world.extension)
     assert (reply.status, reply.code) == (401, 3)
-    await world.declare(fields=[{"id": field, "permissions": {
-        world.name("owner"): "owner", other.name("stranger"): "read"}}])  # fmt: skip
+    await world.declare(
+        fields=[{"id": field, "permissions": {world.name("owner"): "owner", other.name("stranger"): "read"}}]
+    )
     reply = await theirs.shared("field", key="k", fields=field, client_id=world.extension)
     assert {id: list(keys) for id, keys in reply.json.items()} == {field: ["public_ext_k"]}
     assert (await theirs.shared("field", key="k", fields=field)).json == {}
@@ -231,24 +241,48 @@ async def test_links_begin_with_the_public_url(serve: Callable[..., Running], ht
 
 
 BAD: list[tuple[dict[str, object], int]] = [
-    ({"md5": None}, 1), ({"md5": ""}, 1), ({"original_file_name": ""}, 1), ({"file_size_kb": None}, 1),
+    ({"md5": None}, 1),
+    ({"md5": ""}, 1),
+    ({"original_file_name": ""}, 1),
+    ({"file_size_kb": None}, 1),
     ({"key": ""}, 1),
-    ({"field": None}, 1), ({"field": ""}, 1), ({"key": "a-b"}, 2), ({"key": "a\n"}, 2), ({"key": "é"}, 2),
-    ({"md5": "x"}, -4), ({"md5": digest(b"")[:-1]}, -4), ({"md5": digest(b"") + "\n"}, -4), ({"md5": 1}, -4),
-    ({"md5": "d41d8cd98f00b204e9800998ecf8427e"}, -4), ({"file_size_kb": -1}, -4), ({"file_size_kb": "x"}, -4),
-    ({"file_size_kb": 1e300}, 7), ({"overwrite": 2}, -4), ({"original_file_name": 1}, -4), ({"field": "none"}, 3),
+    ({"field": None}, 1),
+    ({"field": ""}, 1),
+    ({"key": "a-b"}, 2),
+    ({"key": "a\n"}, 2),
+    ({"key": "é"}, 2),
+    ({"md5": "x"}, -4),
+    ({"md5": digest(b"")[:-1]}, -4),
+    ({"md5": digest(b"") + "\n"}, -4),
+    ({"md5": 1}, -4),
+    ({"md5": "d41d8cd98f00b204e9800998ecf8427e"}, -4),
+    ({"file_size_kb": -1}, -4),
+    ({"file_size_kb": "x"}, -4),
+    ({"file_size_kb": 1e300}, 7),
+    ({"overwrite": 2}, -4),
+    ({"original_file_name": 1}, -4),
+    ({"field": "none"}, 3),
     ({"field": "x" * 201}, 3),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("change", "code"), BAD, ids=str)
 async def test_what_is_wrong_is_refused_with_its_code(world: World, change: dict[str, object], code: int) -> None:
     files, field = await opened(world)
     for operation in ("PUT", "PATCH"):
-        reply = await files.ask("fields", operation, {
-            "field": field, "key": "k", "original_file_name": "a.pdf", "md5": digest(b""), "file_size_kb": 0,
-            "create": True, **change,
-        })  # fmt: skip
+        reply = await files.ask(
+            "fields",
+            operation,
+            {
+                "field": field,
+                "key": "k",
+                "original_file_name": "a.pdf",
+                "md5": digest(b""),
+                "file_size_kb": 0,
+                "create": True,
+                **change,
+            },
+        )
         assert (reply.status, reply.code) == (400 if code < 0 else 200, code)
     assert await files.get("fields", [field], "k") == {}
 
@@ -271,9 +305,11 @@ async def test_a_public_file_is_found_by_its_key_as_it_is_stored(world: World) -
     await files.store("fields", field, "public_ext_k")
     await files.store("fields", field, "public_priv_k")
     for key, stored in (
-        ("k", ["public_ext_k", "public_priv_k"]), ("public_ext_k", ["public_ext_k"]), ("ext_k", ["public_ext_k"]),
+        ("k", ["public_ext_k", "public_priv_k"]),
+        ("public_ext_k", ["public_ext_k"]),
+        ("ext_k", ["public_ext_k"]),
         ("public_priv_k", ["public_priv_k"]),
-    ):  # fmt: skip
+    ):
         assert sorted((await files.shared("field", key=key, fields=field)).json[field]) == stored
 
 

@@ -17,19 +17,44 @@ R, W, D = "r", "w", "d"
 # permission", "deleted by users owning or having administration permission".
 MAY = {
     "users": {
-        "self": R + W + D, "space admin": R + W + D, "edit supervisor": R + W + D, "read supervisor": R,
-        "space member": "", "group member": "", "other space's admin": "", "other group's supervisor": "",
-        "field owner": "", "stranger": "", "admin and read supervisor": R + W + D, "former admin": "",
+        "self": R + W + D,
+        "space admin": R + W + D,
+        "edit supervisor": R + W + D,
+        "read supervisor": R,
+        "space member": "",
+        "group member": "",
+        "other space's admin": "",
+        "other group's supervisor": "",
+        "field owner": "",
+        "stranger": "",
+        "admin and read supervisor": R + W + D,
+        "former admin": "",
     },
     "fields": {
-        "owner": R + W + D, "administration": R + W + D, "edit": R + W, "add": R + W, "read": R,
-        "farm owner": "", "owner's admin": "", "owner's supervisor": "", "stranger": "", "former owner": "",
+        "owner": R + W + D,
+        "administration": R + W + D,
+        "edit": R + W,
+        "add": R + W,
+        "read": R,
+        "farm owner": "",
+        "owner's admin": "",
+        "owner's supervisor": "",
+        "stranger": "",
+        "former owner": "",
     },
-}  # fmt: skip
+}
 MAY["farms"] = MAY["fields"]
 
-OPERATIONS = {"PUT": W, "PUT overwriting": W, "PATCH": W, "PATCH creating": W, "PATCH appending": W, "GET": R,
-              "GET of two keys": R, "DELETE": D}  # fmt: skip
+OPERATIONS = {
+    "PUT": W,
+    "PUT overwriting": W,
+    "PATCH": W,
+    "PATCH creating": W,
+    "PATCH appending": W,
+    "GET": R,
+    "GET of two keys": R,
+    "DELETE": D,
+}
 CELLS = [
     (scope, caller, operation)
     for scope, callers in MAY.items()
@@ -46,20 +71,32 @@ def declared(world: World, scope: str, id: str, user: dict[str, str]) -> dict[st
     if scope == "users":
         return {
             "spaces": [
-                {"id": world.name("s1"), "admins": [user["space admin"], user["former admin"]],
-                 "members": [id, user["space member"]]},
+                {
+                    "id": world.name("s1"),
+                    "admins": [user["space admin"], user["former admin"]],
+                    "members": [id, user["space member"]],
+                },
                 {"id": world.name("s2"), "admins": [user["other space's admin"]], "members": [user["stranger"]]},
                 {"id": world.name("s3"), "admins": [user["admin and read supervisor"]], "members": [id]},
             ],
             "groups": [
-                {"id": world.name("g1"), "members": [id, user["group member"]], "supervisors": {
-                    user["edit supervisor"]: "edit", user["read supervisor"]: "read",
-                    user["admin and read supervisor"]: "read"}},
-                {"id": world.name("g2"), "supervisors": {user["other group's supervisor"]: "edit"},
-                 "members": [user["stranger"]]},
+                {
+                    "id": world.name("g1"),
+                    "members": [id, user["group member"]],
+                    "supervisors": {
+                        user["edit supervisor"]: "edit",
+                        user["read supervisor"]: "read",
+                        user["admin and read supervisor"]: "read",
+                    },
+                },
+                {
+                    "id": world.name("g2"),
+                    "supervisors": {user["other group's supervisor"]: "edit"},
+                    "members": [user["stranger"]],
+                },
             ],
             "fields": [{"id": world.name("f"), "permissions": {user["field owner"]: "owner", id: "owner"}}],
-        }  # fmt: skip
+        }
     roles = ("owner", "administration", "edit", "add", "read")
     other = "farms" if scope == "fields" else "fields"
     return {

@@ -8,8 +8,15 @@ from tests.dialects.auravant.client import World
 from tests.dialects.auravant.files import Files
 from tests.dialects.auravant.test_matrix import MAY, D, R, W, declared, narrowed
 
-OPERATIONS = {"PUT": W, "PUT overwriting": W, "PATCH": W, "PATCH creating": W, "GET": R, "DELETE": D,
-              "DELETE of nothing": D}  # fmt: skip
+OPERATIONS = {
+    "PUT": W,
+    "PUT overwriting": W,
+    "PATCH": W,
+    "PATCH creating": W,
+    "GET": R,
+    "DELETE": D,
+    "DELETE of nothing": D,
+}
 
 
 async def outcome(files: Files, scope: str, id: str, operation: str) -> int:

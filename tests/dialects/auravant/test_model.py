@@ -24,10 +24,15 @@ PLACES = [("users", user) for user in CALLERS] + PLOTS
 NOWHERE = ("fields", "nowhere")
 KEYS = ["k", "l", "public_ext_k", "public_priv_k"]
 CONTENTS: dict[str, Any] = {
-    "a number": 1.5, "a text": "t", "an array": [1, {}],
-    "an object": {"a": 1, "b": []}, "another object": {"a": 2, "c": 3},
-    "a flag": False, "a long array": ["x" * INLINE_BYTES], "a long object": {"b": "x" * INLINE_BYTES},
-}  # fmt: skip
+    "a number": 1.5,
+    "a text": "t",
+    "an array": [1, {}],
+    "an object": {"a": 1, "b": []},
+    "another object": {"a": 2, "c": 3},
+    "a flag": False,
+    "a long array": ["x" * INLINE_BYTES],
+    "a long object": {"b": "x" * INLINE_BYTES},
+}
 
 each_caller = st.sampled_from(CALLERS)
 each_place = st.sampled_from([*PLACES, NOWHERE])
@@ -65,11 +70,13 @@ class Values(Machine):
 
     @initialize()
     def begin(self) -> None:
-        self.declare(auravant={
-            "extensions": [{"client_id": self.name("e"), "versions": ["1"], "claims": ["storage"]}],
-            "users": [self.name(caller) for caller in CALLERS],
-            "tokens": [self.token(caller) for caller in CALLERS],
-        })  # fmt: skip
+        self.declare(
+            auravant={
+                "extensions": [{"client_id": self.name("e"), "versions": ["1"], "claims": ["storage"]}],
+                "users": [self.name(caller) for caller in CALLERS],
+                "tokens": [self.token(caller) for caller in CALLERS],
+            }
+        )
         for place in PLOTS:
             self.permit(place, self.roles[place])
 
@@ -96,9 +103,12 @@ class Values(Machine):
 
     def storage(self, caller: str, scope: str, operation: str, body: Mapping[str, object]) -> Answer:
         return self.ask(
-            "POST", f"{STORAGE}/{scope}?operation={operation}", json.dumps(body).encode(),
-            Authorization=f"Bearer {self.name(caller)}", Content_Type="application/json",
-        )  # fmt: skip
+            "POST",
+            f"{STORAGE}/{scope}?operation={operation}",
+            json.dumps(body).encode(),
+            Authorization=f"Bearer {self.name(caller)}",
+            Content_Type="application/json",
+        )
 
     def code(self, caller: str, answer: Answer) -> int:
         """The code of an answer; that of a revoked token has no other one."""
@@ -121,11 +131,15 @@ class Values(Machine):
         if self.wrote(caller, place, "PUT", body, 5 if there and not overwrite else 0):
             self.held[place][key] = value
 
-    @rule(caller=each_caller, place=each_place, key=each_key, content=each_content, create=st.booleans(),
-          append=st.booleans())  # fmt: skip
-    def patch(
-        self, caller: str, place: tuple[str, str], key: str, content: str, create: bool, append: bool
-    ) -> None:  # fmt: skip
+    @rule(
+        caller=each_caller,
+        place=each_place,
+        key=each_key,
+        content=each_content,
+        create=st.booleans(),
+        append=st.booleans(),
+    )
+    def patch(self, caller: str, place: tuple[str, str], key: str, content: str, create: bool, append: bool) -> None:
         value, held = CONTENTS[content], self.held.get(place, {})
         becomes = appended(held[key], value) if append and key in held else value
         body = {"key": key, "data": value, "create": create, "append": append}
@@ -157,8 +171,10 @@ class Values(Machine):
             assert answer.json["info"]["objects"] == self.seen(places, keys)
 
     def seen(self, places: list[tuple[str, str]], keys: list[str]) -> dict[str, Any]:
-        found = {self.name(place[1]): {key: value for key, value in self.held[place].items() if key in keys}
-                 for place in places}  # fmt: skip
+        found = {
+            self.name(place[1]): {key: value for key, value in self.held[place].items() if key in keys}
+            for place in places
+        }
         return {id: values for id, values in found.items() if values}
 
     @rule(caller=each_caller, scope=st.sampled_from(["users", "fields", "farms"]), empty=st.booleans())
@@ -172,8 +188,12 @@ class Values(Machine):
             expected = expected.get(self.name(caller), {})
         assert answer.json["info"]["objects"] == expected
 
-    @rule(caller=each_caller, scope=st.sampled_from(["users", "fields", "farms"]), named=st.booleans(),
-          key=st.sampled_from(["k", "ext_k", "priv_k"]))  # fmt: skip
+    @rule(
+        caller=each_caller,
+        scope=st.sampled_from(["users", "fields", "farms"]),
+        named=st.booleans(),
+        key=st.sampled_from(["k", "ext_k", "priv_k"]),
+    )
     def get_public(self, caller: str, scope: str, named: bool, key: str) -> None:
         """Of the caller's own extension. Users need not be named."""
         places = [place for place in PLACES if place[0] == scope]
@@ -215,10 +235,17 @@ class Values(Machine):
     @rule(supervisors=st.dictionaries(each_caller, st.sampled_from(["read", "edit"])), members=some)
     def change_group(self, supervisors: dict[str, str], members: list[str]) -> None:
         self.supervisors, self.supervised = supervisors, members
-        self.declare(auravant={"groups": [{
-            "id": self.name("g"), "members": [self.name(caller) for caller in members],
-            "supervisors": {self.name(caller): how for caller, how in supervisors.items()},
-        }]})  # fmt: skip
+        self.declare(
+            auravant={
+                "groups": [
+                    {
+                        "id": self.name("g"),
+                        "members": [self.name(caller) for caller in members],
+                        "supervisors": {self.name(caller): how for caller, how in supervisors.items()},
+                    }
+                ]
+            }
+        )
 
     @precondition(lambda self: type(self).costly > 0 or self.revoked)
     @rule(caller=each_caller)

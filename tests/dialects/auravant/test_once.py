@@ -10,12 +10,16 @@ from tests.dialects.auravant.client import DONE, STORAGE, Client, Reply, World
 from tests.running import Running
 
 WRITES: list[tuple[str, dict[str, object]]] = [
-    ("PUT", {"key": "new", "value": [1]}), ("PUT", {"key": "list", "value": [1], "overwrite": True}),
-    ("PATCH", {"key": "list", "value": {"x": 1.50}}), ("PATCH", {"key": "list", "value": [1], "append": True}),
+    ("PUT", {"key": "new", "value": [1]}),
+    ("PUT", {"key": "list", "value": [1], "overwrite": True}),
+    ("PATCH", {"key": "list", "value": {"x": 1.50}}),
+    ("PATCH", {"key": "list", "value": [1], "append": True}),
     ("PATCH", {"key": "new", "value": [1], "append": True, "create": True}),
-    ("PATCH", {"key": "new", "value": "x" * 50_000, "create": True}), ("DELETE", {"keys": ["list", "none"]}),
-    ("DELETE", {"keys": ["list", *(f"none{n}" for n in range(150))]}), ("PUT", {"key": "public_new", "value": 1}),
-]  # fmt: skip
+    ("PATCH", {"key": "new", "value": "x" * 50_000, "create": True}),
+    ("DELETE", {"keys": ["list", "none"]}),
+    ("DELETE", {"keys": ["list", *(f"none{n}" for n in range(150))]}),
+    ("PUT", {"key": "public_new", "value": 1}),
+]
 every_write = pytest.mark.parametrize(("operation", "body"), WRITES, ids=[f"{w[0]} {[*w[1]]}" for w in WRITES])
 
 

@@ -63,9 +63,9 @@ async def stored(reader: Client, field: str) -> set[int]:
 
 async def test_a_read_s_permission_goes_with_its_answer_too(world: World) -> None:
     field, reader_id = world.name("f"), world.name("reader")
-    owner, reader = await world.open("owner", "reader", fields=[
-        {"id": field, "permissions": {world.name("owner"): "owner", reader_id: "read"}}
-    ])  # fmt: skip
+    owner, reader = await world.open(
+        "owner", "reader", fields=[{"id": field, "permissions": {world.name("owner"): "owner", reader_id: "read"}}]
+    )
     await owner.put("fields", field, "k", 1)
     for permissions, code in (({world.name("owner"): "owner"}, 3), ({reader_id: "read"}, 0)):
         await world.declare(fields=[{"id": field, "permissions": permissions}])

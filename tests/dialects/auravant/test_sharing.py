@@ -53,8 +53,12 @@ async def test_a_key_is_taken_as_it_is_stored_and_without_its_prefixes(world: Wo
     await a.put(scope, id, "public_priv_K", {"priv": 2})
     ext, priv = {"ext": 1}, {"priv": 2}
     for key, found in (
-        ("K", ext | priv), ("ext_K", ext), ("priv_K", priv), ("public_ext_K", ext), ("public_priv_K", priv),
-    ):  # fmt: skip
+        ("K", ext | priv),
+        ("ext_K", ext),
+        ("priv_K", priv),
+        ("public_ext_K", ext),
+        ("public_priv_K", priv),
+    ):
         assert values(await a.shared(level, key=key, **{scope: id}), level) == {id: found}, key
     other = await another(world, a, "a")
     for key, told in (("public_ext_K", {id: ext}), ("public_priv_K", {})):
@@ -117,11 +121,17 @@ async def test_of_fields_and_farms_what_the_caller_may_read_is_told(world: World
     scope, number = f"{level}s", int(world.mark, 16)
     uuid, hidden = world.name("uuid"), world.name("hidden")
     owner_id, reader_id = world.name("owner"), world.name("reader")
-    owner, reader = await world.open("owner", "reader", **{scope: [
-        {"id": number, "permissions": {owner_id: "owner", reader_id: "read"}},
-        {"id": uuid, "permissions": {owner_id: "owner", reader_id: "read"}},
-        {"id": hidden, "permissions": {owner_id: "owner"}},
-    ]})  # fmt: skip
+    owner, reader = await world.open(
+        "owner",
+        "reader",
+        **{
+            scope: [
+                {"id": number, "permissions": {owner_id: "owner", reader_id: "read"}},
+                {"id": uuid, "permissions": {owner_id: "owner", reader_id: "read"}},
+                {"id": hidden, "permissions": {owner_id: "owner"}},
+            ]
+        },
+    )
     for id in (number, uuid, hidden):
         await owner.put(scope, id, "public_ext_K", {"id": id})
     await owner.put(scope, number, "public_priv_K", {"more": 1})
@@ -138,11 +148,17 @@ async def test_of_fields_and_farms_what_the_caller_may_read_is_told(world: World
 async def test_what_is_missing_or_wrong_has_its_code(world: World) -> None:
     (a,) = await world.open("a")
     for level, query, code, status in (
-        ("user", {}, 1, 200), ("user", {"key": ""}, 1, 200), ("field", {"key": "k"}, 1, 200),
-        ("field", {"key": "k", "fields": ""}, 1, 200), ("farm", {"key": "k", "farms": ","}, 1, 200),
-        ("farm", {"farms": "1"}, 1, 200), ("user", {"key": "a b"}, 2, 200), ("user", {"key": "k\n"}, 2, 200),
-        ("user", {"key": "k", "dev": "2"}, -4, 400), ("user", {"key": "k", "client_id": "x" * 101}, -4, 400),
-    ):  # fmt: skip
+        ("user", {}, 1, 200),
+        ("user", {"key": ""}, 1, 200),
+        ("field", {"key": "k"}, 1, 200),
+        ("field", {"key": "k", "fields": ""}, 1, 200),
+        ("farm", {"key": "k", "farms": ","}, 1, 200),
+        ("farm", {"farms": "1"}, 1, 200),
+        ("user", {"key": "a b"}, 2, 200),
+        ("user", {"key": "k\n"}, 2, 200),
+        ("user", {"key": "k", "dev": "2"}, -4, 400),
+        ("user", {"key": "k", "client_id": "x" * 101}, -4, 400),
+    ):
         reply = await a.shared(level, **query)
         assert (reply.code, reply.status) == (code, status), (level, query)
 
@@ -150,9 +166,12 @@ async def test_what_is_missing_or_wrong_has_its_code(world: World) -> None:
 async def test_many_users_are_told_in_pieces_that_are_one_array(world: World) -> None:
     users = [f"u{n}" for n in range(600)]
     (first, *_rest) = await world.open("first")
-    await world.declare(users=[world.name(user) for user in users], spaces=[
-        {"id": world.name("s"), "admins": [world.name("first")], "members": [world.name(user) for user in users]}
-    ])  # fmt: skip
+    await world.declare(
+        users=[world.name(user) for user in users],
+        spaces=[
+            {"id": world.name("s"), "admins": [world.name("first")], "members": [world.name(user) for user in users]}
+        ],
+    )
     for user in users:
         assert (await first.put("users", world.name(user), "public_ext_K", {"pad": "x" * 500})).code == 0
     reply = await first.shared("user", key="K")

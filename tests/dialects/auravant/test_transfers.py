@@ -200,8 +200,14 @@ async def test_a_download_that_races_replacing_is_one_file_or_none(world: World)
 
 async def test_what_is_repeated_with_an_idempotency_key_is_done_once(world: World) -> None:
     files, field = await opened(world)
-    announced = {"field": field, "key": "k", "original_file_name": "a", "md5": digest(LARGE),
-                 "file_size_kb": len(LARGE) / 1024, "overwrite": True}  # fmt: skip
+    announced = {
+        "field": field,
+        "key": "k",
+        "original_file_name": "a",
+        "md5": digest(LARGE),
+        "file_size_kb": len(LARGE) / 1024,
+        "overwrite": True,
+    }
 
     async def ask(operation: str, body: dict[str, object]) -> Any:
         target = f"{FILES}/fields?operation={operation}"

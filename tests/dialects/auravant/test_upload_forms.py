@@ -81,9 +81,13 @@ async def test_forms_that_are_none_store_nothing(world: World) -> None:
     whole = form(fields, b"bytes")
     late_field = whole[: whole.rindex(b"--" + MULTIPART.partition("=")[2].encode())] + form({"z": "1"}, None)
     bodies = {
-        "no file": form(fields, None), "cut off": whole[:-20], "cut off in the file": whole[:-60], "nothing": b"",
-        "a field behind the file": late_field, "a field twice": form({"key": "x"}, None)[:-20] + whole,
-    }  # fmt: skip
+        "no file": form(fields, None),
+        "cut off": whole[:-20],
+        "cut off in the file": whole[:-60],
+        "nothing": b"",
+        "a field behind the file": late_field,
+        "a field twice": form({"key": "x"}, None)[:-20] + whole,
+    }
     for name, body in bodies.items():
         reply = await files.client.ask("POST", f"{FILES}/upload", body, Content_Type=MULTIPART)
         assert (reply.status, reply.code) in ((400, -4), (403, 3)), name

@@ -7,10 +7,24 @@ import pytest
 from tests.dialects.auravant.client import DONE, World
 
 EXACT = [
-    b'{ "a" : 1.50 , "b" :[ ] }', b"[]", b"{}", b"100000000000001", b"12345678901234567890", b"1e400", b"-0", b"true",
-    b"false", b'""', b'"\\u00e9\\/"', '"é日😀"'.encode(), b'{"z":1,"a":2,"z":3}', b"[" * 400 + b"]" * 400, b"0",
-    b'"null"', b'{"value":1,"data":null}',
-]  # fmt: skip
+    b'{ "a" : 1.50 , "b" :[ ] }',
+    b"[]",
+    b"{}",
+    b"100000000000001",
+    b"12345678901234567890",
+    b"1e400",
+    b"-0",
+    b"true",
+    b"false",
+    b'""',
+    b'"\\u00e9\\/"',
+    '"é日😀"'.encode(),
+    b'{"z":1,"a":2,"z":3}',
+    b"[" * 400 + b"]" * 400,
+    b"0",
+    b'"null"',
+    b'{"value":1,"data":null}',
+]
 
 
 @pytest.mark.parametrize("value", EXACT, ids=lambda value: value[:20].decode())
@@ -41,8 +55,11 @@ async def test_large_values_come_back_too(world: World) -> None:
 async def test_value_wins_over_data_and_null_counts_as_absent(world: World) -> None:
     owner, id = (await world.open("owner"))[0], world.name("owner")
     for more, expected in (
-        ({"value": 1, "data": 2}, 1), ({"data": 2}, 2), ({"value": None, "data": 3}, 3), ({"value": False}, False)
-    ):  # fmt: skip
+        ({"value": 1, "data": 2}, 1),
+        ({"data": 2}, 2),
+        ({"value": None, "data": 3}, 3),
+        ({"value": False}, False),
+    ):
         assert (await owner.storage("users", "PUT", {"id": id, "key": "k", "overwrite": True, **more})).code == 0
         assert (await owner.storage("users", "GET", {"keys": ["k"]})).objects == {"k": expected}
     for names in ((), ("value",), ("data",), ("value", "data")):
@@ -81,10 +98,19 @@ async def test_patch_replaces_and_creates_only_when_told(world: World) -> None:
 
 
 APPENDED = [
-    ([1], [2, 3], [1, 2, 3]), ([1], 2, [1, 2]), ([1], {"a": 1}, [1, {"a": 1}]), ([1], "x", [1, "x"]),
-    ({"a": 1, "b": {"c": 1}}, {"b": {"d": 2}, "e": 3}, {"a": 1, "b": {"d": 2}, "e": 3}), ("ab", "cd", "abcd"),
-    (1, 2, None), ("a", 1, None), ({"a": 1}, [1], None), ("a", ["b"], None), (True, True, None), ({}, "x", None),
-]  # fmt: skip
+    ([1], [2, 3], [1, 2, 3]),
+    ([1], 2, [1, 2]),
+    ([1], {"a": 1}, [1, {"a": 1}]),
+    ([1], "x", [1, "x"]),
+    ({"a": 1, "b": {"c": 1}}, {"b": {"d": 2}, "e": 3}, {"a": 1, "b": {"d": 2}, "e": 3}),
+    ("ab", "cd", "abcd"),
+    (1, 2, None),
+    ("a", 1, None),
+    ({"a": 1}, [1], None),
+    ("a", ["b"], None),
+    (True, True, None),
+    ({}, "x", None),
+]
 
 
 @pytest.mark.parametrize(("value", "more", "expected"), APPENDED)
@@ -137,9 +163,13 @@ async def test_ids_left_out_mean_the_caller_or_all_that_may_be_read(world: World
 
 async def test_one_unknown_or_forbidden_id_fails_the_whole_call(world: World) -> None:
     mine, other = world.name("mine"), world.name("other")
-    (owner,) = await world.open("owner", fields=[
-        {"id": mine, "permissions": {world.name("owner"): "owner"}}, {"id": other, "permissions": {}},
-    ])  # fmt: skip
+    (owner,) = await world.open(
+        "owner",
+        fields=[
+            {"id": mine, "permissions": {world.name("owner"): "owner"}},
+            {"id": other, "permissions": {}},
+        ],
+    )
     await owner.put("fields", mine, "k", 1)
     assert (await owner.get("fields", [mine, other], "k")).code == 3
     assert (await owner.get("fields", [mine, world.name("none")], "k")).code == 5
@@ -175,10 +205,15 @@ async def test_a_form_says_the_same_as_json(world: World) -> None:
         )
         assert await form("DELETE", f'id={id}&keys=%5B"k"%5D') == 0
     for operation, text in (
-        ("GET", ""), ("GET", "keys=k"), ("GET", "keys=1"), ("PUT", f"id={id}&key=n&value=1&overwrite=2"),
-        ("PUT", f"id={id}&key=n&value=%FF"), ("GET", "&" * 200), ("GET", "keys=%5B1%5D"),
+        ("GET", ""),
+        ("GET", "keys=k"),
+        ("GET", "keys=1"),
+        ("PUT", f"id={id}&key=n&value=1&overwrite=2"),
+        ("PUT", f"id={id}&key=n&value=%FF"),
+        ("GET", "&" * 200),
+        ("GET", "keys=%5B1%5D"),
         ("PUT", f"id={id}&key=n&value=" + "[" * 100_000),
-    ):  # fmt: skip
+    ):
         assert await form(operation, text) == -4
     assert (await owner.get("users", None, "n")).objects == {}
 
@@ -186,9 +221,17 @@ async def test_a_form_says_the_same_as_json(world: World) -> None:
 async def test_a_value_of_a_form_that_is_no_json_is_a_string(world: World) -> None:
     (owner,) = await world.open("owner")
     for text, value in (
-        ("hello", "hello"), ("+two+words+", " two words "), ("007", "007"), ("%7B", "{"), ("%22quoted%22", "quoted"),
-        ("%22%5Cud800%22", '"\\ud800"'), ("%C3%A9%0A", "é\n"), ("True", "True"), ("true", True), ("1.50", 1.5),
-    ):  # fmt: skip
+        ("hello", "hello"),
+        ("+two+words+", " two words "),
+        ("007", "007"),
+        ("%7B", "{"),
+        ("%22quoted%22", "quoted"),
+        ("%22%5Cud800%22", '"\\ud800"'),
+        ("%C3%A9%0A", "é\n"),
+        ("True", "True"),
+        ("true", True),
+        ("1.50", 1.5),
+    ):
         body = f"id={world.name('owner')}&key=k&overwrite=1&value={text}".encode()
         target = "/api/mktplace/storage/users?operation=PUT"
         reply = await owner.ask("POST", target, body, Content_Type="application/x-www-form-urlencoded")

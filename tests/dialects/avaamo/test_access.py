@@ -134,12 +134,20 @@ async def known(client: Client) -> bool:
 
 
 BAD = [
-    {"agents": [{"id": "x"}]}, {"agents": [{"id": -1}]}, {"agents": [{"id": 8017, "more": 1}]}, {"tokens": [{}]},
-    {"tokens": [{"token": "t", "agents": {"8017": "own"}}]}, {"tokens": [{"token": "t", "agents": {"x": "edit"}}]},
-    {"tokens": [{"token": "a b"}]}, {"tokens": [{"token": "a\n"}]}, {"users": [{"layer_id": "u"}]},
-    {"users": [{"layer_id": "", "id": 5}]}, {"users": [{"layer_id": "u", "id": 0}]},
-    {"users": [{"layer_id": "u", "id": 2**48}]}, {"agents": 5},
-]  # fmt: skip
+    {"agents": [{"id": "x"}]},
+    {"agents": [{"id": -1}]},
+    {"agents": [{"id": 8017, "more": 1}]},
+    {"tokens": [{}]},
+    {"tokens": [{"token": "t", "agents": {"8017": "own"}}]},
+    {"tokens": [{"token": "t", "agents": {"x": "edit"}}]},
+    {"tokens": [{"token": "a b"}]},
+    {"tokens": [{"token": "a\n"}]},
+    {"users": [{"layer_id": "u"}]},
+    {"users": [{"layer_id": "", "id": 5}]},
+    {"users": [{"layer_id": "u", "id": 0}]},
+    {"users": [{"layer_id": "u", "id": 2**48}]},
+    {"agents": 5},
+]
 
 
 @pytest.mark.parametrize("section", BAD, ids=str)

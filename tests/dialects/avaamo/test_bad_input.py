@@ -21,10 +21,24 @@ BODIES = [
     *(b'{"value":"v","bot_id":B}', b'{"key":"k","bot_id":B}', b'{"key":"k","value":"v"}'),
     *map(setting, (b'""', b"5", b"null", b'["k"]', b'"\xff"', b'"\\udfff"', b'"%b"' % (b"x" * 256))),
     *(setting(value=each) for each in (b"null", b"{}", b'["v"]', b'"\\ud800"', b"NaN", b"01", b"True", DEEP)),
-    *(setting(bot_id=each) for each in (
-        b"null", b"B.0", b'"B "', b"-1", b'"x"', b"1e3", b"[B]", b'""', b'"\xd9\xa1"', b"9" * 5000, b"true", b'"B\\n"',
-    )),
-]  # fmt: skip
+    *(
+        setting(bot_id=each)
+        for each in (
+            b"null",
+            b"B.0",
+            b'"B "',
+            b"-1",
+            b'"x"',
+            b"1e3",
+            b"[B]",
+            b'""',
+            b'"\xd9\xa1"',
+            b"9" * 5000,
+            b"true",
+            b'"B\\n"',
+        )
+    ),
+]
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body[:60]))
@@ -45,17 +59,46 @@ async def test_any_other_user_layer_id_is_a_name(agent: Client, user: str) -> No
 
 
 QUERIES = [
-    *(f"{name}={value}" for name in ("page", "per_page") for value in (
-        "0", "-1", "x", "1.0", "%2B1", "9" * 5000, "%D9%A1",
-    )),
+    *(
+        f"{name}={value}"
+        for name in ("page", "per_page")
+        for value in (
+            "0",
+            "-1",
+            "x",
+            "1.0",
+            "%2B1",
+            "9" * 5000,
+            "%D9%A1",
+        )
+    ),
     *(f"user_id={value}" for value in ("-1", "x", "1.0", "9" * 5000, "%D9%A1", "1%0A")),
-    *(f"{name}={value}" for name in ("start_date", "end_date", "to_date") for value in (
-        "x", "2020-04-12", "0/2/2020", "1/2/20", "001/2/2020", "32/1/2020",
-        "29/02/2021", "00/01/2020", "01/13/2020", "01/01/0000",
-        "12/04/20", "12/04/2020x", "12/04/2020%0A", "%D9%A12/04/2020", "12.04.2020",
-    )),
-    "start_date=13/04/2020&end_date=12/04/2020", "start_date=13/04/2020&to_date=12/04/2020", "key=%ff", "value=%C3",
-]  # fmt: skip
+    *(
+        f"{name}={value}"
+        for name in ("start_date", "end_date", "to_date")
+        for value in (
+            "x",
+            "2020-04-12",
+            "0/2/2020",
+            "1/2/20",
+            "001/2/2020",
+            "32/1/2020",
+            "29/02/2021",
+            "00/01/2020",
+            "01/13/2020",
+            "01/01/0000",
+            "12/04/20",
+            "12/04/2020x",
+            "12/04/2020%0A",
+            "%D9%A12/04/2020",
+            "12.04.2020",
+        )
+    ),
+    "start_date=13/04/2020&end_date=12/04/2020",
+    "start_date=13/04/2020&to_date=12/04/2020",
+    "key=%ff",
+    "value=%C3",
+]
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query[:40])
@@ -80,18 +123,29 @@ async def test_paths_and_methods_that_are_not_there(agent: Client) -> None:
     for path in ("/dashboard/nothing", "/bots_api/v1/nothing", storages(1) + "/x", "/bots_api/v1/storages/k?bot_id=1"):
         (await agent.ask("GET", path)).refused(404)
     for method, path, allowed in (
-        ("DELETE", storages(agent.agent), {"GET", "HEAD"}), ("GET", set_storage("u"), {"POST"}),
+        ("DELETE", storages(agent.agent), {"GET", "HEAD"}),
+        ("GET", set_storage("u"), {"POST"}),
         ("PATCH", global_storage("k"), {"GET", "HEAD", "PUT", "DELETE"}),
-    ):  # fmt: skip
+    ):
         reply = await agent.ask(method, path)
         reply.refused(405)
         assert set(reply.headers["Allow"].split(", ")) == allowed
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[]", b'{"data_types":[]}', b'{"data_types":"storage_data"}', b'{"data_types":["other"]}',
-             b'{"data_types":[5]}', b'{"data_types":["storage_data","other"]}', b'{"data_types":null}'],
-)  # fmt: skip
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"data_types":[]}',
+        b'{"data_types":"storage_data"}',
+        b'{"data_types":["other"]}',
+        b'{"data_types":[5]}',
+        b'{"data_types":["storage_data","other"]}',
+        b'{"data_types":null}',
+    ],
+)
 async def test_data_types_that_make_no_sense_clear_nothing(agent: Client, body: bytes) -> None:
     await agent.set("u", "k", "v")
     (await agent.ask("POST", f"/dashboard/agents/{agent.agent}/clear_data.json", body)).refused(422)
@@ -117,7 +171,8 @@ JSON = st.recursive(
 @given(body=st.binary(max_size=60) | st.builds(lambda value: json.dumps(value).encode(), JSON))
 async def test_no_body_is_a_fault_of_ours(agent: Client, http: ClientSession, body: bytes) -> None:
     for method, target in (
-        ("POST", set_storage("u")), ("PUT", global_storage("k", bot_id=agent.agent)),
+        ("POST", set_storage("u")),
+        ("PUT", global_storage("k", bot_id=agent.agent)),
         ("POST", f"/dashboard/agents/{agent.agent}/clear_data.json"),
-    ):  # fmt: skip
+    ):
         assert (await agent.ask(method, target, body)).status in (200, 201, 404, 413, 422, 403)

@@ -68,9 +68,10 @@ async def test_what_is_set_while_data_is_cleared_is_there_whole_or_not_at_all(ag
         rows = await agent.rows(per_page=100)
         for row in rows:
             for query in (
-                {"key": row["key"]}, {"user_id": row["user"]["id"], "key": row["key"]},
+                {"key": row["key"]},
+                {"user_id": row["user"]["id"], "key": row["key"]},
                 {"key": row["key"], "value": row["value"]},
-            ):  # fmt: skip
+            ):
                 assert await agent.rows(**query) == [row]
         assert sum([len(await agent.rows(value=value, per_page=100)) for value in range(4)]) == len(rows)
 

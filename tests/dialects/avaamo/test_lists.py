@@ -62,12 +62,19 @@ async def test_days_are_whole_and_both_ends_belong_to_them(filled: tuple[Client,
     for others in ({}, {"key": "plan"}, {"user_id": numbers["ann"], "key": "plan"}):
         there = len(await agent.rows(**others))
         for query, found in (
-            ({"start_date": day(0)}, there), ({"start_date": day(1)}, 0), ({"end_date": day(0)}, there),
-            ({"end_date": day(-2)}, 0), ({"to_date": day(0)}, there), ({"to_date": day(-2)}, 0),
-            ({"start_date": day(-2), "end_date": day(0)}, there), ({"start_date": day(-9), "end_date": day(-2)}, 0),
-            ({"start_date": "01/01/0001"}, there), ({"end_date": "31/12/9999"}, there),
-            ({"start_date": "01/01/0001", "end_date": "31/12/1969"}, 0), ({"start_date": "31/12/9999"}, 0),
-        ):  # fmt: skip
+            ({"start_date": day(0)}, there),
+            ({"start_date": day(1)}, 0),
+            ({"end_date": day(0)}, there),
+            ({"end_date": day(-2)}, 0),
+            ({"to_date": day(0)}, there),
+            ({"to_date": day(-2)}, 0),
+            ({"start_date": day(-2), "end_date": day(0)}, there),
+            ({"start_date": day(-9), "end_date": day(-2)}, 0),
+            ({"start_date": "01/01/0001"}, there),
+            ({"end_date": "31/12/9999"}, there),
+            ({"start_date": "01/01/0001", "end_date": "31/12/1969"}, 0),
+            ({"start_date": "31/12/9999"}, 0),
+        ):
             assert len(await agent.rows(**others, **query)) == found, query
 
 

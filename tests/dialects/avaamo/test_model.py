@@ -18,8 +18,14 @@ from tests.running import Running
 TOKENS = st.sampled_from(["one", "other"])
 USERS = st.sampled_from(["u", "v", "a/b é"])
 KEYS = st.sampled_from(["k", "l", "é", "a:b", "{x}"])
-VALUES = {"text": '"x"', "nothing": '""', "number": "1.50", "flag": "true", "escaped": '"\\u00e9"',
-          "long": '"' + "y" * 9_000 + '"'}  # fmt: skip
+VALUES = {
+    "text": '"x"',
+    "nothing": '""',
+    "number": "1.50",
+    "flag": "true",
+    "escaped": '"\\u00e9"',
+    "long": '"' + "y" * 9_000 + '"',
+}
 KEPT = {"text": "x", "nothing": "", "number": "1.50", "flag": "true", "escaped": "é", "long": "y" * 9_000}
 each_value = st.sampled_from(list(VALUES))
 
@@ -119,11 +125,15 @@ class Variables(Machine):
         if answer.status == 200:
             self.held.clear()
 
-    @rule(token=TOKENS, user=st.none() | USERS, key=st.none() | KEYS, value=st.none() | each_value,
-          page=st.integers(1, 4), per_page=st.integers(1, 5))  # fmt: skip
-    def list(
-        self, token: str, user: str | None, key: str | None, value: str | None, page: int, per_page: int
-    ) -> None:  # fmt: skip
+    @rule(
+        token=TOKENS,
+        user=st.none() | USERS,
+        key=st.none() | KEYS,
+        value=st.none() | each_value,
+        page=st.integers(1, 4),
+        per_page=st.integers(1, 5),
+    )
+    def list(self, token: str, user: str | None, key: str | None, value: str | None, page: int, per_page: int) -> None:
         """List one page through a filter. A user who was never listed has no known number, and so no filter.
         An empty parameter counts as absent, so an empty value is no filter either."""
         user = user if user in self.numbers else None
@@ -135,8 +145,11 @@ class Variables(Machine):
         assert answer.status == (self.refusal(token, VIEW) or 200), answer
         if answer.status != 200:
             return
-        meant = [place for place, held in self.held.items() if user in (None, place[0]) and key in (None, place[1])
-                 and (not wanted or held.value == wanted)]  # fmt: skip
+        meant = [
+            place
+            for place, held in self.held.items()
+            if user in (None, place[0]) and key in (None, place[1]) and (not wanted or held.value == wanted)
+        ]
         meant.sort(key=lambda place: -self.held[place].written)
         told = answer.json
         assert (told["current_page"], told["per_page"], told["total_entries"]) == (page, per_page, len(meant))

@@ -47,14 +47,20 @@ def commands(client: Client) -> Iterator[list[str]]:
 
 SETTING = b'{"key":"k","value":"v2","bot_id":%d}' % AGENT
 ONE_COMMAND = [
-    ("POST", set_storage("known"), SETTING), ("POST", set_storage("known"), SETTING.replace(b'"k"', b'"new"')),
-    ("GET", storages(AGENT), None), ("GET", storages(AGENT, page=2), None), ("GET", storages(AGENT, key="k"), None),
-    ("GET", storages(AGENT, key="k", value="v", start_date="01/01/2020"), None), ("HEAD", storages(AGENT), None),
-    ("GET", storages(AGENT, user_id=1, key="k"), None), ("GET", storages(AGENT, user_id=1, value="v"), None),
-    ("PUT", global_storage("g", bot_id=AGENT), b'{"value":"v"}'), ("GET", global_storage("g", bot_id=AGENT), None),
+    ("POST", set_storage("known"), SETTING),
+    ("POST", set_storage("known"), SETTING.replace(b'"k"', b'"new"')),
+    ("GET", storages(AGENT), None),
+    ("GET", storages(AGENT, page=2), None),
+    ("GET", storages(AGENT, key="k"), None),
+    ("GET", storages(AGENT, key="k", value="v", start_date="01/01/2020"), None),
+    ("HEAD", storages(AGENT), None),
+    ("GET", storages(AGENT, user_id=1, key="k"), None),
+    ("GET", storages(AGENT, user_id=1, value="v"), None),
+    ("PUT", global_storage("g", bot_id=AGENT), b'{"value":"v"}'),
+    ("GET", global_storage("g", bot_id=AGENT), None),
     ("DELETE", global_storage("g", bot_id=AGENT), None),
     ("POST", f"/dashboard/agents/{AGENT}/clear_data.json", b'{"data_types":["storage_data"]}'),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("method", "target", "body"), ONE_COMMAND)
@@ -90,8 +96,11 @@ async def test_display_names_are_one_command_for_a_whole_page(alone: Client) -> 
 async def test_what_cannot_be_understood_asks_redis_nothing(alone: Client) -> None:
     with commands(alone) as sent:
         for method, target, body in (
-            ("GET", storages(AGENT, page=0), None), ("GET", storages("x"), None), ("POST", set_storage("u"), b"{}"),
-            ("POST", f"/dashboard/agents/{AGENT}/clear_data.json", b"{}"), ("PUT", global_storage("g"), b"{}"),
-        ):  # fmt: skip
+            ("GET", storages(AGENT, page=0), None),
+            ("GET", storages("x"), None),
+            ("POST", set_storage("u"), b"{}"),
+            ("POST", f"/dashboard/agents/{AGENT}/clear_data.json", b"{}"),
+            ("PUT", global_storage("g"), b"{}"),
+        ):
             assert (await alone.ask(method, target, body)).status in (404, 422)
     assert sent == []

@@ -14,11 +14,15 @@ def asked(agent: Client) -> list[tuple[str, str, bytes | None]]:
     one = global_storage("g", bot_id=agent.agent)
     setting = b'{"key":"k","value":"v","bot_id":%d}' % agent.agent
     return [
-        ("GET", storages(agent.agent), None), ("GET", storages(agent.agent, user_id=1, key="k"), None),
-        ("POST", set_storage("u"), setting), ("POST", set_storage("unknown"), setting),
-        ("PUT", one, b'{"value":"v"}'), ("GET", one, None), ("DELETE", one, None),
+        ("GET", storages(agent.agent), None),
+        ("GET", storages(agent.agent, user_id=1, key="k"), None),
+        ("POST", set_storage("u"), setting),
+        ("POST", set_storage("unknown"), setting),
+        ("PUT", one, b'{"value":"v"}'),
+        ("GET", one, None),
+        ("DELETE", one, None),
         ("POST", f"/dashboard/agents/{agent.agent}/clear_data.json", b'{"data_types":["storage_data"]}'),
-    ]  # fmt: skip
+    ]
 
 
 async def test_requests_are_refused_with_503_and_work_again_after(

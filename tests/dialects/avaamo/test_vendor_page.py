@@ -22,9 +22,11 @@ async def test_a_conversation_goes_as_it_is_written(conversation: Path, agent: C
 def curl(line: str, agent: Client) -> tuple[int, Any]:
     """Run one of the page's lines; the status and the JSON that it got."""
     for printed, ours in (
-        ("https://cx.avaamo.com", agent.running.url), ("xxxxxx8d9952499ea466fc007dxxxxxx", agent.token),
-        ("20xxx", str(agent.agent)), ("8017", str(agent.agent)),
-    ):  # fmt: skip
+        ("https://cx.avaamo.com", agent.running.url),
+        ("xxxxxx8d9952499ea466fc007dxxxxxx", agent.token),
+        ("20xxx", str(agent.agent)),
+        ("8017", str(agent.agent)),
+    ):
         line = line.replace(printed, ours)
     line = line.replace("curl ", r"curl --silent --show-error --write-out '\n%{http_code}' ", 1)
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)

@@ -92,9 +92,12 @@ async def test_an_area_belongs_to_its_user_alone(service: Running, http: ClientS
     stranger = Client(http, service, "someone else")
     for who in (nobody, stranger):
         for reply in (
-            await who.get(id), await who.get(id, "a"), await who.get("binary", id, "a"), await who.post(id, "60"),
+            await who.get(id),
+            await who.get(id, "a"),
+            await who.get("binary", id, "a"),
+            await who.post(id, "60"),
             await who.ask("DELETE", at(id)),
-        ):  # fmt: skip
+        ):
             reply.refused(404)
     assert (await users[0].ask("DELETE", at(id))).status == 200
     assert await users[1].all(id) == {"a": "1"}

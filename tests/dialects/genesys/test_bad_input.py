@@ -44,7 +44,7 @@ BAD = [
     ("many headers", PART + b'; name="a"\r\n' + b"X: y\r\n" * 20 + b"\r\nx" + END, MULTIPART, 413),
     ("a long name", PART + b'; name="' + b"n" * 257 + b'"\r\n\r\nx' + END, MULTIPART, 413),
     ("a long URL-encoded name", b"n" * 100_000, FORM, 413),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("body", "type", "status"), [each[1:] for each in BAD], ids=[each[0] for each in BAD])
@@ -82,9 +82,11 @@ async def test_each_limit_holds_to_the_byte(serve: Callable[..., Running], http:
     id = await gms.create(*((f"k{n}", "x") for n in range(4)), ("file", ("a", "", b"x" * 10_000)))
     before = areas(running)
     over: list[tuple[tuple[str, str | File], ...]] = [
-        (("file", ("a", "", b"x" * 10_001)),), (("text", "x" * 10_001),), tuple((f"k{n}", "x") for n in range(6)),
+        (("file", ("a", "", b"x" * 10_001)),),
+        (("text", "x" * 10_001),),
+        tuple((f"k{n}", "x") for n in range(6)),
         tuple((f"k{n}", "x" * 9000) for n in range(5)),
-    ]  # fmt: skip
+    ]
     for fields in over:
         (await gms.post("60", fields=fields)).refused(413)
         (await gms.post(id, "60", fields=fields)).refused(413)

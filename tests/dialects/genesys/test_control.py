@@ -28,20 +28,45 @@ def zipped() -> bytes:
 
 
 FIT = [
-    ("image/png", PNG), ("application/pdf", PDF), ("image/jpeg", JPEG), ("image/jpg", JPEG), ("image/gif", GIF),
-    ("application/zip", zipped()), ("application/x-zip-compressed", zipped()), ("text/plain", b"hello\n"),
-    ("text/plain", "é".encode()), ("text/csv", b"a,b\n1,2\n"), ("text/html", PAGE), ("text/html", b"<html><p>"),
-    ("application/xml", b"<?xml version='1.0'?><a/>"), ("text/xml", b"<?xml version='1.0'?><a/>"),
-    ("image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>"), ("application/json", b'{"a": 1}'),
-    ("application/json", b"[1]"), ("audio/wav", b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0"), ("text/plain", b""),
+    ("image/png", PNG),
+    ("application/pdf", PDF),
+    ("image/jpeg", JPEG),
+    ("image/jpg", JPEG),
+    ("image/gif", GIF),
+    ("application/zip", zipped()),
+    ("application/x-zip-compressed", zipped()),
+    ("text/plain", b"hello\n"),
+    ("text/plain", "é".encode()),
+    ("text/csv", b"a,b\n1,2\n"),
+    ("text/html", PAGE),
+    ("text/html", b"<html><p>"),
+    ("application/xml", b"<?xml version='1.0'?><a/>"),
+    ("text/xml", b"<?xml version='1.0'?><a/>"),
+    ("image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
+    ("application/json", b'{"a": 1}'),
+    ("application/json", b"[1]"),
+    ("audio/wav", b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0"),
+    ("text/plain", b""),
     ("application/octet-stream", bytes(range(7, 200))),
-]  # fmt: skip
+]
 UNFIT = [
-    ("image/png", JPEG), ("image/png", PAGE), ("image/png", b"hello"), ("image/png", b""), ("image/png", EXE),
-    ("text/plain", PNG), ("text/plain", PDF), ("text/plain", PAGE), ("text/plain", EXE), ("text/plain", zipped()),
-    ("text/html", b"hello"), ("application/pdf", PNG), ("application/json", PAGE), ("application/zip", PDF),
-    ("text/plain", b"\xef\xbb\xbf <script>"), ("text/csv", bytes(range(7, 200))),
-]  # fmt: skip
+    ("image/png", JPEG),
+    ("image/png", PAGE),
+    ("image/png", b"hello"),
+    ("image/png", b""),
+    ("image/png", EXE),
+    ("text/plain", PNG),
+    ("text/plain", PDF),
+    ("text/plain", PAGE),
+    ("text/plain", EXE),
+    ("text/plain", zipped()),
+    ("text/html", b"hello"),
+    ("application/pdf", PNG),
+    ("application/json", PAGE),
+    ("application/zip", PDF),
+    ("text/plain", b"\xef\xbb\xbf <script>"),
+    ("text/csv", bytes(range(7, 200))),
+]
 
 
 @pytest.mark.parametrize(("type", "content"), FIT)

@@ -56,9 +56,10 @@ async def test_a_redis_that_is_killed_half_way_leaves_nothing_half(
     id = await gms.create(("a", "kept"), ("file", ("a", "", LARGE)))
     body = multipart(("file", ("a", "", LARGE[::-1])), ("a", "new"))
     for _ in range(3):
-        writing = asyncio.gather(*(
-            gms.ask("POST", target, body, Content_Type=MULTIPART) for target in (at("600"), at(id, "600")) * 4
-        ), return_exceptions=True)  # fmt: skip
+        writing = asyncio.gather(
+            *(gms.ask("POST", target, body, Content_Type=MULTIPART) for target in (at("600"), at(id, "600")) * 4),
+            return_exceptions=True,
+        )
         await asyncio.sleep(0.02)
         await asyncio.to_thread(running.kill_redis)
         for reply in await writing:

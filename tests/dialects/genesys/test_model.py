@@ -22,12 +22,17 @@ USERS = st.sampled_from(["", "u", "v"])
 IDS = st.sampled_from(["a", "{x}", "b/c", "é"])
 KEYS = st.sampled_from(["k", "l", "a b", "{k}", "é", "_hidden"])
 CONTENTS: dict[str, str | File] = {
-    "nothing": "", "a digit": "1", "two lines": "é\r\n", "quotes": '"\\', "a long text": "x" * 9_000,
-    "a longer text": "é" * 40_000, "an empty file": ("f.txt", "text/plain", b""),
+    "nothing": "",
+    "a digit": "1",
+    "two lines": "é\r\n",
+    "quotes": '"\\',
+    "a long text": "x" * 9_000,
+    "a longer text": "é" * 40_000,
+    "an empty file": ("f.txt", "text/plain", b""),
     "a short file": ("f.txt", "text/plain", b"\r\n--"),
     "a file": ("a b.pdf", "application/pdf", bytes(range(256)) * 40),
     "a long file": ("f.txt", "text/plain", bytes(range(256)) * 1_200),
-}  # fmt: skip
+}
 FIELDS = st.lists(st.tuples(KEYS, st.sampled_from(list(CONTENTS))), max_size=4)
 
 Fields = list[tuple[str, str]]  # key, name of its content
@@ -143,8 +148,10 @@ class Areas(Machine):
             return
         held = self.areas[place].keys
         base = self.running.url + at("binary", id)
-        said = {key: each.value if isinstance(each.value, str) else base + at(key).removeprefix(at())
-                for key, each in held.items()}  # fmt: skip
+        said = {
+            key: each.value if isinstance(each.value, str) else base + at(key).removeprefix(at())
+            for key, each in held.items()
+        }
         assert (whole.status, whole.json) == (200, said)
         assert (one.status, one.body.decode()) == (200, said[key]) if key in held else one.status == 404
 

@@ -42,9 +42,18 @@ async def guarded(serve: object, http: ClientSession) -> Client:
 
 
 BAD = [
-    "", "Basic", "Basic x", "Bearer me", basic("me", "wrong"), basic("nobody", "sécret: x"), basic("me", ""),
-    basic("", ""), "Basic " + b64encode(b"me").decode(), "Basic " + b64encode(b"\xff:\xff").decode(), "Basic ====",
-]  # fmt: skip
+    "",
+    "Basic",
+    "Basic x",
+    "Bearer me",
+    basic("me", "wrong"),
+    basic("nobody", "sécret: x"),
+    basic("me", ""),
+    basic("", ""),
+    "Basic " + b64encode(b"me").decode(),
+    "Basic " + b64encode(b"\xff:\xff").decode(),
+    "Basic ====",
+]
 
 
 async def test_who_shows_no_good_password_is_refused_everywhere(guarded: Client) -> None:
