@@ -103,7 +103,7 @@ class Body(Protocol):
 
     @property
     def complete(self) -> bool:
-        """All of it has arrived."""
+        """All of it has arrived, and `pieces` yields it as one."""
         ...
 
     async def read(self, limit: int) -> bytes:

@@ -74,7 +74,7 @@ class Part(Struct):
 async def parts(
     headers: Mapping[str, str], pieces: AsyncIterator[bytes], limits: Limits, *, complete: bool = False
 ) -> AsyncIterator[Part]:
-    """The parts of a form, in their order. `complete`: the form has arrived and is parsed as a whole.
+    """The parts of a form, in their order. `complete`: the form has arrived, in one piece.
 
     Raises Unsupported (no form), Invalid (malformed or cut off), TooLarge.
     """
@@ -88,9 +88,11 @@ async def parts(
         raise Unsupported("the body must be multipart/form-data or application/x-www-form-urlencoded")
     charset = options.get("charset", "")
     if complete:
-        body = b"".join([piece async for piece in pieces])
-        for part in _complete(chain(parser.parse(body), parser.close()), charset, limits):
+        parsed = chain(parser.parse(await anext(pieces, b"")), parser.close())
+        for part in _complete(parsed, charset, limits):
             yield part
+        async for _ in pieces:  # to its end, as a form is read that arrives: only then the body counts as read
+            pass
         return
     count, events = 0, _events(pieces, parser)
     async for event in events:

@@ -99,7 +99,7 @@ class Body(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        return not self.cut
+        return False
 
     async def read(self, limit: int) -> bytes:
         return b"".join([piece async for piece in self.pieces(limit)])

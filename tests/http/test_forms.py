@@ -35,7 +35,9 @@ async def read(
     for complete in (False, True):
         found = []
         try:
-            async for part in parts(headers, cut(body, size), limits, complete=complete):
+            async for part in parts(
+                headers, cut(body, len(body) or 1 if complete else size), limits, complete=complete
+            ):
                 found.append((part.name, b"".join([piece async for piece in pieces_of(text(part))]).decode()))
         except Refusal as refusal:
             outcomes.append(refusal)
