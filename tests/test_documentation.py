@@ -74,8 +74,19 @@ def test_each_key_is_documented_where_keys_are_spelled() -> None:
 
 
 @pytest.mark.parametrize("setting", [PREFIX + field.name.upper() for field in fields(Settings)])
-def test_each_setting_is_in_the_readme(setting: str) -> None:
-    assert f"`{setting}`" in (ROOT / "README.md").read_text()
+def test_each_setting_is_documented(setting: str) -> None:
+    assert f"`{setting}`" in (ROOT / "docs" / "configuration.md").read_text()
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_the_glossary_has_few_entries_in_their_order() -> None:
+    text = (ROOT / "docs" / "GLOSSARY.md").read_text()
+    terms = [term for term in re.findall(r"^\| ([^|]+?) \|", text, re.MULTILINE) if term not in ("term", "---")]
+    assert terms == sorted(terms)
+    assert len(terms) <= 25
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
