@@ -121,7 +121,7 @@ def test_each_module_of_the_service_is_in_its_map() -> None:
     assert [name for name in modules if f"`{name}`" not in readme] == []
 
 
-DOCS = sorted((ROOT / "docs").glob("*.md"))
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = (*ROOT.glob("*.md"), *DOCS, *(page for part in PARTS for page in sorted((ROOT / part).rglob("README.md"))))
 
 
@@ -139,6 +139,25 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
         if not there.exists() or (anchor and there.suffix == ".md" and anchor not in anchors(there)):
             dead.append(f"{target}#{anchor}")
     assert dead == []
+
+
+RECORDS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+
+
+def test_the_index_of_decisions_lists_each_record_once_by_its_title() -> None:
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text()
+    listed = re.findall(r"^- \[(.+)\]\((.+)\)$", index, re.MULTILINE)
+    assert listed == [(path.read_text().partition("\n")[0].removeprefix("# "), path.name) for path in RECORDS]
+
+
+def test_decisions_are_numbered_without_a_gap_and_have_their_usual_parts() -> None:
+    assert [path.name[:5] for path in RECORDS] == [f"{number:04}-" for number in range(1, len(RECORDS) + 1)]
+    for number, path in enumerate(RECORDS, 1):
+        title, *parts = re.findall(r"^##? .+", path.read_text(), re.MULTILINE)
+        assert title.startswith(f"# {number}. "), path.name
+        usual = ["## Decision", "## Context", "## Alternatives", "## Consequences"]
+        assert parts, path.name
+        assert parts == [part for part in usual if part in parts], path.name
 
 
 TEST_NAMED = re.compile(r"`(tests/[A-Za-z0-9_/]+\.py)::(test_\w+)`")
