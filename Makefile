@@ -12,7 +12,7 @@ LUACHECK := luacheck --quiet --std lua51 --max-line-length 140 --ignore '43.' '2
 	--read-globals redis cjson cmsgpack bit struct KEYS ARGV --
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint faults fuzz bench compare format clean
+.PHONY: help venv run test lint faults fuzz bench compare picture format clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench: venv ## load-test a service of its own, all dialects, for half a minute; 
 
 compare: venv ## measure it beside others, half an hour; ARGS=--quick: 3 minutes
 	$(BIN)/python -m bench.compare $(ARGS)
+
+picture: venv ## draw docs/architecture.svg
+	$(BIN)/python docs/architecture.py
 
 format: venv ## put the code into its one form
 	$(BIN)/ruff check --fix .

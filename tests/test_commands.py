@@ -59,7 +59,7 @@ def test_make_alone_lists_every_target() -> None:
     for command in (["make"], ["make", "help"]):
         said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         assert re.findall(r"^  make (\w+)", said, re.MULTILINE) == targets()
-    assert {*targets()} == {*SHORT, "help", "venv", "run", "lint", "format", "clean"}  # each has a test here
+    assert {*targets()} == {*SHORT, "help", "venv", "run", "lint", "picture", "format", "clean"}  # each has a test here
 
 
 @pytest.mark.parametrize("target", SHORT)
@@ -75,6 +75,11 @@ def test_a_target_runs_with_its_arguments(target: str) -> None:
 def test_make_run_serves() -> None:
     (command,) = commands("run")
     assert command == "exec .venv/bin/python -m service.demo"  # which tests/process/test_demo.py runs
+
+
+def test_make_picture_draws_the_architecture() -> None:
+    (command,) = commands("picture")
+    assert command == ".venv/bin/python docs/architecture.py"  # which tests/test_documentation.py runs
 
 
 def copied(tmp_path: Path) -> Path:

@@ -1,6 +1,9 @@
 """What is written down is complete: each key, setting, script, module and dialect is where a reader looks for it."""
 
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -139,6 +142,13 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
         if not there.exists() or (anchor and there.suffix == ".md" and anchor not in anchors(there)):
             dead.append(f"{target}#{anchor}")
     assert dead == []
+
+
+def test_the_picture_of_the_architecture_is_what_its_script_draws(tmp_path: Path) -> None:
+    """Run a copy of docs/architecture.py, and compare what it draws."""
+    script = shutil.copy(ROOT / "docs" / "architecture.py", tmp_path)
+    subprocess.run([sys.executable, str(script)], check=True)
+    assert (tmp_path / "architecture.svg").read_text() == (ROOT / "docs" / "architecture.svg").read_text()
 
 
 RECORDS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
