@@ -1,8 +1,8 @@
 --- Append a JSON value to a record's value: elements or a value to an array, members to an object, characters
 --- to a string. The bytes that were there stay, and the record keeps its expiry. If asked, a missing record
 --- is created.
---- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes by which
---- the collection grew.
+--- Replies with: version, created (us), updated (us), expires (ms, 0 = never), and where there is a quota the
+--- documents and bytes by which the collection grew.
 --- Refuses: DENIED, UNDECLARED, NOTFOUND, MISMATCH, TOOLARGE, UNREGISTERED, QUOTA, OVERBUDGET (it would hold
 --- Redis for too long: append in the worker).
 --- Varies: record, id, value.
@@ -18,38 +18,40 @@ local value           = ARGV[2] -- valid JSON
 local caller          = ARGV[3] -- id of the caller
 local kinds           = ARGV[4] -- see include/score.lua
 local registered      = ARGV[5] -- see include/admission_error.lua
-local remaining_quota = ARGV[6] -- see include/admission_error.lua
-local limit           = ARGV[7] -- bytes of the largest body
-local longest         = ARGV[8] -- bytes of the largest body and value, together, that are joined in Redis
-local budget          = ARGV[9] -- steps that the append may take (include/splice.lua)
-local creating        = ARGV[10] -- '1': if there is no record, the value becomes one
-local subject         = ARGV[11] -- see include/denied.lua
+local limit           = ARGV[6] -- bytes of the largest body
+local longest         = ARGV[7] -- bytes of the largest body and value, together, that are joined in Redis
+local budget          = ARGV[8] -- steps that the append may take (include/splice.lua)
+local creating        = ARGV[9] -- '1': if there is no record, the value becomes one
+local remaining_quota = ARGV[10] or '' -- see include/admission_error.lua
+local subject         = ARGV[11] or '' -- see include/denied.lua
 
 --- @include now
 --- @include header
 --- @include set
 --- @include denied
---- @include store
+--- @include admission_error
+--- @include renewed
+--- @include keep
+--- @include receipt
 --- @include join
 
 local OVERBUDGET = 'OVERBUDGET it is to be appended in the worker'
 
-local at = now()
-local before = header(record, at)
+local at, moment = now()
+local before, stored = header(record, at, longest + 255) -- 255: the longest header
 local refusal = denied(acl, subject, 'w')
   or not before and creating ~= '1' and 'NOTFOUND no such key'
   or (before and before.size or 0) + #value > tonumber(longest) and OVERBUDGET
 if refusal then return redis.error_reply(refusal) end
 
 local body, left = value, 0
-if before then body, left = join(redis.call('GETRANGE', record, before.offset, -1), value, tonumber(budget)) end
+if before then body, left = join(string.sub(stored, before.offset + 1), value, tonumber(budget)) end
 refusal = left < 0 and OVERBUDGET
   or not body and 'MISMATCH the value cannot be appended to what is there'
   or #body > tonumber(limit) and 'TOOLARGE the result would be over the limit of ' .. limit .. ' bytes'
+  or admission_error(indexes[1], registered, remaining_quota, #body, before, at)
 if refusal then return redis.error_reply(refusal) end
 
-return store(at, before, {
-  acl = acl, expiry = expiry, indexes = indexes, kinds = kinds,
-  subject = '', id = id, caller = caller, lifetime = '=', condition = '',
-  registered = registered, remaining_quota = remaining_quota, size = #body,
-}, function(after) set(record, after, body) end)
+local after = renewed(before, at, caller, before and before.expires or 0, #body)
+set(record, after, body)
+return receipt(after, remaining_quota, keep(expiry, indexes, kinds, id, before, after, moment))

@@ -26,8 +26,8 @@ local rest     = ARGV[6] -- the packed variable after its time of creation
 local refusal = denied(acl, subject, 'w')
 if refusal then return redis.error_reply(refusal) end
 
-local moment = now()
-local stamp = struct.pack('>I7', moment)
+local at, moment = now()
+local stamp = struct.pack('>I7', at)
 local id = redis.call('HGET', names, name)
 local packed = id and redis.call('HGET', variables, id)
 local before = packed and variable(packed)

@@ -26,6 +26,7 @@ local subject   = ARGV[9] -- see include/denied.lua
 --- @include attachment_error
 --- @include arrived
 --- @include release
+--- @include renewed
 
 local at = now()
 local before = header(record, at)
@@ -36,11 +37,8 @@ local refusal = denied(acl, subject, 'w')
   or not arrived(chunks, tonumber(brought)) and 'GONE a chunk has expired'
 if refusal then return redis.error_reply(refusal) end
 
-local after = {
-  version = before and before.version + 1 or 1, created = before and before.created or at, updated = at,
-  expires = expires > 0 and math.max(expires, tonumber(least)) or 0,
-  creator = before and before.creator or caller, updater = caller, size = #manifest,
-}
+local lasts = expires > 0 and math.max(expires, tonumber(least)) or 0
+local after = renewed(before, at, caller, lasts, #manifest)
 set(record, after, manifest)
 for i = 1, tonumber(brought) do
   local ms = i > brought - lasting and after.expires or expires

@@ -8,4 +8,5 @@ local expiry = KEYS[2] -- zset: id -> expiry (ms)
 --- @include now
 --- @include due
 
-return redis.call('ZCARD', index) - redis.call('ZCOUNT', expiry, '-inf', due(now()))
+local _, moment = now()
+return redis.call('ZCARD', index) - redis.call('ZCOUNT', expiry, '-inf', due(moment))

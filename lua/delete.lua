@@ -13,7 +13,7 @@ local indexes = {unpack(KEYS, 4)} -- zsets: id -> the score that `kinds` defines
 local id        = ARGV[1] -- the id of the record, as the indexes hold it
 local condition = ARGV[2] -- see include/precondition_error.lua
 local kinds     = ARGV[3] -- see include/score.lua
-local subject   = ARGV[4] -- see include/denied.lua
+local subject   = ARGV[4] or '' -- see include/denied.lua
 
 --- @include now
 --- @include header
@@ -21,7 +21,8 @@ local subject   = ARGV[4] -- see include/denied.lua
 --- @include precondition_error
 --- @include forget
 
-local before = header(record, now())
+local at = now()
+local before = header(record, at)
 local refusal = denied(acl, subject, 'd')
   or precondition_error(condition, before)
   or not before and 'NOTFOUND no such key'

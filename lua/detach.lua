@@ -18,7 +18,8 @@ local subject   = ARGV[3] -- see include/denied.lua
 --- @include attachment_error
 --- @include release
 
-local before = header(record, now())
+local at = now()
+local before = header(record, at)
 local refusal = denied(acl, subject, 'd')
   or attachment_error(condition, record, before)
   or not before and 'NOTFOUND no such key'

@@ -1,7 +1,7 @@
 --- Apply a JSON merge patch (RFC 7386) to a record's text. What the patch does not name keeps its bytes, and
 --- the record keeps its expiry.
---- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes by which
---- the collection grew, the new body.
+--- Replies with: version, created (us), updated (us), expires (ms, 0 = never), and where there is a quota the
+--- documents and bytes by which the collection grew; then the new body.
 --- Refuses: DENIED, UNDECLARED, NOTFOUND, CHANGED, TOOLARGE, QUOTA, OVERBUDGET (it would hold Redis for too
 --- long: merge in the worker).
 --- Varies: record, id, patch.
@@ -14,40 +14,43 @@ local indexes = {unpack(KEYS, 4)} -- zsets: id -> the score that `kinds` defines
 local id              = ARGV[1] -- the id of the record, as the indexes hold it
 local patch           = ARGV[2] -- a JSON object or array, validated
 local caller          = ARGV[3] -- id of the caller
-local condition       = ARGV[4] -- see include/precondition_error.lua
-local kinds           = ARGV[5] -- see include/score.lua
-local remaining_quota = ARGV[6] -- see include/admission_error.lua
-local limit           = ARGV[7] -- bytes of the largest body
-local longest         = ARGV[8] -- bytes of the largest body and patch, together, that are merged in Redis
-local budget          = ARGV[9] -- steps that the merge may take (include/splice.lua)
-local subject         = ARGV[10] -- see include/denied.lua
+local kinds           = ARGV[4] -- see include/score.lua
+local limit           = ARGV[5] -- bytes of the largest body
+local longest         = ARGV[6] -- bytes of the largest body and patch, together, that are merged in Redis
+local budget          = ARGV[7] -- steps that the merge may take (include/splice.lua)
+local condition       = ARGV[8] or '' -- see include/precondition_error.lua
+local remaining_quota = ARGV[9] or '' -- see include/admission_error.lua
+local subject         = ARGV[10] or '' -- see include/denied.lua
 
 --- @include now
 --- @include header
 --- @include set
 --- @include denied
---- @include store
+--- @include precondition_error
+--- @include admission_error
+--- @include renewed
+--- @include keep
+--- @include receipt
 --- @include splice
 
 local OVERBUDGET = 'OVERBUDGET the merge is to be done in the worker'
 
-local at = now()
-local before = header(record, at)
+local at, moment = now()
+local before, stored = header(record, at, longest + 255) -- 255: the longest header
 local refusal = denied(acl, subject, 'w')
   or precondition_error(condition, before)
   or not before and 'NOTFOUND no such key'
   or before.size + #patch > tonumber(longest) and OVERBUDGET
 if refusal then return redis.error_reply(refusal) end
 
-local body = splice(redis.call('GETRANGE', record, before.offset, -1), patch, tonumber(budget))
+local body = splice(string.sub(stored, before.offset + 1), patch, tonumber(budget))
 refusal = not body and OVERBUDGET
   or #body > tonumber(limit) and 'TOOLARGE the result would be over the limit of ' .. limit .. ' bytes'
+  or admission_error(indexes[1], '', remaining_quota, #body, before, at)
 if refusal then return redis.error_reply(refusal) end
 
-local reply = store(at, before, {
-  acl = acl, expiry = expiry, indexes = indexes, kinds = kinds,
-  subject = '', id = id, caller = caller, lifetime = '=', condition = '',
-  registered = '', remaining_quota = remaining_quota, size = #body,
-}, function(after) set(record, after, body) end)
-if not reply.err then reply[7] = body end
+local after = renewed(before, at, caller, before.expires, #body)
+set(record, after, body)
+local reply = receipt(after, remaining_quota, keep(expiry, indexes, kinds, id, before, after, moment))
+reply[#reply + 1] = body
 return reply

@@ -16,7 +16,8 @@ local moment     = ARGV[4] -- us: when all due members were swept; members due s
 --- @include now
 --- @include due
 
-if redis.call('ZCOUNT', expiry, '-inf', due(tonumber(moment) or now())) > 0 then
+local _, present = now()
+if redis.call('ZCOUNT', expiry, '-inf', due(moment ~= '' and moment or present)) > 0 then
   return redis.error_reply('SWEEPNEEDED expired members are to be swept first')
 end
 local command = descending == '1' and 'ZREVRANGE' or 'ZRANGE'

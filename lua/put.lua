@@ -1,6 +1,6 @@
 --- Store a record, replacing any earlier one, and index it.
---- Replies with: version, created (us), updated (us), expires (ms, 0 = never), documents and bytes by which
---- the collection grew.
+--- Replies with: version, created (us), updated (us), expires (ms, 0 = never), and where there is a quota the
+--- documents and bytes by which the collection grew.
 --- Refuses: DENIED, UNDECLARED, CHANGED, INVALID, UNREGISTERED, QUOTA.
 --- Varies: record, id, body.
 --- Idempotent: if the request has a key (include/once.lua).
@@ -13,21 +13,33 @@ local indexes = {unpack(KEYS, 4)} -- zsets: id -> the score that `kinds` defines
 local id              = ARGV[1] -- the id of the record, as the indexes hold it
 local body            = ARGV[2] -- stored byte for byte
 local caller          = ARGV[3] -- id of the caller
-local lifetime        = ARGV[4] -- see include/deadline.lua
-local condition       = ARGV[5] -- see include/precondition_error.lua
-local kinds           = ARGV[6] -- see include/score.lua
-local registered      = ARGV[7] -- see include/admission_error.lua
-local remaining_quota = ARGV[8] -- see include/admission_error.lua
-local subject         = ARGV[9] -- see include/denied.lua
+local kinds           = ARGV[4] -- see include/score.lua
+local registered      = ARGV[5] -- see include/admission_error.lua
+local lifetime        = ARGV[6] or '' -- see include/deadline.lua
+local condition       = ARGV[7] or '' -- see include/precondition_error.lua
+local remaining_quota = ARGV[8] or '' -- see include/admission_error.lua
+local subject         = ARGV[9] or '' -- see include/denied.lua
 
 --- @include now
 --- @include header
 --- @include set
---- @include store
+--- @include denied
+--- @include precondition_error
+--- @include deadline
+--- @include admission_error
+--- @include renewed
+--- @include keep
+--- @include receipt
 
-local at = now()
-return store(at, header(record, at), {
-  acl = acl, expiry = expiry, indexes = indexes, kinds = kinds,
-  subject = subject, id = id, caller = caller, lifetime = lifetime, condition = condition,
-  registered = registered, remaining_quota = remaining_quota, size = #body,
-}, function(after) set(record, after, body) end)
+local at, moment = now()
+local before = header(record, at)
+local expires = deadline(lifetime, at, before)
+local refusal = denied(acl, subject, 'w')
+  or precondition_error(condition, before)
+  or not expires and 'INVALID the expiry is not in the future'
+  or admission_error(indexes[1], registered, remaining_quota, #body, before, at)
+if refusal then return redis.error_reply(refusal) end
+
+local after = renewed(before, at, caller, expires, #body)
+set(record, after, body)
+return receipt(after, remaining_quota, keep(expiry, indexes, kinds, id, before, after, moment))

@@ -12,6 +12,6 @@ local limit = ARGV[2] -- most members to remove
 --- @include now
 --- @include expire
 
-local at = now()
-local gone, bytes = expire(expiry, indexes, kinds, at, limit)
+local at, moment = now()
+local gone, bytes = expire(expiry, indexes, kinds, moment, limit)
 return {-gone, -bytes, gone == tonumber(limit) and 1 or 0, redis.call('ZCARD', indexes[1]), at}

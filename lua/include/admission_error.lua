@@ -1,21 +1,20 @@
---- The reason why the collection or its namespace does not admit a write; nil if it does. `change` is as in
---- store.lua.
+--- The reason why the collection or its namespace does not admit a write; nil if it does. `first` is the first
+--- index of the collection, nil if it has none; `before` the stored header, or nil; `size` is in bytes.
 --- UNREGISTERED: the first record of a collection needs a registration in the namespace's registry.
 --- `registered` is the time of the registration (us); it may be ten minutes old (unregister.lua).
 --- QUOTA: the write needs more documents or bytes than `remaining_quota` (two numbers, or '') leaves to the
 --- namespace.
-local function admission_error(change, before, at)
-  local first = change.indexes[1]
+local function admission_error(first, registered, remaining_quota, size, before, at)
   if not before and first then
-    local registered = tonumber(change.registered)
-    if not (registered and at - registered <= 600000000) and redis.call('EXISTS', first) == 0 then
+    local since = tonumber(registered)
+    if not (since and at - since <= 600000000) and redis.call('EXISTS', first) == 0 then
       return 'UNREGISTERED the collection has no name yet'
     end
   end
-  if change.remaining_quota == '' then return nil end
-  local documents, bytes = string.match(change.remaining_quota, '^(%-?%d+) (%-?%d+)$')
+  if remaining_quota == '' then return nil end
+  local documents, bytes = string.match(remaining_quota, '^(%-?%d+) (%-?%d+)$')
   if not before and tonumber(documents) < 1 then return 'QUOTA the quota of documents is used up' end
-  local grown = change.size - (before and before.size or 0)
+  local grown = size - (before and before.size or 0)
   if grown > 0 and grown > tonumber(bytes) then
     local left = string.format('%.0f', math.max(0, tonumber(bytes)))
     return 'QUOTA the quota leaves ' .. left .. ' bytes, and this write takes ' .. grown

@@ -1,15 +1,15 @@
---- Update the expiry set and the indexes after a record's string was written. If the record is new, remove a
---- few due members too: two for each new one, so that a collection that is only written to stays bounded.
---- `change` is as in store.lua. Replies the documents and bytes by which the collection grew.
+--- Update the expiry set and the indexes after a record's string was written at `moment` (us, a text). If the
+--- record is new, remove a few due members too: two for each new one, so that a collection that is only written
+--- to stays bounded. `before` is the former header, or nil. Replies the documents and bytes by which the
+--- collection grew.
 --- @include expire
 --- @include index
-local function keep(change, before, after, at)
-  local id, expiry, indexes, kinds = change.id, change.expiry, change.indexes, change.kinds
+local function keep(expiry, indexes, kinds, id, before, after, moment)
   local documents, bytes = 0, after.size
   if before then
     bytes = bytes - before.size
   else
-    local gone, freed = expire(expiry, indexes, kinds, at, 2)
+    local gone, freed = expire(expiry, indexes, kinds, moment, '2')
     documents, bytes = 1 - gone, bytes - freed
     if gone > 0 and redis.call('ZREM', expiry, id) == 1 then -- its expired namesake was due too, and still indexed
       documents, bytes = documents - 1, bytes - forget({id}, expiry, indexes, kinds)
@@ -20,6 +20,6 @@ local function keep(change, before, after, at)
   elseif before and before.expires > 0 then
     redis.call('ZREM', expiry, id)
   end
-  index(indexes, kinds, id, before, after)
+  index(indexes, kinds, id, before, after.size, moment)
   return documents, bytes
 end

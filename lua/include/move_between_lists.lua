@@ -19,14 +19,14 @@ local function move_between_lists(lists, listing, from, into, was, is)
     if #text == LENGTH then
       local count = struct.unpack('>I6', text) - (leaves[i] and 1 or 0) + (joins[i] and 1 or 0)
       if leaves[i] then out[#out + 1] = list .. was end
-      if joins[i] then put(added, 0, list .. is) end
+      if joins[i] then put(added, '0', list .. is) end
       text = count > 0 and struct.pack('>I6', count) or ''
     else
       local at = leaves[i] and position(text, was)
       if at then text = string.sub(text, 1, at - 1) .. string.sub(text, at + MEMBER) end
       if joins[i] then text = text .. is end
       if #text > 32 * MEMBER then
-        for start = 1, #text, MEMBER do put(added, 0, list .. string.sub(text, start, start + MEMBER - 1)) end
+        for start = 1, #text, MEMBER do put(added, '0', list .. string.sub(text, start, start + MEMBER - 1)) end
         text = struct.pack('>I6', #text / MEMBER)
       end
     end

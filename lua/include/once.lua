@@ -3,8 +3,7 @@
 --- reply, for the worker.
 --- ANSWERED: the same request was carried out before; the worker reads its reply. REUSED: another request
 --- used the key. A reply is remembered for a day. A refusal is not remembered, because nothing was done. SET
---- comes last: when memory is full, Redis must refuse the write's own first command, and no earlier command
---- may let it through.
+--- comes last, when it is known that the write was carried out.
 local function once(answer, fingerprint, remark, write)
   local before = redis.call('GETRANGE', answer, 0, 15)
   if before == fingerprint then return redis.error_reply('ANSWERED it was done before') end

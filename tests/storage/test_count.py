@@ -44,7 +44,7 @@ local expiry = KEYS[2] -- zset
 local at     = ARGV[1] -- us
 --- @include header
 --- @include due
-return {header(record, tonumber(at)) and 1 or 0, redis.call('ZCOUNT', expiry, '-inf', due(tonumber(at)))}
+return {header(record, tonumber(at)) and 1 or 0, redis.call('ZCOUNT', expiry, '-inf', due(at))}
 """
 
 

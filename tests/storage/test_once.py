@@ -269,7 +269,7 @@ async def test_without_a_key_what_is_sent_is_what_the_script_takes(
     put = library.load().scripts["put"]
     names = (COLLECTION.record("a"), *COLLECTION.guarded)
     assert (word, int(count), rest[: len(names)]) == (b"FCALL", len(names), [name.encode() for name in names])
-    assert len(rest) == len(names) + len(put.arguments)
+    assert len(rest) == len(names) + len(put.arguments) - put.optional
     assert function.decode() == put.function
     sent.clear()
     await ask(storage, WRITES["put"], request())

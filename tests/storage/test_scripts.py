@@ -96,6 +96,27 @@ def test_an_argument_that_is_missing_is_named(tmp_path: Path) -> None:
         found["one"].pick({})
 
 
+def test_the_last_arguments_may_be_missing(tmp_path: Path) -> None:
+    bound = (
+        "local key = KEYS[1] -- a\nlocal a = ARGV[1] -- b\nlocal b = ARGV[2] or '' -- c\nlocal c = ARGV[3] or '' -- d\n"
+    )
+    script = load(write(tmp_path, go=HEADER + bound)).scripts["go"]
+    assert (script.arguments, script.optional) == (("a", "b", "c"), 2)
+    sent = {(b, c): script.packed(["k"], {"a": "", "b": b, "c": c}) for b in ("", "1") for c in ("", "2")}
+    head = ("FCALL", script.function, 1, "k", "")
+    assert sent == {
+        ("", ""): pack(head),
+        ("1", ""): pack((*head, "1")),
+        ("", "2"): pack((*head, "", "2")),
+        ("1", "2"): pack((*head, "1", "2")),
+    }
+
+
+def test_only_the_last_arguments_may_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(Malformed, match=r"^go: only the last arguments may be missing: a$"):
+        load(write(tmp_path, go=HEADER + "local a = ARGV[1] or ''\nlocal b = ARGV[2]\n"))
+
+
 BINDINGS = (
     "local record = KEYS[1]\nlocal more = KEYS[2]\nlocal id = ARGV[1]\nlocal body = ARGV[2]\nlocal by = ARGV[3]\n"
 )
@@ -136,7 +157,10 @@ def test_a_packed_script_is_what_hiredis_packs_of_the_same_words(data: st.DataOb
     arguments = {name: data.draw(WORDS, name) for name in script.arguments} | {script.arguments[0]: id}
     count = len(script.keys)
     names = (key, *data.draw(st.lists(st.text(), min_size=count - 1)))
-    words = ("FCALL", script.function, len(names), *names, *script.pick(arguments))
+    given = list(script.pick(arguments))
+    while len(given) > len(script.arguments) - script.optional and given[-1] == "":
+        del given[-1]
+    words = ("FCALL", script.function, len(names), *names, *given)
     assert script.packed(names, arguments) == pack(words)
     assert script.packed(names, arguments) == pack(words)  # from what was kept
     assert script.packed(names, arguments, (b"fingerprint", "")) == pack((*words, b"fingerprint", ""))
@@ -177,6 +201,32 @@ def test_an_include_is_called_like_nothing_that_lua_has(redis: RedisProcess) -> 
     for path in (library.folder() / "include").glob("*.lua"):
         assert redis.command("EVAL", f"return rawget(_G, '{path.stem}') and 1", 0) is None
         assert redis.command("EVAL", f"return pcall(function() return {path.stem} end) and 1", 0) is None, path.stem
+
+
+def test_a_library_looks_up_what_lua_has_once(redis: RedisProcess, tmp_path: Path) -> None:
+    """Each function does, also the second one of a script, whichever is called first; strings and comments stay."""
+    write(
+        tmp_path,
+        go=f"{HEADER}--- Idempotent: if.\n--- @include one\nreturn one(string.upper(ARGV[1])) -- string.upper\n",
+        other=f"{HEADER}return redis.call('PING')\n",
+        include_one="local function one(text) return table.concat({text, string.lower(text)}) end\n",
+        include_once="local function once(a, b, c, write) return write() end\n",
+    )
+    whole = load(tmp_path)
+    assert "return one(string_upper(ARGV[1])) -- string.upper\n" in whole.text
+    for name, arguments in (("go_once", ("a", "f", "r")), ("go", ("a",)), ("other", ())):
+        redis.command("FUNCTION", "LOAD", "REPLACE", whole.text)
+        reply = redis.command("FCALL", whole.scripts[name].function, 1, "k", *arguments)
+        assert reply == (b"PONG" if name == "other" else b"Aa"), name
+    redis.command("FUNCTION", "DELETE", whole.name)
+
+
+def test_the_clock_is_told_in_both_ways_the_same(redis: RedisProcess) -> None:
+    clock = (library.folder() / "include" / "now.lua").read_text()
+    for micros, text in (("0", "1700000000000000"), ("42", "1700000000000042"), ("999999", "1700000000999999")):
+        given = f"local redis = {{call = function() return {{'1700000000', '{micros}'}} end}}\n"
+        reply = redis.command("EVAL", f"{given}{clock}local at, moment = now()\nreturn {{at, moment}}", 0)
+        assert reply == [int(text), text.encode()]
 
 
 def test_a_server_knows_each_function_by_its_flags(redis: RedisProcess) -> None:

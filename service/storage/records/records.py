@@ -163,7 +163,7 @@ class Records:
                 )
                 if quota:
                     await self.adjust_usage(collection, reply[4], reply[5])
-                return saved(reply), etag(reply[6])
+                return saved(reply), etag(reply[-1])
         return await self.rewrite(write, splice, (patch, limit), state)
 
     async def rewrite(

@@ -4,12 +4,18 @@ A script binds names once: `local record = KEYS[1] -- ...` and `local body = ARG
 `local indexes = {unpack(KEYS, 4)}` takes any number of keys, `{unpack(ARGV, 3)}` any number of arguments.
 These lines are the interface: Python calls by name, no position is written twice.
 
+The last arguments may be bound with `or ''`: they are not sent as long as they are empty.
+
 A header may say `Varies: record, id, body`: the names of the first key and of the first two arguments, which are
 different in each call; all else is the same again and again, so it is packed once and kept.
 
 The library has each include once, as a local function, and one function for each script, which is given KEYS and ARGV
 as parameters. A script whose header says `Idempotent:` has a second function, `put_once` beside `put`, that
 include/once.lua runs: key, fingerprint and remark come last, and are gone when the script sees the rest.
+
+What Lua and Redis have (`redis.call`, `string.byte`) is looked up once for a library, in its first call, and kept in
+local variables: to look it up through the tables of globals costs half as much as calling it. While a library is being
+loaded it is not there yet.
 
 The names of the library and of its functions end with a digest of its text, so that workers of two versions call each
 their own functions on one server.
@@ -22,6 +28,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
 from operator import itemgetter
 from pathlib import Path
@@ -32,6 +39,8 @@ from service.redis.wire import END, Argument, counted, pack, run, sized
 _include = re.compile(r"^--- @include (\S+)\n", re.MULTILINE)
 _binding = re.compile(r"^local (\w+) *= (KEYS|ARGV)\[(\d+)\]", re.MULTILINE)
 _tail = re.compile(r"^local (\w+) *= \{unpack\((KEYS|ARGV), (\d+)\)\}", re.MULTILINE)
+_foreign = re.compile(r"\b(redis|string|math|cmsgpack|struct|table)\.(\w+)")
+_optional = re.compile(r"^local (\w+) *= ARGV\[\d+\] or ''", re.MULTILINE)
 _repeats = re.compile(r"^--- Idempotent: ", re.MULTILINE)
 _flags = re.compile(r"^--- Flags: (.+)$", re.MULTILINE)
 _varies = re.compile(r"^--- Varies: (.+)\.$", re.MULTILINE)
@@ -43,11 +52,13 @@ NAME = "polystow_"  # begins the names of all libraries of this service
 _FUNCTION = """\
 do
 local function operation(KEYS, ARGV)
+if not bound then bind() end
 {source}end
 redis.register_function{{function_name = '{name}' .. digest, callback = operation{flags}}}
 """
 _SECOND = """\
 redis.register_function{{function_name = '{name}_once' .. digest{flags}, callback = function(KEYS, ARGV)
+if not bound then bind() end
 return once(table.remove(KEYS), table.remove(ARGV, #ARGV - 1), table.remove(ARGV), function()
 return operation(KEYS, ARGV)
 end)
@@ -62,12 +73,14 @@ class Malformed(Exception):
 @dataclass(frozen=True, slots=True)
 class Script:
     """One script. `text` is composed, `function` the name by which a server calls it. `keys` and `arguments` are names
-    in the order of their positions; `varies` is what its header says varies."""
+    in the order of their positions, of which the last `optional` are not sent if they are empty; `varies` is what its
+    header says varies."""
 
     function: str
     text: str
     keys: tuple[str, ...]
     arguments: tuple[str, ...]
+    optional: int
     flags: tuple[str, ...]
     varies: tuple[str, ...]
     pick: Callable[[dict[str, Any]], tuple[Any, ...]]
@@ -84,13 +97,14 @@ class Script:
         """
         picked = self.pick(arguments)
         if more or not self.varies:
-            return pack(("FCALL", self.function, len(keys), *keys, *picked, *more))
+            return pack(("FCALL", self.function, len(keys), *keys, *_sent(picked, self.optional), *more))
         key, id, body = keys[0].encode(), picked[0].encode(), picked[1]
         if not isinstance(body, bytes):
             body = str(body).encode()
+        count, rest = _packed(picked[2:], self.optional)
         return b"".join(
             (
-                counted(3 + len(keys) + len(picked)),
+                counted(5 + len(keys) + count),
                 run(("FCALL", self.function, len(keys))),
                 sized(len(key)),
                 key,
@@ -102,9 +116,24 @@ class Script:
                 sized(len(body)),
                 body,
                 END,
-                run(picked[2:]),
+                rest,
             )
         )
+
+
+def _sent(arguments: tuple[Argument, ...], optional: int) -> tuple[Argument, ...]:
+    """Leave out the empty arguments at the end, of the last `optional` ones."""
+    end = len(arguments)
+    while end > len(arguments) - optional and arguments[end - 1] == "":
+        end -= 1
+    return arguments[:end]
+
+
+@lru_cache(maxsize=4096)
+def _packed(arguments: tuple[Argument, ...], optional: int) -> tuple[int, bytes]:
+    """Return the number of these arguments that are sent, and these packed."""
+    sent = _sent(arguments, optional)
+    return len(sent), run(sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +166,8 @@ def load(where: Path | None = None) -> Library:
         _gather("--- @include once\n", where, includes, ("library",))
     for name, source in sources.items():
         _gather(source, where, includes, (name,))
-    body = "".join((*includes.values(), *(_functions(name, text, name in repeated) for name, text in sources.items())))
+    functions = (_functions(name, text, name in repeated) for name, text in sources.items())
+    body = _bound("".join((*includes.values(), *functions)))
     digest = sha256(body.encode()).hexdigest()[:DIGEST]
     scripts: dict[str, Script] = {}
     for name, source in sources.items():
@@ -145,6 +175,20 @@ def load(where: Path | None = None) -> Library:
         if name in repeated:
             scripts[name + ONCE] = replace(scripts[name], function=f"{name}{ONCE}_{digest}")
     return Library(digest, f"#!lua name={NAME}{digest}\nlocal digest = '_{digest}'\n{body}", scripts)
+
+
+def _bound(text: str) -> str:
+    """Make the functions of a library call those of Lua and Redis through local variables of the library."""
+    lines = [line.partition("--") for line in text.splitlines(keepends=True)]
+    used = sorted({found[0] for code, _, _ in lines for found in _foreign.finditer(code)} - {"redis.register_function"})
+    names = {name: name.replace(".", "_") for name in used}
+    renamed = "".join(
+        _foreign.sub(lambda found: names.get(found[0], found[0]), code) + dashes + comment
+        for code, dashes, comment in lines
+    )
+    bindings = "".join(f"{own} = {name}\n" for name, own in names.items())
+    declared = "".join(f"local {own}\n" for own in ("bound", *names.values()))
+    return f"{declared}local function bind()\n{bindings}bound = true\nend\n{renamed}"
 
 
 def _functions(name: str, source: str, repeated: bool) -> str:
@@ -163,10 +207,19 @@ def _script(name: str, source: str, where: Path, digest: str) -> Script:
         text="".join((*includes.values(), _include.sub("", source))),
         keys=keys,
         arguments=arguments,
+        optional=_last(name, source, arguments),
         flags=_flagged(source),
         varies=_varying(name, source, keys, arguments),
         pick=_picker(arguments, several=any(kind == "ARGV" for _, kind, _ in _tail.findall(source))),
     )
+
+
+def _last(name: str, source: str, arguments: Sequence[str]) -> int:
+    """Count the arguments that are bound with `or ''`. Raises Malformed if others come behind them."""
+    found = _optional.findall(source)
+    if found and found != list(arguments[-len(found) :]):
+        raise Malformed(f"{name}: only the last arguments may be missing: {', '.join(found)}")
+    return len(found)
 
 
 def _flagged(source: str) -> tuple[str, ...]:
