@@ -151,6 +151,12 @@ def test_the_picture_of_the_architecture_is_what_its_script_draws(tmp_path: Path
     assert (tmp_path / "architecture.svg").read_text() == (ROOT / "docs" / "architecture.svg").read_text()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_target_of_make_that_a_page_names_exists(page: Path) -> None:
+    targets = {*re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)}
+    assert {*re.findall(r"(?:`|^    )make ([a-z]+)", page.read_text(), re.MULTILINE)} <= targets
+
+
 RECORDS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
 

@@ -1,0 +1,73 @@
+"""The dialect of docs/tutorial.md, put together from the page's code blocks: a real service serves it."""
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import run
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.conversations import load, replay
+from tests.running import ROOT, Running, environment
+
+PAGE = (ROOT / "docs" / "tutorial.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the service with the dialect in its place."""
+    tree = tmp_path_factory.mktemp("tutorial")
+    for part in ("service", "lua"):
+        shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+    (tree / "service" / "dialects" / "notes.py").write_text("\n\n".join(blocks("python")))
+    shutil.copy(ROOT / "pyproject.toml", tree)
+    return tree
+
+
+@pytest.fixture(scope="module")
+def notes(tree: Path) -> Iterator[Running]:
+    """The service of that tree, with the access document of the page."""
+    program = tree / "polystow"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{tree}" exec "{sys.executable}" -m service "$@"\n')
+    program.chmod(0o755)
+    (tree / "access.yaml").write_text("".join(blocks("yaml")))
+    with Running(program=program, access=tree / "access.yaml") as running:
+        yield running.wait_ready()
+
+
+async def test_the_dialect_of_the_page_holds_the_conversation_of_the_page(
+    notes: Running, http: ClientSession, tmp_path: Path
+) -> None:
+    conversation = tmp_path / "notes.http"
+    conversation.write_text("".join(blocks("http")))
+    assert len(list(load(conversation))) == conversation.read_text().count("### ")
+    await replay(conversation, http, notes.url)
+
+
+async def test_the_dialect_of_the_page_has_an_openapi_document(notes: Running, http: ClientSession) -> None:
+    async with http.get(notes.url + "/openapi/notes.json") as answer:
+        document = json.loads(await answer.read())
+    assert {*document["paths"]["/notes/v1/{name}"]} >= {"put", "get", "delete"}
+
+
+@pytest.mark.parametrize("command", ["ruff check", "mypy --follow-imports silent"])
+def test_the_dialect_of_the_page_passes_the_checks_of_the_tree(tree: Path, command: str) -> None:
+    """As `make lint` does them; the types of what it imports are checked there."""
+    tool, *arguments = command.split()
+    checked = [sys.executable, "-m", tool, *arguments, "service/dialects/notes.py"]
+    done = run(checked, cwd=tree, env=environment({}), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_empty_section_of_its_access_document_declares_nothing(tree: Path) -> None:
+    said = "from service.dialects.notes import Access; print(list(Access().changes()))"
+    done = run([sys.executable, "-c", said], cwd=tree, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
