@@ -15,8 +15,8 @@ local function keep(expiry, indexes, kinds, id, before, after, moment)
       documents, bytes = documents - 1, bytes - forget({id}, expiry, indexes, kinds)
     end
   end
-  if after.expires > 0 then
-    redis.call('ZADD', expiry, after.expires, id)
+  if after.deadline then
+    redis.call('ZADD', expiry, after.deadline, id)
   elseif before and before.expires > 0 then
     redis.call('ZREM', expiry, id)
   end
