@@ -12,7 +12,7 @@ LUACHECK := luacheck --quiet --std lua51 --max-line-length 140 --ignore '43.' '2
 	--read-globals redis cjson cmsgpack bit struct KEYS ARGV --
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint faults fuzz bench compare picture format clean
+.PHONY: help venv run test lint faults fuzz bench compare docs picture format clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ venv: .venv/.ready ## a virtual environment with everything, in .venv
 .venv/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install -c constraints.txt hatchling editables
-	$(PIP) install -c constraints.txt --no-build-isolation -e '.[embedded,test,lint,bench]'
+	$(PIP) install -c constraints.txt --no-build-isolation -e '.[embedded,test,lint,bench,docs]'
 	touch $@
 
 run: venv ## serve with demo access on loopback, and print lines to paste
@@ -53,6 +53,10 @@ bench: venv ## load-test a service of its own, all dialects, for half a minute; 
 compare: venv ## measure it beside others, half an hour; ARGS=--quick: 3 minutes
 	$(BIN)/python -m bench.compare $(ARGS)
 
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: venv ## build the documentation as a site, in site/; a warning fails it
+	$(BIN)/python -m mkdocs build --strict $(ARGS)
+
 picture: venv ## draw docs/architecture.svg
 	$(BIN)/python docs/architecture.py
 
@@ -61,5 +65,5 @@ format: venv ## put the code into its one form
 	$(BIN)/ruff format .
 
 clean: ## remove what was made, but not the data
-	rm -rf .venv .lint .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .lint .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
 	find . -name __pycache__ -prune -exec rm -rf {} +

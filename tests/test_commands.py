@@ -18,6 +18,7 @@ SHORT = {
     "faults": ("--seconds 1 --operations 40 --dialect ainoflow --clients 2", "0 histories that cannot have been"),
     "fuzz": ("--seconds 3 --seed 7 --help", "exit statuses"),
     "compare": ("--quick --help", "--systems"),
+    "docs": ("--help", "--site-dir"),
     "bench": ("--users 2 --run-time 3s", "aggregated"),
     "test": ("-p no:cacheprovider --numprocesses 0 tests/test_conversations.py", "passed"),
 }
