@@ -1,6 +1,6 @@
 --- Read one page of a collection's ids in the order of an index, and the number of all its records.
 --- Replies with: total, ids, the size of each (bytes), so that the records can be read in portions of bounded
---- size.
+--- size; the earliest expiry in the collection (ms, nil = none), until which the page stays as it is.
 --- Refuses: SWEEPNEEDED (expired members are still in the index: sweep, then ask again).
 --- Flags: no-writes
 
@@ -20,6 +20,7 @@ local _, present = now()
 if redis.call('ZCOUNT', expiry, '-inf', due(moment ~= '' and moment or present)) > 0 then
   return redis.error_reply('SWEEPNEEDED expired members are to be swept first')
 end
+local first = redis.call('ZRANGE', expiry, 0, 0, 'WITHSCORES')[2]
 local command = descending == '1' and 'ZREVRANGE' or 'ZRANGE'
 local ids = redis.call(command, index, offset, offset + limit - 1)
-return {redis.call('ZCARD', index), ids, #ids > 0 and redis.call('ZMSCORE', sizes, unpack(ids)) or ids}
+return {redis.call('ZCARD', index), ids, #ids > 0 and redis.call('ZMSCORE', sizes, unpack(ids)) or ids, first}

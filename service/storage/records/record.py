@@ -114,6 +114,11 @@ def all_until(replies: Iterable[bytes | int | None]) -> int:
     return earliest
 
 
+def page_until(reply: Sequence[Any]) -> int:
+    """Return the time (ms) at which the first record of a collection expires, for Reply.until of page.lua's reply."""
+    return int(reply[3]) if len(reply) > 3 and reply[3] is not None else 0
+
+
 def portions(listed: Iterable[Listed], limit: int) -> Iterator[list[Listed]]:
     """Split a list into portions of at most `limit` bytes; a larger record is a portion of its own."""
     portion: list[Listed] = []

@@ -33,7 +33,20 @@ from service.storage.keys import Collection
 from service.storage.records import offload
 from service.storage.records.conditions import ANYTHING, NEW, PRESENT, exactly
 from service.storage.records.quota import Usage
-from service.storage.records.record import MARGIN, Listed, Record, Saved, Swept, etag, portions, saved, tagged, until
+from service.storage.records.record import (
+    MARGIN,
+    Listed,
+    Record,
+    Saved,
+    Swept,
+    all_until,
+    etag,
+    page_until,
+    portions,
+    saved,
+    tagged,
+    until,
+)
 from service.storage.records.registration import RegistrationCache
 from service.storage.records.splice import splice
 from service.storage.records.write import Write
@@ -216,7 +229,7 @@ class Records:
         """
         for portion in portions(listed, READ_BYTES):
             names = [collection.record(one.id) for one in portion]
-            found = await self._command("MGET", *names, key=names[0])
+            found = await self._command("MGET", *names, key=names[0], until=all_until, keys=names)
             yield [(one.id, Record.unpack(packed)) for one, packed in zip(portion, found, strict=True) if packed]
 
     async def collections(self, dialect: str, namespace: str, kinds: str) -> dict[Collection, int]:
@@ -255,11 +268,11 @@ class Records:
         expire all the time.
         """
         names = (collection.index(kind), collection.index("s"), collection.expiry)
-        ask = partial(self._run, "page", names, offset=offset, limit=limit)
+        ask = partial(self._run, "page", names, until=page_until, offset=offset, limit=limit)
         moment: int | str = ""
         while True:
             try:
-                total, ids, sizes = await ask(descending=int(descending), moment=moment)
+                total, ids, sizes, *_ = await ask(descending=int(descending), moment=moment)
             except SweepNeeded:
                 while (swept := await self.sweep(collection)).more:
                     pass

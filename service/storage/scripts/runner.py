@@ -104,9 +104,16 @@ class Runner:
         packed = f"*2\r\n$3\r\nGET\r\n${len(key)}\r\n{key}\r\n".encode()
         return Reply(NOBODY, packed, None, 0.0, 0, key, self.redis.send, decode, until)
 
-    def command(self, *command: str | bytes | int, key: str, write: bool | None = False) -> Reply:
-        """The reply of a plain command; `write` is as in Command."""
-        return Reply(NOBODY, pack(command), write, 0.0, 0, key, self.redis.send)
+    def command(
+        self,
+        *command: str | bytes | int,
+        key: str,
+        write: bool | None = False,
+        until: Callable[[Any], int] | None = None,
+        keys: Sequence[str] = (),
+    ) -> Reply:
+        """The reply of a plain command; `write` is as in Command, `until` and `keys` as in Reply."""
+        return Reply(NOBODY, pack(command), write, 0.0, 0, key, self.redis.send, None, until, keys)
 
     async def bulk(self, *command: str | bytes | int, key: str, write: bool = False) -> Any:
         """The reply of a command that is long, or whose answer is, when it is its turn. Raises Refusal.

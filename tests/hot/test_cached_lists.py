@@ -1,0 +1,78 @@
+"""Lists in the read cache: a page is kept until a record of its collection is written or expires."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from service.http.app import App
+from tests.hot.reading import Client, hits, started
+from tests.hot.wire import DOCUMENTS
+from tests.servers import RedisProcess, binaries
+
+LIST = f"{DOCUMENTS}/c"
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisProcess]:
+    with RedisProcess(binaries()[0][1]) as process:
+        yield process
+
+
+@pytest.fixture
+async def app(redis: RedisProcess) -> AsyncIterator[App]:
+    redis.command("FLUSHALL")
+    app = await started(redis.url)
+    yield app
+    await app.close()
+
+
+async def listed(client: Client) -> list[str]:
+    status, body = await client.ask("GET", LIST)
+    assert status == 200
+    return [item["key"] for item in json.loads(body or b"")]
+
+
+async def kept(client: Client) -> None:
+    """Ask until the list is answered from memory."""
+    before = hits(client.app)
+    for _ in range(1000):
+        await listed(client)
+        if hits(client.app) > before:
+            return
+    raise AssertionError("the list is never kept")
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "left"), [("PUT", "b", ["a", "b"]), ("PUT", "a", ["a"]), ("DELETE", "a", [])]
+)
+async def test_a_write_to_the_collection_ends_a_kept_list(app: App, method: str, name: str, left: list[str]) -> None:
+    reader, writer = Client(app), Client(app)
+    await writer.ask("PUT", f"{LIST}/a", b"[1]")
+    await kept(reader)
+    await writer.ask(method, f"{LIST}/{name}", b"[2]" if method == "PUT" else None)
+    assert await listed(reader) == left
+    _, body = await reader.ask("GET", LIST)
+    assert [item["value"] for item in json.loads(body or b"")] == [[2] if name == "a" else [1], [2]][: len(left)]
+
+
+async def test_a_record_of_another_collection_does_not_end_it(app: App) -> None:
+    reader, writer = Client(app), Client(app)
+    await writer.ask("PUT", f"{LIST}/a", b"[1]")
+    await kept(reader)
+    await writer.ask("PUT", f"{DOCUMENTS}/other/a", b"[2]")
+    before = hits(app)
+    assert await listed(reader) == ["a"]
+    assert hits(app) == before + 1
+
+
+async def test_a_list_ends_when_its_first_record_expires(app: App) -> None:
+    client = Client(app)
+    await client.ask("PUT", f"{LIST}/a", b"[1]")
+    await client.ask("PUT", f"{LIST}/soon?expiresMs=1500", b"[1]")
+    await kept(client)
+    (answer,) = [each for each in app.cache.answers.values() if each.data.startswith(f"GET {LIST} ".encode())]
+    assert answer.until > 0
+    while await listed(client) != ["a"]:  # by Redis's clock: the document itself is gone at that moment, and not before
+        pass
+    assert (await client.ask("GET", f"{LIST}/soon"))[0] == 404
