@@ -27,7 +27,7 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | `polystow:namespaces` | hash | `DIALECT:NAMESPACE` of every namespace that ever had a record -> kinds of index |
 | `polystow:entry:DIALECT:KIND:ID` | string | an entry of the access directory, packed |
 | `polystow:passwords:DIALECT` | hash | name of each user with a password -> salt and digest of it |
-| `polystow:generation` | string | a number that grows with every change of the access directory |
+| `polystow:epoch` | string | a number that grows with every change of the access directory |
 | `polystow:rate:DIALECT:ID` | string | when the next request of a caller with a rate is due (us) |
 | `polystow:links:DIALECT:KIND:ID` | zset | member to which the id is linked -> revision of the link |
 | `polystow:revision` | string | the latest revision of grants; it grows with every change |
@@ -41,7 +41,7 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 NAMESPACES = "polystow:namespaces"
-GENERATION = "polystow:generation"
+GENERATION = "polystow:epoch"  # a key keeps its name: workers of two versions serve beside each other in an update
 REVISION = "polystow:revision"
 SWEEPER = "polystow:sweeper"
 SECRET = "polystow:secret"

@@ -18,7 +18,7 @@ from tests.servers import RedisProcess, binaries
 
 ACCESS = "ainoflow: {keys: [{key: ak-1, id: a, project: p}]}"
 KEYS = (SIGNING_KEY,)
-APPLIED = ("SET", "polystow:generation", "1")
+APPLIED = ("SET", "polystow:epoch", "1")
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def test_what_needs_no_encoding_stays_as_it_is(id: str) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "polystow:generation",
+        "polystow:epoch",
         "{ainoflow:acme}collections",
         "{ainoflow:acme}usage",
         "r:a",

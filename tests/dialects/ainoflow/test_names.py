@@ -38,7 +38,7 @@ NAMES = [
     "}r:k",
     ":",
     "{ainoflow:acme:d}r:k",
-    "polystow:generation",
+    "polystow:epoch",
     "*",
     "[a-z]",
     "?a=1",

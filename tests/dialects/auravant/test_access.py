@@ -69,7 +69,7 @@ async def test_applying_twice_is_applying_once(access: Applying) -> None:
                 found[key] = {subject: verbs for subject, verbs in fields.items() if subject}
             elif kind == b"zset":
                 found[key] = {*access.server.command("ZRANGE", key, 0, -1)}
-            elif not key.startswith((b"polystow:generation", b"polystow:revision")):
+            elif not key.startswith((b"polystow:epoch", b"polystow:revision")):
                 found[key] = access.server.command("GET", key)
         return found
 
