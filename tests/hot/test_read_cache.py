@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from time import time
 
 import pytest
 
@@ -311,3 +312,18 @@ def test_requests_are_remembered_in_little_room() -> None:
     cache.in_vain(data)
     assert sum(cache.again(data) for _ in range(10 * RETRY)) > 0
     assert cache.misses == 3 + 10 * RETRY
+
+
+async def test_nothing_is_kept_for_a_token_that_expires(app: App) -> None:
+    directory = app.state.service.directory
+    ends = time() + 1.5
+    await directory.declare("ainoflow", [token_entry(digest("short"), Caller("short", {"project": "p"}, None, ends))])
+    client = Client(app)
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    data = request("GET", DOCUMENT, credential="Authorization: Bearer short")
+    while time() < ends:
+        status, _ = await client.answer(data)
+        late = time() >= ends
+        assert status == 200 or late
+        assert data not in app.cache.answers
+    assert (await client.answer(data))[0] == 401
