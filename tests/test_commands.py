@@ -26,7 +26,17 @@ SHORT = {
 
 def commands(target: str, arguments: str = "") -> list[str]:
     """What make would run, with this Python in the place of the environment's; nothing is installed."""
-    made = ["make", "--no-print-directory", "--dry-run", "--always-make", "--assume-old", "venv", target]
+    made = [
+        "make",
+        "--no-print-directory",
+        "--dry-run",
+        "--always-make",
+        "--assume-old",
+        "venv",
+        "--assume-old",
+        ".venv/.run",
+        target,
+    ]
     outside = {name: value for name, value in environment({}).items() if name not in ("MAKEFLAGS", "MAKELEVEL", "ARGS")}
     text = subprocess.run(
         [*made, f"ARGS={arguments}", "--assume-old", ".venv/.ready"],
