@@ -3,4 +3,4 @@
 Invariant: importing this package imports nothing else, so that the version can be read by a build.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
