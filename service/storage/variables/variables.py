@@ -21,6 +21,7 @@ the next field (1), the names of its lists for its value, the length of the key 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from struct import Struct
@@ -90,11 +91,13 @@ class Variable:
         )
 
 
+@lru_cache(maxsize=2048)  # at 1 KB a key, 3 MB at the most; a digest costs 1 us
 def name(user: int, key: str) -> bytes:
     """Return the name of a variable, by which it is found: a digest of its user and key."""
     return blake2b(_said(_user(user), (key,)), digest_size=16).digest()
 
 
+@lru_cache(maxsize=2048)
 def fixed(user: int, key: str) -> bytes:
     """Return the names of the lists that do not depend on a variable's value, `LIST` bytes each."""
     return _list(b"k", key) + (_list(b"u" + _user(user)) if user else b"")
