@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.faults.cluster import ClusterStand
 from tests.faults.stand import Service, Stand
+from tests.running import soon
 
 Fault = Callable[[Any, Random], Awaitable[None]]  # of the stand that it is listed for
 
@@ -81,6 +82,8 @@ async def lag(stand: Stand, random: Random) -> None:
 
 
 async def fill_memory(stand: Stand, random: Random) -> None:
+    """Not while the functions are gone: to load them takes memory, and until then what needs them is refused."""
+    await soon(lambda: stand.command("FUNCTION", "LIST"))
     await stand.configure("maxmemory", "1")
     await asyncio.sleep(random.choice([0.1, 0.5]))
     await stand.configure("maxmemory", "0")

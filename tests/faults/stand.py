@@ -78,8 +78,8 @@ class Stand(Service):
     async def configure(self, name: str, value: str) -> None:
         await self.command("CONFIG", "SET", name, value)
 
-    async def command(self, *command: str) -> None:
-        await asyncio.to_thread(self.redis.command, *command)
+    async def command(self, *command: str) -> Any:
+        return await asyncio.to_thread(self.redis.command, *command)
 
     async def flush_scripts(self) -> None:
         await self.command("FUNCTION", "FLUSH")
