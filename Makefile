@@ -12,7 +12,7 @@ LUACHECK := luacheck --quiet --std lua51 --max-line-length 140 --ignore '43.' '2
 	--read-globals redis cjson cmsgpack bit struct KEYS ARGV --
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint faults fuzz bench compare docs picture format clean
+.PHONY: help venv run test lint faults fuzz bench compare docs picture dist format clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ venv: .venv/.ready ## a virtual environment with everything, in .venv
 
 .venv/.ready: .venv/.run
 	$(PIP) install -c constraints.txt --no-build-isolation -e '.[embedded,test,lint,bench,docs]'
+	touch $@
+
+.venv/.dist: .venv/.run
+	$(PIP) install -c constraints.txt --no-build-isolation -e '.[dist]'
 	touch $@
 
 run: .venv/.run ## serve with demo access on loopback, and print lines to paste
@@ -63,6 +67,20 @@ docs: venv ## build the documentation as a site, in site/; a warning fails it
 
 picture: venv ## draw docs/architecture.svg
 	$(BIN)/python docs/architecture.py
+
+# The time of the last commit is that of all files in the archives, so that the same commit makes the same bytes. The wheel
+# is installed by its path for what it needs, and then by its name, so that the list of components has no path.
+dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+dist: .venv/.dist ## build wheel, sdist and list of components, in dist/, and try the wheel
+	rm -rf dist build
+	$(BIN)/python -m hatchling build --directory dist
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m venv --without-pip build/venv
+	$(PIP) --python build/venv/bin/python install -c constraints.txt "$$(echo dist/*.whl)[embedded]"
+	$(PIP) --python build/venv/bin/python install --no-index --no-deps --force-reinstall --find-links dist polystow
+	$(BIN)/python -m tests.release build/venv/bin/polystow
+	$(BIN)/python -m cyclonedx_py environment build/venv/bin/python --output-reproducible \
+		--output-file "$$(echo dist/*.whl | sed 's/-py3.*/.cdx.json/')"
 
 format: venv ## put the code into its one form
 	$(BIN)/ruff check --fix .

@@ -35,6 +35,8 @@ def commands(target: str, arguments: str = "") -> list[str]:
         "venv",
         "--assume-old",
         ".venv/.run",
+        "--assume-old",
+        ".venv/.dist",
         target,
     ]
     outside = {name: value for name, value in environment({}).items() if name not in ("MAKEFLAGS", "MAKELEVEL", "ARGS")}
@@ -70,7 +72,17 @@ def test_make_alone_lists_every_target() -> None:
     for command in (["make"], ["make", "help"]):
         said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         assert re.findall(r"^  make (\w+)", said, re.MULTILINE) == targets()
-    assert {*targets()} == {*SHORT, "help", "venv", "run", "lint", "picture", "format", "clean"}  # each has a test here
+    assert {*targets()} == {
+        *SHORT,
+        "help",
+        "venv",
+        "run",
+        "lint",
+        "picture",
+        "dist",
+        "format",
+        "clean",
+    }  # each has a test here
 
 
 @pytest.mark.parametrize("target", SHORT)
@@ -91,6 +103,12 @@ def test_make_run_serves() -> None:
 def test_make_picture_draws_the_architecture() -> None:
     (command,) = commands("picture")
     assert command == ".venv/bin/python docs/architecture.py"  # which tests/test_documentation.py runs
+
+
+def test_make_dist_builds_checks_and_tries_the_release() -> None:
+    """tests/test_release.py does what needs no package index."""
+    modules = [line.split()[2] for line in commands("dist") if line.startswith(".venv/bin/python -m ")]
+    assert modules == ["hatchling", "twine", "tests.release", "cyclonedx_py"]
 
 
 def copied(tmp_path: Path) -> Path:

@@ -1,0 +1,45 @@
+"""`python -m tests.release PROGRAM`: an installed `polystow` is tried as its users would, outside of this checkout.
+
+It serves with its embedded server; one record of each kind is written and read; `doctor` and `fsck` find nothing. The
+exit status is 0 if all of that is so.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from service import __version__
+from tests.records import RECORDS, Client
+from tests.running import Running, environment
+
+
+def command(program: Path, *arguments: str, **settings: object) -> str:
+    """Run one command of the program to its end; what it says. Fails, with that, if its status is not 0."""
+    with tempfile.TemporaryDirectory() as outside:
+        done = subprocess.run(
+            [program, *arguments], cwd=outside, env=environment(settings), capture_output=True, text=True, timeout=60
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def try_out(program: Path) -> None:
+    """Fails with what the program did wrong."""
+    assert command(program, "--version") == f"polystow {__version__}\n"
+    with Running(program=program) as running:
+        client = Client(running.wait_ready().url)
+        for record in RECORDS:
+            record.write(client)
+        for record in RECORDS:
+            assert record.content in (answer := record.read(client)), f"{record.name}: {answer[:500]!r}"
+        for page in ("/docs", "/openapi/genesys.json"):
+            client.ask("GET", page, {})
+        settings = {"data_dir": running.data_dir}
+        print(command(program, "fsck", **settings), end="")
+        print(command(program, "doctor", **settings), end="")
+
+
+if __name__ == "__main__":
+    try_out(Path(sys.argv[1]).resolve())
+    print(f"{len(RECORDS)} records of {__version__} were written and read")
