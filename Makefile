@@ -2,6 +2,8 @@
 
 PYTHON ?= python3.11
 BIN := .venv/bin
+# Compiled modules are kept: a test run starts hundreds of Pythons.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests wait for servers, expiries and processes more than they compute.
 JOBS ?= 2
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -12,10 +14,10 @@ LUACHECK := luacheck --quiet --std lua51 --max-line-length 140 --ignore '43.' '2
 	--read-globals redis cjson cmsgpack bit struct KEYS ARGV --
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint faults fuzz bench compare docs picture dist format clean
+.PHONY: help venv run check test test-long lint faults fuzz bench compare docs picture dist format clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: .venv/.ready ## a virtual environment with everything, in .venv
 
@@ -37,8 +39,14 @@ venv: .venv/.ready ## a virtual environment with everything, in .venv
 run: .venv/.run ## serve with demo access on loopback, and print lines to paste
 	@exec $(BIN)/python -m service.demo
 
+check: lint ## check what needs no server, in seconds: make lint, and the tests that start no process
+	$(BIN)/python -m pytest --quiet --numprocesses $(JOBS) -m "not processes" $(ARGS)
+
 test: venv ## run all tests; ARGS='-k ping' chooses some
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
+
+test-long: venv ## run the long forms of the tests that have one: models, faults, schemathesis; ARGS='-k model'
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal --long -m long $(ARGS)
 
 lint: venv ## check style, types, the Dockerfile and the Lua scripts
 	$(BIN)/ruff check .

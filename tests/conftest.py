@@ -1,6 +1,7 @@
 """Fixtures for all tests: a running service, a factory for more of them, and an HTTP client.
 
 `--cluster` runs the dialects' tests on a Redis Cluster: all those that the shared service is enough for.
+`--long` runs randomised tests and trials in their long forms (tests/effort.py).
 `--server` runs all tests on one server instead of each one here: `--server valkey`.
 """
 
@@ -11,13 +12,17 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
+from tests import effort
+from tests.needs import starts_processes
 from tests.redis_cluster import RedisCluster
 from tests.running import Running
 from tests.servers import binaries, choose
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the server before any test is collected: many are made for each server."""
+    """Choose forms and server before any test is collected: many are made for each server."""
+    if config.getoption("--long"):
+        effort.choose_long()
     if name := config.getoption("--server"):
         directory = tempfile.TemporaryDirectory(prefix="server-")
         config.add_cleanup(directory.cleanup)
@@ -32,6 +37,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "binary" in metafunc.fixturenames:
         servers = dict(binaries())
         metafunc.parametrize("binary", servers.values(), ids=servers, scope="session")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what starts processes, before `-m` chooses, and give what is long the time that it may take."""
+    if isinstance(item, pytest.Function) and starts_processes(item):
+        item.add_marker("processes")
+    if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+        item.add_marker(pytest.mark.timeout(effort.SECONDS))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -50,7 +63,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cluster", action="store_true", help="run the dialects' tests on a Redis Cluster, and no other")
     parser.addoption("--server", help="run on the first server whose name begins so: redis-7, valkey")
-    parser.addoption("--examples", type=int, default=20, help="requests that schemathesis makes up for each route")
+    parser.addoption("--long", action="store_true", help="run the long forms of the tests that have one: -m long")
+    parser.addoption("--examples", type=int, help="requests that schemathesis makes up for each route")
     parser.addoption("--seed", type=int, default=1, help="what schemathesis makes them up from")
 
 

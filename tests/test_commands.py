@@ -20,6 +20,8 @@ SHORT = {
     "compare": ("--quick --help", "--systems"),
     "docs": ("--help", "--site-dir"),
     "bench": ("--users 2 --run-time 3s", "aggregated"),
+    "check": ("-p no:cacheprovider --numprocesses 0 tests/test_conversations.py", "passed"),
+    "test-long": ("-p no:cacheprovider --numprocesses 0 tests/storage/test_bulk.py", "passed"),
     "test": ("-p no:cacheprovider --numprocesses 0 tests/test_conversations.py", "passed"),
 }
 
@@ -65,13 +67,13 @@ def run(line: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 
 def targets() -> list[str]:
-    return re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    return re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 def test_make_alone_lists_every_target() -> None:
     for command in (["make"], ["make", "help"]):
         said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        assert re.findall(r"^  make (\w+)", said, re.MULTILINE) == targets()
+        assert re.findall(r"^  make ([\w-]+)", said, re.MULTILINE) == targets()
     assert {*targets()} == {
         *SHORT,
         "help",
@@ -88,7 +90,7 @@ def test_make_alone_lists_every_target() -> None:
 @pytest.mark.parametrize("target", SHORT)
 def test_a_target_runs_with_its_arguments(target: str) -> None:
     arguments, said = SHORT[target]
-    (command,) = (line for line in commands(target, arguments) if line.startswith(".venv/bin/python -m "))
+    *_, command = (line for line in commands(target, arguments) if line.startswith(".venv/bin/python -m "))
     assert arguments in command
     done = run(command)
     assert done.returncode == 0, done.stdout + done.stderr

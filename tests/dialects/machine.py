@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any, ClassVar
 
-from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from service.storage.fsck import check as fsck
+from tests.effort import either, some
 from tests.running import Running, eventually
 
-EXAMPLES, STEPS = 30, 30
-COSTLY = 12  # restarts, and what else takes up to a second, in all examples of a run
+STEPS = 30
+COSTLY = either(4, 12)  # restarts, and what else takes up to a second, in all examples of a run
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,5 @@ def connection(url: str) -> HTTPConnection:
 def try_out(machine: type[Machine], running: Running, *, costly: int = COSTLY) -> None:
     """Runs of the machine, until one finds that the service is not what the model says."""
     machine.running, machine.costly = running, costly
-    few = settings(
-        max_examples=EXAMPLES,
-        stateful_step_count=STEPS,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    few = some(8, 30, stateful_step_count=STEPS)
     run_state_machine_as_test(machine, settings=few)

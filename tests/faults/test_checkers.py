@@ -4,9 +4,10 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis.strategies import integers, randoms
 
+from tests.effort import examples
 from tests.faults import losses, orders, versions, zones
 from tests.faults.exhaustive import possible
 from tests.faults.history import History, Outcome, Read, Write
@@ -174,7 +175,7 @@ def test_a_flaw_in_a_made_up_history_is_found_each_time(flaw: str) -> None:
     assert flawed > HISTORIES / 2
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(100, 500)
 @given(random=randoms(use_true_random=False), clients=integers(1, 4), calls=integers(1, 4), changes=integers(0, 2))
 def test_what_is_said_is_what_trying_all_orders_says(random: Random, clients: int, calls: int, changes: int) -> None:
     """With writes of unknown outcome, and changed so that most of them cannot have been: never a false alarm, and

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
@@ -26,6 +26,7 @@ from service.settings import Settings
 from service.storage.errors import NotFound, Refusal
 from service.storage.scripts.reply import Replies, Reply
 from service.storage.scripts.runner import Runner
+from tests.effort import examples
 from tests.servers import RedisProcess
 
 Handler = Callable[[Request], Awaitable[Answer | Stream]]
@@ -249,7 +250,7 @@ async def _started(redis: RedisProcess) -> App:
     return await start(Settings(), redis.url, Meter())
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, 150)
 @given(st.lists(st.sampled_from(sorted(STEPS)), max_size=8), st.sampled_from(KINDS))
 def test_a_handler_ends_on_the_connection_as_in_a_task(
     world: tuple[asyncio.AbstractEventLoop, State], names: list[str], kind: str
@@ -369,12 +370,13 @@ async def test_replies_whose_last_outcome_is_a_failure_or_a_reply(state: State) 
             return Answer(200, repr([*map(str, told), last]).encode())
 
         going = asyncio.create_task(driven(state, handler))
-        await asyncio.sleep(0.001)
+        while len(failing.sent) < 3:
+            await asyncio.sleep(0)
         for command in failing.sent[:]:
             if not isinstance(command.outcome, asyncio.Future) and failures[failing.sent.index(command)] is None:
                 asyncio.get_running_loop().call_soon(command.outcome.set_result, "kept")
-        await asyncio.sleep(0.001)
-        assert len(failing.sent) == 4
+        while len(failing.sent) < 4:
+            await asyncio.sleep(0)
         asyncio.get_running_loop().call_soon(failing.sent[-1].outcome.set_result, "last")
         said = comparable(await going)
         assert (said.count(b"kept"), said.count(b"cannot be reached"), said.count(b"last")) == (2, 1, 1)
@@ -389,12 +391,8 @@ async def test_many_commands_in_a_row_do_not_pile_up(state: State) -> None:
         for _ in range(sys.getrecursionlimit()):
             await runner_of(state).command("RPUSH", KEY, "x", key=KEY, write=True)
             await Replies([runner_of(state).command("LLEN", KEY, key=KEY)])
-            deepest = max(deepest, _depth())
+            deepest = max(deepest, len([*traceback.walk_stack(None)]))
         return Answer(200)
 
     assert comparable(await driven(state, handler)).startswith(b"HTTP/1.1 200 ")
     assert deepest < 100
-
-
-def _depth() -> int:
-    return sum(1 for _ in traceback.walk_stack(None))

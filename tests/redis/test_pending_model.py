@@ -7,11 +7,12 @@ import asyncio
 from collections import Counter, deque
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.redis.errors import NotSent, Overloaded, Rejected, Unanswered, rejected
 from service.redis.pending import NOTHING, Command, Pending
+from tests.effort import examples
 
 TIMEOUT = 1.0
 
@@ -129,7 +130,7 @@ OVERTAKEN = [
 ]
 
 
-@settings(max_examples=600, deadline=None)
+@examples(100, 600)
 @example(OVERTAKEN)
 @given(STEPS)
 def test_each_caller_gets_exactly_one_outcome_and_never_anothers_reply(steps: list[tuple[Any, ...]]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis as client
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.storage import keys
@@ -16,6 +16,7 @@ from service.storage.records.join import join
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES
+from tests.effort import examples
 from tests.servers import RedisProcess, binaries
 from tests.storage.keyspace import LIMIT, ME, Keyspace
 from tests.storage.splice.reference import SPACE, Member, Object, Parser, parse, write
@@ -120,7 +121,7 @@ def in_python(text: str, value: str) -> str | None:
         return None
 
 
-@settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(100, 700)
 @given(pair=pairs())
 def test_every_join_gives_the_bytes_of_the_reference(joiners: dict[str, Any], pair: tuple[str, str]) -> None:
     expected = reference(*pair)

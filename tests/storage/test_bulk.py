@@ -5,7 +5,7 @@ from collections import deque
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.redis.pending import Command
@@ -13,6 +13,7 @@ from service.storage.errors import OutcomeUnknown, Unavailable
 from service.storage.scripts.runner import BULK_AT_ONCE as AT_ONCE
 from service.storage.scripts.runner import Runner
 from service.storage.scripts.turns import Turns
+from tests.effort import examples
 from tests.servers import RedisProcess
 
 
@@ -126,7 +127,7 @@ async def test_a_long_write_that_has_no_answer_may_have_been_carried_out(own: Re
 STEPS = st.lists(st.one_of(st.just("take"), st.just("release"), st.tuples(st.just("cancel"), st.integers(0, 9))))
 
 
-@settings(deadline=None)
+@examples(50, 200)
 @given(STEPS)
 def test_turns_are_few_and_first_come_first_served(steps: list[Any]) -> None:
     """Whoever is cancelled meanwhile, and whenever."""

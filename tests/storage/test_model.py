@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -20,6 +19,7 @@ from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES
 from service.storage.scripts.runner import Runner
+from tests.effort import some
 from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, LIMIT, ME, Keyspace, ids
 
@@ -196,6 +196,7 @@ class Machine(RuleBasedStateMachine):
         assert self.do(Usage(self.runner).stored(COLLECTION)) == (len(self.held), total)
 
 
+@pytest.mark.long
 def test_storage_is_a_dict_with_versions_expiry_and_orders(shared: RedisProcess) -> None:
     loop = asyncio.new_event_loop()
 
@@ -206,9 +207,7 @@ def test_storage_is_a_dict_with_versions_expiry_and_orders(shared: RedisProcess)
 
     runner = loop.run_until_complete(connected())
     Machine.server, Machine.loop, Machine.runner = shared, loop, runner
-    few = settings(
-        max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), database=None
-    )
+    few = some(25, 100, stateful_step_count=30)
     try:
         run_state_machine_as_test(Machine, settings=few)
     finally:

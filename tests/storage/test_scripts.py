@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
 from service.redis.wire import pack
 from service.storage.scripts import library
 from service.storage.scripts.library import Malformed, load
+from tests.effort import examples
 from tests.servers import RedisProcess
 
 HEADER = "--- What it does.\n"
@@ -149,7 +150,7 @@ def test_the_scripts_of_each_small_write_say_what_varies() -> None:
 WORDS = st.one_of(st.text(), st.integers(), st.binary())
 
 
-@settings(max_examples=300, deadline=None)
+@examples(60, 300)
 @given(st.data())
 def test_a_packed_script_is_what_hiredis_packs_of_the_same_words(data: st.DataObject) -> None:
     script = SCRIPTS[data.draw(st.sampled_from(sorted(SCRIPTS)))]

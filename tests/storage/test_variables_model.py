@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
@@ -15,6 +14,7 @@ from service.storage.fsck import check as fsck
 from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
 from service.storage.variables.variables import LAST, Filter, Variable, Variables
+from tests.effort import some
 from tests.servers import RedisProcess
 from tests.storage.variables import AGENT, EDITOR, SHORT, VIEWER, opened
 
@@ -122,6 +122,7 @@ class Machine(RuleBasedStateMachine):
             assert self.do(fsck.run(self.server.url, repair=False, out=told.append)) == 0, told
 
 
+@pytest.mark.long
 def test_variables_are_a_dict_that_is_listed_through_filters(shared: RedisProcess) -> None:
     loop = asyncio.new_event_loop()
 
@@ -132,9 +133,7 @@ def test_variables_are_a_dict_that_is_listed_through_filters(shared: RedisProces
 
     runner = loop.run_until_complete(connected())
     Machine.server, Machine.loop, Machine.runner = shared, loop, runner
-    few = settings(
-        max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), database=None
-    )
+    few = some(15, 60, stateful_step_count=40)
     try:
         run_state_machine_as_test(Machine, settings=few)
     finally:

@@ -10,14 +10,15 @@ from contextlib import closing
 from hashlib import md5
 from http.client import HTTPConnection
 
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dialects.ainoflow.client import Client, at
+from tests.effort import some
 
 Value = str | list[tuple[str, "Value"]]  # names are texts too, in their quotes
 
-EXAMPLES = 1000
 PADS = [0] * 57 + [31_000, 130_000, 600_000]  # bytes: stored inline, sent ahead, merged in the worker
 
 _token = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+|[{}\[\],:]')
@@ -117,16 +118,12 @@ def ask(connection: HTTPConnection, key: str, method: str, target: str, body: st
     return found
 
 
+@pytest.mark.long
 def test_generated_documents_and_patches_are_kept_to_the_byte(project: Client) -> None:
     connection = HTTPConnection(project.running.url.removeprefix("http://"))
     target = at("d", "k")
 
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
+    @some(150, 1000)
     @given(objects(nested), objects(nested), styles, styles, st.sampled_from(PADS))
     def check(document: Members, patch: Members, space: str, other: str, pad: int) -> None:
         document = [*document, ('"pad"', f'"{"x" * pad}"')]

@@ -9,6 +9,7 @@ from hashlib import md5
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
@@ -179,5 +180,6 @@ class Documents(Machine):
             assert told == ([{"category": "c", "count": len(self.held)}] if self.held else [])
 
 
+@pytest.mark.long
 def test_the_dialect_is_a_dict_with_versions_expiry_and_orders(serve: Callable[..., Running]) -> None:
     try_out(Documents, serve())

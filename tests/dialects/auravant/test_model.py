@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
@@ -256,5 +257,6 @@ class Values(Machine):
         eventually(self.serves)
 
 
+@pytest.mark.long
 def test_values_are_dicts_that_callers_read_and_write_as_they_may(serve: Callable[..., Running]) -> None:
     try_out(Values, serve(), costly=6)

@@ -4,10 +4,11 @@ import json
 
 import pytest
 from aiohttp import ClientSession
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dialects.avaamo.client import Client, global_storage, set_storage, storages
+from tests.effort import examples
 
 
 def setting(key: bytes = b'"k"', value: bytes = b'"v"', bot_id: bytes = b"B") -> bytes:
@@ -167,7 +168,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@examples(30, 200)
 @given(body=st.binary(max_size=60) | st.builds(lambda value: json.dumps(value).encode(), JSON))
 async def test_no_body_is_a_fault_of_ours(agent: Client, http: ClientSession, body: bytes) -> None:
     for method, target in (

@@ -8,6 +8,7 @@ from itertools import count
 from random import randrange
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
@@ -188,6 +189,7 @@ class Variables(Machine):
         self.declared = not self.declared
 
 
+@pytest.mark.long
 def test_variables_are_a_dict_that_is_listed_through_filters(serve: Callable[..., Running]) -> None:
     Variables.numbers, Variables.ids = {}, set()
     try_out(Variables, serve(), costly=6)

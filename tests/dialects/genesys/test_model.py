@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 from uuid import uuid4
 
+import pytest
 from hypothesis import reject
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -194,5 +195,6 @@ class Areas(Machine):
             self.read(*place, 0, key)
 
 
+@pytest.mark.long
 def test_areas_are_dicts_whose_keys_end_by_themselves(serve: Callable[..., Running]) -> None:
     try_out(Areas, serve(), costly=6)

@@ -3,18 +3,18 @@
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
+from tests.effort import examples
 from tests.storage.splice.conftest import in_python
 from tests.storage.splice.reference import merge
 from tests.storage.splice.script import Script
 from tests.storage.splice.texts import large_pairs, pairs
 
 Pair = tuple[str, str]
-SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=SLOW)
+@examples(150, 1000)
 @given(pair=pairs())
 def test_every_splice_gives_the_bytes_of_the_reference(splicers: dict[str, Script], pair: Pair) -> None:
     expected = merge(*pair)
@@ -23,7 +23,7 @@ def test_every_splice_gives_the_bytes_of_the_reference(splicers: dict[str, Scrip
         assert script.splice([pair]) == [expected]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=SLOW)
+@examples(60, 300)
 @given(pair=large_pairs())
 def test_long_and_deep_values_are_passed_over_whole(pair: Pair) -> None:
     assert in_python(*pair) == merge(*pair)
@@ -47,7 +47,7 @@ def patched(target: Any, patch: Any) -> Any:
     return result
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=SLOW)
+@examples(60, 300)
 @given(pair=pairs())
 def test_reference_means_what_the_rfc_says(pair: Pair) -> None:
     # Of duplicate names the last is what a reader sees, in target and result alike.

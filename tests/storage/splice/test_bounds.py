@@ -4,11 +4,12 @@ import json
 from time import process_time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from service.api.parsing import validate
 from service.storage.errors import TooLarge
 from service.storage.records.splice import splice
+from tests.effort import examples
 from tests.storage.splice.conftest import Splice, in_python
 from tests.storage.splice.reference import merge
 from tests.storage.splice.script import Script
@@ -44,7 +45,7 @@ def test_budget_that_does_not_suffice_gives_nothing_and_the_worker_still_does_it
     assert in_python(target, patch) == expected
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(30, 100)
 @given(pair=pairs())
 def test_any_budget_gives_the_whole_result_or_nothing(splicers: dict[str, Script], pair: tuple[str, str]) -> None:
     expected = merge(*pair)

@@ -1,0 +1,40 @@
+"""How much randomised tests and trials of faults do: little in `make test`, all of it in `make test-long` (`--long`).
+
+Such a test has the marker `long`, by which `make test-long` finds it. Hypothesis may look for the smallest failing
+example for five minutes, so these tests get more time than that: what failed is always printed.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+SHRINKING_SECONDS = 300  # after which Hypothesis prints the smallest example so far
+SECONDS = SHRINKING_SECONDS + 180
+
+T = TypeVar("T")
+_long = False
+
+
+def choose_long() -> None:
+    """Use the long forms, in all modules that are imported from now on."""
+    global _long
+    _long = True
+
+
+def either(short: T, long: T) -> T:
+    """The measure of this run."""
+    return long if _long else short
+
+
+def some(short: int, long: int, **more: Any) -> settings:
+    """Hypothesis's settings for a test with so many examples."""
+    return settings(
+        max_examples=either(short, long), deadline=None, suppress_health_check=list(HealthCheck), database=None, **more
+    )
+
+
+def examples(short: int, long: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a test of Hypothesis: so many examples, and the marker."""
+    return lambda test: pytest.mark.long(some(short, long)(test))

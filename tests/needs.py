@@ -1,0 +1,51 @@
+"""Find out from its code whether a test starts processes, so that `make check` can leave it out.
+
+A test starts processes if its function, or the function of a fixture that it uses, refers to one of STARTERS, directly
+or through other functions and classes of this tree.
+"""
+
+from collections.abc import Iterator
+from types import CodeType, FunctionType
+
+import pytest
+
+STARTERS = {"subprocess", "create_subprocess_exec"}
+OURS = ("tests.", "service.", "bench.")
+_known: dict[object, bool] = {}
+
+
+def starts_processes(item: pytest.Function) -> bool:
+    """Whether this test or one of its fixtures starts a process."""
+    definitions = item._fixtureinfo.name2fixturedefs.values()
+    return any(_starts(each) for each in (item.function, *(each.func for found in definitions for each in found)))
+
+
+def _starts(thing: object) -> bool:
+    """Whether this function or class refers to one of STARTERS, through any number of others."""
+    if thing not in _known:
+        _known[thing] = False  # ends circles
+        _known[thing] = any(each in STARTERS if isinstance(each, str) else _starts(each) for each in _referred(thing))
+    return _known[thing]
+
+
+def _referred(thing: object) -> Iterator[object]:
+    """The names in the code of a function or class, and the functions and classes of this tree that they mean."""
+    if isinstance(thing, type):
+        values = [getattr(value, "__func__", getattr(value, "fget", value)) for value in vars(thing).values()]
+        yield from (value for value in values if isinstance(value, FunctionType))
+        yield from (base for base in thing.__bases__ if base.__module__.startswith(OURS))
+    elif isinstance(thing, FunctionType):
+        for name in _names(thing.__code__):
+            yield name
+            found = thing.__globals__.get(name)
+            found = getattr(found, "__wrapped__", found)
+            if isinstance(found, FunctionType | type) and found.__module__.startswith(OURS):
+                yield found
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """All names that the code and the functions within it use."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
