@@ -27,6 +27,7 @@ from service.storage.errors import NotFound, Refusal
 from service.storage.scripts.reply import Replies, Reply
 from service.storage.scripts.runner import Runner
 from tests.effort import examples
+from tests.running import soon
 from tests.servers import RedisProcess
 
 Handler = Callable[[Request], Awaitable[Answer | Stream]]
@@ -314,6 +315,9 @@ class Failing:
         if (failure := self.failures.pop(0)) is not None:
             command.outcome.set_exception(failure)
 
+    async def has_sent(self, number: int) -> None:
+        await soon(lambda: asyncio.sleep(0, len(self.sent) == number))
+
 
 @pytest.mark.parametrize(
     ("failure", "status"),
@@ -370,13 +374,11 @@ async def test_replies_whose_last_outcome_is_a_failure_or_a_reply(state: State) 
             return Answer(200, repr([*map(str, told), last]).encode())
 
         going = asyncio.create_task(driven(state, handler))
-        while len(failing.sent) < 3:
-            await asyncio.sleep(0)
+        await failing.has_sent(3)
         for command in failing.sent[:]:
             if not isinstance(command.outcome, asyncio.Future) and failures[failing.sent.index(command)] is None:
                 asyncio.get_running_loop().call_soon(command.outcome.set_result, "kept")
-        while len(failing.sent) < 4:
-            await asyncio.sleep(0)
+        await failing.has_sent(4)
         asyncio.get_running_loop().call_soon(failing.sent[-1].outcome.set_result, "last")
         said = comparable(await going)
         assert (said.count(b"kept"), said.count(b"cannot be reached"), said.count(b"last")) == (2, 1, 1)
