@@ -50,7 +50,7 @@ def _durability(info: dict[str, str], told: dict[str, str], *, embedded: bool) -
         elif told.get("no-appendfsync-on-rewrite") == "yes":
             text = "no-appendfsync-on-rewrite is yes: while the file is rewritten, appendfsync does not hold"
             yield warn(text, "CONFIG SET no-appendfsync-on-rewrite no")
-    yield from _failures(info)
+    yield from _failures(info, embedded=embedded)
     wanted = int(told.get("min-replicas-to-write", "0"))
     if wanted > int(info.get("connected_slaves", "0")):
         yield refuse(
@@ -60,7 +60,7 @@ def _durability(info: dict[str, str], told: dict[str, str], *, embedded: bool) -
         )
 
 
-def _failures(info: dict[str, str]) -> Iterator[Finding]:
+def _failures(info: dict[str, str], *, embedded: bool) -> Iterator[Finding]:
     for name, what in (
         ("aof_last_write_status", "the append-only file could not be written: writes are refused, reads are served"),
         ("aof_last_bgrewrite_status", "the append-only file could not be rewritten: it grows"),
@@ -70,6 +70,8 @@ def _failures(info: dict[str, str]) -> Iterator[Finding]:
             remedy = (
                 "make room on the server's disk, which most often is full, and it goes on by itself; else see its log"
             )
+            if name == "aof_last_write_status" and not embedded:  # which does so by itself
+                remedy += "; then run BGREWRITEAOF: a full disk can leave a file from which Redis does not start again"
             yield refuse(what, remedy)
 
 

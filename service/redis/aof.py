@@ -1,8 +1,19 @@
-"""A check that a data directory still has its append-only file: without it Redis starts empty, and says nothing."""
+"""The append-only file of a data directory: which files it is made of, and whether they are gone.
+
+Without them Redis starts empty, and says nothing.
+"""
 
 from pathlib import Path
 
+MANIFEST = Path("appendonlydir", "appendonly.aof.manifest")
 USED = "redis.used"  # file that says that a Redis has answered from this directory
+
+
+def listed(data_dir: Path, kinds: str) -> list[Path]:
+    """Return the files that the manifest lists, in order: base ("b") and incremental ("i") ones. Raises OSError."""
+    words = [line.split() for line in (data_dir / MANIFEST).read_text().splitlines()]
+    files = [dict(zip(each[::2], each[1::2], strict=False)) for each in words]
+    return [(data_dir / MANIFEST).with_name(each["file"]) for each in files if each.get("type", "h") in kinds]
 
 
 def missing(data_dir: Path) -> str | None:

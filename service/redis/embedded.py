@@ -19,6 +19,8 @@ from urllib.parse import quote
 
 from service.redis.aof import USED, missing
 from service.redis.binary import Unusable, find_server
+from service.redis.gaps import Damaged, close_gaps
+from service.redis.rewriting import ask, keep_rewritten
 from service.redis.syncing import keep_synced
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ MAX_BACKOFF_SECONDS = 5.0
 STOP_SECONDS = 30.0  # what Redis may take to write its files out after SIGTERM
 POLL_SECONDS = 0.02
 TAIL_BYTES = 4096
+BAD_FILE = "Bad file format reading the append only file"  # Redis and Valkey log it and end
 
 # Runs in the child before Redis does: asks the kernel to send SIGTERM (Redis then saves) when the parent
 # dies, checks that it has not died already, keeps other users from new files, and becomes Redis.
@@ -79,7 +82,7 @@ class Embedded:
         self._locks: list[int] = []
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._syncing: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []  # they look after the append-only file while Redis runs
         self._stopping = asyncio.Event()
         self._log_start = 0  # where in the log the present child began to write
 
@@ -102,7 +105,13 @@ class Embedded:
         try:
             await self._take_locks()
             await self._spawn()
-            await self._answering(within)
+            try:
+                await self._answering(within)
+            except Unusable:
+                if not await self._repaired():
+                    raise
+                await self._spawn()
+                await self._answering(within)
         except BaseException:
             await self.stop()
             raise
@@ -110,7 +119,8 @@ class Embedded:
         with contextlib.suppress(OSError):  # the disk may be full
             (self.data_dir / USED).touch(0o600)
         if self._appendfsync == "everysec":
-            self._syncing = asyncio.create_task(keep_synced(self.data_dir))
+            watch = keep_rewritten(self.data_dir, socket_of(self.data_dir))  # with `always` it ends, and leaves no gap
+            self._beside = [asyncio.create_task(each) for each in (keep_synced(self.data_dir), watch)]
 
     async def stop(self) -> None:
         """Let Redis save and end; kill it if that takes longer than STOP_SECONDS."""
@@ -122,8 +132,8 @@ class Embedded:
                 break
             # It may be starting a Redis at this moment; cancelled there, it could leave one behind.
             await asyncio.wait({self._keeper}, timeout=POLL_SECONDS)
-        if self._syncing is not None:
-            self._syncing.cancel()
+        for task in self._beside:
+            task.cancel()
         while self._locks:
             os.close(self._locks.pop())
 
@@ -217,10 +227,31 @@ class Embedded:
             async with asyncio.timeout(within):
                 while not await answers(socket_of(self.data_dir)):
                     if self._process.returncode is not None:
-                        raise Unusable(f"the embedded Redis ended at its start:\n{self._tail()}")
+                        raise Unusable(self._ended())
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             raise Unusable(f"the embedded Redis does not answer after {within:g} s:\n{self._tail()}") from None
+
+    async def _repaired(self) -> bool:
+        """Repair the append-only file if Redis has refused it; return whether that makes another start worth trying.
+
+        Raises Unusable, in words, if it cannot be repaired.
+        """
+        if BAD_FILE not in self._tail():
+            return False
+        work = asyncio.create_task(asyncio.to_thread(close_gaps, self.data_dir))
+        try:
+            return await asyncio.shield(work)
+        except Damaged as damaged:
+            raise Unusable(f"{self._ended()}\n{damaged}") from None
+        except OSError as error:
+            text = "the append-only file is damaged, and there must be room on the disk to repair a copy"
+            raise Unusable(f"{self._ended()}\n{text}: {error}") from None
+        finally:
+            await asyncio.wait({work})  # when this is cancelled: the locks must last as long as the work on the files
+
+    def _ended(self) -> str:
+        return f"the embedded Redis ended at its start:\n{self._tail()}"
 
     def _tail(self) -> str:
         """The last lines that the present child logged."""
@@ -249,6 +280,7 @@ class Embedded:
             try:
                 if lost := missing(self.data_dir):
                     raise Unusable(lost)
+                await self._repaired()
                 await self._spawn()
                 self.restarts += 1
             except (OSError, Unusable) as error:
@@ -258,14 +290,8 @@ class Embedded:
 async def answers(path: Path) -> bool:
     """Return if a Redis behind this socket answers PING, and not that it is still loading."""
     try:
-        async with asyncio.timeout(1.0):
-            reader, writer = await asyncio.open_unix_connection(str(path))
-            try:
-                writer.write(b"PING\r\n")
-                return (await reader.readline()).startswith((b"+PONG", b"-MISCONF"))  # it serves reads on a full disk
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
+        return (await ask(path, b"PING")).startswith((b"+PONG", b"-MISCONF"))  # it serves reads on a full disk
+    except (OSError, EOFError):
         return False
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 from redis import RedisError
 
+from service.redis.gaps import close_gaps
+from service.redis.rewriting import keep_rewritten
 from service.redis.syncing import keep_synced
 from tests.faults.proxy import Proxy
 from tests.running import Running, polystow, soon
@@ -68,7 +70,16 @@ class Stand(Service):
         """SIGKILL; on its files again after `away` seconds."""
         await asyncio.to_thread(self.redis.kill)
         await asyncio.sleep(away)
-        await asyncio.to_thread(self.redis.start)
+        await asyncio.to_thread(self._start)
+
+    def _start(self) -> None:
+        """Start Redis as the embedded one is: when it refuses its append-only file, that is repaired."""
+        try:
+            self.redis.start()
+        except AssertionError:
+            if not close_gaps(self.redis.directory):
+                raise
+            self.redis.start()
 
     async def pause_redis(self, seconds: float) -> None:
         self.redis.pause()
@@ -98,7 +109,7 @@ class Stand(Service):
     async def _written(self) -> bool:
         """Has Redis written what it could not while the disk was full? Killed before, it would lose that."""
         if not self.redis.alive:
-            await asyncio.to_thread(self.redis.start)
+            await asyncio.to_thread(self._start)
         try:
             told = await asyncio.to_thread(self.redis.command, "INFO", "persistence")
         except RedisError:
@@ -115,11 +126,13 @@ async def standing(
     **settings: object,
 ) -> AsyncIterator[Stand]:
     """A stand; `config` is Redis's command line, `settings` are the service's. Its Redis keeps data as an embedded one
-    does: `everysec` is seen to from here."""
+    does: `everysec` is seen to from here, and so is a file that a full disk has left with a gap."""
     path = binary or binaries()[0][1]
     keeping = ("--appendonly", "yes", "--appendfsync", "always" if appendfsync == "always" else "no")
     with RedisProcess(path, *keeping, *config, preload=library() if slow_disk else None) as redis:
-        syncing = asyncio.create_task(keep_synced(redis.directory))
+        beside = [asyncio.create_task(keep_synced(redis.directory))]
+        if appendfsync != "always":
+            beside.append(asyncio.create_task(keep_rewritten(redis.directory, redis.socket)))
         proxy = Proxy(redis.socket)
         await proxy.start()
         # A deadline that faults outlast, so that there are outcomes nobody knows.
@@ -131,4 +144,5 @@ async def standing(
             finally:
                 await asyncio.to_thread(service.close)
                 await proxy.close()
-                syncing.cancel()
+                for task in beside:
+                    task.cancel()

@@ -66,6 +66,32 @@ async def test_reads_are_served_and_all_say_that_writes_are_refused(
     assert (said.count(READ_ONLY), said.count("redis takes writes again")) == (1, 1)
 
 
+async def test_what_was_acknowledged_after_a_rewrite_and_a_full_disk_is_there_when_redis_was_killed(
+    serve: Callable[..., Running], http: ClientSession
+) -> None:
+    """Redis leaves a gap in its file then, and does not start from it."""
+    running = serve()
+    assert await ask(http, running, "PUT", b"[1]") == 200
+    with running.redis as redis:
+        redis.execute_command("BGREWRITEAOF")
+        await soon(lambda: persistence(running, aof_rewrites=1, aof_rewrite_in_progress=0))
+        files = [path.stat().st_size for path in running.data_dir.glob("appendonlydir/*.incr.aof")]
+        limit = (max(files) + 50, resource.RLIM_INFINITY)
+        resource.prlimit(running.redis_pid(), resource.RLIMIT_FSIZE, limit)
+        await soon(lambda: refused(http, running))
+        resource.prlimit(running.redis_pid(), resource.RLIMIT_FSIZE, UNLIMITED)
+        await soon(lambda: persistence(running, aof_last_write_status="ok"))
+    assert await ask(http, running, "PUT", b"[3]") == 200
+    await asyncio.to_thread(running.kill_redis)
+    async with http.get(running.url + DOCUMENT, headers=KEY) as answer:
+        assert (answer.status, await answer.json()) == (200, [3])
+
+
+async def persistence(running: Running, **wanted: object) -> bool:
+    with running.redis as redis:
+        return bool(redis.info("persistence").items() >= wanted.items())
+
+
 async def refused(http: ClientSession, running: Running) -> bool:
     """The write that meets the full disk is acknowledged, those after it are not."""
     return await ask(http, running, "PUT", b"[2]") == 503

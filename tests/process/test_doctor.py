@@ -275,6 +275,14 @@ def test_what_a_server_says_of_itself_is_judged(info: dict[str, str], text: str)
     assert text in one(list(diagnosis.of_server(Server(info=info), {}, Settings())))
 
 
+def test_a_server_of_ones_own_is_to_rewrite_its_file_after_a_full_disk() -> None:
+    """The embedded one is asked to by the service."""
+    info = {"aof_enabled": "1", "aof_last_write_status": "err"}
+    for settings, told in ((Settings(), False), (Settings(redis_url="redis://localhost"), True)):
+        [finding] = diagnosis.of_server(Server(info=info), {}, settings)
+        assert ("then run BGREWRITEAOF" in finding.remedy) is told
+
+
 def test_a_server_that_does_not_tell_which_keys_change_is_found() -> None:
     with RedisProcess(binaries()[0][1], "--appendonly", "yes") as process:
         process.command(*APPLIED)

@@ -1,0 +1,225 @@
+"""Repair of an append-only file in which Redis left runs of NUL bytes ("gaps") between two commands.
+
+Redis 7 and Valkey open the incremental file that a rewrite begins without O_APPEND. When the disk is full and only a
+part of the next commands can be written, Redis cuts that part off again (ftruncate), but its offset stays behind it.
+What it writes as soon as there is room begins there, and before it lies a gap as long as the part was. Redis does not
+start from such a file ("Bad file format"), and redis-check-aof would cut off the gap and everything behind it.
+
+Invariant: only NUL bytes are taken out, and only where a command should begin. At every moment the name in the manifest
+leads to a whole file, the damaged or the repaired one; the damaged one is kept under another name.
+"""
+
+import contextlib
+import errno
+import io
+import itertools
+import logging
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.redis.aof import MANIFEST, listed
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 1 << 20
+LINE_BYTES = 1024  # Redis reads no longer annotations
+ARRAY = re.compile(rb"\*([1-9][0-9]{0,9})\r\n")
+BULK = re.compile(rb"\$([0-9]{1,18})\r\n")
+ANNOTATION = re.compile(rb"#[^\n]*\n")
+BEGINNING = re.compile(rb"[*$][0-9]*\r?|#[^\n]*|")  # of a line that the end of the file cuts off
+
+
+class Damaged(Exception):
+    """An append-only file is damaged, and not by gaps alone; the text says where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A run of NUL bytes where a command should begin."""
+
+    offset: int
+    length: int
+
+
+@dataclass
+class Scan:
+    """The gaps of a file, and the length of the incomplete command at its end, which Redis cuts off at its start."""
+
+    gaps: list[Gap] = field(default_factory=list)
+    incomplete: int = 0
+
+
+def close_gaps(data_dir: Path) -> bool:
+    """Take the gaps out of the incremental files that the manifest lists; return whether there were any.
+
+    Raises Damaged if anything else is wrong with one of them, before any is changed. Raises OSError, most often because
+    there is no room for the repaired copy; what was repaired until then stays so.
+    """
+    scans = {path: scan(path) for path in listed(data_dir, "i")}
+    for path, found in scans.items():
+        if not found.gaps:
+            continue
+        kept = _replace(path, found.gaps)
+        for gap in found.gaps:
+            log.warning(
+                "%s: %d NUL bytes at offset %d, which Redis left when its disk was full, were taken out, and every"
+                " command was kept; the damaged file is now %s",
+                *(path, gap.length, gap.offset, kept),
+            )
+        if found.incomplete:
+            log.warning("%s ends with %d bytes of an incomplete command; Redis cuts them off", path, found.incomplete)
+    return any(found.gaps for found in scans.values())
+
+
+def scan(path: Path) -> Scan:
+    """Read the framing of a file, but no values. Raises Damaged where a command should begin or end and does not."""
+    found = Scan()
+    offset = 0
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        while offset < size:
+            if file.peek(1)[:1] == b"\0":
+                gap = _gap(path, offset, size)
+                found.gaps.append(gap)
+                file.seek(offset := offset + gap.length)
+                continue
+            try:
+                whole = _pass_command(file, size)
+            except ValueError as error:
+                raise Damaged(_advice(path, offset, error)) from None
+            if not whole:
+                found.incomplete = size - offset
+                break
+            offset = file.tell()
+    return found
+
+
+def _gap(path: Path, offset: int, size: int) -> Gap:
+    """The gap that begins at `offset`. What the file system knows to be a hole is not read: it may be very large."""
+    end = offset
+    with path.open("rb", buffering=0) as file:
+        while end < size:
+            try:
+                end = file.seek(end, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # there is nothing but a hole up to the end of the file
+                    end = size
+                    break
+                file.seek(end)  # this file system does not tell holes from data
+            chunk = file.read(CHUNK_BYTES)
+            data = chunk.lstrip(b"\0")
+            end += len(chunk) - len(data)
+            if data or not chunk:
+                break
+    return Gap(offset, end - offset)
+
+
+def _pass_command(file: io.BufferedReader, size: int) -> bool:
+    """Move to the end of the command, or annotation, that begins here; return False if the file ends before.
+
+    Raises ValueError, with what is wrong.
+    """
+    line = file.readline(LINE_BYTES)
+    if ANNOTATION.fullmatch(line):
+        return True
+    array = ARRAY.fullmatch(line)
+    if array is None:
+        return _cut_off(line, b"*#", file.tell() == size, "a command should begin here")
+    for _ in range(int(array[1])):
+        line = file.readline(LINE_BYTES)
+        bulk = BULK.fullmatch(line)
+        if bulk is None:
+            wrong = "one of the values of this command does not begin as it should"
+            return _cut_off(line, b"$", file.tell() == size, wrong)
+        end = file.tell() + int(bulk[1])
+        if end + 2 > size:
+            return False
+        file.seek(end)
+        if file.read(2) != b"\r\n":
+            raise ValueError("one of the values of this command does not end where it should")
+    return True
+
+
+def _cut_off(line: bytes, signs: bytes, at_end: bool, wrong: str) -> bool:
+    """Return False if `line` may be the beginning of a right one that the end of the file cuts off; else raise
+    ValueError."""
+    if at_end and BEGINNING.fullmatch(line) and line[:1] in signs:
+        return False
+    raise ValueError(wrong)
+
+
+def _advice(path: Path, offset: int, wrong: object) -> str:
+    manifest = path.with_name(MANIFEST.name)
+    return (
+        f"{path} is damaged at offset {offset}: {wrong}. Nothing was changed. Restore the data directory from a backup."
+        f" Without one: copy the directory, then run redis-check-aof --fix {manifest}, which gives up every write from"
+        " that offset on"
+    )
+
+
+def _replace(path: Path, gaps: list[Gap]) -> Path:
+    """Put a copy without the gaps in the place of the file; return the name under which the file is kept.
+
+    A kill between two steps leaves a file that the next repair writes over, or a second name that it finds again.
+    """
+    repaired = path.with_name(f"{path.name}.repaired")
+    try:
+        _write_without(path, gaps, repaired)
+        kept = _keep(path)
+        _sync_directory(path.parent)
+        os.replace(repaired, path)
+        _sync_directory(path.parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            repaired.unlink()
+        raise
+    return kept
+
+
+def _write_without(path: Path, gaps: list[Gap], target: Path) -> None:
+    with path.open("rb", buffering=0) as source:
+        whole = os.fstat(source.fileno())
+        out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, stat.S_IMODE(whole.st_mode))
+        try:
+            begins = [0, *(gap.offset + gap.length for gap in gaps)]
+            ends = [*(gap.offset for gap in gaps), whole.st_size]
+            for begin, end in zip(begins, ends, strict=True):
+                source.seek(begin)
+                _copy(source, out, end - begin)
+            os.fsync(out)
+        finally:
+            os.close(out)
+
+
+def _copy(source: io.FileIO, out: int, length: int) -> None:
+    while length:
+        chunk = source.read(min(length, CHUNK_BYTES))
+        if not chunk:
+            raise OSError(errno.EIO, "the file became shorter while it was read")
+        length -= len(chunk)
+        while chunk:
+            chunk = chunk[os.write(out, chunk) :]
+
+
+def _keep(path: Path) -> Path:
+    """Give the damaged file a second name, unless a repair that was killed has done so."""
+    for number in itertools.count(1):
+        kept = path.with_name(f"{path.name}.damaged-{number}")
+        try:
+            os.link(path, kept)
+            return kept
+        except FileExistsError:
+            if kept.samefile(path):
+                return kept
+    raise AssertionError("unreachable")
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
