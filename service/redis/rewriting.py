@@ -35,7 +35,8 @@ async def keep_rewritten(data_dir: Path, socket: Path) -> None:
                 retry, earliest = FIRST_RETRY_SECONDS, 0.0
             elif writable and loop.time() >= earliest:
                 said = (await ask(socket, b"BGREWRITEAOF")).decode(errors="replace").strip()
-                log.warning("a full disk left %d NUL bytes in the append-only file; it is rewritten: %s", gap, said)
+                text = "a full disk left %d NUL bytes in the append-only file; asked to rewrite it, Redis says: %s"
+                log.warning(text, gap, said)
                 earliest, retry = loop.time() + retry, min(2 * retry, MAX_RETRY_SECONDS)
         except (OSError, EOFError, KeyError, ValueError):
             pause = PAUSE  # Redis is away, or loads its files

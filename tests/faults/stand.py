@@ -40,13 +40,15 @@ class Service:
 
     async def kill_worker(self, random: Random) -> None:
         for pid in self._worker(random):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     async def pause_worker(self, random: Random, seconds: float) -> None:
         for pid in self._worker(random):
-            os.kill(pid, signal.SIGSTOP)
-            await asyncio.sleep(seconds)
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # it was being killed when it was chosen
+                os.kill(pid, signal.SIGSTOP)
+                await asyncio.sleep(seconds)
+                os.kill(pid, signal.SIGCONT)
 
     def _worker(self, random: Random) -> list[int]:
         return random.sample(pids, 1) if (pids := self.service.worker_pids()) else []
@@ -129,7 +131,9 @@ async def standing(
     does: `everysec` is seen to from here, and so is a file that a full disk has left with a gap."""
     path = binary or binaries()[0][1]
     keeping = ("--appendonly", "yes", "--appendfsync", "always" if appendfsync == "always" else "no")
-    with RedisProcess(path, *keeping, *config, preload=library() if slow_disk else None) as redis:
+    # Not 64mb: what a full disk harms is a file that a rewrite has begun.
+    rewriting = ("--auto-aof-rewrite-min-size", "1mb")
+    with RedisProcess(path, *keeping, *rewriting, *config, preload=library() if slow_disk else None) as redis:
         beside = [asyncio.create_task(keep_synced(redis.directory))]
         if appendfsync != "always":
             beside.append(asyncio.create_task(keep_rewritten(redis.directory, redis.socket)))
