@@ -46,7 +46,7 @@ MISTAKES = [
     (b'{"id":', "the body is not JSON: it is cut off"),
     (b'{"id":"\\ud800"}', "the body is not JSON: it is cut off, or an escape is half of a surrogate pair"),
     (b'{"id":"\xff"}', "the body is not UTF-8: at byte 7"),
-    (b'{"raw":' + b"[" * 100_000, "the body is nested too deep"),
+    (b'{"raw":' + b"[" * 100_000, "the body is nested too deeply"),
 ]
 BOUNDED = [
     (b'{"n":0}', "`n` must be at least 1"),

@@ -1,7 +1,7 @@
-"""Reads the access document: YAML or JSON into the types of its sections.
+"""Reader of the access document: YAML or JSON, converted into the types of the dialects' sections.
 
-Invariant: an error says where (line and column, or the path of a member) and why, and never quotes the document, which
-holds credentials.
+Invariant: an error names the position (line and column, or the path of a member) and the reason. It never quotes the
+document, because the document holds credentials.
 """
 
 import json
@@ -14,22 +14,22 @@ import orjson
 import yaml
 from msgspec import inspect
 
-from service.api.access_types import MEANINGS, Wrong, custom
+from service.api.access_types import MEANINGS, InvalidValue, custom
 
-LARGEST = 10**18 - 1  # number, of either sign; a longer one is a name
+LARGEST = 10**18 - 1  # the largest number, of either sign; an id with more digits must be written as a string
 
 
 class Malformed(Exception):
-    """The document cannot be applied; says where and why."""
+    """An access document that cannot be applied; the text names the position and the reason."""
 
 
 def read(text: bytes | str) -> Any:
-    """The document's content. Raises Malformed."""
+    """Parse an access document, JSON or YAML. Raises Malformed."""
     try:
         document = orjson.loads(text)
         json.loads(text, object_pairs_hook=_refuse_repeated)
         return document
-    except ValueError:  # not JSON, or it repeats a key: YAML, of which JSON is a part, tells where
+    except ValueError:  # not JSON, or a repeated key: JSON is a subset of YAML, and the YAML parser knows the position
         return _read_yaml(text)
 
 
@@ -43,7 +43,7 @@ _BASES: Any = (yaml.composer.Composer, yaml.CSafeLoader) if yaml.__with_libyaml_
 
 
 class _Loader(*_BASES):  # type: ignore[misc]
-    """A loader that refuses repeated keys, and aliases, by which a short document could be read as an endless one."""
+    """A YAML loader that refuses repeated keys and aliases. Aliases would let a short document expand without limit."""
 
     def __init__(self, text: bytes | str) -> None:
         _BASES[-1].__init__(self, text)
@@ -58,9 +58,9 @@ class _Loader(*_BASES):  # type: ignore[misc]
         try:
             value = super().construct_object(node, deep)
         except (yaml.constructor.ConstructorError, ArithmeticError, AttributeError, LookupError, ValueError):
-            raise _at(node.start_mark, "this value is not supported, or is not what its tag says") from None
-        if isinstance(value, int) and not -LARGEST <= value <= LARGEST:  # cannot be stored, nor written out at any size
-            raise _at(node.start_mark, "a number of more than 18 digits is to be written in quotation marks")
+            raise _at(node.start_mark, "this value is not supported, or does not match its tag") from None
+        if isinstance(value, int) and not -LARGEST <= value <= LARGEST:  # Redis and JSON cannot hold it exactly
+            raise _at(node.start_mark, "a number of more than 18 digits must be written in quotation marks")
         return value
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
@@ -68,9 +68,9 @@ class _Loader(*_BASES):  # type: ignore[misc]
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise _at(key.start_mark, "a key must be a string or a number")
-            name = str(self.construct_object(key))  # ids compare as strings
+            name = str(self.construct_object(key))  # ids are compared as strings
             if name in seen:
-                raise _at(key.start_mark, "this key stands in its map twice")
+                raise _at(key.start_mark, "this key occurs twice in its map")
             seen.add(name)
         return super().construct_mapping(node, deep)
 
@@ -83,27 +83,27 @@ def _read_yaml(text: bytes | str) -> Any:
     try:
         return _Loader(text).get_single_data()
     except yaml.MarkedYAMLError as error:
-        # What is quoted may be the document's, but for single characters.
+        # A quoted text of the YAML parser's message may come from the document: only single characters are kept.
         problem = re.sub(
             r"(['\"])(.*?)\1", lambda quoted: quoted[0] if len(quoted[2]) == 1 else "...", str(error.problem)
         )
         raise _at(error.problem_mark, f"not YAML or JSON: {problem}") from None
     except RecursionError:
-        raise Malformed("it is nested too deeply") from None
+        raise Malformed("the document is nested too deeply") from None
     except (yaml.reader.ReaderError, ValueError) as error:
         position = getattr(error, "position", getattr(error, "start", 0))
-        raise Malformed(f"position {position}: not YAML or JSON: it is no UTF-8, or a control character") from None
+        raise Malformed(f"position {position}: not YAML or JSON: not UTF-8, or a control character") from None
 
 
 def convert(name: str, content: Any, kind: Any) -> Any:
-    """The section of that name as the type that a dialect has for it. Raises Malformed."""
+    """Convert the content of one section into `kind`, the dialect's type for it. Raises Malformed."""
     try:
         return msgspec.convert({} if content is None else content, kind, strict=True, dec_hook=custom)
     except msgspec.ValidationError as error:
         text, _, path = str(error).rpartition(" - at ") if " - at `" in str(error) else (str(error), "", "`$`")
         path = path.split("`")[-2].removeprefix("$")
-        if isinstance(error.__cause__, Wrong):
-            raise Malformed(f"{name}{path}{error.__cause__.place}: {error.__cause__}") from None
+        if isinstance(error.__cause__, InvalidValue):
+            raise Malformed(f"{name}{path}{error.__cause__.path}: {error.__cause__}") from None
         place = "a key of " if "`key` in" in str(error) else ""
         raise Malformed(f"{place}{name}{path}: {_reason(text, kind, path)}") from None
 
@@ -124,7 +124,7 @@ _BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"
 
 
 def _reason(text: str, kind: Any, path: str) -> str:
-    """The error message of msgspec in plain words."""
+    """Translate an error message of msgspec for the author of the document."""
     if match := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", text):
         wanted, given = ([_WORDS.get(each, "something else") for each in part.split(" | ")] for part in match.groups())
         return f"it must be {' or '.join(wanted)}, not {given[0]}"
@@ -143,7 +143,7 @@ def _reason(text: str, kind: Any, path: str) -> str:
 
 
 def _types(kinds: Iterable[inspect.Type], path: str) -> Iterable[inspect.Type]:
-    """The types that a value at a path may have, of unions each."""
+    """Yield the types that the value at a path may have, the members of unions one by one."""
     for name in re.findall(r"\.(\w+)|\[", path):
         kinds = [part for each in _flat(kinds) for part in _parts(each, name)]
     return _flat(kinds)

@@ -1,4 +1,4 @@
-"""The types and rules that the sections of the access document share. Their errors never quote the document."""
+"""Types and rules that the dialects' sections of the access document share. Their errors never quote the document."""
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
@@ -13,7 +13,7 @@ USERNAME = r"^[^:\s\x00-\x1f\x7f]([^:\x00-\x1f\x7f]*[^:\s\x00-\x1f\x7f])?\Z"  # 
 PRINTED = r"^[^\x00-\x1f\x7f]+\Z"
 NUMERIC = r"^[0-9]{1,18}\Z"
 
-MEANINGS = {  # of the patterns, for messages
+MEANINGS = {  # descriptions of the patterns, for error messages
     VISIBLE: "visible ASCII characters without a space or a line break",
     TRIMMED: "at least one character, with no white space at either end",
     UNTRIMMED: "a text with no white space at either end",
@@ -27,32 +27,38 @@ Id = Name | int
 Secret = Annotated[str, Meta(pattern=VISIBLE)]
 
 
-class Wrong(ValueError):
-    """A value that cannot be declared. `place` leads from the part of the document that was looked at to the value."""
+class InvalidValue(ValueError):
+    """A value that cannot be declared. `path` leads from the checked part of the document to the value."""
 
-    def __init__(self, reason: str, place: str = "") -> None:
-        self.place = place
+    def __init__(self, reason: str, path: str = "") -> None:
+        self.path = path
         super().__init__(reason)
 
 
 class Expires(float):
-    """A Unix time, given in ISO 8601 or as a date of YAML; a date alone is midnight, and UTC is the usual zone."""
+    """A Unix time, written in ISO 8601 or as a YAML date. A date alone means midnight; the default time zone is UTC."""
 
 
 def custom(kind: type, value: Any) -> Any:
-    """The value of a type that msgspec does not know, which is `Expires`. Raises Wrong."""
+    """Convert a value into `Expires`, the only type here that msgspec cannot decode by itself. Raises InvalidValue."""
     try:
         given = datetime.fromisoformat(value) if isinstance(value, str) else value
         if isinstance(given, date) and not isinstance(given, datetime):
             given = datetime(given.year, given.month, given.day)
         return kind((given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp())
     except (AttributeError, TypeError, ValueError, OverflowError):
-        raise Wrong("it must be a date such as 2030-01-01, or 2030-01-01T12:00:00Z") from None
+        raise InvalidValue("it must be a date such as 2030-01-01, or 2030-01-01T12:00:00Z") from None
 
 
 def distinct(entries: str, values: Iterable[object], member: str = "") -> None:
-    """Check that no two entries of a list have one value, compared as strings; None is no value. Raises Wrong."""
+    """Check that the values of a list's entries are unique. Values are compared as strings; None is ignored.
+
+    `entries` is the list's name in the document, `member` the member of an entry that holds the value.
+    Raises InvalidValue.
+    """
     seen: dict[str, int] = {}
     for index, value in enumerate(values):
         if value is not None and (first := seen.setdefault(str(value), index)) != index:
-            raise Wrong(f"{entries}[{first}] has the same", f".{entries}[{index}]{member and '.' + member}")
+            raise InvalidValue(
+                f"{entries}[{first}] has the same value", f".{entries}[{index}]{member and '.' + member}"
+            )

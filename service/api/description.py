@@ -1,9 +1,9 @@
-"""Descriptions of a dialect's routes, for the OpenAPI document that service/openapi/document.py makes of it.
+"""Descriptions of a dialect's routes; service/openapi/document.py makes the OpenAPI document from them.
 
-Whatever has a shape is a Python type, and its JSON Schema is what `msgspec.json.schema_components` makes of it. The
-fields of a Struct are the members of a body, the parameters of a query, the named segments of a path or the headers of
-a message; each has its bounds, its description and its examples in its `Meta`, and is required if it has no default.
-What a route does is said by its handler's docstring, and what a refusal is by the refusal's.
+Bodies, queries, path parameters and headers are described by Python types, and `msgspec.json.schema_components` makes
+their JSON Schemas. The fields of a Struct are the members of a body, the parameters of a query, the named segments of a
+path or the headers of a message. A field's bounds, description and examples are in its `Meta`; a field without a
+default is required. The docstring of a handler describes its route, and the docstring of a refusal the refusal.
 """
 
 import dataclasses
@@ -30,11 +30,10 @@ class Content:
     about: str  # one sentence
     shape: Any = None  # the body's type; None: there is no body
     media: tuple[str, ...] = (JSON,)  # content types that the body may have
-    examples: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # such values, by what they show
-    headers: type[Struct] | None = None  # an answer's
-    leads_to: Mapping[str, Mapping[str, Any]] = dataclasses.field(
-        default_factory=dict
-    )  # handlers by name, with their parameters
+    examples: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # values, by the name of the example
+    headers: type[Struct] | None = None  # headers of an answer
+    # OpenAPI links: names of handlers that the answer leads to, each with its parameters.
+    leads_to: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 class Ranged(Struct):
@@ -44,15 +43,15 @@ class Ranged(Struct):
     known: Known | UnsetType = field(name="If-None-Match", default=UNSET)
 
 
-class Handed(Struct):
-    """Headers of a file."""
+class FileHeaders(Struct):
+    """Headers of an answer that holds a file."""
 
     etag: Tag = field(name="ETag")
     disposition: Disposition = field(name="Content-Disposition")
 
 
-def handed_out(headers: type[Struct]) -> dict[int, Content]:
-    """The answers of a route that hands out files (service/api/downloads.py)."""
+def download_answers(headers: type[Struct]) -> dict[int, Content]:
+    """Return the answers, by status, of a route that serves files (service/api/downloads.py)."""
     return {
         200: Content("The file.", bytes, ("*/*",), headers=headers),
         206: Content("That part of the file.", bytes, ("*/*",), headers=headers),
@@ -63,13 +62,13 @@ def handed_out(headers: type[Struct]) -> dict[int, Content]:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """One route. Its path's parameters are described once for the whole dialect: `Api.path`."""
+    """The description of one route. Path parameters are described once for the whole dialect: `Api.path`."""
 
     answers: Mapping[int, Content]  # by status
     query: type[Struct] | None = None
     headers: type[Struct] | None = None
     body: Content | None = None
-    refuses: tuple[type[Refusal], ...] = ()  # besides what any request may be told
+    refuses: tuple[type[Refusal], ...] = ()  # refusals of this route, besides those that any request may get
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Api:
     title: str
     version: str  # of the vendor's API
     about: str  # Markdown
-    path: type[Struct]  # a field for each name in a template
+    path: type[Struct]  # one field for each parameter name in the path templates
     security: Mapping[str, Mapping[str, Any]]  # OpenAPI's security schemes; a request uses any one of them
     error: Any  # the type of a refusal's body
     open: bool = False  # may a request also come without a credential?

@@ -1,7 +1,7 @@
-"""Files as they are handed out: safely whatever they are, whole, in part (RFC 9110, section 14), or not at all.
+"""Downloads of stored files: whole, one range (RFC 9110, section 14), or 304 if the client has the file.
 
-What a stranger stored is never shown as a page of this service's: it is an attachment, of the type that it was said to
-be and no other, in a sandbox that may do nothing, and its name cannot leave its header.
+A stored file may be hostile, so a browser must never show it as a page of this service. Every download is an attachment
+with `nosniff` and a Content-Security-Policy that permits nothing, and the file's name is escaped in its header.
 """
 
 import re
@@ -13,21 +13,23 @@ from msgspec import Struct
 from service.api.dialect import Answer, Stream
 from service.api.preconditions import http_date, not_modified
 
-NAME_BYTES = 255  # of a file's name, as in most file systems
+NAME_BYTES = 255  # the longest file name in Content-Disposition, as in most file systems
 ANY_TYPE = "application/octet-stream"
 SAFE = (("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'"),)
 
 _lawful_type = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}").fullmatch
 _range = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})").fullmatch
-_unsafe = re.compile(r"[^ !#-$&-\[\]-~]")  # not in a quoted string as it stands, or read differently by some
-_attribute = "!#$&+-.^_`|~"  # what stands for itself in an RFC 5987 value, beside letters and digits
+_unsafe = re.compile(
+    r"[^ !#-$&-\[\]-~]"
+)  # characters that a quoted string must escape, or that clients read differently
+_attribute = "!#$&+-.^_`|~"  # characters that need no escape in an RFC 5987 value, besides letters and digits
 
 Headers = tuple[tuple[str, str], ...]
-Pieces = Callable[[int, int], AsyncIterator[bytes]]  # so many bytes from a place on
+Pieces = Callable[[int, int], AsyncIterator[bytes]]  # the content from an offset on, so many bytes
 
 
 class File(Struct):
-    """A stored file: `modified` in seconds since the epoch, the type and the name as they were told."""
+    """A stored file. `modified` is in seconds since the Unix epoch; `type` and `name` are as the client sent them."""
 
     size: int
     etag: str
@@ -37,7 +39,7 @@ class File(Struct):
 
 
 def download(headers: Mapping[str, str], file: File, pieces: Pieces, more: Headers = ()) -> Answer | Stream:
-    """Hand out a file as the request's headers ask for it; `more` are headers of the dialect's own."""
+    """Answer a download as `If-None-Match`, `Range` and `If-Range` ask for it; `more` are the dialect's headers."""
     known = (
         *SAFE,
         *more,
@@ -60,21 +62,21 @@ def download(headers: Mapping[str, str], file: File, pieces: Pieces, more: Heade
 
 
 def lawful_type(type: str) -> str:
-    """A media type without parameters, or the type of which nothing is known."""
+    """Return a media type if it is well-formed and has no parameters, else application/octet-stream."""
     return type if _lawful_type(type) else ANY_TYPE
 
 
 def disposition(name: str) -> str:
-    """`Content-Disposition` for a file of that name (RFC 6266): once in plain ASCII, once as it is (RFC 5987)."""
-    name = _shortened(re.split(r"[/\\]", name)[-1].encode("utf-8", "replace"))  # a name, and no path
+    """Return the `Content-Disposition` for a file name (RFC 6266): an ASCII form, and the exact name (RFC 5987)."""
+    name = _shortened(re.split(r"[/\\]", name)[-1].encode("utf-8", "replace"))  # without directories
     if not name.strip():
         return "attachment"
-    plain = f'attachment; filename="{_unsafe.sub("_", name)}"'
-    return plain if not _unsafe.search(name) else f"{plain}; filename*=UTF-8''{quote(name, safe=_attribute)}"
+    ascii = f'attachment; filename="{_unsafe.sub("_", name)}"'
+    return ascii if not _unsafe.search(name) else f"{ascii}; filename*=UTF-8''{quote(name, safe=_attribute)}"
 
 
 def _shortened(name: bytes) -> str:
-    """The name, cut between two characters where it is too long, with its extension."""
+    """Return the name, shortened to `NAME_BYTES` between two characters; its extension is kept."""
     stem, dot, extension = name.rpartition(b".") if len(name) > NAME_BYTES else (name, b"", b"")
     if len(extension) > NAME_BYTES // 8:
         stem, dot, extension = name, b"", b""
@@ -83,11 +85,13 @@ def _shortened(name: bytes) -> str:
 
 
 def _part(headers: Mapping[str, str], file: File) -> tuple[int, int] | None:
-    """Start and size of what `Range` asks for; None is all of it, a size of 0 none. More ranges than one are not served
-    apart, which RFC 9110 leaves open."""
+    """Return the start and size that `Range` asks for; None means the whole file, a size of 0 an unsatisfiable range.
+
+    A request for several ranges gets the whole file, which RFC 9110, section 14.2, allows.
+    """
     found = _range(headers.get("Range", "").replace(" ", ""))
     tag = f'"{file.etag}"'
-    # `If-Range` is compared strongly, so with a date it never holds: two files may be of one second.
+    # `If-Range` needs a strong comparison. A date never matches here: a file may change twice within a second.
     if found is None or found[0] == "bytes=-" or headers.get("If-Range", tag).strip() != tag:
         return None
     first, last = found.groups()

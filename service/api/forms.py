@@ -1,8 +1,8 @@
-"""Forms: bodies that are read part by part as they arrive, multipart (RFC 7578) or URL-encoded (WHATWG URL, section 5).
+"""Forms, read part by part as they arrive: multipart (RFC 7578) or URL-encoded (WHATWG URL, section 5).
 
-The parts of both come out alike. Of a form that has arrived, the content of each part is there at once, which costs a
-third. Otherwise the pieces of a part are read before the next part is asked for, pieces that a reader leaves are passed
-over, and only the piece at hand is held, so a form may be longer than memory.
+Both kinds yield the same `Part`. If the whole form has arrived, each part has its content as bytes, which takes a third
+of the time. Otherwise the content is an iterator of pieces: the reader reads them before it asks for the next part, the
+pieces that it leaves are skipped, and only one piece is in memory, so a form may be larger than memory.
 """
 
 import re
@@ -20,14 +20,14 @@ from multipart import MultipartError, MultipartSegment, ParserLimitReached, Push
 from service.api.dialect import Unsupported
 from service.storage.errors import Invalid, TooLarge
 
-HEADER_BYTES = 8192  # of one header of a part
-HEADERS = 16  # of a part
+HEADER_BYTES = 8192  # the longest header of a part
+HEADERS = 16  # most headers of a part
 NAME_CHARACTERS = 256
-PORTION = 65_536  # bytes that are decoded in one go
+PORTION = 65_536  # bytes that are decoded at a time
 MALFORMED = "the multipart form is malformed or cut off"
-BOUNDARY_BYTES = 200  # RFC 2046, section 5.1.1, allows 70
+BOUNDARY_BYTES = 200  # the longest boundary; RFC 2046, section 5.1.1, allows 70
 
-# Charsets that are texts' (Python's codecs know others, which unpack or transform).
+# Charsets of texts. Python has other codecs, such as zip and rot13, that must not be reachable from a request.
 _charset = re.compile(
     r"(utf-?(8|16(le|be)?)|us-ascii|ascii|latin-?1|iso-?8859-?[0-9]{1,2}|windows-?125[0-8]|cp125[0-8]|koi8-[ru]"
     r"|shift[-_]jis|euc-(jp|kr)|gbk|gb2312|gb18030|big5)",
@@ -38,11 +38,12 @@ _extended = re.compile(r"([^']*)'[^']*'((?:[^%]|%[0-9A-Fa-f]{2})*)", re.ASCII | 
 _between_words = re.compile(r"(?<=\?=)\s+(?==\?)")
 _word = re.compile(r"=\?([^?\s]+)\?([BbQq])\?([^?\s]*)\?=")  # RFC 2047
 
-# A line break inside of a header, which the parser lets through where the header arrives in one piece only.
+# A line break inside a header. The multipart parser accepts it if the header arrives in one piece.
 _broken = re.compile(r"[\r\n]").search
 
-Event: TypeAlias = str | bytes | MultipartSegment | None  # a part begins (its name, or headers), goes on, ends
-Content: TypeAlias = bytes | AsyncIterator[bytes]  # all of it, or its pieces as they arrive
+# A part begins (str: its name; MultipartSegment: its headers), a piece of its content (bytes), the part ends (None).
+Event: TypeAlias = str | bytes | MultipartSegment | None
+Content: TypeAlias = bytes | AsyncIterator[bytes]  # the whole content, or its pieces as they arrive
 
 
 class Parser(Protocol):
@@ -54,7 +55,7 @@ class Parser(Protocol):
 
 
 class Limits(Struct, frozen=True):
-    """The most that a form may hold: parts, bytes of one part, bytes in all."""
+    """Limits of a form: the number of parts, the bytes of one part, the bytes of the whole form."""
 
     parts: int
     part_bytes: int
@@ -62,7 +63,7 @@ class Limits(Struct, frozen=True):
 
 
 class Part(Struct):
-    """One part: a file has a `filename` (which may be empty), a text a `charset`."""
+    """One part of a form. A file has a `filename` (which may be empty), a text may have a `charset`."""
 
     name: str
     content: Content = b""
@@ -74,9 +75,9 @@ class Part(Struct):
 async def parts(
     headers: Mapping[str, str], pieces: AsyncIterator[bytes], limits: Limits, *, complete: bool = False
 ) -> AsyncIterator[Part]:
-    """The parts of a form, in their order. `complete`: the form has arrived, in one piece.
+    """Yield the parts of a form in their order. `complete`: the whole form has arrived, as one piece.
 
-    Raises Unsupported (no form), Invalid (malformed or cut off), TooLarge.
+    Raises Unsupported if the body is not a form, Invalid if it is malformed or cut off, TooLarge.
     """
     type, options = parse_options_header(headers.get("Content-Type", ""))
     parser: Parser
@@ -91,7 +92,7 @@ async def parts(
         parsed = chain(parser.parse(await anext(pieces, b"")), parser.close())
         for part in _complete(parsed, charset, limits):
             yield part
-        async for _ in pieces:  # to its end, as a form is read that arrives: only then the body counts as read
+        async for _ in pieces:  # nothing is left, but the body counts as read only once its iterator is exhausted
             pass
         return
     count, events = 0, _events(pieces, parser)
@@ -105,7 +106,7 @@ async def parts(
 
 
 def _complete(events: Iterator[Event], charset: str, limits: Limits) -> Iterator[Part]:
-    """The parts of a form that has arrived, with their content."""
+    """Yield the parts of a form that has arrived whole, with their content."""
     for count, event in enumerate(events, 1):
         part = _part(event, count, charset, limits)
         part.content = b"".join(cast("Iterator[bytes]", iter(events.__next__, None)))
@@ -115,7 +116,7 @@ def _complete(events: Iterator[Event], charset: str, limits: Limits) -> Iterator
 
 
 def _part(event: Event, number: int, charset: str, limits: Limits) -> Part:
-    """The part that begins with that event, without its content. Raises Invalid, TooLarge."""
+    """Return the part that begins with this event, without its content. Raises Invalid, TooLarge."""
     if number > limits.parts:
         raise TooLarge(f"a form has at most {limits.parts} parts")
     if isinstance(event, MultipartSegment):
@@ -136,7 +137,7 @@ def _part(event: Event, number: int, charset: str, limits: Limits) -> Part:
 
 
 def _filename(segment: MultipartSegment) -> str | None:
-    """The name of a file: `filename*` (RFC 5987) before `filename`, in which words may be encoded (RFC 2047)."""
+    """Return a part's file name: `filename*` (RFC 5987), else `filename`, which may have encoded words (RFC 2047)."""
     header = segment.header("Content-Disposition", "")
     extended = [value for name, value in _parameters(header) if name.lower() == "filename*"]
     if not extended:
@@ -145,7 +146,7 @@ def _filename(segment: MultipartSegment) -> str | None:
     found = _extended(extended[0].strip(' \t"'))
     if found is None:
         raise Invalid("the filename* of a part must be CHARSET'LANGUAGE'NAME, with NAME percent-encoded")
-    return _told(unquote_to_bytes(found[2]), found[1], "filename*")
+    return _decoded_parameter(unquote_to_bytes(found[2]), found[1], "filename*")
 
 
 def _decoded_word(found: re.Match[str]) -> str:
@@ -159,13 +160,13 @@ def _decoded_word(found: re.Match[str]) -> str:
             text = a2b_qp(word, header=True)
     except ValueError:
         raise Invalid("the filename of a part has an encoded word (RFC 2047) that cannot be decoded") from None
-    return _told(text, charset.partition("*")[0], "filename")
+    return _decoded_parameter(text, charset.partition("*")[0], "filename")
 
 
-def _told(text: bytes, charset: str, where: str) -> str:
-    """The text of a parameter that names its charset. Raises Invalid."""
+def _decoded_parameter(text: bytes, charset: str, where: str) -> str:
+    """Decode a parameter that names its own charset; `where` is its name. Raises Invalid."""
     if not _charset(charset.lower()):
-        raise Invalid(f"the {where} of a part is in a charset that is not known here")
+        raise Invalid(f"the {where} of a part is in a charset that is not supported: use UTF-8")
     try:
         return text.decode(charset)
     except (UnicodeError, LookupError):
@@ -181,7 +182,7 @@ async def _events(pieces: AsyncIterator[bytes], parser: Parser) -> AsyncIterator
 
 
 async def _content(events: AsyncIterator[Event], limit: int) -> AsyncIterator[bytes]:
-    """The pieces of the part that has begun."""
+    """Yield the pieces of the part that has begun. Raises TooLarge."""
     size = 0
     async for event in events:
         if event is None:
@@ -225,7 +226,7 @@ class _Multipart:
 
 
 def _passed(said: str, limits: Limits) -> str:
-    """The limit of which the parser said that it was passed."""
+    """Return the message for the limit that the multipart parser reported as exceeded."""
     if "header" in said:
         return f"a part of a form has at most {HEADERS} headers of at most {HEADER_BYTES} bytes"
     return f"a form has at most {limits.parts} parts" if "count" in said else _long(limits.part_bytes)
@@ -236,8 +237,11 @@ def _long(limit: int) -> str:
 
 
 class _Urlencoded:
-    """Parser of application/x-www-form-urlencoded. `_rest` cannot be told yet: a name, or the first characters of an
-    escape; `_inside`: of a value, whose name was told."""
+    """Parser of application/x-www-form-urlencoded.
+
+    `_rest` is not complete yet: a name, or the first characters of an escape. `_inside`: the parser is inside a value,
+    whose name it has yielded.
+    """
 
     def __init__(self) -> None:
         self._rest, self._inside = b"", False
@@ -250,7 +254,7 @@ class _Urlencoded:
         name, equals, value = (b"", b"=", last) if self._inside else last.partition(b"=")
         if not equals:
             self._rest = name
-            if len(name) > 12 * NAME_CHARACTERS:  # four bytes each, all escaped
+            if len(name) > 12 * NAME_CHARACTERS:  # a character has at most four bytes, each escaped as %XX
                 raise TooLarge(f"a name has at most {NAME_CHARACTERS} characters")
             return
         if not self._inside:
@@ -276,7 +280,7 @@ def _field(field: bytes, inside: bool) -> Iterator[Event]:
 
 
 def unescaped(text: bytes) -> bytes:
-    """A name or value of a URL-encoded form, decoded in portions: `unquote_to_bytes` takes 70 times its input."""
+    """Decode a name or value of a URL-encoded form, in portions: `unquote_to_bytes` takes 70 times the memory."""
     if b"%" not in text:
         return text.replace(b"+", b" ")
     pieces, start = [], 0
@@ -290,7 +294,7 @@ def unescaped(text: bytes) -> bytes:
 
 
 def _whole(field: bytes) -> int:
-    """Up to where a value's escapes have arrived whole."""
+    """Return the length of the part of a value that does not end within an escape."""
     at = field.rfind(b"%", -2)
     return len(field) if at < 0 else at
 
@@ -303,10 +307,10 @@ def _decoded(name: bytes) -> str:
 
 
 def text(part: Part) -> Content:
-    """The content of a text, in UTF-8 whatever it came in. Raises Invalid where it is not in its charset."""
+    """Return the content of a text part, converted to UTF-8. Raises Invalid if it is not in its charset."""
     charset = part.charset.lower() or "utf-8"
     if not _charset(charset):
-        raise Invalid(f"the charset of the part {part.name!r} is not known here")
+        raise Invalid(f"the charset of the part {part.name!r} is not supported: use UTF-8")
     content = part.content
     if not isinstance(content, bytes):
         return _decoded_pieces(content, part.name, charset)
@@ -332,7 +336,7 @@ def _undecodable(name: str, charset: str) -> Invalid:
 
 
 async def pieces_of(content: Content) -> AsyncIterator[bytes]:
-    """Content piece by piece, whichever way it came."""
+    """Yield a part's content piece by piece, whether it is complete or arrives."""
     if isinstance(content, bytes):
         yield content
     else:

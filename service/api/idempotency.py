@@ -1,8 +1,7 @@
-"""Requests that are carried out once, however often they are repeated: the header `Idempotency-Key`
-(draft-ietf-httpapi-idempotency-key-header).
+"""The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a repeated request is carried out once.
 
-Two requests with one key are the same where caller, method, path, query, conditions and body are. A key is looked up in
-the collection that is written to: in another one, it is another key.
+Two requests with one key are the same request if their caller, method, path, query, conditions and body are equal. A
+key belongs to the collection that is written to: the same key in another collection is a different one.
 """
 
 import json
@@ -17,37 +16,41 @@ from service.storage.errors import Invalid
 from service.storage.scripts.idempotency import Idempotency
 
 HEADER = "Idempotency-Key"
-LONGEST = 255  # characters of a key
-READING = frozenset(("GET", "HEAD", "OPTIONS"))  # methods that write nothing: the header says nothing there
+LONGEST = 255  # most characters of a key
+READING = frozenset(("GET", "HEAD", "OPTIONS"))  # methods that write nothing: the header is ignored
 CONDITIONS = ("If-Match", "If-None-Match")
 _lawful = re.compile(rf"[!-~]{{1,{LONGEST}}}").fullmatch  # visible ASCII
 
 
 def handled(handler: Handler, request: Request, path: str) -> Handling:
-    """The handler at work on a request, once if the request says so; `path` as it was sent. Raises Invalid."""
+    """Call the handler; a request with an Idempotency-Key gets its identity as `Request.idempotency`.
+
+    `path` is the path as it was sent. Raises Invalid if the header is malformed.
+    """
     headers = request.headers
     if HEADER in headers and request.method not in READING:
         idempotency = Idempotency(
-            # Two tokens of one caller are the same one, but not two on behalf of different programs.
+            # Tokens of one caller count as one caller, unless their claims differ (tokens for different programs).
             who=(key_of(headers), request.caller.id, json.dumps(request.caller.claims, sort_keys=True)),
             what=(request.method, path),
             how=(request.query_string, *(f"{name}:{headers[name]}" for name in CONDITIONS if name in headers)),
         )
-        idempotency.whole = request.method == "DELETE"  # which has none
-        request = replace(request, idempotency=idempotency, body=Noted(request.body, idempotency, headers))
+        idempotency.whole = request.method == "DELETE"  # a DELETE has no body that could differ
+        body = FingerprintedBody(request.body, idempotency, headers)
+        request = replace(request, idempotency=idempotency, body=body)
     return handler(request)
 
 
 def key_of(headers: Mapping[str, str]) -> str:
-    """The one lawful key of the headers. Raises Invalid."""
+    """Return the Idempotency-Key of a request. Raises Invalid if it is malformed or repeated."""
     keys = [value for name, value in headers.items() if name.lower() == HEADER.lower()]
     if len(keys) != 1 or not _lawful(keys[0]):
-        raise Invalid(f"{HEADER} is to be given once, as 1 to {LONGEST} visible ASCII characters")
+        raise Invalid(f"the header {HEADER} must be given once, with 1 to {LONGEST} visible ASCII characters")
     return keys[0]
 
 
-class Noted:
-    """A body whose bytes are added to what tells its request from others."""
+class FingerprintedBody:
+    """A body whose bytes become part of the request's identity while they are read."""
 
     def __init__(self, body: Body, idempotency: Idempotency, headers: Mapping[str, str]) -> None:
         self._body, self._idempotency, self._headers = body, idempotency, headers
@@ -63,8 +66,8 @@ class Noted:
         return body
 
     async def pieces(self, limit: int) -> AsyncIterator[bytes]:
-        """The body as it arrives. A form's boundary is left out of what tells it from others: clients make a new one
-        for each attempt."""
+        """Yield the body as it arrives. The boundary of a multipart form is left out of the request's identity: clients
+        generate a new one for each attempt."""
         _, options = parse_options_header(self._headers.get("Content-Type", ""))
         boundary, held = options.get("boundary", "").encode(errors="surrogateescape"), b""
         async for piece in self._body.pieces(limit):

@@ -1,7 +1,7 @@
-"""Reads query parameters and bodies for the dialects, and refuses in plain words what is wrong: Invalid.
+"""Parsers of query parameters and bodies for all dialects. They raise Invalid, which names the parameter and the error.
 
-A parameter that is empty is absent (`Request.query` leaves it out). Numbers, flags and choices are read here and
-nowhere else, so that every dialect takes the same spellings.
+An empty parameter counts as absent (`Request.query` leaves it out). Numbers, flags and choices are read only here, so
+that every dialect accepts the same spellings.
 """
 
 import re
@@ -15,7 +15,7 @@ from service.storage.errors import Invalid
 
 FORM = "application/x-www-form-urlencoded"
 FORM_FIELDS = 100
-SHOWN = 40  # characters of a wrong value that a message repeats
+SHOWN = 40  # characters of an invalid value that the message repeats
 
 # msgspec's names of JSON's types, in the order in which a message lists them.
 TYPES = {
@@ -35,7 +35,7 @@ Default = TypeVar("Default")
 _whole = re.compile(r"-?[0-9]{1,4000}", re.ASCII).fullmatch
 _json = re.compile(rb"[ \t\r\n]*[{\[]").match
 _surrogate = re.compile(rb"\\u[dD][89a-fA-F]").search
-_place = re.compile(r" - at `\$(.*)`\Z").search
+_position = re.compile(r" - at `\$(.*)`\Z").search
 _byte = re.compile(r"\(byte ([0-9]+)\)").search
 _types = re.compile(r"Expected `([^`]+)`, got `(\w+)`").match
 _bound = re.compile(r"Expected `(\w+)`( of length)? ([<>]=?) (\S+)").match
@@ -43,12 +43,12 @@ _member = re.compile(r"Object (?:missing required|contains unknown) field `(.*?)
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
-    """Return a parameter that is true or false, in any case, or 1 or 0; False if it is absent."""
+    """Return a boolean parameter: true or false in any case, 1 or 0; False if it is absent. Raises Invalid."""
     return bool(choice(query, name, "false", {"true": True, "false": False, "1": True, "0": False}))
 
 
 def choice(query: Mapping[str, str], name: str, default: str, values: Mapping[str, T]) -> T:
-    """Return what a word stands for, in whatever case it is written."""
+    """Return the value that a parameter's word stands for in `values`, regardless of case. Raises Invalid."""
     word = query.get(name, default)
     if word in values:
         return values[word]
@@ -59,7 +59,7 @@ def choice(query: Mapping[str, str], name: str, default: str, values: Mapping[st
 
 
 def number(query: Mapping[str, str], name: str, default: Default, least: int, most: int | None = None) -> int | Default:
-    """Return a whole number within its bounds, or the default if it is absent."""
+    """Return a whole number from `least` to `most`, or the default if the parameter is absent. Raises Invalid."""
     text = query.get(name)
     if text is None:
         return default
@@ -78,9 +78,10 @@ def _shown(text: str) -> str:
 
 
 def form_fields(type: str, body: bytes) -> dict[str, str] | None:
-    """Return the fields of a URL-encoded form, of a repeated one the last; None if a body of that type is not a form.
+    """Return the fields of a URL-encoded form, or None if the body is not a form. The last of repeated fields counts.
 
-    A body that begins with `{` or `[` is JSON whatever its Content-Type says: `curl -d` calls everything a form.
+    A body that begins with `{` or `[` is JSON regardless of its Content-Type: `curl -d` labels every body a form.
+    Raises Invalid.
     """
     if type.partition(";")[0].strip().lower() != FORM or _json(body) or not body.strip():
         return None
@@ -94,10 +95,10 @@ def form_fields(type: str, body: bytes) -> dict[str, str] | None:
 
 
 def json_parser(type: Any, *, lax: bool = False) -> Callable[..., Any]:
-    """Return a function that parses JSON into that type and raises Invalid in plain words; `lax`: it takes a string for
-    a number, and `"true"`, `"false"`, 1 and 0 for a flag.
+    """Return a function that parses JSON into `type` and raises Invalid.
 
-    It takes the bytes and, where they are not the whole body, the name of the member or field that they are.
+    The function takes the bytes and, if they are not the whole body, the name of the member or field that holds them.
+    `lax`: it also accepts a string for a number, and `"true"`, `"false"`, 1 and 0 for a boolean.
     """
     decode = msgspec.json.Decoder(type, strict=not lax).decode
 
@@ -109,7 +110,7 @@ def json_parser(type: Any, *, lax: bool = False) -> Callable[..., Any]:
         except UnicodeDecodeError as error:
             raise Invalid(f"{_subject(name)} is not UTF-8: at byte {error.start}") from None
         except RecursionError:
-            raise Invalid(f"{_subject(name)} is nested too deep") from None
+            raise Invalid(f"{_subject(name)} is nested too deeply") from None
         except msgspec.ValidationError as error:
             raise Invalid(mistake(error, name)) from None
         except msgspec.DecodeError as error:
@@ -118,8 +119,8 @@ def json_parser(type: Any, *, lax: bool = False) -> Callable[..., Any]:
     return parse
 
 
-# Checks a text's syntax and makes nothing of it, so that 10 MB of empty arrays cost 50 ms and no memory; `orjson.loads`
-# made 3,400,000 lists of them, 3 s and 270 MB. It does not look at the bytes inside of strings.
+# Checks the syntax of a text and builds no objects: 10 MB of empty arrays take 50 ms and no memory. `orjson.loads`
+# builds 3,400,000 lists from them, in 3 s and 270 MB. msgspec.Raw does not check the bytes inside strings.
 _any = json_parser(msgspec.Raw)
 
 
@@ -129,10 +130,13 @@ def validate(body: bytes) -> None:
 
 
 def mistake(error: msgspec.ValidationError, name: str = "") -> str:
-    """Say which member of what was read has which wrong type or value."""
+    """Return the message for an error of msgspec: which member has an invalid type or value, and what it must be.
+
+    `name` is the parameter or member that was parsed; without it, it is the body.
+    """
     text = str(error)
-    place = _place(text)
-    path = name + place[1] if place else name
+    position = _position(text)
+    path = name + position[1] if position else name
     subject = _subject(path)
     if found := _types(text):
         wanted = [word for type, word in TYPES.items() if type in found[1].split(" | ") and type != "null"]

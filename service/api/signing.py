@@ -1,12 +1,12 @@
-"""Signed permissions: for a short while, whoever shows one may do exactly what it says, without a token.
+"""Signed permissions: a request that carries one may do exactly what it permits, for a short time, without a token.
 
-The approach is that of Amazon S3's POST policies: what is permitted is written down as a document, the document is
-encoded as base64, and the signature (HMAC-SHA-256) is of these very characters, so nothing has to be brought into a
-canonical form before it is checked. Every field that comes along must be in the document and say the same there, so
-that none can be added, left out or changed. That a permission serves once is not said here: who grants it remembers.
+The method is that of Amazon S3's POST policies. A JSON document (the policy) states what is permitted. It is encoded as
+base64, and the signature (HMAC-SHA-256) covers exactly these characters, so no canonical form is needed. Every field of
+the request must be in the policy with the same value: none can be added, left out or changed. This module does not
+limit how often a permission is used; the dialect that grants it does.
 
-Keys are named by their own digests. The first one signs, all of them are accepted: a new key goes to the front, and the
-old one is taken away once everything that it signed has expired.
+A key is named by its own digest. The first key signs and all keys are accepted. To rotate keys, put the new one first
+and remove the old one when everything that it signed has expired.
 """
 
 import os
@@ -26,17 +26,17 @@ from msgspec import Struct
 
 from service.storage.errors import Denied
 
-KEY_CHARACTERS = 32  # at least: 16 random bytes in hexadecimal
+KEY_CHARACTERS = 32  # the shortest key: 16 random bytes in hexadecimal
 POLICY, KEY_ID, SIGNATURE = "policy", "key-id", "signature"
-LONGEST = 8192  # characters of a policy
+LONGEST = 8192  # most characters of a policy
 
 _lawful_policy = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _lawful_signature = re.compile(r"[0-9a-f]{64}").fullmatch
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
-    """A signed permission: a purpose (a permission for one is none for another), until when (ms since the epoch), the
-    fields that have to come along, and the most bytes that a body may have."""
+    """A signed permission: its purpose, its expiry (ms since the Unix epoch), the fields that the request must have,
+    and the most bytes that its body may have. A permission for one purpose does not serve another."""
 
     purpose: str
     expires: int
@@ -49,36 +49,42 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class Signer:
-    """`clock` tells the time in seconds since the epoch. Raises ValueError for keys that are too short, or none."""
+    """Signs permissions and verifies them. `clock` returns the seconds since the Unix epoch.
+
+    Raises ValueError if there is no key, or a key is too short.
+    """
 
     def __init__(self, keys: Sequence[str], clock: Callable[[], float] = time) -> None:
         if not keys or any(len(key) < KEY_CHARACTERS for key in keys):
             raise ValueError(f"a signing key has at least {KEY_CHARACTERS} characters")
-        self._keys = {_named(key): key.encode() for key in keys}
-        self._first = _named(keys[0])
+        self._keys = {_key_id(key): key.encode() for key in keys}
+        self._first = _key_id(keys[0])
         self._clock = clock
 
     def sign(self, purpose: str, fields: Mapping[str, str], *, seconds: float, bytes: int = 0) -> dict[str, str]:
-        """The fields, with what proves them: all that has to be shown again, as a form or a query."""
+        """Return the fields with their policy, key id and signature: all that the request must carry, as a form or as a
+        query. The permission holds for so many seconds; `bytes` is the most that the body may have."""
         expires = int((self._clock() + seconds) * 1000)
         policy = urlsafe_b64encode(_encode(Policy(purpose, expires, dict(fields), bytes))).decode().rstrip("=")
         return {**fields, POLICY: policy, KEY_ID: self._first, SIGNATURE: self._signature(self._first, policy)}
 
     def verify(self, purpose: str, shown: Mapping[str, str], *, later: str | None = None) -> Policy:
-        """Return the permission that these fields grant; the field `later` may be left out, and is to be compared with
-        the policy's when it is shown. Raises Denied, in words."""
+        """Return the policy that the fields of a request carry, if it is valid.
+
+        The field `later` may be missing here: the caller compares it with the policy when it arrives. Raises Denied.
+        """
         policy, key, signature = (shown.get(name, "") for name in (POLICY, KEY_ID, SIGNATURE))
         if not (policy and key and signature):
             raise Denied("the permission is not signed: policy, key-id and signature are needed")
         if key not in self._keys:
-            raise Denied("the permission is signed with a key that is not known, or no longer")
+            raise Denied("the permission is signed with an unknown or withdrawn key")
         if len(policy) > LONGEST or not _lawful_policy(policy) or not _lawful_signature(signature):
             raise Denied("the signature is wrong")
         if not compare_digest(self._signature(key, policy), signature):
             raise Denied("the signature is wrong")
         found = _decode(urlsafe_b64decode(policy + "=" * (-len(policy) % 4)))
         if found.purpose != purpose:
-            raise Denied("the permission is signed for something else")
+            raise Denied("the permission is signed for another purpose")
         if self._clock() * 1000 >= found.expires:
             raise Denied("the permission has expired")
         rest: dict[str, Any] = {name: text for name, text in shown.items() if name not in (POLICY, KEY_ID, SIGNATURE)}
@@ -86,21 +92,24 @@ class Signer:
             raise Denied(f"the field {name!r} is {'not covered by the signature' if name in rest else 'missing'}")
         for name, text in rest.items():
             if found.fields.get(name) != text:
-                raise Denied(f"the field {name!r} is not the one that was signed")
+                raise Denied(f"the field {name!r} differs from the one that was signed")
         return found
 
     def _signature(self, key: str, policy: str) -> str:
         return digest(self._keys[key], policy.encode(), "sha256").hex()
 
 
-def _named(key: str) -> str:
-    """Return the public name of a key; the key cannot be computed from it."""
+def _key_id(key: str) -> str:
+    """Return the public id of a key. The key cannot be computed from it."""
     return sha256(b"polystow signing key\0" + key.encode()).hexdigest()[:16]
 
 
-def kept(path: Path) -> str:
-    """The key in a file that only its owner can read, made by whoever comes first. Raises OSError, ValueError."""
-    if not path.exists():  # nothing is written beside one that is there: the disk may be full
+def stored_key(path: Path) -> str:
+    """Return the signing key in a file; make the file, readable by its owner only, if it does not exist.
+
+    Raises OSError, and ValueError if the file holds no key.
+    """
+    if not path.exists():  # with an existing file nothing is written, so a full disk does not matter
         _make(path)
     key = path.read_text().strip()
     if len(key) < KEY_CHARACTERS:
@@ -109,7 +118,7 @@ def kept(path: Path) -> str:
 
 
 def _make(path: Path) -> None:
-    # Written under another name and linked to its own, so that nobody ever reads half of a key.
+    # The key is written to a temporary file that is then linked to its name, so that nobody reads half of a key.
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -57,9 +57,9 @@ async def apply(
         generated = await _apply_tokens(directory, dialect.name, tokens)
         generated += await passwords.declare(directory, dialect.name, logins)
         issued += [{"dialect": dialect.name, "id": name, "token": token} for name, token in generated]
-        if dialect.follow is not None:
+        if dialect.apply_grants is not None:
             try:
-                await dialect.follow(declared, directory, storage)
+                await dialect.apply_grants(declared, directory, storage)
             except AlreadyExists as refusal:  # something else has what is declared: only the document can be changed
                 raise Malformed(f"{dialect.name}.{refusal}") from None
     await directory.invalidate()

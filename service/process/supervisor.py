@@ -19,7 +19,7 @@ from typing import Any
 
 from service import __version__
 from service.api.access_document import Malformed
-from service.api.signing import kept
+from service.api.signing import stored_key
 from service.dialects import discover
 from service.metrics import Meter
 from service.operations.apply_access import declare, declare_apart
@@ -212,7 +212,7 @@ def _signing(settings: Settings) -> tuple[str, ...]:
     if settings.signing_key or settings.redis_url is not None:
         return settings.signing_key
     try:
-        return (kept(settings.data_dir / SIGNING_KEY),)
+        return (stored_key(settings.data_dir / SIGNING_KEY),)
     except (OSError, ValueError) as error:
         raise StartFailed(f"the signing key: {error}") from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.api.signing import Signer, kept
+from service.api.signing import Signer, stored_key
 from service.storage.errors import Denied
 
 KEY, OTHER = "k" * 32, "o" * 40
@@ -62,7 +62,7 @@ def test_every_field_is_covered(signer: Signer) -> None:
             signer.verify("upload", {key: text for key, text in shown.items() if key != name})
     with pytest.raises(Denied, match="'acl' is not covered"):
         signer.verify("upload", {**shown, "acl": "public"})
-    with pytest.raises(Denied, match="something else"):
+    with pytest.raises(Denied, match="another purpose"):
         signer.verify("download", shown)
     with pytest.raises(Denied, match="not signed"):
         signer.verify("upload", FIELDS)
@@ -111,9 +111,9 @@ def test_keys_are_rotated_without_a_gap(clock: Clock) -> None:
     during.verify("x", old)
     during.verify("x", new)
     after.verify("x", new)
-    with pytest.raises(Denied, match="not known"):
+    with pytest.raises(Denied, match="unknown or withdrawn"):
         after.verify("x", old)
-    with pytest.raises(Denied, match="not known"):
+    with pytest.raises(Denied, match="unknown or withdrawn"):
         before.verify("x", new)
     with pytest.raises(Denied, match="signature is wrong"):
         during.verify("x", old | {"key-id": new["key-id"]})
@@ -129,10 +129,10 @@ def test_short_keys_are_refused(keys: list[str]) -> None:
 def test_a_key_is_made_once_and_read_by_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "signing.key"
     with ThreadPoolExecutor(8) as pool:
-        keys = set(pool.map(kept, [path] * 32))
+        keys = set(pool.map(stored_key, [path] * 32))
     assert len(keys) == 1
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["signing.key"]
     path.write_text("cut")
     with pytest.raises(ValueError, match="no signing key"):
-        kept(path)
+        stored_key(path)

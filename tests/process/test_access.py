@@ -51,7 +51,7 @@ WRONG = [  # a document that has a slip near a key, and what is said of it
     ("- SECRET", "the document must be a map"),
     ("ainoflow: {projects: [{id: a, quota: {bytes: 18446744073709551616}}]}", "line 1, column 46: a number of more"),
     ("ainoflow: {keys: [{key: SECRET, id: a, project: 0x" + "f" * 5000 + "}]}", "line 1, column 52: a number of more"),
-    ("[" * 5000 + "SECRET", "it is nested too deeply"),
+    ("[" * 5000 + "SECRET", "the document is nested too deeply"),
 ]
 
 
@@ -82,7 +82,7 @@ REPEATED = [
     ("ainoflow: {keys: [{id: a, project: p, key: x}, {id: b, project: p, key: x}]}", "ainoflow.keys[1].key: keys[0]"),
     ("ainoflow: {keys: [{id: 7, project: p, key: x}, {id: '7', project: p, key: y}]}", "ainoflow.keys[1].id: keys[0]"),
     ("ainoflow: {projects: [{id: p}, {id: p, quota: {bytes: 1}}]}", "ainoflow.projects[1].id: projects[0]"),
-    ("ainoflow: {}\navaamo: {}\nainoflow: {}", "line 3, column 1: this key stands in its map twice"),
+    ("ainoflow: {}\navaamo: {}\nainoflow: {}", "line 3, column 1: this key occurs twice in its map"),
     ("ainoflow: {keys: [{id: a, project: p, id: b}]}", "line 1, column 39: this key"),
     ('{"ainoflow": {"keys": [{"id": "a", "project": "p", "id": "b"}]}}', "line 1, column 52: this key"),
     ('{"ainoflow": {}, "avaamo": {}, "ainoflow": {}}', "line 1, column 32: this key"),
@@ -124,7 +124,7 @@ async def test_of_a_document_with_one_slip_nothing_is_written(service: Running, 
         ainoflow: {keys: [{key: ak-unwritten, id: unwritten, project: p}]}
         avaamo: {users: [{layer_id: a, id: 5}, {layer_id: b, id: 5}]}"""
     status, told = await put_access(http, service, service.admin_token, document)
-    assert (status, told["error"]["message"]) == (422, "avaamo.users[1].id: users[0] has the same")
+    assert (status, told["error"]["message"]) == (422, "avaamo.users[1].id: users[0] has the same value")
     assert await whoami(http, service, "ak-unwritten") == 401
 
 

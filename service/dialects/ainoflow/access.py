@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from service.api.access_types import Expires, Id, Secret, Wrong, distinct
+from service.api.access_types import Expires, Id, InvalidValue, Secret, distinct
 from service.storage.access.directory import Caller, Entry, Token
 from service.storage.records.record import CALLER_ID_BYTES
 
@@ -27,9 +27,9 @@ class Key(Struct, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.project is None and not self.remove:
-            raise Wrong("it needs a project")
+            raise InvalidValue("it needs a project")
         if len(str(self.id).encode()) > CALLER_ID_BYTES:
-            raise Wrong(f"it must have at most {CALLER_ID_BYTES} bytes", ".id")
+            raise InvalidValue(f"it must have at most {CALLER_ID_BYTES} bytes", ".id")
 
     def token(self) -> Token:
         rate = (self.rate.requests, self.rate.seconds) if self.rate else None

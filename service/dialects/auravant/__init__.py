@@ -21,7 +21,7 @@ from service.dialects.auravant.access import EXTENSION, Access
 from service.dialects.auravant.answers import refuse
 from service.dialects.auravant.description import API
 from service.dialects.auravant.files import routes as files
-from service.dialects.auravant.grants import follow, readable
+from service.dialects.auravant.grants import apply_grants, readable
 from service.dialects.auravant.handlers import routes
 from service.dialects.auravant.roles import FARMS, FIELDS, NAME
 from service.dialects.auravant.sharing import routes as sharing
@@ -38,7 +38,7 @@ DIALECT = Dialect(
     credential=partial(bearer, needed="a token is needed: Authorization: Bearer TOKEN"),
     refuse=refuse,
     access=Access,
-    follow=follow,
+    apply_grants=apply_grants,
     signs=True,
     depends=lambda caller: (EXTENSION, caller.claims["extension"]),
     readers={scope: readable(scope) for scope in (FIELDS, FARMS)},

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from service.api.access_types import TRIMMED, Expires, Name, Secret, Wrong, distinct
+from service.api.access_types import TRIMMED, Expires, InvalidValue, Name, Secret, distinct
 from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS
 from service.storage.access.directory import Caller, Entry, Token
 from service.storage.records.record import CALLER_ID_BYTES
@@ -24,10 +24,10 @@ USER, EXTENSION, MEMBERS, LEADERS = "user", "extension", "members", "leaders"  #
 
 
 def check_users(place: str, ids: Iterable[Id] | None) -> None:
-    """Check that these ids can be those of users. Raises Wrong."""
+    """Check that these ids can be those of users. Raises InvalidValue."""
     for id in map(str, ids or ()):
         if id == ANYONE or len(id.encode()) > CALLER_ID_BYTES:
-            raise Wrong(f"the id of a user has at most {CALLER_ID_BYTES} bytes, and is not {ANYONE!r}", place)
+            raise InvalidValue(f"the id of a user has at most {CALLER_ID_BYTES} bytes, and is not {ANYONE!r}", place)
 
 
 class Extension(Struct, forbid_unknown_fields=True):
@@ -104,7 +104,7 @@ class Plot(Struct, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         check_users(".permissions", self.permissions)
         if self.permissions is None and not self.remove:
-            raise Wrong("it needs permissions")
+            raise InvalidValue("it needs permissions")
 
     def entries(self, scope: str) -> Iterable[Entry]:
         roles: dict[str, Any] = {str(id): role for id, role in (self.permissions or {}).items()}
@@ -125,7 +125,7 @@ class Declared(Struct, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         described = self.user is not None and self.extension is not None and self.version is not None
         if not described and not (self.remove and self.token):
-            raise Wrong("it needs a user, an extension and a version")
+            raise InvalidValue("it needs a user, an extension and a version")
         check_users(".user", None if self.user is None else [self.user])
 
     @property

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from service.api.description import Content, Description, Handed, Ranged, handed_out
+from service.api.description import Content, Description, FileHeaders, Ranged, download_answers
 from service.api.dialect import Unsupported
 from service.dialects.auravant.description import CODED, USER, Operating, SharingFarms, SharingFields
 from service.dialects.auravant.refusals import NoFile, NotPermitted, Oversized, Spent, Unreadable
@@ -162,4 +162,4 @@ upload = Description(
     refuses=(Unsupported, NotPermitted, Spent, errors.TooLarge, errors.QuotaExceeded),
 )
 
-download = Description(handed_out(Handed), query=Downloading, headers=Ranged, refuses=(NotPermitted, NoFile))
+download = Description(download_answers(FileHeaders), query=Downloading, headers=Ranged, refuses=(NotPermitted, NoFile))

@@ -35,7 +35,7 @@ def readable(scope: str) -> str:
     return f"readable {scope}"
 
 
-async def follow(section: Access, directory: Directory, storage: Storage) -> None:
+async def apply_grants(section: Access, directory: Directory, storage: Storage) -> None:
     """Grant what follows from a section whose entries are written. Safe to repeat. Raises Unavailable."""
     following = Following(directory, storage, await storage.grants.revise())
     circles = [*(space.name for space in section.spaces), *(group.name for group in section.groups)]

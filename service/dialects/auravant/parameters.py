@@ -71,7 +71,7 @@ class Form:
         except msgspec.DecodeError:
             return Raw(orjson.dumps(text.decode()))
         except RecursionError:
-            raise Invalid(f"`{name}` is nested too deep") from None
+            raise Invalid(f"`{name}` is nested too deeply") from None
 
     def flag(self, name: str) -> bool:
         return flag(self._fields, name)

@@ -15,7 +15,7 @@ from service.api.dialect import Dialect
 from service.dialects.avaamo.access import Access
 from service.dialects.avaamo.answers import refuse
 from service.dialects.avaamo.description import API
-from service.dialects.avaamo.grants import AGENTS, follow
+from service.dialects.avaamo.grants import AGENTS, apply_grants
 from service.dialects.avaamo.handlers import routes
 from service.dialects.avaamo.parameters import NAME, NAMESPACE, credential
 
@@ -28,7 +28,7 @@ DIALECT = Dialect(
     credential=credential,
     refuse=refuse,
     access=Access,
-    follow=follow,
+    apply_grants=apply_grants,
     readers={NAMESPACE: AGENTS},
     vary="Access-Token",
     challenge="Access-Token",

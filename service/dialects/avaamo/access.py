@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from service.api.access_types import NUMERIC, TRIMMED, UNTRIMMED, Expires, Secret, Wrong, distinct
+from service.api.access_types import NUMERIC, TRIMMED, UNTRIMMED, Expires, InvalidValue, Secret, distinct
 from service.dialects.avaamo.parameters import NAME_CHARACTERS
 from service.storage.access.directory import Caller, Entry, Token, digest
 from service.storage.variables.variables import NUMBER
@@ -31,7 +31,7 @@ class AccessToken(Struct, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.id is None and self.token is None:
-            raise Wrong("it needs an id, or the token itself")
+            raise InvalidValue("it needs an id, or the token itself")
 
     @property
     def subject(self) -> str:
@@ -55,7 +55,7 @@ class User(Struct, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if not self.remove and (self.id is None or not 0 < int(self.id) < NUMBER):
-            raise Wrong(f"it must be from 1 to {NUMBER - 1}", ".id")
+            raise InvalidValue(f"it must be from 1 to {NUMBER - 1}", ".id")
 
     @property
     def number(self) -> int | None:

@@ -21,7 +21,7 @@ VERBS = {"edit": READ + WRITE, "view": READ}
 AGENTS, TOKENS = "agents", "tokens"  # kinds of links: the agents of a token, the tokens of an agent
 
 
-async def follow(section: Access, directory: Directory, storage: Storage) -> None:
+async def apply_grants(section: Access, directory: Directory, storage: Storage) -> None:
     """Grant what follows from a section whose entries are written, and declare its users. Safe to repeat.
 
     Raises AlreadyExists where a user's number is another's, Unavailable.

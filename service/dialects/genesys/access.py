@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from service.api.access_types import PRINTED, USERNAME, Wrong, distinct
+from service.api.access_types import PRINTED, USERNAME, InvalidValue, distinct
 from service.storage.access.passwords import Login
 from service.storage.records.record import CALLER_ID_BYTES
 
@@ -17,7 +17,7 @@ class Credential(Struct, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if len(self.username.encode()) > CALLER_ID_BYTES:
-            raise Wrong(f"it must have at most {CALLER_ID_BYTES} bytes", ".username")
+            raise InvalidValue(f"it must have at most {CALLER_ID_BYTES} bytes", ".username")
 
 
 class Access(Struct, forbid_unknown_fields=True):

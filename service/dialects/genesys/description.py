@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from service.api.description import Api, Content, Description, Handed, Ranged, handed_out
+from service.api.description import Api, Content, Description, FileHeaders, Ranged, download_answers
 from service.api.dialect import Unsupported
 from service.storage import errors
 
@@ -75,7 +75,7 @@ class Uncached(Struct):
     pragma: Pragma = field(name="Pragma")
 
 
-class UncachedFile(Handed):
+class UncachedFile(FileHeaders):
     cache: Cache = field(name="Cache-Control")
     pragma: Pragma = field(name="Pragma")
 
@@ -153,7 +153,7 @@ query_key = Description(
     refuses=(errors.NotFound,),
 )
 
-query_binary = Description(handed_out(UncachedFile), headers=Reading, refuses=(errors.NotFound,))
+query_binary = Description(download_answers(UncachedFile), headers=Reading, refuses=(errors.NotFound,))
 
 delete = Description({200: DONE}, headers=Owned, refuses=(errors.NotFound,))
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from service.dialects.avaamo.access import Access
-from service.dialects.avaamo.grants import AGENTS, TOKENS, follow
+from service.dialects.avaamo.grants import AGENTS, TOKENS, apply_grants
 from service.storage import keys
 from service.storage.access.directory import Directory, Entry
 from service.storage.root import Storage
@@ -38,7 +38,7 @@ async def test_links_stay_where_a_later_revision_found_another_document_declared
     for written in (first, second):
         await directory.declare("avaamo", [change for change in written.changes() if isinstance(change, Entry)])
     for followed in (second, first):
-        await follow(followed, directory, storage)
+        await apply_grants(followed, directory, storage)
     (subject,) = {token.subject for token in second.tokens}
     acl = keys.collection("avaamo", "agents", "2", "").acl
     assert await runner.command("HGET", acl, subject, key=acl) is not None
