@@ -1,4 +1,4 @@
-"""The dialects: one module each, found by discovery. Adding one edits nothing here."""
+"""Discovery of the dialects: each module or package in this folder that has a `DIALECT`."""
 
 from importlib import import_module
 from pkgutil import iter_modules
@@ -7,7 +7,7 @@ from service.api.dialect import Dialect
 
 
 def discover(wanted: tuple[str, ...] = ()) -> list[Dialect]:
-    """The dialects by name, all of them or the wanted ones. Raises ValueError for a name that there is not."""
+    """Return all dialects, or the wanted ones, sorted by name. Raises ValueError for an unknown name."""
     found = {module.name: module.name for module in iter_modules(__path__)}
     if unknown := [name for name in wanted if name not in found]:
         raise ValueError(f"no such dialect: {', '.join(unknown)}; there are {', '.join(found)}")

@@ -3,11 +3,11 @@
 | vendor's word | ours | notes |
 | --- | --- | --- |
 | project | namespace | several API keys may belong to one |
-| category | collection | made by its first document |
-| key | record id | 32 hex digits where the client sends none |
+| category | collection | created by its first document |
+| key | record id | 32 hex digits if the client sends none |
 
-`handlers` are the endpoints; `parameters` is what a request says, `answers` what it is told, in the `shapes` of the
-vendor's JSON; `description` says all of it for the OpenAPI document, and `access` who may.
+Modules: `handlers` has the routes, `parameters` reads requests, `answers` renders answers with the types of `shapes`,
+`description` describes the routes for the OpenAPI document, `access` is the section of the access document.
 """
 
 from functools import partial

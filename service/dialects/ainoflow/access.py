@@ -1,4 +1,4 @@
-"""The section `ainoflow` of the access document: API keys, their projects, and what each may use."""
+"""The section `ainoflow` of the access document: API keys with their rates, projects with their quotas."""
 
 from collections.abc import Iterable
 from typing import Annotated

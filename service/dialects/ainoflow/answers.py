@@ -1,4 +1,4 @@
-"""Answers in the vendor's form: the shapes of its JSON, and its refusals."""
+"""Answers and refusals in the vendor's format."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
@@ -22,8 +22,8 @@ def receipt(status: int, category: str, key: str, saved: Saved, tag: str) -> Ans
     return answer(status, Receipt(category, key, saved.version, tag, expiry(saved)))
 
 
-def shown(headers: Mapping[str, str], record: Record) -> Answer:
-    """A document, or that the client has it."""
+def document_answer(headers: Mapping[str, str], record: Record) -> Answer:
+    """Answer a document, or 304 if the client has this version."""
     tag = etag(record.body)
     known = (("ETag", f'"{tag}"'), ("Last-Modified", http_date(record.updated // 1_000_000)))
     if not_modified(headers, tag):
@@ -31,7 +31,7 @@ def shown(headers: Mapping[str, str], record: Record) -> Answer:
     return Answer(200, record.body, headers=known)
 
 
-def described(category: str, key: str, record: Record) -> Metadata:
+def metadata_of(category: str, key: str, record: Record) -> Metadata:
     return Metadata(
         category,
         key,
@@ -46,29 +46,35 @@ def described(category: str, key: str, record: Record) -> Metadata:
     )
 
 
-async def listed(
+async def list_pieces(
     found: AsyncIterator[list[tuple[str, Record]]], category: str, before: bytes, after: bytes
 ) -> AsyncIterator[bytes]:
-    """The items of a page as JSON, a piece for each portion that storage read; a short page is one piece."""
-    piece, comma, begun = before, b"", b'{"category":%b,"key":' % encode(category)
+    """Yield the items of a page as JSON, one piece for each portion that storage reads.
+
+    `before` and `after` are the bytes around the items.
+    """
+    piece, comma, item_start = before, b"", b'{"category":%b,"key":' % encode(category)
     async for portion in found:
         if not portion:
             continue
         if comma:
             yield piece
             piece = b""
-        piece += comma + b",".join([item(begun, key, record) for key, record in portion])
+        piece += comma + b",".join([list_item(item_start, key, record) for key, record in portion])
         comma = b","
     yield piece + after
 
 
-def item(begun: bytes, key: str, record: Record) -> bytes:
-    """A document in a list, an `Item` that begins so. Joined from its pieces it takes a third of the time."""
+def list_item(item_start: bytes, key: str, record: Record) -> bytes:
+    """Return a document of a list as JSON (`shapes.Item`). Joining bytes takes a third of the time of encoding.
+
+    `item_start` are the bytes of its first members, up to the value of `key`.
+    """
     body, created, updated = record.body, record.created, record.updated
     since = _iso(created)
     return b"".join(
         (
-            begun,
+            item_start,
             encode(key),
             b',"value":',
             body,
@@ -84,7 +90,7 @@ def item(begun: bytes, key: str, record: Record) -> bytes:
 
 
 def _iso(microseconds: int) -> bytes:
-    """A time as `instant` has it in JSON. As bytes from the start it takes 0.30 us, as text 0.47."""
+    """Return a time in JSON, as `instant` would be encoded. Formatting bytes takes 0.30 us, text 0.47 us."""
     seconds, fraction = divmod(microseconds, 1_000_000)
     return b'%b.%06dZ"' % (_second(seconds), fraction) if fraction else _second(seconds) + b'Z"'
 
@@ -94,17 +100,17 @@ def _second(seconds: int) -> bytes:
     return strftime('"%Y-%m-%dT%H:%M:%S', gmtime(seconds)).encode()
 
 
-def totalled(total: int, page: int, limit: int) -> dict[str, int]:
+def totals_of(total: int, page: int, limit: int) -> dict[str, int]:
     return {"totalCount": total, "page": page, "pageSize": limit, "totalPages": -(-total // limit)}
 
 
-def paged(totals: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
+def total_headers(totals: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
     names = ("X-Total-Count", "X-Page", "X-Limit", "X-Total-Pages")
     return tuple(zip(names, map(str, totals.values()), strict=True))
 
 
 def instant(microseconds: int) -> datetime:
-    """A time, which JSON has as ISO 8601 in UTC; the fraction is left out where there is none."""
+    """Return a time for JSON: ISO 8601 in UTC, without a fraction if it is zero."""
     return EPOCH + timedelta(microseconds=microseconds)
 
 

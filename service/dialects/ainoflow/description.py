@@ -1,4 +1,4 @@
-"""Requests and answers of the routes, for the OpenAPI document: one description a handler, under the handler's name."""
+"""Descriptions of the routes for the OpenAPI document, each under the name of its handler."""
 
 from typing import Annotated, Any, Literal
 
@@ -129,7 +129,7 @@ class Validators(Struct):
 
 
 class ValidatorsIfAny(Struct):
-    """Of the empty answer to `allowEmpty` there are none."""
+    """Validators of a document; the empty answer to `allowEmpty` has none."""
 
     etag: Tag | UnsetType = field(name="ETag", default=UNSET)
     modified: Modified | UnsetType = field(name="Last-Modified", default=UNSET)
@@ -151,11 +151,11 @@ def _listed(about: str, item: type, page: type, example: Any, totals: Any) -> Co
     )
 
 
-# From an answer to the routes of the document that it names.
-THERE = {"category": "$response.body#/category", "key": "$response.body#/key"}
-LEADS_TO = dict.fromkeys(("get", "meta", "patch", "delete"), THERE)
+# OpenAPI links from an answer to the routes of the document that it names.
+PARAMETERS_OF_LINKS = {"category": "$response.body#/category", "key": "$response.body#/key"}
+LINKS = dict.fromkeys(("get", "meta", "patch", "delete"), PARAMETERS_OF_LINKS)
 
-WRITTEN = Content("The document was stored.", shapes.Receipt, examples={"receipt": RECEIPT}, leads_to=LEADS_TO)
+WRITTEN = Content("The document was stored.", shapes.Receipt, examples={"receipt": RECEIPT}, leads_to=LINKS)
 
 _WRITE = (errors.TooLarge, errors.QuotaExceeded)
 
@@ -198,7 +198,7 @@ delete = Description(
         200: Content(
             "The document was deleted.",
             shapes.Deleted,
-            leads_to=LEADS_TO,
+            leads_to=LINKS,
             examples={
                 "deleted": {
                     "category": "invoices",

@@ -1,4 +1,4 @@
-"""The routes: what each of the vendor's endpoints asks of storage."""
+"""The routes of the vendor's endpoints."""
 
 from operator import attrgetter
 
@@ -6,7 +6,15 @@ from service.api.dialect import Answer, Request, Routes, Stream
 from service.api.parsing import choice, flag
 from service.api.preconditions import condition
 from service.dialects.ainoflow import description
-from service.dialects.ainoflow.answers import answer, described, listed, paged, receipt, shown, totalled
+from service.dialects.ainoflow.answers import (
+    answer,
+    document_answer,
+    list_pieces,
+    metadata_of,
+    receipt,
+    total_headers,
+    totals_of,
+)
 from service.dialects.ainoflow.parameters import (
     INDEXES,
     LAST_OFFSET,
@@ -41,7 +49,7 @@ async def create_unnamed(request: Request) -> Answer:
 
 @routes.route("POST", DOCUMENT, described=description.create)
 async def create(request: Request) -> Answer:
-    """Create a document that is not there yet.
+    """Create a document that does not exist yet.
 
     Use it for locks, unique records, or creation that may be repeated.
     """
@@ -62,7 +70,7 @@ async def _create(request: Request, category: str, key: str) -> Answer:
 async def put(request: Request) -> Answer:
     """Store a document, new or not.
 
-    The earlier one, if any, is replaced as a whole, its expiry with it.
+    An earlier document is replaced as a whole, including its expiry.
     """
     category, key = request.params
     collection, until = collection_of(request, category, key), lifetime(request.query())
@@ -106,7 +114,7 @@ async def patch(request: Request) -> Answer:
 async def get(request: Request) -> Answer:
     """Read a document.
 
-    It is answered as it is, not wrapped.
+    The body of the answer is the document itself, without an envelope.
     """
     category, key = request.params
     collection = collection_of(request, category, key)
@@ -116,7 +124,7 @@ async def get(request: Request) -> Answer:
             return Answer(200, b"{}")
     else:
         found = await request.service.storage.records.get(collection, key)
-    return shown(request.headers, found)
+    return document_answer(request.headers, found)
 
 
 @routes.route("DELETE", DOCUMENT, described=description.delete)
@@ -136,35 +144,35 @@ async def delete(request: Request) -> Answer:
 
 @routes.route("GET", DOCUMENT + "/meta", described=description.meta)
 async def meta(request: Request) -> Answer:
-    """Read what is known of a document, without the document."""
+    """Read the metadata of a document, without the document."""
     category, key = request.params
     found = await request.service.storage.records.get(collection_of(request, category, key), key)
-    return answer(200, described(category, key, found))
+    return answer(200, metadata_of(category, key, found))
 
 
 @routes.route("GET", DOCUMENTS, described=description.categories)
 async def categories(request: Request) -> Answer:
     """List the categories, by name.
 
-    Without `page` and `limit` all of them.
+    Without `page` and `limit`, all of them are listed.
     """
     query = request.query()
     aggregate = flag(query, "aggregate")
-    # The vendor's page knows no paging here: without it, all of them.
+    # The vendor's page has no paging here, so all categories are listed unless paging is asked for.
     page, limit = paging(query) if "page" in query or "limit" in query else (1, 0)
     counts = await request.service.storage.records.collections(NAME, request.caller.claims["project"], INDEXES)
     found = sorted((Counted(collection.name, n) for collection, n in counts.items() if n), key=attrgetter("category"))
-    totals = totalled(len(found), page, limit or len(found) or 1)
+    totals = totals_of(len(found), page, limit or len(found) or 1)
     if limit:
         found = found[(page - 1) * limit : page * limit]
-    return answer(200, {"items": found, **totals} if aggregate else found, headers=paged(totals))
+    return answer(200, {"items": found, **totals} if aggregate else found, headers=total_headers(totals))
 
 
 @routes.route("GET", CATEGORY, described=description.documents)
 async def documents(request: Request) -> Stream:
     """List the documents of a category.
 
-    A category that has none is an empty list.
+    A category without documents is an empty list.
     """
     query, category = request.query(), request.params[0]
     collection = collection_of(request, category)
@@ -175,17 +183,17 @@ async def documents(request: Request) -> Stream:
     aggregate = flag(query, "aggregate")
     offset = min((page - 1) * limit, LAST_OFFSET)
     total, found = await request.service.storage.records.page(collection, kind, offset, limit, descending=descending)
-    totals = totalled(total, page, limit)
+    totals = totals_of(total, page, limit)
     if aggregate:
         before = b'{"category":%b,"items":[' % encode(category)
         after = b"]," + encode(totals)[1:]
     portions = request.service.storage.records.read_listed(collection, found)
-    return Stream(200, listed(portions, category, before, after), headers=paged(totals))
+    return Stream(200, list_pieces(portions, category, before, after), headers=total_headers(totals))
 
 
 @routes.route("GET", "/api/v1/whoami", described=description.whoami)
 async def whoami(request: Request) -> Answer:
-    """Tell whose key this is.
+    """Return the id and the project of the API key.
 
     Clients test their credential with it.
     """

@@ -1,4 +1,4 @@
-"""Checked parameters of a request: names, query parameters, the document itself."""
+"""Parameters of requests, checked: names, query parameters, the document itself."""
 
 import re
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ from service.storage.records import offload
 from service.storage.records.quota import Quota
 
 NAME = "ainoflow"
-INDEXES = "cusn"  # by created, updated, size and name
+INDEXES = "cusn"  # the sort orders of a category: created, updated, size, name
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS = 253_402_300_799_999  # 9999-12-31, the last day that ISO 8601 writes with four digits
-LONGEST_MS = 250_000_000_000_000  # the longest lifetime: some 7,900 years, and within the year 9999 until 2077
-VALIDATED_INLINE = 1_000_000  # bytes that are validated in the event loop: 5 ms at the worst
-LAST_OFFSET = 1 << 50  # beyond any collection, and exact as a Lua number
+LONGEST_MS = 250_000_000_000_000  # the longest lifetime, about 7,900 years: it ends before the year 10000 until 2077
+VALIDATED_INLINE = 1_000_000  # most bytes that are validated on the event loop: at most 5 ms
+LAST_OFFSET = 1 << 50  # larger than any collection, and exact as a Lua number
 
 _iso_8601 = re.compile(r"[0-9W-]+(?:[T ][0-9:.,]+(?:Z|[ +-][0-9:]+)?)?").fullmatch
 
 
 def collection_of(request: Request, category: str, key: str | None = None) -> Collection:
-    """The collection, once category and key are found to be lawful names."""
+    """Return the collection of a category, after checking the category and the key. Raises Invalid."""
     if not category or len(category) > 100:
         raise Invalid(f"the category must have 1 to 100 characters, not {len(category)}")
     if key is not None and (not key or len(key) > 200):
@@ -33,7 +33,7 @@ def collection_of(request: Request, category: str, key: str | None = None) -> Co
 
 
 async def document(request: Request) -> bytes:
-    """The body, found to be a JSON object or array. What is stored are its very bytes. Raises Invalid."""
+    """Return the body, a JSON object or array, unchanged. Raises Invalid, TooLarge."""
     body = await request.body.read(request.service.settings.max_document_bytes)
     if len(body) > VALIDATED_INLINE:
         await offload.run(validate, body)
@@ -50,7 +50,10 @@ def quota(request: Request) -> Quota | None:
 
 
 def lifetime(query: Mapping[str, str]) -> str:
-    """Return when the document expires, as storage spells it. Redis's clock decides if that is in the future."""
+    """Return the document's expiry in the format of `Write.lifetime`. Redis's clock decides if it is in the future.
+
+    Raises Invalid.
+    """
     at, ms = query.get("expiresAt"), query.get("expiresMs")
     if at is not None and ms is not None:
         raise Invalid("only one of `expiresAt` and `expiresMs` may be given")
@@ -60,9 +63,9 @@ def lifetime(query: Mapping[str, str]) -> str:
 
 
 def _moment(text: str) -> int:
-    """Milliseconds since the epoch until an ISO 8601 date, which is in UTC where it names no zone. Raises Invalid."""
+    """Parse an ISO 8601 date and time, in UTC by default, into ms since the Unix epoch. Raises Invalid."""
     try:
-        found = _iso_8601(text.upper())  # `fromisoformat` lets any character stand for the T
+        found = _iso_8601(text.upper())  # `fromisoformat` accepts any character in place of the T
         if found is None:
             raise ValueError
         # A "+" that was not percent-encoded arrives as a space.

@@ -1,4 +1,4 @@
-"""The vendor's JSON as types: answers are encoded from them, and their schemas go into the OpenAPI document.
+"""Types of the vendor's JSON. Answers are encoded from them, and their schemas are in the OpenAPI document.
 
 The order of the fields is the order on the wire.
 """
@@ -101,10 +101,10 @@ class Paged(Struct, rename="camel"):
 
 
 class Documents(Paged):
-    """A page of a category. (It is streamed: answers.py writes it piece by piece.)"""
+    """A page of a category."""
 
     category: Category
-    items: list[Item]
+    items: list[Item]  # the answer is not encoded from this type: `answers.list_pieces` writes it
 
 
 class Categories(Paged):

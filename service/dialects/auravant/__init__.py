@@ -1,17 +1,17 @@
-"""Auravant storage: values and files of extensions, kept at a user, a field or a farm, which says who may read them.
+"""Auravant storage: values and files of extensions, stored at a user, a field or a farm, whose readers may read them.
 
 | vendor's word | ours | notes |
 | --- | --- | --- |
 | scope | namespace | users, fields, farms |
-| resource: a user, a field, a farm | collection | declared by the access document, with who may do what there |
-| key | record id | behind the extension and its environment: `CLIENT_ID:ENVIRONMENT:KEY` |
+| resource: a user, a field, a farm | collection | declared in the access document, with the permissions of its users |
+| key | record id | prefixed with the extension and its environment: `CLIENT_ID:ENVIRONMENT:KEY` |
 | file | record with files | under the same id; values and files are two namespaces |
-| extension | a claim of the token | its data is its own; its environments are production and dev |
+| extension | a claim of the token | its data is separate; its environments are production and dev |
 
-`handlers` and `sharing` are the endpoints of values, `files` and `transfers` those of files;
-`parameters` and `filing` are what a request says, `answers`, `listing` and `refusals` what it is told; `description`
-and `file_description` have all of it for the OpenAPI document. `access` is the section of the access document, `roles`
-the vendor's table of who may do what, and `grants` what follows from the two.
+Modules: `handlers` and `sharing` have the routes of values, `files` and `transfers` those of files. `parameters` and
+`file_parameters` read requests; `answers`, `listing` and `refusals` render answers; `public` defines public keys.
+`description` and `file_description` describe the routes for the OpenAPI document, with the types of `shapes`. `access`
+is the section of the access document, `roles` the vendor's table of permissions, `grants` stores what they grant.
 """
 
 from functools import partial

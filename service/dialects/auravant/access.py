@@ -1,7 +1,7 @@
-"""The section `auravant` of the access document: extensions, users, who leads them, fields, farms, tokens.
+"""The section `auravant` of the access document: extensions, users, spaces, groups, fields, farms, tokens.
 
-What is declared of a space's or a group's members and of those who lead them are entries of their own, so that an entry
-which leaves one of the two out leaves it as it is.
+The members and the leaders of a space or group are stored as two entries: a declaration that leaves one of them out
+leaves that one as it is.
 """
 
 from collections.abc import Iterable
@@ -23,11 +23,11 @@ Role = Literal["owner", "administration", "edit", "add", "read"]
 USER, EXTENSION, MEMBERS, LEADERS = "user", "extension", "members", "leaders"  # kinds of entries
 
 
-def check_users(place: str, ids: Iterable[Id] | None) -> None:
-    """Check that these ids can be those of users. Raises InvalidValue."""
+def check_users(path: str, ids: Iterable[Id] | None) -> None:
+    """Check that these are valid ids of users. `path` is where they stand in the document. Raises InvalidValue."""
     for id in map(str, ids or ()):
         if id == ANYONE or len(id.encode()) > CALLER_ID_BYTES:
-            raise InvalidValue(f"the id of a user has at most {CALLER_ID_BYTES} bytes, and is not {ANYONE!r}", place)
+            raise InvalidValue(f"the id of a user has at most {CALLER_ID_BYTES} bytes, and is not {ANYONE!r}", path)
 
 
 class Extension(Struct, forbid_unknown_fields=True):
@@ -50,7 +50,7 @@ class User(Struct, forbid_unknown_fields=True):
 
 
 class Circle(Struct, forbid_unknown_fields=True):
-    """A space or a group: its members, and the users who lead them."""
+    """A space or a group: its members, and the users who lead it."""
 
     id: Id
     members: list[Id] | None = None
@@ -61,7 +61,7 @@ class Circle(Struct, forbid_unknown_fields=True):
         return f"{type(self).__name__.lower()}:{self.id}"
 
     def leaders(self) -> dict[str, str] | None:
-        """Those who are named, each with a role; None where nobody is, and the earlier ones stay."""
+        """Return the declared leaders with their roles; None if none are declared, and the earlier ones stay."""
         return None
 
     def entries(self) -> Iterable[Entry]:
@@ -112,7 +112,7 @@ class Plot(Struct, forbid_unknown_fields=True):
 
 
 class Declared(Struct, forbid_unknown_fields=True):
-    """A token. One that is not given in the clear goes by what it says of its bearer."""
+    """A token. Without its text, it is identified by its user, extension, version and environment."""
 
     user: Id | None = None
     extension: ClientId | None = None

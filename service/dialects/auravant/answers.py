@@ -1,6 +1,7 @@
-"""Answers in the vendor's form: one envelope, whose codes say what was wrong.
+"""Answers and refusals in the vendor's format: one envelope, with a code.
 
-The page prints the code below `info`, the vendor's general page and its SDK read it at the top: it stands in both.
+The vendor's storage page prints the code inside `info`; its general page and its SDK read it at the top level. It is in
+both places.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -18,11 +19,11 @@ EXPIRED, NO_TOKEN, BAD_REQUEST = -2, -3, -4
 
 DONE = Answer(200, b'{"code":0,"res":"ok","info":{"code":0,"res":"ok"}}')
 OPENED, CLOSED = b'{"code":0,"res":"ok","info":{"code":0,"res":"ok","objects":{', b"}}}"
-PIECE_BYTES = 65_536  # of an answer, before it is sent on its way
+PIECE_BYTES = 65_536  # a piece of an answer is sent when it has more bytes
 
 
-# The codes that come with HTTP 200, and those that come with the refusal's own status. Of a kind of refusal that is not
-# here, the kind above it counts.
+# Codes by type of refusal: `CODES` are sent with HTTP 200, `GENERAL` with the refusal's own status. A type that is in
+# neither has the code of its base class.
 CODES: dict[type, int] = {
     errors.NotFound: WRONG_STATE,
     errors.AlreadyExists: WRONG_STATE,
@@ -49,34 +50,36 @@ def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
     else:
         kind = next(kind for kind in type(refusal).__mro__ if kind in CODES or kind in GENERAL)
         code, status = (CODES[kind], 200) if kind in CODES else (GENERAL[kind], refusal.status)
-    said = {"code": code, "res": "err", "msg": str(refusal)}
-    return Answer(status, orjson.dumps({**said, "info": said}))
+    body = {"code": code, "res": "err", "msg": str(refusal)}
+    return Answer(status, orjson.dumps({**body, "info": body}))
 
 
 def entry(name: str, value: bytes) -> bytes:
-    """A member of a JSON object; the value's bytes as they stand."""
+    """Return a member of a JSON object; `value` is JSON already."""
     return orjson.dumps(name) + b":" + value
 
 
 def members(records: Iterable[tuple[str, Record]], names: Mapping[str, str]) -> bytes:
-    """Keys and values, as members of an object."""
+    """Return keys and values as members of a JSON object."""
     return b",".join([entry(names[id], record.body) for id, record in records])
 
 
-def everything(
+def whole_answer(
     found: Iterable[tuple[str, Iterable[tuple[str, Record]]]], names: Mapping[str, str], *, level: bool
 ) -> Answer:
-    """The answer to a GET of which all is at hand; see `pieces`."""
-    told = [(resource, members(records, names)) for resource, records in found]
-    parts = [entry(resource, b"{%b}" % part) for resource, part in told] if level else [part for _, part in told]
+    """Answer a GET whose records have all been read, as one body. `names` and `level` are as in `answer_pieces`."""
+    objects = [(resource, members(records, names)) for resource, records in found]
+    parts = [entry(resource, b"{%b}" % part) for resource, part in objects] if level else [part for _, part in objects]
     return Answer(200, b"%b%b%b" % (OPENED, b",".join(parts), CLOSED))
 
 
-async def pieces(
+async def answer_pieces(
     found: AsyncIterator[tuple[str, list[tuple[str, Record]]]], names: Mapping[str, str], *, level: bool
 ) -> AsyncIterator[bytes]:
-    """The answer to a GET, piece by piece: of each resource its portions of records, one behind the other. `names` has
-    the key of each record id; without the `level` of resources there is only one, whose id is left out."""
+    """Yield the answer to a GET piece by piece. `found` has portions of records, those of one resource in a row.
+
+    `names` maps record ids to keys. If `level` is False, there is only one resource and its id is left out.
+    """
     piece, current, comma = bytearray(OPENED), None, b""
     async for resource, records in found:
         if level and resource != current:

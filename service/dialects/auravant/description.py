@@ -14,7 +14,7 @@ SHARED = {"key_storage_1": "value_1", "key_storage_2": "value_2", "key_storage_3
 
 
 class Path(Struct):
-    """No path has parameters."""
+    """Path parameters: there are none."""
 
 
 class Operating(Struct):
@@ -65,7 +65,7 @@ GIVEN = Content(
 
 
 def _storage(sharing: str, **names: str) -> Description:
-    """A scope's operations, and the route that shares what is stored there."""
+    """Describe the operations of a scope. `sharing` is the handler of the route that shares its values."""
     done = Content(
         "It was done; of a GET, the values.",
         shapes.Done,
@@ -96,12 +96,12 @@ farms = _storage("public_of_farms", farms="$request.body#/id")
 
 def _shared(level: str, shape: type, query: type[Struct], *refuses: type[errors.Refusal]) -> Description:
     example = [{level: USER if level == "user" else 12345, "value": SHARED}]
-    told = Content(
+    values = Content(
         "The values, one for each that has any.",
         list[shape],  # type: ignore[valid-type]
         examples={"shared": example},
     )
-    return Description({200: told}, query=query, refuses=(*CODED, errors.TooLarge, *refuses))
+    return Description({200: values}, query=query, refuses=(*CODED, errors.TooLarge, *refuses))
 
 
 public_of_users = _shared("user", shapes.OfUser, SharingUsers)

@@ -1,4 +1,4 @@
-"""Requests and answers of the routes of files, for the OpenAPI document."""
+"""Descriptions of the routes of files, for the OpenAPI document."""
 
 from typing import Annotated, Any
 
@@ -36,7 +36,7 @@ class Given(Struct):
 
 
 class OfFile(Struct):
-    """A file. It has a `url` once it was uploaded, where one was asked for."""
+    """A file. It has a `url` if one was asked for and the file was uploaded."""
 
     file_name: str
     file_size_kb: float
@@ -45,7 +45,7 @@ class OfFile(Struct):
 
 
 class Data(Struct):
-    """Of a PUT or PATCH where the file is to be posted, and with which fields; of a DELETE the keys that were there."""
+    """PUT and PATCH: the URL and the form fields for the upload. DELETE: the keys that were deleted."""
 
     url: str | UnsetType = UNSET
     fields: dict[str, str] | UnsetType = UNSET
@@ -71,7 +71,7 @@ class Downloading(Struct):
 
 
 class Uploaded(Downloading, forbid_unknown_fields=True):
-    """The fields that were answered, in any order, then the file; the MD5 before or behind it."""
+    """The fields of the answer to PUT or PATCH in any order, then the file. The MD5 comes before or after the file."""
 
     md5: MD5 = field(name="Content-MD5")
     file: Annotated[str, Meta(description="The file, behind all fields that were answered.")]
@@ -145,12 +145,12 @@ files_of_farms = _files("farm", 777)
 
 
 def _shared(query: type[Struct]) -> Description:
-    told = Content(
+    files = Content(
         "The files of each that has any.",
         dict[str, dict[str, OfFile]],
         examples={"shared": {"12345": {"public_ext_key": FILE}}},
     )
-    return Description({200: told}, query=query, refuses=(*CODED, errors.TooLarge, Unreadable))
+    return Description({200: files}, query=query, refuses=(*CODED, errors.TooLarge, Unreadable))
 
 
 public_files_of_fields = _shared(SharingFields)

@@ -1,4 +1,4 @@
-"""Parameters of a request about files, checked in the same order as for values, and then the size: code 7."""
+"""Parameters of requests for files, checked in the order of the vendor's codes like those of values, the size last."""
 
 import math
 import re
@@ -19,7 +19,7 @@ from service.storage.files.files import File
 from service.storage.keys import Collection
 
 FILE_BYTES = 10 * 1024 * 1024  # the vendor's limit
-ROUNDED = 1023  # bytes that a file may be larger than announced: clients round its size to KB, some of them down
+ROUNDED = 1023  # bytes by which a file may exceed its announced size: clients round to KB, some of them down
 
 _extension = re.compile(r".*\.([A-Za-z0-9]{1,16})", re.DOTALL).fullmatch
 _md5 = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==").fullmatch  # base64 of 16 bytes
@@ -27,7 +27,7 @@ _number: Callable[..., float] = json_parser(float)
 
 
 class Body(Struct):
-    """A request's body. The resource of a PUT or PATCH is named by its scope."""
+    """The body of a request. PUT and PATCH name the resource in the member of their scope: user, field or farm."""
 
     key: str | None = None
     original_file_name: str | None = None
@@ -47,11 +47,11 @@ class Body(Struct):
         return {USERS: self.user, FIELDS: self.field, FARMS: self.farm}[scope]
 
 
-_body: Callable[..., Body] = json_parser(Body, lax=True)
+_parse_json: Callable[..., Body] = json_parser(Body, lax=True)
 
 
-class Announced(Struct):
-    """A PUT or a PATCH; `most` is how many bytes the upload may have."""
+class Upload(Struct):
+    """The checked parameters of a PUT or PATCH; `most` is the most bytes that the upload may have."""
 
     collection: Collection
     id: str
@@ -60,14 +60,14 @@ class Announced(Struct):
 
 
 def body_of(type: str, text: bytes) -> Body:
-    """A body of that content type, JSON or a form. Raises Invalid."""
+    """Parse a body of this content type: JSON or a form. Raises Invalid."""
     fields = form_fields(type, text)
-    body = _body(text) if fields is None else _posted(parameters.Form(fields))
+    body = _parse_json(text) if fields is None else _from_form(parameters.Form(fields))
     body.keys, body.ids = parameters.bounded(body.keys, body.ids)
     return body
 
 
-def _posted(form: parameters.Form) -> Body:
+def _from_form(form: parameters.Form) -> Body:
     return Body(
         form.text("key"),
         form.text("original_file_name"),
@@ -85,12 +85,12 @@ def _posted(form: parameters.Form) -> Body:
     )
 
 
-def announced(request: Request, extension: Mapping[str, Any], scope: str, body: Body) -> Announced:
-    """Return the parameters of a PUT or PATCH that has all that it needs. Raises Coded, Invalid."""
+def upload_parameters(request: Request, extension: Mapping[str, Any], scope: str, body: Body) -> Upload:
+    """Check the parameters of a PUT or PATCH. Raises Coded, Invalid, Undeclared."""
     resource, kilobytes = body.resource(scope), body.file_size_kb
     if resource in (None, "") or not (body.key and body.original_file_name and body.md5) or kilobytes is None:
         raise Missing(
-            parameters.lacking(
+            parameters.missing_message(
                 **{scope[:-1]: resource},
                 key=body.key,
                 original_file_name=body.original_file_name,
@@ -98,8 +98,8 @@ def announced(request: Request, extension: Mapping[str, Any], scope: str, body: 
                 file_size_kb=kilobytes,
             )
         )
-    parameters.checked([body.key])
-    parameters.versioned(request, extension)
+    parameters.check_keys([body.key])
+    parameters.check_version(request, extension)
     if not _md5(body.md5):
         raise Invalid("`md5` must be the 16 bytes of an MD5 in base64")
     if not (math.isfinite(kilobytes) and kilobytes >= 0):
@@ -107,14 +107,12 @@ def announced(request: Request, extension: Mapping[str, Any], scope: str, body: 
     size = kilobytes * 1024
     if size > FILE_BYTES:
         raise Oversized(f"a file has at most {FILE_BYTES} bytes: `file_size_kb` must be at most {FILE_BYTES // 1024}")
-    file = File(named(body.original_file_name), round(size), b64decode(body.md5))
+    file = File(unique_name(body.original_file_name), round(size), b64decode(body.md5))
     most = min(FILE_BYTES, math.ceil(size) + ROUNDED)
-    return Announced(
-        parameters.collection_of(scope, str(resource)), parameters.record_of(request, body.key), file, most
-    )
+    return Upload(parameters.collection_of(scope, str(resource)), parameters.record_of(request, body.key), file, most)
 
 
-def named(original: str) -> str:
-    """A name that no file had before, with the extension of the original one where it has a plain one."""
+def unique_name(original: str) -> str:
+    """Return a new, unique file name. It keeps the original's extension if that is 1 to 16 letters and digits."""
     found = _extension(original)
     return f"{uuid4()}.{found[1]}" if found else str(uuid4())

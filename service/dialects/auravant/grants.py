@@ -1,13 +1,14 @@
-"""Grants that follow from a stored access document: who may do what at which user, field or farm.
+"""Computes and stores the grants of users, fields and farms from a stored access document.
 
-A user's grants follow from the spaces and groups that the user belongs to, those of a field or farm from its own entry.
-They are computed anew from what is declared, after a revision was taken, and replace the earlier ones of a resource in
-one step (storage/access/grants.py): of two documents that are applied at once none undoes what the other one said.
+The grants of a user come from the spaces and groups that the user belongs to, those of a field or farm from its own
+entry. An apply takes a revision number, computes a resource's grants anew from everything that is declared, and
+replaces them in one step (storage/access/grants.py). So two documents applied at once do not undo each other.
 
-Three links serve as indexes, each a superset (storage/access/links.py): the members of a space or group, also those
-that left and were not seen to yet; the spaces and groups of a user; the fields, the farms and the other users that a
-user may read. They are made before a grant is widened and taken back after it was narrowed. So an apply that stops half
-way leaves resources as they were or as declared, and the next one sees to the rest.
+Three kinds of links are the indexes (storage/access/links.py): the members of a space or group, including former
+members whose grants were not updated yet; the spaces and groups of a user; the fields, farms and other users that a
+user may read. A link is written before a grant is widened and removed after it was narrowed: there may be stale links,
+never missing ones. An interrupted apply leaves each resource as it was or as declared, and the next apply does the
+rest.
 """
 
 from collections import defaultdict
@@ -24,28 +25,28 @@ from service.storage.access.grants import READ
 from service.storage.root import Storage
 from service.storage.scripts.fan_out import fan_out
 
-CIRCLES = "circles"  # the spaces and groups that a user belongs to: kind of links
+CIRCLES = "circles"  # kind of the links from a user to the user's spaces and groups
 
-Verbs = dict[str, str] | None
-Pairs = Iterable[tuple[str, str]]  # what is linked to what
+Verbs = dict[str, str] | None  # verbs by subject; None: the resource is not declared
+Pairs = Iterable[tuple[str, str]]  # the two ends of each link
 
 
 def readable(scope: str) -> str:
-    """The kind of the links from a user to the fields or farms, or the other users, that the user may read."""
+    """Return the kind of the links from a user to the fields, farms or other users that the user may read."""
     return f"readable {scope}"
 
 
 async def apply_grants(section: Access, directory: Directory, storage: Storage) -> None:
-    """Grant what follows from a section whose entries are written. Safe to repeat. Raises Unavailable."""
-    following = Following(directory, storage, await storage.grants.revise())
+    """Store the grants of a section whose entries are written. It may be repeated. Raises Unavailable."""
+    update = GrantsUpdate(directory, storage, await storage.grants.revise())
     circles = [*(space.name for space in section.spaces), *(group.name for group in section.groups)]
-    await following.users({str(user.id) for user in section.people()}, circles)
+    await update.users({str(user.id) for user in section.people()}, circles)
     for scope, plots in ((FIELDS, section.fields), (FARMS, section.farms)):
-        await following.plots(scope, [str(plot.id) for plot in plots])
+        await update.plots(scope, [str(plot.id) for plot in plots])
 
 
-class Following:
-    """One apply. What it read of a circle is kept while its revision is the latest that it knows of."""
+class GrantsUpdate:
+    """One apply of a section. A circle is a space or a group; those it has read stay cached until a newer revision."""
 
     def __init__(self, directory: Directory, storage: Storage, revision: int) -> None:
         self._find = partial(directory.find_entry, NAME)
@@ -54,7 +55,7 @@ class Following:
         self._kept: dict[str, tuple[frozenset[str], dict[str, str]]] = {}
 
     async def users(self, users: set[str], circles: list[str]) -> None:
-        """The users that are named, and those that belong to one of these spaces and groups, or did."""
+        """Update the grants of these users, and of all present and former members of these spaces and groups."""
         now: list[tuple[str, str]] = []
         before: list[tuple[str, str]] = []
         for circle in circles:
@@ -64,18 +65,17 @@ class Following:
         await self._join(now, self._revision)
         circles_of = grouped((member, circle) for circle, member in now)
 
-        async def settle(user: str) -> list[tuple[str, str]]:
+        async def update_user(user: str) -> list[tuple[str, str]]:
             return await self._user(user, circles_of.get(user, []))
 
-        led = await fan_out(settle, users | {member for _, member in (*now, *before)})
+        led = await fan_out(update_user, users | {member for _, member in (*now, *before)})
         await self._withdraw(readable(USERS), chain.from_iterable(led))
         gone = set(before) - set(now)
         await self._withdraw(CIRCLES, ((member, circle) for circle, member in gone))
-        await self._withdraw(MEMBERS, gone)  # last: by these the next apply knows whom to see to
+        await self._withdraw(MEMBERS, gone)  # last: from these links the next apply learns whose grants to update
 
     async def _user(self, user: str, circles: list[str]) -> list[tuple[str, str]]:
-        """Grant what is declared at one user, who belongs to these circles. Replies the links of those who led the user
-        and do not any more."""
+        """Update the grants at one user, who belongs to these circles. Return the stale links of former leaders."""
         revision, led = self._revision, set[str]()
 
         async def again(latest: int) -> None:
@@ -94,7 +94,7 @@ class Following:
         return [(leader, user) for leader in set(before) - led - {user, ANYONE}]
 
     async def plots(self, scope: str, ids: list[str]) -> None:
-        """Fields or farms."""
+        """Update the grants of fields or farms."""
         roles = dict(zip(ids, await fan_out(partial(self._find, scope), ids), strict=True))
         readers = {
             id: [user for user, role in (found or {}).items() if READ in ROLES[scope][role]]
@@ -103,18 +103,20 @@ class Following:
         kind = readable(scope)
         await self._link(kind, ((user, id) for id in ids for user in readers[id]), self._revision)
 
-        async def settle(id: str) -> list[tuple[str, str]]:
+        async def update_plot(id: str) -> list[tuple[str, str]]:
             again = partial(self._link, kind, [(user, id) for user in readers[id]])
             before = await self._settle(scope, id, partial(self._permitted, scope, id, roles), again)
             return [(user, id) for user in set(before) - set(readers[id])]
 
-        await self._withdraw(kind, chain.from_iterable(await fan_out(settle, ids)))
+        await self._withdraw(kind, chain.from_iterable(await fan_out(update_plot, ids)))
 
     async def _settle(
         self, scope: str, id: str, verbs: Callable[[], Awaitable[Verbs]], again: Callable[[int], Awaitable[None]]
     ) -> list[str]:
-        """Grant what is declared; `again` links what this apply linked, for a later revision. Replies the subjects that
-        there were before."""
+        """Store the declared grants of one resource; return the subjects that had grants before.
+
+        `again` writes this apply's links anew, for the later revision that another apply has taken meanwhile.
+        """
 
         async def anew(latest: int) -> None:
             self._kept.clear()
@@ -137,19 +139,19 @@ class Following:
         return verbs
 
     async def _permitted(self, scope: str, id: str, known: dict[str, Any]) -> Verbs:
-        """Return the verbs of each subject at a field or farm; an entry of `known` is used once."""
+        """Return the verbs of each subject at a field or farm. An entry in `known` is used once, then read anew."""
         found = known.pop(id) if id in known else await self._find(scope, id)
         return None if found is None else {user: ROLES[scope][role] for user, role in found.items()}
 
     async def _circle(self, circle: str) -> tuple[frozenset[str], dict[str, str]]:
-        """The members of a space or group, and the roles of those who lead it."""
+        """Return the members of a space or group, and the roles of its leaders."""
         if circle not in self._kept:
             members, leaders = await self._find(MEMBERS, circle), await self._find(LEADERS, circle)
             self._kept[circle] = frozenset(members["ids"] if members else ()), leaders or {}
         return self._kept[circle]
 
     async def _join(self, pairs: Pairs, revision: int) -> None:
-        """Link circles and members both ways."""
+        """Link circles and members in both directions."""
         pairs = list(pairs)
         await self._link(MEMBERS, pairs, revision)
         await self._link(CIRCLES, ((member, circle) for circle, member in pairs), revision)
@@ -168,7 +170,7 @@ class Following:
 
 
 def grouped(pairs: Pairs) -> dict[str, list[str]]:
-    """Return the members that are linked to each id."""
+    """Group the second ends of links by their first ends."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for id, member in pairs:
         found[id].append(member)

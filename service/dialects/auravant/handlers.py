@@ -1,13 +1,13 @@
-"""The key-values: one path for each scope, whose `operation` says what is asked.
+"""The routes of values: one path for each scope, whose `operation` is PUT, PATCH, GET or DELETE.
 
-PUT and PATCH are writes of one value, GET reads many keys of many resources in one round trip, DELETE removes keys.
+PUT and PATCH write one value, GET reads many keys of many resources in one round trip, DELETE removes keys.
 """
 
 from collections.abc import AsyncIterator, Sequence
 
 from service.api.dialect import Answer, Handling, Request, Routes, Stream
 from service.dialects.auravant import description, parameters
-from service.dialects.auravant.answers import DONE, everything, pieces
+from service.dialects.auravant.answers import DONE, answer_pieces, whole_answer
 from service.dialects.auravant.grants import readable
 from service.dialects.auravant.public import PUBLIC, is_public
 from service.dialects.auravant.refusals import Missing
@@ -59,26 +59,26 @@ async def storage(scope: str, request: Request) -> Answer | Stream:
     name, extension = parameters.operation(request), parameters.extension_of(request)
     body = await parameters.read(request, parameters.body_of)
     if name == "GET":
-        return await get(request, scope, parameters.several(request, extension, body.keys, body.ids))
+        return await get(request, scope, parameters.keys_request(request, extension, body.keys, body.ids))
     if name == "DELETE":
         if body.id in (None, ""):
             raise Missing("the body lacks `id`")
-        asked = parameters.several(request, extension, body.keys, body.ids)
+        wanted = parameters.keys_request(request, extension, body.keys, body.ids)
         collection = parameters.collection_of(scope, str(body.id))
         write = Write(collection, subject=request.caller.id, idempotency=request.idempotency)
-        await request.service.storage.scoped.discard(write, asked.ids)
+        await request.service.storage.scoped.discard(write, wanted.ids)
         return DONE
-    pair = parameters.written(request, extension, scope, body)
+    pair = parameters.write_parameters(request, extension, scope, body)
     if scope == USERS and is_public(pair.key) and (name == "PUT" or body.create):
-        await announce(request, pair)
+        await link_public_key(request, pair)
     user = request.caller.id
     write = Write(pair.collection, pair.id, user, subject=user, idempotency=request.idempotency)
     await (put if name == "PUT" else patch)(request, write, pair.value, body)
     return DONE
 
 
-async def announce(request: Request, pair: parameters.KeyValue) -> None:
-    """Link a public key to its user before the key is written, so that a search of all users finds it."""
+async def link_public_key(request: Request, pair: parameters.KeyValue) -> None:
+    """Link a public key to its user before the key is written, so that a request for all users finds it."""
     store, user = request.service.storage, request.caller.id
     await store.grants.permit(pair.collection, user, WRITE)
     await store.links.link(NAME, PUBLIC, pair.id, [pair.collection.name])
@@ -98,41 +98,42 @@ async def patch(request: Request, write: Write, value: bytes, body: parameters.B
         await store.records.put(write, value)
 
 
-async def get(request: Request, scope: str, asked: parameters.Several) -> Answer | Stream:
-    """Everything that is asked for must be readable; of what is found because the caller may read it, what is."""
-    scoped, ids, user = request.service.storage.scoped, asked.ids, request.caller.id
-    named = asked.resources or ([user] if scope == USERS else None)
-    names = dict(zip(ids, asked.keys, strict=True))
-    level = scope != USERS or asked.resources is not None
+async def get(request: Request, scope: str, wanted: parameters.KeysRequest) -> Answer | Stream:
+    """Read values. Resources that the request names must all be readable (else Denied or NotFound); if it names none,
+    the readable ones are answered."""
+    scoped, ids, user = request.service.storage.scoped, wanted.ids, request.caller.id
+    named = wanted.resources or ([user] if scope == USERS else None)
+    names = dict(zip(ids, wanted.keys, strict=True))
+    level = scope != USERS or wanted.resources is not None
     collections = parameters.collections_of(
         scope, named or await request.service.storage.links.linked(NAME, readable(scope), user)
     )
     if named is None and len(collections) > FAN_OUT:
-        return Stream(200, pieces(surveyed(request, collections, ids), names, level=level))
+        return Stream(200, answer_pieces(read_in_batches(request, collections, ids), names, level=level))
     readings = await scoped.read_many(collections, ids, user, strict=named is not None)
     if any(reading.rest for reading in readings):
-        return Stream(200, pieces(opened(request, readings), names, level=level))
-    return everything(
+        return Stream(200, answer_pieces(records_of(request, readings), names, level=level))
+    return whole_answer(
         [(reading.collection.name, reading.found.items()) for reading in readings if reading.found], names, level=level
     )
 
 
-async def surveyed(
+async def read_in_batches(
     request: Request, collections: Sequence[Collection], ids: Sequence[str]
 ) -> AsyncIterator[tuple[str, list[tuple[str, Record]]]]:
-    """The records of all that may be read, so many resources at a time."""
+    """Yield the records of these resources, reading `FAN_OUT` resources at a time."""
     for start in range(0, len(collections), FAN_OUT):
         readings = await request.service.storage.scoped.read_many(
             collections[start : start + FAN_OUT], ids, request.caller.id
         )
-        async for portion in opened(request, readings):
+        async for portion in records_of(request, readings):
             yield portion
 
 
-async def opened(
+async def records_of(
     request: Request, readings: Sequence[CollectionRead]
 ) -> AsyncIterator[tuple[str, list[tuple[str, Record]]]]:
-    """The records of these resources, portion by portion."""
+    """Yield the records of these resources, portion by portion."""
     for reading in readings:
         async for portion in request.service.storage.scoped.records(reading):
             if portion:

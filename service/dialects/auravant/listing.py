@@ -1,4 +1,4 @@
-"""Lists of files in the vendor's form: the bodies as its page prints them, and beside them the code and `info`."""
+"""Lists of files in the vendor's format: the members that its page prints, with `code` and `info` beside them."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -19,33 +19,35 @@ def data(value: object) -> Answer:
     return Answer(200, orjson.dumps({**OK, "data": value}))
 
 
-def told(filed: Filed, link: Link) -> bytes:
-    """One file; the URL only of one that is there to be downloaded."""
+def file_json(filed: Filed, link: Link) -> bytes:
+    """Return one file as JSON. It has a URL if `link` is given and the file was uploaded."""
     at = datetime.fromtimestamp(filed.at // 1_000_000, UTC)
-    said = {
+    members = {
         "file_name": filed.file.name,
         "file_size_kb": filed.file.size / 1024,
         "created_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     if link is not None and filed.uploaded:
-        said["url"] = link(filed)
-    return orjson.dumps(said)
+        members["url"] = link(filed)
+    return orjson.dumps(members)
 
 
 def members(files: Iterable[Filed], names: Mapping[str, str], link: Link) -> bytes:
-    """Keys and their files, as members of an object."""
-    return b",".join([entry(names[filed.id], told(filed, link)) for filed in files])
+    """Return keys and their files as members of a JSON object."""
+    return b",".join([entry(names[filed.id], file_json(filed, link)) for filed in files])
 
 
 async def objects(
     found: AsyncIterator[tuple[str, list[Filed]]], names: Mapping[str, str], link: Link, *, level: bool = True
 ) -> AsyncIterator[bytes]:
-    """An object of all resources that have files, piece by piece. `names` has the key of each record id; without the
-    `level` of resources there is only one, whose id is left out."""
+    """Yield a JSON object of all resources that have files, piece by piece.
+
+    `names` maps record ids to keys. If `level` is False, there is only one resource and its id is left out.
+    """
     piece, comma = bytearray(b"{"), b""
     async for resource, files in found:
-        told = members(files, names, link)
-        piece += comma + (entry(resource, b"{" + told + b"}") if level else told)
+        keys = members(files, names, link)
+        piece += comma + (entry(resource, b"{" + keys + b"}") if level else keys)
         comma = b","
         if len(piece) > PIECE_BYTES:
             yield bytes(piece)
@@ -54,7 +56,7 @@ async def objects(
 
 
 async def enveloped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Return a list inside of the answer to a GET."""
+    """Yield the pieces of a list inside the envelope of an answer to GET."""
     before = OPENED
     async for piece in pieces:
         yield before + piece

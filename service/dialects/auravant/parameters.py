@@ -1,6 +1,6 @@
-"""Parameters of a request, checked in the order of the vendor's codes: what is missing, keys, the extension's version.
+"""Parameters of requests, checked in the order of the vendor's codes: missing ones, keys, the extension's version.
 
-A body is JSON or a form. The value inside it is found without being read: its bytes are stored as they stand there.
+A body is JSON or a form. The value inside it is not decoded: its bytes are stored unchanged.
 """
 
 import re
@@ -23,12 +23,12 @@ from service.storage.keys import Collection
 from service.storage.records import offload
 
 CLAIM = "storage"
-READ_VALUES = 20_000  # ids times keys in one request
-READ_KEYS = 1_000
-SHORT_BYTES = 4096  # of a body that is read at once
-KEY_CHARACTERS = 200
+READ_VALUES = 20_000  # most values (ids times keys) in one request
+READ_KEYS = 1_000  # most keys in one request
+SHORT_BYTES = 4096  # a body up to this size is parsed on the event loop, a larger one in a thread
+KEY_CHARACTERS = 200  # the longest key
 
-NULL = Raw(b"null")  # what is null and what is absent is the same
+NULL = Raw(b"null")  # a member that is null counts as absent
 
 Id = str | int
 T = TypeVar("T")
@@ -38,8 +38,7 @@ _key = re.compile(r"[A-Za-z0-9_]+").fullmatch
 
 
 class Body(Struct):
-    """A request's body. Of the members that an operation does not know nothing is looked at but whether they are
-    JSON."""
+    """The body of a request. Members that an operation does not use are checked for JSON syntax only."""
 
     id: Id | None = None
     key: str | None = None
@@ -53,18 +52,18 @@ class Body(Struct):
 
 
 class Form:
-    """The fields of a URL-encoded form, as a body's members. Its methods raise Invalid."""
+    """The fields of a URL-encoded form, read like the members of a JSON body. The methods raise Invalid."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self._fields = {name: text for name, text in fields.items() if text.strip(" \t\r\n")}
         self.text = fields.get
 
     def json(self, name: str, parse: Callable[..., T]) -> T | None:
-        """A field that holds JSON; one that is empty or left out is null."""
+        """Return a field that holds JSON; None if it is empty or absent."""
         return parse(self._fields[name].encode(), name) if name in self._fields else None
 
     def value(self, name: str) -> Raw:
-        """A field that holds any JSON; a text that is none is a string."""
+        """Return a field as JSON: its own text if that is JSON, else the text as a JSON string."""
         text = self._fields.get(name, "null").encode()
         try:
             return _any(text)
@@ -78,13 +77,13 @@ class Form:
 
 
 _any = msgspec.json.Decoder(Raw).decode
-_body: Callable[..., Body] = json_parser(Body, lax=True)
+_parse_json: Callable[..., Body] = json_parser(Body, lax=True)
 IDS: Callable[..., list[Id]] = json_parser(list[Id])
 KEYS: Callable[..., list[str]] = json_parser(list[str])
 
 
 class KeyValue(Struct):
-    """The key and the value of a PUT or a PATCH, and the record that is to hold them."""
+    """The key and the value of a PUT or PATCH, and the record that they are stored in."""
 
     collection: Collection
     id: str
@@ -92,8 +91,8 @@ class KeyValue(Struct):
     value: bytes
 
 
-class Several(Struct):
-    """A GET or a DELETE: keys, and the record id of each; of a GET the resources, None where the body names none."""
+class KeysRequest(Struct):
+    """The parameters of a GET or DELETE: keys, the record id of each, and the resources (None if none are named)."""
 
     keys: list[str]
     ids: list[str]
@@ -105,26 +104,26 @@ def operation(request: Request) -> str:
 
 
 async def read(request: Request, body_of: Callable[[str, bytes], T]) -> T:
-    """The body, understood by the function. Raises Invalid, TooLarge."""
+    """Read the body and parse it with `body_of`, a long one in a thread. Raises Invalid, TooLarge."""
     text = await request.body.read(request.service.settings.max_document_bytes)
     type = request.headers.get("Content-Type", "")
     return body_of(type, text) if len(text) <= SHORT_BYTES else await offload.run(body_of, type, text)
 
 
 def body_of(type: str, text: bytes) -> Body:
-    """A body of that content type, JSON or a form. Raises Invalid."""
+    """Parse a body of this content type: JSON or a form. Raises Invalid."""
     fields = form_fields(type, text)
-    body = _body(text) if fields is None else _posted(Form(fields))
+    body = _parse_json(text) if fields is None else _from_form(Form(fields))
     body.keys, body.ids = bounded(body.keys, body.ids)
     return body
 
 
 def bounded(keys: list[str] | None, ids: list[Id] | None) -> tuple[list[str] | None, list[Id] | None]:
-    """The lists of a body, cut off behind the first entry that is too many: `several` refuses them still."""
+    """Return the lists of a body, cut after the first entry over their limits; `keys_request` refuses these."""
     return keys and keys[: READ_KEYS + 1], ids and [*islice(dict.fromkeys(map(str, ids)), READ_VALUES + 1)]
 
 
-def _posted(form: Form) -> Body:
+def _from_form(form: Form) -> Body:
     return Body(
         form.text("id"),
         form.text("key"),
@@ -138,44 +137,44 @@ def _posted(form: Form) -> Body:
     )
 
 
-def written(request: Request, extension: Mapping[str, Any], scope: str, body: Body) -> KeyValue:
-    """Return the parameters of a PUT or PATCH that has all that it needs."""
+def write_parameters(request: Request, extension: Mapping[str, Any], scope: str, body: Body) -> KeyValue:
+    """Check the parameters of a PUT or PATCH. Raises Coded, Undeclared."""
     value = next((bytes(raw) for raw in (body.value, body.data) if raw != NULL), None)
     if body.id in (None, "") or not body.key or value is None:
-        raise Missing(lacking(id=body.id, key=body.key, value=value))
-    checked([body.key])
-    versioned(request, extension)
+        raise Missing(missing_message(id=body.id, key=body.key, value=value))
+    check_keys([body.key])
+    check_version(request, extension)
     return KeyValue(collection_of(scope, str(body.id)), record_of(request, body.key), body.key, value)
 
 
-def lacking(**members: object) -> str:
-    """The required members that are absent, null or empty."""
+def missing_message(**members: object) -> str:
+    """Return the message that names the required members which are absent, null or empty."""
     return f"the body lacks {' and '.join(f'`{name}`' for name, given in members.items() if given in (None, '', []))}"
 
 
-def several(
+def keys_request(
     request: Request, extension: Mapping[str, Any], wanted: Sequence[str] | None, ids: Sequence[Id] | None
-) -> Several:
-    """Return the parameters of a GET, or of a DELETE without its resource: keys, and ids of resources."""
+) -> KeysRequest:
+    """Check the parameters of a GET or DELETE: `wanted` are the keys, `ids` the resources. Raises Coded, TooLarge."""
     if not wanted:
-        raise Missing(lacking(keys=wanted))
+        raise Missing(missing_message(keys=wanted))
     if len(wanted) > READ_KEYS:
         raise TooLarge(f"at most {READ_KEYS} keys in one request, not {len(wanted)}")
-    names = checked([*dict.fromkeys(wanted)])
-    versioned(request, extension)
+    names = check_keys([*dict.fromkeys(wanted)])
+    check_version(request, extension)
     resources = None if ids is None else [*dict.fromkeys(map(str, ids))]
     if resources and len(resources) * len(names) > READ_VALUES:
         raise TooLarge(f"at most {READ_VALUES} values in one request, not {len(resources)} ids times {len(names)} keys")
-    return Several(names, [record_of(request, key) for key in names], resources)
+    return KeysRequest(names, [record_of(request, key) for key in names], resources)
 
 
-def checked(names: list[str]) -> list[str]:
-    """Return these names unchanged if all are lawful keys."""
+def check_keys(names: list[str]) -> list[str]:
+    """Return these names if all are valid keys. Raises BadKey."""
     for name in names:
         if len(name) > KEY_CHARACTERS:
-            raise BadKey(f"a key has at most {KEY_CHARACTERS} characters, and this one has {len(name)}")
+            raise BadKey(f"a key must have at most {KEY_CHARACTERS} characters, not {len(name)}")
         if not _key(name):
-            raise BadKey("a key consists of letters a-z and A-Z, digits and underscores")
+            raise BadKey("a key may have only the letters a-z and A-Z, digits and underscores")
     return names
 
 
@@ -187,32 +186,32 @@ def extension_of(request: Request) -> Mapping[str, Any]:
     return extension
 
 
-def versioned(request: Request, extension: Mapping[str, Any]) -> None:
-    """The extension lists the version that the token names."""
+def check_version(request: Request, extension: Mapping[str, Any]) -> None:
+    """Check that the extension lists the version of the token. Raises BadVersion."""
     if (version := request.caller.claims["version"]) not in extension["versions"]:
-        raise BadVersion(f"the extension has no version {version}, which the token names")
+        raise BadVersion(f"the token is for version {version}, which the extension does not have")
 
 
 def collection_of(scope: str, id: str) -> Collection:
-    """The collection of a resource. An id that none can have is that of one which nobody declared."""
+    """Return the collection of a resource. Raises Undeclared for an id of impossible length."""
     if not 0 < len(id) <= ID_LENGTH:
         raise Undeclared(f"no such {scope[:-1]}: an id has 1 to {ID_LENGTH} characters")
     return keys.collection(NAME, scope, id, "")
 
 
 def collections_of(scope: str, ids: Sequence[str]) -> list[Collection]:
-    """The collections of resources to be read. Raises NotFound for an id that none can have."""
+    """Return the collections of resources to be read. Raises NotFound for an id of impossible length."""
     if not all(0 < len(id) <= ID_LENGTH for id in ids):
         raise NotFound(f"no such {scope[:-1]}: an id has 1 to {ID_LENGTH} characters")
     return [keys.collection(NAME, scope, id, "") for id in ids]
 
 
 def record_of(request: Request, key: str) -> str:
-    """The id of the caller's record under that key."""
+    """Return the id of the record in which the caller's extension stores a key."""
     claims = request.caller.claims
     return record_id(claims["extension"], claims["environment"], key)
 
 
 def record_id(client_id: str, environment: str, key: str) -> str:
-    """The id of a record: no client id can look like another one's with something behind it."""
+    """Return the id of a record. The client id is escaped, so that the parts of the id cannot be confused."""
     return f"{keys.escape(client_id)}:{environment}:{key}"

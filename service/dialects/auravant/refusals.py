@@ -1,4 +1,4 @@
-"""Refusals that only this vendor has, each with its code."""
+"""Refusals that only this vendor has, each with the vendor's code."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from service.storage.errors import Invalid
 
 
 class Coded(Invalid):
-    """A refusal with a code of its own."""
+    """A refusal with a code of the vendor."""
 
     code: ClassVar[int]
     status = 200

@@ -1,13 +1,13 @@
-"""Permissions as the vendor's page defines them: roles, and the verbs that they give (storage/access/grants.py).
+"""The vendor's table of permissions: roles, and the verbs that they grant (storage/access/grants.py).
 
-This table is all that decides it. It is applied when access is granted, so a change of it counts from the next apply.
+The table is used when an access document is applied, so a change in it takes effect with the next apply.
 """
 
 from service.storage.access.grants import DELETE, READ, WRITE
 
 NAME = "auravant"
 
-ANYONE = "*"  # as whom values that are public at user level are read; no user can be called that
+ANYONE = "*"  # the subject that reads public values of users; no user can have this id
 
 USERS, FIELDS, FARMS = "users", "fields", "farms"
 
@@ -20,7 +20,7 @@ ROLES = {
         "admin": ALL,  # of a space that the user belongs to
         "supervisor edit": ALL,  # of a group that the user belongs to
         "supervisor read": READ,
-        "anyone": READ,  # asked for by name, for public keys alone
+        "anyone": READ,  # used by the routes of public values only
     },
     FIELDS: _PLOT,
     FARMS: _PLOT,

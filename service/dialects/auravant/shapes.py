@@ -1,4 +1,4 @@
-"""The vendor's JSON as types, for the OpenAPI document: bodies, the envelope, what is shared."""
+"""Types of the vendor's JSON, for the OpenAPI document: bodies, the envelope, shared values."""
 
 from typing import Annotated, Any, Literal
 
@@ -44,14 +44,14 @@ class Failed(Refused):
 
 
 class Fine(Struct):
-    """That it went well."""
+    """The answer to an operation that was carried out."""
 
     code: Literal[0]
     res: Literal["ok"]
 
 
 class Info(Fine):
-    """That it went well, and of a GET the values by resource and key; by key alone where `ids` was left out."""
+    """The result of an operation. GET: the values by resource and key; by key alone if `ids` was left out."""
 
     objects: dict[str, Any] | UnsetType = UNSET
 

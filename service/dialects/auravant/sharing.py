@@ -1,6 +1,7 @@
-"""Public values: what extensions let others read, of users, fields and farms.
+"""The routes of public values, which extensions share with others at users, fields and farms.
 
-At user level whatever is public is readable by every valid token; of a field or farm only by who may read it.
+Every valid token may read the public values of users. The public values of a field or farm may be read by the users who
+may read that field or farm.
 """
 
 import re
@@ -15,8 +16,8 @@ from service.api.parsing import flag
 from service.dialects.auravant import description
 from service.dialects.auravant.access import CLIENT_ID_LENGTH, ID_LENGTH
 from service.dialects.auravant.answers import PIECE_BYTES, entry
-from service.dialects.auravant.parameters import checked, collections_of, extension_of, record_id, versioned
-from service.dialects.auravant.public import PUBLIC, stored
+from service.dialects.auravant.parameters import check_keys, check_version, collections_of, extension_of, record_id
+from service.dialects.auravant.public import PUBLIC, stored_keys
 from service.dialects.auravant.refusals import Missing, Unreadable
 from service.dialects.auravant.roles import ANYONE, FARMS, FIELDS, NAME, USERS
 from service.storage.errors import Invalid, TooLarge
@@ -29,86 +30,94 @@ from service.storage.scripts.turns import Turns
 
 routes = Routes()
 
-MOST_IDS = 10_000  # named in one request
-MERGING = Turns(3)  # resources at a time whose values are too large to come along with others
+MOST_IDS = 10_000  # most users, fields or farms in one request
+MERGING = Turns(3)  # resources whose values are too large for a batch are read and merged three at a time
 _number = re.compile(r"0|[1-9][0-9]{0,14}").fullmatch
 
 
 @routes.route("GET", "/publicvalues/user", described=description.public_of_users)
 async def public_of_users(request: Request) -> Stream:
-    """Tell the values that were made public at users.
+    """Read the values that were made public at users.
 
-    Every valid token reads them: those of `public_ext_` keys of any extension, those of `public_priv_` keys of its own.
+    Every valid token may read them: `public_ext_` keys of any extension, `public_priv_` keys of its own extension.
     """
     query = request.query()
-    wanted = records(request, query)
-    users = listed(query, "users")
+    wanted = record_ids(request, query)
+    users = ids_of(query, "users")
     if users is None:
         links = request.service.storage.links
         users = sorted({user for id in wanted for user in await links.linked(NAME, PUBLIC, id)})
-    return Stream(200, values(request, "user", surveyed(request, collections_of(USERS, users), wanted), wanted))
+    return Stream(
+        200, answer_pieces(request, "user", read_in_batches(request, collections_of(USERS, users), wanted), wanted)
+    )
 
 
 @routes.route("GET", "/publicvalues/field", described=description.public_of_fields)
 async def public_of_fields(request: Request) -> Stream:
-    """Tell the values that were made public at fields which the caller may read."""
-    return await of_plots(request, FIELDS, "field")
+    """Read the values that were made public at fields which the caller may read."""
+    return await public_of_plots(request, FIELDS, "field")
 
 
 @routes.route("GET", "/publicvalues/farm", described=description.public_of_farms)
 async def public_of_farms(request: Request) -> Stream:
-    """Tell the values that were made public at farms which the caller may read."""
-    return await of_plots(request, FARMS, "farm")
+    """Read the values that were made public at farms which the caller may read."""
+    return await public_of_plots(request, FARMS, "farm")
 
 
-async def of_plots(request: Request, scope: str, name: str) -> Stream:
-    readings, wanted = await plots(request, scope, request.service.storage.scoped.read_many)
-    return Stream(200, values(request, name, readings, wanted))
+async def public_of_plots(request: Request, scope: str, name: str) -> Stream:
+    readings, wanted = await read_plots(request, scope, request.service.storage.scoped.read_many)
+    return Stream(200, answer_pieces(request, name, readings, wanted))
 
 
-async def plots(
+async def read_plots(
     request: Request, scope: str, read_many: Callable[..., Awaitable[list[CollectionRead]]]
 ) -> tuple[AsyncIterator[CollectionRead], list[str]]:
-    """Of the fields or farms that are named, those that the caller may read; and the records that the query means."""
+    """Read the fields or farms that the query names. Return those that the caller may read, and the record ids.
+
+    Raises Missing, Unreadable if the caller may read none of them.
+    """
     query = request.query()
-    ids = listed(query, scope)
+    ids = ids_of(query, scope)
     if ids is None:
         raise Missing(f"the query lacks `{scope}`")
-    wanted = records(request, query)
+    wanted = record_ids(request, query)
     readings = await read_many(collections_of(scope, ids), wanted, request.caller.id)
     readable = [reading for reading in readings if reading.refused is None]
     if not readable:
         raise Unreadable(f"user {request.caller.id} may read none of these {scope}")
-    return each(readable), wanted
+    return one_by_one(readable), wanted
 
 
-def records(request: Request, query: Mapping[str, str]) -> list[str]:
-    """The ids of the records that the query means, the one that wins first."""
+def record_ids(request: Request, query: Mapping[str, str]) -> list[str]:
+    """Return the ids of the records that the query asks for; the first one has precedence."""
     extension = extension_of(request)
     key, client_id = query.get("key"), query.get("client_id") or None
     if not key:
         raise Missing("the query lacks `key`")
-    checked([key])
-    versioned(request, extension)
+    check_keys([key])
+    check_version(request, extension)
     if client_id is not None and len(client_id) > CLIENT_ID_LENGTH:
         raise Invalid(f"`client_id` must have at most {CLIENT_ID_LENGTH} characters")
     environment = "dev" if flag(query, "dev") else "production"
     whose = client_id or request.caller.claims["extension"]
-    return [record_id(whose, environment, name) for name in stored(key, own=client_id is None)]
+    return [record_id(whose, environment, name) for name in stored_keys(key, own=client_id is None)]
 
 
-def listed(query: Mapping[str, str], name: str) -> list[str] | None:
-    """The ids of a comma-separated list, None where there is none. Ids that none can have are left out at once."""
-    ids = [*dict.fromkeys(id for each in query.get(name, "").split(",") if (id := each.strip()))]
+def ids_of(query: Mapping[str, str], name: str) -> list[str] | None:
+    """Return the ids of a comma-separated parameter, None if it is absent. Ids that are too long to exist are left out.
+
+    Raises TooLarge.
+    """
+    ids = [*dict.fromkeys(id for part in query.get(name, "").split(",") if (id := part.strip()))]
     if len(ids) > MOST_IDS:
         raise TooLarge(f"at most {MOST_IDS} {name} in one request, not {len(ids)}")
     return [id for id in ids if len(id) <= ID_LENGTH] if ids else None
 
 
-async def surveyed(
+async def read_in_batches(
     request: Request, collections: Sequence[Collection], ids: Sequence[str]
 ) -> AsyncIterator[CollectionRead]:
-    """Users, so many at a time; one who was removed says nothing."""
+    """Read the public values of users in batches of `FAN_OUT`. Users who were removed have none."""
     for start in range(0, len(collections), FAN_OUT):
         for reading in await request.service.storage.scoped.read_many(
             collections[start : start + FAN_OUT], ids, ANYONE
@@ -116,22 +125,22 @@ async def surveyed(
             yield reading
 
 
-async def each(readings: Sequence[CollectionRead]) -> AsyncIterator[CollectionRead]:
+async def one_by_one(readings: Sequence[CollectionRead]) -> AsyncIterator[CollectionRead]:
     for reading in readings:
         yield reading
 
 
-async def values(
+async def answer_pieces(
     request: Request, name: str, readings: AsyncIterator[CollectionRead], wanted: Sequence[str]
 ) -> AsyncIterator[bytes]:
-    """The answer, piece by piece: an array with an object for each resource that has a value."""
+    """Yield the answer piece by piece: an array with an object for each resource that has a value."""
     piece, comma = bytearray(b"["), b""
     async for reading in readings:
         async with MERGING.turn() if reading.rest else nullcontext():
-            value = await merged(await bodies(request, reading, wanted))
+            value = await merged_value(await values_of(request, reading, wanted))
         if value is None:
             continue
-        piece += comma + b"{" + entry(name, identifier(reading.collection.name)) + b',"value":'
+        piece += comma + b"{" + entry(name, id_json(reading.collection.name)) + b',"value":'
         comma = b","
         if len(value) > PIECE_BYTES:
             yield bytes(piece)
@@ -146,24 +155,26 @@ async def values(
     yield bytes(piece) + b"]"
 
 
-async def bodies(request: Request, reading: CollectionRead, wanted: Sequence[str]) -> list[bytes]:
-    """The values of one resource, the one that wins first."""
+async def values_of(request: Request, reading: CollectionRead, wanted: Sequence[str]) -> list[bytes]:
+    """Return the values of one resource; the first one has precedence."""
     found = {
         id: record.body async for portion in request.service.storage.scoped.records(reading) for id, record in portion
     }
     return [found[id] for id in wanted if id in found]
 
 
-async def merged(bodies: Sequence[bytes]) -> bytes | None:
-    """One value of those of a resource: two objects together, else the one that wins. It wins also where one repeats a
-    name so often that the two together would be longer than both."""
-    if len(bodies) == 2 and all(body.startswith(b"{") for body in bodies):
+async def merged_value(values: Sequence[bytes]) -> bytes | None:
+    """Merge the public and the private value of a resource if both are objects; otherwise the first one wins.
+
+    The first one also wins if the merged value would be longer than both together, because a name is repeated.
+    """
+    if len(values) == 2 and all(value.startswith(b"{") for value in values):
         with suppress(TooLarge):
-            change = partial(splice, limit=sum(map(len, bodies)), flat=True)
-            return await offload.run(change, bodies[1], bodies[0])
-    return bodies[0] if bodies else None
+            merge = partial(splice, limit=sum(map(len, values)), flat=True)
+            return await offload.run(merge, values[1], values[0])
+    return values[0] if values else None
 
 
-def identifier(id: str) -> bytes:
-    """An id as JSON: a number where it is one."""
+def id_json(id: str) -> bytes:
+    """Return an id as JSON: a number if it is written like one, else a string."""
     return id.encode() if _number(id) else orjson.dumps(id)

@@ -1,8 +1,8 @@
-"""Upload and download of files by signed URLs: each is a permission and needs no token.
+"""The routes that upload and download files by signed URLs, which need no token.
 
-Each is signed for one resource, key, generation of the key (storage/files/files.py) and user. A token may be given to
-anybody and a URL too, but what the user may do is looked at when it counts: the script that attaches an upload, and the
-one that reads for a download, decide by the user's grants of that moment.
+A URL is signed for one resource, key, generation of the key (storage/files/files.py) and user. The user's grants are
+checked when the URL is used: the script that attaches an upload and the one that reads for a download decide by the
+grants of that moment.
 """
 
 from base64 import b64encode
@@ -17,7 +17,7 @@ from service.api.downloads import ANY_TYPE, File, download, lawful_type
 from service.api.forms import Limits, Part, parts, pieces_of, text
 from service.api.signing import Signer
 from service.dialects.auravant import file_description as described
-from service.dialects.auravant.filing import FILE_BYTES, Announced
+from service.dialects.auravant.file_parameters import FILE_BYTES, Upload
 from service.dialects.auravant.refusals import NoFile, NotPermitted, Spent
 from service.dialects.auravant.roles import NAME
 from service.storage import keys
@@ -29,36 +29,36 @@ from service.storage.records.write import Write
 UPLOAD, DOWNLOAD = "/api/mktplace/filestorage/upload", "/api/mktplace/filestorage/download"
 UPLOAD_SECONDS, DOWNLOAD_SECONDS, PUBLIC_SECONDS = 10, 10, 100
 
-# Fields of the form, in lower case as they are compared. The first ones are answered; the client adds the others.
+# Fields of the upload form, in lower case. `SIGNED` are answered by PUT and PATCH; the client adds the others.
 SIGNED = ("resource", "key", "generation", "user", "policy", "key-id", "signature")
 MD5, FILE = "content-md5", "file"
 FIELD_BYTES = 16_384
 FORM = Limits(parts=20, part_bytes=FILE_BYTES, bytes=FILE_BYTES + 131_072)
-PRIVATE = (("Referrer-Policy", "no-referrer"),)  # whoever has the URL may have the file
+PRIVATE = (("Referrer-Policy", "no-referrer"),)  # the URL is the permission: it must not reach another site
 
 routes = Routes()
 
-signer = lru_cache(maxsize=4)(Signer)  # by the keys that are set
+signer = lru_cache(maxsize=4)(Signer)  # by the signing keys of the settings
 
 
-def uploading(request: Request, asked: Announced, generation: str) -> dict[str, Any]:
-    """Return the URL to which an announced file is posted, and the form fields beside its MD5."""
-    fields = _permitted(asked.collection, asked.id, generation, request.caller.id)
+def upload_form(request: Request, announced: Upload, generation: str) -> dict[str, Any]:
+    """Return the URL for the upload of an announced file, and the form fields that the client sends with its MD5."""
+    fields = _signed_fields(announced.collection, announced.id, generation, request.caller.id)
     shown = signer(request.service.settings.signing_key).sign(
-        "upload", {**fields, MD5: b64encode(asked.file.md5).decode()}, seconds=UPLOAD_SECONDS, bytes=asked.most
+        "upload", {**fields, MD5: b64encode(announced.file.md5).decode()}, seconds=UPLOAD_SECONDS, bytes=announced.most
     )
     del shown[MD5]  # the client adds it
     return {"url": request.base() + UPLOAD, "fields": shown}
 
 
-def linking(request: Request, seconds: int) -> Callable[[Filed], str]:
-    """Return a function that makes URLs of files for this caller, valid for so many seconds."""
+def download_urls(request: Request, seconds: int) -> Callable[[Filed], str]:
+    """Return a function that makes download URLs for this caller, valid for so many seconds."""
     base, user = request.base() + DOWNLOAD + "?", request.caller.id
     sign = partial(signer(request.service.settings.signing_key).sign, "download", seconds=seconds)
-    return lambda filed: base + urlencode(sign(_permitted(filed.collection, filed.id, filed.generation, user)))
+    return lambda filed: base + urlencode(sign(_signed_fields(filed.collection, filed.id, filed.generation, user)))
 
 
-def _permitted(collection: Collection, id: str, generation: str, user: str) -> dict[str, str]:
+def _signed_fields(collection: Collection, id: str, generation: str, user: str) -> dict[str, str]:
     return {"resource": f"{collection.namespace}/{collection.name}", "key": id, "generation": generation, "user": user}
 
 
@@ -66,17 +66,17 @@ def _permitted(collection: Collection, id: str, generation: str, user: str) -> d
 async def upload(request: Request) -> Answer:
     """Upload a file that was announced.
 
-    The form has all `fields` that a PUT or PATCH answered, in any order, then `file`, and before or behind it
-    `Content-MD5`. It works once, within 10 seconds: the file has to begin by then.
+    The form has all `fields` that a PUT or PATCH answered, in any order, then `file`, and before or after it
+    `Content-MD5`. It works once, and the file must begin within 10 seconds.
     """
     form = _parts(request)
-    fields, file = await _until_file(form)
+    fields, file = await _fields_before_file(form)
     for name in SIGNED:
         if name not in fields:
-            raise NotPermitted(f"there is no field {name!r} before the file: all fields that are signed must be")
-    with by_status(Spent):
+            raise NotPermitted(f"the form has no field {name!r} before the file: all signed fields must come first")
+    with as_http_status(Spent):
         policy = signer(request.service.settings.signing_key).verify("upload", fields, later=MD5)
-        pieces = _to_the_end(file, form, fields.get(MD5), policy.fields.get(MD5))
+        pieces = _file_pieces(file, form, fields.get(MD5), policy.fields.get(MD5))
         user = fields["user"]
         write = Write(_collection(fields), fields["key"], user, subject=user, idempotency=request.idempotency)
         await request.service.storage.files.upload(
@@ -87,9 +87,9 @@ async def upload(request: Request) -> Answer:
 
 @routes.route("GET", DOWNLOAD, described=described.download, open=True)
 async def download_file(request: Request) -> Answer | Stream:
-    """Download a file, with the URL that a listing told."""
+    """Download a file, with a URL from a listing."""
     files, shown = request.service.storage.files, request.query()
-    with by_status(NoFile):
+    with as_http_status(NoFile):
         signer(request.service.settings.signing_key).verify("download", shown)
         filed = await files.find_uploaded(_collection(shown), shown["key"], shown["generation"], shown["user"])
     stored = filed.file
@@ -97,9 +97,8 @@ async def download_file(request: Request) -> Answer | Stream:
     return download(request.headers, file, partial(files.read, filed), PRIVATE)
 
 
-def _by_status(gone: type[Spent] | type[NoFile]) -> Iterator[None]:
-    """Within it, refusals get statuses that say so: the envelope's 200 would look like a file, or like an upload that
-    worked."""
+def _as_http_status(gone: type[Spent] | type[NoFile]) -> Iterator[None]:
+    """Raise refusals with their own HTTP statuses: the envelope's 200 would look like a file or a finished upload."""
     try:
         yield
     except Denied as denied:
@@ -108,7 +107,7 @@ def _by_status(gone: type[Spent] | type[NoFile]) -> Iterator[None]:
         raise gone(str(refusal)) from None
 
 
-by_status = contextmanager(_by_status)
+as_http_status = contextmanager(_as_http_status)
 
 
 def _collection(signed: Mapping[str, str]) -> Collection:
@@ -122,8 +121,8 @@ def _parts(request: Request) -> AsyncIterator[Part]:
     return parts(request.headers, request.body.pieces(FORM.bytes), FORM)
 
 
-async def _until_file(form: AsyncIterator[Part]) -> tuple[dict[str, str], Part]:
-    """The fields of a form, and the file behind them. Raises Invalid, TooLarge."""
+async def _fields_before_file(form: AsyncIterator[Part]) -> tuple[dict[str, str], Part]:
+    """Return the fields of a form before its file, and the file. Raises Invalid, TooLarge."""
     fields: dict[str, str] = {}
     async for part in form:
         name = part.name.lower()
@@ -144,15 +143,18 @@ async def _value(part: Part) -> str:
     return value.decode()
 
 
-async def _to_the_end(
+async def _file_pieces(
     file: Part, form: AsyncIterator[Part], md5: str | None, signed: str | None
 ) -> AsyncIterator[bytes]:
-    """The pieces of a file, behind which the form ends, or has the file's MD5 unless that came before."""
+    """Yield the pieces of the file, then check the rest of the form: only the MD5 may follow, if it is still missing.
+
+    Raises Invalid, and Denied if the MD5 is not the announced one.
+    """
     async for piece in pieces_of(file.content):
         yield piece
     async for part in form:
         if part.name.lower() != MD5 or md5 is not None:
-            raise Invalid(f"the field {part.name!r} is behind the file, where only one `Content-MD5` may be")
+            raise Invalid(f"the field {part.name!r} comes after the file, where only one `Content-MD5` is allowed")
         md5 = await _value(part)
     if md5 is None or md5 != signed:
         raise Denied("the field `Content-MD5` is missing, or is not the MD5 that was announced")

@@ -2,13 +2,14 @@
 
 | vendor's word | ours | notes |
 | --- | --- | --- |
-| agent, bot | collection | declared by the access document |
-| user_layer_id | a user's name | stands for an integer, the user's id; see service/storage/variables/users.py |
+| agent, bot | collection | declared in the access document |
+| user_layer_id | a user's name | mapped to an integer, the user's id; see service/storage/variables/users.py |
 | storage variable | variable | of a user, or global; see service/storage/variables/variables.py |
 | view, edit | verbs | granted to a token, for each agent |
 
-`handlers` are the endpoints; `parameters` is what a request says, `answers` what it is told in the `shapes` of the
-vendor's JSON; `description` says all of it for the OpenAPI document, `access` who may, `grants` what follows from it.
+Modules: `handlers` has the routes, `parameters` reads requests, `answers` renders answers with the types of `shapes`,
+`description` describes the routes for the OpenAPI document, `access` is the section of the access document, `grants`
+stores what it grants.
 """
 
 from service.api.dialect import Dialect

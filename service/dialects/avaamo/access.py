@@ -1,4 +1,4 @@
-"""The section `avaamo` of the access document: agents, tokens with what each may do on which agent, users."""
+"""The section `avaamo` of the access document: agents, tokens with their permissions on agents, users."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -35,7 +35,7 @@ class AccessToken(Struct, forbid_unknown_fields=True):
 
     @property
     def subject(self) -> str:
-        """Return the token's name in grants: its id, or else its digest."""
+        """Return the token's name in grants: its id, or its digest if it has no id."""
         return str(self.id) if self.id is not None else digest(str(self.token))
 
     @property
@@ -59,7 +59,7 @@ class User(Struct, forbid_unknown_fields=True):
 
     @property
     def number(self) -> int | None:
-        """Its integer; None removes it."""
+        """The user's integer id; None removes the user."""
         return None if self.remove or self.id is None else int(self.id)
 
 

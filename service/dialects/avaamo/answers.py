@@ -1,4 +1,4 @@
-"""Answers and refusals in the vendor's form."""
+"""Answers and refusals in the vendor's format."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,13 +19,13 @@ def answer(status: int, value: Any) -> Answer:
     return Answer(status, encode(value))
 
 
-def listed(total: int, paging: Paging, found: Sequence[Variable], displays: Mapping[int, str]) -> Answer:
+def page_answer(total: int, paging: Paging, found: Sequence[Variable], displays: Mapping[int, str]) -> Answer:
     rows = [row(variable, displays) for variable in found]
     return answer(200, Listed(paging.page, paging.per_page, total, -(-total // paging.per_page), rows))
 
 
 def row(variable: Variable, displays: Mapping[int, str]) -> Row:
-    """A variable as a list shows it; a global one has no user."""
+    """Return a variable as an item of a list. A global variable has no user."""
     user = variable.user
     return Row(
         variable.key,
@@ -37,7 +37,7 @@ def row(variable: Variable, displays: Mapping[int, str]) -> Row:
     )
 
 
-STATUSES: dict[type[Refusal], int] = {  # that are not the usual ones
+STATUSES: dict[type[Refusal], int] = {  # where the vendor's status differs from the refusal's own
     errors.Undeclared: 404,
     errors.Changed: 409,
     errors.Invalid: 422,
@@ -47,6 +47,6 @@ STATUSES: dict[type[Refusal], int] = {  # that are not the usual ones
 
 def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
     message = str(refusal)
-    if isinstance(refusal, errors.NotFound) and params:  # of a global variable; the parameter ends with .json
+    if isinstance(refusal, errors.NotFound) and params:  # a global variable, whose path parameter ends with .json
         message = f"no such key {params[0].removesuffix('.json')}"
     return answer(STATUSES.get(type(refusal), refusal.status), Error(message))

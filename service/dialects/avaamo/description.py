@@ -1,4 +1,4 @@
-"""Requests and answers of the routes, for the OpenAPI document: one description a handler, under the handler's name."""
+"""Descriptions of the routes for the OpenAPI document, each under the name of its handler."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ from service.storage import errors
 from service.storage.variables.variables import VALUE_BYTES
 
 AGENT_ID = 8017
-LONGEST = 10**18 - 1  # what is longer than eighteen digits is no lawful integer
+LONGEST = 10**18 - 1  # the largest integer: it has at most eighteen digits
 
 Whole = Annotated[int, Meta(ge=0, le=LONGEST)]
 Bot = Annotated[Whole, Meta(description="The agent.", examples=[AGENT_ID])]
@@ -110,7 +110,7 @@ variables = Description(
     {200: Content("A page of variables.", shapes.Listed, examples={"page": _PAGE})}, query=Listing, refuses=_GUARDED
 )
 
-# From an answer to the routes of the document that it names.
+# OpenAPI links from an answer to the routes of the variable that it names.
 _THERE = {"key": "$request.path.key", "bot_id": "$request.query.bot_id"}
 _LEADS_TO = dict.fromkeys(("get_global", "delete_global"), _THERE)
 

@@ -1,16 +1,16 @@
-"""Grants that follow from a stored access document: what each token may do on which agent; and the declared users.
+"""Computes and stores the grants of tokens on agents from a stored access document, and declares its users.
 
-An agent's grants are computed anew from the entries of all tokens that are linked to it, after a revision was taken,
-and replace the earlier ones in one step (storage/access/grants.py). Two links serve as indexes, each a superset
-(storage/access/links.py): the agents of a token and the tokens of an agent. They are made before a grant is widened
-and taken back after it was narrowed, so the next document sees to what one that stopped half way has left.
+An apply takes a revision number, computes an agent's grants anew from the entries of all tokens that are linked to it,
+and replaces them in one step (storage/access/grants.py). Two kinds of links are the indexes (storage/access/links.py):
+the agents of a token and the tokens of an agent. A link is written before a grant is widened and removed after it was
+narrowed: there may be stale links, never missing ones. The next apply finishes what an interrupted one left.
 """
 
 from collections.abc import Iterable
 from functools import partial
 
 from service.dialects.avaamo.access import AGENT, PERMISSIONS, Access, User
-from service.dialects.avaamo.parameters import NAME, agent
+from service.dialects.avaamo.parameters import NAME, agent_collection
 from service.storage.access.directory import Directory
 from service.storage.access.grants import READ, WRITE
 from service.storage.errors import AlreadyExists
@@ -22,12 +22,12 @@ AGENTS, TOKENS = "agents", "tokens"  # kinds of links: the agents of a token, th
 
 
 async def apply_grants(section: Access, directory: Directory, storage: Storage) -> None:
-    """Grant what follows from a section whose entries are written, and declare its users. Safe to repeat.
+    """Store the grants of a section whose entries are written, and declare its users. It may be repeated.
 
-    Raises AlreadyExists where a user's number is another's, Unavailable.
+    Raises AlreadyExists if a user's number belongs to another user, Unavailable.
     """
-    following = Following(directory, storage, await storage.grants.revise())
-    await following.tokens(
+    update = GrantsUpdate(directory, storage, await storage.grants.revise())
+    await update.tokens(
         {token.subject: set(token.permissions) for token in section.tokens}, {str(each.id) for each in section.agents}
     )
     users = storage.users(NAME)
@@ -42,8 +42,8 @@ async def apply_grants(section: Access, directory: Directory, storage: Storage) 
     await fan_out(enroll, enumerate(section.users))
 
 
-class Following:
-    """One apply; a token goes by its subject, an agent by its id."""
+class GrantsUpdate:
+    """One apply of a section. Tokens are identified by their subjects, agents by their ids."""
 
     def __init__(self, directory: Directory, storage: Storage, revision: int) -> None:
         self._find = partial(directory.find_entry, NAME)
@@ -51,7 +51,7 @@ class Following:
         self._revision = revision
 
     async def tokens(self, now: dict[str, set[str]], agents: set[str]) -> None:
-        """Grant anew on these agents, and on all that tokens have now, or had."""
+        """Update the grants of these agents, and of all agents that the tokens have now or had before."""
         subjects = list(now)
         linked = await fan_out(partial(self._links.linked, NAME, AGENTS), subjects)
         before = dict(zip(subjects, map(set, linked), strict=True))
@@ -63,10 +63,10 @@ class Following:
             await self._withdraw(subject, [id for id in before[subject] - ids if subject not in granted[id]])
 
     async def _grant(self, now: dict[str, set[str]], id: str) -> set[str]:
-        """Grant on an agent what is declared, and return the subjects that were granted something.
+        """Store the declared grants of an agent; return the subjects that have grants now.
 
-        They may differ from this apply's own section: another apply may have declared a token since. Its links must
-        not be withdrawn. Links that others withdrew for a later revision are made again.
+        They may differ from this apply's own section: another apply may have declared a token since, and its links must
+        not be withdrawn. Links that another apply withdrew for a later revision are written again.
         """
         granted = set[str]()
 
@@ -80,7 +80,7 @@ class Following:
             for subject in (each for each, ids in now.items() if id in ids):
                 await self._link(subject, (id,), revision)
 
-        await self._grants.grant_declared(agent(id), verbs, self._revision, again)
+        await self._grants.grant_declared(agent_collection(id), verbs, self._revision, again)
         return granted
 
     async def _verbs(self, id: str) -> dict[str, str] | None:
@@ -96,7 +96,7 @@ class Following:
         }
 
     async def _link(self, subject: str, ids: Iterable[str], revision: int) -> None:
-        """Both ways."""
+        """Link a token and agents in both directions."""
         ids = list(ids)
         await self._links.link(NAME, AGENTS, subject, ids, revision)
         await fan_out(lambda id: self._links.link(NAME, TOKENS, id, [subject], revision), ids)

@@ -1,10 +1,10 @@
-"""The routes: what each of the vendor's endpoints asks of storage."""
+"""The routes of the vendor's endpoints."""
 
 from collections.abc import Sequence
 
 from service.api.dialect import Answer, Request, Routes
 from service.dialects.avaamo import description, parameters
-from service.dialects.avaamo.answers import SET, answer, listed
+from service.dialects.avaamo.answers import SET, answer, page_answer
 from service.dialects.avaamo.shapes import Cleared, Deleted, Global
 from service.storage.access.grants import WRITE
 from service.storage.errors import NotFound
@@ -21,14 +21,14 @@ routes = Routes()
 async def set_variable(request: Request) -> Answer:
     """Set a variable of a user.
 
-    Setting it again keeps its id and when it was created.
+    Setting it again keeps its id and the time of its creation.
     """
     user, given = (
-        parameters.layer(request.params[0]),
-        parameters.setting(request.headers, await request.body.read(parameters.BODY_BYTES)),
+        parameters.user_name(request.params[0]),
+        parameters.parse_setting(request.headers, await request.body.read(parameters.BODY_BYTES)),
     )
-    collection, key, value = parameters.bot({}, given), parameters.key_of(given), parameters.value_of(given)
-    number = await _user(request, collection, user)
+    collection, key, value = parameters.bot_collection({}, given), parameters.key_of(given), parameters.value_of(given)
+    number = await _user_number(request, collection, user)
     await request.service.storage.variables.assign(
         Write(collection, subject=request.caller.id, idempotency=request.idempotency), number, key, value
     )
@@ -41,25 +41,25 @@ async def variables(request: Request) -> Answer:
 
     Filters combine; totals are exact.
     """
-    query, collection = request.query(), parameters.agent(request.params[0])
-    by, asked = parameters.filtered(query), parameters.paging(query)
+    query, collection = request.query(), parameters.agent_collection(request.params[0])
+    by, page = parameters.filter_of(query), parameters.paging(query)
     total, found = await request.service.storage.variables.select(
-        collection, request.caller.id, by, asked.offset, asked.per_page
+        collection, request.caller.id, by, page.offset, page.per_page
     )
-    return listed(total, asked, found, await _displays(request, found))
+    return page_answer(total, page, found, await _displays(request, found))
 
 
 @routes.route("PUT", GLOBAL, described=description.set_global)
 async def set_global(request: Request) -> Answer:
     """Set a global variable.
 
-    It belongs to the agent, and to none of its users.
+    It belongs to the agent, not to one of its users.
     """
     key, given = (
         parameters.global_key(request.params[0]),
-        parameters.setting(request.headers, await request.body.read(parameters.BODY_BYTES)),
+        parameters.parse_setting(request.headers, await request.body.read(parameters.BODY_BYTES)),
     )
-    collection, value = parameters.bot(request.query(), given), parameters.value_of(given)
+    collection, value = parameters.bot_collection(request.query(), given), parameters.value_of(given)
     await request.service.storage.variables.assign(
         Write(collection, subject=request.caller.id, idempotency=request.idempotency), 0, key, value
     )
@@ -70,9 +70,9 @@ async def set_global(request: Request) -> Answer:
 async def get_global(request: Request) -> Answer:
     """Read a global variable.
 
-    View permission is enough.
+    It needs view permission on the agent.
     """
-    key, collection = parameters.global_key(request.params[0]), parameters.bot(request.query())
+    key, collection = parameters.global_key(request.params[0]), parameters.bot_collection(request.query())
     found = await request.service.storage.variables.recall(collection, request.caller.id, 0, key)
     if found is None:
         raise NotFound("there is no such variable")
@@ -83,9 +83,9 @@ async def get_global(request: Request) -> Answer:
 async def delete_global(request: Request) -> Answer:
     """Delete a global variable.
 
-    It takes edit permission.
+    It needs edit permission on the agent.
     """
-    key, collection = parameters.global_key(request.params[0]), parameters.bot(request.query())
+    key, collection = parameters.global_key(request.params[0]), parameters.bot_collection(request.query())
     await request.service.storage.variables.drop(
         Write(collection, subject=request.caller.id, idempotency=request.idempotency), 0, key
     )
@@ -96,38 +96,41 @@ async def delete_global(request: Request) -> Answer:
 async def clear(request: Request) -> Answer:
     """Clear an agent's data.
 
-    All of its variables go at once, global ones too.
+    All of its variables are removed in one step, including global ones.
     """
-    collection = parameters.agent(request.params[0])
-    parameters.clearing(await request.body.read(parameters.BODY_BYTES))
+    collection = parameters.agent_collection(request.params[0])
+    parameters.check_clearing(await request.body.read(parameters.BODY_BYTES))
     await request.service.storage.variables.clear(
         Write(collection, subject=request.caller.id, idempotency=request.idempotency)
     )
     return answer(200, Cleared())
 
 
-async def _user(request: Request, collection: Collection, name: str) -> int:
-    """The integer of a user, known to the worker, or allotted to who may write."""
+async def _user_number(request: Request, collection: Collection, name: str) -> int:
+    """Return the integer of a user: from the worker's cache, else from Redis, which allocates one to a new user.
+
+    Raises Denied, Undeclared if the caller may not write, so that nobody else can allocate numbers.
+    """
     directory, storage = request.service.directory, request.service.storage
     if (known := directory.cached_values(parameters.NAME, "user").get(name)) is not None:
         return int(known)
 
-    async def allot(names: Sequence[str]) -> list[int]:
+    async def allocate(names: Sequence[str]) -> list[int]:
         users = storage.users(parameters.NAME)
         await storage.grants.permit(collection, request.caller.id, WRITE)
         return [await users.allot(each) for each in names]
 
-    (number,) = await directory.cached_many(parameters.NAME, "user", [name], allot)
+    (number,) = await directory.cached_many(parameters.NAME, "user", [name], allocate)
     return int(number)
 
 
 async def _displays(request: Request, found: Sequence[Variable]) -> dict[int, str]:
-    """The declared display names of the users of these variables; one command for all that the worker does not know."""
+    """Return the declared display names of these variables' users. Those that are not cached take one command."""
     users = request.service.storage.users(parameters.NAME)
 
-    async def ask(numbers: Sequence[str]) -> list[str]:
+    async def look_up(numbers: Sequence[str]) -> list[str]:
         return await users.displays([*map(int, numbers)])
 
     numbers = sorted({each.user for each in found if each.user})
-    displays = await request.service.directory.cached_many(parameters.NAME, "display", [*map(str, numbers)], ask)
+    displays = await request.service.directory.cached_many(parameters.NAME, "display", [*map(str, numbers)], look_up)
     return dict(zip(numbers, displays, strict=True))

@@ -1,4 +1,4 @@
-"""The vendor's JSON as types: answers are encoded from them, and their schemas go into the OpenAPI document.
+"""Types of the vendor's JSON. Answers are encoded from them, and their schemas are in the OpenAPI document.
 
 The order of the fields is the order on the wire.
 """
@@ -71,7 +71,7 @@ class Row(Struct):
 
 
 class Listed(Struct):
-    """One page of a list, and how much there is in all."""
+    """One page of a list, with the totals of the whole list."""
 
     current_page: Page
     per_page: Annotated[int, Meta(ge=1, le=100)]

@@ -1,13 +1,13 @@
-"""Genesys Mobile Services Storage API: texts and files under keys, in areas that go away by themselves.
+"""Genesys Mobile Services Storage API: texts and files under keys, in areas that expire.
 
 | vendor's word | ours | notes |
 | --- | --- | --- |
-| `gms_user` | namespace | of areas with an id of the client's own; the others are in the namespace "" |
+| `gms_user` | namespace | of areas with a custom id; the others are in the namespace "" |
 | storage area | collection | with one record with files, see service/storage/files/areas.py |
 | key | key of the area | |
 
-`handlers` are the endpoints; `parameters` is what a request says, `control` which files may come in, `answers` what a
-request is told, `access` who may, `description` what of it is in the OpenAPI document.
+Modules: `handlers` has the routes, `parameters` reads requests, `control` checks the types of files, `answers` renders
+answers, `description` describes the routes for the OpenAPI document, `access` is the section of the access document.
 """
 
 from service.api.dialect import Dialect
@@ -28,7 +28,7 @@ DIALECT = Dialect(
     refuse=refuse,
     access=Access,
     challenge='Basic realm="genesys", charset="UTF-8"',
-    cache_control="no-cache, no-store",  # areas are short-lived, and somebody's own
+    cache_control="no-cache, no-store",  # areas are short-lived and private
     vary="Authorization, gms_user",
     others=(("Pragma", "no-cache"),),
 )

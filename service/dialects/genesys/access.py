@@ -1,4 +1,4 @@
-"""The section `genesys` of the access document: users and passwords. Without any, everybody may call."""
+"""The section `genesys` of the access document: users and passwords. Without any, the dialect is open to everybody."""
 
 from collections.abc import Iterable
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Answers in the vendor's form: ids, all keys of an area, one of them, and its refusals."""
+"""Answers and refusals in the vendor's format: ids, all keys of an area, one key."""
 
 from codecs import getincrementaldecoder
 from collections.abc import AsyncIterator, Callable
@@ -21,19 +21,19 @@ def answer(value: object) -> Answer:
 
 
 def url(base: str, id: str, key: str) -> str:
-    """Return the URL of the bytes of a file."""
+    """Return the URL of a file's content."""
     return f"{base}{BINARY}{quote(id, safe='')}/{quote(key, safe='')}"
 
 
-def everything(area: Area, base: Callable[[], str], read: Read) -> Answer | Stream:
-    """All keys of an area, files as their URLs."""
-    if any(map(lengthy, area.values.values())):
+def all_keys(area: Area, base: Callable[[], str], read: Read) -> Answer | Stream:
+    """Answer all keys of an area. Files are represented by their URLs."""
+    if any(map(is_long_text, area.values.values())):
         return Stream(200, _members(area, base, read))
-    return answer({key: _said(area, key, value, base) for key, value in area.values.items()})
+    return answer({key: _text_of(area, key, value, base) for key, value in area.values.items()})
 
 
-def lengthy(value: Value) -> bool:
-    """Is it a text that is not at hand?"""
+def is_long_text(value: Value) -> bool:
+    """Return True for a text that is stored in chunks and has not been read."""
     return not value.type and isinstance(value.body, Span)
 
 
@@ -42,8 +42,8 @@ async def _members(area: Area, base: Callable[[], str], read: Read) -> AsyncIter
     for key, value in area.values.items():
         name = before + orjson.dumps(key) + b":"
         before = b","
-        if not lengthy(value):
-            yield name + orjson.dumps(_said(area, key, value, base))
+        if not is_long_text(value):
+            yield name + orjson.dumps(_text_of(area, key, value, base))
             continue
         yield name + b'"'
         async for characters in _characters(read(area, value)):
@@ -53,21 +53,21 @@ async def _members(area: Area, base: Callable[[], str], read: Read) -> AsyncIter
 
 
 async def _characters(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """UTF-8 that is cut anywhere."""
+    """Decode pieces of UTF-8 that may be cut within a character."""
     decode = getincrementaldecoder("utf-8")().decode
     async for piece in pieces:
         yield decode(piece)
 
 
-def one(area: Area, key: str, base: Callable[[], str], read: Read) -> Answer | Stream:
-    """One key of an area: the text itself, or the URL of a file."""
+def one_key(area: Area, key: str, base: Callable[[], str], read: Read) -> Answer | Stream:
+    """Answer one key of an area: the text itself, or the URL of a file. Raises NotFound."""
     value = area.value(key)
-    if lengthy(value):
+    if is_long_text(value):
         return Stream(200, read(area, value), TEXT, (), value.size)
-    return Answer(200, _said(area, key, value, base).encode(), TEXT)
+    return Answer(200, _text_of(area, key, value, base).encode(), TEXT)
 
 
-def _said(area: Area, key: str, value: Value, base: Callable[[], str]) -> str:
+def _text_of(area: Area, key: str, value: Value, base: Callable[[], str]) -> str:
     if value.type:
         return url(base(), area.collection.name, key)
     assert isinstance(value.body, bytes)
@@ -75,6 +75,6 @@ def _said(area: Area, key: str, value: Value, base: Callable[[], str]) -> str:
 
 
 def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
-    said = {"exception": type(refusal).__name__, "message": str(refusal)}
+    body = {"exception": type(refusal).__name__, "message": str(refusal)}
     status = 409 if isinstance(refusal, Changed) else refusal.status
-    return Answer(status, orjson.dumps(said), JSON)
+    return Answer(status, orjson.dumps(body), JSON)

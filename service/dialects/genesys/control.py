@@ -1,4 +1,4 @@
-"""File control: which files may come in, by what they say that they are and by what their bytes show."""
+"""File control: accepts a file if its declared type is allowed and its content matches that type."""
 
 import re
 from collections.abc import AsyncIterator
@@ -8,11 +8,11 @@ import puremagic
 from service.api.forms import Content, Part
 from service.storage.errors import Denied
 
-LOOKED_AT = 8192  # bytes from the start of a file
-SURE = 0.4  # a signature of four bytes or more, as puremagic weighs them; texts begin with shorter ones by chance
+LOOKED_AT = 8192  # bytes at the start of a file that are examined
+SURE = 0.4  # puremagic's confidence for a signature of four bytes; a text may begin with a shorter one by chance
 UNKNOWN = "application/octet-stream"
 
-# Other names of types that puremagic knows, without the `x-` before the subtype.
+# Common names of types, without the `x-` before the subtype, and puremagic's names for them.
 ALIASES = {
     "audio/wav": "audio/wave",
     "image/bmp": "image/ms-bmp",
@@ -21,17 +21,18 @@ ALIASES = {
     "application/zip-compressed": "application/zip",
 }
 
-_binary = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]").search  # no text has it (WHATWG MIME Sniffing, section 7.2)
+_binary = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]").search  # binary data bytes (WHATWG MIME Sniffing, 7.2)
 _markup = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[A-Za-z!?/]").match
 _page = re.compile(rb"(?i)(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|script|iframe|!--)").match
 
 
-def checked(part: Part, allowed: tuple[str, ...]) -> Content:
-    """The content of a file whose type is allowed, and is what its bytes show. Raises Denied, before any of it."""
+def checked_content(part: Part, allowed: tuple[str, ...]) -> Content:
+    """Return the content of a file, checked before its first piece. Raises Denied if the type is not allowed, or the
+    content has another type."""
     content = part.content
     if not isinstance(content, bytes):
         return _checked_pieces(part, content, allowed)
-    _judge(part, content, allowed)
+    _check_type(part, content, allowed)
     return content
 
 
@@ -39,23 +40,23 @@ async def _checked_pieces(part: Part, pieces: AsyncIterator[bytes], allowed: tup
     start = b""
     while len(start) < LOOKED_AT and (piece := await anext(pieces, b"")):
         start += piece
-    _judge(part, start, allowed)
+    _check_type(part, start, allowed)
     yield start
     async for piece in pieces:
         yield piece
 
 
-def _judge(part: Part, start: bytes, allowed: tuple[str, ...]) -> None:
+def _check_type(part: Part, start: bytes, allowed: tuple[str, ...]) -> None:
     if part.type not in allowed:
         raise Denied(f"the type {part.type!r} of the file {part.name!r} must be one of: {', '.join(allowed) or 'none'}")
     if not fits(part.type, start[:LOOKED_AT]):
-        raise Denied(f"the bytes of the file {part.name!r} are not those of its type, {part.type!r}")
+        raise Denied(f"the content of the file {part.name!r} does not match its type, {part.type!r}")
 
 
 def fits(type: str, start: bytes) -> bool:
-    """Is a file that begins so of that type? An `x-` before a subtype makes no difference."""
+    """Return True if a file with these first bytes may have this type. An `x-` before a subtype is ignored."""
     type = _media_type(type)
-    shown, textual = _shown(start), _binary(start) is None
+    shown, textual = _detected_types(start), _binary(start) is None
     if type in shown:
         return True
     if shown or not textual:
@@ -63,20 +64,22 @@ def fits(type: str, start: bytes) -> bool:
     return type in ("application/json", UNKNOWN) or (type.startswith("text/") and type != "text/html")
 
 
-def _shown(start: bytes) -> set[str]:
-    """The types of which the bytes may be, the surest alone; none where they have no signature. Of a text, that it is
-    one is all that is told: any `text/` will do."""
+def _detected_types(start: bytes) -> set[str]:
+    """Return the types that the first bytes of a file show with the highest confidence; none without a signature.
+
+    Texts have no reliable signatures: their types are left out, and `fits` accepts any `text/` type for them.
+    """
     if _page(start):
         return {"text/html"}
     try:
         found = puremagic.magic_string(start)
-    except (puremagic.PureError, ValueError):  # it knows none; there are no bytes
+    except (puremagic.PureError, ValueError):  # no known signature; no bytes
         return set()
     surest = max(match.confidence for match in found)
     types = {_media_type(match.mime_type) for match in found if match.confidence == surest} - {"", UNKNOWN}
     if _binary(start) is None and not _markup(start):
-        plain = {type for type in types if type.startswith(("text/", "message/")) or type == "application/json"}
-        return types - plain if surest >= SURE else set()
+        textual_types = {type for type in types if type.startswith(("text/", "message/")) or type == "application/json"}
+        return types - textual_types if surest >= SURE else set()
     return types
 
 

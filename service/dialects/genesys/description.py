@@ -1,4 +1,4 @@
-"""Requests and answers of the routes, for the OpenAPI document: one description a handler, under the handler's name."""
+"""Descriptions of the routes for the OpenAPI document, each under the name of its handler."""
 
 from typing import Annotated
 
@@ -40,14 +40,14 @@ User = Annotated[
         min_length=1,
         max_length=256,
         examples=["customer-1"],
-        description="Whose area it is. An area with a custom id is there for its user alone.",
+        description="The user that the area belongs to. Only this user finds an area with a custom id.",
     ),
 ]
 AnyUser = Annotated[
-    str, Meta(max_length=256, examples=["customer-1"], description="Whose area it may be; empty: nobody's.")
+    str, Meta(max_length=256, examples=["customer-1"], description="The user that the area may belong to.")
 ]
-Cache = Annotated[str, Meta(description="Nobody on the way keeps it.")]
-Pragma = Annotated[str, Meta(description="The same, as HTTP/1.0 says it.")]
+Cache = Annotated[str, Meta(description="No cache stores the answer.")]
+Pragma = Annotated[str, Meta(description="`Cache-Control: no-cache` for HTTP/1.0.")]
 Text = Annotated[str, Meta(description="The value of a key.")]
 
 
@@ -87,7 +87,7 @@ class Made(Struct):
 
 
 class Done(Struct):
-    """There is nothing to be told."""
+    """An empty object."""
 
 
 class Error(Struct):
@@ -105,13 +105,13 @@ FORM = Content(
 )
 ID = "39a98e24-b03b-4191-b756-1efe8f3b16b8"
 FILE = f"http://127.0.0.1:8080/genesys/1/storage/binary/{ID}/FileKey"
-THERE = {"id": "$response.body#/id"}
+PARAMETERS_OF_LINKS = {"id": "$response.body#/id"}
 MADE = Content(
     "The storage area was made.",
     Made,
     examples={"made": {"id": ID}},
     headers=Uncached,
-    leads_to=dict.fromkeys(("query", "update", "delete"), THERE),
+    leads_to=dict.fromkeys(("query", "update", "delete"), PARAMETERS_OF_LINKS),
 )
 DONE = Content("It was done.", Done, examples={"done": {}}, headers=Uncached)
 
@@ -126,7 +126,7 @@ update = Description({200: DONE}, headers=Owned, body=FORM, refuses=(*_WRITE, er
 query = Description(
     {
         200: Content(
-            "All keys: of a file its URL.",
+            "All keys. The value of a file is its URL.",
             dict[str, Text],
             headers=Uncached,
             examples={

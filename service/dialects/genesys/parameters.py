@@ -1,4 +1,4 @@
-"""Checked parameters of a request: the storage area, its lifetime, the keys to store."""
+"""Parameters of requests, checked: the storage area, its lifetime, the keys to store."""
 
 import re
 from base64 import b64decode
@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from service.api import forms
 from service.api.dialect import Headers, Password, Request, single
 from service.api.downloads import ANY_TYPE
-from service.dialects.genesys.control import checked
+from service.dialects.genesys.control import checked_content
 from service.storage import keys
 from service.storage.errors import Invalid, Unauthenticated
 from service.storage.files.areas import Limits, Part
 from service.storage.keys import Collection
 
 NAME = "genesys"
-NO_IDS = ("custom", "binary")  # they are segments of paths
+RESERVED_IDS = ("custom", "binary")  # segments of the vendor's paths
 ID_CHARACTERS = 256
 USER_BYTES = 256
 DEFAULT_SECONDS = 30
@@ -26,7 +26,10 @@ _basic = re.compile("(?i:basic) +([A-Za-z0-9+/]+={0,2}) *").fullmatch
 
 
 def credential(headers: Headers) -> Password | None:
-    """User and password (RFC 7617), None where none are shown."""
+    """Return the user and password of Basic authentication (RFC 7617), None if there are none.
+
+    Raises Unauthenticated if they are malformed.
+    """
     found = _basic(single(headers, "Authorization", Unauthenticated))
     if found is None:
         return None
@@ -40,7 +43,7 @@ def credential(headers: Headers) -> Password | None:
 
 
 def milliseconds(ttl: str) -> int:
-    """Return the lifetime in milliseconds. As the vendor's page says, an unlawful number means 30 seconds."""
+    """Return the lifetime in milliseconds. An invalid number means 30 seconds, as the vendor's page says."""
     seconds = int(ttl) if _seconds(ttl) else 0
     return 1000 * (seconds if 0 < seconds <= LONGEST_SECONDS else DEFAULT_SECONDS)
 
@@ -51,19 +54,19 @@ def user(request: Request) -> str:
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
-        raise Invalid("gms_user is not UTF-8") from None
+        raise Invalid("the header gms_user is not UTF-8") from None
     if size > USER_BYTES:
-        raise Invalid(f"gms_user has at most {USER_BYTES} bytes")
+        raise Invalid(f"the header gms_user must have at most {USER_BYTES} bytes, not {size}")
     return name
 
 
-def own(request: Request, id: str) -> Collection:
-    """The area of that id of the request's `gms_user`, who has to be named."""
+def custom_area(request: Request, id: str) -> Collection:
+    """Return the collection of an area with a custom id, which belongs to the request's `gms_user`. Raises Invalid."""
     name = user(request)
     if not name:
         raise Invalid("a custom id needs the header gms_user")
-    if not 0 < len(id) <= ID_CHARACTERS or id in NO_IDS:
-        raise Invalid(f"a custom id has 1 to {ID_CHARACTERS} characters and is none of {', '.join(NO_IDS)}")
+    if not 0 < len(id) <= ID_CHARACTERS or id in RESERVED_IDS:
+        raise Invalid(f"a custom id must have 1 to {ID_CHARACTERS} characters, and not be {' or '.join(RESERVED_IDS)}")
     return area_of(id, name)
 
 
@@ -71,9 +74,11 @@ def area_of(id: str, user: str = "") -> Collection:
     return keys.collection(NAME, user, id, "")
 
 
-def collections(request: Request, id: str) -> list[Collection]:
-    """Return the collections in which an area of that id may lie, the user's own first. Ids that the service makes are
-    UUIDs."""
+def candidate_collections(request: Request, id: str) -> list[Collection]:
+    """Return the collections in which an area with this id may be, the custom area of the request's user first.
+
+    Only a UUID can be an id that the service has generated.
+    """
     name = user(request)
     found = [area_of(id, name)] if name and 0 < len(id) <= ID_CHARACTERS else []
     return [*found, area_of(id)] if _uuid(id) else found
@@ -89,11 +94,11 @@ async def parts(request: Request) -> AsyncIterator[Part]:
     settings, body = request.service.settings, request.body
     most = forms.Limits(settings.genesys_max_parts, settings.genesys_max_part_bytes, settings.genesys_max_request_bytes)
     async for part in forms.parts(request.headers, body.pieces(most.bytes), most, complete=body.complete):
-        if part.name.startswith("_"):  # the vendor's page: keys may not; its own test page posts some
+        if part.name.startswith("_"):  # the vendor's page forbids such keys, but its own test page posts some
             continue
         if part.filename is None:
             yield Part(part.name, forms.text(part))
         else:
             control = settings.genesys_allow_file_control
-            content = checked(part, settings.genesys_allowed_mime_types) if control else part.content
+            content = checked_content(part, settings.genesys_allowed_mime_types) if control else part.content
             yield Part(part.name, content, part.type or ANY_TYPE, part.filename)

@@ -59,8 +59,8 @@ async def test_fields_come_in_any_order_and_case_and_the_md5_also_behind_the_fil
     for behind, status, said in (
         ({}, 403, "the field `Content-MD5` is missing"),
         ({"Content-MD5": digest(b"other")}, 403, "is not the MD5 that was announced"),
-        ({"Content-MD5": md5, "content-md5": md5}, 400, "'content-md5' is behind the file"),
-        ({"acl": "x", "Content-MD5": md5}, 400, "'acl' is behind the file"),
+        ({"Content-MD5": md5, "content-md5": md5}, 400, "'content-md5' comes after the file"),
+        ({"acl": "x", "Content-MD5": md5}, 400, "'acl' comes after the file"),
     ):
         reply = await post(fresh, behind)
         assert (reply.status, said in reply.json["msg"]) == (status, True), reply.body
@@ -68,7 +68,7 @@ async def test_fields_come_in_any_order_and_case_and_the_md5_also_behind_the_fil
         rest = {each: text for each, text in fresh.items() if each != name}
         reply = await post(rest, {name: fresh[name], "Content-MD5": md5})
         assert (reply.status, reply.code) == (403, 3)
-        said = f"there is no field {name!r} before the file: all fields that are signed must be"
+        said = f"the form has no field {name!r} before the file: all signed fields must come first"
         assert reply.json["msg"] == said
     assert await files.content("fields", field, "k") is None
     assert (await post(fresh, {"Content-MD5": md5})).status == 204
