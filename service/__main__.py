@@ -99,6 +99,13 @@ def _doctor(settings: Settings, arguments: argparse.Namespace) -> int:
     return uvloop.run(doctor.run(settings, print))
 
 
+def _verify(settings: Settings, arguments: argparse.Namespace) -> int:
+    from service.verification import command
+
+    chosen = (arguments.dialect, arguments.against, arguments.token_env, os.environ)
+    return uvloop.run(command.run(*chosen, beyond=arguments.beyond, report=arguments.report))
+
+
 @asynccontextmanager
 async def _redis(settings: Settings) -> AsyncIterator[str]:
     """The URL of the Redis that was named, of a running service's embedded one, or of one for the moment."""
@@ -139,11 +146,21 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what stands against running here", allow_abbrev=False)
     add_flags(doctor)
     doctor.set_defaults(run=_doctor)
+    _add_verify(commands.add_parser("verify", help="replay the vendor's page against a server", allow_abbrev=False))
     worker = commands.add_parser("worker")  # without help, and so unlisted: the supervisor's own
     for name in ("index", "listener", "link"):
         worker.add_argument(name, type=int)
     worker.set_defaults(run=_worker)
     return root
+
+
+def _add_verify(verify: argparse.ArgumentParser) -> None:
+    verify.add_argument("dialect", metavar="DIALECT", help="whose conversations: ainoflow, for example")
+    verify.add_argument("--against", metavar="BASE_URL", required=True, help="the server; its project must be empty")
+    verify.add_argument("--token-env", metavar="NAME", help="environment variable that holds the credential")
+    verify.add_argument("--beyond", action="store_true", help="also replay what this service decided or added")
+    verify.add_argument("--report", metavar="FILE", help="write the outcome as JSON; - for standard output")
+    verify.set_defaults(run=_verify)
 
 
 def main(arguments: Sequence[str] | None = None, announce: "Announce" = announce) -> int:

@@ -1,12 +1,16 @@
-"""The runner of conversations notices what differs; else every conversation would go well."""
+"""The comparison of answers notices every difference; otherwise every conversation would pass."""
 
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from multidict import CIMultiDict
 
-from tests.conversations import load, same
+from service.verification.comparison import NOTHING, Difference, compare, differences
+from service.verification.conversations import Message, load, shipped
+from tests.running import ROOT
 
-FILES = sorted((Path(__file__).parent / "dialects").glob("*/*.http"))
+FILES = shipped()
 
 ALIKE = [
     ('{"a": 1, "b": [true]}', '{"a":1,"b":[true]}'),
@@ -31,7 +35,7 @@ DIFFERENT = [
 ]
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parts[-3]}/{file.stem}")
 def test_every_exchange_of_a_conversation_is_read(file: Path) -> None:
     exchanges = list(load(file))
     assert len(exchanges) == file.read_text().count("\n### ") > 0
@@ -43,16 +47,61 @@ def test_every_exchange_of_a_conversation_is_read(file: Path) -> None:
 
 @pytest.mark.parametrize(("expected", "actual"), ALIKE)
 def test_what_says_the_same_is_the_same(expected: str, actual: str) -> None:
-    assert same(expected, actual, {"known": "it"})
+    assert compare(expected, actual, {"known": "it"}) == []
 
 
 @pytest.mark.parametrize(("expected", "actual"), DIFFERENT)
 def test_what_says_something_else_is_not(expected: str, actual: str) -> None:
-    assert not same(expected, actual, {"known": "it"})
+    assert compare(expected, actual, {"known": "it"})
 
 
-def test_a_value_that_was_taken_down_is_known_from_then_on() -> None:
+def test_a_recorded_value_is_known_from_then_on() -> None:
     known: dict[str, str] = {}
-    assert same('["{{etag:hex}}"]', f'["{"a" * 32}"]', known)
-    assert same('["{{etag}}"]', f'["{"a" * 32}"]', known)
-    assert not same('["{{etag}}"]', f'["{"b" * 32}"]', known)
+    assert compare('["{{etag:hex}}"]', f'["{"a" * 32}"]', known) == []
+    assert compare('["{{etag}}"]', f'["{"a" * 32}"]', known) == []
+    assert compare('["{{etag}}"]', f'["{"b" * 32}"]', known)
+
+
+NAMED = [
+    ('{"a": {"b": [1, 2.0]}}', '{"a": {"b": [1, 2]}}', [Difference("member a.b[1]", "2.0", "2")]),
+    ('{"a": 1}', '{"a": 1, "b": [true]}', [Difference("member b", NOTHING, "[true]")]),
+    ('{"a": 1, "b": {"c": null}}', '{"a": 1}', [Difference("member b", '{"c": null}', NOTHING)]),
+    ('["x", "y"]', '["x"]', [Difference("member [1]", '"y"', NOTHING)]),
+    ('{"a": 1, "b": 2}', '{"b": 2, "a": 1}', [Difference("body", 'the order "a", "b"', 'the order "b", "a"')]),
+    ('{"a": 1, "a": 2}', '{"a": 1, "a": 3}', [Difference("member a", "2", "3")]),
+    ('{"a": 1}', '{"a": [1]}', [Difference("member a", "1", "[1]")]),
+    ('{"at": "{{:time}}"}', '{"at": 5}', [Difference("member at", '"<time>"', "5")]),
+    ('{"a": 1}', "<html>", [Difference("body", '{"a": 1}', "<html>")]),
+    ('{"a": 1}', '{"a": 1', [Difference("body", '{"a": 1}', '{"a": 1')]),
+    ('{"a": 1}', "[" * 100_000, [Difference("body", '{"a": 1}', "[" * 100_000)]),
+    ("plain", "other", [Difference("body", "plain", "other")]),
+]
+
+
+@pytest.mark.parametrize(("expected", "actual", "found"), NAMED)
+def test_a_difference_names_the_member(expected: str, actual: str, found: list[Difference]) -> None:
+    assert compare(expected, actual, {}) == found
+
+
+def test_status_and_headers_are_compared() -> None:
+    expected = Message("HTTP/1.1 200 OK", (("X-Page", "1"), ("ETag", "{{absent}}"), ("Allow", "GET")), "")
+    found = differences(expected, 404, CIMultiDict({"x-page": "2", "etag": '"a"'}), "ignored", {})
+    assert found == [
+        Difference("status", "200", "404"),
+        Difference("header X-Page", "1", "2"),
+        Difference("header ETag", NOTHING, '"a"'),
+        Difference("header Allow", "GET", NOTHING),
+    ]
+
+
+def test_a_conversation_lies_in_the_package_of_its_dialect() -> None:
+    """Only there it is replayed by the tests and by `polystow verify`."""
+    files = {path for part in ("service", "tests") for path in (ROOT / part).rglob("*.http")}
+    assert files == set(FILES)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parts[-3]}/{file.stem}")
+def test_the_phrase_of_an_expected_status_is_its_own(file: Path) -> None:
+    for exchange in load(file):
+        _, status, phrase = exchange.answer.start.split(" ", 2)
+        assert HTTPStatus(int(status)).phrase == phrase, exchange.where

@@ -118,7 +118,10 @@ def test_each_module_of_the_service_is_in_its_map() -> None:
     readme = (ROOT / "service" / "README.md").read_text()
     rooms = [
         ROOT / "service",
-        *(ROOT / "service" / name for name in ("api", "http", "openapi", "operations", "process")),
+        *(
+            ROOT / "service" / name
+            for name in ("api", "http", "openapi", "operations", "process", "remote", "verification")
+        ),
     ]
     modules = [path.name for room in rooms for path in sorted(room.glob("*.py")) if path.stem != "__init__"]
     assert [name for name in modules if f"`{name}`" not in readme] == []

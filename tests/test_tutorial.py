@@ -11,7 +11,8 @@ from subprocess import run
 import pytest
 from aiohttp import ClientSession
 
-from tests.conversations import load, replay
+from service.verification.conversations import load
+from tests.conversations import replay
 from tests.running import ROOT, Running, environment
 
 PAGE = (ROOT / "docs" / "tutorial.md").read_text()

@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import AsyncIterator
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 from multidict import CIMultiDict
@@ -23,11 +22,11 @@ from service.metrics import Meter
 from service.operations.access import apply
 from service.settings import Settings
 from service.storage.errors import Invalid, TooLarge
-from tests.conversations import Exchange, load
+from service.verification.conversations import Exchange, load, shipped
 from tests.fuzz.requests import NOT_SERVED, SEEDS
 from tests.fuzz.targets import Fuzzed
 from tests.hot.rig import Transport, outside_of_tasks
-from tests.running import ACCESS, ROOT, SIGNING_KEY
+from tests.running import ACCESS, SIGNING_KEY
 
 ENVIRONMENT = "FUZZ_REDIS"
 TOKENS = {"ainoflow": "ak-1", "auravant": "at-owner", "avaamo": "av-edit", "genesys": ""}
@@ -151,8 +150,7 @@ def _seed(dialect: str, exchange: Exchange) -> bytes:
 
 
 def _pages() -> tuple[bytes, ...]:
-    pages = sorted(Path(ROOT, "tests", "dialects").glob("*/*.http"))
-    return tuple(_seed(page.parent.name, exchange) for page in pages for exchange in load(page))
+    return tuple(_seed(page.parts[-3], exchange) for page in shipped() for exchange in load(page))
 
 
 TARGETS = {"dialects": Fuzzed(asked, _pages()), "connection": Fuzzed(received, tuple(b"\x40" + seed for seed in SEEDS))}

@@ -16,15 +16,17 @@ from aiohttp import ClientSession
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conversations import Exchange, asked, judge, load
+from service.verification.conversations import Exchange, filled, load, shipped
+from tests.conversations import judge
 from tests.dialects.ainoflow.client import open_project
+from tests.dialects.auravant.client import CALLERS
 from tests.dialects.avaamo.client import open_agent
 from tests.effort import either, examples
 from tests.hot.wire import DOCUMENTS, Response, Wire, connected, request
 from tests.running import Running
 
 K = f"{DOCUMENTS}/cut/k"
-CONVERSATIONS = sorted((Path(__file__).parents[1] / "dialects").glob("*/*.http"))
+CONVERSATIONS = shipped()
 ROUNDS = either(2, 4)  # of each conversation: each message is cut elsewhere in each of them
 LENGTH = b"Content-Length: "
 NOT_THERE = 'If-Match: "of-another"'  # nothing has this tag, so nothing is ever written
@@ -132,23 +134,27 @@ async def test_every_prefix_of_a_message_waits_for_its_rest(service: Running, me
 
 def raw(exchange: Exchange, known: dict[str, str], at: int) -> bytes:
     """A conversation's request as it goes over the wire."""
-    name, target, headers, data = asked(exchange, known)
-    host = [] if any(name == "Host" for name, _ in headers) else ["Host: x"]
-    lines = [f"{name} {target} HTTP/1.1", *host, *(": ".join(pair) for pair in headers)]
-    message = "\r\n".join([*lines, "", ""]).encode() + (data or b"")
-    return with_length(message, at) if data is not None or name in ("POST", "PUT", "PATCH", "DELETE") else message
+    asked = filled(exchange, known)
+    host = [] if any(name == "Host" for name, _ in asked.headers) else ["Host: x"]
+    lines = [f"{asked.method} {asked.target} HTTP/1.1", *host, *(": ".join(pair) for pair in asked.headers)]
+    message = "\r\n".join([*lines, "", ""]).encode() + (asked.body or b"")
+    return (
+        with_length(message, at)
+        if asked.body is not None or asked.method in ("POST", "PUT", "PATCH", "DELETE")
+        else message
+    )
 
 
 async def known_for(dialect: str, running: Running, http: ClientSession) -> dict[str, str]:
     """What the conversations of a dialect name, for callers of this replay alone."""
     if dialect == "ainoflow":
         project = await open_project(running, http)
-        return {"key": project.key, "id": project.project}
+        return {"key": project.key}
     if dialect == "avaamo":
         agent = await open_agent(running, http)
         return {"token": agent.token, "agent": str(agent.agent)}
     if dialect == "auravant":
-        return {"token": "at-vendor", "here": "http://x"}
+        return CALLERS | {"here": "http://x"}
     return {"url": "http://x", "user": uuid4().hex, "custom": uuid4().hex}
 
 
@@ -161,14 +167,14 @@ def points(message: bytes, choice: random.Random) -> Iterator[int]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
 async def test_a_conversation_in_pieces_goes_as_it_is_written(
     service: Running, http: ClientSession, conversation: Path
 ) -> None:
     choice = random.Random(conversation.name)
     async with cutting(service) as cutter:
         for number in range(ROUNDS):
-            known = await known_for(conversation.parent.name, service, http)
+            known = await known_for(conversation.parts[-3], service, http)
             for exchange in load(conversation):
                 message = raw(exchange, known, at=-1 if number % 2 else 2)
                 if number == 0:  # from the first round on, every head is known

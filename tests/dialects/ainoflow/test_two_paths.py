@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
+from service.verification.conversations import shipped
 from tests.conversations import replay
 from tests.dialects.ainoflow.client import DOCUMENTS, Client, Reply, at, open_project
 from tests.running import Running
 
-HERE = Path(__file__).parent
 ETAG = "99914b932bd37a50b983c5e7c90ae93b"  # of {}
 
 
@@ -22,12 +22,12 @@ def ordinary() -> Iterator[Running]:
         yield running.wait_ready()
 
 
-@pytest.mark.parametrize("conversation", sorted(HERE.glob("*.http")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("conversation", shipped("ainoflow"), ids=lambda path: path.stem)
 async def test_a_conversation_goes_as_it_is_written_without_the_fast_path(
     conversation: Path, ordinary: Running, http: ClientSession
 ) -> None:
     project = await open_project(ordinary, http)
-    await replay(conversation, http, ordinary.url, key=project.key, id=project.project)
+    await replay(conversation, http, ordinary.url, key=project.key)
 
 
 REQUESTS: list[tuple[str, str, bytes | None, dict[str, str]]] = [

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from service.verification.conversations import shipped
 from tests.conversations import replay
 from tests.dialects.ainoflow.client import Client, at
 
@@ -16,9 +17,9 @@ HERE = Path(__file__).parent
 HEX = re.compile("[0-9a-f]{32}")
 
 
-@pytest.mark.parametrize("conversation", sorted(HERE.glob("*.http")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("conversation", shipped("ainoflow"), ids=lambda path: path.stem)
 async def test_a_conversation_goes_as_it_is_written(conversation: Path, project: Client, http: ClientSession) -> None:
-    await replay(conversation, http, project.running.url, key=project.key, id=project.project)
+    await replay(conversation, http, project.running.url, key=project.key)
 
 
 def curl(line: str, project: Client) -> tuple[int, Any]:

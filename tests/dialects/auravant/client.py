@@ -13,6 +13,10 @@ from yarl import URL
 from tests.running import Running
 
 STORAGE = "/api/mktplace/storage"
+# The tokens that the conversations name, as tests/access.yaml declares them.
+CALLERS = {"token": "at-vendor"} | {
+    name: f"at-{name.replace('_', '-')}" for name in ("owner", "owner_b", "owner_old", "reader", "stranger")
+}
 DONE = {"code": 0, "res": "ok", "info": {"code": 0, "res": "ok"}}
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
+from service.verification.conversations import shipped
 from tests.conversations import replay
-from tests.dialects.auravant.client import STORAGE, Client, Reply
+from tests.dialects.auravant.client import CALLERS, STORAGE, Client, Reply
 from tests.running import Running
 
-CONVERSATIONS = sorted(Path(__file__).parent.glob("*.http"))
+CONVERSATIONS = shipped("auravant")
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -26,7 +27,7 @@ def ordinary() -> Iterator[Running]:
 async def test_a_conversation_goes_as_it_is_written_without_the_fast_path(
     conversation: Path, ordinary: Running, http: ClientSession
 ) -> None:
-    await replay(conversation, http, ordinary.url, token="at-vendor", here=ordinary.url)
+    await replay(conversation, http, ordinary.url, here=ordinary.url, **CALLERS)
 
 
 BODIES: list[tuple[bytes, str]] = [

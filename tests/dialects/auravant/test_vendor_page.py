@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
+from service.verification.conversations import shipped
 from tests.conversations import replay
+from tests.dialects.auravant.client import CALLERS
 from tests.running import Running
 
-CONVERSATIONS = sorted(Path(__file__).parent.glob("*.http"))
+CONVERSATIONS = shipped("auravant")
 
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda path: path.stem)
 async def test_a_conversation_goes_as_it_is_written(conversation: Path, service: Running, http: ClientSession) -> None:
-    await replay(conversation, http, service.url, token="at-vendor", here=service.url)
+    await replay(conversation, http, service.url, here=service.url, **CALLERS)

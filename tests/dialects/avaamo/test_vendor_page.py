@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from service.verification.conversations import shipped
 from tests.conversations import replay
 from tests.dialects.avaamo.client import Client
 
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("conversation", sorted(HERE.glob("*.http")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("conversation", shipped("avaamo"), ids=lambda path: path.stem)
 async def test_a_conversation_goes_as_it_is_written(conversation: Path, agent: Client, http: ClientSession) -> None:
     await replay(conversation, http, agent.running.url, token=agent.token, agent=str(agent.agent))
 

@@ -7,12 +7,11 @@ from uuid import uuid4
 import pytest
 from aiohttp import ClientSession
 
+from service.verification.conversations import shipped
 from tests.conversations import replay
 from tests.running import Running
 
-CONVERSATIONS = pytest.mark.parametrize(
-    "conversation", sorted(Path(__file__).parent.glob("*.http")), ids=lambda path: path.stem
-)
+CONVERSATIONS = pytest.mark.parametrize("conversation", shipped("genesys"), ids=lambda path: path.stem)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Other servers, asked over HTTP as a considerate client asks."""

@@ -1,0 +1,141 @@
+"""A client of another server: it waits where the server says so, and repeats what failed.
+
+A request that the server refuses for now is repeated after its `Retry-After`, or after a random pause that grows.
+Requests that must not be carried out twice are repeated only if the server says that it did nothing (`THROTTLED`).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from random import uniform
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from yarl import URL
+
+ATTEMPTS = 12
+SECONDS = 60.0  # of one attempt
+_pause = wait_random_exponential(multiplier=0.25, max=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The failures after which a request is sent again: statuses, and lost or silent connections."""
+
+    statuses: frozenset[int]
+    lost: bool
+
+
+NEVER = Repeat(frozenset(), lost=False)
+THROTTLED = Repeat(frozenset({429}), lost=False)
+FAILED = Repeat(frozenset({429, 500, 502, 503, 504}), lost=True)
+
+
+class Unreachable(Exception):
+    """The server gave no usable answer, however often it was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Again(Exception):
+    """One attempt that is to be repeated; `seconds` is what the server asked to wait."""
+
+    def __init__(self, message: str, reply: Reply | None = None) -> None:
+        super().__init__(message)
+        self.reply = reply
+        self.seconds = None if reply is None else _retry_after(reply.headers)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds of a `Retry-After`, which is a number or a date."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, _Again) and error.seconds is not None:
+        return error.seconds + uniform(0, 0.25)  # so that many clients do not come back at one moment
+    return _pause(state)
+
+
+class Remote:
+    """A server at a base URL, asked with the same headers each time."""
+
+    def __init__(
+        self,
+        http: ClientSession,
+        base: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        attempts: int = ATTEMPTS,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.base = base.rstrip("/")
+        self.repeated = 0  # attempts that were repeated
+        self._http = http
+        self._headers = dict(headers or {})
+        self._attempts = attempts
+        self._sleep = sleep
+
+    async def ask(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        headers: Collection[tuple[str, str]] = (),
+        *,
+        repeat: Repeat = FAILED,
+    ) -> Reply:
+        """Return the answer to a request, the last one if every attempt failed. Raises Unreachable if none came."""
+        given = [*headers, *self._headers.items()]
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(_Again),
+                stop=stop_after_attempt(self._attempts),
+                wait=_wait,
+                sleep=self._sleep,
+                reraise=True,
+            ):
+                with attempt:
+                    self.repeated += attempt.retry_state.attempt_number > 1
+                    return await self._once(method, target, body, given, repeat)
+        except _Again as error:
+            if error.reply is None:
+                raise Unreachable(f"{method} {self.base}{target}: {error}") from error
+            return error.reply
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    async def _once(
+        self, method: str, target: str, body: bytes | None, headers: list[tuple[str, str]], repeat: Repeat
+    ) -> Reply:
+        url = URL(self.base + target, encoded=True)
+        wait = ClientTimeout(total=SECONDS)
+        try:
+            async with self._http.request(
+                method, url, data=body, headers=headers, allow_redirects=False, timeout=wait
+            ) as answer:
+                reply = Reply(answer.status, answer.headers, await answer.read())
+        except (ClientError, TimeoutError) as error:
+            failure = f"no answer ({type(error).__name__})" if not str(error) else f"no answer: {error}"
+            if repeat.lost:
+                raise _Again(failure) from error
+            raise Unreachable(f"{method} {self.base}{target}: {failure}") from error
+        if reply.status in repeat.statuses:
+            raise _Again(f"it answered {reply.status}", reply)
+        return reply

@@ -1,0 +1,1 @@
+"""The vendors' pages as conversations, and their replay against any server."""

@@ -1,0 +1,90 @@
+"""The data that a server has before and after a conversation.
+
+A conversation expects an empty project. A project that holds data is left alone; data that a conversation leaves is
+removed before the next one. Auravant keeps no list of its keys and Genesys none of its areas: their conversations
+remove what they store, or it expires.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from service.remote.client import Remote, Reply
+
+DOCUMENTS = "/api/v1/storage/json"
+PAGE = 1000
+
+
+class Unusable(Exception):
+    """The server cannot be verified against, with the reason for people."""
+
+
+def _json(reply: Reply, what: str) -> Any:
+    """The body of an answer that is to be 200 and JSON."""
+    if reply.status != 200:
+        raise Unusable(f"{what} is answered with {reply.status}: {reply.body[:200].decode(errors='replace')}")
+    try:
+        return json.loads(reply.body)
+    except ValueError:
+        raise Unusable(f"{what} is answered with something other than JSON") from None
+
+
+async def _categories(remote: Remote, known: Mapping[str, str]) -> list[str]:
+    headers = [("Authorization", f"Bearer {known['key']}")]
+    told = _json(await remote.ask("GET", DOCUMENTS, headers=headers), "the list of categories")
+    return [each["category"] for each in told]
+
+
+async def _documents_left(remote: Remote, known: Mapping[str, str]) -> str:
+    found = await _categories(remote, known)
+    return f"documents in {', '.join(sorted(found)[:5])}" if found else ""
+
+
+async def _remove_documents(remote: Remote, known: Mapping[str, str]) -> None:
+    headers = [("Authorization", f"Bearer {known['key']}")]
+    for category in await _categories(remote, known):
+        path = f"{DOCUMENTS}/{quote(category, safe='')}"
+        while items := _json(await remote.ask("GET", f"{path}?limit={PAGE}", headers=headers), "a list of documents"):
+            for item in items:
+                await remote.ask("DELETE", f"{path}/{quote(item['key'], safe='')}", headers=headers)
+
+
+async def _variables_left(remote: Remote, known: Mapping[str, str]) -> str:
+    if "agent" not in known:
+        raise Unusable(
+            "the agent is not known: with --token-env TOKEN, its number is read from the variable TOKEN_AGENT"
+        )
+    target = f"/dashboard/bots/{known['agent']}/storages.json?per_page=1"
+    told = _json(await remote.ask("GET", target, headers=[("Access-Token", known["token"])]), "the list of variables")
+    return f"{told['total_entries']} variables of agent {known['agent']}" if told["total_entries"] else ""
+
+
+async def _remove_variables(remote: Remote, known: Mapping[str, str]) -> None:
+    target = f"/dashboard/agents/{known['agent']}/clear_data.json"
+    headers = [("Access-Token", known["token"]), ("Content-Type", "application/json")]
+    await remote.ask("POST", target, b'{"data_types": ["storage_data"]}', headers)
+
+
+Left = Callable[[Remote, Mapping[str, str]], Awaitable[str]]
+Remove = Callable[[Remote, Mapping[str, str]], Awaitable[None]]
+GROUNDS: dict[str, tuple[Left, Remove]] = {
+    "ainoflow": (_documents_left, _remove_documents),
+    "avaamo": (_variables_left, _remove_variables),
+}
+
+
+async def left(dialect: str, remote: Remote, known: Mapping[str, str]) -> str:
+    """Data that is there, in words; "" if there is none or nothing can tell. Raises Unusable if it cannot be read."""
+    if dialect not in GROUNDS:
+        return ""
+    try:
+        return await GROUNDS[dialect][0](remote, known)
+    except (KeyError, TypeError) as error:
+        raise Unusable(f"the server does not list its data as the vendor's page says: {error!r}") from error
+
+
+async def remove(dialect: str, remote: Remote, known: Mapping[str, str]) -> None:
+    """Remove everything that a conversation left."""
+    if dialect in GROUNDS:
+        await GROUNDS[dialect][1](remote, known)

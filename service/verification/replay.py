@@ -1,0 +1,117 @@
+"""Replay of a dialect's conversations against a server, with everything in its answers that is not as expected."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+from service.remote.client import NEVER, THROTTLED, Remote, Unreachable
+from service.verification import ground
+from service.verification.comparison import Difference, differences
+from service.verification.conversations import Exchange, Request, filled, lacking, load, recorded
+
+IN_A_ROW = 3  # requests without an answer, after which the server counts as away
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An exchange that did not go as it is written, or was not sent because values that it needs are not known."""
+
+    conversation: str
+    line: int
+    title: str
+    method: str
+    path: str
+    differences: list[Difference] = field(default_factory=list)
+    lacks: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Verification:
+    """The outcome of all conversations."""
+
+    dialect: str
+    against: str
+    conversations: int = 0
+    exchanges: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # values that only the caller can give, and did not
+
+    @property
+    def differing(self) -> list[Finding]:
+        """Exchanges that were sent and answered differently."""
+        return [finding for finding in self.findings if not finding.lacks]
+
+    @property
+    def unsent(self) -> list[Finding]:
+        """Exchanges that could not be sent."""
+        return [finding for finding in self.findings if finding.lacks]
+
+
+def values(token: str | None, base: str, more: Mapping[str, str]) -> dict[str, str]:
+    """The values that conversations name from the start: the credential, the server's URL, names that nobody else uses,
+    and `more`."""
+    known = {"here": base, "url": base, "user": uuid4().hex, "custom": uuid4().hex}
+    if token:
+        known |= {"token": token, "key": token}
+    return {**known, **more}
+
+
+def basic(token: str) -> dict[str, str]:
+    """The header of a user and a password, `user:password`."""
+    return {"Authorization": f"Basic {b64encode(token.encode()).decode()}"}
+
+
+async def verify(dialect: str, remote: Remote, paths: list[Path], known: Mapping[str, str]) -> Verification:
+    """Hold each conversation, from nothing to nothing. Raises ground.Unusable if something is there, and Unreachable if
+    the server is away."""
+    if found := await ground.left(dialect, remote, known):
+        raise ground.Unusable(f"it needs a project that is empty; there are {found}")
+    outcome = Verification(dialect, remote.base)
+    for path in paths:
+        outcome.conversations += 1
+        await _hold(path, remote, dict(known), outcome)
+        await ground.remove(dialect, remote, known)
+    told = {name for path in paths for exchange in load(path) for name in recorded(exchange)}
+    outcome.missing = sorted({name for finding in outcome.unsent for name in finding.lacks} - told)
+    return outcome
+
+
+async def _hold(path: Path, remote: Remote, known: dict[str, str], outcome: Verification) -> None:
+    silent = 0
+    for exchange in load(path):
+        outcome.exchanges += 1
+        if lacks := sorted(lacking(exchange, known)):
+            method, target, *_ = exchange.request.start.split(" ")
+            outcome.findings.append(_finding(exchange, method, target, lacks=lacks))
+            continue
+        request = filled(exchange, known)
+        try:
+            found = await _ask(exchange, request, remote, known)
+            silent = 0
+        except Unreachable as error:
+            if (silent := silent + 1) == IN_A_ROW:
+                raise
+            found = [Difference("answer", exchange.answer.start, str(error))]
+        if found:
+            outcome.findings.append(_finding(exchange, request.method, request.target, found=found))
+
+
+async def _ask(exchange: Exchange, request: Request, remote: Remote, known: dict[str, str]) -> list[Difference]:
+    expected = exchange.answer.start.split(" ")[1]
+    repeat = NEVER if expected == "429" else THROTTLED
+    reply = await remote.ask(request.method, request.target, request.body, request.headers, repeat=repeat)
+    body = reply.body.decode(errors="backslashreplace")
+    return differences(exchange.answer, reply.status, reply.headers, body, known)
+
+
+def _finding(
+    exchange: Exchange,
+    method: str,
+    path: str,
+    *,
+    found: list[Difference] | None = None,
+    lacks: list[str] | None = None,
+) -> Finding:
+    return Finding(exchange.file, exchange.line, exchange.title, method, path, found or [], lacks or [])
