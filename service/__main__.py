@@ -1,7 +1,7 @@
-"""The command line: the one place where all parts meet.
+"""The command line `polystow`: serve, access apply, fsck, doctor, verify.
 
-Exit statuses: 0 when done or stopped as asked, 1 when it could not start or when fsck or doctor found something, 2 for
-a wrong call or setting.
+Exit statuses: 0 if the command is done or the service was stopped by a signal; 1 if the service could not start, Redis
+could not be used, or fsck or doctor found something; 2 for wrong arguments, settings or documents.
 """
 
 import argparse
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from service.process.supervisor import Announce, Serving
 
 DESCRIPTION = "Four vendors' storage APIs, served from one core on Redis. Flags win over their POLYSTOW_ variables."
-COLLECTION = ("redis_url", "data_dir")  # the settings that say where the data is
+DATA_SETTINGS = ("redis_url", "data_dir")  # the settings that tell where the data is
 
-# Each command imports what it needs when it runs: a worker does not load the supervisor, `--version` nothing.
+# Each command imports its modules when it runs, so that a worker does not load the supervisor.
 
 
 def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -39,7 +39,7 @@ def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def announce(serving: "Serving") -> None:
-    """Tell a person, on standard output, where the service is and which tokens were generated."""
+    """Print the URLs of the service and the generated tokens."""
     for token in serving.tokens:
         print(json.dumps(token))
     print(f"polystow {__version__} is listening on {serving.url} (operations: {serving.ops_url})", flush=True)
@@ -59,11 +59,11 @@ def _access_apply(settings: Settings, arguments: argparse.Namespace) -> int:
 
 async def _apply(settings: Settings, file: str, document: bytes) -> int:
     from service.api.access_document import Malformed
-    from service.operations.apply_access import declare
+    from service.operations.apply_access import apply_document
 
     async with _redis(settings) as redis_url:
         try:
-            tokens = await declare(redis_url, document)
+            tokens = await apply_document(redis_url, document)
         except Malformed as error:
             raise BadSetting(f"{file}: {error}") from error
     for token in tokens:
@@ -79,8 +79,11 @@ def _contents(file: str) -> bytes:
 
 
 def _fsck(settings: Settings, arguments: argparse.Namespace) -> int:
-    if settings.redis_url is None and not settings.data_dir.is_dir():  # a slip in its name would find nothing wrong
-        raise BadSetting(f"{settings.data_dir}: there is no such directory, and no Redis URL was given")
+    if settings.redis_url is None and not settings.data_dir.is_dir():  # with a wrong name, nothing would be examined
+        raise BadSetting(
+            f"the data directory {settings.data_dir} does not exist; set --data-dir or POLYSTOW_DATA_DIR, or name a"
+            " Redis with --redis"
+        )
     return uvloop.run(_examine(settings, arguments.repair))
 
 
@@ -108,7 +111,11 @@ def _verify(settings: Settings, arguments: argparse.Namespace) -> int:
 
 @asynccontextmanager
 async def _redis(settings: Settings) -> AsyncIterator[str]:
-    """The URL of the Redis that was named, of a running service's embedded one, or of one for the moment."""
+    """Yield the URL of the Redis to use.
+
+    It is the one in the settings, or the embedded one of a running service, or one that is started here and stopped
+    afterwards.
+    """
     from service.redis.embedded import Embedded, running
 
     known = settings.redis_url or running(settings.data_dir)
@@ -125,7 +132,7 @@ async def _redis(settings: Settings) -> AsyncIterator[str]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The commands and their flags."""
+    """Return the parser of the commands and their flags."""
     root = argparse.ArgumentParser(prog="polystow", allow_abbrev=False, description=DESCRIPTION)
     root.add_argument("--version", action="version", version=f"polystow {__version__}")
     commands = root.add_subparsers(metavar="COMMAND", required=True)
@@ -137,17 +144,19 @@ def parser() -> argparse.ArgumentParser:
     )
     apply = access.add_parser("apply", help="apply an access document", allow_abbrev=False)
     apply.add_argument("file", metavar="FILE", help="YAML or JSON; - for standard input")
-    add_flags(apply, COLLECTION)
+    add_flags(apply, DATA_SETTINGS)
     apply.set_defaults(run=_access_apply)
-    fsck = commands.add_parser("fsck", help="compare indexes, expiries and records", allow_abbrev=False)
-    fsck.add_argument("--repair", action="store_true", help="also put right what is wrong")
-    add_flags(fsck, COLLECTION)
+    fsck = commands.add_parser("fsck", help="check that indexes, expiries and records agree", allow_abbrev=False)
+    fsck.add_argument("--repair", action="store_true", help="also repair what is found")
+    add_flags(fsck, DATA_SETTINGS)
     fsck.set_defaults(run=_fsck)
-    doctor = commands.add_parser("doctor", help="what stands against running here", allow_abbrev=False)
+    doctor = commands.add_parser(
+        "doctor", help="report problems of settings, Redis and machine, with remedies", allow_abbrev=False
+    )
     add_flags(doctor)
     doctor.set_defaults(run=_doctor)
     _add_verify(commands.add_parser("verify", help="replay the vendor's page against a server", allow_abbrev=False))
-    worker = commands.add_parser("worker")  # without help, and so unlisted: the supervisor's own
+    worker = commands.add_parser("worker")  # for the supervisor; without a help text it is not listed
     for name in ("index", "listener", "link"):
         worker.add_argument(name, type=int)
     worker.set_defaults(run=_worker)
@@ -164,7 +173,7 @@ def _add_verify(verify: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str] | None = None, announce: "Announce" = announce) -> int:
-    """Run one command; the exit status. `announce` is called once when `serve` is ready."""
+    """Run one command and return the exit status. `serve` calls `announce` once when the service is ready."""
     parsed = parser().parse_args(arguments)
     parsed.announce = announce
     index = getattr(parsed, "index", None)
@@ -172,10 +181,10 @@ def main(arguments: Sequence[str] | None = None, announce: "Announce" = announce
         settings = read(vars(parsed), os.environ)
         logs.configure(settings.log_level, "parent" if index is None else f"worker {index}")
         for name in unknown(os.environ):
-            logging.getLogger("service").warning("%s is not a setting of this version", name)
+            logging.getLogger("service").warning("%s is not a setting of this version and is ignored", name)
         status: int = parsed.run(settings, parsed)
     except BadSetting as error:
-        print("polystow:", " ".join(str(error).split()), file=sys.stderr)  # one line, whatever YAML's errors have
+        print("polystow:", " ".join(str(error).split()), file=sys.stderr)  # as one line; YAML's errors have several
         return 2
     except (Failed, Refusal, Unusable) as error:
         print("polystow:", error, file=sys.stderr)

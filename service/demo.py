@@ -1,6 +1,6 @@
-"""`make run`: the service with demo access on loopback, and lines to paste once it is ready.
+"""The demo (`make run`): the service on loopback with demo access, and curl commands to try it.
 
-Invariant: the lines work as they are printed, in their order, again and again; a test runs them.
+Invariant: the printed commands work in their order, any number of times; a test runs them.
 """
 
 import sys
@@ -15,7 +15,7 @@ FIELDS = "/api/mktplace/storage/fields?operation="
 USERS, VARIABLES = "/bots_api/v1/users", "/dashboard/bots/8017/storages.json"
 BEARER, ACCESS_TOKEN = "Authorization: Bearer demo-key", "Access-Token: demo-key"
 
-# What a line does, its method, its path, and its body.
+# Each step: its comment, method, path and body.
 STEPS = (
     ("create", "POST", DOCUMENT, '{"title": "hello", "tags": []}'),
     ("replace", "PUT", DOCUMENT, '{"title": "hello", "tags": ["new"], "total": 1250.00}'),
@@ -32,7 +32,7 @@ STEPS = (
     ),
     ("read it at all fields", "POST", FIELDS + "GET", '{"ids": [], "keys": ["soil"]}'),
 )
-# The same of the dialect that has its token in a header of its own.
+# Steps of the dialect whose token is in the header Access-Token.
 STEPS_BY_ACCESS_TOKEN = (
     (
         "set a variable of a user",
@@ -46,7 +46,7 @@ STEPS_BY_ACCESS_TOKEN = (
 
 
 def lines(url: str) -> list[str]:
-    """One curl command per step."""
+    """Return one curl command per step."""
     return [
         _line(url + path, method, body, credential) + f"  # {what}"
         for credential, steps in ((BEARER, STEPS), (ACCESS_TOKEN, STEPS_BY_ACCESS_TOKEN))
@@ -60,7 +60,7 @@ def _line(url: str, method: str, body: str | None, credential: str) -> str:
 
 
 def greet(serving: Serving) -> None:
-    """Say where the service is, and what to do with it."""
+    """Print the address of the service and the commands."""
     announce(serving)
     print("\nPaste into another terminal:\n", *lines(serving.url), "\nCtrl-C stops it.", sep="\n", flush=True)
 

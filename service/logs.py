@@ -1,9 +1,9 @@
-"""Logs: one JSON object a line on standard error, in every process of the service.
+"""Logs: one JSON object per line on standard error, in every process of the service.
 
-Invariant: no line carries a credential. The code does not log them; `redacted` is the second line of defence.
+Invariant: no line contains a credential. The code logs none, and `redacted` removes any that slips in.
 
-Written directly rather than through a queue and a thread: a line is a single write, the default level logs a
-few lines a minute, and lines that are still in a queue are lost exactly when they matter, at a crash.
+Lines are written directly, without a queue and a thread: a line is one write, the default level logs a few lines per
+minute, and the lines in a queue would be lost in a crash, where they are needed most.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 REDACTED = "[redacted]"
 
-# What a credential looks like where it could slip into a message: a header, a URL's password, a JSON member.
+# Patterns of credentials that could slip into a message: in a header, as a URL's password, in a JSON member.
 _CREDENTIALS = (
     (re.compile(r"\b(bearer|basic)(\s+)[^\s\"',;]+", re.IGNORECASE), rf"\1\2{REDACTED}"),
     (
@@ -32,16 +32,16 @@ _CREDENTIALS = (
 
 
 def redacted(text: str) -> str:
-    """`text` without what looks like a credential."""
+    """Return `text` with everything replaced that looks like a credential."""
     for pattern, replacement in _CREDENTIALS:
         text = pattern.sub(replacement, text)
     return text
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON: time (ISO 8601, UTC), level, logger, message, and what else there is.
+    """Formatter of a log record as one line of JSON: time (ISO 8601, UTC), level, logger, process and message.
 
-    `extra={"request_id": ...}` names the request; `extra={"fields": {...}}` adds members of the caller's own.
+    `extra={"request_id": ...}` adds the request's id; `extra={"fields": {...}}` adds further members.
     """
 
     def __init__(self, process: str) -> None:
@@ -49,7 +49,7 @@ class JsonLines(logging.Formatter):
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, without its newline."""
+        """Return the line, without a newline."""
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
             "time": f"{seconds}.{int(record.msecs):03d}Z",
@@ -68,13 +68,13 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: str, process: str) -> None:
-    """Send this process's logs to standard error; `process` is its name ("parent", "worker 0", ...)."""
+    """Write the logs of this process to standard error. `process` is its name ("parent", "worker 0", ...)."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(process))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
     sys.excepthook = _log_crash
-    # What these say at INFO (each connection, each access) is said better by the metrics.
+    # At INFO these log every connection and every access; the metrics have the same facts.
     for chatty in ("aiohttp.access", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 

@@ -1,10 +1,10 @@
-"""Metrics: what is measured (`METRICS`), and the meter with which each process counts it.
+"""Metrics: the table of all metrics (`METRICS`), and the meter with which each process counts them.
 
-Invariant: label values come from the code (dialects, route templates, refusals), never from a request, so
-that no client can make the number of series grow.
+Invariant: label values come from the code (dialects, route templates, refusals), never from a request, so a client
+cannot increase the number of series.
 
-Plain lists and dicts: prometheus_client's own objects take a lock per increment, and its multiprocess mode
-writes each one to a mapped file. Exposition is the parent's (`exposition.py`), so that workers do without it.
+The meter uses lists and dicts. The objects of prometheus_client take a lock per increment, and its multiprocess mode
+writes every value to a mapped file. Only the parent process uses prometheus_client (`operations/exposition.py`).
 """
 
 import os
@@ -22,8 +22,8 @@ Snapshot = dict[str, list[Any]]  # kind -> [name, labels, value] of each series;
 
 
 class Kind(StrEnum):
-    """The way in which values combine: counters and histograms add up over processes and time, gauges over
-    processes."""
+    """The type of a metric. Counters and histograms are summed over processes, dead ones included; gauges over living
+    ones."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One row of the table. A metric with the label `worker` stands per worker; all others are summed."""
+    """One row of the table. A metric with the label `worker` is shown for each worker; all others are summed."""
 
     name: str
     kind: Kind
@@ -40,36 +40,52 @@ class Metric:
     labels: tuple[str, ...] = ()
 
 
-_ANSWERED = "Time from a request's head to its answer; its count is the number of requests."
+_ANSWERED = "Seconds from the head of a request to its answer; the count is the number of requests."
 _BY = ("dialect", "route", "method", "status")
 
 METRICS = (
     Metric("polystow_request_duration_seconds", Kind.HISTOGRAM, _ANSWERED, _BY),
     Metric("polystow_requests_in_flight", Kind.GAUGE, "Requests that are being answered."),
-    Metric("polystow_refusals_total", Kind.COUNTER, "Requests refused, by what storage said.", ("dialect", "refusal")),
+    Metric("polystow_refusals_total", Kind.COUNTER, "Requests refused, by kind of refusal.", ("dialect", "refusal")),
     Metric("polystow_redis_commands_total", Kind.COUNTER, "Commands sent to Redis."),
-    Metric("polystow_redis_round_trips_total", Kind.COUNTER, "Writes to Redis, each with one or more commands."),
-    Metric("polystow_redis_retries_total", Kind.COUNTER, "Commands sent again that surely had not been executed."),
-    Metric("polystow_redis_reconnects_total", Kind.COUNTER, "Connections to Redis made again after a loss."),
-    Metric("polystow_redis_lane_depth", Kind.GAUGE, "Commands that wait for Redis or for its reply."),
+    Metric(
+        "polystow_redis_round_trips_total",
+        Kind.COUNTER,
+        "Writes to connections to Redis, each with one or more commands.",
+    ),
+    Metric(
+        "polystow_redis_retries_total",
+        Kind.COUNTER,
+        "Commands sent again, because they had not been executed or were reads.",
+    ),
+    Metric("polystow_redis_reconnects_total", Kind.COUNTER, "Connections to Redis opened again after a loss."),
+    Metric("polystow_redis_lane_depth", Kind.GAUGE, "Commands that wait to be sent to Redis or for its reply."),
     Metric("polystow_read_cache_hits_total", Kind.COUNTER, "Reads answered from the read cache."),
-    Metric("polystow_read_cache_misses_total", Kind.COUNTER, "Reads that were not in the read cache, or not any more."),
-    Metric("polystow_read_cache_barriers_total", Kind.COUNTER, "Commands that confirmed what reads were answered."),
-    Metric("polystow_read_cache_invalidations_total", Kind.COUNTER, "Messages from Redis that keys have changed."),
-    Metric("polystow_read_cache_bytes", Kind.GAUGE, "Memory of what the read caches hold."),
-    Metric("polystow_worker_resident_bytes", Kind.GAUGE, "Memory of a worker.", ("worker",)),
+    Metric(
+        "polystow_read_cache_misses_total", Kind.COUNTER, "Reads whose answer was not, or no longer, in the read cache."
+    ),
+    Metric(
+        "polystow_read_cache_barriers_total",
+        Kind.COUNTER,
+        "Commands sent to confirm that answers in the read cache are current.",
+    ),
+    Metric(
+        "polystow_read_cache_invalidations_total", Kind.COUNTER, "Messages from Redis that a cached key has changed."
+    ),
+    Metric("polystow_read_cache_bytes", Kind.GAUGE, "Memory used by the read caches."),
+    Metric("polystow_worker_resident_bytes", Kind.GAUGE, "Resident memory of a worker.", ("worker",)),
     Metric("polystow_worker_cpu_seconds_total", Kind.COUNTER, "Processor time of a worker.", ("worker",)),
     Metric("polystow_workers", Kind.GAUGE, "Workers that are ready."),
     Metric("polystow_worker_restarts_total", Kind.COUNTER, "Workers started again after they died."),
-    Metric("polystow_embedded_redis_restarts_total", Kind.COUNTER, "Times the embedded Redis was started again."),
-    Metric("polystow_build_info", Kind.GAUGE, "Always 1; says which version runs.", ("version",)),
+    Metric("polystow_embedded_redis_restarts_total", Kind.COUNTER, "Times that the embedded Redis was started again."),
+    Metric("polystow_build_info", Kind.GAUGE, "Always 1; the label is the running version.", ("version",)),
 )
 
 _KINDS = {metric.name: metric.kind for metric in METRICS}
 
 
 class Series:
-    """One histogram: requests per bucket, the last beyond all bounds, and their seconds."""
+    """One histogram: the number of requests per bucket and the sum of their seconds. The last bucket has no bound."""
 
     __slots__ = ("counts", "seconds")
 
@@ -78,7 +94,7 @@ class Series:
         self.seconds = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count one."""
+        """Count one request that took so many seconds."""
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.seconds += seconds
 
@@ -92,7 +108,7 @@ class Meter:
         self._watched: list[tuple[str, tuple[str, ...], Callable[[], float]]] = []
 
     def observe(self, dialect: str, route: str, method: str, status: int, seconds: float) -> None:
-        """Count one answered request. `route` is its template; an odd `method` counts as `other`."""
+        """Count one answered request. `route` is its template; an unknown `method` counts as `other`."""
         self.series(dialect, route, method, status).add(seconds)
 
     def series(self, dialect: str, route: str, method: str, status: int) -> Series:
@@ -104,18 +120,18 @@ class Meter:
         return self._requests.setdefault((dialect, route, known, status), Series())
 
     def refused(self, dialect: str, refusal: str) -> None:
-        """Count one refusal, by its name."""
+        """Count one refusal by its name."""
         series = (dialect, refusal)
         self._refusals[series] = self._refusals.get(series, 0) + 1
 
     def watch(self, name: str, read: Callable[[], float], *labels: str) -> None:
-        """Let `read` be asked for the value of a metric of the table whenever a snapshot is taken."""
+        """Read the value of a metric of the table with `read` whenever a snapshot is taken."""
         if name not in _KINDS:
             raise ValueError(f"{name} is not a metric of the table")
         self._watched.append((name, labels, read))
 
     def snapshot(self) -> Snapshot:
-        """Everything that was counted so far. Cost: about 0.3 us per series."""
+        """Return everything that was counted so far. This takes about 0.3 us per series."""
         taken: Snapshot = {Kind.COUNTER: [], Kind.GAUGE: [], Kind.HISTOGRAM: []}
         for (dialect, route, method, status), series in self._requests.items():
             labels = [dialect, route, method, str(status)]
@@ -129,7 +145,7 @@ class Meter:
 
 
 def watch_process(meter: Meter) -> None:
-    """Count this worker's memory and processor time."""
+    """Measure the memory and processor time of this worker."""
     meter.watch("polystow_worker_cpu_seconds_total", process_time)
     meter.watch("polystow_worker_resident_bytes", _resident_bytes)
 

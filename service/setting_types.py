@@ -1,6 +1,6 @@
-"""The sorts of values that settings have: how each is read, written back, and described to an operator.
+"""Types of setting values: how each type is parsed, written as text, and described to an operator.
 
-Invariant: `parse(show(value)) == value`, because workers get their settings through the environment.
+Invariant: `parse(show(value)) == value`, because workers get their settings through environment variables.
 """
 
 import re
@@ -15,7 +15,7 @@ N = TypeVar("N", int, float)
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One sort of value. `parse` raises ValueError or KeyError for what is not `expected`."""
+    """One type of value. `parse` raises ValueError or KeyError for a text that is not as `expected` describes."""
 
     parse: Callable[[str], Any]
     expected: str
@@ -36,7 +36,7 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def one_of(*words: str) -> Kind:
-    """One of these words, in any case."""
+    """Accept one of these words, in upper or lower case."""
     return Kind(lambda text: words[words.index(text.lower())], "one of " + ", ".join(words))
 
 
@@ -93,10 +93,12 @@ ORIGINS = _several(_matching(r"\*|https?://[^/\s*,]+"), "* or origins such as ht
 
 
 def between(low: int, high: int) -> Kind:
-    """Whole numbers, both ends included."""
+    """Accept whole numbers; both ends are included."""
     return Kind(_whole(low, high), f"a whole number from {low} to {high}")
 
 
 def duration(low: float, high: float) -> Kind:
-    """Seconds, both ends included."""
-    return Kind(_number(float, r"[0-9]{1,9}(\.[0-9]{1,9})?", low, high), f"seconds from {low:g} to {high:g}")
+    """Accept seconds; both ends are included."""
+    return Kind(
+        _number(float, r"[0-9]{1,9}(\.[0-9]{1,9})?", low, high), f"a number of seconds from {low:g} to {high:g}"
+    )

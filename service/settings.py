@@ -1,7 +1,7 @@
-"""Settings: one table from which the command line, the environment, validation and the documentation come.
+"""Settings: one table that defines the flags, the environment variables, their validation and their documentation.
 
-Invariant: a `Settings` that was read is valid; whatever is wrong was said before it was made, in one line
-that names the flag or variable, the value (never a secret's) and what is expected.
+Invariant: a `Settings` that `read` returned is valid. For a wrong value `read` raises BadSetting with one line that
+names the flag or variable, the value (unless it is a secret) and the expected values.
 """
 
 import argparse
@@ -15,11 +15,11 @@ from service.setting_types import PATH, PORT, SWITCH, Kind, between, duration, o
 
 PREFIX = "POLYSTOW_"
 MEBIBYTE = 1024 * 1024
-FINISH_SECONDS = 6.0  # in which a worker that is told to stop receives and answers the requests that were begun
+FINISH_SECONDS = 6.0  # that a worker which stops takes at most to answer the requests that have begun
 
 
 class BadSetting(ValueError):
-    """A value that cannot be used; the text is the whole message for the operator."""
+    """A setting has a value that cannot be used. The text is the whole message for the operator."""
 
 
 def _set(default: Any, kind: Kind, help: str, flag: str | None = None, *, secret: bool = False) -> Any:
@@ -28,9 +28,9 @@ def _set(default: Any, kind: Kind, help: str, flag: str | None = None, *, secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The decisions of an operator. A field's variable is its name in capitals behind `POLYSTOW_`.
+    """The settings of an operator. The variable of a field is `POLYSTOW_` and its name in capitals.
 
-    A field that `repr` leaves out is a secret, and is shown nowhere else either.
+    A field with `secret=True` is left out of `repr` and is never shown.
     """
 
     host: str = _set("127.0.0.1", kinds.HOST, "Address to listen on, for both ports.", "--host")
@@ -38,7 +38,7 @@ class Settings:
     ops_port: int = _set(
         8081, PORT, "Port of /healthz, /readyz, /metrics and /admin/; not for the public.", "--ops-port"
     )
-    workers: int = _set(1, between(1, 256), "Worker processes; one per core is plenty.", "--workers")
+    workers: int = _set(1, between(1, 256), "Worker processes; more than one per core do not help.", "--workers")
     redis_url: str | None = _set(
         None, kinds.REDIS_URL, "Redis to use instead of an embedded one.", "--redis", secret=True
     )
@@ -46,20 +46,22 @@ class Settings:
     data_dir: Path = _set(Path("data"), PATH, "Directory of the embedded Redis.", "--data-dir")
     access: Path | None = _set(None, PATH, "Access document to apply at start.", "--access")
     admin_token: str | None = _set(
-        None, kinds.SECRET, "Bearer token of the admin API, which is off without it.", secret=True
+        None, kinds.SECRET, "Bearer token of the admin API; without it the admin API is off.", secret=True
     )
     signing_key: tuple[str, ...] = _set(
         (),
         kinds.SIGNING_KEYS,
         secret=True,
-        help="Keys of signed URLs: the first signs, all are accepted; made by itself without a Redis URL.",
+        help="Keys of signed URLs: the first signs, all are accepted; generated if there is no Redis URL.",
     )
-    redis_server: Path | None = _set(None, PATH, "Program of the embedded Redis; found by itself when not given.")
+    redis_server: Path | None = _set(
+        None, PATH, "Program of the embedded Redis; when empty, one on PATH or the bundled one."
+    )
     appendfsync: Literal["everysec", "always"] = _set(
-        "everysec", one_of("everysec", "always"), "When the embedded Redis forces its log to disk."
+        "everysec", one_of("everysec", "always"), "When the append-only file of the embedded Redis is synced to disk."
     )
     drain_seconds: float = _set(
-        5.0, duration(0, 3600), "How long to serve on after SIGTERM or SIGHUP, while /readyz already says no."
+        5.0, duration(0, 3600), "Seconds to go on serving after SIGTERM or SIGHUP, while /readyz already answers 503."
     )
     log_level: str = _set("info", one_of("debug", "info", "warning", "error"), "Least important message to log.")
     access_log: bool = _set(False, SWITCH, "Log one line per request.")
@@ -67,47 +69,51 @@ class Settings:
         10 * MEBIBYTE, between(1024, 512 * MEBIBYTE), "Largest document, in bytes; a larger one gets 413."
     )
     request_timeout: float = _set(
-        5.0, duration(0.1, 600), "Seconds that a request may spend on Redis before it gets 503."
+        5.0, duration(0.1, 600), "Seconds that a request may wait for Redis before it gets 503."
     )
     max_in_flight: int = _set(
-        10_000, between(1, 10_000_000), "Redis commands in flight per worker; past it, requests get 503."
+        10_000, between(1, 10_000_000), "Redis commands in flight per worker; further requests get 503."
     )
     keepalive_seconds: float = _set(75.0, duration(0, 86_400), "How long an idle client connection is kept open.")
     fast_path: bool = _set(
-        True, SWITCH, "Answer whole, usual requests on the connection itself, without aiohttp's request objects."
+        True, SWITCH, "Answer usual, complete requests on the connection itself, without aiohttp's request objects."
     )
     read_cache_bytes: int = _set(
-        64 * MEBIBYTE, between(0, 1024**4), "Memory per worker for answers to reads that are made often; 0: none."
+        64 * MEBIBYTE,
+        between(0, 1024**4),
+        "Memory per worker for the answers to frequent reads; 0 turns the cache off.",
     )
     cors_origins: tuple[str, ...] = _set((), kinds.ORIGINS, "Origins that browsers may call from; none when empty.")
     dialects: tuple[str, ...] = _set((), kinds.DIALECTS, "Dialects to serve; all of them when empty.")
-    docs: bool = _set(True, SWITCH, "Serve /docs and /openapi/, for anybody.")
+    docs: bool = _set(True, SWITCH, "Serve /docs and /openapi/, without authentication.")
     public_url: str | None = _set(
-        None, kinds.BASE_URL, "Base of the URLs that answers name; the request's own host when empty."
+        None, kinds.BASE_URL, "Base of the URLs in answers; when empty, the host of the request."
     )
     genesys_max_part_bytes: int = _set(
         10 * MEBIBYTE, between(1024, 100 * MEBIBYTE), "Genesys: largest value, in bytes; a larger one gets 413."
     )
-    genesys_max_parts: int = _set(1000, between(1, 2000), "Genesys: most values of a request, and of a storage area.")
+    genesys_max_parts: int = _set(
+        1000, between(1, 2000), "Genesys: largest number of values in a request, and in a storage area."
+    )
     genesys_max_request_bytes: int = _set(
         100 * MEBIBYTE, between(1024, 128 * MEBIBYTE), "Genesys: largest request, and storage area, in bytes."
     )
     genesys_allow_file_control: bool = _set(
-        False, SWITCH, "Genesys: check the types of files, as they say and as they are."
+        False, SWITCH, "Genesys: check the types of files, both the declared type and the content."
     )
     genesys_allowed_mime_types: tuple[str, ...] = _set(
-        (), kinds.MIME_TYPES, "Genesys: types of files that the check lets through."
+        (), kinds.MIME_TYPES, "Genesys: types of files that the check accepts."
     )
 
     def environment(self) -> dict[str, str]:
-        """The variables from which `read` makes these settings again; unset ones are left out."""
+        """Return the environment variables from which `read` makes equal settings; unset ones are left out."""
         values = ((entry, getattr(self, entry.name)) for entry in TABLE)
         return {entry.variable: entry.kind.show(value) for entry, value in values if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the table: a setting and all that is known of it."""
+    """One row of the table: the description of a setting."""
 
     name: str
     variable: str
@@ -118,17 +124,17 @@ class Entry:
     secret: bool
 
     def parse(self, source: str, text: str) -> Any:
-        """The value that `text` stands for. Raises BadSetting that names `source`, the flag or variable."""
+        """Return the value of `text`. Raises BadSetting that names `source`, the flag or variable."""
         try:
             return self.kind.parse(text)
         except (ValueError, KeyError):
-            shown = "its value" if self.secret else repr(text)
-            raise BadSetting(f"{source}: {shown} is not {self.kind.expected}{_hint(text)}") from None
+            shown = "" if self.secret else f", not {text!r}"
+            raise BadSetting(f"{source} must be {self.kind.expected}{shown}{_hint(text)}") from None
 
 
 def _hint(text: str) -> str:
-    # Kubernetes injects POLYSTOW_PORT=tcp://... into every pod beside a Service that is called polystow.
-    return " (a Kubernetes service link? set enableServiceLinks: false)" if text.startswith("tcp://") else ""
+    # Kubernetes sets POLYSTOW_PORT=tcp://... in every pod of a namespace that has a Service named polystow.
+    return " (if Kubernetes has set this variable, set enableServiceLinks: false)" if text.startswith("tcp://") else ""
 
 
 TABLE: tuple[Entry, ...] = tuple(
@@ -140,7 +146,7 @@ TABLE: tuple[Entry, ...] = tuple(
 
 
 def add_flags(parser: argparse.ArgumentParser, names: tuple[str, ...] | None = None) -> None:
-    """Give `parser` the flags of these settings, or of all that have one."""
+    """Add the flags of the named settings to `parser`, or of all settings that have a flag."""
     for entry in TABLE:
         if entry.flag and (names is None or entry.name in names):
             default = "none" if entry.default is None else entry.kind.show(entry.default)
@@ -149,9 +155,10 @@ def add_flags(parser: argparse.ArgumentParser, names: tuple[str, ...] | None = N
 
 
 def read(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Settings:
-    """Settings from the command line, else the environment, else the defaults.
+    """Return the settings: each from the command line, else from the environment, else the default.
 
-    An empty variable counts as unset, as Compose and Kubernetes templates leave them. Raises BadSetting.
+    An empty variable counts as unset, because templates for Compose and Kubernetes often leave variables empty.
+    Raises BadSetting.
     """
     values = {}
     for entry in TABLE:
@@ -164,6 +171,6 @@ def read(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
 
 
 def unknown(environment: Mapping[str, str]) -> list[str]:
-    """Variables that look like settings and are none: most likely a slip of the pen."""
+    """Return the variables that begin with `POLYSTOW_` and are not settings, probably because of a typing error."""
     known = {entry.variable for entry in TABLE}
     return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)

@@ -1,7 +1,7 @@
-"""The OpenAPI 3.1 document of a dialect, made of what its routes say of themselves (service/api/description.py).
+"""The OpenAPI 3.1 document of a dialect, made from the descriptions of its routes (service/api/description.py).
 
-What a refusal looks like is not described: the dialect refuses, and the document shows the status and the body that
-come of it, with the headers that the middleware adds. So these cannot drift from what a client gets.
+Refusals are not described by hand. The dialect renders each one, and the document shows the resulting status and body,
+with the headers that the middleware adds. So the document cannot differ from the answers that clients get.
 """
 
 import json
@@ -23,33 +23,33 @@ COMPONENT = "#/components/schemas/{name}"
 
 Json = dict[str, Any]
 
-# What any request of any dialect may be told.
+# Refusals that every request of every dialect may get.
 ALWAYS: tuple[type[Refusal], ...] = (Invalid, Unauthenticated, Throttled, Failure, Unavailable, OutcomeUnknown)
 
-# What every request may carry that writes.
+# The header that every writing request may have.
 KEY: Json = {
     "name": HEADER,
     "in": "header",
     "required": False,
-    "description": "Carry this request out once: for a day, the same one with the same key is answered as the first "
-    "one was, and does nothing.",
+    "description": "Carry out this request once: for a day, a repetition with the same key does nothing and gets the "
+    "answer of the first request.",
     "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": "^[!-~]+$"},
 }
 
 
 class Undescribed(ValueError):
-    """A dialect, or a route of it, does not say what it is."""
+    """A dialect or one of its routes has no description."""
 
 
 def document(dialect: Dialect) -> Json:
-    """The document of a dialect. Raises Undescribed."""
+    """Return the document of a dialect. Raises Undescribed."""
     if dialect.api is None:
         raise Undescribed(f"{dialect.name} is not described")
     return _Writer(dialect, dialect.api).document()
 
 
 class _Writer:
-    """Writes one document. The schemas of all bodies are made at once, so that each Struct is one component."""
+    """Writer of one document. All schemas are made in one call, so that each Struct becomes one component."""
 
     def __init__(self, dialect: Dialect, api: Api) -> None:
         self._dialect, self._api = dialect, api
@@ -110,12 +110,12 @@ class _Writer:
         }
         for status, refusals in self._refusals((*described.refuses, *ALWAYS, *besides)).items():
             refused = self._refused(refusals)
-            # Some vendors refuse with the status of success.
+            # Some vendors refuse with a status of success, so one response may describe both.
             responses[status] = _either(responses[status], refused) if status in responses else refused
         return {str(status): responses[status] for status in sorted(responses)}
 
     def _refusals(self, kinds: tuple[type[Refusal], ...]) -> dict[int, list[tuple[Refusal, Answer]]]:
-        """Refusals of these kinds, as the dialect says them, by status."""
+        """Return refusals of these kinds with the dialect's answers, grouped by status."""
         found: dict[int, list[tuple[Refusal, Answer]]] = {}
         for kind in dict.fromkeys(kinds):
             refusal = Throttled("1000000") if kind is Throttled else kind(_sentence(kind))
@@ -124,7 +124,7 @@ class _Writer:
         return found
 
     def _refused(self, refusals: list[tuple[Refusal, Answer]]) -> Json:
-        """One response that stands for refusals of one status."""
+        """Return the one response that describes all refusals with the same status."""
         named = [
             {name for name, _ in (*refusal_headers(refusal, self._dialect), *answer.headers)}
             for refusal, answer in refusals
@@ -144,7 +144,7 @@ class _Writer:
 
 
 def _bodies(dialect: Dialect, api: Api) -> Iterator[Any]:
-    """The types of all bodies."""
+    """Yield the types of all bodies."""
     yield api.error
     for described in (route.described for route in dialect.routes):
         if described is not None:
@@ -153,7 +153,7 @@ def _bodies(dialect: Dialect, api: Api) -> Iterator[Any]:
 
 
 def _parameters(struct: type[msgspec.Struct] | None, place: str) -> list[Json]:
-    """The fields of a Struct as parameters of a request."""
+    """Return the fields of a Struct as parameters of a request."""
     return [{"name": name, "in": place} | member for name, member in _members(struct)]
 
 
@@ -162,7 +162,7 @@ def _links(content: Content) -> Json:
 
 
 def _members(struct: type[msgspec.Struct] | None) -> Iterator[tuple[str, Json]]:
-    """The fields of a Struct, each with its schema, what is said of it, and whether it is required."""
+    """Yield the fields of a Struct by name, each with its schema, its description and `required`."""
     if struct is None:
         return
     schema = msgspec.json.schema(struct)["$defs"][struct.__name__]
@@ -176,7 +176,7 @@ def _examples(values: Any) -> Json:
 
 
 def _either(one: Json, other: Json) -> Json:
-    """A response that is the one, a success, or the other."""
+    """Return a response that is either `one`, a success, or `other`, a refusal."""
     bodies = [response["content"][JSON] for response in (one, other)]
     return {
         "description": f"{one['description']} {other['description']}",

@@ -1,14 +1,15 @@
-"""Pages on the dialects' port: OpenAPI documents, and HTML to browse them.
+"""Pages on the dialects' port: the OpenAPI documents, and HTML pages to browse them.
 
-| path | what |
+| path | content |
 | --- | --- |
 | `/openapi/NAME.json` | the document of a dialect |
-| `/docs`, `/` | the dialects |
-| `/docs/NAME` | one of them, in Swagger UI |
+| `/docs`, `/` | the list of dialects |
+| `/docs/NAME` | one dialect in Swagger UI |
 | `/docs/assets/FILE` | scripts and styles of these pages |
 
-Nothing of it comes from elsewhere and no page has a script or a style within, so the pages' policy allows neither.
-Swagger UI's files lie in the package `offapi`, which is never imported: that would put all it has into memory.
+The pages load nothing from other servers and contain no inline script or style, so their Content-Security-Policy
+forbids both. The files of Swagger UI are taken from the package `offapi`. It is never imported, because that would read
+all its files into memory.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,7 +39,7 @@ ASSETS = (
 )
 
 HEADERS = (
-    ("Cache-Control", "no-cache"),  # ask each time, and be told 304: a new release may have new pages
+    ("Cache-Control", "no-cache"),  # browsers revalidate each time, because a new release may have new pages
     (
         "Content-Security-Policy",
         (
@@ -54,7 +55,7 @@ HEADERS = (
 
 @dataclass
 class Page:
-    """One thing that is shown. Its body is made, or read, when it is first asked for."""
+    """One page or file. Its body is made or read when it is requested first."""
 
     path: str
     content_type: str
@@ -69,21 +70,21 @@ class Page:
         return sha256(self.body).hexdigest()[:32]
 
     def answer(self, headers: Mapping[str, str]) -> Answer:
-        told = (*HEADERS, ("ETag", f'"{self.etag}"'))
+        own = (*HEADERS, ("ETag", f'"{self.etag}"'))
         if not_modified(headers, self.etag):
-            return Answer(304, headers=told)
-        return Answer(200, self.body, self.content_type, told)
+            return Answer(304, headers=own)
+        return Answer(200, self.body, self.content_type, own)
 
 
 class Docs:
-    """All pages, by path; none where there is no dialect to show."""
+    """All pages by path; none if no dialect has a description."""
 
     def __init__(self, dialects: Iterable[Dialect]) -> None:
         shown = [dialect for dialect in dialects if dialect.api is not None]
         self._pages = {page.path: page for page in (*_pages(shown), *_assets())} if shown else {}
 
     def find(self, method: str, path: str) -> Page:
-        """The page at a path. Raises NoSuchPath, NoSuchMethod."""
+        """Return the page at a path. Raises NoSuchPath, NoSuchMethod."""
         page = self._pages.get(path)
         if page is None:
             raise NoSuchPath("there is nothing at this path")
@@ -93,7 +94,7 @@ class Docs:
 
 
 def _pages(dialects: list[Dialect]) -> Iterator[Page]:
-    """The documents, and the pages that lead to them."""
+    """Yield the documents, the page of each dialect, and the list of dialects."""
     entries = ""
     for dialect in dialects:
         described = document(dialect)
@@ -111,5 +112,5 @@ def _assets() -> Iterator[Page]:
 
 
 def _filled(name: str, values: Mapping[str, str]) -> str:
-    """A template of this folder with these values in the place of their names."""
+    """Return a template of this folder with the values filled in."""
     return Template((OURS / name).read_text()).substitute({key: escape(value) for key, value in values.items()})

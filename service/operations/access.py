@@ -1,8 +1,11 @@
-"""Applies an access document (YAML or JSON): each dialect's section says what it declares, this writes it down.
+"""Application of an access document (YAML or JSON) to a directory.
 
-What a document declares is added or replaced, what it leaves out stays, and applying it twice is applying it once. An
-apply that stops half way leaves every entry either as it was or as declared; repeat it. Nothing is announced before
-all is written, so an answered apply counts in every worker within a second.
+Each dialect reads its own section of the document; this module stores the entries that the section declares.
+
+A declared entry is added or replaced. An entry that the document leaves out stays. Applying a document twice has the
+same effect as applying it once. If an apply is interrupted, every entry is either as before or as declared, and
+applying the document again finishes the work. The workers are told after everything is written, so an apply that was
+answered is in force in every worker within a second.
 """
 
 import secrets
@@ -22,7 +25,7 @@ Change = Token | Entry | Login
 
 
 class Section(NamedTuple):
-    """The section of one dialect: as it was declared, and as the changes to store."""
+    """The section of one dialect: as it was read, and as the changes to store."""
 
     dialect: Dialect
     declared: Any
@@ -30,11 +33,11 @@ class Section(NamedTuple):
 
 
 def parse(text: bytes | str, dialects: Iterable[Dialect]) -> list[Section]:
-    """Return the sections of a document, one for each dialect. Raises Malformed."""
+    """Return the sections of a document, one for each dialect that it names. Raises Malformed."""
     document = read(text)
     known = {dialect.name: dialect for dialect in dialects}
     if not isinstance(document, dict) or not document:
-        raise Malformed(f"the document must be a map with some of: {', '.join(known)}")
+        raise Malformed(f"the document must be a map whose keys are dialects: {', '.join(known)}")
     for number, name in enumerate(document, 1):
         if name not in known:
             raise Malformed(f"section {number}: no such dialect; there are {', '.join(known)}")
@@ -45,9 +48,9 @@ def parse(text: bytes | str, dialects: Iterable[Dialect]) -> list[Section]:
 async def apply(
     directory: Directory, storage: Storage, text: bytes | str, dialects: Iterable[Dialect]
 ) -> list[dict[str, str]]:
-    """Apply a document; replies the tokens that were generated for it, which are shown this once.
+    """Apply a document. Return the tokens that were generated for it, which cannot be shown again.
 
-    Raises Malformed, Unavailable, OutcomeUnknown (repeat it).
+    Raises Malformed, Unavailable and OutcomeUnknown; after the last two the document should be applied again.
     """
     issued: list[dict[str, str]] = []
     for dialect, declared, changes in parse(text, dialects):
@@ -60,28 +63,31 @@ async def apply(
         if dialect.apply_grants is not None:
             try:
                 await dialect.apply_grants(declared, directory, storage)
-            except AlreadyExists as refusal:  # something else has what is declared: only the document can be changed
+            except AlreadyExists as refusal:  # a declared id or name is taken, so the document must be changed
                 raise Malformed(f"{dialect.name}.{refusal}") from None
     await directory.invalidate()
     return issued
 
 
 async def _apply_tokens(directory: Directory, dialect: str, tokens: list[Token]) -> list[tuple[str, str]]:
-    """Write tokens; the ids and tokens of those that were generated. A named one replaces the token that its name had,
-    whose digest the name's entry remembers: it is written last, so that a repetition still finds what is to go."""
+    """Store tokens. Return the ids and the texts of those that were generated.
 
-    async def named(token: Token) -> str | None:
+    A named token replaces the token that had the name before. The entry of the name holds the digest of the current
+    token. It is written last: if an apply is interrupted, the next one still finds the digest to remove.
+    """
+
+    async def current_digest(token: Token) -> str | None:
         entry = token.name and await directory.find_entry(dialect, "named", token.name)
         return entry["digest"] if entry else None
 
     generated: list[tuple[str, str]] = []
-    written, names, gone = dict[str, Entry](), list[Entry](), set[str | None]()
-    for token, old in zip(tokens, await fan_out(named, tokens), strict=True):
+    written, names, removed = dict[str, Entry](), list[Entry](), set[str | None]()
+    for token, old in zip(tokens, await fan_out(current_digest, tokens), strict=True):
         new = old if token.token is None else digest(token.token)
         if token.remove:
-            gone.add(new)
+            removed.add(new)
         else:
-            gone.add(old)
+            removed.add(old)
             if new is None:
                 generated.append((token.caller.id, secrets.token_urlsafe(32)))
                 new = digest(generated[-1][1])
@@ -89,6 +95,6 @@ async def _apply_tokens(directory: Directory, dialect: str, tokens: list[Token])
         if token.name is not None:
             names.append(Entry("named", token.name, None if token.remove else {"digest": new}))
     await directory.declare(dialect, written.values())
-    await directory.declare(dialect, [Entry("token", each, None) for each in gone if each and each not in written])
+    await directory.declare(dialect, [Entry("token", each, None) for each in removed if each and each not in written])
     await directory.declare(dialect, names)
     return generated

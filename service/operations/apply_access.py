@@ -1,6 +1,6 @@
-"""Applies an access document to the Redis at a URL: what the command line, the start and the admin API share.
+"""Application of an access document to the Redis at a URL, for the command line, the start and the admin API.
 
-Invariant: the connection is this call's own and is closed with it; a document is applied rarely.
+Each call opens a connection and closes it again, because documents are applied rarely.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from service.storage.scripts.runner import Runner
 CONNECT_SECONDS = 5.0
 
 
-async def declare(redis_url: str, document: bytes | str) -> list[dict[str, Any]]:
-    """Apply `document`; the tokens that were generated for it.
+async def apply_document(redis_url: str, document: bytes | str) -> list[dict[str, Any]]:
+    """Apply `document` and return the tokens that were generated for it.
 
-    Raises Malformed, and Unavailable, after which it may have been applied in part: repeat it.
+    Raises Malformed. Raises Unavailable, after which the document may be applied in part and should be applied again.
     """
     runner = Runner.open(redis_url)
     try:
@@ -36,21 +36,26 @@ async def declare(redis_url: str, document: bytes | str) -> list[dict[str, Any]]
         await runner.redis.close()
 
 
-async def declare_apart(environment: dict[str, str], document: bytes) -> list[dict[str, Any]]:
-    """`declare` by the command line, in a process with this environment: reading a megabyte of YAML takes a second, for
-    which the event loop of this one would stand still."""
+async def apply_in_subprocess(environment: dict[str, str], document: bytes) -> list[dict[str, Any]]:
+    """Apply `document` in a subprocess, with the command line `polystow access apply -` and this environment.
+
+    Reading a megabyte of YAML takes a second, in which the event loop of this process could do nothing else.
+    Returns and raises the same as `apply_document`.
+    """
     command = (sys.executable, "-P", "-m", "service", "access", "apply", "-")
     process = await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
     )
     try:
-        told, failed = await process.communicate(document)
+        output, errors = await process.communicate(document)
     finally:
         if process.returncode is None:
             process.kill()
     if process.returncode == 0:
-        return [json.loads(line) for line in told.splitlines()]
-    reason = (failed.decode(errors="replace").splitlines() or [""])[-1].removeprefix("polystow: ")
+        return [json.loads(line) for line in output.splitlines()]
+    reason = (errors.decode(errors="replace").splitlines() or [""])[-1].removeprefix("polystow: ")
     if process.returncode == 2:
         raise Malformed(reason.removeprefix("-: "))
-    raise Unavailable(reason if reason.startswith("redis: ") else "the process that applies the document ended")
+    if not reason.startswith("redis: "):
+        reason = "the process that applied the document ended early; apply the document again"
+    raise Unavailable(reason)

@@ -1,8 +1,8 @@
-"""`polystow doctor`: what stands against running the service here, each with what to do.
+"""The command `polystow doctor`: it reports problems of settings, Redis and machine, each with a remedy.
 
-It asks the Redis that the settings name, or the embedded one of a running service, looks at the settings themselves,
-and changes nothing: where no Redis runs it starts none. What only the server can say of itself is in
-`service/redis/check.py`, which the service asks at each start as well.
+It examines the settings, the access document, and the Redis that the settings name, or the embedded one if a service
+runs. It changes nothing and starts no Redis. The checks in `service/redis/check.py` are also made at each start of the
+service; the other rules are in `contradictions.py` and `diagnosis.py`.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ from service.settings import Settings
 from service.storage import keys
 from service.storage.scripts import library
 
-COMMANDS = 100
-PATIENCE = 2.0  # seconds for a connection, and for each answer
-CLOCK_SECONDS = 1.0  # between Redis's clock and this machine's; expiry is by Redis's, tokens expire by the worker's
-LATENCY_SECONDS = 0.005  # of the median; the highest ones tell of this machine as much as of the way to Redis
+COMMANDS = 100  # sent to measure the latency
+ANSWER_SECONDS = 2.0  # for a connection, and for each answer
+CLOCK_SECONDS = 1.0  # allowed between Redis's clock (expiry of records) and this machine's (expiry of tokens)
+LATENCY_SECONDS = 0.005  # allowed for the median; higher percentiles depend on this machine as much as on the network
 
 Out = Callable[[str], object]
 
 
 async def run(settings: Settings, out: Out) -> int:
-    """Examine everything, and tell it; 0 where nothing was found, 1 otherwise."""
+    """Examine everything and write the report to `out`. Return 0 if there are no findings, else 1."""
     found = [*contradictions.of_settings(settings)]
     if settings.redis_url is None:
         found += _directory(settings)
@@ -43,10 +43,10 @@ async def run(settings: Settings, out: Out) -> int:
         try:
             found += await _examine(settings, redis_url, out)
         except (Failed, ValueError) as error:
-            found.append(refuse(f"redis: {error}", "start it, or put POLYSTOW_REDIS_URL right"))
+            found.append(refuse(f"redis: {error}", "start it, or correct POLYSTOW_REDIS_URL"))
     else:
-        there = "no Redis runs on it" if settings.data_dir.is_dir() else "it is not there yet"
-        out(f"ok     {settings.data_dir.resolve()}: {there}, so that no Redis was asked")
+        state = "no Redis runs on it" if settings.data_dir.is_dir() else "it does not exist yet"
+        out(f"ok     {settings.data_dir.resolve()}: {state}, so no Redis was examined")
     for finding in sorted(found, key=lambda finding: finding.level):
         out(f"{finding.level:6} {finding.text}")
         out(f"       -> {finding.remedy}")
@@ -55,7 +55,7 @@ async def run(settings: Settings, out: Out) -> int:
 
 
 def _directory(settings: Settings) -> Iterable[Finding]:
-    """The embedded Redis, as far as it can be looked at from outside."""
+    """Check the program, the disk and the files of the embedded Redis."""
     try:
         find_server(settings.redis_server)
     except Unusable as error:
@@ -63,13 +63,13 @@ def _directory(settings: Settings) -> Iterable[Finding]:
     with suppress(FileNotFoundError):
         yield from diagnosis.of_disk(settings.data_dir, disk_usage(settings.data_dir).free)
         if lost := missing(settings.data_dir):
-            yield refuse(lost, "do one of the two: the service does not start on it")
+            yield refuse(lost, "do one of the two; until then the service does not start")
 
 
 async def _examine(settings: Settings, redis_url: str, out: Out) -> list[Finding]:
-    redis = Redis.open(redis_url, timeout=PATIENCE, tracking=settings.read_cache_bytes > 0)
+    redis = Redis.open(redis_url, timeout=ANSWER_SECONDS, tracking=settings.read_cache_bytes > 0)
     try:
-        await redis.connect(PATIENCE)
+        await redis.connect(ANSWER_SECONDS)
         found = [finding for lane in redis.lanes for finding in await _node(settings, redis, lane, out)]
         generation = await redis.execute("GET", keys.GENERATION, key=keys.GENERATION, write=False)
         refused = {tracker.name: tracker.refusal for tracker in redis.trackers if tracker.refusal}
@@ -79,17 +79,17 @@ async def _examine(settings: Settings, redis_url: str, out: Out) -> list[Finding
 
 
 async def _node(settings: Settings, redis: Redis, lane: Lane, out: Out) -> list[Finding]:
-    """One server: figures go to `out`, what is wrong with them is returned."""
+    """Examine one server: write its figures to `out` and return the findings."""
     ask = partial(lane.execute, write=False)
     server = await inspect(ask)
-    said = ".".join(map(str, server.version))
-    out(f"ok     {lane.name} is {'Valkey, compatible with ' if server.valkey else ''}Redis {said}")
-    told = await _configuration(ask)
+    version = ".".join(map(str, server.version))
+    out(f"ok     {lane.name} is {'Valkey, compatible with ' if server.valkey else ''}Redis {version}")
+    config = await _configuration(ask)
     await _functions(ask, out)
     return [
         *findings(server, cluster=redis.cluster),
         *(await coverage(ask) if redis.cluster else ()),
-        *diagnosis.of_server(server, told, settings),
+        *diagnosis.of_server(server, config, settings),
         *await _latency(ask, out),
         *await _clock(ask, out),
         *await _commands(ask),
@@ -98,7 +98,7 @@ async def _node(settings: Settings, redis: Redis, lane: Lane, out: Out) -> list[
 
 
 async def _configuration(ask: Ask) -> dict[str, str]:
-    """Return the answer of CONFIG GET; empty if it is forbidden."""
+    """Return the answer of CONFIG GET; empty if the server forbids the command."""
     try:
         reply = await ask("CONFIG", "GET", "*")
     except Rejected:
@@ -122,13 +122,13 @@ async def _latency(ask: Ask, out: Out) -> Iterable[Finding]:
 async def _clock(ask: Ask, out: Out) -> Iterable[Finding]:
     before = time()
     seconds, microseconds = map(int, await ask("TIME"))
-    apart = seconds + microseconds / 1_000_000 - (before + time()) / 2
-    out(f"ok     clocks: Redis's is {abs(apart):.3f} s {'ahead' if apart > 0 else 'behind'}")
-    return diagnosis.of_clocks(apart, CLOCK_SECONDS)
+    offset = seconds + microseconds / 1_000_000 - (before + time()) / 2
+    out(f"ok     clocks: Redis's is {abs(offset):.3f} s {'ahead' if offset > 0 else 'behind'}")
+    return diagnosis.of_clocks(offset, CLOCK_SECONDS)
 
 
 async def _commands(ask: Ask) -> Iterable[Finding]:
-    """A provider may have renamed commands, or an ACL forbid them."""
+    """Find needed commands that the provider has renamed or an ACL forbids."""
     missing = []
     for command in diagnosis.COMMANDS:
         try:
@@ -136,18 +136,18 @@ async def _commands(ask: Ask) -> Iterable[Finding]:
         except Rejected as error:
             if error.word == "NOPERM" or "unknown command" in error.message:
                 missing.append(" ".join(command[: 2 if command[0] == "FUNCTION" else 1]))
-        except NotSent:  # refused for the moment: the command is there, and the server's state is told elsewhere
+        except NotSent:  # refused for the moment: the command exists, and other rules report the server's state
             pass
     return diagnosis.of_commands(missing)
 
 
 async def _functions(ask: Ask, out: Out) -> None:
-    """A server that was not served yet has no library; old ones are removed by the service."""
+    """Report the libraries of functions. A new server has none yet; the service loads it, and removes old versions."""
     own = library.load().name
     try:
         found: list[Any] = await ask("FUNCTION", "LIST", "LIBRARYNAME", f"{library.NAME}*")
     except Rejected:
-        return  # `_commands` says so
+        return  # `_commands` reports it
     names = {each[1].decode() for each in found}
     others = len(names - {own})
     out(f"ok     functions: {own} is {'' if own in names else 'not yet '}there, and {others} of other versions")

@@ -1,7 +1,7 @@
-"""Exposition: the snapshots of all processes, summed, as Prometheus reads them.
+"""Exposition of metrics for Prometheus: the sum of the snapshots of all processes.
 
-Invariant: a total never falls. A worker's last snapshot stays added in after its death, while its successor
-counts from zero; at most the last second of a killed worker is missing.
+Invariant: a counter never falls. When a worker dies, its last snapshot stays part of the sum, and its successor counts
+from zero. At most the last second of a killed worker is missing.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ Series = dict[tuple[str, ...], Any]  # labels -> value, or counts and seconds of
 
 
 class Totals(Collector):
-    """The newest snapshot of each living worker, what the dead had counted, and the parent's own meter."""
+    """The newest snapshot of each living worker, the counts of dead workers, and the meter of the parent process."""
 
     def __init__(self, own: Meter) -> None:
         self._own = own
@@ -28,17 +28,17 @@ class Totals(Collector):
         self._dead: dict[str, Series] = {metric.name: {} for metric in METRICS}
 
     def update(self, worker: int, snapshot: Snapshot) -> None:
-        """Take a worker's newest snapshot in place of the one before."""
+        """Replace a worker's snapshot with a newer one."""
         self._living[worker] = snapshot
 
-    def bury(self, worker: int) -> None:
-        """Keep what a dead worker had counted; its gauges die with it."""
+    def retire(self, worker: int) -> None:
+        """Keep the counters and histograms of a worker that has died, and drop its gauges."""
         last = self._living.pop(worker, {})
         lasting = {kind: series for kind, series in last.items() if kind != Kind.GAUGE}
         _add(self._dead, lasting, str(worker))
 
     def collect(self) -> Iterator[Metric]:
-        """Each metric of the table with the sums of this moment."""
+        """Yield each metric of the table with its current sums."""
         sums = {name: dict(series) for name, series in self._dead.items()}
         for worker, snapshot in self._living.items():
             _add(sums, snapshot, str(worker))
@@ -85,7 +85,7 @@ def _histogram(definition: Definition, series: Series) -> Metric:
 
 
 def registry(totals: Totals) -> CollectorRegistry:
-    """All that /metrics shows: the service's own metrics and the parent process's."""
+    """Return everything that /metrics shows: the metrics of the service and those of the parent process."""
     everything = CollectorRegistry()
     everything.register(totals)
     for standard in (ProcessCollector, PlatformCollector, GCCollector):

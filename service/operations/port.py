@@ -1,8 +1,8 @@
-"""The operations port: what a cluster and an operator ask the service, answered by the parent process.
+"""The operations port: health, readiness, metrics and the admin API, answered by the parent process.
 
-Invariant: `/healthz` answers 200 for as long as this process works, whatever Redis and the workers do;
-killing the service would bring neither of them back. `/readyz` answers 200 also while Redis refuses writes, and says
-that it does: reads are served, and every other instance has the same Redis.
+Invariant: `/healthz` answers 200 as long as this process works, also while Redis or all workers are down: restarting
+the service would not help them. `/readyz` answers 200 also while Redis refuses writes, with the status `read-only`:
+reads are still served, and every other instance uses the same Redis.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from service.api.access_document import Malformed
 from service.redis.errors import Rejected
 from service.storage.errors import Unavailable
 
-PING_SECONDS = 1.0  # a Redis that takes longer is not ready
-REMEMBERED_SECONDS = 0.5  # so that probes from many sides cost Redis two PINGs a second
+PING_SECONDS = 1.0  # a Redis that takes longer to answer is not ready
+REMEMBERED_SECONDS = 0.5  # for which an answer is used again, so that many probes cost Redis two PINGs a second
 LARGEST_ACCESS_BYTES = 1024 * 1024
 WATCH_SECONDS = 2.0
-READ_ONLY = "redis refuses writes: it cannot write to its disk, which most often is full"
+READ_ONLY = "redis refuses writes: it cannot write to its disk, which usually is full"
 
 log = logging.getLogger(__name__)
 
@@ -34,65 +34,69 @@ log = logging.getLogger(__name__)
 class Service(Protocol):
     """The part of the service that the operations port uses."""
 
-    def obstacles(self) -> Iterable[str]:
-        """Why no request should be sent here, Redis aside; nothing when there is no reason."""
+    def unready_reasons(self) -> Iterable[str]:
+        """Yield the reasons, other than Redis, why this instance should get no requests; none if it is ready."""
 
     async def ping(self) -> object:
-        """Return when Redis has answered; raise whatever when it has not."""
+        """Send a PING to Redis and return when it is answered; raise any exception if it is not."""
 
     async def apply_access(self, document: bytes) -> list[dict[str, Any]]:
-        """Apply an access document; the tokens that were generated. Raises Malformed, Unavailable."""
+        """Apply an access document and return the tokens that were generated. Raises Malformed, Unavailable."""
 
 
-class Pulse:
-    """The health of Redis: if it answers, and if it takes writes; asked at most every `REMEMBERED_SECONDS`, whoever
-    wants to know."""
+class RedisHealth:
+    """The health of Redis: `answers` tells if it answers PING, `read_only` if it refuses writes.
+
+    Redis is asked at most every `REMEMBERED_SECONDS`, however many probes there are.
+    """
 
     def __init__(self, ping: Callable[[], Awaitable[object]]) -> None:
         self._ping = ping
         self._asking = asyncio.Lock()
         self._asked = float("-inf")
-        self._beats = False
+        self._answered = False
         self.read_only = False
 
-    async def beats(self, remembered: float = REMEMBERED_SECONDS) -> bool:
-        """Return if the newest PING, at most so many seconds old, was answered in time."""
+    async def answers(self, max_age: float = REMEMBERED_SECONDS) -> bool:
+        """Return if the latest PING was answered in time. A PING older than `max_age` seconds is repeated first."""
         async with self._asking:
-            if monotonic() - self._asked >= remembered:
-                self._beats = await self._answered()
+            if monotonic() - self._asked >= max_age:
+                self._answered = await self._probe()
                 self._asked = monotonic()
-        return self._beats
+        return self._answered
 
-    async def _answered(self) -> bool:
+    async def _probe(self) -> bool:
         read_only = False
         try:
             async with asyncio.timeout(PING_SECONDS):
                 await self._ping()
-        except Rejected as error:  # MISCONF: PING is refused as writes are, and reads are served
+        except Rejected as error:  # MISCONF: Redis refuses writes and PING, but serves reads
             if error.word != "MISCONF":
                 return False
             read_only = True
-        except Exception:  # whatever went wrong, Redis did not answer
+        except Exception:  # for any other reason, Redis did not answer
             return False
         if read_only != self.read_only:
-            log.log(*(logging.ERROR, READ_ONLY) if read_only else (logging.WARNING, "redis takes writes again"))
+            log.log(*(logging.ERROR, READ_ONLY) if read_only else (logging.WARNING, "redis accepts writes again"))
         self.read_only = read_only
         return True
 
     async def watch(self) -> None:
-        """Go on asking, so that the log says when writes begin and cease to be refused. Not at once: what is not there
-        while the service starts would be remembered for its first moments."""
+        """Ask Redis every `WATCH_SECONDS`, so that the log tells when Redis begins and ceases to refuse writes.
+
+        The first question is not sent at once: Redis may still be starting, and its silence would be remembered.
+        """
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            await self.beats()
+            await self.answers()
 
 
 class Operations:
-    """The handlers."""
+    """The handlers of the operations port."""
 
     def __init__(self, service: Service, metrics: CollectorRegistry, admin_token: str | None) -> None:
         self._service = service
-        self.pulse = Pulse(service.ping)
+        self.redis_health = RedisHealth(service.ping)
         self._metrics = metrics
         self._admin_token = admin_token
 
@@ -100,12 +104,12 @@ class Operations:
         return web.json_response({"status": "ok"})
 
     async def readyz(self, _: web.Request) -> web.Response:
-        reasons = list(self._service.obstacles())
-        if not await self.pulse.beats():
+        reasons = list(self._service.unready_reasons())
+        if not await self.redis_health.answers():
             reasons.append("redis does not answer")
         if reasons:
             return web.json_response({"status": "unavailable", "reasons": reasons}, status=503)
-        if self.pulse.read_only:
+        if self.redis_health.read_only:
             return web.json_response({"status": "read-only", "reasons": [READ_ONLY]})
         return web.json_response({"status": "ok"})
 
@@ -129,10 +133,11 @@ class Operations:
             raise web.HTTPNotFound(text="the admin API is off: POLYSTOW_ADMIN_TOKEN is not set")
         given = request.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(errors="surrogateescape"), f"Bearer {self._admin_token}".encode()):
-            raise web.HTTPUnauthorized(text="a wrong or missing admin token", headers={"WWW-Authenticate": "Bearer"})
+            text = "the admin token is missing or wrong: send Authorization: Bearer ADMIN_TOKEN"
+            raise web.HTTPUnauthorized(text=text, headers={"WWW-Authenticate": "Bearer"})
 
     def application(self) -> web.Application:
-        """The routes; every answer but that of /metrics is JSON."""
+        """Return the application with all routes. Every answer is JSON, except that of /metrics."""
         app = web.Application(middlewares=[_json_errors], client_max_size=LARGEST_ACCESS_BYTES)
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/readyz", self.readyz)
@@ -155,7 +160,7 @@ async def _json_errors(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 async def listen(application: web.Application, opened: socket.socket) -> web.AppRunner:
-    """Serve on `opened`; the caller calls `cleanup` on the runner when done."""
+    """Serve the application on a listening socket. The caller must call `cleanup` on the returned runner."""
     runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.SockSite(runner, opened).start()

@@ -1,9 +1,11 @@
-"""The link between the parent and one worker: a socket pair, reports up, one-byte orders down.
+"""The link between the parent process and one worker: a socket pair.
 
-Up go frames: a 4-byte big-endian length and a msgpack map `{"ready": bool, "metrics": {...}}`. Down goes
-`DRAIN`. Invariant: the end of the stream means that the other side is dead; neither side needs to ask.
+The worker sends reports, each a frame: a 4-byte big-endian length and a msgpack map
+`{"ready": bool, "metrics": {...}}`. The parent sends orders of one byte; the only one is `DRAIN`.
 
-Length-prefixed frames rather than a datagram each: no socket buffer then limits the size of a snapshot.
+Invariant: the end of the stream means that the other process is dead, so neither side polls the other.
+
+Frames with a length are used instead of datagrams, because a socket buffer would limit the size of a datagram.
 """
 
 import asyncio
@@ -15,34 +17,34 @@ from typing import Any
 import msgpack
 
 DRAIN = b"d"
-LIMIT = 16 * 1024 * 1024  # bytes of one report; a longer one is not a report
+LIMIT = 16 * 1024 * 1024  # bytes of one report
 _LENGTH = struct.Struct(">I")
 
 Report = dict[str, Any]
 
 
 def frame(report: Report) -> bytes:
-    """One report as it travels."""
+    """Return a report as a frame."""
     body: bytes = msgpack.packb(report)
     return _LENGTH.pack(len(body)) + body
 
 
 async def reports(reader: asyncio.StreamReader) -> AsyncIterator[Report]:
-    """The reports of one worker, until it is gone. What it died in the middle of is dropped.
+    """Yield the reports of one worker until it ends. A report that is incomplete at the end is dropped.
 
-    Raises ValueError when what arrives is no report.
+    Raises ValueError if the bytes are not a report.
     """
     try:
         while True:
             (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
             if length > LIMIT:
-                raise ValueError(f"a worker's report of {length} bytes")
+                raise ValueError(f"its report has {length} bytes, more than the {LIMIT} that are allowed")
             yield msgpack.unpackb(await reader.readexactly(length))
     except (asyncio.IncompleteReadError, ConnectionError):
         return
 
 
 async def connect(end: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Streams over one end of the pair, which they own from here on."""
+    """Return streams over one end of the socket pair. The streams own the socket from then on."""
     end.setblocking(False)
     return await asyncio.open_unix_connection(sock=end)

@@ -1,10 +1,10 @@
-"""Listening sockets: one per worker, all on the same port, opened by the parent before all else.
+"""Listening sockets: one per worker, all on the same port. The parent opens them before it starts anything else.
 
-Invariant: a socket outlives the worker that serves it. The parent keeps the descriptor, so connections that
-arrive while a worker is being replaced wait in the accept queue and are served by its successor.
+Invariant: a socket outlives the worker that serves it. The parent keeps the descriptor, so connections that arrive
+while a worker is being replaced wait in the accept queue, and the new worker serves them.
 
-SO_REUSEPORT lets the kernel spread connections over the workers; with one shared socket, whichever worker
-wakes up first takes most of them.
+With SO_REUSEPORT the kernel spreads connections over the workers. With one shared socket, the worker that wakes up
+first would take most of them.
 """
 
 import socket
@@ -14,11 +14,11 @@ BACKLOG = 1024  # connections that may wait per worker; the kernel caps it at ne
 
 
 class PortTaken(OSError):
-    """The port cannot be had; the text says which, and why."""
+    """The service cannot listen on a port. The text names the port and the reason."""
 
 
 def listeners(host: str, port: int, count: int) -> list[socket.socket]:
-    """`count` listening sockets on one port; port 0 lets the kernel choose it. Raises PortTaken."""
+    """Open `count` listening sockets on one port. Port 0 lets the kernel choose a free one. Raises PortTaken."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         if port:
@@ -32,8 +32,8 @@ def listeners(host: str, port: int, count: int) -> list[socket.socket]:
 
 
 def _refuse_shared(family: int, address: tuple[Any, ...]) -> None:
-    # SO_REUSEPORT would let a second service join in silently and take half of the connections. A bind
-    # without it fails while anybody listens; SO_REUSEADDR lets it pass over what closed connections left.
+    # With SO_REUSEPORT a second service could share the port without an error and take half of the connections.
+    # A bind without it fails while another process listens. SO_REUSEADDR ignores the remains of closed connections.
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(address)

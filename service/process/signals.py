@@ -1,8 +1,8 @@
-"""The wish to stop, as signals express it.
+"""Signals that stop the service.
 
-Invariant: SIGTERM asks for a drain first, as orchestrators send it while they still route requests here;
-SIGINT, or asking twice, does not, because a person is waiting. SIGHUP, which a terminal sends when it is closed, often
-more than once, drains like SIGTERM and never hurries; where it is ignored (nohup), it stays ignored.
+Invariant: SIGTERM drains first, because orchestrators send it while they still route requests here. SIGINT, or a second
+SIGTERM, stops without draining, because a person is waiting. SIGHUP, which a terminal sends when it is closed, often
+more than once, always drains. If SIGHUP is ignored at start (nohup), it stays ignored.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import signal
 
 
 class Stop:
-    """Installs the signal handlers: `asked` says that a signal came, `hurry` that there is no time to drain."""
+    """Install the signal handlers. They set `asked` at a signal, and `hurry` if the drain is to be skipped."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()

@@ -1,7 +1,7 @@
-"""The worker: one process, one event loop, one listening socket that it inherited from the parent.
+"""The worker: one process with one event loop and one listening socket, which it inherits from the parent.
 
-Invariant: a request that was begun is answered, whatever ends the worker (a signal, the parent's death),
-unless it takes longer than `FINISH_SECONDS` or the worker is killed.
+Invariant: a worker that stops, because of a signal or because the parent died, first answers the requests that have
+begun. Exceptions are a request that takes longer than `FINISH_SECONDS`, and a worker that is killed.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from service.process.link import DRAIN, connect, frame
 from service.process.ports import BACKLOG
 from service.settings import FINISH_SECONDS, Settings
 
-CLOSE_SECONDS = 2.0  # for answers to be sent; aiohttp may take it twice. All of it is under 10 s
+CLOSE_SECONDS = 2.0  # for sending answers; aiohttp may take it twice. With FINISH_SECONDS, a stop takes at most 10 s
 POLL_SECONDS = 0.01
 REPORT_SECONDS = 1.0
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 async def work(settings: Settings, listener: socket.socket, link_end: socket.socket) -> int:
-    """Serve until told to stop; the exit status. 1 says that it could not start; the log says why."""
+    """Serve until the worker is to stop. Return the exit status: 1 if it could not start, with the reason logged."""
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     orders, reports = await connect(link_end)
@@ -60,14 +60,14 @@ async def work(settings: Settings, listener: socket.socket, link_end: socket.soc
 
 
 def _freeze() -> None:
-    # What start-up made (modules, routes, scripts) lives as long as the process. Out of the collector's
-    # sight, it is not visited again and again: a full collection costs what requests left behind, no more.
+    # Modules, routes and scripts live as long as the process. After `freeze` the garbage collector does not visit
+    # them any more, so a full collection only visits objects that requests have made.
     gc.collect()
     gc.freeze()
 
 
 async def _finish(app: App) -> None:
-    # aiohttp's own shutdown stops reading first: a body that is still on its way would never arrive.
+    # aiohttp's own shutdown stops reading first, so a request body that is still arriving would be cut off.
     for _ in range(round(FINISH_SECONDS / POLL_SECONDS)):
         if app.state.in_flight == 0:
             return
@@ -91,12 +91,12 @@ async def _obey(orders: asyncio.StreamReader, app: App, stopping: asyncio.Event)
     with suppress(ConnectionError):
         while order := await orders.read(1):
             app.state.draining = app.state.draining or order == DRAIN
-    stopping.set()  # the parent is gone, and with it everybody who would stop this process
+    stopping.set()  # the parent has died, so no other process would stop this one
 
 
 async def _report(reports: asyncio.StreamWriter, meter: Meter) -> None:
     while True:
-        # A parent that does not read (it is stopped, say) must not make this process hoard reports.
+        # If the parent does not read, for example because it is suspended, no further reports are buffered.
         if reports.transport.get_write_buffer_size() == 0:
             reports.write(frame({"ready": True, "metrics": meter.snapshot()}))
         await asyncio.sleep(REPORT_SECONDS)

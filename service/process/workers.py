@@ -1,6 +1,6 @@
-"""Workers as the parent sees them: started, listened to, replaced when they die, stopped.
+"""Worker processes, managed by the parent: start, reports, restart and stop.
 
-Invariant: until it is told to stop, a worker that dies is started again on the same listening socket.
+Invariant: until the service stops, a worker that dies is started again on the same listening socket.
 """
 
 import asyncio
@@ -18,19 +18,19 @@ from service.operations.exposition import Totals
 from service.process import link
 from service.settings import Settings
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before a dead worker is replaced, doubling while it keeps dying
-STEADY_SECONDS = 1.0  # a worker that was ready for so long did not die of its start
-SILENT_SECONDS = 10.0  # a worker that reports every second and said nothing for so long is stuck
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before a restart; the pause doubles while the worker keeps dying
+STEADY_SECONDS = 1.0  # for which a worker must be ready to get the first pause again
+SILENT_SECONDS = 10.0  # without a report, after which a worker counts as stuck; it reports every second
 
 log = logging.getLogger(__name__)
 
 
 class StartFailed(Exception):
-    """The service cannot start; the text says why."""
+    """The service cannot start. The text has the reason."""
 
 
 class Worker:
-    """One worker's place: its listening socket, and whichever process serves it at the moment."""
+    """One worker: its listening socket and the process that serves it now."""
 
     def __init__(self, index: int, listener: socket.socket, environment: dict[str, str], totals: Totals) -> None:
         self.index = index
@@ -48,22 +48,25 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """True while it serves and is not stuck."""
+        """True while the worker serves and is not stuck."""
         return self._ready_since is not None and monotonic() - self._heard < SILENT_SECONDS
 
     async def keep(self) -> None:
-        """Run the worker and its successors until `stop`. `started` fails if the first cannot start."""
+        """Run the worker, and a new process each time that one dies, until `stop`.
+
+        If the first process cannot start, the future `started` fails.
+        """
         pause = FIRST_PAUSE
         while True:
             status, lived = await self._live()
             if self._stopping.is_set():
                 return
             if status == 1 and not self.started.done():
-                self.started.set_exception(StartFailed(f"worker {self.index} could not start; its log says why"))
+                self.started.set_exception(StartFailed(f"worker {self.index} could not start; its log has the reason"))
                 return
             pause = FIRST_PAUSE if lived >= STEADY_SECONDS else pause
             cause = f"signal {-status}" if status < 0 else f"status {status}"
-            log.warning("worker %d died (%s); replaced in %.1f s", self.index, cause, pause)
+            log.warning("worker %d died (%s) and is started again in %.1f s", self.index, cause, pause)
             self.restarts += 1
             try:
                 await asyncio.wait_for(self._stopping.wait(), pause)
@@ -71,7 +74,7 @@ class Worker:
                 pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _live(self) -> tuple[int, float]:
-        """One process, from start to end: its exit status and for how many seconds it was ready."""
+        """Run one process to its end. Return its exit status and the seconds for which it was ready."""
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = await self._spawn(theirs)
@@ -80,19 +83,19 @@ class Worker:
             self._orders.write(link.DRAIN)
         if self._stopping.is_set():
             self._signal(signal.SIGTERM)
-        await self._follow(reader)
+        await self._receive(reader)
         lived = 0.0 if self._ready_since is None else monotonic() - self._ready_since
         self._ready_since = None
         self._orders.close()
         status = await self._process.wait()
-        self._totals.bury(self.index)
+        self._totals.retire(self.index)
         return status, lived
 
     async def _spawn(self, link_end: socket.socket) -> Process:
         descriptors = (self._listener.fileno(), link_end.fileno())
         arguments = ("worker", str(self.index), *map(str, descriptors))
-        # -P: a directory `service` in the operator's working directory is not this package. A session of its
-        # own: Ctrl-C in a terminal goes to the parent alone, which then stops the workers in order.
+        # -P keeps a directory `service` in the operator's working directory from being imported instead of this
+        # package. With its own session a worker does not get Ctrl-C; only the parent does, and stops it in order.
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "service", *arguments),
             pass_fds=descriptors,
@@ -101,17 +104,17 @@ class Worker:
             start_new_session=True,
         )
 
-    async def _follow(self, reader: asyncio.StreamReader) -> None:
+    async def _receive(self, reader: asyncio.StreamReader) -> None:
         try:
             async for report in link.reports(reader):
                 self._heard = monotonic()
                 self._totals.update(self.index, report["metrics"])
-                self._hear(bool(report["ready"]))
+                self._set_ready(bool(report["ready"]))
         except ValueError as error:
             log.error("worker %d: %s", self.index, error)
             self._signal(signal.SIGKILL)
 
-    def _hear(self, ready: bool) -> None:
+    def _set_ready(self, ready: bool) -> None:
         if not ready:
             self._ready_since = None
         elif self._ready_since is None:
@@ -120,18 +123,18 @@ class Worker:
                 self.started.set_result(None)
 
     def drain(self) -> None:
-        """From now on, answers ask clients to connect anew: elsewhere, as soon as the load balancer knows."""
+        """Have the worker close connections after each answer, so that clients connect anew, to other instances."""
         self._draining = True
         if self._orders is not None and not self._orders.is_closing():
             self._orders.write(link.DRAIN)
 
     def stop(self) -> None:
-        """Finish what is in flight and exit; nobody comes after."""
+        """Let the worker finish its requests and exit. It is not started again."""
         self._stopping.set()
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """For a worker that does not stop in time."""
+        """Kill the worker, if it does not stop in time."""
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
@@ -140,7 +143,7 @@ class Worker:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment of a worker: this process's, with the settings as they were understood."""
+    """Return the environment for a worker: that of this process, with `settings` as its POLYSTOW_ variables."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("POLYSTOW_")}
     root = str(Path(__file__).parents[2])
     if root not in (*site.getsitepackages(), site.getusersitepackages()):

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from service.http.app import App, start
 from service.metrics import Meter
-from service.operations.apply_access import declare
+from service.operations.apply_access import apply_document
 from service.redis import client
 from service.redis.tracking import Tracker, Waiter
 from service.settings import Settings
@@ -80,7 +80,7 @@ async def caching(
         patch.setattr(client, "Tracker", kind)
         proxy = Proxy(redis.socket)
         await proxy.start()
-        await declare(redis.url, ACCESS.read_bytes())
+        await apply_document(redis.url, ACCESS.read_bytes())
         apps = [await start(Settings(request_timeout=1, **settings), proxy.url, Meter()) for _ in range(number)]
         runners = [web.ServerRunner(app.server, handle_signals=False) for app in apps]
         try:

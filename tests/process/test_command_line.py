@@ -29,7 +29,7 @@ def test_a_wrong_call_is_refused_with_status_2(arguments: list[str], capsys: pyt
 
 def test_a_bad_value_is_refused_in_one_line_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--workers", "many"]) == 2
-    expected = "polystow: --workers: 'many' is not a whole number from 1 to 256\n"
+    expected = "polystow: --workers must be a whole number from 1 to 256, not 'many'\n"
     assert capsys.readouterr().err == expected
 
 
@@ -103,7 +103,7 @@ def test_a_redis_server_that_cannot_be_run_is_said_in_words_with_status_1(tmp_pa
 def test_fsck_makes_no_data_directory_that_is_not_there(tmp_path: Path) -> None:
     done = polystow("fsck", data_dir=tmp_path / "misspelt")
     assert done.returncode == 2
-    assert "misspelt: there is no such directory" in done.stderr
+    assert "misspelt does not exist" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -58,12 +58,12 @@ async def test_reads_are_served_and_all_say_that_writes_are_refused(
     done = await asyncio.to_thread(lambda: polystow("doctor", data_dir=running.data_dir))
     assert done.returncode == 1
     assert "writes are refused, reads are served" in done.stdout
-    assert "-> make room on the server's disk" in done.stdout
+    assert "-> free space on the server's disk" in done.stdout
     resource.prlimit(redis, resource.RLIMIT_FSIZE, UNLIMITED)
     await ready(http, running, {"status": "ok"})
     assert await ask(http, running, "DELETE") == 200
     said = [json.loads(line)["message"] for line in running.log.splitlines()]
-    assert (said.count(READ_ONLY), said.count("redis takes writes again")) == (1, 1)
+    assert (said.count(READ_ONLY), said.count("redis accepts writes again")) == (1, 1)
 
 
 async def test_what_was_acknowledged_after_a_rewrite_and_a_full_disk_is_there_when_redis_was_killed(

@@ -60,7 +60,7 @@ def test_a_running_services_redis_is_asked_and_wants_an_access_document(
 
 
 def test_where_no_redis_runs_it_says_so_and_makes_nothing(tmp_path: Path) -> None:
-    for data_dir, said in ((tmp_path / "none", "it is not there yet"), (tmp_path, "no Redis runs on it")):
+    for data_dir, said in ((tmp_path / "none", "it does not exist yet"), (tmp_path, "no Redis runs on it")):
         done = polystow("doctor", data_dir=data_dir)
         assert (done.returncode, done.stderr) == (0, "")
         assert said in done.stdout
@@ -172,21 +172,21 @@ def test_the_libraries_of_functions_are_told(server: RedisProcess) -> None:
 
 
 SETTINGS: list[tuple[dict[str, Any], str]] = [
-    ({"port": 9000, "ops_port": 9000}, "both ports are 9000"),
+    ({"port": 9000, "ops_port": 9000}, "are both 9000"),
     ({"appendfsync": "always"}, "POLYSTOW_APPENDFSYNC is for the embedded Redis"),
     ({"redis_server": Path("redis-server")}, "POLYSTOW_REDIS_SERVER is for the embedded Redis"),
     ({"request_timeout": 30.0}, "is cut off"),
     ({"workers": 255}, "255 workers share"),
     ({"admin_token": "secret"}, "it can be guessed"),
-    ({"cors_origins": ("*", "https://a")}, "adds nothing"),
+    ({"cors_origins": ("*", "https://a")}, "add nothing"),
     ({"access": Path("/nowhere.yaml")}, "No such file"),
     ({"read_replicas": True}, "none is read"),
     ({"public_url": "https://storage.example:99999"}, "names no host and port"),
     ({"public_url": "https://."}, "names no host and port"),
     ({"dialects": ("ainoflow",), "genesys_max_parts": 10}, "leaves genesys out"),
     ({"genesys_allow_file_control": True}, "every file gets 403"),
-    ({"genesys_allowed_mime_types": ("image/png",)}, "every file comes in"),
-    ({"genesys_max_part_bytes": 2**20, "genesys_max_request_bytes": 2**19}, "never arrives"),
+    ({"genesys_allowed_mime_types": ("image/png",)}, "every file is accepted"),
+    ({"genesys_max_part_bytes": 2**20, "genesys_max_request_bytes": 2**19}, "never accepted"),
 ]
 
 
@@ -229,7 +229,7 @@ def test_no_secret_is_told() -> None:
     ("text", "mode", "found"),
     [
         (ACCESS, 0o600, ""),
-        (ACCESS, 0o644, "everybody on this machine may read it"),
+        (ACCESS, 0o644, "every user of this machine may read it"),
         ("ainoflow: [1]", 0o600, "ainoflow"),
         ("nonsense: {}", 0o600, "no such dialect"),
         ("{", 0o600, "not YAML"),
@@ -258,7 +258,7 @@ def test_clocks_latency_and_other_servers_are_judged() -> None:
     assert list(diagnosis.of_clocks(0.9, 1.0)) == list(diagnosis.of_latency(0.004, 0.005)) == []
     assert "5.0 s apart" in one(list(diagnosis.of_clocks(-5, 1.0)))
     assert "takes 20.0 ms" in one(list(diagnosis.of_latency(0.020, 0.005)))
-    assert "makes up new ones" in one(list(diagnosis.of_scripts({"number_of_cached_scripts": "5000"})))
+    assert "generates new ones" in one(list(diagnosis.of_scripts({"number_of_cached_scripts": "5000"})))
 
 
 @pytest.mark.parametrize(

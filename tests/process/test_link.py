@@ -30,7 +30,7 @@ async def test_a_report_that_its_sender_died_in_is_dropped() -> None:
 
 
 async def test_what_is_too_long_to_be_a_report_is_refused() -> None:
-    with pytest.raises(ValueError, match="report of 4294967295 bytes"):
+    with pytest.raises(ValueError, match="report has 4294967295 bytes"):
         await received(b"\xff\xff\xff\xff")
 
 

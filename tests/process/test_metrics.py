@@ -100,7 +100,7 @@ def test_workers_are_summed_except_where_the_metric_is_per_worker() -> None:
 def test_totals_never_fall_when_a_worker_is_replaced_and_its_gauges_go() -> None:
     totals = Totals(Meter())
     totals.update(0, worker(commands=10, requests=5, depth=3))
-    totals.bury(0)
+    totals.retire(0)
     assert seen(totals)["polystow_redis_commands_total{}"] == 10
     assert "polystow_redis_lane_depth{}" not in seen(totals)
     totals.update(0, worker(commands=1, requests=1, depth=1))
@@ -113,7 +113,7 @@ def test_totals_never_fall_when_a_worker_is_replaced_and_its_gauges_go() -> None
 
 def test_a_worker_that_died_before_its_first_report_changes_nothing() -> None:
     totals = Totals(Meter())
-    totals.bury(0)
+    totals.retire(0)
     assert seen(totals) == {}
 
 

@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics import METRICS
-from service.operations.port import LARGEST_ACCESS_BYTES, Pulse
+from service.operations.port import LARGEST_ACCESS_BYTES, RedisHealth
 from tests.running import Running, polystow, soon
 
 JSON = "application/json"
@@ -191,8 +191,8 @@ async def test_many_probes_cost_redis_two_pings_a_second() -> None:
         asked += 1
         await asyncio.sleep(0)
 
-    pulse = Pulse(ping)
-    assert all(await asyncio.gather(*(pulse.beats() for _ in range(100))))
+    health = RedisHealth(ping)
+    assert all(await asyncio.gather(*(health.answers() for _ in range(100))))
     assert asked == 1
 
 
@@ -200,4 +200,4 @@ async def test_a_failing_ping_is_no_pulse() -> None:
     async def ping() -> None:
         raise OSError("gone")
 
-    assert not await Pulse(ping).beats()
+    assert not await RedisHealth(ping).answers()

@@ -102,11 +102,11 @@ def test_a_bad_value_is_refused_with_its_name_itself_and_what_is_expected(variab
         read({}, {PREFIX + variable: text})
     message = str(refused.value)
     expected = next(entry.kind.expected for entry in TABLE if entry.variable == PREFIX + variable)
-    assert message == f"{PREFIX}{variable}: {text!r} is not {expected}"
+    assert message == f"{PREFIX}{variable} must be {expected}, not {text!r}"
 
 
 def test_a_bad_flag_is_refused_under_the_name_that_was_typed() -> None:
-    with pytest.raises(BadSetting, match=r"^--ops-port: 'x' is not a port number"):
+    with pytest.raises(BadSetting, match=r"^--ops-port must be a port number .*, not 'x'"):
         read({"ops_port": "x"}, {})
 
 

@@ -80,7 +80,7 @@ async def test_a_killed_worker_is_replaced_and_no_new_connection_is_refused(
         (after,) = running.worker_pids()
         assert after != before
         assert await total(http, running, "polystow_worker_restarts_total") == 2
-    assert '"worker 0 died (signal 9); replaced in 0.1 s"' in running.log
+    assert '"worker 0 died (signal 9) and is started again in 0.1 s"' in running.log
 
 
 async def test_both_workers_serve_the_same_port(serve: Callable[..., Running]) -> None:
@@ -190,7 +190,7 @@ async def test_a_worker_that_keeps_dying_is_replaced_more_and_more_slowly(
     await restarted(made, 4)
     made.stop()
     await keeping
-    pauses = [record.getMessage().rpartition("replaced in ")[2] for record in caplog.records]
+    pauses = [record.getMessage().rpartition("started again in ")[2] for record in caplog.records]
     assert pauses[:4] == ["0.1 s", "0.2 s", "0.3 s", "0.3 s"]
 
 
