@@ -1,4 +1,4 @@
-"""The way to Redis: pipelined lanes to its nodes, and the server that is started when none is given.
+"""The Redis client: pipelined lanes to the nodes of a Redis, and the embedded Redis, which runs if no URL is given.
 
-Invariant: nothing here knows what is stored; this package imports nothing of `service` but itself.
+Invariant: nothing here knows which data is stored. This package imports no other part of `service`.
 """

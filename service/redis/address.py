@@ -1,6 +1,6 @@
-"""The address of Redis: a URL, read once, from which fresh connections are made.
+"""The address of Redis: a parsed URL, from which new connections are made.
 
-Invariant: nothing that is printed of an Address (`str`, `repr`, an error) holds its password.
+Invariant: no printed form of an Address (`str`, `repr`, errors) contains its password.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 SCHEMES = {"redis": Connection, "rediss": SSLConnection, "unix": UnixDomainSocketConnection}
-CONNECT_SECONDS = 2.0  # for the socket, and for each answer of the handshake
+CONNECT_SECONDS = 2.0  # for opening the socket, and for each reply of the handshake
 
 OPTIONS = frozenset({"db", "username", "password"})
 TLS_OPTIONS = frozenset(
@@ -34,10 +34,10 @@ TLS_OPTIONS = frozenset(
 
 @dataclass(frozen=True)
 class Address:
-    """A parsed URL. `place` is `host:port` (several, with commas, of a cluster or of sentinels) or a socket's path.
+    """A parsed URL. `place` is `host:port`, several of them with commas (cluster, sentinels), or the path of a socket.
 
-    `settings` are for redis-py's connection to a server, `sentinel` for those to its sentinels; `seeds` are who is
-    asked where the servers are, `service` the name that the sentinels know them by.
+    `settings` are redis-py's options for a connection to a server, `sentinel` those for a connection to a sentinel.
+    `seeds` are the hosts that are asked for the servers; `service` is the sentinels' name of the primary.
     """
 
     scheme: str
@@ -50,7 +50,7 @@ class Address:
     sentinel: dict[str, Any] = field(repr=False, default_factory=dict)
 
     def __str__(self) -> str:
-        """The URL, fit for logs."""
+        """Return the URL without its password, for logs."""
         secret = ":***" if "password" in self.settings else ""
         login = f"{quote(self.username)}{secret}@" if self.username or secret else ""
         service = f"/{quote(self.service, safe='')}" if self.service else ""
@@ -59,7 +59,7 @@ class Address:
 
     @property
     def topology(self) -> str:
-        """`cluster`, `sentinel`, or nothing for one server at a fixed place."""
+        """The topology: `cluster`, `sentinel`, or an empty string for a single server."""
         return self.scheme.partition("+")[2]
 
     def at(self, host: str, port: int) -> "Address":
@@ -69,16 +69,16 @@ class Address:
 
 
 def parse(url: str) -> Address:
-    """Read a URL; raises ValueError, in words.
+    """Parse a URL. Raises ValueError, with a text for the operator.
 
-    `redis://`, `rediss://` (TLS) and `unix://` are as redis-py defines them. `redis+cluster://` and `redis+sentinel://`,
-    or with `rediss`, name several hosts; the latter's path is the service's name and perhaps a database.
+    `redis://`, `rediss://` (TLS) and `unix://` are as redis-py defines them. `redis+cluster://` and `redis+sentinel://`
+    (with TLS `rediss+...`) name several hosts; the path of the latter is the service's name and optionally a database.
     """
     scheme = url.partition("://")[0]
     if scheme not in TOPOLOGIES:
-        # Text without "://" may be a password that was pasted into the wrong setting: not repeated.
-        what = f"the scheme of the Redis URL, {scheme}," if "://" in url else "the scheme of the Redis URL"
-        raise ValueError(f"{what} is not one of {', '.join(TOPOLOGIES)}")
+        # A text without "://" may be a password in the wrong setting, so it is not shown.
+        found = f", not {scheme}" if "://" in url else ""
+        raise ValueError(f"the scheme of the Redis URL must be one of {', '.join(TOPOLOGIES)}{found}")
     return TOPOLOGIES[scheme](scheme, url)
 
 
@@ -87,8 +87,8 @@ def _single(scheme: str, url: str, port: int = 6379) -> Address:
         settings: dict[str, Any] = dict(parse_url(url))
         path = urlsplit(url).path
     except ValueError:
-        # Its text may quote a piece of the password.
-        text = "the Redis URL is malformed; special characters of a password must be percent-encoded"
+        # The text of the error may contain a part of the password.
+        text = "the Redis URL is malformed; special characters in a password must be percent-encoded"
         raise ValueError(text) from None
     settings.pop("connection_class", None)
     if scheme != "unix":
@@ -99,7 +99,7 @@ def _single(scheme: str, url: str, port: int = 6379) -> Address:
 
 
 def _each(scheme: str, url: str, path: str, query: str, port: int) -> list[Address]:
-    """Return host and port of each host in a URL of several."""
+    """Return an address for each host of a URL with several hosts."""
     login, at, hosts = urlsplit(url).netloc.rpartition("@")
     base = _base(scheme)
     return [_single(base, f"{base}://{login}{at}{host}{path}?{query}", port) for host in hosts.split(",")]
@@ -109,7 +109,7 @@ def _cluster(scheme: str, url: str) -> Address:
     _, _, path, query, _ = _split(url)
     nodes = _each(scheme, url, path, query, 6379)
     if nodes[0].db:
-        raise ValueError("the Redis URL names a database; a cluster has only database 0")
+        raise ValueError("the Redis URL of a cluster must not name a database: a cluster has only database 0")
     return _gathered(scheme, nodes)
 
 
@@ -117,7 +117,7 @@ def _sentinel(scheme: str, url: str) -> Address:
     _, _, path, query, _ = _split(url)
     service, _, database = path.strip("/").partition("/")
     if not service:
-        raise ValueError(f"the Redis URL names no service: {scheme}://host:26379,host:26379/service")
+        raise ValueError(f"the Redis URL must name the service: {scheme}://host:26379,host:26379/service")
     options = dict(parse_qsl(query))
     own = {name: options.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in options}
     found = _gathered(scheme, _each(scheme, url, f"/{database}", urlencode(options), 26379))
@@ -134,7 +134,7 @@ def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        raise ValueError("the Redis URL is malformed") from None
+        raise ValueError("the Redis URL is malformed; it must be like redis://user:password@host:6379/0") from None
 
 
 def _base(scheme: str) -> str:
@@ -153,19 +153,19 @@ TOPOLOGIES: dict[str, Callable[[str, str], Address]] = {
 
 
 def _check(scheme: str, path: str, settings: dict[str, Any]) -> None:
-    """Refuse what redis-py would ignore or only fail on when it connects."""
+    """Refuse errors that redis-py would ignore, or would find only when it connects."""
     where = {"path"} if scheme == "unix" else {"host", "port"}
     known = OPTIONS | where | (TLS_OPTIONS if scheme == "rediss" else frozenset())
     if unknown := sorted(settings.keys() - known):
-        raise ValueError(f"the Redis URL has an option that is not known for {scheme}: {unknown[0]}")
+        raise ValueError(f"the Redis URL has an unknown option for {scheme}: {unknown[0]}")
     if scheme == "unix":
         if "path" not in settings:
-            raise ValueError("the Redis URL names no socket: unix:///path/to/redis.sock")
+            raise ValueError("the Redis URL must name a socket: unix:///path/to/redis.sock")
         return
     if "host" not in settings:
-        raise ValueError(f"the Redis URL names no host: {scheme}://host:6379/0")
+        raise ValueError(f"the Redis URL must name a host: {scheme}://host:6379/0")
     if path.strip("/") and not path.strip("/").isdigit():
-        raise ValueError("the path of the Redis URL is not the number of a database")
+        raise ValueError("the path of the Redis URL must be the number of a database, such as /0")
 
 
 def _bracketed(host: str) -> str:
@@ -173,18 +173,18 @@ def _bracketed(host: str) -> str:
 
 
 def connection(address: Address) -> AbstractConnection:
-    """A fresh connection, not yet connected. It repeats nothing by itself: that is the lane's decision.
+    """Return a new connection that is not yet connected. It does not retry commands; the lane decides about that.
 
-    RESP2, because nothing here needs RESP3's types, and its pushes would come between replies. CLIENT SETINFO
-    is left out (`driver_info`): before Redis 7.2 it is an error, counted by the server at each connect. CLIENT
-    SETNAME is left to `wire`, which forgives a server that forbids it.
+    It uses RESP2, because RESP3's types are not needed and its push messages would come between replies. CLIENT
+    SETINFO is not sent (`driver_info`), because it is an error before Redis 7.2, which the server counts at each
+    connection. `wire` sends CLIENT SETNAME and ignores its refusal.
     """
     kind: type[AbstractConnection] = SCHEMES[address.scheme]
     return kind(**address.settings, **connection_options())
 
 
 def connection_options(seconds: float = CONNECT_SECONDS) -> dict[str, Any]:
-    """Return the options of every connection: bytes as they come, nothing repeated; `seconds` for each step."""
+    """Return the options of every connection: no decoding and no retries; `seconds` is the limit for each step."""
     return {
         "protocol": 2,
         "decode_responses": False,

@@ -1,12 +1,12 @@
-"""The append-only file of a data directory: which files it is made of, and whether they are gone.
+"""The append-only file of a data directory: the list of its files, and the check that none is missing.
 
-Without them Redis starts empty, and says nothing.
+If they are missing, Redis starts empty without an error.
 """
 
 from pathlib import Path
 
 MANIFEST = Path("appendonlydir", "appendonly.aof.manifest")
-USED = "redis.used"  # file that says that a Redis has answered from this directory
+USED = "redis.used"  # file that exists once a Redis has answered from this directory
 
 
 def listed(data_dir: Path, kinds: str) -> list[Path]:
@@ -23,10 +23,13 @@ def missing(data_dir: Path) -> str | None:
         return None
     if found:
         what = (
-            f"{data_dir}/appendonlydir has {', '.join(found)} and no appendonly.aof.manifest to tell which are in use"
+            f"{data_dir}/appendonlydir has {', '.join(found)}, but appendonly.aof.manifest, which lists the files in"
+            " use, is missing"
         )
     elif (data_dir / USED).exists() and not (data_dir / "appendonly.aof").exists():
-        what = f"{data_dir} held data, and its append-only file is gone (appendonlydir; before Redis 7 appendonly.aof)"
+        what = (
+            f"{data_dir} held data, but its append-only file (appendonlydir; before Redis 7 appendonly.aof) is missing"
+        )
     else:
         return None
-    return f"{what}: Redis would start empty. Restore it from a backup, or move {data_dir} away to start empty"
+    return f"{what}: Redis would start empty. Restore it from a backup, or move {data_dir} away to start without data"

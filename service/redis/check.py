@@ -1,7 +1,7 @@
-"""Checks of a Redis server before it is trusted with data, made once at start.
+"""Checks of a Redis server, made at each start of the service and by `polystow doctor`.
 
-Invariant: a doubt is put in words. `refuse` means that data would be lost or hidden; `warn` means that
-somebody may have wanted it so, or that it could not be found out.
+The level `refuse` means that data would be lost or hidden, so the service does not start. The level `warn` means that
+the setting may be intended, or that it could not be checked.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,7 +20,7 @@ Ask = Callable[..., Awaitable[Any]]  # sends one command and awaits its answer
 
 @dataclass(frozen=True)
 class Finding:
-    """A doubt, and what to do about it."""
+    """A problem and its remedy."""
 
     level: Literal["refuse", "warn"]
     text: str
@@ -37,24 +37,25 @@ def refuse(text: str, remedy: str) -> Finding:
 
 @dataclass(frozen=True)
 class Server:
-    """The description that a server gives of itself. `version` is the Redis that it is compatible with, also for
-    Valkey."""
+    """Facts that a server reports about itself. For Valkey, `version` is the version of Redis it is compatible with."""
 
-    version: tuple[int, ...] = (0, 0, 0)  # zeros: it does not say
+    version: tuple[int, ...] = (0, 0, 0)  # zeros if the server does not report it
     valkey: bool = False
-    info: dict[str, str] = field(default_factory=dict)  # fields of INFO; empty: INFO is forbidden
-    save: str | None = None  # `CONFIG GET save`; None: CONFIG is forbidden
+    info: dict[str, str] = field(default_factory=dict)  # the fields of INFO; empty if INFO is forbidden
+    save: str | None = None  # the answer of `CONFIG GET save`; None if CONFIG is forbidden
 
 
 async def check(ask: Ask, *, cluster: bool = False) -> list[Finding]:
-    """Return the findings against using this server, as a primary of a cluster or by itself. Raises what `ask` raises,
-    except Rejected."""
+    """Ask a server about itself and return the findings. `cluster`: the server is a primary of a cluster.
+
+    Raises what `ask` raises, except Rejected.
+    """
     server = await inspect(ask)
     return [*findings(server, cluster=cluster), *(await coverage(ask) if cluster else ())]
 
 
 async def inspect(ask: Ask) -> Server:
-    """Ask the server about itself. Managed servers may forbid INFO or CONFIG: then less is known."""
+    """Ask a server about itself. Managed servers may forbid INFO or CONFIG; then the facts are incomplete."""
     try:
         text = (await ask("INFO")).decode(errors="replace")
     except Rejected:
@@ -70,47 +71,48 @@ async def inspect(ask: Ask) -> Server:
 
 
 async def coverage(ask: Ask) -> list[Finding]:
-    """Return the findings against the settings of a cluster's node; none if CONFIG is forbidden."""
+    """Check the settings of a cluster's node; return no finding if CONFIG is forbidden."""
     try:
         reply = await ask("CONFIG", "GET", "cluster-require-full-coverage")
     except Rejected:
         return []
     if len(reply) < 2 or reply[1] != b"yes":
         return []
-    text = "cluster-require-full-coverage is yes: while one slot has no primary, none is served"
-    return [warn(text, "set cluster-require-full-coverage no")]
+    text = "cluster-require-full-coverage is yes: while one slot has no primary, the cluster serves no slot at all"
+    return [warn(text, "CONFIG SET cluster-require-full-coverage no, on every node")]
 
 
 def findings(server: Server, *, cluster: bool = False) -> Iterator[Finding]:
-    """The rules, without asking anything."""
+    """Judge a server by the facts in `server`, without asking it anything."""
     if server.info:
         yield from (*_kind(server, cluster), *_eviction(server.info), *_persistence(server))
     else:
         text = "the server forbids INFO: its version and settings could not be checked"
-        yield warn(text, "let the user run INFO and CONFIG GET (ACL SETUSER NAME +info +config|get)")
+        yield warn(text, "permit INFO and CONFIG GET: ACL SETUSER NAME +info +config|get")
 
 
 def _kind(server: Server, cluster: bool) -> Iterator[Finding]:
     if server.version < OLDEST:
-        said = ".".join(map(str, server.version))
-        yield refuse(f"the server is Redis {said}; Redis 7.0 or newer, or Valkey, is needed", "upgrade the server")
+        version = ".".join(map(str, server.version))
+        yield refuse(f"the server is Redis {version}; Redis 7.0 or newer, or Valkey, is needed", "upgrade the server")
     if not cluster and server.info.get("cluster_enabled") == "1":
-        text = "the server is a node of a Redis Cluster, the URL is that of a single server"
-        yield refuse(text, "name the cluster: redis+cluster://HOST:PORT,HOST:PORT")
+        text = "the server is a node of a Redis Cluster, but the Redis URL is for a single server"
+        yield refuse(text, "set POLYSTOW_REDIS_URL to redis+cluster://HOST:PORT,HOST:PORT")
     if server.info.get("role", "master") != "master":
-        text = "the server is a read-only replica; the URL must name the primary"
+        text = "the server is a read-only replica; the Redis URL must name the primary"
         yield refuse(text, "name the primary in POLYSTOW_REDIS_URL")
 
 
 def _eviction(info: dict[str, str]) -> Iterator[Finding]:
     policy = info.get("maxmemory_policy")
     if policy is None:
-        text = "the server does not tell its maxmemory-policy; it must be noeviction"
-        yield warn(text, "look at the provider's settings of this server")
+        text = "the server does not report its maxmemory-policy; it must be noeviction"
+        yield warn(text, "look it up in the provider's settings of this server")
     elif policy != "noeviction" and info.get("maxmemory", "0") != "0":
-        yield refuse(f"maxmemory-policy is {policy}: data would vanish when memory is full; set noeviction", NOEVICTION)
+        text = f"maxmemory-policy is {policy}: Redis would delete data when its memory is full; set noeviction"
+        yield refuse(text, NOEVICTION)
     elif policy != "noeviction":
-        text = f"maxmemory-policy is {policy}: data would vanish if maxmemory were set; set noeviction"
+        text = f"maxmemory-policy is {policy}: Redis would delete data if maxmemory were set; set noeviction"
         yield warn(text, NOEVICTION)
 
 
@@ -118,7 +120,7 @@ def _persistence(server: Server) -> Iterator[Finding]:
     if server.info.get("aof_enabled") == "1":
         return
     if server.save is None:
-        text = "the server has no append-only file, and forbids to look whether it saves snapshots"
+        text = "the server has no append-only file, and forbids CONFIG GET, which tells if it saves snapshots"
     elif server.save:
         text = "the server has no append-only file: a crash loses what came after the last snapshot"
     else:

@@ -1,6 +1,6 @@
-"""The interface of Redis for storage: commands go to the node that holds their key, in any topology.
+"""The client that storage uses: it sends each command to the node that holds its key, in any topology.
 
-Invariant: callers name the key of every command, so that a topology of many nodes needs no change in them.
+Invariant: callers name the key of every command, so they need not know the topology.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ Nodes: TypeAlias = Lane | Watched | Cluster
 
 
 class Redis:
-    """A Redis, of any topology: its `nodes` have a lane per primary, and the ways from a key to one of them.
+    """A Redis of any topology. `nodes` has a lane for each primary and finds the lane of a key.
 
-    `send_bulk` is for what is long: where there are lanes for it (`bulk`), no other command stands behind it.
+    `send_bulk` is for long commands. With `bulk` it uses separate lanes, so that short commands do not wait for them.
     """
 
     def __init__(
@@ -50,12 +50,13 @@ class Redis:
         tracking: bool = False,
         **options: Any,
     ) -> "Redis":
-        """The Redis at `url`; nothing is sent before `connect`. See Lane for the other parameters.
+        """Return the Redis at `url`. Nothing is sent before `connect`. The other parameters are those of Lane.
 
-        `bulk`: with lanes of their own, to primaries, for what is long; `tracking`: with a Tracker of each primary. On
-        neither `on_connect` runs.
+        `bulk` adds separate lanes to the primaries for long commands; `tracking` adds a Tracker for each primary.
+        `on_connect` runs on neither of them.
 
-        To be called inside a running event loop. Raises ValueError, in words, for a URL that cannot be used.
+        Must be called inside a running event loop. Raises ValueError, with a text for the operator, for a URL that
+        cannot be used.
         """
         where, make = address.parse(url), partial(Lane, **options)
         nodes = _nodes(where, make, on_connect, read_replicas)
@@ -69,24 +70,24 @@ class Redis:
         )
 
     def execute(self, *args: Argument, key: str | bytes, write: bool | None) -> asyncio.Future[Any]:
-        """Send a command to the node of its key; its future gets the reply, or one of the failures of `errors`."""
+        """Send a command to the node of its key. The future gets the reply or one of the failures of `errors`."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.send(Command(future, pack(args), write, key=key))
         return future
 
     @property
     def lanes(self) -> Sequence[Lane]:
-        """A lane per primary, as they are now; not those for what is long."""
+        """The lanes to the primaries that are known now, without those for long commands."""
         return [self._nodes] if isinstance(self._nodes, Lane) else self._nodes.lanes
 
     @property
     def trackers(self) -> Sequence[Tracker]:
-        """One for each primary, as they are now; none where there is no tracking."""
+        """The trackers of the primaries that are known now; empty without `tracking`."""
         lanes = [self._tracking] if isinstance(self._tracking, Lane) else self._tracking.lanes if self._tracking else ()
         return [lane for lane in lanes if isinstance(lane, Tracker)]
 
     def tracker(self, key: str | bytes) -> Tracker | None:
-        """That of the primary which has this key, if it can be used."""
+        """Return the tracker of the primary that holds a key, or None if it cannot be used now."""
         nodes = self._tracking
         if isinstance(nodes, Cluster):
             nodes = nodes.of(key)
@@ -95,13 +96,13 @@ class Redis:
         return nodes if isinstance(nodes, Tracker) and nodes.ready else None
 
     def total(self, name: str) -> float:
-        """A counter of all lanes that ever were, or the depth of those that are."""
+        """Return the sum of a counter over all lanes, closed ones included, or the depth of the open lanes."""
         return sum(float(getattr(each, name)) if isinstance(each, Lane) else each.total(name) for each in self._all)
 
     async def ping(self) -> None:
-        """Return when a primary has answered: where one of several is away, the others' slots are served all the same.
+        """Return when one primary has answered. In a cluster one is enough: it serves its slots while another is down.
 
-        Raises NotSent.
+        Raises NotSent if none answers.
         """
         asked = {lane.execute("PING", write=False) for lane in self.lanes}
         failures: list[BaseException | None] = [NotSent("no primary is known")]
@@ -117,11 +118,13 @@ class Redis:
         raise next(filter(None, failures))
 
     async def connect(self, within: float = 5.0) -> None:
-        """Wait until every lane is connected; of a cluster, one at least. Raises NotSent, in words; they go on trying
-        until `close`."""
+        """Wait until every lane is connected; in a cluster, until one is.
+
+        Raises NotSent, with a text for the operator. The lanes go on trying to connect until `close`.
+        """
         connecting = [each.connect(within) for each in self._all if each is not self._tracking]
         if self._tracking is not None:
-            connecting.append(_willingly(self._tracking.connect(within)))
+            connecting.append(_ignoring_failure(self._tracking.connect(within)))
         await asyncio.gather(*connecting)
 
     async def close(self) -> None:
@@ -136,7 +139,7 @@ def _nodes(where: Address, make: Callable[..., Lane], on_connect: Prepare | None
     return make(partial(address.connection, where), name=str(where), on_connect=on_connect)
 
 
-async def _willingly(connecting: Awaitable[None]) -> None:
-    """Connect to what can be done without."""
+async def _ignoring_failure(connecting: Awaitable[None]) -> None:
+    """Wait for a connection that the service can do without."""
     with suppress(NotSent):
         await connecting

@@ -1,10 +1,11 @@
-"""A Redis Cluster: a lane per primary, commands routed by the slot of their key, and the map of slots kept up to date.
+"""A Redis Cluster: one lane for each primary. Commands are routed by the slot of their key with a map of the slots.
 
-A node that is not the one says so before a command has any effect (MOVED, ASK), and the command goes on to the node
-that it names, by the deadline that it has. What a node refuses for the moment (TRYAGAIN, CLUSTERDOWN, LOADING) waits in
-its lane. What waits for a node that has lost its slots is given to any other, which knows where it belongs.
+A node that does not hold a slot answers MOVED or ASK before the command has any effect. The command is then sent to the
+node that the answer names, with the same deadline. A command that a node refuses for the moment (TRYAGAIN, CLUSTERDOWN,
+LOADING) waits in the lane. If a node loses its slots, the commands that wait for it are given to any other node, whose
+answer tells where they belong.
 
-Invariant: `_slots` has an open lane for each slot; a slot that no node serves has one that says so.
+Invariant: `_slots` has an open lane for each slot. A slot that no node serves has the lane of a node that refuses it.
 """
 
 import asyncio
@@ -27,16 +28,16 @@ from service.redis.wire import Prepare, established
 
 log = logging.getLogger(__name__)
 
-CALM_SECONDS = 10.0  # between two looks at a map that nobody doubts
-PULSE_SECONDS = 0.25  # between two looks at the lanes
-LOOK_SECONDS = 1.0  # that a node may take to tell the map
-ASKED = 3  # nodes that are asked at a time
+REFRESH_SECONDS = 10.0  # between two refreshes of the map without a reason
+CHECK_SECONDS = 0.25  # between two checks of the lanes
+LOOK_SECONDS = 1.0  # that a node may take to answer with its map
+ASKED = 3  # nodes that are asked at the same time
 
 
 class Cluster:
-    """See the module. `make` makes a lane, `on_connect` prepares those to primaries.
+    """A Redis Cluster (see the module). `make` makes a lane; `on_connect` prepares the connections to primaries.
 
-    `read_replicas`: a read of which `write` is None may be answered by a replica.
+    `read_replicas`: a replica may answer a command whose `write` is None.
     """
 
     def __init__(
@@ -48,11 +49,11 @@ class Cluster:
         self._primaries = Fleet(self._primary, self._pass_on)
         self._replicas = Replicas(self._lane, self._pass_on, cluster=True) if read_replicas else None
         self._nodes: set[Node] = set(where.seeds)
-        # Before the first view, commands wait in a lane that leads nowhere.
+        # Until the map is known, commands wait in a lane without a connection.
         self._nowhere = make(partial(address.connection, where), name=str(where))
         self._slots: list[Lane] = [self._nowhere] * SLOTS
-        self._spread: list[tuple[Node, ...]] = [()] * SLOTS  # the replicas of each slot, where they are read
-        self._doubted = asyncio.Event()  # a node said that a slot is elsewhere
+        self._spread: list[tuple[Node, ...]] = [()] * SLOTS  # the replicas of each slot
+        self._doubted = asyncio.Event()  # set when a node has answered MOVED
         self._attempted = asyncio.Event()
         self._reason = "not connected yet"
         self._hopeless = False
@@ -60,16 +61,16 @@ class Cluster:
 
     @property
     def lanes(self) -> Sequence[Lane]:
-        """One per primary, as far as is known."""
+        """The lanes to the known primaries."""
         return self._primaries.lanes
 
     def total(self, name: str) -> float:
-        """See Fleet.total; of primaries and replicas together."""
+        """Return the sum over primaries and replicas (see Fleet.total)."""
         replicas = self._replicas.fleet.total(name) if self._replicas else 0
         return self._primaries.total(name) + replicas + float(getattr(self._nowhere, name))
 
     def of(self, key: str | bytes) -> Lane:
-        """The lane to the primary of a key, as far as is known."""
+        """Return the lane to the primary of a key, according to the map."""
         return self._slots[slot(key)]
 
     def send(self, command: Command) -> None:
@@ -80,9 +81,9 @@ class Cluster:
         lane.send(command)
 
     async def connect(self, within: float = 5.0) -> None:
-        """Wait, for `within` seconds at most, until every primary is connected; one of them is enough to go on.
+        """Wait at most `within` seconds until every primary is connected. One of them is enough.
 
-        Raises NotSent, in words; at once where waiting cannot help.
+        Raises NotSent, with a text for the operator; without waiting if the reason is a wrong configuration.
         """
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep())
@@ -113,13 +114,13 @@ class Cluster:
         return self._lane(node, on_connect=self._on_connect, redirect=partial(self._redirected, node))
 
     def _redirected(self, node: Node, command: Command, error: Rejected) -> bool:
-        """Send a command to the node that a refusal names; in the midst of the reading of replies."""
-        told = redirection(error, node[0])
-        if told is None:
+        """Send a command to the node that a MOVED or ASK names. This is called while replies are being read."""
+        target = redirection(error, node[0])
+        if target is None:
             return False
-        number, there = told
+        number, there = target
         lane = self._primaries.to(there)
-        if error.word == "ASK":  # of this command alone; where it cannot be sent at once, this node is asked again
+        if error.word == "ASK":  # for this command only; if it cannot be sent at once, it goes to this node again
             return lane.asking(command)
         self._slots[number] = lane
         self._doubted.set()
@@ -132,30 +133,30 @@ class Cluster:
             self._doubted.clear()
             try:
                 self._adopt(await self._look())
-            except Exception as error:  # whatever it is: the map that is there stays
+            except Exception as error:  # for any failure: keep the present map
                 self._report(error)
             self._attempted.set()
-            attempt = 1 if await self._calm() else attempt + 1
-            await asyncio.sleep(backoff(attempt))  # doubts come in crowds, and to all workers at once
+            attempt = 1 if await self._until_doubted() else attempt + 1
+            await asyncio.sleep(backoff(attempt))  # many MOVED come at the same time, and to all workers
 
-    async def _calm(self) -> bool:
-        """Wait until the map should be looked at again; whether that took a while."""
+    async def _until_doubted(self) -> bool:
+        """Wait until the map should be refreshed. Return True if that took longer than `CHECK_SECONDS`."""
         loop = asyncio.get_running_loop()
-        began, due = loop.time(), CALM_SECONDS * random.uniform(0.8, 1.2)
-        while not self._doubted.is_set() and self._sound() and loop.time() - began < due:
+        began, due = loop.time(), REFRESH_SECONDS * random.uniform(0.8, 1.2)
+        while not self._doubted.is_set() and self._all_answer() and loop.time() - began < due:
             if self._replicas:
-                self._replicas.tend()
+                self._replicas.leave_silent()
             with suppress(TimeoutError):
-                async with asyncio.timeout(PULSE_SECONDS):
+                async with asyncio.timeout(CHECK_SECONDS):
                     await self._doubted.wait()
-        return loop.time() - began > PULSE_SECONDS
+        return loop.time() - began > CHECK_SECONDS
 
-    def _sound(self) -> bool:
+    def _all_answer(self) -> bool:
         lanes = self.lanes
         return len(self._primaries.answering) == len(lanes) > 0
 
     async def _look(self) -> View:
-        """The map as some nodes see it that answer, else as anybody does who ever was a node."""
+        """Return the newest map of up to `ASKED` connected primaries; if none answers, of any node known so far."""
         lanes = self._primaries.answering
         if lanes:
             asked = [self._ask(*item) for item in random.sample(lanes, min(ASKED, len(lanes)))]
@@ -182,7 +183,7 @@ class Cluster:
 
     def _adopt(self, view: View) -> None:
         lanes = {each.primary: self._primaries.to(each.primary) for each in view.ranges}
-        # Slots that no node serves go to any of them: it says so, in a word that passes.
+        # A slot that no node serves gets the lane of any node: it answers CLUSTERDOWN, and the command waits.
         slots = [next(iter(lanes.values()))] * SLOTS
         spread: list[tuple[Node, ...]] = [()] * SLOTS
         for each in view.ranges:
@@ -197,12 +198,12 @@ class Cluster:
             self._replicas.know(view.nodes - lanes.keys())
 
     def _pass_on(self, command: Command) -> None:
-        """Give a command to any primary: if it is not the one, it says which is."""
+        """Send a command to any primary. If it does not hold the slot, its MOVED names the node that does."""
         random.choice(self.lanes).readmit(command)
 
     def _report(self, error: Exception) -> None:
         reason = str(error) or type(error).__name__
         if reason != self._reason:
-            log.warning("cannot learn the slots of %s: %s", self._where, reason)
+            log.warning("cannot get the slots of %s: %s", self._where, reason)
         self._reason = reason
         self._hopeless = hopeless(error)

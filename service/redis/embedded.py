@@ -1,8 +1,9 @@
-"""A Redis of our own: a child process that keeps its data in one directory and is reached by a socket in it.
+"""The embedded Redis: a child process whose data and socket are in one directory.
 
-Invariant: at most one Redis writes a data directory's files. Redis itself does not lock them, so the parent holds
-two locks (flock). `lock` is its own: who finds it taken is refused. `redis.lock` is handed on to its Redis and lasts
-until both are gone, however they end: no later start opens files that an earlier Redis is still closing.
+Invariant: at most one Redis writes the files of a data directory. Redis does not lock them, so the parent holds two
+locks (flock). `lock` belongs to the parent: a second service finds it taken and does not start. `redis.lock` is
+inherited by Redis and lasts until both processes have ended, in any way, so that no later start opens files that an
+earlier Redis is still closing.
 """
 
 import asyncio
@@ -26,16 +27,16 @@ from service.redis.syncing import keep_synced
 log = logging.getLogger(__name__)
 
 MAX_SOCKET_PATH = 103  # bytes; sun_path holds 104 on BSD and macOS, 108 on Linux, with the closing NUL
-FIRST_BACKOFF_SECONDS = 0.1  # doubles
+FIRST_BACKOFF_SECONDS = 0.1  # it doubles
 MAX_BACKOFF_SECONDS = 5.0
-STOP_SECONDS = 30.0  # what Redis may take to write its files out after SIGTERM
+STOP_SECONDS = 30.0  # that Redis may take to write its files after SIGTERM
 POLL_SECONDS = 0.02
 TAIL_BYTES = 4096
-BAD_FILE = "Bad file format reading the append only file"  # Redis and Valkey log it and end
+BAD_FILE = "Bad file format reading the append only file"  # logged by Redis and Valkey before they end
 
-# Runs in the child before Redis does: asks the kernel to send SIGTERM (Redis then saves) when the parent
-# dies, checks that it has not died already, keeps other users from new files, and becomes Redis.
-# 1 is PR_SET_PDEATHSIG. It fires when the parent's *thread* ends: start from the main thread.
+# This program runs in the child and then becomes Redis. It asks the kernel to send SIGTERM, at which Redis saves, when
+# the parent dies; checks that the parent has not died already; and hides new files from other users. 1 is
+# PR_SET_PDEATHSIG, which takes effect when the parent's *thread* ends, so the child must be started by the main thread.
 WRAPPER = """
 import ctypes, os, signal, sys
 prctl = getattr(ctypes.CDLL(None), "prctl", None)
@@ -51,21 +52,21 @@ def socket_of(data_dir: Path) -> Path:
 
 
 def running(data_dir: Path) -> str | None:
-    """The URL of the Redis that a service runs on this directory now, if any; it may still be loading."""
+    """Return the URL of the Redis that a service runs on this directory now, if any. It may still load its files."""
     path = socket_of(data_dir)
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1.0)
         try:
             probe.connect(str(path))
         except TimeoutError:
-            pass  # somebody listens, but is too busy to accept
+            pass  # a Redis listens, but is too busy to accept
         except OSError:
             return None
     return f"unix://{quote(str(path))}"
 
 
 class Embedded:
-    """See the module. `server` names a binary, else `binary.find_server` looks for one."""
+    """The embedded Redis (see the module). `server` names its program; without it, `binary.find_server` searches."""
 
     def __init__(
         self,
@@ -82,9 +83,9 @@ class Embedded:
         self._locks: list[int] = []
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._beside: list[asyncio.Task[None]] = []  # they look after the append-only file while Redis runs
+        self._beside: list[asyncio.Task[None]] = []  # tasks that sync and rewrite the append-only file
         self._stopping = asyncio.Event()
-        self._log_start = 0  # where in the log the present child began to write
+        self._log_start = 0  # offset in the log at which the present child began to write
 
     @property
     def url(self) -> str:
@@ -95,9 +96,9 @@ class Embedded:
         return self._process.pid if self._process and self._process.returncode is None else None
 
     async def start(self, within: float = 600.0) -> None:
-        """Start Redis and wait, `within` seconds at most, until it has loaded its files and answers.
+        """Start Redis and wait at most `within` seconds until it has loaded its files and answers.
 
-        To be called from the main thread. Raises Unusable, in words, with what Redis logged; nothing runs then.
+        Must be called from the main thread. If it raises Unusable, with the last lines of Redis's log, no Redis runs.
         """
         self._stopping.clear()
         self._binary = find_server(self._given)
@@ -119,7 +120,8 @@ class Embedded:
         with contextlib.suppress(OSError):  # the disk may be full
             (self.data_dir / USED).touch(0o600)
         if self._appendfsync == "everysec":
-            watch = keep_rewritten(self.data_dir, socket_of(self.data_dir))  # with `always` it ends, and leaves no gap
+            # With `always`, Redis ends when its disk is full, and leaves no gap in the file.
+            watch = keep_rewritten(self.data_dir, socket_of(self.data_dir))
             self._beside = [asyncio.create_task(each) for each in (keep_synced(self.data_dir), watch)]
 
     async def stop(self) -> None:
@@ -130,7 +132,7 @@ class Embedded:
                 await self._end(self._process)
             if self._keeper is None or self._keeper.done():
                 break
-            # It may be starting a Redis at this moment; cancelled there, it could leave one behind.
+            # The task is not cancelled: it may be starting a Redis at this moment, which would then stay behind.
             await asyncio.wait({self._keeper}, timeout=POLL_SECONDS)
         for task in self._beside:
             task.cancel()
@@ -143,41 +145,44 @@ class Embedded:
             try:
                 await asyncio.wait_for(process.wait(), STOP_SECONDS)
             except TimeoutError:
-                log.error("the embedded Redis did not end within %g s: killed", STOP_SECONDS)
+                log.error("the embedded Redis did not end within %g s and is killed", STOP_SECONDS)
                 process.kill()
                 await process.wait()
 
     def _prepare(self) -> None:
-        """Make the directory, private; refuse one whose data Redis would not see."""
+        """Create the data directory for this user only; refuse one whose data Redis would not load."""
         path = socket_of(self.data_dir)
         if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-            text = f"the socket's path is longer than the {MAX_SOCKET_PATH} bytes that systems allow"
-            raise Unusable(f"{text}; choose a data directory with a shorter path: {path}")
+            text = f"the path of the socket, {path}, is longer than the {MAX_SOCKET_PATH} bytes that systems allow"
+            raise Unusable(f"{text}; choose a data directory with a shorter path")
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A mounted volume may belong to another user, with access by group; the child's umask protects its files.
+            # A mounted volume may belong to another user and a shared group; the child's umask protects the files.
             with contextlib.suppress(PermissionError):
                 self.data_dir.chmod(0o700)
         except OSError as error:
-            raise Unusable(f"the data directory cannot be made: {error}") from None
+            raise Unusable(f"the data directory cannot be created: {error}") from None
         if lost := missing(self.data_dir):
             raise Unusable(lost)
 
     async def _take_locks(self) -> None:
-        """Refuse at once where another service lives; wait for the Redis of one that was killed."""
+        """Take both locks. Refuse at once if another service runs; wait for the Redis of a service that was killed."""
         try:
             mine = locked(self.data_dir / "lock")
             if mine is None:
                 owner = (self.data_dir / "lock").read_text().strip()
                 raise Unusable(f"{self.data_dir} is in use by another polystow (process {owner})")
             self._locks.append(mine)
-            with contextlib.suppress(OSError):  # for people; on a full disk it does without
+            with contextlib.suppress(OSError):  # the process id is only for people; the disk may be full
                 os.ftruncate(mine, 0)
                 os.write(mine, b"%d\n" % os.getpid())
             deadline = asyncio.get_running_loop().time() + STOP_SECONDS
             while (shared := locked(self.data_dir / "redis.lock")) is None:
                 if asyncio.get_running_loop().time() > deadline:
-                    raise Unusable(f"the Redis of a polystow that was killed is still running on {self.data_dir}")
+                    raise Unusable(
+                        f"a Redis still runs on {self.data_dir}, whose service was killed; stop that Redis, then start"
+                        " again"
+                    )
                 await asyncio.sleep(POLL_SECONDS)
             self._locks.append(shared)
         except OSError as error:
@@ -195,7 +200,7 @@ class Embedded:
             "save": "",
             "maxmemory-policy": "noeviction",
             "activedefrag": "no",
-            "appendfsync": "always" if self._appendfsync == "always" else "no",  # each second from here: syncing.py
+            "appendfsync": "always" if self._appendfsync == "always" else "no",  # syncing.py syncs each second
             "lazyfree-lazy-expire": "yes",
             "lazyfree-lazy-server-del": "yes",
             "lazyfree-lazy-user-del": "yes",
@@ -203,7 +208,7 @@ class Embedded:
         return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
     async def _spawn(self) -> None:
-        # What Redis says before it has read its settings goes to stderr: into the same log.
+        # Redis writes to standard error until it has read its settings; that goes to the same log.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         output = os.open(self.data_dir / "redis.log", flags, 0o600)
         try:
@@ -215,13 +220,13 @@ class Embedded:
                 stdout=output,
                 stderr=output,
                 pass_fds=self._locks[1:],
-                start_new_session=True,  # Ctrl-C in the terminal is for the parent, which stops Redis last
+                start_new_session=True,  # Ctrl-C in a terminal reaches only the parent, which stops Redis last
             )
         finally:
             os.close(output)
 
     async def _answering(self, within: float) -> None:
-        """Return when Redis answers PING. Raises Unusable when it ends, or takes longer."""
+        """Return when Redis answers PING. Raises Unusable if it ends or takes longer than `within` seconds."""
         assert self._process is not None
         try:
             async with asyncio.timeout(within):
@@ -230,12 +235,14 @@ class Embedded:
                         raise Unusable(self._ended())
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            raise Unusable(f"the embedded Redis does not answer after {within:g} s:\n{self._tail()}") from None
+            raise Unusable(
+                f"the embedded Redis does not answer after {within:g} s; it logged:\n{self._tail()}"
+            ) from None
 
     async def _repaired(self) -> bool:
-        """Repair the append-only file if Redis has refused it; return whether that makes another start worth trying.
+        """Repair the append-only file if Redis has refused it. Return True if it was repaired.
 
-        Raises Unusable, in words, if it cannot be repaired.
+        Raises Unusable if it cannot be repaired.
         """
         if BAD_FILE not in self._tail():
             return False
@@ -245,16 +252,16 @@ class Embedded:
         except Damaged as damaged:
             raise Unusable(f"{self._ended()}\n{damaged}") from None
         except OSError as error:
-            text = "the append-only file is damaged, and there must be room on the disk to repair a copy"
+            text = "the append-only file is damaged; its repair needs space on the disk for a copy"
             raise Unusable(f"{self._ended()}\n{text}: {error}") from None
         finally:
-            await asyncio.wait({work})  # when this is cancelled: the locks must last as long as the work on the files
+            await asyncio.wait({work})  # also if this is cancelled, because the locks must last until the work is done
 
     def _ended(self) -> str:
-        return f"the embedded Redis ended at its start:\n{self._tail()}"
+        return f"the embedded Redis ended at its start; it logged:\n{self._tail()}"
 
     def _tail(self) -> str:
-        """The last lines that the present child logged."""
+        """Return the last lines that the present child has logged."""
         with (self.data_dir / "redis.log").open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(self._log_start, end - TAIL_BYTES))
@@ -270,7 +277,9 @@ class Embedded:
             status = await self._process.wait()
             if self._stopping.is_set():
                 return
-            log.error("the embedded Redis ended with status %s and is started again:\n%s", status, self._tail())
+            log.error(
+                "the embedded Redis ended with status %s and is started again; it logged:\n%s", status, self._tail()
+            )
             if loop.time() - began > MAX_BACKOFF_SECONDS:
                 backoff = FIRST_BACKOFF_SECONDS
             with contextlib.suppress(TimeoutError):
@@ -288,15 +297,18 @@ class Embedded:
 
 
 async def answers(path: Path) -> bool:
-    """Return if a Redis behind this socket answers PING, and not that it is still loading."""
+    """Return if the Redis at this socket answers PING and has loaded its files."""
     try:
-        return (await ask(path, b"PING")).startswith((b"+PONG", b"-MISCONF"))  # it serves reads on a full disk
+        return (await ask(path, b"PING")).startswith((b"+PONG", b"-MISCONF"))  # MISCONF: the disk is full
     except (OSError, EOFError):
         return False
 
 
 def locked(path: Path) -> int | None:
-    """An open file that holds the lock; None when another holds it. The lock ends when the last copy is closed."""
+    """Open and lock a file; return None if another process holds the lock.
+
+    The lock ends when every copy of the returned descriptor is closed.
+    """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,34 +1,34 @@
-"""Failures of a command, each named for what its caller may conclude.
+"""Failures of a command. Each tells the caller if the command may have had an effect.
 
-Invariant: every failure of this layer is one of these; callers never see an exception of redis-py or hiredis.
+Invariant: every failure of this package is one of these. Callers never see an exception of redis-py or hiredis.
 """
 
 
 class Failed(Exception):
-    """A command got no usable answer."""
+    """A command got no usable answer; the base of all failures."""
 
 
 class NotSent(Failed):
-    """The command surely changed nothing: it may be repeated as it is.
+    """The command changed nothing, so it may be sent again.
 
-    Either it was never written (no connection within its deadline), or the server refused it until the
-    deadline with a word of `pending.TRANSIENT`, or it was a read.
+    Either it was not written because there was no connection before its deadline, or the server refused it until the
+    deadline with an error of `pending.TRANSIENT`, or it was a read.
     """
 
 
 class Unanswered(Failed):
-    """A write was sent, perhaps only in part, and got no answer: whether it was executed is unknown."""
+    """A write was sent, perhaps only in part, and got no answer. It is unknown if it was executed."""
 
 
 class Overloaded(Failed):
-    """The lane holds as many commands or bytes as it may: refused at once, nothing was sent."""
+    """The lane already holds the largest number of commands or bytes, so the command was refused and not sent."""
 
 
 class Rejected(Failed):
     """The server answered with an error.
 
-    `word` is the error's first word ("READONLY", "WRONGTYPE", or what a script refuses with);
-    `message` is the whole text, from that word on.
+    `word` is the first word of the error ("READONLY", "WRONGTYPE", or a word that a script uses for a refusal);
+    `message` is the whole text, including that word.
     """
 
     def __init__(self, word: str, message: str) -> None:
@@ -38,5 +38,5 @@ class Rejected(Failed):
 
 
 def rejected(text: str) -> Rejected:
-    """The failure for an error reply, from its text without the leading `-`."""
+    """Return the failure for an error reply. `text` is the reply without the leading `-`."""
     return Rejected(text.partition(" ")[0], text)

@@ -1,6 +1,6 @@
-"""Lanes to several nodes, opened when they are needed and closed once they are not.
+"""Lanes to several nodes, opened when they are needed and closed when they are not needed any more.
 
-Invariant: a command that a closed lane had not sent goes to `pass_on`, and what the lane counted is not lost.
+Invariant: the commands that a closed lane had not sent go to `pass_on`, and the counts of the lane are kept.
 """
 
 import asyncio
@@ -12,21 +12,21 @@ from service.redis.lane import Lane
 from service.redis.pending import Command
 from service.redis.topology import Node
 
-LEAVE_SECONDS = 1.0  # for the answers that a node still owes when it is left
-SILENT_SECONDS = 1.0  # without an answer, after which a node may be dead
+LEAVE_SECONDS = 1.0  # for the replies that are still due when a lane is closed
+SILENT_SECONDS = 1.0  # without a reply, after which a node counts as silent
 
 COUNTED = ("commands", "round_trips", "retries", "reconnects")
 
 
 class Fleet:
-    """`make` makes the lane to a node, which is started here."""
+    """The lanes to a changing set of nodes. `make` makes the lane to a node, and the fleet starts it."""
 
     def __init__(self, make: Callable[[Node], Lane], pass_on: Callable[[Command], None]) -> None:
         self._make = make
         self._pass_on = pass_on
         self._lanes: dict[Node, Lane] = {}
         self._leaving: set[Lane] = set()
-        self._former: Counter[str] = Counter()  # what lanes that are gone have counted
+        self._former: Counter[str] = Counter()  # the counts of closed lanes
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -35,15 +35,15 @@ class Fleet:
 
     @property
     def answering(self) -> list[tuple[Node, Lane]]:
-        """Those that are connected and not silent."""
+        """The nodes and lanes that are connected and not silent."""
         return [item for item in self._lanes.items() if answers(item[1])]
 
     def total(self, name: str) -> float:
-        """A count of all lanes that ever were, or the depth of those that are."""
+        """Return the sum of a counter over all lanes, closed ones included, or the depth of the open lanes."""
         return self._former[name] + float(sum(getattr(lane, name) for lane in (*self.lanes, *self._leaving)))
 
     def to(self, node: Node) -> Lane:
-        """The lane to a node."""
+        """Return the lane to a node; open one if there is none."""
         lane = self._lanes.get(node)
         if lane is None:
             lane = self._lanes[node] = self._make(node)
@@ -51,7 +51,7 @@ class Fleet:
         return lane
 
     def keep(self, nodes: Collection[Node]) -> None:
-        """Leave all other nodes."""
+        """Close the lanes to all other nodes."""
         for node in self._lanes.keys() - set(nodes):
             lane = self._lanes.pop(node)
             self._leaving.add(lane)
@@ -60,7 +60,7 @@ class Fleet:
             task.add_done_callback(self._tasks.discard)
 
     def empty(self, lane: Lane) -> None:
-        """Pass on what a lane has not sent."""
+        """Pass on the commands that a lane has not sent."""
         for command in lane.drain():
             self._pass_on(command)
 

@@ -1,12 +1,12 @@
-"""Repair of an append-only file in which Redis left runs of NUL bytes ("gaps") between two commands.
+"""Repair of an append-only file in which Redis has left runs of NUL bytes ("gaps") between commands.
 
 Redis 7 and Valkey open the incremental file that a rewrite begins without O_APPEND. When the disk is full and only a
-part of the next commands can be written, Redis cuts that part off again (ftruncate), but its offset stays behind it.
-What it writes as soon as there is room begins there, and before it lies a gap as long as the part was. Redis does not
-start from such a file ("Bad file format"), and redis-check-aof would cut off the gap and everything behind it.
+part of the next commands can be written, Redis cuts that part off again (ftruncate), but its offset in the file stays
+where it was. Its next write begins at that offset, so a gap as long as the part lies before it. Redis does not start
+from such a file ("Bad file format"), and redis-check-aof would cut off the gap and all commands after it.
 
-Invariant: only NUL bytes are taken out, and only where a command should begin. At every moment the name in the manifest
-leads to a whole file, the damaged or the repaired one; the damaged one is kept under another name.
+Invariant: only NUL bytes are removed, and only where a command should begin. At every moment the name in the manifest
+leads to a complete file, the damaged or the repaired one. The damaged file is kept under another name.
 """
 
 import contextlib
@@ -25,15 +25,15 @@ from service.redis.aof import MANIFEST, listed
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 20
-LINE_BYTES = 1024  # Redis reads no longer annotations
+LINE_BYTES = 1024  # of a line; Redis does not read longer annotations
 ARRAY = re.compile(rb"\*([1-9][0-9]{0,9})\r\n")
 BULK = re.compile(rb"\$([0-9]{1,18})\r\n")
 ANNOTATION = re.compile(rb"#[^\n]*\n")
-BEGINNING = re.compile(rb"[*$][0-9]*\r?|#[^\n]*|")  # of a line that the end of the file cuts off
+BEGINNING = re.compile(rb"[*$][0-9]*\r?|#[^\n]*|")  # the beginning of a line that the end of the file cuts off
 
 
 class Damaged(Exception):
-    """An append-only file is damaged, and not by gaps alone; the text says where, and what to do."""
+    """An append-only file has other damage than gaps. The text tells where, and what the operator can do."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,17 @@ class Gap:
 
 @dataclass
 class Scan:
-    """The gaps of a file, and the length of the incomplete command at its end, which Redis cuts off at its start."""
+    """The gaps of a file, and the bytes of an incomplete command at its end, which Redis cuts off when it starts."""
 
     gaps: list[Gap] = field(default_factory=list)
     incomplete: int = 0
 
 
 def close_gaps(data_dir: Path) -> bool:
-    """Take the gaps out of the incremental files that the manifest lists; return whether there were any.
+    """Remove the gaps from the incremental files that the manifest lists. Return True if there were any.
 
-    Raises Damaged if anything else is wrong with one of them, before any is changed. Raises OSError, most often because
-    there is no room for the repaired copy; what was repaired until then stays so.
+    Raises Damaged if a file has other damage; no file is changed then. Raises OSError, usually because the disk has no
+    space for the repaired copy; files that were repaired before stay repaired.
     """
     scans = {path: scan(path) for path in listed(data_dir, "i")}
     for path, found in scans.items():
@@ -65,8 +65,8 @@ def close_gaps(data_dir: Path) -> bool:
         kept = _replace(path, found.gaps)
         for gap in found.gaps:
             log.warning(
-                "%s: %d NUL bytes at offset %d, which Redis left when its disk was full, were taken out, and every"
-                " command was kept; the damaged file is now %s",
+                "%s: %d NUL bytes at offset %d, which Redis left when its disk was full, were removed; no command was"
+                " removed; the damaged file is now %s",
                 *(path, gap.length, gap.offset, kept),
             )
         if found.incomplete:
@@ -75,7 +75,7 @@ def close_gaps(data_dir: Path) -> bool:
 
 
 def scan(path: Path) -> Scan:
-    """Read the framing of a file, but no values. Raises Damaged where a command should begin or end and does not."""
+    """Read the framing of a file without its values. Raises Damaged if a command does not begin or end as it must."""
     found = Scan()
     offset = 0
     with path.open("rb") as file:
@@ -98,17 +98,17 @@ def scan(path: Path) -> Scan:
 
 
 def _gap(path: Path, offset: int, size: int) -> Gap:
-    """The gap that begins at `offset`. What the file system knows to be a hole is not read: it may be very large."""
+    """Return the gap that begins at `offset`. Holes of the file system are skipped, because they may be very large."""
     end = offset
     with path.open("rb", buffering=0) as file:
         while end < size:
             try:
                 end = file.seek(end, os.SEEK_DATA)
             except OSError as error:
-                if error.errno == errno.ENXIO:  # there is nothing but a hole up to the end of the file
+                if error.errno == errno.ENXIO:  # a hole reaches to the end of the file
                     end = size
                     break
-                file.seek(end)  # this file system does not tell holes from data
+                file.seek(end)  # this file system does not report holes
             chunk = file.read(CHUNK_BYTES)
             data = chunk.lstrip(b"\0")
             end += len(chunk) - len(data)
@@ -118,9 +118,9 @@ def _gap(path: Path, offset: int, size: int) -> Gap:
 
 
 def _pass_command(file: io.BufferedReader, size: int) -> bool:
-    """Move to the end of the command, or annotation, that begins here; return False if the file ends before.
+    """Move to the end of the command or annotation that begins here. Return False if the file ends before it does.
 
-    Raises ValueError, with what is wrong.
+    Raises ValueError with a description of the damage.
     """
     line = file.readline(LINE_BYTES)
     if ANNOTATION.fullmatch(line):
@@ -144,8 +144,10 @@ def _pass_command(file: io.BufferedReader, size: int) -> bool:
 
 
 def _cut_off(line: bytes, signs: bytes, at_end: bool, wrong: str) -> bool:
-    """Return False if `line` may be the beginning of a right one that the end of the file cuts off; else raise
-    ValueError."""
+    """Return False if `line` is the beginning of a correct line that the end of the file cuts off.
+
+    Raises ValueError otherwise.
+    """
     if at_end and BEGINNING.fullmatch(line) and line[:1] in signs:
         return False
     raise ValueError(wrong)
@@ -154,16 +156,16 @@ def _cut_off(line: bytes, signs: bytes, at_end: bool, wrong: str) -> bool:
 def _advice(path: Path, offset: int, wrong: object) -> str:
     manifest = path.with_name(MANIFEST.name)
     return (
-        f"{path} is damaged at offset {offset}: {wrong}. Nothing was changed. Restore the data directory from a backup."
-        f" Without one: copy the directory, then run redis-check-aof --fix {manifest}, which gives up every write from"
-        " that offset on"
+        f"{path} is damaged at offset {offset}: {wrong}. No file was changed. Restore the data directory from a backup."
+        f" If there is none, copy the directory, then run redis-check-aof --fix {manifest}, which removes all writes"
+        " from that offset on"
     )
 
 
 def _replace(path: Path, gaps: list[Gap]) -> Path:
-    """Put a copy without the gaps in the place of the file; return the name under which the file is kept.
+    """Replace a file with a copy without the gaps. Return the name under which the damaged file is kept.
 
-    A kill between two steps leaves a file that the next repair writes over, or a second name that it finds again.
+    If the process is killed between two steps, the next repair overwrites the copy and uses the second name again.
     """
     repaired = path.with_name(f"{path.name}.repaired")
     try:
@@ -205,7 +207,7 @@ def _copy(source: io.FileIO, out: int, length: int) -> None:
 
 
 def _keep(path: Path) -> Path:
-    """Give the damaged file a second name, unless a repair that was killed has done so."""
+    """Give the damaged file a second name, unless an interrupted repair has already done so."""
     for number in itertools.count(1):
         kept = path.with_name(f"{path.name}.damaged-{number}")
         try:

@@ -1,9 +1,9 @@
-"""A lane: all commands for one Redis node, on one connection that is kept alive.
+"""A lane: one connection to one Redis node, kept alive, that all commands for the node share.
 
-Commands of one tick of the event loop are written together, at the latest at its end; their replies come back in the
-same order. A command costs a future and an entry in the queue: no task, no timer, no lock of its own.
+The commands of one tick of the event loop are written together, at its end at the latest. Their replies come in the
+same order. A command needs a future and an entry in the queue, but no task, timer or lock.
 
-Invariant: every future that `execute` returned has its outcome by its deadline, whatever the connection does.
+Invariant: every future that `execute` returned has its outcome by its deadline, whatever happens to the connection.
 """
 
 import asyncio
@@ -24,24 +24,24 @@ from service.redis.wire import Argument, Prepare, Wire, established, pack
 
 log = logging.getLogger(__name__)
 
-FIRST_BACKOFF_SECONDS = 0.050  # doubles
+FIRST_BACKOFF_SECONDS = 0.050  # it doubles
 MAX_BACKOFF_SECONDS = 0.500
-# A connection that lived this long is replaced at once; one that did not counts as a failed attempt, so that
-# a server which accepts and hangs up is not hammered.
+# A connection that lasted this long is replaced at once. A shorter one counts as a failed attempt, so that a server
+# that accepts connections and closes them is not flooded.
 STEADY_SECONDS = 1.0
-EAGER_COMMANDS = 16  # are written at once, so that Redis works on them while this process goes on with its tick
+EAGER_COMMANDS = 16  # are written at once, so that Redis begins with them before the tick ends
 
 
 class Lane:
-    """See the module. Made inside a running event loop; `connect` starts it, `close` ends it.
+    """One lane (see the module). It is made inside a running event loop; `connect` starts it, `close` ends it.
 
-    dial          makes a fresh redis-py connection, not yet connected
-    timeout       seconds from `execute` to a command's outcome
-    max_commands  bound on commands without outcome, sent or not
-    max_bytes     bound on their packed size
-    on_connect    runs on each new connection before any command of the queue is sent on it
-    redirect      see Pending: where a command goes that this node is not the one for
-    mend          see Pending: what makes it possible to repeat a command that a server refused
+    dial          makes a new redis-py connection that is not yet connected
+    timeout       seconds from `execute` to the outcome of a command
+    max_commands  largest number of commands without an outcome
+    max_bytes     largest size of these commands, packed
+    on_connect    runs on each new connection before any command of the queue is sent
+    redirect      takes over commands that belong to another node (see Pending)
+    mend          returns the command that must be sent before a refused one is sent again (see Pending)
     """
 
     _piecemeal = False
@@ -63,7 +63,7 @@ class Lane:
         self._pending = Pending(max_commands, max_bytes, redirect, mend)
         self._dial = dial
         self._on_connect = on_connect
-        self._silent = timeout  # seconds without a sign of life after which the server is given up
+        self._silent = timeout  # seconds without any reply, after which the connection is closed
         self._loop = asyncio.get_running_loop()
         self._create_future = self._loop.create_future
         self._wire: Wire | None = None
@@ -71,20 +71,20 @@ class Lane:
         self._flushing = False  # a flush is scheduled for this tick
         self._deadline = 0.0  # of the commands of this tick
         self._timer: asyncio.TimerHandle | None = None
-        self._alarm = 0.0  # what `_timer` is set to
+        self._alarm = 0.0  # the time of `_timer`
         self._keeper: asyncio.Task[None] | None = None
         self._attempted = asyncio.Event()
-        self._hopeless = False  # the last attempt failed for a reason that does not pass by itself
+        self._hopeless = False  # the last attempt failed because of a wrong configuration
         self._closed = False
 
     @property
     def commands(self) -> int:
-        """Commands sent, repetitions included."""
+        """The number of commands sent, repetitions included."""
         return self._former[0] + (self._wire.commands if self._wire else 0)
 
     @property
     def round_trips(self) -> int:
-        """Writes, each of which carries commands of one tick."""
+        """The number of writes to the connection, each with the commands of one tick."""
         return self._former[1] + (self._wire.writes if self._wire else 0)
 
     @property
@@ -93,7 +93,7 @@ class Lane:
 
     @property
     def depth(self) -> int:
-        """Commands without outcome, sent or not."""
+        """The number of commands without an outcome, sent or not."""
         return self._pending.depth
 
     @property
@@ -102,21 +102,21 @@ class Lane:
 
     @property
     def silence(self) -> float:
-        """Seconds for which commands have been in flight and nothing came."""
+        """The seconds for which commands have been in flight without any reply."""
         return self._loop.time() - self._wire.heard if self._wire and self._pending.flight else 0.0
 
     def execute(self, *args: Argument, key: str | bytes = b"", write: bool | None) -> asyncio.Future[Any]:
-        """Send a command in this tick; its future gets the reply, or one of the failures of `errors`.
+        """Send a command in this tick. The future gets the reply or one of the failures of `errors`.
 
-        `write` and `key` are as in Command.
+        `write` and `key` are those of Command.
         """
         future = self._create_future()
         self.send(Command(future, pack(args), write, key=key))
         return future
 
     def send(self, command: Command) -> None:
-        """Send a command in this tick. Its outcome is told in the midst of the reading of replies: it must not raise,
-        and not take long."""
+        """Send a command in this tick. Its outcome is called while replies are being read, so it must be quick and must
+        not raise."""
         if not self._flushing:
             self._flushing = True
             self._deadline = self._loop.time() + self.timeout
@@ -128,36 +128,36 @@ class Lane:
             self._wire.flush()
 
     def readmit(self, command: Command) -> None:
-        """Send a command that another node did not serve, by the deadline that it has."""
+        """Send a command that another node has refused, with its present deadline."""
         self._pending.readmit(command, self._loop.time())
         self._loop.call_soon(self._advance)
 
     def asking(self, command: Command) -> bool:
-        """Send a command for a slot that this node is importing, or say that it cannot be sent at once."""
+        """Send a command for a slot that this node is importing. Return False if it cannot be sent at once."""
         if self._wire is None or not self._wire.asking(command):
             return False
         self._loop.call_soon(self._watch)
         return True
 
     def drain(self) -> list[Command]:
-        """Give away the commands that are not in flight."""
+        """Remove and return the commands that are not in flight."""
         return self._pending.drain()
 
     def abort(self, reason: str) -> None:
-        """Leave this connection, if there is one, for the next."""
+        """Close the present connection, if there is one. The lane then opens another."""
         if self._wire is not None:
             self._wire.abort(reason)
 
     def start(self) -> None:
-        """Begin to connect, and go on until `close`."""
+        """Begin to connect, and connect again after each loss, until `close`."""
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep_connected())
 
     async def connect(self, within: float = 5.0) -> None:
-        """Wait until the lane is connected, for `within` seconds at most.
+        """Wait at most `within` seconds until the lane is connected.
 
-        Raises NotSent, in words; at once where waiting cannot help (credentials, certificates). The lane goes
-        on trying all the same, until it is closed.
+        Raises NotSent, with a text for the operator; without waiting if the configuration is wrong (credentials,
+        certificates). The lane goes on trying to connect until it is closed.
         """
         self.start()
         with contextlib.suppress(TimeoutError):
@@ -169,7 +169,7 @@ class Lane:
             raise NotSent(f"cannot connect to {self.name}: {self._pending.reason}")
 
     async def close(self) -> None:
-        """Disconnect, for good. Commands without outcome fail now."""
+        """Disconnect and do not connect again. Commands without an outcome fail now."""
         self._closed = True
         if self._keeper:
             self._keeper.cancel()
@@ -187,7 +187,7 @@ class Lane:
             began = self._loop.time()
             try:
                 wire = await established(self._dial(), self._on_connect, self._silent)
-            except Exception as error:  # whatever it is, the lane lives until it is closed
+            except Exception as error:  # after any failure the lane goes on until it is closed
                 self._report(error)
                 attempt += 1
                 continue
@@ -202,7 +202,7 @@ class Lane:
             attempt = 0 if self._loop.time() - began >= STEADY_SECONDS else attempt + 1
 
     async def _serve(self, wire: Wire) -> None:
-        """Let the queue use this connection until it is lost."""
+        """Serve the queue with this connection until it is lost."""
         log.info("connected to %s", self.name)
         if self._piecemeal:
             wire.transport = Piecemeal(wire.transport)
@@ -215,7 +215,7 @@ class Lane:
 
     def _report(self, error: Exception) -> None:
         reason = str(error) or type(error).__name__
-        if reason != self._pending.reason:  # once, not at each attempt
+        if reason != self._pending.reason:  # do not log the same reason at each attempt
             log.warning("cannot connect to %s: %s", self.name, reason)
         self._pending.reason = reason
         self._hopeless = hopeless(error)
@@ -227,17 +227,17 @@ class Lane:
             self._pending.close("the lane was closed")
         elif self._wire is not None:
             self._wire.flush()
-        # A timer that is set already rings before the deadline of any command of this tick.
+        # A timer that is already set fires before the deadline of any command of this tick.
         if self._timer is None:
             self._watch()
 
     def _advance(self) -> None:
-        """Flush, and look again at when time will change something."""
+        """Write the waiting commands and set the timer."""
         self._flush()
         self._watch()
 
     def _watch(self) -> None:
-        """Set the lane's one timer to the next deadline, end of a pause, or doubt that the server lives."""
+        """Set the lane's one timer to the next deadline, end of a pause, or limit for a server that does not answer."""
         alarm = self._pending.next_event()
         if alarm is None:
             return
@@ -252,29 +252,29 @@ class Lane:
 
     def _ring(self) -> None:
         self._timer = None
-        now = max(self._loop.time(), self._alarm)  # uvloop counts milliseconds and may ring a fraction early
+        now = max(self._loop.time(), self._alarm)  # uvloop's timers count milliseconds and may fire slightly early
         self._pending.wake(now)
         self._pending.expire(now)
         wire = self._wire
         if wire is not None and self._pending.flight and now >= wire.heard + self._silent:
-            wire.abort(f"the server was silent for {self._silent:g} s")
+            wire.abort(f"the server did not answer for {self._silent:g} s")
         self._advance()
 
 
 class BulkLane(Lane):
-    """A lane for long commands, which it writes a piece at a time."""
+    """A lane for long commands, which are written in pieces."""
 
     _piecemeal = True
 
 
 def backoff(attempt: int) -> float:
-    """Seconds to wait after this many failures, with jitter so that workers do not come back in step."""
+    """Return the seconds to wait after so many failures, with jitter, so that workers do not connect all at once."""
     full: float = min(FIRST_BACKOFF_SECONDS * 2 ** min(attempt - 1, 10), MAX_BACKOFF_SECONDS)
     return full * random.uniform(0.5, 1.0)
 
 
 def hopeless(error: Exception) -> bool:
-    """Return if a failure to connect is one of configuration, which waiting does not mend."""
+    """Return if a failure to connect comes from a wrong configuration, so that waiting does not help."""
     untrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)
     unauthenticated = isinstance(error, Rejected) and error.word == "NOAUTH"
     return untrusted or unauthenticated or isinstance(error, AuthenticationError)

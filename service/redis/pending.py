@@ -1,16 +1,16 @@
-"""The commands of one lane that have no outcome yet, and the rules by which each gets exactly one.
+"""The queue of one lane: commands without an outcome, and the rules by which each gets exactly one outcome.
 
-No I/O, no clock, no event loop of its own: bytes to write come out of `take`, replies go in through `answer`,
-time is an argument (seconds on any clock that only moves forward). So every rule is tested without a socket.
+The queue has no I/O, no clock and no event loop. `take` returns the bytes to write, `answer` receives the replies, and
+the time is an argument (seconds of a monotonic clock). So every rule can be tested without a socket.
 
-A command is in one of three places:
+A command is in one of three collections:
 
     waiting   to be written, oldest first
-    flight    written, oldest first; Redis answers in this order, so the next reply belongs to the front
+    flight    written, oldest first; Redis answers in this order, so the next reply is for the first command
     resting   refused by the server for the moment; goes back to the front of `waiting` after a pause
 
-Invariant: the n-th reply of a connection goes to the n-th command that was written on it, whatever happened
-to its caller: who gave up (deadline, cancellation) leaves the slot in `flight`; its late reply is discarded.
+Invariant: the n-th reply of a connection goes to the n-th command that was written on it. If the caller of a command
+gives up (deadline, cancellation), the command stays in `flight` and its late reply is discarded.
 """
 
 import heapq
@@ -23,22 +23,22 @@ from msgspec import Struct
 
 from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
 
-NOTHING = object()  # what `answer` is given when no complete reply is left
+NOTHING = object()  # stands for: no complete reply is left
 
-# Words with which Redis refuses a command before it has any effect, for reasons that pass by themselves.
+# Errors with which Redis refuses a command before it has any effect, for a reason that is temporary.
 TRANSIENT = frozenset({"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN"})
 
-PAUSE_SECONDS = 0.010  # before the first repetition; doubles
+PAUSE_SECONDS = 0.010  # before the first repetition; it doubles
 MAX_PAUSE_SECONDS = 0.100
 DIRECT = 2  # times that a command may go from node to node without a pause
 
-ASKING = b"*1\r\n$6\r\nASKING\r\n"  # lets the next command, and no other, use a slot that is being imported
+ASKING = b"*1\r\n$6\r\nASKING\r\n"  # permits the next command only to use a slot that is being imported
 
 
 class Outcome(Protocol):
-    """The receiver of a command's reply or failure, told exactly once: a future, or an object like one.
+    """The receiver of a command's reply or failure: a future, or an object with these methods. It is called once.
 
-    Neither call may raise. `set_exception` may be called while the queues are walked through, so it must not send.
+    Neither method may raise. `set_exception` may be called while the queues are iterated over, so it must not send.
     """
 
     def done(self) -> bool: ...
@@ -49,11 +49,11 @@ class Outcome(Protocol):
 
 
 class Unexpected(Exception):
-    """A reply came that no command waits for: the connection cannot be trusted any more."""
+    """A reply arrived for which there is no command. The connection must be closed."""
 
 
 class Nobody:
-    """The outcome of a command that nobody waits for."""
+    """The outcome of a command whose reply is discarded."""
 
     def done(self) -> bool:
         return True
@@ -67,11 +67,11 @@ NOBODY = Nobody()
 
 
 class Command(Struct, eq=False):
-    """One command on its way.
+    """One command, with its outcome.
 
-    `write` says that it must not run twice: without it, it is repeated when a connection is lost. None is a read
-    whose answer may be a little old, so that a replica may give it where replicas are read. `deadline` is in seconds,
-    `attempts` counts the server's passing refusals, and `key` is the key by which its node is found.
+    `write` is True if it must not run twice, False for a read, which is sent again when the connection is lost, and
+    None for a read that a replica may answer, so that the answer may be slightly old. `deadline` is in seconds.
+    `attempts` counts the temporary refusals. `key` determines the node.
     """
 
     outcome: Outcome
@@ -82,14 +82,14 @@ class Command(Struct, eq=False):
     key: str | bytes = b""
 
 
-Mend = Callable[[Command, Rejected], bytes | None]  # what to send before a refused command is repeated, packed, if any
-Redirect = Callable[[Command, Rejected], bool]  # takes over a command that a server refused, or says that it does not
+Mend = Callable[[Command, Rejected], bytes | None]  # a packed command to send before the refused one is sent again
+Redirect = Callable[[Command, Rejected], bool]  # takes over a refused command and returns True, or returns False
 
 
 class Remedy:
-    """The outcome of what is sent so that refused commands can be repeated behind it.
+    """The outcome of a command from `Mend`, behind which refused commands are sent again.
 
-    `failure` is why the last one did no good. ERR is none: somebody else may have done the same before.
+    `failure` is the error of the last one. An ERR does not count, because another client may have done the same before.
     """
 
     def __init__(self) -> None:
@@ -109,10 +109,10 @@ class Remedy:
 
 
 class Pending:
-    """See the module; `reason` says in words why commands wait, for those that wait too long.
+    """The queue of one lane (see the module). `reason` is a text that tells why commands wait, for their failures.
 
-    `redirect` is offered each refused command first, in the midst of the reading of replies; then `mend`, for a reason
-    that does not pass by itself.
+    Each refused command is offered to `redirect` first, while replies are being read, and then, if the refusal is not
+    temporary, to `mend`.
     """
 
     def __init__(
@@ -129,9 +129,9 @@ class Pending:
         self._remedy = Remedy()
         self._max_commands = max_commands
         self._max_bytes = max_bytes
-        self._number = count()  # makes heap entries comparable, first come first
-        # `waiting` and `flight` are in order of deadline, but for commands that have rested. Until the last
-        # deadline of those (0.0: there are none) every command is looked at, otherwise only the front.
+        self._number = count()  # orders heap entries that have the same time
+        # `waiting` and `flight` are in order of deadline, except for commands that have rested. Until the last deadline
+        # of those (0.0: there are none) every command is checked, otherwise only the first.
         self._unordered_until = 0.0
 
     @property
@@ -139,19 +139,21 @@ class Pending:
         return len(self.waiting) + len(self.flight) + len(self.resting)
 
     def add(self, command: Command) -> None:
-        """Queue a command, or refuse it with Overloaded. A single command of any size fits an empty queue."""
+        """Queue a command, or refuse it with Overloaded. An empty queue accepts one command of any size."""
         size = self.size + len(command.packed)
         held = len(self.waiting) + len(self.flight) + len(self.resting)
         if held >= self._max_commands or (size > self._max_bytes and held):
-            command.outcome.set_exception(Overloaded(f"{held} commands ({self.size} bytes) are pending"))
+            text = f"{held} commands ({self.size} bytes) already wait for Redis"
+            command.outcome.set_exception(Overloaded(text))
             return
         self.size = size
         self.waiting.append(command)
 
     def take(self, limit: int) -> list[bytes]:
-        """Move commands from `waiting` to `flight`, up to `limit` bytes but at least one, to be written.
+        """Move commands from `waiting` to `flight` and return their bytes: up to `limit`, but at least one command.
 
-        One whose caller is gone is dropped instead. One longer than the limit comes alone: it is never copied.
+        A command whose caller has given up is dropped. A command longer than the limit is returned alone, so that it
+        is never copied.
         """
         parts: list[bytes] = []
         size = gone = 0
@@ -178,7 +180,7 @@ class Pending:
     def answer(self, next_reply: Callable[[], Any], now: float) -> bool:
         """Give replies to the commands in flight, in order, until `next_reply` returns NOTHING.
 
-        True when one of them says that this server is no primary any more. Raises: Unexpected.
+        Return True if a reply tells that this server is not a primary any more. Raises Unexpected.
         """
         demoted = False
         flight = self.flight
@@ -206,7 +208,7 @@ class Pending:
             command.outcome.set_exception(error)
 
     def _repair(self, command: Command, packed: bytes, error: Rejected, now: float) -> None:
-        """Repeat a command behind what makes that possible, which is sent once for all that are refused meanwhile."""
+        """Send a refused command again behind the command from `mend`, which is sent once for all refused commands."""
         remedy = self._remedy
         if command.attempts and remedy.failure is not None:
             command.outcome.set_exception(remedy.failure)
@@ -228,7 +230,7 @@ class Pending:
         heapq.heappush(self.resting, (due, next(self._number), command))
 
     def readmit(self, command: Command, now: float) -> None:
-        """Queue a command that another node did not serve. Its deadline stays; one that goes round must pause."""
+        """Queue a command that another node has refused. Its deadline stays. After `DIRECT` nodes it must pause."""
         if command.attempts >= DIRECT:
             self._rest(command, now, "no node serves its slot")
             return
@@ -238,7 +240,7 @@ class Pending:
         self.add(command)
 
     def asking(self, command: Command) -> bytes:
-        """Return the bytes to write, at once and in one piece, so that this node serves a slot that it is importing."""
+        """Return ASKING and the command as bytes, to be written at once, for a slot that this node is importing."""
         self.flight += (Command(NOBODY, b"", False, command.deadline), command)
         self.retries += 1
         self.size += len(command.packed)
@@ -246,8 +248,8 @@ class Pending:
         return ASKING + command.packed
 
     def drain(self) -> list[Command]:
-        """Give away what was not sent, and what was refused for the moment; what is in flight stays."""
-        self._remedy.on_its_way = False  # it is for this server alone
+        """Remove and return the waiting and the resting commands. The commands in flight stay."""
+        self._remedy.on_its_way = False  # it is useful on this server only
         drained = [*(rest[2] for rest in sorted(self.resting)), *self.waiting]
         self.resting.clear()
         self.waiting.clear()
@@ -255,14 +257,14 @@ class Pending:
         return [command for command in drained if not command.outcome.done()]
 
     def wake(self, now: float) -> None:
-        """Put the commands whose pause is over back to the front, in their order."""
+        """Move the commands whose pause is over to the front of `waiting`, in their order."""
         rested = []
         while self.resting and self.resting[0][0] <= now:
             rested.append(heapq.heappop(self.resting)[2])
         self.waiting.extendleft(reversed(rested))
 
     def expire(self, now: float) -> None:
-        """Tell the callers whose deadline is over; those in flight keep their slot."""
+        """Fail the commands whose deadline is over. Those in flight stay there until their reply comes."""
         for command in self._due(self.flight, now):
             if command.write:
                 _give_up(command, Unanswered("sent, but no answer came before the deadline"))
@@ -284,9 +286,9 @@ class Pending:
                 yield command
 
     def next_event(self) -> float | None:
-        """Return the next time at which `wake` or `expire` has something to do; None when nothing is pending.
+        """Return the next time at which `wake` or `expire` has something to do; None if the queue is empty.
 
-        Resting commands need no look at their deadline: a pause never ends after it.
+        The deadline of a resting command is ignored, because its pause ends before its deadline.
         """
         times = [self.resting[0][0]] if self.resting else []
         for queue in (self.flight, self.waiting):
@@ -295,9 +297,10 @@ class Pending:
         return min(times, default=None)
 
     def disconnect(self, reason: str) -> None:
-        """The connection is gone, and with it all replies that it owed.
+        """Handle the loss of the connection, on which no more replies will come.
 
-        Reads go back to the front, in order, to be sent again; writes get Unanswered; what was never written stays.
+        Reads in flight go back to the front of `waiting`, in order, to be sent again. Writes in flight fail with
+        Unanswered. Commands that were not written stay.
         """
         self.reason = reason
         reads = []
@@ -313,7 +316,7 @@ class Pending:
         self.waiting.extendleft(reversed(reads))
 
     def close(self, reason: str) -> None:
-        """Give each command that is left its outcome, now."""
+        """Fail all commands now."""
         self.disconnect(reason)
         for command in [*self.waiting, *(rest[2] for rest in self.resting)]:
             if not command.outcome.done():
@@ -324,7 +327,9 @@ class Pending:
 
 
 def _give_up(command: Command, failure: Failed) -> None:
-    """Tell the caller of a command that stays in its queue. The caller may await another command by the time that a
-    late reply to this one comes, so nobody waits for this one any more."""
+    """Fail a command that stays in its queue.
+
+    The outcome is replaced, because its owner may wait for another command when the late reply to this one comes.
+    """
     outcome, command.outcome = command.outcome, NOBODY
     outcome.set_exception(failure)

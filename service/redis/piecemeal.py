@@ -1,6 +1,6 @@
-"""A connection that is written to a piece at a time, so that its server serves others between the pieces.
+"""A transport that writes long commands in pieces, so that Redis serves other clients between the pieces.
 
-Redis reads what has arrived of a long command in one go: 256 KiB at once hold it for half a millisecond.
+Redis reads everything that has arrived of a command at once: 256 KiB block it for half a millisecond.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ PIECE_BYTES = 32 * 1024
 
 
 class Piecemeal(asyncio.Transport):
-    """Writes to `transport` in the order of `write`: a piece now, the others in later turns of the event loop."""
+    """Writer to `transport`, in order: the first piece at once, the others in later ticks of the event loop."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__()
@@ -24,9 +24,9 @@ class Piecemeal(asyncio.Transport):
             return
         self._left.append(memoryview(data))
         if len(self._left) == 1:
-            self._go_on()
+            self._write_piece()
 
-    def _go_on(self) -> None:
+    def _write_piece(self) -> None:
         if self._transport.is_closing():
             self._left.clear()
             return
@@ -37,7 +37,7 @@ class Piecemeal(asyncio.Transport):
         else:
             self._left.popleft()
         if self._left:
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(self._write_piece)
 
     def abort(self) -> None:
         self._left.clear()

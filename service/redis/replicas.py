@@ -1,7 +1,7 @@
-"""Reads from replicas, for whoever asks for them: a bare read that may be a little old is spread over them.
+"""Reads from replicas: reads whose answer may be slightly old are spread over the replicas.
 
-A replica answers by what it has received so far. One that is away, silent, loading or out of touch with its primary
-answers nothing: the read goes to a primary, which sends it on where it belongs.
+A replica answers with the data that it has received so far. If it is not connected, silent, loading or cut off from its
+primary, the read goes to a primary instead.
 """
 
 import random
@@ -16,7 +16,7 @@ from service.redis.wire import Ask
 
 
 class Replicas:
-    """`make` makes a lane to a node; `to_primary` takes a read that no replica has answered."""
+    """The lanes to replicas. `make` makes a lane to a node; `to_primary` takes a read that a replica has refused."""
 
     def __init__(self, make: Callable[..., Lane], to_primary: Callable[[Command], None], *, cluster: bool) -> None:
         self._to_primary = to_primary
@@ -24,21 +24,21 @@ class Replicas:
         self.fleet = Fleet(lambda node: make(node, on_connect=prepare, redirect=self._refused), to_primary)
 
     def know(self, nodes: Collection[Node]) -> None:
-        """These are all the replicas from now on."""
+        """Set the replicas that are used from now on."""
         for node in nodes:
             self.fleet.to(node)
         self.fleet.keep(nodes)
 
     def any_of(self, nodes: Collection[Node]) -> Lane | None:
-        """A lane to one of these, if there is one that answers."""
+        """Return a lane to one of these replicas, or None if none answers."""
         found = [lane for lane in map(self.fleet.to, nodes) if answers(lane)]
         return random.choice(found) if found else None
 
-    def tend(self) -> None:
-        """Let nobody wait for a replica that is away; to be called every now and then."""
+    def leave_silent(self) -> None:
+        """Close connections to silent replicas and pass on the reads that wait for them. Must be called regularly."""
         for lane in self.fleet.lanes:
             if not answers(lane):
-                lane.abort("the replica is silent")
+                lane.abort("the replica does not answer")
                 self.fleet.empty(lane)
 
     def _refused(self, command: Command, error: Rejected) -> bool:
@@ -49,5 +49,5 @@ class Replicas:
 
 
 async def _read_only(ask: Ask) -> None:
-    """Let a replica of a cluster answer reads itself, where it would name its primary."""
+    """Let a replica of a cluster answer reads; without READONLY it would answer MOVED."""
     await ask("READONLY")

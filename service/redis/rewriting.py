@@ -1,9 +1,9 @@
-"""Asks the embedded Redis to rewrite its append-only file once its disk has been full.
+"""Rewrite of the embedded Redis's append-only file after its disk was full.
 
-A full disk can leave a gap in the file (gaps.py). Redis does not count the gap, so it takes its file to be shorter than
-it is, and when the disk is full a second time it cuts off that much of what it had written before. A rewrite begins a
-new file at once, and removes the old one in the end. It is not begun while Redis refuses writes: the commands that
-Redis still has to write would be in the base file and then, a second time, in the incremental one.
+A full disk can leave a gap in the file (gaps.py). Redis does not count the gap, so it assumes that its file is shorter
+than it is. When the disk becomes full a second time, Redis cuts the file off at the wrong place and loses commands. A
+rewrite starts a new file at once, and removes the old one at its end. It is not started while Redis refuses writes: the
+commands that Redis has still to write would be in the base file and again in the incremental file.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from service.redis.aof import MANIFEST, listed
 
 log = logging.getLogger(__name__)
 
-PAUSE = 0.2  # seconds between two looks
-HURRY = 0.02  # while Redis refuses writes
+PAUSE = 0.2  # seconds between two checks
+REFUSING_PAUSE = 0.02  # seconds between two checks while Redis refuses writes
 FIRST_RETRY_SECONDS = 1.0  # doubles
 MAX_RETRY_SECONDS = 60.0
 ASK_SECONDS = 1.0
 
 
 async def keep_rewritten(data_dir: Path, socket: Path) -> None:
-    """Look again and again, until cancelled, whether there is a gap, and have the file rewritten then."""
+    """Check for a gap again and again, until cancelled, and have Redis rewrite the file if there is one."""
     loop = asyncio.get_running_loop()
     pause, retry, earliest = PAUSE, FIRST_RETRY_SECONDS, 0.0
     while True:
@@ -30,22 +30,24 @@ async def keep_rewritten(data_dir: Path, socket: Path) -> None:
         try:
             state, gap = await look(data_dir, socket)
             writable = state["aof_last_write_status"] == "ok"
-            pause = PAUSE if writable else HURRY
+            pause = PAUSE if writable else REFUSING_PAUSE
             if gap <= 0:
                 retry, earliest = FIRST_RETRY_SECONDS, 0.0
             elif writable and loop.time() >= earliest:
-                said = (await ask(socket, b"BGREWRITEAOF")).decode(errors="replace").strip()
-                text = "a full disk left %d NUL bytes in the append-only file; asked to rewrite it, Redis says: %s"
-                log.warning(text, gap, said)
+                reply = (await ask(socket, b"BGREWRITEAOF")).decode(errors="replace").strip()
+                text = (
+                    "a full disk left %d NUL bytes in the append-only file; BGREWRITEAOF was sent, Redis answered: %s"
+                )
+                log.warning(text, gap, reply)
                 earliest, retry = loop.time() + retry, min(2 * retry, MAX_RETRY_SECONDS)
         except (OSError, EOFError, KeyError, ValueError):
-            pause = PAUSE  # Redis is away, or loads its files
+            pause = PAUSE  # Redis does not run, or loads its files
 
 
 async def look(data_dir: Path, socket: Path) -> tuple[dict[str, str], int]:
-    """Return what Redis says of its persistence, and by how many bytes its files are longer than it takes them to be.
+    """Return the fields of INFO persistence, and the number of bytes by which the files are longer than Redis assumes.
 
-    0 while that cannot be told: during a rewrite, and before the first one, until when there cannot be a gap either.
+    That number is 0 during a rewrite, when it cannot be determined, and before the first rewrite, when there is no gap.
     """
     manifest = (data_dir / MANIFEST).read_bytes()
     size = sum(path.stat().st_size for path in listed(data_dir, "bi"))
@@ -58,7 +60,10 @@ async def look(data_dir: Path, socket: Path) -> tuple[dict[str, str], int]:
 
 
 async def ask(socket: Path, command: bytes) -> bytes:
-    """Return the reply to one command: a bulk's content, else the line. Raises OSError or EOFError."""
+    """Send one command and return the reply: the content of a bulk string, or else the line.
+
+    Raises OSError or EOFError.
+    """
     async with asyncio.timeout(ASK_SECONDS):
         reader, writer = await asyncio.open_unix_connection(str(socket))
         try:

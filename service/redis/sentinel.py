@@ -1,7 +1,7 @@
-"""A primary that Sentinel watches: one lane, led to whichever server the sentinels name.
+"""Redis with Sentinel: one lane to the primary that the sentinels name.
 
-redis-py asks them (Guidelines for Redis clients with support for Redis Sentinel), each time that a connection is made
-and once a second, so that a primary which was replaced while it hangs is left, too.
+The sentinels are asked with redis-py (see Guidelines for Redis clients with support for Redis Sentinel) at each
+connection. They are also asked once a second, so that a primary that hangs is left when it has been replaced.
 """
 
 import asyncio
@@ -25,16 +25,16 @@ from service.redis.wire import Ask, Prepare
 
 log = logging.getLogger(__name__)
 
-SENTINEL_SECONDS = 0.5  # that one sentinel may take; all of them together have as long as a connection
-WATCH_SECONDS = 1.0  # between two questions who is the primary
+SENTINEL_SECONDS = 0.5  # that one sentinel may take to answer; all together may take as long as a connection
+WATCH_SECONDS = 1.0  # between two questions for the primary
 
 
 class Demoted(Exception):
-    """The server that the sentinels named is no primary, or not yet."""
+    """The server that the sentinels named is not a primary."""
 
 
 class Sentinels(Sentinel):
-    """redis-py's, with fewer words: its error shows every connection in full, and repeats with each attempt."""
+    """The Sentinel of redis-py with a shorter error; the original shows all options of every connection."""
 
     async def discover_master(self, service_name: str) -> Node:
         try:
@@ -47,7 +47,7 @@ class Sentinels(Sentinel):
 
 
 class Watched:
-    """See the module. `make` makes a lane."""
+    """A primary that is found with Sentinel (see the module). `make` makes a lane."""
 
     def __init__(
         self, where: Address, make: Callable[..., Lane], on_connect: Prepare | None, *, read_replicas: bool
@@ -62,7 +62,7 @@ class Watched:
         )
         self._on_connect = on_connect
         self._watcher: asyncio.Task[None] | None = None
-        self.lane = make(self._pool.make_connection, name=str(where), on_connect=self._greet)
+        self.lane = make(self._pool.make_connection, name=str(where), on_connect=self._check_role)
         self.lanes: Sequence[Lane] = [self.lane]
         self._where = where
         self._make = make
@@ -71,7 +71,7 @@ class Watched:
         self.send = self._send if read_replicas else self.lane.send
 
     def total(self, name: str) -> float:
-        """See Fleet.total; of primary and replicas together."""
+        """Return the sum over primary and replicas (see Fleet.total)."""
         replicas = self._replicas.fleet.total(name) if self._replicas else 0.0
         return replicas + float(getattr(self.lane, name))
 
@@ -86,7 +86,7 @@ class Watched:
         return self._make(partial(connection, there), name=str(there), **options)
 
     async def connect(self, within: float = 5.0) -> None:
-        """See Lane.connect."""
+        """Wait until the lane to the primary is connected (see Lane.connect)."""
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._watch())
         await self.lane.connect(within)
@@ -101,9 +101,9 @@ class Watched:
             await self._replicas.fleet.close()
         await self._sentinel.aclose()
 
-    async def _greet(self, ask: Ask) -> None:
-        """Let only a primary be used, for sentinels may be late; then prepare it."""
-        with suppress(Rejected):  # an ACL may forbid to ask: then READONLY tells
+    async def _check_role(self, ask: Ask) -> None:
+        """Check that the server is a primary, because the sentinels may not know of a change yet; then prepare it."""
+        with suppress(Rejected):  # an ACL may forbid ROLE; then the error READONLY tells
             if (await ask("ROLE"))[0] != b"master":
                 raise Demoted("the server that the sentinels name is a replica")
         if self._on_connect is not None:
@@ -113,16 +113,16 @@ class Watched:
         while True:
             try:
                 await self._check()
-            except Exception as error:  # the connections that are there may well be good
-                log.debug("the sentinels of %s do not tell a primary: %s", self._service, error)
+            except Exception as error:  # the present connections may still work
+                log.debug("the sentinels of %s do not name a primary: %s", self._service, error)
             if self._replicas:
-                self._replicas.tend()
+                self._replicas.leave_silent()
             await asyncio.sleep(WATCH_SECONDS * random.uniform(0.8, 1.2))
 
     async def _check(self) -> None:
         host, port = await self._sentinel.discover_master(self._service)
         if self.lane.connected and (host, port) != self._pool.master_address:
-            self.lane.abort(f"the primary is {host}:{port} now")
+            self.lane.abort(f"the sentinels name another primary now: {host}:{port}")
         if self._replicas:
             found = await self._sentinel.discover_replicas(self._service)
             self._known = tuple((str(host), int(port)) for host, port in found)

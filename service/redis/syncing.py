@@ -1,9 +1,9 @@
-"""Forces the append-only file of the embedded Redis to disk, once a second.
+"""Sync of the embedded Redis's append-only file to disk, once a second.
 
-Redis would do that itself (`appendfsync everysec`). But while a sync is under way it holds back what it has to write,
-for up to two seconds, and answers all the same: killed then, it loses what it acknowledged. So it is told not to sync
-at all. Then it always writes before it answers, which outlasts its process; and from here the disk is seen to, which
-outlasts the machine.
+Redis could do this itself (`appendfsync everysec`). But while its own sync is running, it delays writes to the file for
+up to two seconds and still acknowledges commands: if it is killed then, acknowledged writes are lost. So Redis runs
+with `appendfsync no`, where it always writes to the file before it answers: an acknowledged write survives the end of
+the process. The sync from here makes it survive a failure of the machine.
 """
 
 import asyncio
@@ -17,25 +17,25 @@ log = logging.getLogger(__name__)
 
 PAUSE = 1.0  # seconds from the end of one sync to the next
 
-# Of the data alone, with no time stamps, where the system can tell them apart.
+# fdatasync syncs the data without time stamps; not every system has it.
 _force = getattr(os, "fdatasync", os.fsync)
 
 
 async def keep_synced(data_dir: Path) -> None:
-    """Sync again and again, beside the event loop: a disk may take its time."""
+    """Sync every `PAUSE` seconds until cancelled. The sync runs in a thread, because a disk can be slow."""
     while True:
         await asyncio.sleep(PAUSE)
         try:
             await asyncio.to_thread(sync, data_dir)
         except OSError as error:
-            log.error("the append-only file cannot be forced to disk: %s", error)
+            log.error("the append-only file cannot be synced to disk: %s", error)
 
 
 def sync(data_dir: Path) -> None:
-    """Force what Redis has written to disk; in files of Redis 7 and of older ones. Raises OSError."""
+    """Sync the append-only files to disk; those of Redis 7 and of older versions. Raises OSError."""
     for path in chain(data_dir.glob("*.aof"), data_dir.glob("appendonlydir/*.aof")):
-        # One that has just been replaced has nothing that is needed. The system tells of a failed write whoever opens
-        # the file next, so that none goes unnoticed between two syncs.
+        # A file that Redis has just removed is not needed any more. If a write to the disk has failed since the last
+        # sync, the system reports it to the next process that opens the file, so no failure is missed.
         with contextlib.suppress(FileNotFoundError):
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:

@@ -1,6 +1,6 @@
-"""The map from slots to nodes of a Redis Cluster, as its nodes tell it (the Redis Cluster specification).
+"""The map from slots to nodes of a Redis Cluster, as a node reports it (see the Redis Cluster specification).
 
-No state: what is done with a view is decided in `cluster`.
+This module has no state; `cluster` keeps the map.
 """
 
 import re
@@ -21,7 +21,7 @@ Node = tuple[str, int]  # host and port
 
 
 class Range(NamedTuple):
-    """Slots that follow each other, both ends included, and who has them."""
+    """A range of slots, both ends included, with its primary and replicas."""
 
     first: int
     last: int
@@ -30,15 +30,15 @@ class Range(NamedTuple):
 
 
 class View(NamedTuple):
-    """The slots and nodes as one node knows them. Of two views that of the later epoch is right: each change of owners
-    begins one."""
+    """The slots and nodes as one node knows them. The view with the higher epoch is newer: each change of a slot's
+    owner increments it."""
 
     epoch: int
     ranges: tuple[Range, ...]
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Grows with how far a view can be believed."""
+        """The order of views: the newer one, and then the one with more slots, is to be used."""
         return self.epoch, sum(each.last - each.first + 1 for each in self.ranges)
 
     @property
@@ -47,12 +47,12 @@ class View(NamedTuple):
 
 
 def slot(key: str | bytes) -> int:
-    """The slot of a key: that of its hash tag, if it has one."""
+    """Return the slot of a key, or of its hash tag if it has one."""
     return int(key_slot(key if isinstance(key, bytes) else key.encode()))
 
 
 async def look(ask: Callable[..., Awaitable[Any]], host: str) -> View:
-    """Ask one node, reached at `host`. Raises NotSent, in words, where it is of no cluster that serves."""
+    """Return the view of the node at `host`. Raises NotSent if the node is not in a cluster that serves slots."""
     try:
         info, slots = await ask("CLUSTER", "INFO"), await ask("CLUSTER", "SLOTS")
     except Rejected as error:
@@ -68,12 +68,14 @@ async def look(ask: Callable[..., Awaitable[Any]], host: str) -> View:
 
 
 def redirection(error: Rejected, host: str) -> tuple[int, Node] | None:
-    """Slot and node that a MOVED or ASK names; None for any other error. `host` is who said it: Redis 7 may leave
-    the host out and mean itself."""
+    """Return the slot and the node that a MOVED or ASK names; None for any other error.
+
+    `host` is the node that sent the error. Redis 7 may leave the host out of the error, which stands for the sender.
+    """
     if error.word not in ("MOVED", "ASK"):
         return None
     try:
-        told = MovedError(error.message.partition(" ")[2])
+        moved = MovedError(error.message.partition(" ")[2])
     except ValueError:
         return None
-    return (told.slot_id, (told.host or host, told.port)) if 0 <= told.slot_id < SLOTS else None
+    return (moved.slot_id, (moved.host or host, moved.port)) if 0 <= moved.slot_id < SLOTS else None

@@ -1,18 +1,18 @@
-"""Tracking of the keys that were read from a primary: one connection on which Redis tells which have changed.
+"""Tracking of the keys that were read from a primary: a connection on which Redis reports which keys have changed.
 
-`CLIENT TRACKING` in its default mode: Redis remembers the keys that this connection reads, and sends a push message
-when one of them is changed, expires or is evicted. A client that answers from memory on that alone is a moment late. A
-`Tracker` is not: the reads that arrive in one tick of the event loop send together one `TIME` on the connection, the
-*barrier*, and are answered when its reply is there, if no push came before it.
+The connection uses `CLIENT TRACKING` in its default mode. Redis remembers the keys that the connection reads, and sends
+a push message when one of them changes, expires or is evicted. These messages alone arrive slightly late. So the cached
+reads of one tick of the event loop send one `TIME` together on the connection, the *barrier*. They are answered from
+the cache when its reply has arrived, if no push message for their keys came before it.
 
-Why that is linearizable: a write that was acknowledged before the read began was executed before the `TIME`, which was
-sent after the read began. While Redis executes a write it appends the push to this connection's output, and later the
-reply of the `TIME` behind it, so the push is read first. The read takes effect at the `TIME`. Its reply is also the
-clock by which an expiry is judged, for at the moment of an expiry Redis sends nothing.
+Why this is linearizable: a write that was acknowledged before the read began was executed before the `TIME`, which was
+sent after the read began. Redis appends the push message to the output of this connection while it executes the write,
+and the reply of `TIME` later, so the push message is read first. The read takes effect at the `TIME`. Its reply is also
+the clock for expiries, because Redis sends nothing at the moment of an expiry.
 
-Invariant: what was made of keys that were read on one connection is spoiled when a push names one of them, when the
-connection is lost, and when a barrier is late. No push is missed between a reply and `link`: both happen while that
-reply is being read.
+Invariant: an entry made from keys that were read on a connection is invalidated when a push message names one of the
+keys, when the connection is lost, and when a barrier is late. No push message is missed between a reply and `link`,
+because both are handled while the reply is being read.
 """
 
 import asyncio
@@ -27,43 +27,48 @@ from service.redis.lane import Lane
 from service.redis.pending import NOBODY, Command, Outcome, Redirect
 from service.redis.wire import Ask, Prepare, Wire, pack
 
-PATIENCE = 0.1  # seconds after which what waits for this connection goes the ordinary way
-PAUSE = 1.0  # seconds without the cache after that
+WAIT_SECONDS = 0.1  # for a reply on this connection; then the reads are sent on the ordinary lane instead
+PAUSE_SECONDS = 1.0  # for which the cache is not used after that
 TIME = pack(("TIME",))
 
 
 class Dependent(Struct, eq=False):
-    """Something that was made of what some keys held. While none of them changes, it is right up to and including the
-    moment `until` (ms), 0 for ever. `probes` are commands that fail where the primary does not serve the keys' slot."""
+    """A cached value that was made from some keys.
+
+    While none of the keys changes, it is valid up to and including the time `until` (ms; 0: always). `probes` are
+    commands that fail if the primary does not serve the slot of the keys any more.
+    """
 
     tracker: "Tracker"
     keys: list[bytes]
-    probes: tuple[bytes, ...]  # none but in a cluster
+    probes: tuple[bytes, ...]  # empty without a cluster
     until: int
     good: bool
 
     def spoil(self) -> None:
-        """It is not right any more. Called once."""
+        """Mark the value as invalid. Called once."""
         self.good = False
 
 
 class Waiter(Protocol):
-    """A waiter for a barrier, with the entry that it depends on."""
+    """A read that waits for a barrier, with the cached value `held` that is its answer."""
 
     @property
     def held(self) -> Dependent: ...
 
     def confirmed(self, clock: int, seconds: float, now: float) -> None:
-        """The barrier was passed at `clock` (ms, Redis's), `seconds` after the first of its reads came; `now` is
-        perf_counter(). It must not raise."""
+        """Handle the reply of the barrier; the value is valid if it is still `good`. Must not raise.
+
+        `clock` is Redis's time (ms), `seconds` the time since the first read of the barrier, `now` is perf_counter().
+        """
 
     def unconfirmed(self) -> None:
-        """There is no telling whether it is right. It must not raise."""
+        """Handle a barrier without a reply: it is unknown if the value is valid. Must not raise."""
 
 
 class Tracking:
-    """State that all trackers of a worker share: counts, and the receiver that is told when all that depends on one is
-    spoiled."""
+    """State that all trackers of a worker share: counters, and `emptied`, which is called with a tracker when all its
+    values have become invalid."""
 
     def __init__(self) -> None:
         self.barriers = self.confirmations = self.invalidations = 0
@@ -71,9 +76,9 @@ class Tracking:
 
 
 class Tracker(Lane):
-    """The tracking connection to one primary, and all that depends on it. See the module, and Lane for parameters.
+    """The tracking connection to one primary, with the cached values that depend on it (see the module and Lane).
 
-    `cluster`: it is a node of one, which may lose a slot without a word on this connection.
+    `cluster`: the primary is a node of a cluster. It may lose a slot without a message on this connection.
     """
 
     def __init__(
@@ -86,21 +91,21 @@ class Tracker(Lane):
         timeout: float = 5.0,
         **options: Any,
     ) -> None:
-        super().__init__(*arguments, on_connect=self._track, redirect=self._refused, timeout=PATIENCE, **options)
+        super().__init__(*arguments, on_connect=self._track, redirect=self._refused, timeout=WAIT_SECONDS, **options)
         self._silent = timeout
-        self.refusal = ""  # why this server cannot be used so; "" where it can
+        self.refusal = ""  # the error with which the server refuses tracking; "" if it does not
         self.shared = shared
         self._cluster = cluster
         self._prepare = on_connect
-        self._elsewhere = redirect
+        self._redirect = redirect
         self._dependents: dict[bytes, set[Dependent]] = {}
         self._waiters: list[Waiter] = []
-        self._began = 0.0  # when the first of these came
+        self._began = 0.0  # when the first of these waiters came
         self._paused_until = 0.0
 
     @property
     def ready(self) -> bool:
-        """May keys be read on this connection, so that they are tracked?"""
+        """True if keys can be read and tracked on this connection now."""
         wire = self._wire
         return (
             wire is not None
@@ -110,11 +115,11 @@ class Tracker(Lane):
         )
 
     def read(self, command: Command, outcome: Outcome) -> None:
-        """Send a reading command here, so that its keys are tracked; any failure is told to `outcome`."""
+        """Send a reading command on this connection, so that its keys are tracked. `outcome` gets reply or failure."""
         self.send(Command(outcome, command.packed, True, key=command.key))
 
     def wait(self, waiter: Waiter) -> None:
-        """Let it wait for a barrier that is sent after this."""
+        """Let a read wait for the next barrier, which is sent after this call."""
         if not self._waiters:
             self._began = perf_counter()
         self._waiters.append(waiter)
@@ -124,7 +129,7 @@ class Tracker(Lane):
             self._loop.call_soon(self._flush)
 
     def link(self, dependent: Dependent, keys: Iterable[str | bytes]) -> None:
-        """Let something depend on keys that were read here; to be called while the reply is being read."""
+        """Make a value depend on keys that were read here. Must be called while the reply is being read."""
         for each in keys:
             key = each if isinstance(each, bytes) else each.encode()
             dependent.keys.append(key)
@@ -135,7 +140,7 @@ class Tracker(Lane):
                 found.add(dependent)
 
     def unlink(self, dependent: Dependent) -> None:
-        """Forget something."""
+        """Forget a value."""
         for key in dependent.keys:
             if (found := self._dependents.get(key)) is not None:
                 found.discard(dependent)
@@ -143,13 +148,13 @@ class Tracker(Lane):
                     del self._dependents[key]
 
     def failed(self) -> None:
-        """A reply was late: do without for a while. Where the connection was lost instead, there is a new one soon."""
+        """Handle a late reply: do not use this connection for `PAUSE_SECONDS`. A lost one is replaced at once."""
         if self.connected:
-            self._paused_until = self._loop.time() + PAUSE
+            self._paused_until = self._loop.time() + PAUSE_SECONDS
             self._empty()
 
     def drain(self) -> list[Command]:
-        """None: what was sent here is of use here only, and the node is being left."""
+        """Fail the waiting commands and return none, because they are useful on this connection only."""
         for command in super().drain():
             command.outcome.set_exception(NotSent("the node is not needed any more"))
         return []
@@ -162,7 +167,7 @@ class Tracker(Lane):
             self._empty()
 
     async def _track(self, ask: Ask) -> None:
-        """Make a new connection one that is told of changes, if the server has that and lets us."""
+        """Start tracking on a new connection, or keep the error with which the server refuses it."""
         if self._prepare is not None:
             await self._prepare(ask)
         try:
@@ -173,17 +178,17 @@ class Tracker(Lane):
             self.refusal = ""
 
     def _empty(self) -> None:
-        """Spoil everything."""
+        """Invalidate all values."""
         if not self._dependents:
             return
-        spoiled, self._dependents = self._dependents, {}
-        for dependents in spoiled.values():
+        former, self._dependents = self._dependents, {}
+        for dependents in former.values():
             for dependent in dependents:
                 dependent.good = False
         self.shared.emptied(self)
 
     def _pushed(self, message: Sequence[Any]) -> None:
-        """A push message: keys that have changed, None for all."""
+        """Handle a push message with the keys that have changed; None stands for all keys."""
         if message[0] != b"invalidate":
             return
         self.shared.invalidations += 1
@@ -196,9 +201,9 @@ class Tracker(Lane):
                     dependent.spoil()
 
     def _refused(self, command: Command, error: Rejected) -> bool:
-        """Whatever it is, who sent it goes the ordinary way. That a slot is elsewhere is passed on."""
-        if error.word == "MOVED" and self._elsewhere is not None:
-            self._elsewhere(Command(NOBODY, b"", False), error)
+        """Fail a refused command, so that it is sent on the ordinary lane. A MOVED also updates the map of slots."""
+        if error.word == "MOVED" and self._redirect is not None:
+            self._redirect(Command(NOBODY, b"", False), error)
         command.outcome.set_exception(error)
         return True
 
@@ -215,12 +220,12 @@ class Tracker(Lane):
 
 
 class Barrier(Struct, eq=False):
-    """The outcome of a `TIME`, and those who wait for it."""
+    """The outcome of a `TIME`, with the reads that wait for it."""
 
     tracker: Tracker
     waiters: list[Waiter]
     began: float
-    failed: set[bytes] = set()  # probes
+    failed: set[bytes] = set()  # the probes that have failed
 
     def done(self) -> bool:
         return False
@@ -236,13 +241,13 @@ class Barrier(Struct, eq=False):
             waiter.confirmed(clock, seconds, now)
 
     def _spoil(self) -> None:
-        """Spoil what is of slots that this node does not serve any more, or not alone."""
+        """Invalidate the values of slots that this node does not serve any more, or only in part."""
         for held in {waiter.held for waiter in self.waiters}:
             if held.good and not self.failed.isdisjoint(held.probes):
                 held.spoil()
 
     def set_exception(self, error: Failed) -> None:
-        """Let all go the ordinary way, once the queues are at rest."""
+        """Send the reads on the ordinary lane, in a later tick, because the queues must not change now."""
         self.tracker.failed()
         asyncio.get_running_loop().call_soon(self._release)
 
@@ -252,7 +257,7 @@ class Barrier(Struct, eq=False):
 
 
 class Probe(Struct, eq=False):
-    """The outcome of a command that fails where a slot is not, or not only, this node's."""
+    """The outcome of a command that fails if this node does not serve a slot, or serves it only in part."""
 
     barrier: Barrier
     packed: bytes
@@ -267,14 +272,16 @@ class Probe(Struct, eq=False):
 
 
 def probe(key: str | bytes) -> bytes:
-    """The command that fails where a primary does not serve the slot of this key, or not alone: it asks for a key that
-    is not there, and while a slot moves, such keys are asked for elsewhere."""
+    """Return a command that fails if a primary does not serve the slot of a key, or serves it only in part.
+
+    The command asks for a key that does not exist. While a slot is moved, a node redirects such commands.
+    """
     text = key.decode() if isinstance(key, bytes) else key
     return pack(("EXISTS", f"{text[text.index('{') : text.index('}') + 1]}?"))
 
 
 async def start_tracking(ask: Ask) -> None:
-    """Have a connection told of changes to the keys that it reads. Raises Rejected where the server does not do so."""
+    """Turn on tracking on a connection. Raises Rejected if the server refuses it."""
     await ask("HELLO", "3")
     await ask("CLIENT", "TRACKING", "ON")
     await ask("TIME")

@@ -1,7 +1,7 @@
-"""One established connection: bytes of commands out, replies in, flow control, the end.
+"""One established connection: it writes commands, parses replies, and handles flow control and loss.
 
-redis-py connects (TCP, TLS or unix socket, AUTH, SELECT); then its transport is taken over,
-so that a reply costs neither a task nor a stream reader.
+redis-py makes the connection (TCP, TLS or unix socket, AUTH, SELECT). Then its transport is taken over, so that a reply
+needs neither a task nor a stream reader.
 
 Invariant: once `lost` is done, no command is taken from the queue for this connection.
 """
@@ -24,8 +24,8 @@ Argument = str | bytes | int | float
 pack = cast(Callable[[tuple[Argument, ...]], bytes], hiredis.pack_command)
 
 
-# RESP, piece by piece, for who has packed most of a command before: a count of arguments, and of each its size, itself
-# and an end. To format a number takes 0.3 us, to remember it 0.06.
+# Parts of a command in RESP, for callers that have packed most of a command before: the number of arguments, and for
+# each argument its size, its bytes and END. Formatting a number takes 0.3 us, a hit in these caches 0.06 us.
 counted = lru_cache(maxsize=1024)(lambda count: b"*%d\r\n" % count)
 sized = lru_cache(maxsize=4096)(lambda size: b"$%d\r\n" % size)
 END = b"\r\n"
@@ -33,52 +33,52 @@ END = b"\r\n"
 
 @lru_cache(maxsize=4096)
 def run(arguments: tuple[Argument, ...]) -> bytes:
-    """Arguments in a row that are sent again and again, packed, without the count that begins a command."""
+    """Return consecutive arguments as RESP, without the count at the beginning of a command. Results are cached."""
     packed = pack(arguments)
     return packed[packed.index(b"\n") + 1 :]
 
 
-# Commands of one flush are joined up to this size. A longer one is written alone: to copy it costs more than
-# a write does.
+# Commands of one flush are joined up to this size. A longer one is written alone, because copying it would cost more
+# than a write.
 JOIN_BYTES = 256 * 1024
 CONNECT_SECONDS = 2.0  # for socket, TLS and handshake together
 CLIENT_NAME = "polystow"
 
 
 class Ask(Protocol):
-    """Sends one command and awaits its answer. Raises: Rejected, NotSent, Unanswered."""
+    """A function that sends one command and awaits its reply. Raises Rejected, NotSent, Unanswered."""
 
     async def __call__(self, *args: Argument) -> Any: ...
 
 
-Prepare = Callable[[Ask], Awaitable[None]]  # makes a new connection ready
+Prepare = Callable[[Ask], Awaitable[None]]  # prepares a new connection
 
 
 class Wire(asyncio.Protocol):
-    """Until `open_to` is called, the connection belongs to who uses `ask`; from then on to a lane's queue."""
+    """One connection. Until `open_to` is called it is used with `ask`, and from then on by the queue of a lane."""
 
     def __init__(self, connection: AbstractConnection) -> None:
         self._loop = asyncio.get_running_loop()
-        self._connection = connection  # kept: its StreamWriter closes the transport when it is collected
+        self._connection = connection  # a reference, because its StreamWriter closes the transport when it is collected
         self._reader = hiredis.Reader(replyError=rejected, notEnoughData=NOTHING)
         self._next_reply: Callable[[], Any] = self._reader.gets
         self._pending = Pending(max_commands=1000, max_bytes=1 << 30)
         self._changed: Callable[[], None] = self.flush
         self._paused = False
-        self._leaving = False  # the server is no primary any more: take its last replies, then go
-        self.heard = self._loop.time()  # last sign of life, or when the oldest command in flight was written
+        self._leaving = False  # the server is not a primary any more: close after the replies that are due
+        self.heard = self._loop.time()  # time of the last reply, or of the oldest command in flight
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self.commands = 0
         self.writes = 0
         self.transport = take_over(connection, self)
 
     def open_to(self, pending: Pending, changed: Callable[[], None]) -> None:
-        """Serve this queue from now on; `changed` is called when it should be flushed or looked at again."""
+        """Serve a queue from now on. `changed` is called when it should be flushed and its timer set."""
         self._pending = pending
         self._changed = changed
 
     def listen(self, pushed: Callable[[Sequence[Any]], None]) -> None:
-        """Speak RESP3, where push messages stand between replies: these go to `pushed`, in their order."""
+        """Give RESP3 push messages, which may come between replies, to `pushed`, in their order."""
         gets = self._reader.gets
 
         def next_reply() -> Any:
@@ -89,14 +89,14 @@ class Wire(asyncio.Protocol):
         self._next_reply = next_reply
 
     async def ask(self, *args: Argument) -> Any:
-        """Send one command while the connection is exclusive; refusals that pass are not waited for."""
+        """Send one command before `open_to` and await its reply. Temporary refusals are not waited for."""
         future: asyncio.Future[Any] = self._loop.create_future()
         self._pending.add(Command(future, pack(args), write=True, deadline=0.0))
         self.flush()
         return await future
 
     def flush(self) -> None:
-        """Write what waits: one write, unless it is long; none while the transport is full."""
+        """Write the waiting commands, up to JOIN_BYTES per write; write nothing while the transport is full."""
         pending = self._pending
         while pending.waiting and not self._paused and not self._leaving and not self.lost.done():
             if not pending.flight:
@@ -120,7 +120,7 @@ class Wire(asyncio.Protocol):
         return True
 
     def data_received(self, data: bytes) -> None:
-        if self.lost.done():  # the queue may be another connection's by now
+        if self.lost.done():  # the queue may already be served by another connection
             return
         self.heard = now = self._loop.time()
         pending = self._pending
@@ -128,7 +128,7 @@ class Wire(asyncio.Protocol):
             self._reader.feed(data)
             demoted = pending.answer(self._next_reply, now)
         except (Unexpected, hiredis.ProtocolError) as error:
-            self.abort(f"the server does not speak RESP: {error}")
+            self.abort(f"the server sent bytes that are not the Redis protocol: {error}")
             return
         self._leaving |= demoted
         if self._leaving and not pending.flight:
@@ -147,7 +147,7 @@ class Wire(asyncio.Protocol):
         self._end(str(exc) if exc else "the server closed the connection")
 
     def abort(self, reason: str) -> None:
-        """End the connection at once; its commands get their outcome before this returns."""
+        """Close the connection at once. Its commands get their outcome before this returns."""
         self._end(reason)
         self.transport.abort()
 
@@ -157,16 +157,16 @@ class Wire(asyncio.Protocol):
             self._pending.disconnect(reason)
 
     async def close(self) -> None:
-        """Let redis-py release what it holds, once the connection has ended."""
+        """Close the connection and let redis-py release its resources."""
         self.abort("closed")
         await self._connection.disconnect(nowait=True)
 
 
 def take_over(connection: AbstractConnection, protocol: asyncio.Protocol) -> asyncio.Transport:
-    """Make `protocol` receive what comes on a connected redis-py connection, instead of its StreamReader.
+    """Let `protocol` receive the bytes of a connected redis-py connection, in place of its StreamReader.
 
-    The one private name of redis-py that this package uses is `_writer`, a StreamWriter in redis-py 8.1.
-    Nothing is lost in the stream's buffer: the handshake has read every reply that it asked for.
+    `_writer`, a StreamWriter in redis-py 8.1, is the one private name of redis-py that this package uses. No bytes are
+    left in the stream's buffer, because the handshake has read all its replies.
     """
     writer = connection._writer
     assert writer is not None
@@ -176,9 +176,9 @@ def take_over(connection: AbstractConnection, protocol: asyncio.Protocol) -> asy
 
 
 async def established(connection: AbstractConnection, prepare: Prepare | None, within: float) -> Wire:
-    """Connect, and run `prepare` (in at most `within` seconds) while the connection is still exclusive.
+    """Connect, and run `prepare` for at most `within` seconds before other commands are sent.
 
-    Raises what redis-py raises when it cannot connect, TimeoutError, and what `prepare` raises.
+    Raises the exceptions of redis-py if it cannot connect, TimeoutError, and those of `prepare`.
     """
     try:
         async with limit(CONNECT_SECONDS, "connecting"):
@@ -189,7 +189,7 @@ async def established(connection: AbstractConnection, prepare: Prepare | None, w
         raise
     try:
         async with limit(CONNECT_SECONDS, "the first answer"):
-            await _introduce(wire)
+            await _set_name(wire)
         if prepare is not None:
             async with limit(within, "preparing the connection"):
                 await prepare(wire.ask)
@@ -199,8 +199,8 @@ async def established(connection: AbstractConnection, prepare: Prepare | None, w
     return wire
 
 
-async def _introduce(wire: Wire) -> None:
-    """Say who we are. Also the first command, with which a server says that it wants a password."""
+async def _set_name(wire: Wire) -> None:
+    """Set the name of this client. It is also the first command, which a server refuses if it needs a password."""
     try:
         await wire.ask("CLIENT", "SETNAME", CLIENT_NAME)
     except Rejected as error:
@@ -210,7 +210,7 @@ async def _introduce(wire: Wire) -> None:
 
 @asynccontextmanager
 async def limit(seconds: float, what: str) -> AsyncIterator[None]:
-    """`asyncio.timeout` that says in words what took too long."""
+    """Limit a block like `asyncio.timeout`, with a text in TimeoutError that tells which step took too long."""
     try:
         async with asyncio.timeout(seconds):
             yield

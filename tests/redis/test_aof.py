@@ -36,7 +36,9 @@ async def test_a_directory_that_lost_its_files_is_refused_in_words(data_dir: Pat
         await once(server.url, "SET", "k", "v")
     [log] = [data_dir / name for name in os.listdir(data_dir) if name in ("appendonlydir", "appendonly.aof")]
     log.rename(data_dir / "elsewhere")
-    with pytest.raises(Unusable, match=r"held data, and its append-only file is gone.* would start empty.*backup"):
+    with pytest.raises(
+        Unusable, match=r"held data, but its append-only file .* is missing.* would start empty.*backup"
+    ):
         await Embedded(data_dir, server=binary).start()
     (data_dir / "elsewhere").rename(log)
     async with embedded(data_dir, binary) as server:
@@ -57,7 +59,9 @@ async def test_a_directory_that_lost_its_manifest_is_refused_in_words(
         await soon(lambda: asyncio.sleep(0, "cannot be started" in caplog.text))
         assert server.restarts == 0
     (data_dir / "redis.used").unlink()  # the files alone tell
-    told = r"appendonly\.aof\.1\.incr\.aof and no appendonly\.aof\.manifest.* would start empty.*move .* away"
+    told = (
+        r"appendonly\.aof\.1\.incr\.aof, but appendonly\.aof\.manifest, .* is missing.* would start empty.*move .* away"
+    )
     with pytest.raises(Unusable, match=told):
         await Embedded(data_dir, server=newest).start()
     manifest.write_bytes(text)

@@ -9,9 +9,9 @@ from service.redis.binary import Unusable, find_server
 
 def test_a_given_binary_is_used_or_refused_but_never_replaced(binary: Path, tmp_path: Path) -> None:
     assert find_server(binary) == binary
-    with pytest.raises(Unusable, match="does not say a version"):
+    with pytest.raises(Unusable, match="does not print a version"):
         find_server(tmp_path / "nothing")
-    with pytest.raises(Unusable, match=r"is version 6\.2, 7\.0 or newer"):
+    with pytest.raises(Unusable, match=r"is version 6\.2; version 7\.0 or newer"):
         find_server(saying(tmp_path / "old", "Redis server v=6.2.14 sha=0"))
 
 

@@ -1,4 +1,4 @@
-"""What stands against using a server."""
+"""Reasons against using a Redis server."""
 
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_a_sound_server_is_taken_without_a_word() -> None:
         ({"version": (6, 2, 14)}, "refuse", "Redis 6.2.14; Redis 7.0 or newer, or Valkey, is needed"),
         ({"role": "slave"}, "refuse", "replica"),
         ({"cluster_enabled": "1"}, "refuse", "Redis Cluster"),
-        ({"maxmemory": "1000", "maxmemory_policy": "allkeys-lru"}, "refuse", "allkeys-lru: data would vanish"),
+        ({"maxmemory": "1000", "maxmemory_policy": "allkeys-lru"}, "refuse", "allkeys-lru: Redis would delete data"),
         ({"maxmemory_policy": "volatile-ttl"}, "warn", "volatile-ttl"),
         ({"aof_enabled": "0"}, "warn", "neither"),
         ({"aof_enabled": "0", "save": "3600 1"}, "warn", "last snapshot"),
@@ -78,7 +78,7 @@ async def test_a_server_that_forbids_to_look_is_used_with_a_warning(own: RedisPr
     own.command("CONFIG", "SET", "appendonly", "no")
     own.command("ACL", "SETUSER", "modest", "on", ">x", "~*", "+@all", "-config")
     own.command("ACL", "SETUSER", "meek", "on", ">x", "~*", "+@all", "-config", "-info")
-    for user, words in (("modest", "forbids to look"), ("meek", "forbids INFO")):
+    for user, words in (("modest", "forbids CONFIG GET"), ("meek", "forbids INFO")):
         lane = await lane_to(own.url.replace("unix://", f"unix://{user}:x@"))
         [finding] = await check(partial(lane.execute, write=False))
         assert finding.level == "warn"

@@ -41,7 +41,7 @@ async def test_settings_reach_the_lane(redis: RedisProcess) -> None:
 
 
 async def test_an_unusable_url_is_refused_before_anything_is_opened() -> None:
-    with pytest.raises(ValueError, match="names no service"):
+    with pytest.raises(ValueError, match="must name the service"):
         Redis.open("redis+sentinel://h")
 
 

@@ -154,7 +154,7 @@ async def test_a_disk_that_fails_is_logged_and_tried_again(
     monkeypatch.setattr(syncing, "PAUSE", 0.01)
     monkeypatch.setattr(syncing, "_force", fail)
     await start()
-    await soon(lambda: asyncio.sleep(0, caplog.text.count("cannot be forced to disk: broken") > 1))
+    await soon(lambda: asyncio.sleep(0, caplog.text.count("cannot be synced to disk: broken") > 1))
 
 
 async def test_a_redis_that_outlives_its_parent_is_waited_for(
@@ -173,7 +173,7 @@ async def test_a_redis_that_outlives_its_parent_is_waited_for(
     await embedded.stop()
     with (data_dir / "redis.lock").open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(Unusable, match="still running"):
+        with pytest.raises(Unusable, match="a Redis still runs"):
             await start()
     await start()
 
@@ -201,7 +201,7 @@ async def test_a_damaged_file_is_told_with_what_redis_says_about_it(start: Start
     await embedded.stop()
     path = newest_file(data_dir)
     path.write_bytes(b"nonsense\r\n" + path.read_bytes())
-    with pytest.raises(Unusable, match=r"(?s)ended at its start:.*Bad file format"):
+    with pytest.raises(Unusable, match=r"(?s)ended at its start; it logged:.*Bad file format"):
         await start()
     assert running(data_dir) is None
 
@@ -256,5 +256,5 @@ async def test_a_path_that_no_socket_can_have_is_refused_in_words(binary: Path, 
 
 
 async def test_a_directory_that_cannot_be_made_is_refused_in_words(binary: Path, data_dir: Path) -> None:
-    with pytest.raises(Unusable, match="cannot be made"):
+    with pytest.raises(Unusable, match="cannot be created"):
         await Embedded(Path("/dev/null/data"), server=binary).start()

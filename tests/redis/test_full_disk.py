@@ -143,7 +143,7 @@ async def test_a_file_of_which_redis_cut_off_a_part_is_left_alone_and_told(
     await embedded.stop()
     [damaged] = listed(embedded.data_dir, "i")
     content = damaged.read_bytes()
-    with pytest.raises(Unusable, match=r"is damaged at offset \d+: .* Nothing was changed.*backup.*redis-check-aof"):
+    with pytest.raises(Unusable, match=r"is damaged at offset \d+: .* No file was changed.*backup.*redis-check-aof"):
         await embedded.start(20)
     assert damaged.read_bytes() == content
 

@@ -112,7 +112,7 @@ def test_anything_else_that_is_wrong_is_left_alone_and_told(
     """Also a file before it that could be repaired."""
     place(data_dir, FIRST).write_bytes(A + bytes(5) + A)
     place(data_dir, LAST).write_bytes(A + wrong)
-    advice = rf"{LAST} is damaged at offset {len(A) + offset}: .*{said}.*Nothing was changed.*backup.*redis-check-aof"
+    advice = rf"{LAST} is damaged at offset {len(A) + offset}: .*{said}.*No file was changed.*backup.*redis-check-aof"
     with pytest.raises(Damaged, match=advice):
         close_gaps(data_dir)
     assert place(data_dir, FIRST).read_bytes() == A + bytes(5) + A
