@@ -14,10 +14,10 @@ LUACHECK := luacheck --quiet --std lua51 --max-line-length 140 --ignore '43.' '2
 	--read-globals redis cjson cmsgpack bit struct KEYS ARGV --
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run check test test-long lint faults fuzz bench compare docs picture dist format clean
+.PHONY: help venv run check test test-long lint faults fuzz bench compare docs compatibility picture dist format clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: .venv/.ready ## a virtual environment with everything, in .venv
 
@@ -72,6 +72,9 @@ compare: venv ## measure it beside others, half an hour; ARGS=--quick: 3 minutes
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: venv ## build the documentation as a site, in site/; a warning fails it
 	$(BIN)/python -m mkdocs build --strict $(ARGS)
+
+compatibility: venv ## write docs/COMPATIBILITY.md from the tests
+	$(BIN)/python -m docs.compatibility
 
 picture: venv ## draw docs/architecture.svg
 	$(BIN)/python docs/architecture.py

@@ -80,6 +80,7 @@ def test_make_alone_lists_every_target() -> None:
         "venv",
         "run",
         "lint",
+        "compatibility",
         "picture",
         "dist",
         "format",
@@ -105,6 +106,11 @@ def test_make_run_serves() -> None:
 def test_make_picture_draws_the_architecture() -> None:
     (command,) = commands("picture")
     assert command == ".venv/bin/python docs/architecture.py"  # which tests/test_documentation.py runs
+
+
+def test_make_compatibility_writes_the_page() -> None:
+    (command,) = commands("compatibility")
+    assert command == ".venv/bin/python -m docs.compatibility"  # whose page tests/test_documentation.py compares
 
 
 def test_make_dist_builds_checks_and_tries_the_release() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from docs import compatibility
 from service.settings import PREFIX, Settings
 from service.storage import keys
 
@@ -152,6 +153,10 @@ def test_the_picture_of_the_architecture_is_what_its_script_draws(tmp_path: Path
     script = shutil.copy(ROOT / "docs" / "architecture.py", tmp_path)
     subprocess.run([sys.executable, str(script)], check=True)
     assert (tmp_path / "architecture.svg").read_text() == (ROOT / "docs" / "architecture.svg").read_text()
+
+
+def test_the_page_of_compatibility_is_what_the_tests_make_of_it() -> None:
+    assert compatibility.PAGE.read_text() == compatibility.page(), "docs/COMPATIBILITY.md is stale: make compatibility"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
