@@ -7,9 +7,9 @@ from time import monotonic
 from aiohttp import ClientSession
 
 from tests.dialects.ainoflow.client import at, open_project
-from tests.faults.memory import MEBIBYTE, resident
 from tests.faults.stand import standing
 from tests.hot.wire import DOCUMENTS, connected, request
+from tests.memory import MEBIBYTE, resident
 from tests.running import START_SECONDS, Running
 
 CLIENTS = 200

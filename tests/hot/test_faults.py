@@ -7,12 +7,12 @@ import re
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession
 
 from tests.hot.wire import DOCUMENTS, Wire, connected, request, warm
+from tests.memory import resident
 from tests.running import Running, soon
 
 K = DOCUMENTS + "/faults/k"
@@ -139,20 +139,16 @@ async def test_clients_that_vanish_leave_nothing_in_flight(either: Running) -> N
         assert (await wire.ask("GET", K)).status == 200
 
 
-def resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 async def test_a_client_that_does_not_read_takes_little_memory(either: Running) -> None:
     document = b'["' + b"x" * 1_000_000 + b'"]'
     async with warmed(either, 1) as (wire,):
         assert (await wire.ask("PUT", K, document)).status == 200
         assert (await wire.ask("GET", K)).body == document
         (pid,) = either.worker_pids()
-        before = resident_bytes(pid)
+        before = resident(pid)
         await wire.send(GET * 150)
         await asyncio.sleep(0.5)  # so that what should not be held could have been
-        assert resident_bytes(pid) - before < 30_000_000
+        assert resident(pid) - before < 30_000_000
         for _ in range(150):
             assert (await wire.response()).body == document
         assert (await wire.ask("GET", K)).status == 200

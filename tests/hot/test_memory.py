@@ -1,20 +1,13 @@
 """What a worker remembers of requests is bounded, however many different ones there are."""
 
-from pathlib import Path
-
 from tests.hot.wire import DOCUMENTS, connected, request
+from tests.memory import resident
 from tests.running import Running
 
 HEADS = 150
 LINES = 32  # of each head
 LONG = 60_000  # bytes of a request line
 MOST = 20_000_000
-
-
-def resident(pid: int) -> int:
-    """The memory of a process, in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 async def test_long_request_lines_of_many_heads_are_not_kept() -> None:

@@ -1,18 +1,15 @@
 """What the tests of this dialect speak with: a client of one project, and bytes on a bare socket."""
 
 import asyncio
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from io import BytesIO
-from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from aiohttp import ClientSession
-from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
-from yarl import URL
+from multidict import CIMultiDict, CIMultiDictProxy
 
+from tests import http_client
+from tests.http_client import HttpClient
 from tests.running import START_SECONDS, Running
 
 DOCUMENTS = "/api/v1/storage/json"
@@ -24,15 +21,8 @@ def at(*names: str, **query: object) -> str:
     return f"{path}?{urlencode(query)}" if query else path
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    status: int
-    headers: MultiMapping[str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+class Reply(http_client.Reply):
+    __slots__ = ()
 
     def refused(self, status: int) -> str:
         """The message of a refusal, found to have this status and the vendor's shape, and nothing else in it."""
@@ -46,20 +36,17 @@ class Reply:
         return message
 
 
-class Client:
+class Client(HttpClient[Reply]):
     """A client with one key of one project."""
 
-    def __init__(self, http: ClientSession, running: Running, key: str, project: str) -> None:
-        self.running, self.key, self.project = running, key, project
-        self._http = http
+    reply_type = Reply
 
-    async def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Reply:
-        """Send one request; `_` in a header's name stands for `-`."""
-        given = {"Authorization": f"Bearer {self.key}"} | {k.replace("_", "-"): v for k, v in headers.items()}
-        url = URL(self.running.url + target, encoded=True)
-        data = None if body is None else BytesIO(body)  # aiohttp warns where large bytes are given as they are
-        async with self._http.request(method, url, data=data, headers=given) as answer:
-            return Reply(answer.status, answer.headers, await answer.read())
+    def __init__(self, http: ClientSession, running: Running, key: str, project: str) -> None:
+        super().__init__(http, running)
+        self.key, self.project = key, project
+
+    def credential(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
 
     async def put(self, category: str, key: str, body: bytes = b"{}", **query: object) -> Reply:
         """Put a document, which is to succeed."""
@@ -81,12 +68,8 @@ class Client:
 
 async def declare(running: Running, http: ClientSession, section: Mapping[str, object]) -> list[dict[str, str]]:
     """Apply a section `ainoflow` of the access document; the tokens that were generated."""
-    headers = {"Authorization": f"Bearer {running.admin_token}"}
-    document = {"ainoflow": section}
-    async with http.put(running.ops_url + "/admin/access", json=document, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-        tokens: list[dict[str, str]] = (await answer.json())["tokens"]
-        return tokens
+    tokens: list[dict[str, str]] = (await http_client.declare(running, http, ainoflow=section))["tokens"]
+    return tokens
 
 
 async def open_project(running: Running, http: ClientSession, quota: Mapping[str, int] | None = None) -> Client:

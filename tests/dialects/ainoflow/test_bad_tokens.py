@@ -63,7 +63,7 @@ async def test_the_scheme_is_read_in_any_case(project: Client, scheme: str) -> N
 
 
 async def test_another_projects_key_sees_nothing_of_it(project: Client) -> None:
-    other = await open_project(project.running, project._http)
+    other = await open_project(project.running, project.http)
     await project.put("d", "k", b"[1]")
     (await other.get("d", "k")).refused(404)
     (await other.get("d", "k", "meta")).refused(404)

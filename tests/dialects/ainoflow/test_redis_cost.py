@@ -3,19 +3,16 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
 from redis import Redis
 
 from tests.dialects.ainoflow.client import DOCUMENTS, Client, at
+from tests.memory import MEBIBYTE, resident_of_worker
 from tests.running import Running, eventually
+from tests.sent_commands import sent_commands
 from tests.slow_commands import slow_commands
-
-MEBIBYTE = 1024 * 1024
-
 
 NAMES = [f"project-{n:03}" for n in range(100)]
 UNUSED = iter(NAMES)  # each test takes one
@@ -47,20 +44,6 @@ async def alone(idle: Running, http: ClientSession) -> Client:
     return project
 
 
-@contextmanager
-def commands(project: Client) -> Iterator[list[str]]:
-    """Collects what the service sends about a project meanwhile: the commands' names, not those inside of scripts."""
-    sent: list[str] = []
-    with project.running.redis as client, project.running.redis as marker, client.monitor() as monitor:
-        yield sent
-        marker.echo("the end")
-        for seen in monitor.listen():
-            if "the end" in seen["command"]:
-                break
-            if seen["client_type"] != "lua" and project.project in seen["command"]:
-                sent.append(seen["command"].split(" ")[0].upper())
-
-
 ONE_COMMAND = [
     ("PUT", at("d", "k"), b'{"a":2}', "FCALL"),
     ("PUT", at("d", "new", expiresMs=60_000), b"{}", "FCALL"),
@@ -82,7 +65,7 @@ ONE_COMMAND = [
 async def test_a_request_about_one_document_is_one_command(
     alone: Client, method: str, target: str, body: bytes | None, command: str
 ) -> None:
-    with commands(alone) as sent:
+    with sent_commands(alone.running, alone.project) as sent:
         assert (await alone.ask(method, target, body)).status < 500
     assert sent == [command]
 
@@ -100,10 +83,10 @@ async def test_an_idempotency_key_costs_a_get_and_a_retry_is_one(
     alone: Client, method: str, target: str, commands_sent: list[str]
 ) -> None:
     body = None if method == "DELETE" else b"{}"
-    with commands(alone) as sent:
+    with sent_commands(alone.running, alone.project) as sent:
         await alone.ask(method, target, body, Idempotency_Key="k-1")
     assert sent == commands_sent
-    with commands(alone) as sent:
+    with sent_commands(alone.running, alone.project) as sent:
         await alone.ask(method, target, body, Idempotency_Key="k-1")
     assert sent == ["GET"]
 
@@ -111,21 +94,21 @@ async def test_an_idempotency_key_costs_a_get_and_a_retry_is_one(
 @pytest.mark.parametrize("header", ["If_Match", "If_None_Match"])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 async def test_a_condition_on_being_there_costs_no_command(alone: Client, method: str, header: str) -> None:
-    with commands(alone) as sent:
+    with sent_commands(alone.running, alone.project) as sent:
         await alone.ask(method, at("d", "k"), None if method == "DELETE" else b"{}", **{header: "*"})
     assert sent == ["FCALL"]
 
 
 async def test_a_condition_on_an_etag_costs_one_look(alone: Client) -> None:
     etag = (await alone.get("d", "k")).headers["ETag"]
-    with commands(alone) as sent:
+    with sent_commands(alone.running, alone.project) as sent:
         assert (await alone.ask("PUT", at("d", "k"), b"{}", If_Match=etag)).status == 200
     assert sent == ["GET", "FCALL"]
 
 
 @pytest.mark.parametrize("target", ["/api/v1/whoami", at("d", "x" * 201), at("d", limit=0), "/api/v1/nothing"])
 async def test_what_needs_no_document_asks_redis_nothing(alone: Client, target: str) -> None:
-    with commands(alone) as sent:
+    with sent_commands(alone.running, alone.project) as sent:
         await alone.ask("GET", target)
         await alone.ask("PUT", at("d", "k"), b"no document")
     assert sent == []
@@ -133,13 +116,13 @@ async def test_what_needs_no_document_asks_redis_nothing(alone: Client, target: 
 
 async def test_redis_counts_one_script_per_write_and_one_get_per_read(alone: Client) -> None:
     count = 100
-    with commands(alone) as written:
+    with sent_commands(alone.running, alone.project) as written:
         for n in range(count):
             await alone.put("d", f"k{n}", b'{"a":1}')
             assert (await alone.ask("PATCH", at("d", f"k{n}"), b'{"a":2}')).status == 200
             assert (await alone.ask("DELETE", at("d", f"k{n}"))).status == 200
     assert written == ["FCALL"] * 3 * count
-    with commands(alone) as read:
+    with sent_commands(alone.running, alone.project) as read:
         for _ in range(count):
             await alone.get("d", "known")
     assert read == ["GET"] * count
@@ -249,12 +232,6 @@ def now(client: Redis) -> int:
     return seconds * 1000 + micros // 1000
 
 
-def resident(running: Running) -> int:
-    """Memory of the one worker, in bytes."""
-    (pid,) = running.worker_pids()
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
-
-
 def output_buffers(running: Running) -> int:
     """What Redis holds of replies that nobody took yet, in bytes."""
     with running.redis as client:
@@ -276,10 +253,10 @@ async def slowly(content: AsyncIterator[bytes], look: Callable[[], None]) -> byt
 async def test_1000_documents_of_100_kb_are_streamed_with_memory_bounded_on_both_sides(alone: Client) -> None:
     running, document = alone.running, b'{"a":"%b"}' % (b"x" * 99_992)
     await fill(alone, "pages", 1000, document)
-    before, residents, buffers = resident(running), [0], [0]
+    before, residents, buffers = resident_of_worker(running), [0], [0]
 
     def look() -> None:
-        residents.append(resident(running))
+        residents.append(resident_of_worker(running))
         buffers.append(output_buffers(running))
 
     async def read() -> None:

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
 from aiohttp import ClientSession
 from yarl import URL
 
+from tests import http_client
+from tests.http_client import HttpClient
 from tests.running import Running
 
 STORAGE = "/api/mktplace/storage"
@@ -20,15 +20,8 @@ CALLERS = {"token": "at-vendor"} | {
 DONE = {"code": 0, "res": "ok", "info": {"code": 0, "res": "ok"}}
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+class Reply(http_client.Reply):
+    __slots__ = ()
 
     @property
     def code(self) -> int:
@@ -52,20 +45,17 @@ class Reply:
         return self.json["info"]["objects"]
 
 
-class Client:
-    """Who asks with one token."""
+class Client(HttpClient[Reply]):
+    """A client with one token."""
+
+    reply_type = Reply
 
     def __init__(self, http: ClientSession, running: Running, token: str) -> None:
-        self.running, self.token = running, token
-        self._http = http
+        super().__init__(http, running)
+        self.token = token
 
-    async def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Reply:
-        """Send one request; `_` in a header's name stands for `-`."""
-        given = {"Authorization": f"Bearer {self.token}"} | {k.replace("_", "-"): v for k, v in headers.items()}
-        url = URL(self.running.url + target, encoded=True)
-        data = None if body is None else BytesIO(body)  # aiohttp warns where large bytes are given as they are
-        async with self._http.request(method, url, headers=given, data=data) as answer:
-            return Reply(answer.status, answer.headers, await answer.read())
+    def credential(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
 
     async def storage(self, scope: str, operation: str, body: object) -> Reply:
         """One operation; `body` is the bytes of the body, or what they are as JSON."""
@@ -93,11 +83,8 @@ class Client:
 
 async def declare(running: Running, http: ClientSession, section: Mapping[str, object]) -> list[dict[str, str]]:
     """Apply a section of the access document, beside what is declared; the tokens that were generated for it."""
-    headers = {"Authorization": f"Bearer {running.admin_token}"}
-    async with http.put(running.ops_url + "/admin/access", json={"auravant": section}, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-        tokens: list[dict[str, str]] = (await answer.json())["tokens"]
-        return tokens
+    tokens: list[dict[str, str]] = (await http_client.declare(running, http, auravant=section))["tokens"]
+    return tokens
 
 
 class World:

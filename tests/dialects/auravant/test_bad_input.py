@@ -245,7 +245,7 @@ TOKENS = {"none": -3, "at-expired": -2, "at-unclaimed": -1, "at-undeclared": -1,
 
 @pytest.mark.parametrize("token", TOKENS)
 async def test_a_token_has_its_code(owner: Client, service: Running, token: str) -> None:
-    client, code = Client(owner._http, service, token), TOKENS[token]
+    client, code = Client(owner.http, service, token), TOKENS[token]
     status = {-3: 401, -2: 401, -1: 403}.get(code, 200)
     for _ in range(2):
         for operation, body in writes("UID-owner").values():
@@ -256,7 +256,7 @@ async def test_a_token_has_its_code(owner: Client, service: Running, token: str)
             reply = await client.shared(level, key="k", fields=12345, farms=777)
             assert reply.status == status
             assert code == 0 or reply.code == code
-    await Client(owner._http, service, "at-owner").delete("users", "UID-owner", "new")
+    await Client(owner.http, service, "at-owner").delete("users", "UID-owner", "new")
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic eDp5", "at-owner", "Bearer at-owner x", "Bearer é"])
@@ -268,7 +268,7 @@ async def test_no_token_is_minus_three(owner: Client, header: str) -> None:
 
 async def test_checks_come_in_the_order_of_the_page(service: Running, owner: Client) -> None:
     """1 missing, 2 key, 4 version, 5 unknown id, 3 permission."""
-    old, stranger = Client(owner._http, service, "at-owner-old"), Client(owner._http, service, "at-stranger")
+    old, stranger = Client(owner.http, service, "at-owner-old"), Client(owner.http, service, "at-stranger")
     body: dict[str, Any] = {"ids": ["none", "UID-owner"]}
     assert (await old.storage("users", "GET", body)).code == 1
     assert (await old.storage("users", "GET", body | {"keys": ["k-k"]})).code == 2

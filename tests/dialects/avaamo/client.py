@@ -2,31 +2,23 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from io import BytesIO
 from itertools import count
 from random import randrange
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from aiohttp import ClientSession
-from yarl import URL
 
+from tests import http_client
+from tests.http_client import HttpClient
 from tests.running import Running
 
 FIRST = randrange(10**6, 10**9) * 10**6  # so that tests of two runs against one service share no agent
 _agents = count(FIRST)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+class Reply(http_client.Reply):
+    __slots__ = ()
 
     def refused(self, status: int) -> str:
         """The message of a refusal, found to have this status and the vendor's shape, and nothing else in it."""
@@ -39,20 +31,17 @@ class Reply:
         return message
 
 
-class Client:
+class Client(HttpClient[Reply]):
     """A client with a token, and an agent that it asks about where nothing else is said."""
 
-    def __init__(self, http: ClientSession, running: Running, token: str, agent: int) -> None:
-        self.running, self.token, self.agent = running, token, agent
-        self._http = http
+    reply_type = Reply
 
-    async def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Reply:
-        """Send one request; `_` in a header's name stands for `-`."""
-        given = {"Access-Token": self.token} | {k.replace("_", "-"): v for k, v in headers.items()}
-        url = URL(self.running.url + target, encoded=True)
-        data = None if body is None else BytesIO(body)  # aiohttp warns where large bytes are given as they are
-        async with self._http.request(method, url, data=data, headers=given) as answer:
-            return Reply(answer.status, answer.headers, await answer.read())
+    def __init__(self, http: ClientSession, running: Running, token: str, agent: int) -> None:
+        super().__init__(http, running)
+        self.token, self.agent = token, agent
+
+    def credential(self) -> dict[str, str]:
+        return {"Access-Token": self.token}
 
     async def send(self, user: str, setting: object) -> Reply:
         """Ask for a variable to be set; `setting` is the body."""
@@ -94,11 +83,7 @@ def global_storage(key: str, **query: object) -> str:
 
 async def declare(running: Running, http: ClientSession, section: Mapping[str, object], status: int = 200) -> Any:
     """Apply a section `avaamo` of the access document; what was answered."""
-    headers = {"Authorization": f"Bearer {running.admin_token}"}
-    document = {"avaamo": section}
-    async with http.put(running.ops_url + "/admin/access", json=document, headers=headers) as answer:
-        assert answer.status == status, await answer.text()
-        return await answer.json()
+    return await http_client.declare(running, http, status, avaamo=section)
 
 
 async def open_agent(running: Running, http: ClientSession, permission: str = "edit") -> Client:

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from aiohttp import ClientSession
 
 from tests.dialects.avaamo.client import Client, global_storage, set_storage, storages
 from tests.running import Running
+from tests.sent_commands import sent_commands
 
 AGENT = 4711
 
@@ -31,20 +31,6 @@ async def alone(idle: Running, http: ClientSession) -> Client:
     return client
 
 
-@contextmanager
-def commands(client: Client) -> Iterator[list[str]]:
-    """Collects what the service sends about the dialect meanwhile: the commands' names, not those inside of scripts."""
-    sent: list[str] = []
-    with client.running.redis as redis, client.running.redis as marker, redis.monitor() as monitor:
-        yield sent
-        marker.echo("the end")
-        for seen in monitor.listen():
-            if "the end" in seen["command"]:
-                break
-            if seen["client_type"] != "lua" and "{avaamo" in seen["command"]:
-                sent.append(seen["command"].split(" ")[0].upper())
-
-
 SETTING = b'{"key":"k","value":"v2","bot_id":%d}' % AGENT
 ONE_COMMAND = [
     ("POST", set_storage("known"), SETTING),
@@ -65,13 +51,13 @@ ONE_COMMAND = [
 
 @pytest.mark.parametrize(("method", "target", "body"), ONE_COMMAND)
 async def test_a_request_is_one_command(alone: Client, method: str, target: str, body: bytes | None) -> None:
-    with commands(alone) as sent:
+    with sent_commands(alone.running, "{avaamo") as sent:
         assert (await alone.ask(method, target, body)).status in (200, 201, 404)
     assert sent == ["FCALL"]
 
 
 async def test_a_user_costs_two_commands_more_when_first_seen(alone: Client) -> None:
-    with commands(alone) as sent:
+    with sent_commands(alone.running, "{avaamo") as sent:
         await alone.set(f"first seen at {alone.running.url}", "k", "v")
         await alone.set(f"first seen at {alone.running.url}", "k", "v")
     assert sent == ["FCALL"] * 4  # may the caller write, the user's number, and two sets
@@ -88,13 +74,13 @@ async def test_who_may_not_write_makes_no_user(idle: Running, http: ClientSessio
 async def test_display_names_are_one_command_for_a_whole_page(alone: Client) -> None:
     for n in range(30):
         await alone.set(f"u{n}", "names", "v")
-    with commands(alone) as sent:
+    with sent_commands(alone.running, "{avaamo") as sent:
         assert len(await alone.rows(key="names", per_page=100)) == 30
     assert sent == ["FCALL", "HMGET"]
 
 
 async def test_what_cannot_be_understood_asks_redis_nothing(alone: Client) -> None:
-    with commands(alone) as sent:
+    with sent_commands(alone.running, "{avaamo") as sent:
         for method, target, body in (
             ("GET", storages(AGENT, page=0), None),
             ("GET", storages("x"), None),

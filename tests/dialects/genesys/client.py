@@ -1,15 +1,12 @@
 """What the tests of this dialect speak with: a client, and forms."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import ClientSession
-from yarl import URL
 
+from tests import http_client
+from tests.http_client import HttpClient
 from tests.running import Running
 
 STORAGE = "/genesys/1/storage"
@@ -38,15 +35,8 @@ def multipart(*fields: tuple[str, str | File]) -> bytes:
     return b"".join([*body, f"--{BOUNDARY}--\r\n".encode()])
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+class Reply(http_client.Reply):
+    __slots__ = ()
 
     def refused(self, status: int) -> str:
         """The message of a refusal, found to have this status and the vendor's shape, and its cache headers."""
@@ -59,21 +49,18 @@ class Reply:
         return message
 
 
-class Client:
-    def __init__(self, http: ClientSession, running: Running, user: str = "") -> None:
-        self.running, self.user = running, user
-        self._http = http
+class Client(HttpClient[Reply]):
+    """A client of one user, or of nobody."""
 
-    async def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Reply:
-        """Send one request; `_` in a header's name stands for `-`, but in that of the user."""
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self.user:
-            given["gms_user"] = self.user
-        data = None if body is None else BytesIO(body)
-        url = URL(self.running.url + target, encoded=True)
-        plain = ("Content-Type",)  # sent only where it is given
-        async with self._http.request(method, url, data=data, headers=given, skip_auto_headers=plain) as answer:
-            return Reply(answer.status, answer.headers, await answer.read())
+    reply_type = Reply
+    omitted = ("Content-Type",)  # sent only where it is given
+
+    def __init__(self, http: ClientSession, running: Running, user: str = "") -> None:
+        super().__init__(http, running)
+        self.user = user
+
+    def credential(self) -> dict[str, str]:
+        return {"gms_user": self.user} if self.user else {}
 
     async def post(self, *names: str, fields: tuple[tuple[str, str | File], ...] = (("a", "1"),)) -> Reply:
         return await self.ask("POST", at(*names), multipart(*fields), Content_Type=MULTIPART)

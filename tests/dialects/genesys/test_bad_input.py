@@ -51,7 +51,7 @@ BAD = [
 async def test_a_bad_form_is_refused_and_stores_nothing(gms: Client, body: bytes, type: str, status: int) -> None:
     before = areas(gms.running)
     (await gms.ask("POST", at("600"), body, Content_Type=type)).refused(status)
-    mine = Client(gms._http, gms.running, "bad input")
+    mine = Client(gms.http, gms.running, "bad input")
     (await mine.ask("POST", at("custom", "id", "600"), body, Content_Type=type)).refused(status)
     id = await gms.create(("a", "kept"))
     (await gms.ask("POST", at(id, "600"), body, Content_Type=type)).refused(status)

@@ -8,6 +8,7 @@ from time import monotonic
 import pytest
 from aiohttp import ClientSession
 
+from tests import http_client
 from tests.dialects.genesys.client import Client, at
 from tests.running import Running, soon
 
@@ -17,12 +18,10 @@ def basic(username: str, password: str) -> str:
 
 
 async def declare(running: Running, http: ClientSession, *credentials: Mapping[str, object]) -> list[dict[str, str]]:
-    headers = {"Authorization": f"Bearer {running.admin_token}"}
-    document = {"genesys": {"credentials": credentials}}
-    async with http.put(running.ops_url + "/admin/access", json=document, headers=headers) as answer:
-        assert answer.status == 200, await answer.text()
-        tokens: list[dict[str, str]] = (await answer.json())["tokens"]
-        return tokens
+    """Apply these credentials; return the passwords that were generated."""
+    answer = await http_client.declare(running, http, genesys={"credentials": credentials})
+    tokens: list[dict[str, str]] = answer["tokens"]
+    return tokens
 
 
 @pytest.fixture

@@ -3,17 +3,15 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
 
 from tests.dialects.genesys.client import Client, at, multipart
+from tests.memory import MEBIBYTE, resident_of_worker
 from tests.running import Running
+from tests.sent_commands import sent_commands
 from tests.slow_commands import slow_commands
-
-MEBIBYTE = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -30,47 +28,33 @@ async def alone(idle: Running, http: ClientSession) -> Client:
     return gms
 
 
-@contextmanager
-def commands(gms: Client) -> Iterator[list[str]]:
-    """Collects what the service sends about areas meanwhile: the commands' names, not those inside of scripts."""
-    sent: list[str] = []
-    with gms.running.redis as client, gms.running.redis as marker, client.monitor() as monitor:
-        yield sent
-        marker.echo("the end")
-        for seen in monitor.listen():
-            if "the end" in seen["command"]:
-                break
-            if seen["client_type"] != "lua" and "{genesys:" in seen["command"]:
-                sent.append(seen["command"].split(" ")[0].upper())
-
-
 async def test_common_requests_are_one_command(alone: Client) -> None:
     id = await alone.create(("a", "1"), ("b", "2"))
     for target in (at(id), at(id, "a"), at(id, "none")):
-        with commands(alone) as sent:
+        with sent_commands(alone.running, "{genesys:") as sent:
             await alone.ask("GET", target)
         assert sent == ["FCALL"], target
-    with commands(alone) as sent:
+    with sent_commands(alone.running, "{genesys:") as sent:
         await alone.create(("a", "1"))
     assert sent == ["FCALL"]
-    with commands(alone) as sent:
+    with sent_commands(alone.running, "{genesys:") as sent:
         await alone.post(id, "60")
     assert sent == ["FCALL", "FCALL"]
-    with commands(alone) as sent:
+    with sent_commands(alone.running, "{genesys:") as sent:
         await alone.ask("DELETE", at(id))
     assert sent == ["FCALL"]
-    mine = Client(alone._http, alone.running, "me")
+    mine = Client(alone.http, alone.running, "me")
     for _ in range(2):
-        with commands(alone) as sent:
+        with sent_commands(alone.running, "{genesys:") as sent:
             await mine.post("custom", "an id", "60")
         assert sent == ["FCALL"]
 
 
 async def test_a_file_costs_a_command_for_each_chunk_and_two_to_read_it(alone: Client) -> None:
-    with commands(alone) as sent:
+    with sent_commands(alone.running, "{genesys:") as sent:
         id = await alone.create(("a", ("a", "", b"x" * MEBIBYTE)))
     assert sent == ["SET"] * 4 + ["FCALL"]
-    with commands(alone) as sent:
+    with sent_commands(alone.running, "{genesys:") as sent:
         await alone.get("binary", id, "a")
     assert sent == ["FCALL"] + ["GETRANGE"] * 9  # 128 KiB at the most: of the last, long chunk three
 
@@ -96,20 +80,14 @@ async def test_the_largest_requests_hold_redis_shortly(alone: Client) -> None:
         assert await slow_commands(client, act) == []
 
 
-def resident(running: Running) -> int:
-    """Memory of the one worker, in bytes."""
-    (pid,) = running.worker_pids()
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
-
-
 async def test_eight_files_at_once_take_little_memory(alone: Client) -> None:
     content = os.urandom(8 * MEBIBYTE)
     fields = multipart(("file", ("a", "", content)))
-    most, before = [0], resident(alone.running)
+    most, before = [0], resident_of_worker(alone.running)
 
     async def watch() -> None:
         while True:
-            most[0] = max(most[0], resident(alone.running))
+            most[0] = max(most[0], resident_of_worker(alone.running))
             await asyncio.sleep(0.005)
 
     async def slowly() -> AsyncIterator[bytes]:
