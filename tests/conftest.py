@@ -21,8 +21,7 @@ from tests.servers import binaries, choose
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose forms and server before any test is collected: many are made for each server."""
-    if config.getoption("--long"):
-        effort.choose_long()
+    effort.choose(long=config.getoption("--long"))
     if name := config.getoption("--server"):
         directory = tempfile.TemporaryDirectory(prefix="server-")
         config.add_cleanup(directory.cleanup)

@@ -2,6 +2,9 @@
 
 Such a test has the marker `long`, by which `make test-long` finds it. Hypothesis may look for the smallest failing
 example for five minutes, so these tests get more time than that: what failed is always printed.
+
+Short forms try the same examples in each run, so that a change is judged by what it changes; long forms look for new
+ones. No form has a deadline for one example: it would measure the machine.
 """
 
 from collections.abc import Callable
@@ -17,10 +20,14 @@ T = TypeVar("T")
 _long = False
 
 
-def choose_long() -> None:
-    """Use the long forms, in all modules that are imported from now on."""
+def choose(*, long: bool) -> None:
+    """Use the long or the short forms, in all modules that are imported from now on."""
     global _long
-    _long = True
+    _long = long
+    settings.register_profile(
+        "tests", deadline=None, derandomize=not long, suppress_health_check=list(HealthCheck), database=None
+    )
+    settings.load_profile("tests")
 
 
 def either(short: T, long: T) -> T:
@@ -30,9 +37,7 @@ def either(short: T, long: T) -> T:
 
 def some(short: int, long: int, **more: Any) -> settings:
     """Hypothesis's settings for a test with so many examples."""
-    return settings(
-        max_examples=either(short, long), deadline=None, suppress_health_check=list(HealthCheck), database=None, **more
-    )
+    return settings(max_examples=either(short, long), **more)
 
 
 def examples(short: int, long: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

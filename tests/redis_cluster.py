@@ -5,7 +5,7 @@ Invariant: a RedisCluster that was left with `with` leaves no process and no fil
 
 import random
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +14,7 @@ from urllib.parse import quote
 import redis
 
 from tests.running import eventually
-from tests.servers import Certificates, RedisProcess
+from tests.servers import Certificates, RedisProcess, reserved
 
 SLOTS = 16384
 NODE_TIMEOUT = 1.0  # seconds of silence after which the others believe that a node is dead
@@ -23,15 +23,16 @@ SHARDS = 3
 MOVED_AT_ONCE = 20  # slots of a reshard that are on their way together
 
 
-def port_with_bus() -> int:
-    """A port that is free together with that of the bus, both below those that the system gives to clients."""
+def reserved_with_bus() -> tuple[socket.socket, socket.socket]:
+    """A port that is kept together with that of the bus, both below those that the system gives to clients."""
     while True:
         port = random.randrange(12_000, 22_000)
-        try:
-            with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + BUS)):
-                return port
-        except OSError:
-            continue
+        with suppress(OSError):
+            first = reserved(port)
+            try:
+                return first, reserved(port + BUS)
+            except OSError:
+                first.close()
 
 
 class ClusterNode(RedisProcess):
@@ -49,7 +50,10 @@ class ClusterNode(RedisProcess):
         }
         arguments = [word for name, value in settings.items() for word in (f"--{name}", value)]
         super().__init__(path, *arguments, *config, tcp=not tls, tls=tls, password=password)
-        self.port = port_with_bus()
+        assert self._reserved is not None
+        self._reserved.close()
+        self._reserved, self._reserved_bus = reserved_with_bus()
+        self.port = self._reserved.getsockname()[1]
         self.id = ""
         self._client = redis.Redis(unix_socket_path=str(self.socket), password=password or None)
 
@@ -65,6 +69,7 @@ class ClusterNode(RedisProcess):
     def __exit__(self, *error: Any) -> None:
         self._client.close()
         super().__exit__(*error)
+        self._reserved_bus.close()
 
     def ask(self, *arguments: str | int | bytes) -> Any:
         """Run one command of many, on a connection that is kept."""

@@ -24,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from service.storage.errors import Refusal
+from tests.servers import reserved
 
 ROOT = Path(__file__).parent.parent
 ACCESS = Path(__file__).with_name("access.yaml")
@@ -206,13 +207,12 @@ class Running:
 
     def restart(self) -> None:
         """Stop it and start it on the same ports and data."""
+        ports = [int(url.rpartition(":")[2]) for url in (self.url, self.ops_url)]
+        self._settings |= dict(zip(("port", "ops_port"), ports, strict=True))
         assert self.stop() == 0, self.log
-        self._settings |= {
-            "port": self.url.rpartition(":")[2],
-            "ops_port": self.ops_url.rpartition(":")[2],
-        }
-        self.process = self._spawn()
-        self.wait_ready()
+        with reserved(ports[0]), reserved(ports[1]):
+            self.process = self._spawn()
+            self.wait_ready()
 
     def __enter__(self) -> "Running":
         return self

@@ -136,6 +136,22 @@ class TlsFront:
                 await sink.drain()
 
 
+def reserved(port: int = 0) -> socket.socket:
+    """A socket that keeps a port of this machine for servers of ours, also while none of them listens there.
+
+    It is bound and does not listen: Linux gives its port to nobody who asks for any port, and lets a server that sets
+    SO_REUSEADDR listen there. Raises OSError if somebody listens there.
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        kept.bind(("127.0.0.1", port))
+    except OSError:
+        kept.close()
+        raise
+    return kept
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
@@ -162,7 +178,8 @@ class RedisProcess:
         # Not pytest's tmp_path: it grows with the test's name, and a socket's path may have 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="redis-"))
         self.socket = self.directory / "redis.sock"
-        self.port = free_port() if tcp or tls else 0
+        self._reserved = reserved() if tcp or tls else None
+        self.port = self._reserved.getsockname()[1] if self._reserved else 0
         self.password = password
         self._path = path
         self._tls = tls
@@ -205,6 +222,8 @@ class RedisProcess:
         self.kill()  # its directory goes with it; SIGTERM takes Redis up to 0.1 s to notice
         if self._front:
             self._front.stop()
+        if self._reserved:
+            self._reserved.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(self, *, wait: bool = True) -> None:

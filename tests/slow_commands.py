@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 HOLD_US = 5000  # the longest that a command may hold Redis
-RUNS = 6
+RUNS = 12
 # What differs between two runs: ids that are made up, and tokens of versions.
 DIFFERS = re.compile(rb"\b[0-9a-f]{32}\b|\d+:\d{10,}")
 

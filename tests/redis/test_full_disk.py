@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,18 @@ async def says(embedded: Embedded, **wanted: str) -> None:
     """Wait until `INFO` says so of the append-only file."""
 
     async def check() -> bool:
-        try:
-            state, _ = await look(embedded.data_dir, embedded.data_dir / "redis.sock")
-        except FileNotFoundError:  # the end of a rewrite has just removed a file that the manifest had named
-            return False
+        state, _ = await looked(embedded)
         return state.items() >= wanted.items()
 
     await soon(check)
+
+
+async def looked(embedded: Embedded) -> tuple[dict[str, str], int]:
+    """Look until the files stand still and Redis answers: a rewrite ends with the removal of files."""
+    while True:
+        with suppress(OSError):
+            return await look(embedded.data_dir, embedded.data_dir / "redis.sock")
+        await asyncio.sleep(0.01)
 
 
 async def rewrite(embedded: Embedded) -> None:
@@ -153,7 +159,6 @@ async def test_rewrites_and_writes_alone_are_never_taken_for_a_gap(
 ) -> None:
     monkeypatch.setattr(rewriting, "PAUSE", NEVER)
     await embedded.start(20)
-    socket = embedded.data_dir / "redis.sock"
     rewrites = 0
     client = Redis.open(embedded.url)
     await client.connect()
@@ -165,7 +170,7 @@ async def test_rewrites_and_writes_alone_are_never_taken_for_a_gap(
     writing = asyncio.create_task(write())
     try:
         while rewrites < 10:
-            state, gap = await look(embedded.data_dir, socket)
+            state, gap = await looked(embedded)
             assert gap <= 0
             if state["aof_rewrite_in_progress"] == "0":
                 await client.execute("BGREWRITEAOF", key="", write=True)

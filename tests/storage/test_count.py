@@ -7,6 +7,7 @@ from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts import library
 from service.storage.scripts.fan_out import FAN_OUT
+from tests.running import while_it_lives
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace, numbered
 
 
@@ -16,10 +17,16 @@ async def test_an_unknown_collection_has_none(storage: Storage, keyspace: Keyspa
 
 
 async def test_what_is_due_is_subtracted_at_once(storage: Storage, keyspace: Keyspace) -> None:
-    for n, id in enumerate(numbered(30)):
-        await storage.records.put(Write(COLLECTION, id, ME, lifetime="+200" if n % 3 else ""), b"[]")
-    assert await storage.records.count(COLLECTION) == 30
-    keyspace.wait_past(max(keyspace.indexes()["x"].values()))
+    async def live(seconds: float) -> int:
+        keyspace.command("FLUSHALL")
+        for n, id in enumerate(numbered(30)):
+            lifetime = f"+{round(seconds * 1000)}" if n % 3 else ""
+            await storage.records.put(Write(COLLECTION, id, ME, lifetime=lifetime), b"[]")
+        assert await storage.records.count(COLLECTION) == 30
+        assert len(keyspace.indexes()["x"]) == 20
+        return max(keyspace.indexes()["x"].values())
+
+    keyspace.wait_past(await while_it_lives(0.1, live))
     assert await storage.records.count(COLLECTION) == 10
     assert len(keyspace.indexes()["x"]) == 20  # counted out, not swept
 

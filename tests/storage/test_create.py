@@ -8,6 +8,7 @@ from service.storage.errors import AlreadyExists, Invalid
 from service.storage.records.conditions import Condition
 from service.storage.records.write import Write
 from service.storage.root import Storage
+from tests.running import while_it_lives
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace
 
 
@@ -77,9 +78,15 @@ async def test_an_expired_namesake_is_no_hindrance_and_leaves_nothing(storage: S
 
 
 async def test_each_new_record_takes_two_due_neighbours_out(storage: Storage, keyspace: Keyspace) -> None:
-    for n in range(5):
-        last = await storage.records.create(Write(COLLECTION, f"old{n}", ME, lifetime="+20"), b"[]")
-    keyspace.wait_past(last.expires)
+    async def live(seconds: float) -> int:
+        keyspace.command("FLUSHALL")
+        for n in range(5):
+            lifetime = f"+{round(seconds * 1000)}"
+            last = await storage.records.create(Write(COLLECTION, f"old{n}", ME, lifetime=lifetime), b"[]")
+        assert len(keyspace.indexes()["x"]) == 5
+        return last.expires
+
+    keyspace.wait_past(await while_it_lives(0.02, live))
     for n, left in enumerate([3, 1, 0]):
         await storage.records.create(Write(COLLECTION, f"new{n}", ME), b"[]")
         assert len(keyspace.indexes().get("x", {})) == left

@@ -10,6 +10,7 @@ from service.storage.records.quota import Quota
 from service.storage.records.record import etag
 from service.storage.records.write import Write
 from service.storage.root import Storage
+from tests.running import while_it_lives
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, USAGE, Keyspace
 
 
@@ -29,9 +30,12 @@ async def test_an_expired_record_cannot_be_deleted(storage: Storage, keyspace: K
 
 
 async def test_the_header_rules_where_the_native_expiry_was_lost(storage: Storage, keyspace: Keyspace) -> None:
-    saved = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+20"), b"[]")
-    keyspace.command("PERSIST", RECORD("a"))
-    keyspace.wait_past(saved.expires)
+    async def lives(seconds: float) -> int:
+        saved = await storage.records.put(Write(COLLECTION, "a", ME, lifetime=f"+{round(seconds * 1000)}"), b"[]")
+        assert keyspace.command("PERSIST", RECORD("a")) == 1
+        return saved.expires
+
+    keyspace.wait_past(await while_it_lives(0.02, lives))
     with pytest.raises(NotFound):
         await storage.records.delete(Write(COLLECTION, "a"))
     assert (await storage.records.create(Write(COLLECTION, "a", ME), b"[]")).version == 1

@@ -11,6 +11,7 @@ from service.storage.records.quota import Quota
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES
+from tests.running import while_it_lives
 from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, ME, RECORD, USAGE, Keyspace, numbered
 
@@ -119,9 +120,12 @@ async def test_what_was_repaired_works_again(filled: Storage, redis: RedisProces
 async def test_an_expired_record_that_lost_its_native_expiry_is_taken_away(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    gone = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+40"), b"[]")
-    keyspace.command("PERSIST", RECORD("a"))
-    keyspace.wait_past(gone.expires)
+    async def lives(seconds: float) -> int:
+        gone = await storage.records.put(Write(COLLECTION, "a", ME, lifetime=f"+{round(seconds * 1000)}"), b"[]")
+        assert keyspace.command("PERSIST", RECORD("a")) == 1
+        return gone.expires
+
+    keyspace.wait_past(await while_it_lives(0.04, lives))
     status, out = await check(redis, repair=True)
     assert (status, out[0]) == (1, f"{RECORD('a')}: native expiry: missing, the record has expired")
     assert RECORD("a") not in keyspace.names()

@@ -7,6 +7,7 @@ from service.storage.records.record import Listed, Record, portions
 from service.storage.records.records import READ_BYTES
 from service.storage.records.write import Write
 from service.storage.root import Storage
+from tests.running import while_it_lives
 from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, ME, Keyspace, numbered
 
@@ -18,9 +19,12 @@ async def test_what_is_not_there_is_refused_by_get_and_none_to_find(storage: Sto
 
 
 async def test_an_expired_record_is_not_there(storage: Storage, keyspace: Keyspace) -> None:
-    saved = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+20"), b"[]")
-    assert (await storage.records.get(COLLECTION, "a")).expires == saved.expires
-    keyspace.wait_past(saved.expires)
+    async def lives(seconds: float) -> int:
+        saved = await storage.records.put(Write(COLLECTION, "a", ME, lifetime=f"+{round(seconds * 1000)}"), b"[]")
+        assert (await storage.records.get(COLLECTION, "a")).expires == saved.expires
+        return saved.expires
+
+    keyspace.wait_past(await while_it_lives(0.02, lives))
     with pytest.raises(NotFound):
         await storage.records.get(COLLECTION, "a")
 

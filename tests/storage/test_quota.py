@@ -11,6 +11,7 @@ from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES
 from service.storage.scripts.runner import Runner
+from tests.running import while_it_lives
 from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, USAGE, Keyspace, numbered
 
@@ -91,9 +92,16 @@ async def test_an_expired_namesake_counts_once(storage: Storage, keyspace: Keysp
 
 async def test_due_neighbours_that_a_write_clears_away_are_given_back(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=5)
-    for id in numbered(3):
-        gone = await storage.records.create(Write(COLLECTION, id, ME, lifetime="+20", quota=quota), b"[1,2,3]")
-    keyspace.wait_past(gone.expires)
+
+    async def live(seconds: float) -> int:
+        keyspace.command("FLUSHALL")
+        for id in numbered(3):
+            lifetime = f"+{round(seconds * 1000)}"
+            gone = await storage.records.create(Write(COLLECTION, id, ME, lifetime=lifetime, quota=quota), b"[1,2,3]")
+        assert keyspace.command("GET", USAGE) == b"3 21"
+        return gone.expires
+
+    keyspace.wait_past(await while_it_lives(0.02, live))
     await storage.records.create(Write(COLLECTION, "new", ME, quota=quota), b"[]")
     assert keyspace.command("GET", USAGE) == b"2 9"
 

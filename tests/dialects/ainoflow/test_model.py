@@ -11,11 +11,12 @@ from uuid import uuid4
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, rule
 
 from service.storage.scripts.bounds import INLINE_BYTES
 from tests.dialects.ainoflow.client import at
-from tests.dialects.machine import Answer, Machine, try_out
+from tests.dialects.machine import Machine, try_out
+from tests.http_client import Reply
 from tests.running import Running, eventually
 
 KEYS = st.sampled_from(["a", "b", "B", "a/b", "{x}", "é", "\U0001f600", "meta", "k1", "k2"])
@@ -55,7 +56,7 @@ class Documents(Machine):
     def access(self, key: dict[str, object]) -> None:
         self.declare(ainoflow={"keys": [key]})
 
-    def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Answer:
+    def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Reply:
         return super().ask(method, target, body, Authorization=f"Bearer {self.project}", **headers)
 
     def serves(self) -> bool:
@@ -81,7 +82,7 @@ class Documents(Machine):
             return 412
         return 0 if there else missing
 
-    def wrote(self, key: str, body: bytes, answer: Answer, lifetime: str = "keep") -> None:
+    def wrote(self, key: str, body: bytes, answer: Reply, lifetime: str = "keep") -> None:
         self.step += 1
         before = self.held.get(key)
         receipt = answer.json
@@ -164,10 +165,10 @@ class Documents(Machine):
         assert [item["value"] for item in listed] == [json.loads(self.held[item["key"]].body) for item in listed]
         assert answer.headers["X-Total-Count"] == str(len(self.held))
 
-    @precondition(lambda self: type(self).costly > 0 or not self.admitted)
     @rule()
     def change_access(self) -> None:
-        type(self).costly -= 1
+        if self.admitted and not self.can_afford():
+            return
         self.admitted = not self.admitted
         key: dict[str, object] = {"key": self.project, "id": "me", "project": self.project}
         self.access(key if self.admitted else {**key, "remove": True})

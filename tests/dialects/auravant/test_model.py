@@ -9,11 +9,12 @@ from uuid import uuid4
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.stateful import initialize, rule
 
 from service.storage.scripts.bounds import INLINE_BYTES
 from tests.dialects.auravant.client import STORAGE
-from tests.dialects.machine import Answer, Machine, try_out
+from tests.dialects.machine import Machine, try_out
+from tests.http_client import Reply
 from tests.running import Running, eventually
 
 R, W, D = "r", "w", "d"
@@ -102,7 +103,7 @@ class Values(Machine):
             for caller in CALLERS
         )
 
-    def storage(self, caller: str, scope: str, operation: str, body: Mapping[str, object]) -> Answer:
+    def storage(self, caller: str, scope: str, operation: str, body: Mapping[str, object]) -> Reply:
         return self.ask(
             "POST",
             f"{STORAGE}/{scope}?operation={operation}",
@@ -111,7 +112,7 @@ class Values(Machine):
             Content_Type="application/json",
         )
 
-    def code(self, caller: str, answer: Answer) -> int:
+    def code(self, caller: str, answer: Reply) -> int:
         """The code of an answer; that of a revoked token has no other one."""
         code: int = answer.json["code"]
         assert (answer.status, code == -3) == ((401, True) if caller == self.revoked else (200, False)), answer
@@ -248,10 +249,10 @@ class Values(Machine):
             }
         )
 
-    @precondition(lambda self: type(self).costly > 0 or self.revoked)
     @rule(caller=each_caller)
     def revoke_or_give_back(self, caller: str) -> None:
-        type(self).costly -= 1
+        if not self.revoked and not self.can_afford():
+            return
         self.declare(auravant={"tokens": [self.token(self.revoked or caller, remove=not self.revoked)]})
         self.revoked = "" if self.revoked else caller
         eventually(self.serves)

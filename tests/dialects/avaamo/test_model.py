@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from tests.dialects.avaamo.client import global_storage, set_storage, storages
-from tests.dialects.machine import Answer, Machine, try_out
+from tests.dialects.machine import Machine, try_out
+from tests.http_client import Reply
 from tests.running import Running
 
 TOKENS = st.sampled_from(["one", "other"])
@@ -68,7 +69,7 @@ class Variables(Machine):
         agents = {str(self.agent): permission} if permission else {}
         self.declare(avaamo={"tokens": [{"token": f"{token}-{self.agent}", "agents": agents}]})
 
-    def by(self, token: str, method: str, target: str, body: str | None = None) -> Answer:
+    def by(self, token: str, method: str, target: str, body: str | None = None) -> Reply:
         return self.ask(method, target, body.encode() if body else None, Access_Token=f"{token}-{self.agent}")
 
     def serves(self) -> bool:
