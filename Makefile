@@ -4,8 +4,8 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 # Compiled modules are kept: a test run starts hundreds of Pythons.
 unexport PYTHONDONTWRITEBYTECODE
-# Tests wait for servers, expiries and processes more than they compute.
-JOBS ?= 2
+# Tests wait for servers, expiries and processes as long as they compute: four keep two cores busy.
+JOBS ?= 4
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # The composed scripts are plain Lua 5.1 with what Redis adds. 43.: an include takes all that it needs as parameters,
 # which may well be called what the script that includes it calls them. 212: a function of

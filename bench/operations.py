@@ -216,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench.operations: {error}", file=sys.stderr)
         return 1
     print(tabled(found, parsed.many))
-    left = sorted(set(library.load().scripts) - {each.script for each in OPERATIONS})
+    left = sorted(set(library.installed().scripts) - {each.script for each in OPERATIONS})
     print(f"\nNot measured: {', '.join(left)}.")
     write(parsed.out, "operations", given, {"few": FEW, "many": parsed.many, "operations": found, "left": left})
     return 0

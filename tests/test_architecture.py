@@ -176,7 +176,7 @@ def test_each_script_is_run_from_one_place() -> None:
 
 def test_each_word_that_a_script_refuses_with_is_a_refusal() -> None:
     """And the header of the script says which those are."""
-    composed = library.load().scripts
+    composed = library.installed().scripts
     assert set(re.findall(r"'([A-Z]{3,}) [^']", (LUA / "include" / "once.lua").read_text())) <= set(BY_WORD)
     for path in OPERATIONS:
         words = set(re.findall(r"'([A-Z]{3,}) [^']", composed[path.stem].text))

@@ -143,7 +143,7 @@ async def _commands(ask: Ask) -> Iterable[Finding]:
 
 async def _functions(ask: Ask, out: Out) -> None:
     """Report the libraries of functions. A new server has none yet; the service loads it, and removes old versions."""
-    own = library.load().name
+    own = library.installed().name
     try:
         found: list[Any] = await ask("FUNCTION", "LIST", "LIBRARYNAME", f"{library.NAME}*")
     except Rejected:

@@ -53,9 +53,14 @@ def _by(*command: str) -> Build:
         text = done.stdout
         for name in _generated(K8S / "overlays" / overlay):
             text = re.sub(rf"\b{name}-[a-z0-9]{{10}}$", name, text, flags=re.MULTILINE)
-        return [_unwrapped(each) for each in yaml.safe_load_all(text)]
+        return [_unwrapped(each) for each in _loaded(text)]
 
     return build
+
+
+def _loaded(text: str) -> list[Object]:
+    """The documents of a file of YAML, read by libyaml, which is five times as fast as Python."""
+    return list(yaml.load_all(text, Loader=yaml.CSafeLoader))
 
 
 def _unwrapped(each: Object) -> Object:
@@ -80,7 +85,7 @@ def reading(overlay: str) -> list[Object]:
 
 
 def _kustomization(folder: Path) -> dict[str, Any]:
-    told: dict[str, Any] = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    (told,) = _loaded((folder / "kustomization.yaml").read_text())
     assert set(told) <= KNOWN, set(told) - KNOWN
     return told
 
@@ -90,13 +95,13 @@ def _read(folder: Path) -> list[Object]:
     objects: list[Object] = []
     for name in (*told.get("resources", []), *told.get("components", [])):
         path = folder / name
-        objects += _read(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
+        objects += _read(path) if path.is_dir() else _loaded(path.read_text())
     for kind in ("ConfigMap", "Secret"):
         for made in told.get(f"{kind[0].lower()}{kind[1:]}Generator", []):
             _generate(folder, kind, made, objects)
     for patch in told.get("patches", []):
         assert set(patch) == {"path"}
-        change = yaml.safe_load((folder / patch["path"]).read_text())
+        (change,) = _loaded((folder / patch["path"]).read_text())
         (target,) = [each for each in objects if identity(each) == identity(change)]
         target.update(_merged(target, change))
     if namespace := told.get("namespace"):

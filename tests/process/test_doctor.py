@@ -160,7 +160,7 @@ def test_a_server_that_is_not_there_is_found() -> None:
 
 
 def test_the_libraries_of_functions_are_told(server: RedisProcess) -> None:
-    whole = library.load()
+    whole = library.installed()
     server.command("FUNCTION", "FLUSH")
     assert f"functions: {whole.name} is not yet there, and 0 of other versions" in examined(server.url)[1]
     server.command("FUNCTION", "LOAD", whole.text)

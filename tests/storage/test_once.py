@@ -266,7 +266,7 @@ async def test_without_a_key_what_is_sent_is_what_the_script_takes(
     await storage.records.put(Write(COLLECTION, "a", ME), OBJECT)
     [command] = sent
     word, function, count, *rest = words(command.packed)
-    put = library.load().scripts["put"]
+    put = library.installed().scripts["put"]
     names = (COLLECTION.record("a"), *COLLECTION.guarded)
     assert (word, int(count), rest[: len(names)]) == (b"FCALL", len(names), [name.encode() for name in names])
     assert len(rest) == len(names) + len(put.arguments) - put.optional

@@ -14,7 +14,8 @@ from tests.effort import examples
 from tests.servers import RedisProcess
 
 HEADER = "--- What it does.\n"
-SCRIPTS = {name: script for name, script in load().scripts.items() if script.varies and not name.endswith(library.ONCE)}
+INSTALLED = library.installed().scripts
+SCRIPTS = {name: script for name, script in INSTALLED.items() if script.varies and not name.endswith(library.ONCE)}
 
 
 def write(folder: Path, **sources: str) -> Path:
@@ -139,7 +140,7 @@ def test_what_varies_has_to_be_there(tmp_path: Path) -> None:
 
 
 def test_the_scripts_of_each_small_write_say_what_varies() -> None:
-    found = load().scripts
+    found = library.installed().scripts
     varying = {name for name, script in found.items() if script.varies and not name.endswith(library.ONCE)}
     assert varying == {"append", "create", "delete", "merge", "put"}
     for name in varying:
@@ -189,7 +190,7 @@ def test_the_names_of_a_library_and_its_functions_have_the_digest_of_its_text(tm
 
 
 def test_a_library_has_each_include_once_and_before_all_scripts() -> None:
-    text = load().text
+    text = library.installed().text
     begun = text.index("\ndo\nlocal function operation(")
     for path in (library.folder() / "include").glob("*.lua"):
         assert text.count(f"\nlocal function {path.stem}(") == 1
@@ -231,7 +232,7 @@ def test_the_clock_is_told_in_both_ways_the_same(redis: RedisProcess) -> None:
 
 
 def test_a_server_knows_each_function_by_its_flags(redis: RedisProcess) -> None:
-    whole = load()
+    whole = library.installed()
     redis.command("FUNCTION", "FLUSH")
     assert redis.command("FUNCTION", "LOAD", whole.text).decode() == whole.name
     [said] = redis.command("FUNCTION", "LIST", "LIBRARYNAME", whole.name)
@@ -252,13 +253,13 @@ def test_what_a_function_refuses_is_counted_by_its_word(redis: RedisProcess, tmp
 
 def test_the_command_prints_the_library(capsys: pytest.CaptureFixture[str]) -> None:
     library.main([])
-    assert capsys.readouterr().out == load().text
+    assert capsys.readouterr().out == library.installed().text
 
 
 def test_the_command_writes_all_scripts_and_each_include_by_itself(tmp_path: Path) -> None:
     """An include that leaned on a name of its includer would show as an undefined variable to luacheck."""
     library.main(["--all", str(tmp_path)])
-    names = {name for name in load().scripts if not name.endswith(library.ONCE)}
+    names = {name for name in INSTALLED if not name.endswith(library.ONCE)}
     includes = {f"include_{path.stem}" for path in (library.folder() / "include").glob("*.lua")}
     assert {path.stem for path in tmp_path.glob("*.lua")} == {"library", *includes, *names}
     alone = (tmp_path / "include_keep.lua").read_text()

@@ -37,7 +37,7 @@ class Runner:
 
     def __init__(self) -> None:
         self._turns = Turns(BULK_AT_ONCE)
-        self.library = library.load()
+        self.library = library.installed()
         self._loading = pack(("FUNCTION", "LOAD", self.library.text))
         self._digest = self.library.digest.encode()
 
