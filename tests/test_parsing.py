@@ -41,11 +41,11 @@ MISTAKES = [
     (b'{"of":{"a":[1,"x"]}}', "`of[...][1]` must be an integer, not a string"),
     (b'{"size":1e999}', "`size` has a value that is not allowed"),
     (b'{"other":1}', "`other` is unknown"),
-    (b'{"id":1,}', "the body is not JSON: at byte 8"),
-    (b"{} x", "the body is not JSON: at byte 4"),
-    (b'{"id":', "the body is not JSON: it is cut off"),
-    (b'{"id":"\\ud800"}', "the body is not JSON: it is cut off, or an escape is half of a surrogate pair"),
-    (b'{"id":"\xff"}', "the body is not UTF-8: at byte 7"),
+    (b'{"id":1,}', "the body must be JSON; the error is at byte 8"),
+    (b"{} x", "the body must be JSON; the error is at byte 4"),
+    (b'{"id":', "the body must be JSON, but is cut off"),
+    (b'{"id":"\\ud800"}', "the body must be JSON, but is cut off or has an escape that is half of a surrogate pair"),
+    (b'{"id":"\xff"}', "the body must be UTF-8; byte 7 is not"),
     (b'{"raw":' + b"[" * 100_000, "the body is nested too deeply"),
 ]
 BOUNDED = [
@@ -77,7 +77,7 @@ def test_which_bound_a_member_broke_is_said(body: bytes, message: str) -> None:
 def test_a_field_is_called_by_its_name() -> None:
     assert refused(json_parser(list[int]), b'["x"]', "ids") == "`ids[0]` must be an integer, not a string"
     assert refused(json_parser(list[int]), b"{}", "ids") == "`ids` must be an array, not an object"
-    assert refused(json_parser(list[int]), b"[1,", "ids") == "`ids` is not JSON: it is cut off"
+    assert refused(json_parser(list[int]), b"[1,", "ids") == "`ids` must be JSON, but is cut off"
 
 
 def test_words_are_read_in_any_case() -> None:
@@ -120,6 +120,8 @@ def test_what_begins_as_json_is_json_whatever_its_type_says() -> None:
     assert [form_fields(form, body) for body in (b'{"a":1}', b" \r\n[1]", b"", b" \n")] == [None] * 4
     assert form_fields("application/json", b"a=1") is None
     assert form_fields("", b"a=1") is None
-    assert refused(form_fields, form, b"a=%FF") == "the form is not UTF-8"
-    assert refused(form_fields, form, b"\xff=1") == "the form is not UTF-8"
-    assert refused(form_fields, form, b"a=1&" * FORM_FIELDS + b"a=1") == f"the form has more than {FORM_FIELDS} fields"
+    assert refused(form_fields, form, b"a=%FF") == "the form must be UTF-8"
+    assert refused(form_fields, form, b"\xff=1") == "the form must be UTF-8"
+    assert (
+        refused(form_fields, form, b"a=1&" * FORM_FIELDS + b"a=1") == f"the form must have at most {FORM_FIELDS} fields"
+    )

@@ -92,7 +92,9 @@ def _read_yaml(text: bytes | str) -> Any:
         raise Malformed("the document is nested too deeply") from None
     except (yaml.reader.ReaderError, ValueError) as error:
         position = getattr(error, "position", getattr(error, "start", 0))
-        raise Malformed(f"position {position}: not YAML or JSON: not UTF-8, or a control character") from None
+        raise Malformed(
+            f"position {position}: not YAML or JSON: a byte that is not UTF-8, or a control character"
+        ) from None
 
 
 def convert(name: str, content: Any, kind: Any) -> Any:

@@ -142,7 +142,7 @@ class Request(msgspec.Struct):
                 return {name: value for name, _, value in pairs if value}
             return dict(parse_qsl(self.query_string, errors="strict"))
         except UnicodeDecodeError:
-            raise Invalid("the query string is not UTF-8") from None
+            raise Invalid("the query string must be UTF-8, percent-encoded") from None
 
     async def fresh_id(self) -> str:
         """Return an id for a new record, 32 hexadecimal digits. A repeated request with its Idempotency-Key gets the

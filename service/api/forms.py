@@ -118,7 +118,7 @@ def _complete(events: Iterator[Event], charset: str, limits: Limits) -> Iterator
 def _part(event: Event, number: int, charset: str, limits: Limits) -> Part:
     """Return the part that begins with this event, without its content. Raises Invalid, TooLarge."""
     if number > limits.parts:
-        raise TooLarge(f"a form has at most {limits.parts} parts")
+        raise TooLarge(f"the form must have at most {limits.parts} parts")
     if isinstance(event, MultipartSegment):
         encoding = event.header("Content-Transfer-Encoding", "binary").lower()
         if encoding not in ("binary", "8bit", "7bit"):
@@ -130,9 +130,9 @@ def _part(event: Event, number: int, charset: str, limits: Limits) -> Part:
         assert isinstance(event, str)
         part = Part(event, charset=charset)
     if not part.name:
-        raise Invalid("a part of the form has no name")
+        raise Invalid("every part of the form must have a name")
     if len(part.name) > NAME_CHARACTERS:
-        raise TooLarge(f"a name has at most {NAME_CHARACTERS} characters")
+        raise TooLarge(f"the name of a part must have at most {NAME_CHARACTERS} characters")
     return part
 
 
@@ -166,7 +166,7 @@ def _decoded_word(found: re.Match[str]) -> str:
 def _decoded_parameter(text: bytes, charset: str, where: str) -> str:
     """Decode a parameter that names its own charset; `where` is its name. Raises Invalid."""
     if not _charset(charset.lower()):
-        raise Invalid(f"the {where} of a part is in a charset that is not supported: use UTF-8")
+        raise Invalid(f"the {where} of a part has a charset that is not supported; use UTF-8")
     try:
         return text.decode(charset)
     except (UnicodeError, LookupError):
@@ -228,12 +228,12 @@ class _Multipart:
 def _passed(said: str, limits: Limits) -> str:
     """Return the message for the limit that the multipart parser reported as exceeded."""
     if "header" in said:
-        return f"a part of a form has at most {HEADERS} headers of at most {HEADER_BYTES} bytes"
-    return f"a form has at most {limits.parts} parts" if "count" in said else _long(limits.part_bytes)
+        return f"a part of the form must have at most {HEADERS} headers of at most {HEADER_BYTES} bytes"
+    return f"the form must have at most {limits.parts} parts" if "count" in said else _long(limits.part_bytes)
 
 
 def _long(limit: int) -> str:
-    return f"a part of a form has at most {limit} bytes"
+    return f"a part of the form must have at most {limit} bytes"
 
 
 class _Urlencoded:
@@ -255,7 +255,7 @@ class _Urlencoded:
         if not equals:
             self._rest = name
             if len(name) > 12 * NAME_CHARACTERS:  # a character has at most four bytes, each escaped as %XX
-                raise TooLarge(f"a name has at most {NAME_CHARACTERS} characters")
+                raise TooLarge(f"the name of a part must have at most {NAME_CHARACTERS} characters")
             return
         if not self._inside:
             yield _decoded(name)
@@ -303,14 +303,14 @@ def _decoded(name: bytes) -> str:
     try:
         return unescaped(name).decode()
     except UnicodeDecodeError:
-        raise Invalid("the name of a form field is not UTF-8") from None
+        raise Invalid("the names of form fields must be UTF-8") from None
 
 
 def text(part: Part) -> Content:
     """Return the content of a text part, converted to UTF-8. Raises Invalid if it is not in its charset."""
     charset = part.charset.lower() or "utf-8"
     if not _charset(charset):
-        raise Invalid(f"the charset of the part {part.name!r} is not supported: use UTF-8")
+        raise Invalid(f"the charset of the part {part.name!r} is not supported; use UTF-8")
     content = part.content
     if not isinstance(content, bytes):
         return _decoded_pieces(content, part.name, charset)
@@ -332,7 +332,7 @@ async def _decoded_pieces(pieces: AsyncIterator[bytes], name: str, charset: str)
 
 
 def _undecodable(name: str, charset: str) -> Invalid:
-    return Invalid(f"the text of the part {name!r} is not {charset}")
+    return Invalid(f"the text of the part {name!r} must be in its charset, {charset}")
 
 
 async def pieces_of(content: Content) -> AsyncIterator[bytes]:

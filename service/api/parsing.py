@@ -86,12 +86,12 @@ def form_fields(type: str, body: bytes) -> dict[str, str] | None:
     if type.partition(";")[0].strip().lower() != FORM or _json(body) or not body.strip():
         return None
     if body.count(b"&") >= FORM_FIELDS:
-        raise Invalid(f"the form has more than {FORM_FIELDS} fields")
+        raise Invalid(f"the form must have at most {FORM_FIELDS} fields")
     pairs = [field.partition(b"=") for field in body.split(b"&") if field]
     try:
         return {unescaped(name).decode(): unescaped(value).decode() for name, _, value in pairs}
     except UnicodeDecodeError:
-        raise Invalid("the form is not UTF-8") from None
+        raise Invalid("the form must be UTF-8") from None
 
 
 def json_parser(type: Any, *, lax: bool = False) -> Callable[..., Any]:
@@ -108,7 +108,7 @@ def json_parser(type: Any, *, lax: bool = False) -> Callable[..., Any]:
                 text.decode()
             return decode(text)
         except UnicodeDecodeError as error:
-            raise Invalid(f"{_subject(name)} is not UTF-8: at byte {error.start}") from None
+            raise Invalid(f"{_subject(name)} must be UTF-8; byte {error.start} is not") from None
         except RecursionError:
             raise Invalid(f"{_subject(name)} is nested too deeply") from None
         except msgspec.ValidationError as error:
@@ -155,9 +155,9 @@ def _malformed(error: msgspec.DecodeError, text: bytes, name: str) -> str:
     if not text.strip():
         return f"{subject} is empty"
     if at := _byte(str(error)):
-        return f"{subject} is not JSON: at byte {at[1]}"
-    also = ", or an escape is half of a surrogate pair" if _surrogate(text) else ""
-    return f"{subject} is not JSON: it is cut off{also}"
+        return f"{subject} must be JSON; the error is at byte {at[1]}"
+    also = " or has an escape that is half of a surrogate pair" if _surrogate(text) else ""
+    return f"{subject} must be JSON, but is cut off{also}"
 
 
 def _subject(path: str) -> str:

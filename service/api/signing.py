@@ -56,7 +56,7 @@ class Signer:
 
     def __init__(self, keys: Sequence[str], clock: Callable[[], float] = time) -> None:
         if not keys or any(len(key) < KEY_CHARACTERS for key in keys):
-            raise ValueError(f"a signing key has at least {KEY_CHARACTERS} characters")
+            raise ValueError(f"a signing key must have at least {KEY_CHARACTERS} characters")
         self._keys = {_key_id(key): key.encode() for key in keys}
         self._first = _key_id(keys[0])
         self._clock = clock
@@ -75,18 +75,18 @@ class Signer:
         """
         policy, key, signature = (shown.get(name, "") for name in (POLICY, KEY_ID, SIGNATURE))
         if not (policy and key and signature):
-            raise Denied("the permission is not signed: policy, key-id and signature are needed")
+            raise Denied(f"the fields {POLICY}, {KEY_ID} and {SIGNATURE} are needed")
         if key not in self._keys:
-            raise Denied("the permission is signed with an unknown or withdrawn key")
+            raise Denied(f"the field {KEY_ID} names a key that is unknown or no longer accepted")
         if len(policy) > LONGEST or not _lawful_policy(policy) or not _lawful_signature(signature):
             raise Denied("the signature is wrong")
         if not compare_digest(self._signature(key, policy), signature):
             raise Denied("the signature is wrong")
         found = _decode(urlsafe_b64decode(policy + "=" * (-len(policy) % 4)))
         if found.purpose != purpose:
-            raise Denied("the permission is signed for another purpose")
+            raise Denied(f"the field {POLICY} is signed for another kind of request")
         if self._clock() * 1000 >= found.expires:
-            raise Denied("the permission has expired")
+            raise Denied(f"the field {POLICY} has expired")
         rest: dict[str, Any] = {name: text for name, text in shown.items() if name not in (POLICY, KEY_ID, SIGNATURE)}
         for name in (rest.keys() ^ found.fields.keys()) - {later}:
             raise Denied(f"the field {name!r} is {'not covered by the signature' if name in rest else 'missing'}")
@@ -113,7 +113,7 @@ def stored_key(path: Path) -> str:
         _make(path)
     key = path.read_text().strip()
     if len(key) < KEY_CHARACTERS:
-        raise ValueError(f"{path} holds no signing key")
+        raise ValueError(f"{path} must have a signing key of at least {KEY_CHARACTERS} characters")
     return key
 
 

@@ -46,7 +46,7 @@ class Sweeper:
                 if leading:
                     await self.sweep()
             except Refusal as refusal:  # Redis cannot be reached; the next round tries again
-                log.debug("the sweep was interrupted: %s", refusal)
+                log.debug("the sweep was interrupted and is tried again: %s", refusal)
             except Failed as error:
                 log.warning("the sweep was interrupted: %s", error)
             await asyncio.sleep(PERIOD)

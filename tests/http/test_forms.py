@@ -124,13 +124,16 @@ PART = b'--b\r\nContent-Disposition: form-data; name="n"\r\n'
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (PART + b"\r\n" + b"x" * 11 + b"\r\n--b--\r\n", "a part of a form has at most 10 bytes"),
-        ((PART + b"\r\n\r\n") * 3 + b"--b--\r\n", "a form has at most 2 parts"),
+        (PART + b"\r\n" + b"x" * 11 + b"\r\n--b--\r\n", "a part of the form must have at most 10 bytes"),
+        ((PART + b"\r\n\r\n") * 3 + b"--b--\r\n", "the form must have at most 2 parts"),
         (
             PART + b"X: x\r\n" * 20 + b"\r\n\r\n--b--\r\n",
-            "a part of a form has at most 16 headers of at most 8192 bytes",
+            "a part of the form must have at most 16 headers of at most 8192 bytes",
         ),
-        (PART + b"X: " + b"x" * 9000 + b"\r\n\r\n", "a part of a form has at most 16 headers of at most 8192 bytes"),
+        (
+            PART + b"X: " + b"x" * 9000 + b"\r\n\r\n",
+            "a part of the form must have at most 16 headers of at most 8192 bytes",
+        ),
         (PART, "the multipart form is malformed or cut off"),
     ],
 )

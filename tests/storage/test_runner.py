@@ -118,7 +118,7 @@ async def test_a_server_that_takes_no_library_serves_reads_until_it_does(
 async def test_a_server_without_functions_is_refused_in_words(binary: Path) -> None:
     with RedisProcess(binary, "--rename-command", "FUNCTION", "") as older:
         runner = Runner.open(older.url)
-        with pytest.raises(NotSent, match=r"does not know FUNCTION; Redis 7\.0 or newer, or Valkey, is needed"):
+        with pytest.raises(NotSent, match=r"lacks FUNCTION; Redis 7\.0 or newer, or Valkey, is needed"):
             await runner.redis.connect(0.5)
         await runner.redis.close()
 

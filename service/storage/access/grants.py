@@ -76,7 +76,7 @@ class Grants:
             except OutdatedGrants as outdated:
                 revision = await self.revise(outdated.revision)
                 await again(revision)
-        raise Unavailable("access is being changed by many at once; apply it again")
+        raise Unavailable("other documents are applied at the same time; apply this document again")
 
     async def permit(self, collection: Collection, subject: str, verb: str) -> None:
         """Check that a caller may use a verb, before a step elsewhere that leads to a write. Raises Denied."""

@@ -220,7 +220,7 @@ class Areas:
                 return None
             with suppress(NotFound):
                 return Area.unpack(collection, attached, await self._attachments.content(collection, attached))
-        raise Unavailable("the area keeps changing")
+        raise Unavailable("the storage area keeps changing; nothing was read")
 
     async def _commit(
         self,
@@ -235,9 +235,9 @@ class Areas:
     ) -> None:
         """Store an area with these values. Raises TooLarge, and what `Attachments.attach` raises."""
         if len(values) > limits.keys:
-            raise TooLarge(f"an area holds at most {limits.keys} keys")
+            raise TooLarge(f"a storage area must have at most {limits.keys} keys")
         if sum(value.size for value in values.values()) > limits.bytes:
-            raise TooLarge(f"an area holds at most {limits.bytes} bytes")
+            raise TooLarge(f"a storage area must have at most {limits.bytes} bytes")
         least = max((value.expires for value in values.values()), default=0)
         fresh = not values or any(value.expires < 0 for value in values.values())
         await self._attachments.attach(
@@ -259,7 +259,7 @@ class Areas:
             for _ in range(ATTEMPTS):
                 with suppress(Changed):
                     return await commit()
-        raise Unavailable("the area keeps changing; nothing was done")
+        raise Unavailable("the storage area keeps changing; nothing was done")
 
 
 async def _taken(staging: Staging, parts: AsyncIterator[Part], ms: int) -> dict[str, Value]:

@@ -180,7 +180,7 @@ class Staging:
             await self._flying.popleft()
         renewals = (self._runner.command("PEXPIRE", key, STAGED_MS, key=key, write=True) for key in self._sent)
         if not all(await all_of(renewals)):
-            raise Invalid("the body stood still for too long; nothing was stored")
+            raise Invalid("the body must arrive without long pauses; nothing was stored")
         self._renewed = monotonic()
 
 
@@ -223,5 +223,5 @@ def _parts(span: Span, highest: int) -> Iterable[tuple[int, int, int]]:
 async def _part(runner: Runner, key: str, first: int, last: int) -> bytes:
     found: bytes = await runner.bulk("GETRANGE", key, first, last, key=key)
     if len(found) != last - first + 1:
-        raise NotFound("the file is gone")
+        raise NotFound("the file was deleted")
     return found

@@ -128,12 +128,12 @@ class Files:
             if write.idempotency is not None:  # the whole body is needed to compare it with a remembered request
                 async for _ in _at_most(pieces, most):
                     pass
-            raise Changed("the key was uploaded, replaced or deleted since")
+            raise Changed("the file was uploaded, replaced or deleted after this upload was announced")
         file = Filed.of(collection, id, attached).file
         async with self._attachments.staging(collection, inline_budget=0) as staging:
             kept = await staging.keep(_at_most(pieces, most))
             if kept.md5 != file.md5:
-                raise Invalid("the file has another MD5 than was announced")
+                raise Invalid("the MD5 of the file must be the announced one")
             whole = replace(file, size=kept.size, type=type, body=kept.body)
             named = {kept.body.blob} if isinstance(kept.body, Span) else set()
             await self._attachments.attach(write, encode(whole), staging, named, state=generation)
@@ -221,7 +221,7 @@ class Files:
                 attached = await self._attachments.peek(write.collection, write.id)
             else:
                 return True
-        raise Unavailable("the key keeps changing")
+        raise Unavailable("the key keeps changing; nothing was done")
 
 
 async def _at_most(pieces: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
@@ -230,5 +230,5 @@ async def _at_most(pieces: AsyncIterator[bytes], most: int) -> AsyncIterator[byt
     async for piece in pieces:
         size += len(piece)
         if size > most:
-            raise Invalid(f"the file is larger than was announced: over {most} bytes")
+            raise Invalid(f"the file must have at most the announced {most} bytes")
         yield piece

@@ -41,9 +41,9 @@ class Condition:
     def on(self, record: Record) -> str:
         """Compare the record's etag; return the state that the script must find. Raises Changed."""
         if self.match not in (None, ANY) and record.etag not in self.match:
-            raise Changed("the record has another etag")
+            raise Changed("the record has none of the given etags")
         if self.none_match == ANY or (self.none_match is not None and record.etag in self.none_match):
-            raise Changed("the record has that etag")
+            raise Changed("the record has one of the given etags")
         return exactly(record)
 
     def on_nothing(self) -> str:

@@ -31,7 +31,7 @@ def join(text: bytes, value: bytes, limit: int = LONGEST) -> bytes:
     else:
         raise Mismatched("the value cannot be appended to what is there")
     if len(joined) > limit:
-        raise TooLarge(f"the result would be over the limit of {limit} bytes")
+        raise TooLarge(f"the result must have at most {limit} bytes")
     return joined
 
 

@@ -93,7 +93,7 @@ class Offload:
             raise
         if isinstance(result, MemoryError):
             self.close()  # so that its memory is freed
-            raise TooLarge("the document is made of too many parts to be changed") from result
+            raise TooLarge("the document has too many values to be changed in part; replace it as a whole") from result
         if not done:
             raise result
         answer: T = result

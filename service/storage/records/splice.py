@@ -293,5 +293,5 @@ class _Splicing:
 
     def _put(self, piece: bytes) -> None:
         if len(self._out) + len(piece) > self._limit:
-            raise TooLarge(f"the result would be over the limit of {self._limit} bytes")
+            raise TooLarge(f"the result must have at most {self._limit} bytes")
         self._out += piece

@@ -51,7 +51,7 @@ class Runner:
         except Rejected as error:
             if "unknown command" not in error.message:
                 raise
-            raise Rejected("ERR", "it does not know FUNCTION; Redis 7.0 or newer, or Valkey, is needed") from None
+            raise Rejected("ERR", "the server lacks FUNCTION; Redis 7.0 or newer, or Valkey, is needed") from None
         try:
             if not known:
                 await ask("FUNCTION", "LOAD", self.library.text)

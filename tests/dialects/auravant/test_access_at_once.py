@@ -159,5 +159,5 @@ async def test_too_many_at_once_end_in_words(access: Applying, monkeypatch: pyte
         return await grant(collection, verbs, revision)
 
     monkeypatch.setattr(access.storage.grants, "grant", outrun)
-    with pytest.raises(Unavailable, match="apply it again"):
+    with pytest.raises(Unavailable, match="apply this document again"):
         await access.apply(fields=[{"id": 1, "permissions": {"u1": "owner"}}])

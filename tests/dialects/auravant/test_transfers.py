@@ -54,13 +54,13 @@ async def test_an_upload_that_is_late_is_refused(world: World) -> None:
     known = {**data["fields"], "content-md5": digest(b"bytes")}
     for seconds, keys, said in (
         (10, (SIGNING_KEY,), "expired"),
-        (0, ("another-key-0123456789abcdefghijkl",), "unknown or withdrawn"),
+        (0, ("another-key-0123456789abcdefghijkl",), "unknown or no longer accepted"),
     ):
         reply = await files.post(late("upload", known, seconds, keys), b"bytes")
         assert (reply.status, reply.code) == (403, 3)
         assert said in reply.json["msg"]
     reply = await files.post(late("download", known, 0), b"bytes")
-    assert "another purpose" in reply.json["msg"]
+    assert "another kind of request" in reply.json["msg"]
     assert await files.content("fields", field, "k") is None
     assert (await files.post(late("upload", known, 9), b"bytes")).status == 204  # it is this that counts, and the time
 
