@@ -24,6 +24,7 @@ from service.settings import BadSetting, Settings, add_flags, read, unknown
 from service.storage.errors import Refusal
 
 if TYPE_CHECKING:
+    from service.migration.command import Migration
     from service.process.supervisor import Announce, Serving
 
 DESCRIPTION = "Four vendors' storage APIs, served from one core on Redis. Flags win over their POLYSTOW_ variables."
@@ -109,6 +110,42 @@ def _verify(settings: Settings, arguments: argparse.Namespace) -> int:
     return uvloop.run(command.run(*chosen, beyond=arguments.beyond, report=arguments.report))
 
 
+def _migrate(settings: Settings, arguments: argparse.Namespace) -> int:
+    status: int = uvloop.run(arguments.vendor(settings, arguments))
+    return status
+
+
+async def _migrate_auravant(settings: Settings, arguments: argparse.Namespace) -> int:
+    from service.migration.command import migrate_auravant
+
+    wanted = _migration(arguments, "--from", arguments.source)
+    task = {name: getattr(arguments, name) for name in ("scope", "extension", "environment")}
+    ids, keys = (
+        [*dict.fromkeys(line.strip() for line in _contents(file).decode().splitlines() if line.strip())]
+        for file in (arguments.ids, arguments.keys)
+    )
+    async with _redis(settings) as redis_url:
+        return await migrate_auravant(redis_url, wanted, task, ids, keys)
+
+
+async def _migrate_avaamo(settings: Settings, arguments: argparse.Namespace) -> int:
+    from service.migration.command import layer_ids, migrate_avaamo
+
+    wanted = _migration(arguments, "--from", arguments.source)
+    users = layer_ids(arguments.users, _contents(arguments.users)) if arguments.users else {}
+    async with _redis(settings) as redis_url:
+        return await migrate_avaamo(redis_url, wanted, str(arguments.agent), users)
+
+
+def _migration(arguments: argparse.Namespace, flag: str, url: str) -> "Migration":
+    from service.migration.command import Migration
+    from service.remote import target
+
+    token = target.token(arguments.token_env, os.environ) or ""
+    state = Path(arguments.state) if arguments.state else None
+    return Migration(target.base_url(flag, url), token, state, arguments.quiet)
+
+
 @asynccontextmanager
 async def _redis(settings: Settings) -> AsyncIterator[str]:
     """Yield the URL of the Redis to use.
@@ -156,6 +193,7 @@ def parser() -> argparse.ArgumentParser:
     add_flags(doctor)
     doctor.set_defaults(run=_doctor)
     _add_verify(commands.add_parser("verify", help="replay the vendor's page against a server", allow_abbrev=False))
+    _add_migrate(commands)
     worker = commands.add_parser("worker")  # for the supervisor; without a help text it is not listed
     for name in ("index", "listener", "link"):
         worker.add_argument(name, type=int)
@@ -170,6 +208,32 @@ def _add_verify(verify: argparse.ArgumentParser) -> None:
     verify.add_argument("--beyond", action="store_true", help="also replay what this service decided or added")
     verify.add_argument("--report", metavar="FILE", help="write the outcome as JSON; - for standard output")
     verify.set_defaults(run=_verify)
+
+
+def _add_migrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands that bring data from a vendor."""
+    migrate = commands.add_parser("migrate", help="bring data from a vendor, over its API", allow_abbrev=False)
+    vendors = migrate.add_subparsers(metavar="DIALECT", required=True)
+    avaamo = vendors.add_parser("avaamo", help="variables of an agent", allow_abbrev=False)
+    avaamo.add_argument("--from", dest="source", metavar="BASE_URL", required=True, help="the server that has them")
+    avaamo.add_argument("--agent", metavar="N", type=int, required=True, help="the agent, there and here")
+    avaamo.add_argument(
+        "--users", metavar="FILE", help="layer id and number of users, with a comma between, one a line"
+    )
+    avaamo.set_defaults(run=_migrate, vendor=_migrate_avaamo)
+    auravant = vendors.add_parser("auravant", help="values and files of an extension", allow_abbrev=False)
+    auravant.add_argument("--from", dest="source", metavar="BASE_URL", required=True, help="the server that has them")
+    auravant.add_argument("--scope", choices=("users", "fields", "farms"), required=True, help="where they are kept")
+    auravant.add_argument("--ids", metavar="FILE", required=True, help="ids of users, fields or farms, one a line")
+    auravant.add_argument("--keys", metavar="FILE", required=True, help="keys, one a line")
+    auravant.add_argument("--extension", metavar="CLIENT_ID", required=True, help="the extension here")
+    auravant.add_argument("--environment", default="production", choices=("production", "dev"), help="[production]")
+    auravant.set_defaults(run=_migrate, vendor=_migrate_auravant)
+    for command in (avaamo, auravant):
+        command.add_argument("--token-env", metavar="NAME", required=True, help="environment variable: the credential")
+        command.add_argument("--state", metavar="FILE", help="keep how far it has come, so that a second start goes on")
+        command.add_argument("--quiet", action="store_true", help="tell nothing but what is wrong")
+        add_flags(command, DATA_SETTINGS)
 
 
 def main(arguments: Sequence[str] | None = None, announce: "Announce" = announce) -> int:

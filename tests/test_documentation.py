@@ -121,7 +121,7 @@ def test_each_module_of_the_service_is_in_its_map() -> None:
         ROOT / "service",
         *(
             ROOT / "service" / name
-            for name in ("api", "http", "openapi", "operations", "process", "remote", "verification")
+            for name in ("api", "http", "openapi", "operations", "process", "remote", "verification", "migration")
         ),
     ]
     modules = [path.name for room in rooms for path in sorted(room.glob("*.py")) if path.stem != "__init__"]

@@ -17,6 +17,7 @@ from yarl import URL
 
 ATTEMPTS = 12
 SECONDS = 60.0  # of one attempt
+MOST_BYTES = 64 << 20  # of an answer
 _pause = wait_random_exponential(multiplier=0.25, max=30)
 
 
@@ -35,6 +36,10 @@ FAILED = Repeat(frozenset({429, 500, 502, 503, 504}), lost=True)
 
 class Unreachable(Exception):
     """The server gave no usable answer, however often it was asked."""
+
+
+class Oversized(Unreachable):
+    """The answer has more bytes than are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,12 @@ class Remote:
             async with self._http.request(
                 method, url, data=body, headers=headers, allow_redirects=False, timeout=wait
             ) as answer:
-                reply = Reply(answer.status, answer.headers, await answer.read())
+                received = bytearray()
+                async for piece in answer.content.iter_any():
+                    received += piece
+                    if len(received) > MOST_BYTES:
+                        raise Oversized(f"{method} {self.base}{target}: the answer has more than {MOST_BYTES} bytes")
+                reply = Reply(answer.status, answer.headers, bytes(received))
         except (ClientError, TimeoutError) as error:
             failure = f"no answer ({type(error).__name__})" if not str(error) else f"no answer: {error}"
             if repeat.lost:

@@ -1,7 +1,6 @@
 """The command `polystow verify`: its outcome for people and, as JSON, for programs."""
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from pathlib import Path
 from aiohttp import ClientSession
 
 from service import dialects
+from service.remote import target
 from service.remote.client import Remote, Unreachable
 from service.settings import BadSetting
 from service.verification.conversations import shipped
@@ -24,17 +24,12 @@ async def run(
     names = [each.name for each in dialects.discover()]
     if dialect not in names:
         raise BadSetting(f"DIALECT must be one of {', '.join(names)}, not {dialect!r}")
-    if not re.match(r"https?://[^/?#]+/?$", against):
-        raise BadSetting(f"--against: {against!r} is not a URL such as https://storage.example:8443")
-    token = environ.get(token_env) if token_env else None
-    if token_env and not token:
-        raise BadSetting(f"--token-env: there is no environment variable {token_env}")
+    base, token = target.base_url("--against", against), target.token(token_env, environ)
     if not token and dialect != "genesys":
         raise BadSetting(f"--token-env: {dialect} needs a credential; name the environment variable that holds it")
     prefix = f"{token_env}_"
     more = {name.removeprefix(prefix).lower(): value for name, value in environ.items() if name.startswith(prefix)}
     headers = basic(token) if token and dialect == "genesys" else {}
-    base = against.rstrip("/")
     async with ClientSession() as http:
         try:
             paths = shipped(dialect, beyond=beyond)

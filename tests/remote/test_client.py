@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession, web
 from multidict import CIMultiDict
 
-from service.remote.client import FAILED, NEVER, THROTTLED, Remote, Repeat, Reply, Unreachable
+from service.remote.client import FAILED, NEVER, THROTTLED, Oversized, Remote, Repeat, Reply, Unreachable
 from tests.remote.proxy import Forward, proxied
 
 Answers = list[Reply | None]
@@ -78,6 +78,15 @@ async def test_a_request_that_may_have_been_carried_out_is_not_repeated(repeat: 
 async def test_the_last_answer_counts_if_every_attempt_failed() -> None:
     async with answering([refused(503), refused(500)]) as (client, _):
         assert (await client(attempts=2).ask("GET", "/")).status == 500
+
+
+async def test_an_answer_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.remote.client.MOST_BYTES", 1000)
+    async with answering([Reply(200, {}, bytes(1000)), Reply(200, {}, bytes(1001))]) as (client, waited):
+        assert len((await client().ask("GET", "/a")).body) == 1000
+        with pytest.raises(Oversized, match="more than 1000 bytes"):
+            await client().ask("GET", "/a")
+    assert waited == []
 
 
 async def test_a_server_that_never_answers_is_unreachable() -> None:

@@ -40,6 +40,18 @@ class IdAllocator:
                 return left.pop()
             await asyncio.shield(self._reserving[dialect])
 
+    async def reserve_through(self, dialect: str, last: int) -> tuple[int, int]:
+        """Reserve all ids up to `last` that are not reserved yet; return the first and the last of them.
+
+        The first is larger than the last if there are none. Raises Unavailable, OutcomeUnknown (then they are lost).
+        """
+        key = keys.variable(dialect)
+        reserved = int(await self._command("GET", key, key=key) or 0)
+        if last <= reserved:
+            return 1, 0
+        end = int(await self._command("INCRBY", key, last - reserved, key=key, write=True))
+        return end - (last - reserved) + 1, end
+
     def give_back(self, dialect: str, number: int) -> None:
         """Return an id that was taken and certainly not used."""
         self._left[dialect].append(number)

@@ -1,0 +1,63 @@
+"""Variables and users of an agent that come from the vendor's own storage."""
+
+from service.dialects.avaamo.parameters import NAME, NAME_CHARACTERS, agent_collection
+from service.storage.access.directory import Directory
+from service.storage.errors import AlreadyExists
+from service.storage.records.write import Write
+from service.storage.root import Storage
+from service.storage.variables.variables import NUMBER, VALUE_BYTES, Filter, Variable
+
+
+class Arrivals:
+    """The variables that come for one agent."""
+
+    def __init__(self, storage: Storage, directory: Directory, agent: str) -> None:
+        self._storage, self._directory = storage, directory
+        self._collection = agent_collection(agent)
+
+    @staticmethod
+    def impossible(user: int, key: str, value: str) -> str:
+        """Return the reason why a variable cannot be stored; "" if it can."""
+        if not 0 <= user < NUMBER:
+            return f"the number {user} of its user is too large"
+        if not 0 < len(key) <= NAME_CHARACTERS:
+            return f"its key must have 1 to {NAME_CHARACTERS} characters, not {len(key)}"
+        if (size := len(value.encode())) > VALUE_BYTES:
+            return f"its value must have at most {VALUE_BYTES} bytes in UTF-8, not {size}"
+        return ""
+
+    async def enroll(self, number: int, layer_id: str | None, display: str) -> bool:
+        """Give a user its number and display name; return False if the number is another user's.
+
+        Without a layer id the user has a name that no layer id is expected to have: nobody else gets the number then.
+        """
+        users, unnamed = self._storage.users(NAME), f"number {number}"
+        shown = "" if display == f"User {number}" else display
+        try:
+            if layer_id is not None:
+                await users.enroll(unnamed, None, "")
+            await users.enroll(unnamed if layer_id is None else layer_id, number, shown)
+        except AlreadyExists:
+            return False
+        return True
+
+    async def announce(self) -> None:
+        """Let running workers forget the users that they know."""
+        await self._directory.invalidate()
+
+    async def reserve(self, last: int) -> tuple[int, int]:
+        """Reserve the ids of variables up to `last`; return the first and the last of those that were free."""
+        return await self._storage.variables.reserve(NAME, last)
+
+    async def variable(self, user: int, key: str) -> Variable | None:
+        """Return the variable that is here."""
+        return await self._storage.variables.recall(self._collection, "", user, key)
+
+    async def store(self, user: int, key: str, value: str, id: int | None) -> None:
+        """Set a variable. A new one gets this id, or the next one; an older one keeps its own."""
+        await self._storage.variables.assign(Write(self._collection), user, key, value, id)
+
+    async def count(self) -> int:
+        """Return the number of variables that are here."""
+        total, _ = await self._storage.variables.select(self._collection, "", Filter(), 0, 1)
+        return total

@@ -1,0 +1,1 @@
+"""Moves between a vendor and this service over the vendor's own API: `polystow migrate`."""

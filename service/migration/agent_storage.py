@@ -1,0 +1,71 @@
+"""The variables of an agent at a server that speaks the Avaamo API, asked for as its page describes."""
+
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Raw, Struct
+
+from service.migration.outcome import Refused
+from service.remote.client import Remote
+
+ROWS = 100  # on a page: the vendor's maximum
+
+
+class User(Struct):
+    """The user of a variable."""
+
+    id: int
+    display_name: str = ""
+
+
+class Row(Struct):
+    """A variable of a list; a global one has no user."""
+
+    key: str
+    value: Raw
+    id: int
+    updated_at: float
+    user: User | None = None
+
+    @property
+    def text(self) -> str:
+        """The value as a text: that of a string, or the digits of a number."""
+        raw = bytes(self.value)
+        return msgspec.json.decode(raw, type=str) if raw[:1] == b'"' else raw.decode()
+
+    @property
+    def number(self) -> int:
+        """The number of its user, 0 if it has none."""
+        return self.user.id if self.user else 0
+
+    @property
+    def updated(self) -> int:
+        """The time of its last update, in microseconds."""
+        return round(self.updated_at * 1_000_000)
+
+
+class Page(Struct):
+    """A page of a list, newest first."""
+
+    total_entries: int
+    total_pages: int
+    storage: list[Row]
+
+
+class AgentStorage:
+    """The variables of one agent."""
+
+    def __init__(self, remote: Remote, agent: str) -> None:
+        self._remote, self._agent = remote, agent
+
+    async def page(self, number: int) -> Page:
+        """Return a page. Raises Refused."""
+        query = urlencode({"page": number, "per_page": ROWS})
+        reply = await self._remote.ask("GET", f"/dashboard/bots/{self._agent}/storages.json?{query}")
+        if reply.status != 200:
+            shown = reply.body[:200].decode(errors="replace")
+            raise Refused(f"page {number} of the variables was answered with {reply.status}: {shown}")
+        try:
+            return msgspec.json.decode(reply.body, type=Page)
+        except msgspec.MsgspecError as error:
+            raise Refused(f"page {number} is not as the vendor's page describes it: {error}") from error

@@ -1,0 +1,93 @@
+"""Migration of the values and files that an Auravant extension stored, into this service.
+
+The vendor's API lists neither resources nor keys, so both are given. Each resource is read, stored and read back; what
+is here already and differs stays, and is named.
+"""
+
+from collections.abc import Callable, Sequence
+from hashlib import md5
+from typing import Protocol
+
+from service.migration.extension_storage import ExtensionStorage, NotAllowed
+from service.migration.outcome import Agreement, Outcome
+from service.migration.state import State
+from service.remote.concurrency import at_once
+
+AT_ONCE = 8  # keys that are stored at once
+CANNOT = (
+    "Auravant's API lists neither resources nor keys, and tells neither times nor who stored a value: only the ids and "
+    "keys that are given come, and their times are those of the migration. Permissions come from the access document."
+)
+
+
+class Arrivals(Protocol):
+    """The writer of the dialect."""
+
+    async def value(self, scope: str, id: str, key: str) -> bytes | None: ...
+    async def store_value(self, scope: str, id: str, key: str, value: bytes) -> bool: ...
+    async def file(self, scope: str, id: str, key: str) -> bytes | None: ...
+    async def store_file(self, scope: str, id: str, key: str, name: str, type: str, content: bytes) -> bool: ...
+
+
+class Arrival:
+    """Values and files of one scope that come from the vendor."""
+
+    def __init__(
+        self,
+        vendor: ExtensionStorage,
+        here: Arrivals,
+        scope: str,
+        state: State,
+        outcome: Outcome,
+        progress: Callable[[int], object],
+    ) -> None:
+        self._vendor, self._here, self._scope = vendor, here, scope
+        self._state, self._outcome, self._progress = state, outcome, progress
+        self._values, self._files = Agreement("values", 0, 0), Agreement("files", 0, 0)
+
+    async def run(self, ids: Sequence[str], keys: Sequence[str]) -> None:
+        """Bring these keys of these resources."""
+        part = self._state.part(self._scope)
+        for number in range(int(part.position or 0), len(ids)):
+            id = ids[number]
+            try:
+                values = await self._vendor.values(id, keys)
+                await at_once(AT_ONCE, (self._value(id, key, value) for key, value in values.items()))
+                files = await self._vendor.files(id, keys)
+                await at_once(AT_ONCE, (self._file(id, key) for key, listed in files.items() if listed.url))
+                waiting = sum(not listed.url for listed in files.values())
+                self._outcome.counts["files that were never uploaded"] += waiting
+                self._progress(len(values) + len(files))
+            except NotAllowed as error:
+                self._outcome.trouble(str(error))
+            part.position = str(number + 1)
+            self._state.save()
+        self._outcome.counts = +self._outcome.counts
+        self._outcome.agreements += [self._values, self._files]
+
+    async def _value(self, id: str, key: str, value: bytes) -> None:
+        stored = await self._here.store_value(self._scope, id, key, value)
+        self._compare(self._values, id, key, stored, await self._here.value(self._scope, id, key), value)
+
+    async def _file(self, id: str, key: str) -> None:
+        found = await self._vendor.download(id, key)
+        if found is None:
+            self._outcome.counts["gone meanwhile"] += 1
+            return
+        listed, type, content = found
+        stored = await self._here.store_file(self._scope, id, key, listed.file_name, type, content)
+        digest = md5(content, usedforsecurity=False).digest()
+        self._compare(self._files, id, key, stored, await self._here.file(self._scope, id, key), digest)
+
+    def _compare(self, agreement: Agreement, id: str, key: str, stored: bool, here: bytes | None, there: bytes) -> None:
+        """Compare what was read back with what the vendor has."""
+        agreement.there += 1
+        agreement.here += here is not None
+        agreement.compared += 1
+        agreement.equal += here == there
+        if stored:
+            self._outcome.counts[f"{agreement.part} stored"] += 1
+        elif here == there:
+            self._outcome.counts[f"{agreement.part} present"] += 1
+        else:
+            self._outcome.trouble(f"{self._scope} {id}: another one of {key} is here, which stays")

@@ -1,0 +1,120 @@
+"""Migration of the variables of an Avaamo agent, into this service.
+
+The vendor lists variables newest first, and a new one moves all others down. So the pages are stored from the last to
+the first, which keeps their order, until a pass has met as many variables as there are. Where both sides have a
+variable and the values differ, the one that was updated last stays.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from service.migration.agent_storage import AgentStorage, Row
+from service.migration.outcome import Agreement, Outcome
+from service.migration.state import State
+from service.storage.variables.variables import Variable
+
+PASSES = 3
+CANNOT = (
+    "Avaamo's API does not tell tokens and permissions: declare them in the access document. The times of variables "
+    "are those of the migration, in the vendor's order. Layer ids are those in the file of --users."
+)
+
+
+class Arrivals(Protocol):
+    """The writer of the dialect."""
+
+    def impossible(self, user: int, key: str, value: str) -> str: ...
+    async def enroll(self, number: int, layer_id: str | None, display: str) -> bool: ...
+    async def announce(self) -> None: ...
+    async def reserve(self, last: int) -> tuple[int, int]: ...
+    async def variable(self, user: int, key: str) -> Variable | None: ...
+    async def store(self, user: int, key: str, value: str, id: int | None) -> None: ...
+    async def count(self) -> int: ...
+
+
+class Arrival:
+    """Variables of one agent that come from the vendor."""
+
+    def __init__(
+        self,
+        vendor: AgentStorage,
+        here: Arrivals,
+        layer_ids: Mapping[int, str],
+        state: State,
+        outcome: Outcome,
+        progress: Callable[[int], object],
+    ) -> None:
+        self._vendor, self._here, self._layer_ids = vendor, here, layer_ids
+        self._state, self._outcome, self._progress = state, outcome, progress
+        self._users: dict[int, bool] = {}  # number -> whether it could be given to this user
+        self._agreement = Agreement("variables", 0, 0)
+
+    async def run(self) -> None:
+        """Bring all variables."""
+        part = self._state.part("variables")
+        free = await self._reserve()
+        for _ in range(PASSES):
+            if part.done:
+                break
+            seen = set[int]()
+            page = int(part.position or 0) or (await self._vendor.page(1)).total_pages
+            resumed = bool(part.position)
+            while page > 0:
+                found = await self._vendor.page(page)
+                for row in reversed(found.storage):
+                    seen.add(row.id)
+                    await self._bring(row, free)
+                self._progress(len(found.storage))
+                page -= 1
+                part.position = str(page) if page else ""
+                self._state.save()
+            part.done = resumed or len(seen) == found.total_entries if seen else True
+            self._state.save()
+        for number in self._layer_ids:
+            await self._known(number, f"User {number}")
+        await self._here.announce()
+        self._agreement.there = (await self._vendor.page(1)).total_entries
+        self._agreement.here = await self._here.count()
+        self._outcome.agreements.append(self._agreement)
+
+    async def _reserve(self) -> tuple[int, int]:
+        """Reserve the ids of the vendor's variables, and return the first and last of those that are free here."""
+        part = self._state.part("ids")
+        if not part.position:
+            last, page, pages = 0, 1, 1
+            while page <= pages:
+                found = await self._vendor.page(page)
+                last = max([last, *(row.id for row in found.storage)])
+                page, pages = page + 1, found.total_pages
+            first, last = await self._here.reserve(last)
+            part.position = f"{first} {last}"
+            self._state.save()
+        first, last = map(int, part.position.split(" "))
+        return first, last
+
+    async def _bring(self, row: Row, free: tuple[int, int]) -> None:
+        user, key, value = row.number, row.key, row.text
+        if reason := self._here.impossible(user, key, value):
+            self._outcome.trouble(f"variable {row.id}: {reason}")
+            return
+        if row.user is not None and not await self._known(row.user.id, row.user.display_name):
+            return
+        before = await self._here.variable(user, key)
+        if before is not None and before.value == value:
+            self._outcome.counts["present"] += 1
+        elif before is not None and before.updated >= row.updated:
+            self._outcome.trouble(f"variable {row.id}: a newer value of {key} of user {user} is here, which stays")
+        else:
+            await self._here.store(user, key, value, row.id if free[0] <= row.id <= free[1] else None)
+            self._outcome.counts["replaced" if before else "stored"] += 1
+        after = await self._here.variable(user, key)
+        self._agreement.compared += 1
+        self._agreement.equal += after is not None and after.value == value
+
+    async def _known(self, number: int, display: str) -> bool:
+        """Give a user that is met for the first time its number and display name."""
+        if number not in self._users:
+            self._users[number] = await self._here.enroll(number, self._layer_ids.get(number), display)
+            if not self._users[number]:
+                self._outcome.trouble(f"the number {number} is another user's here; {display} has no variables here")
+        return self._users[number]

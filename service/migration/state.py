@@ -1,0 +1,58 @@
+"""The state file of a migration: how far each part of it has come, so that a second start goes on from there."""
+
+import os
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from service.settings import BadSetting
+
+FORMAT = 1
+
+
+class Progress(Struct):
+    """The progress of one part, such as a category."""
+
+    position: str = ""  # where to go on, in the terms of the part
+    done: bool = False
+
+
+class _Contents(Struct):
+    format: int
+    task: dict[str, str]
+    parts: dict[str, Progress] = {}
+
+
+class State:
+    """The state of one migration. Without a path it is kept in memory alone."""
+
+    def __init__(self, path: Path | None, task: dict[str, str]) -> None:
+        """Read the file if it is there; `task` says what is migrated. Raises BadSetting if it is of another task."""
+        self._path = path
+        self._contents = _Contents(FORMAT, task)
+        if path is None or not path.exists():
+            return
+        try:
+            found = msgspec.json.decode(path.read_bytes(), type=_Contents)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise BadSetting(f"{path} is not the state of a migration: {error}") from error
+        if found.format != FORMAT or found.task != task:
+            raise BadSetting(f"{path} is the state of another migration; name another file, or remove it")
+        self._contents = found
+
+    def part(self, name: str) -> Progress:
+        """Return the progress of a part; it begins with none."""
+        return self._contents.parts.setdefault(name, Progress())
+
+    def save(self) -> None:
+        """Write the file: the whole new state, or the one before if the machine stops half way."""
+        if self._path is None:
+            return
+        partial = self._path.with_name(f"{self._path.name}.partial")
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(self._contents))
+            file.flush()
+            os.fsync(descriptor)
+        partial.replace(self._path)

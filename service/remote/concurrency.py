@@ -1,0 +1,27 @@
+"""Several requests at once, but not too many."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def at_once(limit: int, work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Do all of it, at most `limit` pieces at a time; the results in order. The first failure ends the others."""
+    turns = asyncio.Semaphore(limit)
+
+    async def do(piece: Coroutine[Any, Any, T]) -> T:
+        async with turns:
+            return await piece
+
+    pieces = list(work)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(do(piece)) for piece in pieces]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    finally:
+        for piece in pieces:
+            piece.close()  # those that had no turn
+    return [task.result() for task in tasks]

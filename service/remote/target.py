@@ -1,0 +1,22 @@
+"""The server and the credential that a command line names."""
+
+import re
+from collections.abc import Mapping
+
+from service.settings import BadSetting
+
+
+def base_url(flag: str, text: str) -> str:
+    """Return a server's URL without a slash at its end. Raises BadSetting."""
+    if not re.fullmatch(r"https?://[^/?#\s]+/?", text):
+        raise BadSetting(f"{flag}: {text!r} is not a URL such as https://storage.example:8443")
+    return text.rstrip("/")
+
+
+def token(name: str | None, environ: Mapping[str, str]) -> str | None:
+    """Return the credential of the environment variable that --token-env names. Raises BadSetting if there is none."""
+    if name is None:
+        return None
+    if not environ.get(name):
+        raise BadSetting(f"--token-env: there is no environment variable {name}")
+    return environ[name]
