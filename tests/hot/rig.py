@@ -7,8 +7,10 @@ from typing import Any
 
 from service.http.app import App
 from service.http.connection import HotConnection
+from service.http.state import State
 from service.redis.errors import Failed
 from service.redis.pending import Command
+from service.storage.scripts.runner import Runner
 from tests.running import soon
 
 
@@ -134,6 +136,11 @@ class Rig:
     @property
     def statuses(self) -> list[int]:
         return [int(data.split(b" ")[1]) for data in self.transport.written if data.startswith(b"HTTP/")]
+
+
+def runner_of(state: State) -> Runner:
+    """The runner of an application, for handlers of a test's own."""
+    return state.service.storage._runner
 
 
 def at_rest(rig: Rig) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from service.api.dialect import Answer, Handler, Request, Stream
 from service.http.connection import HotConnection
 from service.http.driver import Exchange
-from tests.hot.rig import Rig, at_rest, outside_of_tasks
+from tests.hot.rig import Rig, at_rest, outside_of_tasks, runner_of
 from tests.hot.wire import DOCUMENTS, request
 from tests.running import soon
 
@@ -204,7 +204,7 @@ ASK = request("GET", OTHER)
 
 
 async def test_a_handler_runs_to_its_end_when_its_client_goes_away(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner, steps = rig.app.state.service.storage._runner, []
+    runner, steps = runner_of(rig.app.state), []
 
     async def handler(_: Request) -> Answer:
         for number in range(3):
@@ -224,7 +224,7 @@ async def test_a_handler_runs_to_its_end_when_its_client_goes_away(rig: Rig, mon
 
 def long_answer(rig: Rig, *, asks: bool) -> tuple[Handler, list[int]]:
     """A handler with a long answer, and how many were in flight when each piece was asked for."""
-    runner, counts = rig.app.state.service.storage._runner, list[int]()
+    runner, counts = runner_of(rig.app.state), list[int]()
 
     async def pieces() -> AsyncIterator[bytes]:
         for number in range(4):

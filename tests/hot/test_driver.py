@@ -27,6 +27,7 @@ from service.storage.errors import NotFound, Refusal
 from service.storage.scripts.reply import Replies, Reply
 from service.storage.scripts.runner import Runner
 from tests.effort import examples
+from tests.hot.rig import runner_of
 from tests.running import soon
 from tests.servers import RedisProcess
 
@@ -97,10 +98,6 @@ def comparable(response: bytes | Stream) -> bytes:
 @pytest.fixture
 def state(app: App) -> State:
     return app.state
-
-
-def runner_of(state: State) -> Runner:
-    return state.service.storage._runner
 
 
 # What a handler may await, by name: each says something that the answer shows. ---------------------------------------

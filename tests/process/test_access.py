@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -210,49 +210,60 @@ def test_examples_are_found() -> None:
     assert {place.partition(":")[0] for place, _ in EXAMPLES} >= {"README.md", "docs/dialects.md"}
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Running]:
+    """A service to which no document was applied."""
+    with Running(access="") as running:
+        yield running.wait_ready()
+
+
+@pytest.fixture
+def bare(shared: Running) -> Running:
+    """A service with an empty Redis, so that nothing is declared."""
+    with shared.redis as client:
+        client.config_set("min-replicas-to-write", 0)
+        client.flushall()
+    return shared
+
+
 @pytest.mark.parametrize("example", [text for _, text in EXAMPLES], ids=[place for place, _ in EXAMPLES])
-async def test_each_example_of_a_page_applies(serve: Callable[..., Running], http: ClientSession, example: str) -> None:
-    running = serve(access="")
-    status, told = await put_access(http, running, running.admin_token, example)
+async def test_each_example_of_a_page_applies(bare: Running, http: ClientSession, example: str) -> None:
+    status, told = await put_access(http, bare, bare.admin_token, example)
     assert status == 200, told
 
 
 async def test_health_and_metrics_are_answered_while_a_large_document_is_applied(
-    serve: Callable[..., Running], http: ClientSession
+    bare: Running, http: ClientSession
 ) -> None:
     """A megabyte of YAML: none of them waits for more than a small part of the time that the apply takes."""
-    running = serve(access="")
     entries = "".join(f'    - {{key: "ak-{n:048d}", id: "id-{n}", project: "acme"}}\n' for n in range(10_000))
     begun = monotonic()
-    applying = asyncio.create_task(put_access(http, running, running.admin_token, "ainoflow:\n  keys:\n" + entries))
+    applying = asyncio.create_task(put_access(http, bare, bare.admin_token, "ainoflow:\n  keys:\n" + entries))
     waits: list[float] = []
     while not applying.done():
         for path in ("/healthz", "/metrics"):
             asked = monotonic()
-            async with http.get(running.ops_url + path) as answer:
+            async with http.get(bare.ops_url + path) as answer:
                 assert answer.status == 200
             waits.append(monotonic() - asked)
         await asyncio.sleep(0.01)
     assert await applying == (200, {"tokens": []})
     assert len(waits) > 10
     assert max(waits) < (monotonic() - begun) / 3
-    assert await whoami(http, running, f"ak-{9999:048d}") == 200
+    assert await whoami(http, bare, f"ak-{9999:048d}") == 200
 
 
 @pytest.mark.parametrize("filler", [0, 20_000])
-async def test_small_and_large_documents_are_answered_alike(
-    serve: Callable[..., Running], http: ClientSession, filler: int
-) -> None:
+async def test_small_and_large_documents_are_answered_alike(bare: Running, http: ClientSession, filler: int) -> None:
     """Large ones are applied by another process."""
-    running = serve(access="")
     comment = "#" * filler + "\n"
     good = comment + "ainoflow: {keys: [{id: a, project: p}]}"
-    status, told = await put_access(http, running, running.admin_token, comment + "ainoflow: {keys: [{id: a}]}")
+    status, told = await put_access(http, bare, bare.admin_token, comment + "ainoflow: {keys: [{id: a}]}")
     assert (status, told["error"]["message"]) == (422, "ainoflow.keys[0]: it needs a project")
-    status, told = await put_access(http, running, running.admin_token, good)
+    status, told = await put_access(http, bare, bare.admin_token, good)
     assert (status, told["tokens"][0]["id"]) == (200, "a")
-    assert await whoami(http, running, told["tokens"][0]["token"]) == 200
-    with running.redis as client:
+    assert await whoami(http, bare, told["tokens"][0]["token"]) == 200
+    with bare.redis as client:
         client.config_set("min-replicas-to-write", 1)
-    status, told = await put_access(http, running, running.admin_token, good)
+    status, told = await put_access(http, bare, bare.admin_token, good)
     assert (status, told["error"]["message"].partition(":")[0]) == (503, "redis")

@@ -2,7 +2,7 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from time import monotonic
 
 import pytest
@@ -24,12 +24,26 @@ async def declare(running: Running, http: ClientSession, *credentials: Mapping[s
     return tokens
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Running]:
+    """A service whose passwords nobody else declares."""
+    with Running() as running:
+        yield running.wait_ready()
+
+
 @pytest.fixture
-async def guarded(serve: object, http: ClientSession) -> Client:
-    running: Running = serve()  # type: ignore[operator]
-    gms = Client(http, running)
+async def guarded(shared: Running, http: ClientSession) -> Client:
+    """A client without a password, of a service where two are declared; those of earlier tests are gone."""
+    gms = Client(http, shared)
+    with shared.redis as client:
+        client.flushall()
+
+    async def open() -> bool:
+        return (await gms.post("600")).status == 200
+
+    await soon(open)
     id = await gms.create(("a", "1"))
-    await declare(running, http, {"username": "me", "password": "sécret: x"}, {"username": "you", "password": "p"})
+    await declare(shared, http, {"username": "me", "password": "sécret: x"}, {"username": "you", "password": "p"})
 
     async def closed() -> bool:
         return (await gms.get(id)).status == 401
