@@ -1,0 +1,91 @@
+"""Reads journals. Scripts of the write operations write them (lua/include/enter_change.lua)."""
+
+from msgspec import Struct
+
+from service.storage.errors import Trimmed
+from service.storage.journal.change import BEGINNING, Change, change, decode, position
+from service.storage.keys import Collection
+from service.storage.scripts.runner import Runner
+
+READ_BYTES = 500_000  # of entries in one `changes`: below 1 ms of Redis's time; a portion may exceed it by 1 MB
+PAGE_BYTES = 4_000_000  # of entries in one page: a longer one ends early
+SCANNED = 1_000  # entries that one `history` looks at, and not many more than 1 MB: below 2 ms of Redis's time
+
+
+class Changes(Struct, frozen=True):
+    """A page of changes. `next` is the cursor after which the next page begins; `more`: it is not empty."""
+
+    changes: list[Change]
+    next: str
+    more: bool
+
+
+class Journal:
+    """The journals of all collections."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    async def read(self, collection: Collection, after: str | None, limit: int) -> Changes:
+        """Return the changes after a cursor, oldest first; without one from the oldest that is kept.
+
+        There are at most `limit`, and fewer if they are long. A collection without a journal has no changes. Raises
+        Invalid if the cursor is none, Trimmed if one of the changes after it was removed.
+        """
+        if after is not None:
+            position(after)
+        found: list[Change] = []
+        size, more = 0, True
+        while more and len(found) < limit and size < PAGE_BYTES:
+            try:
+                trimmed, more, entries = await self._runner.run(
+                    "changes",
+                    (collection.journal, collection.journal_state),
+                    after=after or "",
+                    limit=limit - len(found),
+                    most=READ_BYTES,
+                )
+            except Trimmed:
+                if not found:
+                    raise
+                break  # the next page will say so
+            for cursor, packed, value in zip(entries[::3], entries[1::3], entries[2::3], strict=True):
+                found.append(change(cursor, packed, value))
+                size += len(value)
+            after = found[-1].cursor if found else after or trimmed.decode() or BEGINNING
+        assert after is not None
+        return Changes(found, after, bool(more))
+
+    async def latest(self, collection: Collection) -> str:
+        """Return the cursor of the last change that was ever made; the changes after it are those from now on."""
+        return (await self._runner.run("latest", (collection.journal, collection.journal_state))).decode()  # type: ignore[no-any-return]
+
+    async def entry(self, collection: Collection, cursor: str) -> Change | None:
+        """Return one change, with its value if it was kept; None if there is none. Raises Invalid."""
+        position(cursor)
+        key = collection.journal
+        found = await self._runner.command("XRANGE", key, cursor, cursor, key=key)
+        return decode(*found[0]) if found else None
+
+    async def history(
+        self, collection: Collection, id: str, before: str | None, limit: int
+    ) -> tuple[list[Change], str | None]:
+        """Return the changes of one record without values, newest first, and the cursor for the next page, None at the
+        end.
+
+        `before` is the cursor at which the page before ended. The journal is scanned, so a page takes time with its
+        length: 10,000 entries are 10 steps. Raises Invalid.
+        """
+        if before is not None:
+            position(before)
+        found: list[Change] = []
+        at = before or ""
+        while len(found) <= limit:
+            scanned, entries = await self._runner.run(
+                "history", (collection.journal,), id=id, before=at, limit=limit + 1 - len(found), most=SCANNED
+            )
+            found += [change(*each) for each in zip(entries[::2], entries[1::2], strict=True)]
+            if not scanned:
+                return found[:limit], found[limit - 1].cursor if len(found) > limit else None
+            at = scanned.decode()
+        return found[:limit], found[limit - 1].cursor
