@@ -8,7 +8,7 @@
 local record  = KEYS[1] -- string: packed header, then the body
 local acl     = KEYS[2] -- hash: subject -> verbs
 local expiry  = KEYS[3] -- zset: id -> expiry (ms)
-local indexes = {unpack(KEYS, 4)} -- zsets: id -> the score that `kinds` defines
+local indexes = {unpack(KEYS, 4)} -- zsets: id -> the score that `kinds` defines; then the keys of `journal`
 
 local id              = ARGV[1] -- the id of the record, as the indexes hold it
 local body            = ARGV[2] -- stored byte for byte
@@ -18,6 +18,7 @@ local registered      = ARGV[5] -- see include/admission_error.lua
 local lifetime        = ARGV[6] or '' -- see include/deadline.lua
 local remaining_quota = ARGV[7] or '' -- see include/admission_error.lua
 local subject         = ARGV[8] or '' -- see include/denied.lua
+local journal         = ARGV[9] or '' -- see include/open_journal.lua; '': there is none
 
 --- @include now
 --- @include header
@@ -28,17 +29,19 @@ local subject         = ARGV[8] or '' -- see include/denied.lua
 --- @include admission_error
 --- @include renewed
 --- @include keep
+--- @include open_journal
 --- @include receipt
 
+local log = journal ~= '' and open_journal(journal, indexes, id, body) or nil
 local at, moment = now()
 local before = header(record, at)
 local expires = deadline(lifetime, at, before)
 local refusal = denied(acl, subject, 'w')
   or precondition_error('new', before)
   or not expires and 'INVALID the expiry is not in the future'
-  or admission_error(indexes[1], registered, remaining_quota, #body, before, at)
+  or admission_error(indexes[1], registered, remaining_quota, #body, before, at, log)
 if refusal then return redis.error_reply(refusal) end
 
 local after = renewed(before, at, caller, expires, #body)
 set(record, after, body)
-return receipt(after, remaining_quota, keep(expiry, indexes, kinds, id, before, after, moment))
+return receipt(after, remaining_quota, keep(expiry, indexes, kinds, id, before, after, moment, log))

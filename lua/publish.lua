@@ -10,7 +10,7 @@ local record  = KEYS[1] -- string: packed header, then the body
 local staged  = KEYS[2] -- string: `margin` bytes, then the body; lives for a minute
 local acl     = KEYS[3] -- hash: subject -> verbs
 local expiry  = KEYS[4] -- zset: id -> expiry (ms)
-local indexes = {unpack(KEYS, 5)} -- zsets: id -> the score that `kinds` defines
+local indexes = {unpack(KEYS, 5)} -- zsets: id -> the score that `kinds` defines; then the keys of `journal`
 
 local id              = ARGV[1] -- the id of the record, as the indexes hold it
 local margin          = ARGV[2] -- bytes before the body in `staged`
@@ -21,6 +21,7 @@ local lifetime        = ARGV[6] or '' -- see include/deadline.lua
 local condition       = ARGV[7] or '' -- see include/precondition_error.lua
 local remaining_quota = ARGV[8] or '' -- see include/admission_error.lua
 local subject         = ARGV[9] or '' -- see include/denied.lua
+local journal         = ARGV[10] or '' -- see include/open_journal.lua; '': there is none
 
 --- @include now
 --- @include header
@@ -31,18 +32,20 @@ local subject         = ARGV[9] or '' -- see include/denied.lua
 --- @include admission_error
 --- @include renewed
 --- @include keep
+--- @include open_journal
 --- @include receipt
 
 local size = redis.call('STRLEN', staged) - margin
 if size < 0 then return redis.error_reply('GONE the staged body has expired') end
 
+local log = journal ~= '' and open_journal(journal, indexes, id, nil) or nil
 local at, moment = now()
 local before = header(record, at)
 local expires = deadline(lifetime, at, before)
 local refusal = denied(acl, subject, 'w')
   or precondition_error(condition, before)
   or not expires and 'INVALID the expiry is not in the future'
-  or admission_error(indexes[1], registered, remaining_quota, size, before, at)
+  or admission_error(indexes[1], registered, remaining_quota, size, before, at, log)
 if refusal then return redis.error_reply(refusal) end
 
 local after = renewed(before, at, caller, expires, size)
@@ -53,4 +56,4 @@ else
   redis.call('PERSIST', staged)
 end
 redis.call('RENAME', staged, record)
-return receipt(after, remaining_quota, keep(expiry, indexes, kinds, id, before, after, moment))
+return receipt(after, remaining_quota, keep(expiry, indexes, kinds, id, before, after, moment, log))

@@ -48,6 +48,8 @@ def test_each_key_is_documented_where_keys_are_spelled() -> None:
         "record": collection.record("i"),
         "staged": collection.staged("t"),
         "expiry": collection.expiry,
+        "journal": collection.journal,
+        "journal_state": collection.journal_state,
         "index": collection.index("c"),
         "attachment": collection.attachment("i"),
         "chunk": collection.chunk("B", 0),

@@ -1,18 +1,20 @@
 --- Update the expiry set and the indexes after a record's string was written at `moment` (us, a text). If the
 --- record is new, remove a few due members too: two for each new one, so that a collection that is only written
---- to stays bounded. `before` is the former header, or nil. Replies the documents and bytes by which the
---- collection grew.
+--- to stays bounded. `before` is the former header, or nil. The `journal`, nil if there is none, gets the expiries, then
+--- the write. Replies the documents and bytes by which the collection grew.
 --- @include expire
 --- @include index
-local function keep(expiry, indexes, kinds, id, before, after, moment)
+--- @include enter_write
+local function keep(expiry, indexes, kinds, id, before, after, moment, journal)
   local documents, bytes = 0, after.size
   if before then
     bytes = bytes - before.size
   else
-    local gone, freed = expire(expiry, indexes, kinds, moment, '2')
-    documents, bytes = 1 - gone, bytes - freed
+    local gone, freed, entered = expire(expiry, indexes, kinds, moment, '2', journal)
+    documents, bytes = 1 - gone, bytes - freed + entered
     if gone > 0 and redis.call('ZREM', expiry, id) == 1 then -- its expired namesake was due too, and still indexed
       documents, bytes = documents - 1, bytes - forget({id}, expiry, indexes, kinds)
+      if journal then bytes = bytes + enter_expired(journal, {id}, tonumber(moment)) end
     end
   end
   if after.deadline then
@@ -21,5 +23,6 @@ local function keep(expiry, indexes, kinds, id, before, after, moment)
     redis.call('ZREM', expiry, id)
   end
   index(indexes, kinds, id, before, after.size, moment)
+  if journal then bytes = bytes + enter_write(journal, id, before, after, after.updated) end
   return documents, bytes
 end

@@ -75,6 +75,19 @@ class TooLarge(Refusal):
     word, status = "TOOLARGE", 413
 
 
+class Trimmed(Refusal):
+    """A change after the cursor was removed from the journal, which keeps a limited number.
+
+    `oldest` is the cursor from which all changes are there.
+    """
+
+    word, status = "TRIMMED", 410
+
+    def __init__(self, oldest: str) -> None:
+        self.oldest = oldest
+        super().__init__("changes after this cursor are not kept any more; go on from the oldest")
+
+
 class Throttled(Refusal):
     """The caller's rate is used up.
 

@@ -13,6 +13,8 @@ from outside are percent-encoded before they enter a name, so no `{`, `}` or `:`
 | `{DIALECT:NAMESPACE:COLLECTION}x` | zset | id -> expiry (ms), of records that expire |
 | `{DIALECT:NAMESPACE:COLLECTION}a` | hash | subject -> verbs, where there are scopes; '' -> revision of these grants |
 | `{DIALECT:NAMESPACE:COLLECTION}c`, `u`, `s`, `n` | zset | id -> created, updated (us), size (bytes), 0 (so by id) |
+| `{DIALECT:NAMESPACE:COLLECTION}j` | stream | the journal: an entry for each change, if one is declared |
+| `{DIALECT:NAMESPACE:COLLECTION}k` | hash | state of the journal (lua/include/trim_portion.lua, enter_expired.lua) |
 | `{DIALECT:NAMESPACE:COLLECTION}variables` | hash | id (6 bytes) -> packed variable (variables.py) |
 | `{DIALECT:NAMESPACE:COLLECTION}names` | hash | digest of user and key -> id of that variable |
 | `{DIALECT:NAMESPACE:COLLECTION}newest` | zset | id -> when that variable was updated (us) |
@@ -74,6 +76,9 @@ class Collection:
         "expiry",
         "guarded",
         "indexes",
+        "journal",
+        "journal_state",
+        "journaled",
         "kinds",
         "name",
         "namespace",
@@ -96,6 +101,9 @@ class Collection:
         self.indexes = tuple(tag + kind for kind in kinds)
         self.tail = (self.expiry, *self.indexes)  # the last keys of every script that uses the indexes
         self.guarded = (self.acl, *self.tail)  # the last keys of a script that checks grants too
+        self.journal = tag + "j"
+        self.journal_state = tag + "k"
+        self.journaled = (self.journal, self.journal_state)  # the last keys of a script that writes the journal
         self.registry = registry(dialect, namespace)
 
     def __eq__(self, other: object) -> bool:

@@ -6,6 +6,7 @@ from service.storage.access.rates import Rates
 from service.storage.access.secret import Secret
 from service.storage.files.areas import Areas
 from service.storage.files.files import Files
+from service.storage.journal.journal import Journal
 from service.storage.records.records import Records
 from service.storage.records.scoped import Scoped
 from service.storage.scripts.runner import Runner
@@ -21,6 +22,7 @@ class Storage:
         self.grants, self.links, self.rates = Grants(runner), Links(runner), Rates(runner)
         self.secret = Secret(runner)
         self.records = Records(runner, self.grants)
+        self.journal = Journal(runner)
         self.scoped = Scoped(runner, self.records, self.grants)
         self.files = Files(runner, self.grants, self.scoped)
         self.areas = Areas(runner)

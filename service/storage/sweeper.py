@@ -84,5 +84,5 @@ class Sweeper:
             started = monotonic()
             swept = await self._storage.records.sweep(collection)
             await asyncio.sleep(monotonic() - started)
-        if swept.left == 0:
+        if swept.left == 0 and not swept.journaled:  # an empty journal knows what was removed from it
             await self._storage.records.unregister(collection, seen, swept.at)

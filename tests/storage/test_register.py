@@ -31,6 +31,7 @@ async def put(runner: Runner, registered: str) -> None:
         remaining_quota="",
         registered=registered,
         subject="",
+        journal="",
     )
 
 

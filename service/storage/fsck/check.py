@@ -120,7 +120,7 @@ class Fsck:
             if kind == "r:":
                 found[dialect, namespace, name].ids.add(id)
             elif kind != "s:":
-                found[dialect, namespace, name].kinds.update(kind.strip("xa"))
+                found[dialect, namespace, name].kinds.update(kind.strip("xajk"))
             elif await self._runner.command("TTL", key, key=key) == -1:
                 self._fault(f"{key}: staged, and never expires")
                 if self._repair:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from msgpack import packb
 from msgspec import Struct
 from msgspec.msgpack import Decoder
 
@@ -16,8 +17,8 @@ _cursor = re.compile(r"(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})", re.ASCII).ful
 class Header(Struct, array_like=True, gc=False):
     """An entry's header. `version` is 0, `etag` and `author` are "" where they are not known."""
 
-    operation: str
     id: str
+    operation: str
     version: int
     etag: str
     author: str
@@ -43,6 +44,11 @@ class Change(Struct, frozen=True):
     at: int
     size: int | None
     value: bytes | None = None
+
+
+def start(id: str) -> bytes:
+    """Return the first bytes of the packed headers of a record's entries: an array of seven, and the id."""
+    return b"\x97" + bytes(packb(id))
 
 
 def position(cursor: str) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from service.storage.errors import Trimmed
-from service.storage.journal.change import BEGINNING, Change, change, decode, position
+from service.storage.journal.change import BEGINNING, Change, change, decode, position, start
 from service.storage.keys import Collection
 from service.storage.scripts.runner import Runner
 
@@ -35,30 +35,39 @@ class Journal:
         if after is not None:
             position(after)
         found: list[Change] = []
-        size, more = 0, True
-        while more and len(found) < limit and size < PAGE_BYTES:
+        size = 0
+        while True:
             try:
-                trimmed, more, entries = await self._runner.run(
-                    "changes",
-                    (collection.journal, collection.journal_state),
-                    after=after or "",
-                    limit=limit - len(found),
-                    most=READ_BYTES,
-                )
+                page = await self.changes(collection, after, limit - len(found))
             except Trimmed:
                 if not found:
                     raise
-                break  # the next page will say so
-            for cursor, packed, value in zip(entries[::3], entries[1::3], entries[2::3], strict=True):
-                found.append(change(cursor, packed, value))
-                size += len(value)
-            after = found[-1].cursor if found else after or trimmed.decode() or BEGINNING
-        assert after is not None
-        return Changes(found, after, bool(more))
+                return Changes(found, found[-1].cursor, True)  # the next page will say so
+            found += page.changes
+            after = page.next
+            size += sum(len(each.value) for each in page.changes if each.value)
+            if not page.more or len(found) == limit or size >= PAGE_BYTES:
+                return Changes(found, after, page.more)
+
+    async def changes(self, collection: Collection, after: str | None, limit: int) -> Changes:
+        """Return a portion of the changes after a cursor: see `read`, which puts portions together."""
+        trimmed, more, entries = await self._runner.run(
+            "changes",
+            (collection.journal, collection.journal_state),
+            after=after or "",
+            limit=limit,
+            most=READ_BYTES,
+        )
+        found = [change(*each) for each in zip(entries[::3], entries[1::3], entries[2::3], strict=True)]
+        return Changes(found, found[-1].cursor if found else after or trimmed.decode() or BEGINNING, bool(more))
 
     async def latest(self, collection: Collection) -> str:
         """Return the cursor of the last change that was ever made; the changes after it are those from now on."""
-        return (await self._runner.run("latest", (collection.journal, collection.journal_state))).decode()  # type: ignore[no-any-return]
+        key, state = collection.journal, collection.journal_state
+        if last := await self._runner.command("XREVRANGE", key, "+", "-", "COUNT", 1, key=key):
+            return str(last[0][0].decode())
+        trimmed = await self._runner.command("HGET", state, "trimmed", key=state)
+        return trimmed.decode() if trimmed else BEGINNING
 
     async def entry(self, collection: Collection, cursor: str) -> Change | None:
         """Return one change, with its value if it was kept; None if there is none. Raises Invalid."""
@@ -82,7 +91,7 @@ class Journal:
         at = before or ""
         while len(found) <= limit:
             scanned, entries = await self._runner.run(
-                "history", (collection.journal,), id=id, before=at, limit=limit + 1 - len(found), most=SCANNED
+                "history", (collection.journal,), start=start(id), before=at, limit=limit + 1 - len(found), most=SCANNED
             )
             found += [change(*each) for each in zip(entries[::2], entries[1::2], strict=True)]
             if not scanned:

@@ -4,8 +4,8 @@ from msgspec import Struct
 
 
 class Retention(Struct, frozen=True):
-    """How much a journal keeps: at least the last `entries` of a collection, none that is older than `seconds`, and
-    with `values` the documents themselves, if they are short enough to be stored without staging.
+    """The limits of a journal: it keeps at least the last `entries` of a collection and drops what is older than
+    `seconds`. With `values` it has the bodies too, if they are short enough to be stored without staging.
     """
 
     entries: int = 10_000

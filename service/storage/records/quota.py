@@ -24,6 +24,13 @@ class Quota:
     bytes: int | None = None
 
 
+async def journal_bytes(runner: Runner, collection: Collection) -> int:
+    """Return the bytes of a collection's journal that count."""
+    key = collection.journal_state
+    added, removed = await runner.command("HMGET", key, "bytes", "freed", key=key)
+    return int(added or 0) - int(removed or 0)
+
+
 class Usage:
     """The usages of namespaces with a quota."""
 
@@ -78,5 +85,5 @@ class Usage:
             self._runner, collection.dialect, collection.namespace, collection.kinds
         ):
             more = await registry.sizes(self._runner, each)
-            documents, size = documents + more[0], size + more[1]
+            documents, size = documents + more[0], size + more[1] + await journal_bytes(self._runner, each)
         return documents, size

@@ -49,12 +49,15 @@ def saved(reply: Sequence[int], remark: bytes = b"") -> Saved:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """The result of a sweep: removed members, whether more are due, records left, the time of the sweep (us)."""
+    """The result of a sweep: removed members, whether more are due, records left, the time of the sweep (us), and
+    whether there is a journal.
+    """
 
     members: int
     more: bool
     left: int
     at: int
+    journaled: bool = False
 
 
 class Listed(Struct):

@@ -86,14 +86,16 @@ class Records:
 
         Raises Denied, AlreadyExists, Invalid (lifetime), QuotaExceeded.
         """
+        journal = entry_of(write, "create", body)
         if len(body) > INLINE_BYTES:
-            return self.publish(write, body, NEW)
+            return self.publish(write, body, NEW, journal)
         arguments = {
             "id": write.id,
             "body": body,
             "caller": write.caller,
             "lifetime": write.lifetime,
             "subject": write.subject,
+            "journal": journal,
         }
         return self.commit("create", (write.collection.record(write.id), *write.collection.guarded), arguments, write)
 
@@ -104,9 +106,10 @@ class Records:
             return self._put(write, body, state)
         return self._compare_etag(write, partial(self._put, write, body))
 
-    def _put(self, write: Write, body: bytes, state: str) -> Coroutine[Any, Any, Saved]:
+    def _put(self, write: Write, body: bytes, state: str, operation: str = "put") -> Coroutine[Any, Any, Saved]:
+        journal = entry_of(write, operation, body)
         if len(body) > INLINE_BYTES:
-            return self.publish(write, body, state)
+            return self.publish(write, body, state, journal)
         arguments = {
             "id": write.id,
             "body": body,
@@ -114,14 +117,15 @@ class Records:
             "lifetime": write.lifetime,
             "condition": state,
             "subject": write.subject,
+            "journal": journal,
         }
         return self.commit("put", (write.collection.record(write.id), *write.collection.guarded), arguments, write)
 
-    async def publish(self, write: Write, body: bytes, state: str) -> Saved:
+    async def publish(self, write: Write, body: bytes, state: str, journal: str = "") -> Saved:
         """Store a large record: send the body ahead to a staging key, then make that key the record.
 
-        `state` has the format of lua/include/precondition_error.lua and replaces `write.condition`. Raises what
-        `create` and `put` raise.
+        `state` has the format of lua/include/precondition_error.lua and replaces `write.condition`; `journal` is of
+        `entry_of`. Raises what `create` and `put` raise.
         """
         collection = write.collection
         if write.subject:  # a caller who may not write must not make Redis store the body
@@ -135,6 +139,7 @@ class Records:
             "lifetime": write.lifetime,
             "condition": state,
             "subject": write.subject,
+            "journal": journal,
         }
         names = (collection.record(write.id), staged, *collection.guarded)
         try:
@@ -157,7 +162,7 @@ class Records:
 
     async def _merge(self, write: Write, patch: bytes, limit: int, state: str) -> tuple[Saved, str]:
         collection, quota = write.collection, write.quota
-        if write.idempotency is None and len(patch) <= MERGE_BYTES:
+        if write.idempotency is None and write.journal is None and len(patch) <= MERGE_BYTES:
             remaining_quota = await self._usage.remaining_quota(quota, collection) if quota else ""
             with suppress(OverBudget):
                 reply = await self._run(
@@ -185,7 +190,7 @@ class Records:
         """Change a record in the worker, and commit the result only onto the state that was read.
 
         The new body is `change(old body, *arguments)`. The record keeps its expiry. It serves changes that would hold
-        Redis for too long, and changes with an idempotency key, whose etag has to be remembered with the reply.
+        Redis for too long, and changes with an idempotency key or a journal, whose etag has to be remembered.
 
         Changes of one record take turns, so each has one rival per other worker at most. Raises NotFound, Changed, and
         what `put` and `change` raise.
@@ -203,7 +208,7 @@ class Records:
                 if write.idempotency is not None:
                     write.idempotency.remark = tag.encode()
                 with suppress(Changed):
-                    return await self._put(write, body, exactly(record)), tag
+                    return await self._put(write, body, exactly(record), "patch"), tag
         raise Unavailable("the record keeps changing; nothing was done")
 
     def get(self, collection: Collection, id: str) -> Awaitable[Record]:
@@ -240,20 +245,33 @@ class Records:
     @idempotent(nothing)
     def delete(self, write: Write) -> Coroutine[Any, Any, None]:
         """Remove a record. Raises Denied, NotFound, Changed."""
+        if write.journal is not None:
+            return self._delete_journaled(write)
         if (state := write.condition.state) is not None:
             return self._delete(write, state)
         return self._compare_etag(write, partial(self._delete, write))
 
-    async def _delete(self, write: Write, state: str) -> None:
+    async def _delete_journaled(self, write: Write) -> None:
+        """Delete exactly the record that was read, because its etag is entered into the journal."""
+        for _ in range(ATTEMPTS):
+            record = await self.find_current(write.collection, write.id)
+            state = write.condition.on_nothing() if record is None else write.condition.on(record)
+            journal = "" if record is None else entry_of(write, "delete", record.body)
+            with suppress(Changed):
+                return await self._delete(write, state, journal)
+        raise Unavailable("the record keeps changing; nothing was done")
+
+    async def _delete(self, write: Write, state: str, journal: str = "") -> None:
         collection = write.collection
         documents, size = await self._run(
             "delete",
-            (collection.record(write.id), *collection.guarded),
+            (collection.record(write.id), *collection.guarded, *(collection.journaled if journal else ())),
             write.idempotency,
             id=write.id,
             condition=state,
             kinds=collection.kinds,
             subject=write.subject,
+            journal=journal,
         )
         if write.quota:
             await self.adjust_usage(collection, documents, size)
@@ -288,11 +306,13 @@ class Records:
         return self._run("count", (collection.indexes[0], collection.expiry))
 
     async def sweep(self, collection: Collection) -> Swept:
-        """Remove expired members from the indexes, at most `SWEEP_MEMBERS`."""
-        names = collection.tail
-        documents, size, more, left, at = await self._run("sweep", names, kinds=collection.kinds, limit=SWEEP_MEMBERS)
+        """Remove expired members from the indexes, at most `SWEEP_MEMBERS`; trim the journal."""
+        names = (*collection.tail, *collection.journaled)
+        documents, size, more, left, at, journaled = await self._run(
+            "sweep", names, kinds=collection.kinds, limit=SWEEP_MEMBERS
+        )
         await self.adjust_usage(collection, documents, size)
-        return Swept(-documents, bool(more), left, at)
+        return Swept(-documents, bool(more), left, at, bool(journaled))
 
     async def examine(self, collection: Collection, id: str, *, repair: bool) -> list[str]:
         """Compare one record with its index entries, and repair them if asked. Return the faults."""
@@ -334,6 +354,8 @@ class Records:
         collection, quota = write.collection, write.quota
         arguments["kinds"], arguments["registered"] = collection.kinds, self._registrations.get(collection)
         arguments["remaining_quota"] = await self._usage.remaining_quota(quota, collection) if quota else ""
+        if write.journal is not None:
+            names = (*names, *collection.journaled)
         try:
             try:
                 reply = await self._runner.script(script, names, arguments, write.idempotency)
@@ -358,6 +380,11 @@ class Records:
             with suppress(Changed):
                 return await commit(state)
         raise Unavailable("the record keeps changing; nothing was done")
+
+
+def entry_of(write: Write, operation: str, body: bytes) -> str:
+    """Return the entry that the journal gets, for a script; '' if there is no journal."""
+    return "" if write.journal is None else write.journal.entry(operation, etag(body), write.caller)
 
 
 def _record(packed: bytes | None) -> Record:

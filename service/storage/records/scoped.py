@@ -116,7 +116,7 @@ class Scoped:
         Mismatched, TooLarge.
         """
         collection, id = write.collection, write.id
-        if len(value) > INLINE_BYTES:
+        if len(value) > INLINE_BYTES or write.journal is not None:
             await self._grants.permit(collection, write.subject, WRITE)
         else:
             arguments = {

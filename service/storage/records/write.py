@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from service.storage.journal.retention import Retention
 from service.storage.keys import Collection
 from service.storage.records.conditions import UNCONDITIONAL, Condition
 from service.storage.records.quota import Quota
@@ -23,4 +24,5 @@ class Write(Struct):
     lifetime: str = ""
     condition: Condition = UNCONDITIONAL
     quota: Quota | None = None
+    journal: Retention | None = None
     idempotency: Idempotency | None = None

@@ -1,0 +1,30 @@
+--- Read entries of a journal, oldest first.
+--- Replies with: the cursor of the last entry that was removed ('' = none), 1 if there are more entries after these
+--- (else 0), and for each entry its cursor, packed header and value, in one list.
+--- Refuses: TRIMMED (an entry after the cursor was removed).
+--- Flags: no-writes
+
+local stream = KEYS[1] -- stream: an entry for each change
+local state  = KEYS[2] -- hash: see include/trim_portion.lua
+
+local after = ARGV[1] -- the cursor after which to begin; '' = at the oldest entry
+local limit = ARGV[2] -- most entries
+local most  = ARGV[3] -- bytes of values after which no further entry is added
+
+--- @include is_before
+
+local trimmed = redis.call('HGET', state, 'trimmed') or ''
+if after ~= '' and trimmed ~= '' and is_before(after, trimmed) then
+  return redis.error_reply(string.format('TRIMMED %s', trimmed))
+end
+local found, count, bytes, position = {}, 0, 0, after == '' and '-' or '(' .. after
+while true do
+  local portion = redis.call('XRANGE', stream, position, '+', 'COUNT', '32')
+  for _, entry in ipairs(portion) do
+    if count == tonumber(limit) or bytes > tonumber(most) then return {trimmed, 1, found} end
+    local fields = entry[2]
+    found[#found + 1], found[#found + 2], found[#found + 3] = entry[1], fields[2], fields[6]
+    count, bytes, position = count + 1, bytes + #fields[6], '(' .. entry[1]
+  end
+  if #portion < 32 then return {trimmed, 0, found} end
+end

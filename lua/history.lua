@@ -1,0 +1,27 @@
+--- Read the entries of one record in a journal, newest first, without values. A part of the journal is looked at.
+--- Replies with: the cursor at which it stopped ('' = at the oldest entry), and for each entry its cursor and packed
+--- header, in one list.
+--- Flags: no-writes
+
+local stream = KEYS[1] -- stream: an entry for each change
+
+local start  = ARGV[1] -- the first bytes of the packed headers of the record's entries
+local before = ARGV[2] -- the cursor before which to begin; '' = at the newest entry
+local limit  = ARGV[3] -- most entries
+local most   = ARGV[4] -- most entries to look at; and no more after 1 MB of values
+
+local found, seen, bytes, position = {}, 0, 0, before == '' and '+' or '(' .. before
+while seen < tonumber(most) and bytes < 1000000 do
+  local portion = redis.call('XREVRANGE', stream, position, '-', 'COUNT', '32')
+  for _, entry in ipairs(portion) do
+    local fields = entry[2]
+    if string.sub(fields[2], 1, #start) == start then
+      found[#found + 1], found[#found + 2] = entry[1], fields[2]
+      if #found == 2 * limit then return {entry[1], found} end
+    end
+    bytes, position = bytes + #fields[6], '(' .. entry[1]
+  end
+  if #portion < 32 then return {'', found} end
+  seen = seen + 32
+end
+return {string.sub(position, 2), found}

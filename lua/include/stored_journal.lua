@@ -1,0 +1,8 @@
+--- The journal of a collection by its own keys, the last two of `keys`, which are taken away from there; nil if the
+--- collection has none.
+local function stored_journal(keys)
+  local state = table.remove(keys)
+  local stream = table.remove(keys)
+  local limits = redis.call('HGET', state, 'limits')
+  return limits and {stream = stream, state = state, limits = limits}
+end
