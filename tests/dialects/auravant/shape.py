@@ -7,7 +7,7 @@ from service.api.dialect import Answer
 
 def check(answer: Answer) -> None:
     """Fails where an answer is no refusal in the vendor's envelope."""
-    assert answer.status in (200, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503)
+    assert answer.status in (200, 400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 503)
     assert answer.content_type == "application/json"
     body = json.loads(answer.body)
     assert list(body) == ["code", "res", "msg", "info"]
