@@ -1,7 +1,7 @@
 """`python -m tests.release PROGRAM`: an installed `polystow` is tried as its users would, outside of this checkout.
 
-It serves with its embedded server; one record of each kind is written and read; `doctor` and `fsck` find nothing. The
-exit status is 0 if all of that is so.
+It serves with its embedded server; one record of each kind is written and read; `verify` replays a vendor's page, from
+the conversations in the package; `doctor` and `fsck` find nothing. The exit status is 0 if all of that is so.
 """
 
 import subprocess
@@ -35,6 +35,7 @@ def try_out(program: Path) -> None:
             assert record.content in (answer := record.read(client)), f"{record.name}: {answer[:500]!r}"
         for page in ("/docs", "/openapi/genesys.json"):
             client.ask("GET", page, {})
+        print(command(program, "verify", "genesys", "--against", running.url, "--beyond"), end="")
         settings = {"data_dir": running.data_dir}
         print(command(program, "fsck", **settings), end="")
         print(command(program, "doctor", **settings), end="")
