@@ -23,6 +23,7 @@ from service.storage.access.directory import Caller, Directory
 from service.storage.access.passwords import ANYONE
 from service.storage.access.passwords import Password as Password
 from service.storage.errors import Invalid, Refusal, Unauthenticated
+from service.storage.feed.follower import Follower, Followers
 from service.storage.root import Storage
 from service.storage.scripts.idempotency import Idempotency
 
@@ -88,6 +89,7 @@ class Stream(msgspec.Struct):
     content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
     length: int | None = None
+    follower: Follower | None = None  # of a stream that ends with its client: its head is sent before its first event
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Service:
     settings: Settings
     storage: Storage
     directory: Directory
+    followers: Followers
 
 
 class Body(Protocol):
@@ -128,6 +131,7 @@ class Request(msgspec.Struct):
     caller: Caller = ANYONE
     declared: Mapping[str, Any] | None = None  # the directory entry that `Dialect.depends` names
     idempotency: Idempotency | None = None  # the identity of a request with an Idempotency-Key
+    follower: Follower | None = None  # if the handler waits for events: it is told when the client has left
 
     def query(self) -> dict[str, str]:
         """Return the query parameters, decoded. The last of repeated parameters counts; empty ones are left out.

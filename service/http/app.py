@@ -24,6 +24,8 @@ from service.metrics import Meter
 from service.settings import Settings
 from service.storage.access.directory import Directory
 from service.storage.errors import Invalid
+from service.storage.feed.follower import Followers
+from service.storage.feed.watcher import Watcher
 from service.storage.records import offload
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
@@ -33,7 +35,9 @@ from service.storage.sweeper import Sweeper
 class App:
     def __init__(self, settings: Settings, runner: Runner, meter: Meter) -> None:
         self.redis = runner.redis
-        service = Service(settings, Storage(runner), Directory(runner))
+        watcher, directory = Watcher(runner.redis), Directory(runner)
+        watcher.generation = lambda: directory.generation
+        service = Service(settings, Storage(runner), directory, Followers(watcher))
         self.state = State(service, discover(settings.dialects), meter)
         self.cache = ReadCache(settings.read_cache_bytes, runner.redis)
         held = max(HELD_BYTES, 4 * settings.max_document_bytes)
@@ -49,6 +53,11 @@ class App:
             asyncio.create_task(Sweeper(runner, service.storage).run()),
         ]
 
+    def drain(self) -> None:
+        """Ask clients to close their connections, and let none wait any longer."""
+        self.state.draining = True
+        self.state.service.followers.watcher.stop()
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -59,14 +68,16 @@ class App:
         state, method, headers, started = self.state, request.method, request.headers, perf_counter()
         path, _, query = request.raw_path.partition("?")
         dialect, template, fault = state.router.owner(path), "", edge.fault(request)
-        handed = request.protocol.handed_over() if isinstance(request.protocol, edge.Connection) else None
+        connection = request.protocol
+        assert isinstance(connection, edge.Connection)
+        handed = connection.handed_over()
         params: tuple[str, ...] = ()
         answer: Answer | Stream
         state.in_flight += handed is None
         try:
             if handed is not None:
                 exchange, answer = handed
-                template, started = exchange.template, exchange.started
+                template, started, connection.asked = exchange.template, exchange.started, exchange.request
             elif fault is not None:
                 refused = state.middleware.refused(dialect, params, Invalid(fault.message), method, headers)
                 answer = replace(refused, status=fault.status)
@@ -79,6 +90,7 @@ class App:
                 dialect, route, params = state.router.find(method, path)
                 template = route.template
                 asked = Request(method, params, query, headers, edge.Incoming(request, self._arriving), state.service)
+                connection.asked = asked
                 answer = await state.middleware.handled(dialect, route, asked, path)
                 if isinstance(answer, Stream):
                     answer = await opened(answer)

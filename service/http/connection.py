@@ -236,6 +236,8 @@ class HotConnection(Connection):
             if self._task_handler is not None:
                 self._task_handler.cancel()
         super().connection_lost(exc)
+        if isinstance(self._exchange, Exchange) and self._exchange.request.follower is not None:
+            self._exchange.request.follower.leave()
         if self._paused and self._exchange is not None:
             self._leave()
 

@@ -7,7 +7,8 @@ from service.api.dialect import Answer
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 # What the dialects' clients send; a browser asks before it sends any of them.
 REQUEST_HEADERS = (
-    "authorization, access-token, gms_user, content-type, idempotency-key, if-match, if-none-match, x-request-id"
+    "authorization, access-token, gms_user, content-type, idempotency-key, if-match, if-none-match, last-event-id, "
+    "x-request-id"
 )
 EXPOSED = "ETag, Last-Modified, Retry-After, X-Request-Id, X-Total-Count, X-Page, X-Limit, X-Total-Pages"
 PREFLIGHT_SECONDS = "600"

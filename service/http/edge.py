@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.http import HttpVersion11
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
-from service.api.dialect import BODILESS, Answer, Headers, Stream, Unsupported
+from service.api.dialect import BODILESS, Answer, Headers, Request, Stream, Unsupported
 from service.http.backpressure import BODY_RATE, BODY_SECONDS, HELD_BYTES, Arriving, Unread
 from service.http.parser import BrokenChunks, Fault, Parser
 from service.storage.errors import Invalid, TooLarge
@@ -42,13 +42,14 @@ class Server(web.Server):
 
 
 class Connection(RequestHandler):
-    """One connection, with a parser of our own."""
+    """One connection, with a parser of our own. `asked`: the last request that aiohttp's task got."""
 
-    __slots__ = ("_rejected", "_unread")
+    __slots__ = ("_rejected", "_unread", "asked")
 
     def __init__(self, server: "Server", **options: Any) -> None:
         super().__init__(server, **options)
         self._unread = server.unread
+        self.asked: Request | None = None
         self._parser = parser = Parser(self, self._loop, self._read_bufsize)
         self._rejected = parser.never
 
@@ -63,6 +64,8 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._unread.remove(self)
         self._rejected.feed_eof()
+        if self.asked is not None and self.asked.follower is not None:
+            self.asked.follower.leave()
         if self._waiter is not None and self._waiter.done() and self._task_handler is not None:
             self._task_handler.cancel()  # aiohttp's task was woken, and would find nothing that it needs any more
         super().connection_lost(exc)
@@ -225,9 +228,12 @@ async def _stream(
     if closing:
         response.force_close()
     response.content_length = answer.length
+    if answer.follower is not None and request.transport is not None:
+        answer.follower.abort = request.transport.abort
     await response.prepare(request)
     if request.method != "HEAD":
         async for piece in answer.pieces:
-            await response.write(piece)
+            if piece:
+                await response.write(piece)
     await response.write_eof()
     return response

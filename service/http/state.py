@@ -35,9 +35,11 @@ class State:
 async def opened(stream: Stream) -> Answer | Stream:
     """A stream whose first pieces were asked for, so that what fails there is still refused properly.
 
-    One that has no second piece is an answer, with its length.
+    One that has no second piece is an answer, with its length. A stream that follows something is told when it does.
     """
     first = await anext(stream.pieces, b"")
+    if stream.follower is not None:
+        return replace(stream, pieces=_begun(first, stream.pieces))
     second = await anext(stream.pieces, None)
     if second is None:
         return Answer(stream.status, first, stream.content_type, stream.headers)
@@ -47,5 +49,11 @@ async def opened(stream: Stream) -> Answer | Stream:
 async def _resumed(first: bytes, second: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
     yield second
+    async for piece in rest:
+        yield piece
+
+
+async def _begun(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
     async for piece in rest:
         yield piece

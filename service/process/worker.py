@@ -48,7 +48,7 @@ async def work(settings: Settings, listener: socket.socket, link_end: socket.soc
     obeying = asyncio.create_task(_obey(orders, app, stopping))
     reporting = asyncio.create_task(_report(reports, meter))
     await stopping.wait()
-    app.state.draining = True
+    app.drain()
     await site.stop()
     await _finish(app)
     await runner.cleanup()
@@ -85,12 +85,18 @@ def _watch(meter: Meter, app: App) -> None:
     meter.watch("polystow_read_cache_barriers_total", lambda: tracking.barriers)
     meter.watch("polystow_read_cache_invalidations_total", lambda: tracking.invalidations)
     meter.watch("polystow_read_cache_bytes", lambda: cache.bytes)
+    followers = app.state.service.followers
+    meter.watch("polystow_feed_followers", lambda: followers.now)
+    meter.watch("polystow_feed_events_total", lambda: followers.events)
+    meter.watch("polystow_feed_cut_total", lambda: followers.cut)
+    meter.watch("polystow_feed_reads_total", lambda: followers.watcher.reads)
 
 
 async def _obey(orders: asyncio.StreamReader, app: App, stopping: asyncio.Event) -> None:
     with suppress(ConnectionError):
         while order := await orders.read(1):
-            app.state.draining = app.state.draining or order == DRAIN
+            if order == DRAIN:
+                app.drain()
     stopping.set()  # the parent has died, so no other process would stop this one
 
 

@@ -49,6 +49,11 @@ class Dependent(Struct, eq=False):
         """Mark the value as invalid. Called once."""
         self.good = False
 
+    def lost(self) -> None:
+        """Nobody will tell any more whether it is right. Called once, while all that depends on a tracker is spoiled:
+        it must not use the tracker."""
+        self.good = False
+
 
 class Waiter(Protocol):
     """A read that waits for a barrier, with the cached value `held` that is its answer."""
@@ -184,7 +189,8 @@ class Tracker(Lane):
         former, self._dependents = self._dependents, {}
         for dependents in former.values():
             for dependent in dependents:
-                dependent.good = False
+                if dependent.good:
+                    dependent.lost()
         self.shared.emptied(self)
 
     def _pushed(self, message: Sequence[Any]) -> None:

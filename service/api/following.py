@@ -1,0 +1,101 @@
+"""Answers that follow a stream of events: long polls, and server-sent events (WHATWG HTML, section 9.2)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from time import time
+
+from service.api.dialect import Request, Stream
+from service.storage.errors import Refusal
+from service.storage.feed.follower import PIECE_BYTES, Follower
+from service.storage.feed.tail import Event, Position
+
+EVENT_STREAM = "text/event-stream"
+HEARTBEAT_SECONDS = 15.0
+PORTION = 100  # events that are looked for at a time
+
+Cursor = Callable[[Position], str]
+Confirm = Callable[[], Awaitable[None]]  # raises Refusal if the caller may not follow any longer
+
+
+async def poll(request: Request, follower: Follower, limit: int, seconds: float, confirm: Confirm) -> Sequence[Event]:
+    """Return the next events as soon as there are some. There are none if the time is over, the client has left, or the
+    worker ends. Raises Refusal."""
+    request.follower = follower
+    clock = asyncio.get_running_loop().time
+    end = min(clock() + seconds, _expiry(request))
+    with follower.counted():
+        while not (found := await follower.take(limit, end)) and not follower.over and clock() < end:
+            await confirm()
+    return found
+
+
+def stream(request: Request, follower: Follower, name: str, cursor: Cursor, confirm: Confirm) -> Stream:
+    """Answer with events of this name, as they come, and a heartbeat where none came for a while.
+
+    The stream ends if the caller may not follow any longer, if an event that comes next was trimmed, or if the worker
+    ends. The client then resumes with the last id.
+    """
+    request.follower = follower
+    events = _Events(request, follower, name, cursor, confirm)
+    return Stream(200, events.pieces(), EVENT_STREAM, follower=follower)
+
+
+class _Events:
+    def __init__(self, request: Request, follower: Follower, name: str, cursor: Cursor, confirm: Confirm) -> None:
+        self._follower, self._cursor, self._confirm = follower, cursor, confirm
+        self._start = b"event: %b\nid: " % name.encode()
+        self._clock = asyncio.get_running_loop().time
+        self._expiry = _expiry(request)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield nothing once the first events were read, then them, and then what comes. Raises Refusal before that."""
+        follower = self._follower
+        with follower.counted():
+            found: Sequence[Event] | None = await follower.take(PORTION, 0)
+            yield b""
+            beat = self._clock() + HEARTBEAT_SECONDS
+            while found is not None:
+                for piece in _in_pieces(found):
+                    follower.position = piece[-1].position
+                    with follower.unread():
+                        yield b"".join(map(self._render, piece))
+                if not found and self._clock() >= beat:
+                    yield b"event: heartbeat\nid: %b\ndata: {}\n\n" % self._cursor(follower.position).encode()
+                if found or self._clock() >= beat:
+                    beat = self._clock() + HEARTBEAT_SECONDS
+                found = await self._next(beat)
+
+    async def _next(self, beat: float) -> Sequence[Event] | None:
+        """Return the next events, none if it is time for a heartbeat or a second look, None at the end."""
+        if self._follower.over or self._clock() >= self._expiry:
+            return None
+        try:
+            found = await self._follower.take(PORTION, min(beat, self._expiry))
+            if not found:
+                await self._confirm()
+        except Refusal:
+            return None
+        return None if not found and self._follower.over else found
+
+    def _render(self, event: Event) -> bytes:
+        return b"%b%b\ndata: %b\n\n" % (self._start, self._cursor(event.position).encode(), event.data)
+
+
+def _in_pieces(events: Sequence[Event]) -> Iterator[list[Event]]:
+    """Yield the events in order, so many at a time that they are no more than `PIECE_BYTES`, or one."""
+    piece: list[Event] = []
+    size = 0
+    for event in events:
+        if piece and size + len(event.data) > PIECE_BYTES:
+            yield piece
+            piece, size = [], 0
+        piece.append(event)
+        size += len(event.data)
+    if piece:
+        yield piece
+
+
+def _expiry(request: Request) -> float:
+    """Return when the caller's credential expires, on the event loop's clock."""
+    expires = request.caller.expires
+    return float("inf") if expires is None else asyncio.get_running_loop().time() + expires - time()

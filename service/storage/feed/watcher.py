@@ -1,0 +1,278 @@
+"""The watcher: reads each followed stream of a worker once, when it has grown, for all of its followers.
+
+A stream is read on the tracking connection to its primary (service/redis/tracking.py), so Redis says when it has
+changed, and writers without followers pay nothing. Every read continues after the last event that is known and repeats
+that event, which proves that nothing between the two was trimmed. So nothing is lost or doubled by a push that comes
+too often, by a connection that is lost, or by a slot that moves: these only decide when the next read is made.
+
+A stream is read at least once in `QUIET` seconds, because a slot can move without a push. Where a primary cannot be
+tracked it is read every `POLL` seconds on the ordinary connection; all streams that are due are read by one write.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from service.redis.client import Redis
+from service.redis.errors import Failed
+from service.redis.pending import Command
+from service.redis.tracking import Dependent, Tracker
+from service.redis.wire import pack
+from service.storage.feed.tail import BEGINNING, Event, Position, Tail
+
+TICK = 0.1  # seconds between two looks at what is due
+QUIET = 1.0  # seconds after which a stream is read again although no push came
+POLL = 0.1  # seconds between two reads of a stream that is not tracked
+POLLED = 5_000  # such reads in a second, at most
+PACE = 0.005  # seconds between two reads of one stream, so that the changes of that time are one portion
+PER_FOLLOWER = 0.000_040  # seconds more for each follower: what it takes to wake one and write to it, twice
+LINGER = 10.0  # seconds for which a tail is kept that nobody follows
+PORTION = 100  # events of one read: 3.2 MB at most, 3 ms of Redis's time
+MEMORY = 64_000_000  # bytes of all tails of a worker
+
+log = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """A stream that can be followed. `key` names it in Redis."""
+
+    @property
+    def key(self) -> str: ...
+
+    def event(self, position: Position, fields: list[bytes]) -> Event:
+        """Render an entry of the stream."""
+        ...
+
+    def read(self, after: Position, limit: int) -> Awaitable[list[Event]]:
+        """Return events after a position. Raises Refusal, also if one of them was trimmed."""
+        ...
+
+
+class Waiting(Protocol):
+    """A follower that waits for events, or for its client to read them."""
+
+    def wake(self) -> None: ...
+
+    def measure(self, tail: Tail) -> None:
+        """End the follower if its client is too far behind."""
+        ...
+
+
+class Followed:
+    """A stream that is followed, and its tail."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.tail = Tail()
+        self.followers: set[Waiting] = set()
+        self.reading = False
+        self.read_at = 0.0  # when the last read was sent
+        self.due = 0.0  # when the next one is, if no push comes before
+        self.used = 0.0  # when somebody followed it last
+        self.armed: Armed | None = None
+        self.timer: asyncio.TimerHandle | None = None  # of a read that a push asked for
+
+    def wake(self) -> None:
+        """Let all followers look for events."""
+        for follower in tuple(self.followers):
+            follower.measure(self.tail)
+            follower.wake()
+
+
+class Armed(Dependent):
+    """A stream that was read on a tracking connection: Redis says when it changes."""
+
+    watcher: "Watcher"
+    followed: Followed
+
+    def spoil(self) -> None:
+        self.good = False
+        self.watcher.changed(self.followed)
+
+    def lost(self) -> None:
+        self.spoil()
+
+
+class Watcher:
+    """The followed streams of a worker, by their keys. `reads` counts commands; `stopping`: all followers end."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._loop = asyncio.get_running_loop()
+        self._followed: dict[str, Followed] = {}
+        self._ticking = False
+        self._generation: int | None = None
+        self.generation: Callable[[], int | None] = lambda: 0  # of the access directory
+        self.stopping = False
+        self.reads = 0
+
+    def follow(self, source: Source) -> Followed:
+        """Return a stream that is, or is now, watched. It is watched as long as it has followers, and a bit longer."""
+        followed = self._followed.get(source.key)
+        if followed is None:
+            followed = self._followed[source.key] = Followed(source)
+            self._read(followed)
+        followed.used = self._loop.time()
+        if not self._ticking:
+            self._ticking = True
+            self._generation = self.generation()
+            self._loop.call_later(TICK, self._tick)
+        return followed
+
+    def changed(self, followed: Followed) -> None:
+        """Read a stream again soon: it has grown, or that cannot be known."""
+        if followed.timer is None and not self.stopping:
+            pace = PACE + PER_FOLLOWER * len(followed.followers)
+            followed.timer = self._loop.call_at(followed.read_at + pace, self._read, followed)
+
+    def stop(self) -> None:
+        """End all followers, now and from now on."""
+        self.stopping = True
+        for followed in self._followed.values():
+            followed.wake()
+
+    def _tick(self) -> None:
+        now, generation = self._loop.time(), self.generation()
+        if generation is not None and generation != self._generation:  # access has changed: each follower looks itself
+            self._generation = generation
+            for followed in self._followed.values():
+                followed.wake()
+        for key, followed in tuple(self._followed.items()):
+            if followed.followers:
+                followed.used = now
+            if now - followed.used > LINGER or self.stopping:
+                self._forget(key)
+            elif now >= followed.due and not followed.reading:
+                self._read(followed)
+        self._bound()
+        self._ticking = bool(self._followed)
+        if self._ticking:
+            self._loop.call_later(TICK, self._tick)
+
+    def _forget(self, key: str) -> None:
+        followed = self._followed.pop(key)
+        if followed.timer is not None:
+            followed.timer.cancel()
+        self._disarm(followed)
+
+    def _disarm(self, followed: Followed) -> None:
+        """Stop listening for pushes: those before the reply of a read are about changes that the reply has."""
+        if followed.armed is not None and followed.armed.good:
+            followed.armed.good = False
+            followed.armed.tracker.unlink(followed.armed)
+        followed.armed = None
+
+    def _read(self, followed: Followed) -> None:
+        """Read what follows the tail's end, on the tracking connection if there is one."""
+        if followed.timer is not None:
+            followed.timer.cancel()
+            followed.timer = None
+        if followed.reading:
+            return
+        self._disarm(followed)
+        followed.reading, followed.read_at = True, self._loop.time()
+        self.reads += 1
+        key, tail = followed.source.key, followed.tail
+        if tail.base is None:
+            command = pack(("XREVRANGE", key, "+", "-", "COUNT", 1))
+        else:
+            command = pack(("XRANGE", key, f"{tail.last[0]}-{tail.last[1]}", "+", "COUNT", PORTION))
+        tracker = self._redis.tracker(key)
+        reading = Reading(self, followed, tracker, command)
+        if tracker is None:
+            self.send(reading)
+        else:
+            tracker.read(Command(reading, command, False, key=key), reading)
+
+    def send(self, reading: "Reading") -> None:
+        """Send a read on the ordinary connection."""
+        self._redis.send(Command(reading, reading.command, False, key=reading.followed.source.key))
+
+    def arrived(self, followed: Followed, entries: list[Any]) -> None:
+        """Take the entries of a read."""
+        followed.reading = False
+        self._set_due(followed)
+        if self._followed.get(followed.source.key) is not followed:  # it was forgotten meanwhile
+            self._disarm(followed)
+            return
+        try:
+            self._add(followed, entries)
+        except Exception:
+            log.exception("the stream %s cannot be read", followed.source.key)
+            return
+        if len(entries) == PORTION:
+            self.changed(followed)
+
+    def failed(self, followed: Followed) -> None:
+        """Try a read again, by and by."""
+        followed.reading = False
+        self._set_due(followed)
+
+    def _set_due(self, followed: Followed) -> None:
+        quiet = QUIET if followed.armed is not None else max(POLL, len(self._followed) / POLLED)
+        followed.due = followed.read_at + quiet
+
+    def _add(self, followed: Followed, entries: list[Any]) -> None:
+        """Add entries to the tail, and wake its followers.
+
+        If the last known event is gone, so may be others after it. The tail then begins anew, and its followers read
+        for themselves once, which tells them if something was trimmed.
+        """
+        tail = followed.tail
+        found = [(_position(id), fields) for id, fields in entries]
+        if tail.base is None:
+            tail.begin(found[0][0] if found else BEGINNING)
+        elif found and found[0][0] == tail.last:
+            if len(found) == 1:
+                return
+            tail.add([followed.source.event(*entry) for entry in found[1:]])
+        elif found:
+            tail.begin(found[-1][0])
+        elif tail.last != BEGINNING:
+            tail.base = None
+        else:
+            return
+        followed.wake()
+
+    def _bound(self) -> None:
+        """Empty all tails if they take too much memory: followers that are behind then read for themselves."""
+        if sum(followed.tail.size for followed in self._followed.values()) > MEMORY:
+            for followed in self._followed.values():
+                if followed.tail.base is not None:
+                    followed.tail.begin(followed.tail.last)
+
+
+class Reading(Struct, eq=False):
+    """The outcome of one read; it is sent again on the ordinary connection if the tracking connection is of no use."""
+
+    watcher: Watcher
+    followed: Followed
+    tracker: Tracker | None
+    command: bytes
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, entries: list[Any]) -> None:
+        watcher, followed, tracker = self.watcher, self.followed, self.tracker
+        if tracker is not None:  # no push can come between the reply and this
+            followed.armed = Armed(tracker, [], (), 0, True, watcher, followed)
+            tracker.link(followed.armed, (followed.source.key,))
+        asyncio.get_running_loop().call_soon(watcher.arrived, followed, entries)
+
+    def set_exception(self, error: Failed) -> None:
+        loop = asyncio.get_running_loop()
+        if self.tracker is None:
+            log.debug("the stream %s cannot be read: %s", self.followed.source.key, error)
+            loop.call_soon(self.watcher.failed, self.followed)
+        else:
+            self.tracker = None
+            loop.call_soon(self.watcher.send, self)
+
+
+def _position(id: bytes) -> Position:
+    first, _, second = id.partition(b"-")
+    return int(first), int(second)
