@@ -25,7 +25,6 @@ local journal         = ARGV[10] or '' -- see include/open_journal.lua; '': ther
 
 --- @include now
 --- @include header
---- @include packed
 --- @include denied
 --- @include precondition_error
 --- @include deadline
@@ -34,6 +33,7 @@ local journal         = ARGV[10] or '' -- see include/open_journal.lua; '': ther
 --- @include keep
 --- @include open_journal
 --- @include receipt
+--- @include restage
 
 local size = redis.call('STRLEN', staged) - margin
 if size < 0 then return redis.error_reply('GONE the staged body has expired') end
@@ -49,11 +49,5 @@ local refusal = denied(acl, subject, 'w')
 if refusal then return redis.error_reply(refusal) end
 
 local after = renewed(before, at, caller, expires, size)
-redis.call('SETRANGE', staged, 0, packed(after, tonumber(margin)))
-if expires > 0 then
-  redis.call('PEXPIREAT', staged, expires)
-else
-  redis.call('PERSIST', staged)
-end
-redis.call('RENAME', staged, record)
+restage(record, staged, after, tonumber(margin))
 return receipt(after, remaining_quota, keep(expiry, indexes, kinds, id, before, after, moment, log))

@@ -10,8 +10,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,11 +80,7 @@ def _contents(file: str) -> bytes:
 
 
 def _fsck(settings: Settings, arguments: argparse.Namespace) -> int:
-    if settings.redis_url is None and not settings.data_dir.is_dir():  # with a wrong name, nothing would be examined
-        raise BadSetting(
-            f"the data directory {settings.data_dir} does not exist; set --data-dir or POLYSTOW_DATA_DIR, or name a"
-            " Redis with --redis"
-        )
+    _existing(settings)
     return uvloop.run(_examine(settings, arguments.repair))
 
 
@@ -95,6 +91,61 @@ async def _examine(settings: Settings, repair: bool) -> int:
     readers = {(dialect.name, namespace): kind for dialect in discover() for namespace, kind in dialect.readers.items()}
     async with _redis(settings) as redis_url:
         return await fsck.run(redis_url, repair=repair, out=print, readers=readers)
+
+
+def _export(settings: Settings, arguments: argparse.Namespace) -> int:
+    from service.transfer.commands import writable
+
+    if not writable(arguments.file):
+        raise BadSetting(f"{arguments.file}: the name of an export ends in .ndjson or .ndjson.zst, or is -")
+    _existing(settings)
+    return uvloop.run(_export_to(settings, arguments))
+
+
+async def _export_to(settings: Settings, arguments: argparse.Namespace) -> int:
+    from service.transfer.commands import export
+    from service.transfer.exporting import Selection
+
+    dialects, projects, categories = (
+        frozenset[str](names or ()) for names in (arguments.dialect, arguments.project, arguments.category)
+    )
+    async with _redis(settings) as redis_url:
+        with _usable(arguments.file):
+            return await export(
+                redis_url, arguments.file, Selection(dialects, projects, categories), quiet=arguments.quiet
+            )
+
+
+def _import(settings: Settings, arguments: argparse.Namespace) -> int:
+    return uvloop.run(_import_from(settings, arguments))
+
+
+async def _import_from(settings: Settings, arguments: argparse.Namespace) -> int:
+    from service.dialects import discover
+    from service.transfer.commands import import_
+
+    known = {dialect.name for dialect in discover()}
+    async with _redis(settings) as redis_url:
+        with _usable(arguments.file):
+            return await import_(redis_url, arguments.file, known, arguments.on_conflict, quiet=arguments.quiet)
+
+
+@contextmanager
+def _usable(file: str) -> Iterator[None]:
+    """Say of a file that cannot be used which one it is."""
+    try:
+        yield
+    except OSError as error:
+        raise BadSetting(f"{file}: {error.strerror}") from error
+
+
+def _existing(settings: Settings) -> None:
+    """Raise BadSetting if the data directory does not exist: with a wrong name, nothing would be found."""
+    if settings.redis_url is None and not settings.data_dir.is_dir():
+        raise BadSetting(
+            f"the data directory {settings.data_dir} does not exist; set --data-dir or POLYSTOW_DATA_DIR, or name a"
+            " Redis with --redis"
+        )
 
 
 def _doctor(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -187,6 +238,7 @@ def parser() -> argparse.ArgumentParser:
     fsck.add_argument("--repair", action="store_true", help="also repair what is found")
     add_flags(fsck, DATA_SETTINGS)
     fsck.set_defaults(run=_fsck)
+    _add_transfers(commands)
     doctor = commands.add_parser(
         "doctor", help="report problems of settings, Redis and machine, with remedies", allow_abbrev=False
     )
@@ -232,6 +284,24 @@ def _add_migrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     for command in (avaamo, auravant):
         command.add_argument("--token-env", metavar="NAME", required=True, help="environment variable: the credential")
         command.add_argument("--state", metavar="FILE", help="keep how far it has come, so that a second start goes on")
+        command.add_argument("--quiet", action="store_true", help="tell nothing but what is wrong")
+        add_flags(command, DATA_SETTINGS)
+
+
+def _add_transfers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands by which data leaves a store and enters one."""
+    export = commands.add_parser("export", help="write everything into a file", allow_abbrev=False)
+    export.add_argument("file", metavar="FILE", help="its name ends in .ndjson or .ndjson.zst; - for standard output")
+    export.add_argument("--dialect", action="append", help="this dialect alone; may be repeated")
+    export.add_argument("--project", action="append", help="documents of this project alone; may be repeated")
+    export.add_argument("--category", action="append", help="documents of this category alone; may be repeated")
+    export.set_defaults(run=_export)
+    into = commands.add_parser("import", help="write what a file holds into the store", allow_abbrev=False)
+    into.add_argument("file", metavar="FILE", help="an export; - for standard input")
+    conflicts = ("fail", "skip", "replace")
+    into.add_argument("--on-conflict", choices=conflicts, default="fail", help="where another record is there [fail]")
+    into.set_defaults(run=_import)
+    for command in (export, into):
         command.add_argument("--quiet", action="store_true", help="tell nothing but what is wrong")
         add_flags(command, DATA_SETTINGS)
 

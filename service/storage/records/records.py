@@ -339,6 +339,10 @@ class Records:
             collection, str(await self._run("register", (collection.registry,), name=collection.name))
         )
 
+    async def registered(self, collection: Collection) -> str:
+        """Return the time of a collection's registration; register it unless that was done a short while ago."""
+        return self._registrations.get(collection) or await self.register(collection)
+
     async def unregister(self, collection: Collection, seen: str, empty: int) -> bool:
         """Drop a collection that was found empty at `empty` (us); return whether it was dropped.
 

@@ -1,0 +1,18 @@
+--- Write all entries of a record that was restored: its times are those of another place, so keep.lua cannot do it.
+--- `before` is the former header, or nil: then an expired record of that id may still be indexed. Replies the
+--- documents and bytes by which the collection grew.
+--- @include forget
+--- @include score
+local function reindex(expiry, indexes, kinds, id, before, after)
+  local documents, bytes = before and 0 or 1, after.size - (before and before.size or 0)
+  if not before and redis.call('ZSCORE', expiry, id) then
+    documents, bytes = documents - 1, bytes - forget({id}, expiry, indexes, kinds)
+  end
+  if after.deadline then
+    redis.call('ZADD', expiry, after.deadline, id)
+  elseif before and before.expires > 0 then
+    redis.call('ZREM', expiry, id)
+  end
+  for i = 1, #indexes do redis.call('ZADD', indexes[i], score(string.sub(kinds, i, i), after), id) end
+  return documents, bytes
+end

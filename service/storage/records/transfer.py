@@ -1,0 +1,208 @@
+"""Records on their way out of a store and into another one: with their versions, times, expiries and callers.
+
+A walk goes along the index of ids, which orders them by their bytes: it visits every record that is there all the
+while once, in the same order on any server. A record is restored by one script, which writes string, expiry and indexes
+in one step. Restoring it again changes nothing, so what was interrupted may be repeated.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from enum import Enum
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from service.storage.errors import AlreadyExists, Changed, Refusal, StagingExpired, Unavailable, Unregistered
+from service.storage.keys import Collection
+from service.storage.records.conditions import NEW, exactly
+from service.storage.records.record import MARGIN, Listed, Record
+from service.storage.records.records import STAGED_SECONDS, Records
+from service.storage.scripts.bounds import INLINE_BYTES
+from service.storage.scripts.fan_out import all_of, each
+from service.storage.scripts.reply import Reply
+from service.storage.scripts.runner import Runner
+
+STEP = 1000  # ids in one command
+ATTEMPTS = 100  # at a record that others keep changing
+
+
+class Outcome(Enum):
+    """The end of an attempt to restore something."""
+
+    STORED = "stored"
+    PRESENT = "present"  # exactly this was there
+    DIFFERENT = "different"  # something else was there, and was left
+    EXPIRED = "expired"  # its time is over
+
+
+class Restored(NamedTuple):
+    """A record and the place where it is to be."""
+
+    collection: Collection
+    id: str
+    record: Record
+
+    @property
+    def key(self) -> str:
+        return self.collection.record(self.id)
+
+
+class RecordTransfer:
+    """The way of records out of a store and into another one."""
+
+    def __init__(self, runner: Runner, records: Records) -> None:
+        self._runner, self._records = runner, records
+        self._run = runner.run
+
+    async def walk(self, collection: Collection) -> AsyncIterator[list[tuple[str, Record]]]:
+        """Read all records of a collection with an index of ids, a portion at a time, in the order of their ids."""
+        index, sizes = collection.index("n"), collection.index("s")
+        after = "-"
+        while True:
+            ids = await self._runner.command("ZRANGEBYLEX", index, after, "+", "LIMIT", 0, STEP, key=index)
+            if not ids:
+                return
+            weights = await self._runner.command("ZMSCORE", sizes, *ids, key=sizes)
+            listed = [Listed(id.decode(), int(size or 0)) for id, size in zip(ids, weights, strict=True)]
+            async for portion in self._records.read_listed(collection, listed):
+                yield portion
+            after = b"(" + ids[-1]
+
+    async def restore_many(self, wanted: Sequence[Restored], *, replace: bool) -> list[Outcome]:
+        """Restore records, and return what became of each. `replace`: also where another record is there.
+
+        All that may be restored are, before a failure is raised. Raises Unavailable, OutcomeUnknown, QuotaExceeded
+        (Redis's memory is full); it may be repeated then.
+        """
+        registered = {one.collection: "" for one in wanted}
+        for collection in registered:
+            if collection.kinds:
+                registered[collection] = await self._records.registered(collection)
+        small = [number for number, one in enumerate(wanted) if len(one.record.body) <= INLINE_BYTES]
+        commands = [self.restore(wanted[number], registered[wanted[number].collection], NEW) for number in small]
+        replies: dict[int, Any] = dict(zip(small, await each(commands), strict=True))
+        await self._adjust_usage(wanted, replies)
+        outcomes = dict[int, Outcome]()
+        for number, reply in replies.items():
+            if isinstance(reply, Exception) and not isinstance(reply, AlreadyExists | Unregistered):
+                raise reply
+            if not isinstance(reply, Exception):
+                outcomes[number] = Outcome.STORED if reply[2] else Outcome.EXPIRED
+        left = [number for number in range(len(wanted)) if number not in outcomes]
+        names = [wanted[number].key for number in left]
+        found = await all_of(self._runner.command("GET", name, key=name) for name in names)
+        for number, packed in zip(left, found, strict=True):
+            one = wanted[number]
+            outcomes[number] = await self._compare(one, packed, registered[one.collection], replace)
+        return [outcomes[number] for number in range(len(wanted))]
+
+    async def _compare(self, wanted: Restored, packed: bytes | None, registered: str, replace: bool) -> Outcome:
+        """Compare a record with the one that is there, and restore it if it may be restored."""
+        for _ in range(ATTEMPTS):
+            found = None if packed is None else Record.unpack(packed)
+            if found is not None and state(found) == state(wanted.record):
+                return Outcome.PRESENT
+            if found is not None and not replace:
+                return Outcome.DIFFERENT
+            with suppress(AlreadyExists, Changed):
+                return await self._restore_onto(wanted, registered, NEW if found is None else exactly(found))
+            packed = await self._runner.command("GET", wanted.key, key=wanted.key)
+        raise Unavailable("the record keeps changing")
+
+    async def _restore_onto(self, wanted: Restored, registered: str, condition: str) -> Outcome:
+        """Restore a record if the condition holds. A large body is sent ahead. Raises AlreadyExists, Changed."""
+        body, staged = wanted.record.body, ""
+        if len(body) > INLINE_BYTES:
+            staged = wanted.collection.staged(uuid4().hex)
+            command = ("SET", staged, bytes(MARGIN) + body, "EX", STAGED_SECONDS)
+            await self._runner.command(*command, key=staged, write=True)
+        try:
+            reply = await self.restore(wanted, registered, condition, staged)
+        except (Unregistered, StagingExpired):  # this process, or Redis, stood still for minutes
+            raise Unavailable("the store did not answer in time") from None
+        finally:
+            if staged:  # it is gone if it became the record
+                with suppress(Refusal):
+                    await self._runner.command("UNLINK", staged, key=staged, write=True)
+        await self._adjust_usage([wanted], {0: reply})
+        return Outcome.STORED if reply[2] else Outcome.EXPIRED
+
+    def restore(self, wanted: Restored, registered: str, condition: str, staged: str = "") -> Reply:
+        """Return the command that restores one record, whose body is in `staged` if it is large."""
+        collection, record = wanted.collection, wanted.record
+        return self._run(
+            "restore",
+            (wanted.key, staged or collection.staged(""), *collection.tail),
+            id=wanted.id,
+            body=b"" if staged else record.body,
+            margin=MARGIN if staged else "",
+            kinds=collection.kinds,
+            registered=registered,
+            condition=condition,
+            version=record.version,
+            created=record.created,
+            updated=record.updated,
+            deadline=record.expires or "",
+            creator=record.creator,
+            updater=record.updater,
+        )
+
+    async def check(self, wanted: Sequence[Restored]) -> list[str]:
+        """Check the index entries of records that were restored; return the faults.
+
+        All records of a collection are compared with a few commands. Only what differs is looked at by a script: a
+        client may have changed it in between.
+        """
+        collections = dict[Collection, list[str]]()
+        for one in wanted:
+            collections.setdefault(one.collection, []).append(one.id)
+        faults = []
+        for collection, ids in collections.items():
+            for id in [id for id, fine in zip(ids, await self._consistent(collection, ids), strict=True) if not fine]:
+                found = await self._records.examine(collection, id, repair=False)
+                faults += [f"{collection.record(id)}: {fault}" for fault in found]
+        return faults
+
+    async def _consistent(self, collection: Collection, ids: Sequence[str]) -> list[bool]:
+        """Tell for each record whether its index entries are right, or may be wrong."""
+        names = [collection.record(id) for id in ids]
+        commands = [self._runner.command("MGET", *names, key=names[0])]
+        commands += [self._runner.command("ZMSCORE", key, *ids, key=key) for key in collection.tail]
+        packed, *scores = await all_of(commands)
+        expected = [_scores(each, collection.kinds) for each in packed]
+        found = zip(*scores, strict=True)
+        return [
+            [None if score is None else int(score) for score in actual] == wanted
+            for actual, wanted in zip(found, expected, strict=True)
+        ]
+
+    async def _adjust_usage(self, wanted: Sequence[Restored], replies: Mapping[int, Any]) -> None:
+        """Add what was restored to the usage of its namespaces."""
+        documents, sizes = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        collections = dict[tuple[str, str], Collection]()
+        for number, reply in replies.items():
+            if isinstance(reply, Exception):
+                continue
+            collection = wanted[number].collection
+            namespace = collection.dialect, collection.namespace
+            collections[namespace] = collection
+            documents[namespace] += reply[0]
+            sizes[namespace] += reply[1]
+        for namespace, collection in collections.items():
+            if collection.kinds:
+                await self._records.adjust_usage(collection, documents[namespace], sizes[namespace])
+
+
+def _scores(packed: bytes | None, kinds: str) -> list[int | None]:
+    """Return the scores that a record should have: in the expiry set, then in the indexes."""
+    if packed is None:
+        return [None] * (1 + len(kinds))
+    record = Record.unpack(packed)
+    scores = {"c": record.created, "u": record.updated, "s": record.size, "n": 0}
+    return [record.expires or None, *(scores[kind] for kind in kinds)]
+
+
+def state(record: Record) -> tuple[object, ...]:
+    """Return all that distinguishes one record from another; a stored header may also have padding."""
+    times = record.version, record.created, record.updated, record.expires
+    return *times, record.creator, record.updater, record.body

@@ -1,0 +1,123 @@
+"""`polystow export` and `polystow import`: from a Redis at a URL into a file, and back."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from service.storage.records.transfer import Outcome
+from service.storage.scripts.runner import Runner
+from service.transfer.archive import Damaged, Writer, read
+from service.transfer.checking import Checked
+from service.transfer.exporting import Export, Selection
+from service.transfer.importing import Import
+from service.transfer.progress import Told, told
+
+STANDARD = "-"  # the file name of standard input and output
+PACKED, PLAIN = ".ndjson.zst", ".ndjson"  # the ends of file names
+TIMEOUT = 60.0  # seconds for a command
+FAIL, SKIP, REPLACE = "fail", "skip", "replace"  # what happens where another record is there
+
+
+def writable(file: str) -> bool:
+    """Tell whether an export may have this name."""
+    return file == STANDARD or file.endswith((PACKED, PLAIN))
+
+
+async def export(redis_url: str, file: str, selection: Selection, *, quiet: bool) -> int:
+    """Write everything that is selected into a file, and return the exit status. Raises Failed, Refusal, OSError."""
+    async with _connected(redis_url) as runner:
+        sizes = [await lane.execute("DBSIZE", write=False) for lane in runner.redis.lanes]
+        total = None if selection.narrow or selection.dialects else sum(map(int, sizes))
+        with told("export", total, quiet=quiet) as progress, _created(file) as out:
+            writer = Writer(out, compress=file.endswith(PACKED))
+            await Export(runner, selection, writer.write, progress).run()
+            counts = writer.end()
+            out.flush()
+    if not quiet:
+        progress.say(f"exported: {_counted(counts) or 'nothing is stored'}")
+    return 0
+
+
+async def import_(redis_url: str, file: str, dialects: Collection[str], on_conflict: str = FAIL, *, quiet: bool) -> int:
+    """Write the records of an export into a store, and return the exit status. Raises Failed, Refusal, OSError."""
+    with _opened(file) as source:
+        try:
+            total = None
+            if file != STANDARD:
+                with told("verify", None, quiet=quiet) as progress:
+                    total = _verify(source, dialects, progress)
+                source.seek(0)
+            with told("import", total, quiet=quiet) as progress:
+                return await _write(redis_url, source, dialects, on_conflict, progress, quiet=quiet)
+        except Damaged as error:
+            print(f"polystow: {file}: {error}", file=sys.stderr)
+            return 1
+
+
+def _verify(source: BinaryIO, dialects: Collection[str], progress: Told) -> int:
+    """Read a whole export, and return the number of its lines. Raises Damaged."""
+    lines = 0
+    for _ in Checked(read(source), dialects):
+        lines += 1
+        if not lines % 1000:
+            progress(1000)
+    return lines
+
+
+async def _write(
+    redis_url: str, source: BinaryIO, dialects: Collection[str], on_conflict: str, progress: Told, *, quiet: bool
+) -> int:
+    async with _connected(redis_url) as runner:
+        done = Import(runner, replace=on_conflict == REPLACE, say=progress.say, progress=progress)
+        try:
+            await done.run(Checked(read(source), dialects))
+        finally:
+            if not quiet:
+                said = ", ".join(f"{done.outcomes[outcome]} {outcome.value}" for outcome in Outcome)
+                progress.say(f"imported: {said}; {done.faults} fault{'' if done.faults == 1 else 's'} found")
+    return 1 if done.faults or (on_conflict == FAIL and done.outcomes[Outcome.DIFFERENT]) else 0
+
+
+def _counted(counts: dict[str, dict[str, int]]) -> str:
+    return ", ".join(f"{dialect} {n} {kind}" for dialect, kinds in counts.items() for kind, n in kinds.items())
+
+
+@asynccontextmanager
+async def _connected(redis_url: str) -> AsyncIterator[Runner]:
+    runner = Runner.open(redis_url, timeout=TIMEOUT, bulk=True)
+    try:
+        await runner.redis.connect()
+        yield runner
+    finally:
+        await runner.redis.close()
+
+
+@contextmanager
+def _created(file: str) -> Iterator[BinaryIO]:
+    """Open a file that gets its name when it is whole; only its owner may read it."""
+    if file == STANDARD:
+        yield sys.stdout.buffer
+        return
+    partial = Path(f"{file}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            yield out
+            out.flush()
+            os.fsync(descriptor)
+        partial.replace(file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == STANDARD:
+        yield sys.stdin.buffer
+        return
+    with open(file, "rb") as source:
+        yield source

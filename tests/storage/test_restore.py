@@ -1,0 +1,121 @@
+"""restore: a record as it was elsewhere, with its version, times, expiry and callers."""
+
+import pytest
+
+from service.storage.errors import AlreadyExists, Changed
+from service.storage.records.conditions import NEW, exactly
+from service.storage.records.record import Record
+from service.storage.records.transfer import Outcome, RecordTransfer, Restored
+from service.storage.records.write import Write
+from service.storage.root import Storage
+from service.storage.scripts.bounds import INLINE_BYTES
+from service.storage.scripts.runner import Runner
+from tests.storage.keyspace import COLLECTION, INDEXES, LIMIT, ME, RECORD, REGISTRIES, USAGE, Keyspace
+
+LONG = b"[" + b"1," * INLINE_BYTES + b"1]"
+FAR = 4_000_000_000_000  # ms: in the year 2096
+
+
+def record(body: bytes = b"[]", version: int = 7, expires: int = 0) -> Record:
+    return Record(version, 1_000_000, 2_000_001, expires, "author", ME, len(body), body)
+
+
+@pytest.fixture
+def transfer(runner: Runner, storage: Storage) -> RecordTransfer:
+    return RecordTransfer(runner, storage.records)
+
+
+async def restore(transfer: RecordTransfer, *records: Record, replace: bool = False) -> list[Outcome]:
+    wanted = [Restored(COLLECTION, f"k{number}", record) for number, record in enumerate(records)]
+    return await transfer.restore_many(wanted, replace=replace)
+
+
+@pytest.mark.parametrize("body", [b'{"a": 1.50}', LONG, b"\xff"], ids=["short", "long", "not UTF-8"])
+@pytest.mark.parametrize("expires", [0, FAR])
+async def test_a_record_is_as_it_was(
+    transfer: RecordTransfer, storage: Storage, keyspace: Keyspace, body: bytes, expires: int
+) -> None:
+    wanted = record(body, expires=expires)
+    assert await restore(transfer, wanted) == [Outcome.STORED]
+    assert await storage.records.get(COLLECTION, "k0") == wanted
+    assert keyspace.expires("k0") == (expires or -1)
+    indexed = {"c": 1_000_000, "u": 2_000_001, "s": len(body), "n": 0} | ({"x": expires} if expires else {})
+    assert keyspace.indexes() == {letter: {"k0": score} for letter, score in indexed.items()}
+    assert await storage.records.examine(COLLECTION, "k0", repair=False) == []
+
+
+@pytest.mark.parametrize("body", [b"[]", LONG], ids=["short", "long"])
+async def test_a_second_time_changes_nothing(transfer: RecordTransfer, keyspace: Keyspace, body: bytes) -> None:
+    await restore(transfer, record(body, expires=FAR))
+    before = keyspace.command("DUMP", RECORD("k0"))
+    for replace in (False, True):
+        assert await restore(transfer, record(body, expires=FAR), replace=replace) == [Outcome.PRESENT]
+    assert keyspace.command("DUMP", RECORD("k0")) == before
+
+
+@pytest.mark.parametrize("body", [b"[2]", LONG], ids=["short", "long"])
+async def test_another_record_stays_or_is_replaced(
+    transfer: RecordTransfer, storage: Storage, keyspace: Keyspace, body: bytes
+) -> None:
+    await storage.records.put(Write(COLLECTION, "k0", ME, lifetime="+60000"), b"[]")
+    there = await storage.records.get(COLLECTION, "k0")
+    assert await restore(transfer, record(body), record(body)) == [Outcome.DIFFERENT, Outcome.STORED]
+    assert await storage.records.get(COLLECTION, "k0") == there
+    assert await restore(transfer, record(body), replace=True) == [Outcome.STORED]
+    assert await storage.records.get(COLLECTION, "k0") == record(body)
+    assert "x" not in keyspace.indexes()
+    assert await storage.records.examine(COLLECTION, "k0", repair=False) == []
+
+
+async def test_a_record_that_has_expired_is_not_stored(transfer: RecordTransfer, keyspace: Keyspace) -> None:
+    assert await restore(transfer, record(expires=1), record(LONG, expires=1)) == [Outcome.EXPIRED, Outcome.EXPIRED]
+    assert keyspace.names() == REGISTRIES
+
+
+async def test_an_expired_namesake_leaves_the_indexes(
+    transfer: RecordTransfer, storage: Storage, keyspace: Keyspace
+) -> None:
+    saved = await storage.records.put(Write(COLLECTION, "k0", ME, lifetime="+20"), b"[1, 2, 3]")
+    keyspace.wait_past(saved.expires)
+    keyspace.command("SET", USAGE, "1 9", "PX", 60_000)
+    assert await restore(transfer, record()) == [Outcome.STORED]
+    assert keyspace.indexes() == {"c": {"k0": 1_000_000}, "u": {"k0": 2_000_001}, "s": {"k0": 2}, "n": {"k0": 0}}
+    assert keyspace.command("GET", USAGE) == b"1 2"
+
+
+async def test_a_condition_that_does_not_hold_is_refused(transfer: RecordTransfer, storage: Storage) -> None:
+    saved = await storage.records.put(Write(COLLECTION, "k0", ME), b"[]")
+    wanted = Restored(COLLECTION, "k0", record())
+    with pytest.raises(AlreadyExists):
+        await transfer.restore(wanted, "", NEW)
+    await storage.records.put(Write(COLLECTION, "k0", ME), b"[]")
+    with pytest.raises(Changed):
+        await transfer.restore(wanted, "", exactly(saved))
+
+
+async def test_what_was_restored_goes_on_from_its_version(transfer: RecordTransfer, storage: Storage) -> None:
+    await restore(transfer, record())
+    saved = await storage.records.put(Write(COLLECTION, "k0", "another"), b"[2]")
+    after = await storage.records.get(COLLECTION, "k0")
+    assert (saved.version, saved.created, after.creator, after.updater) == (8, 1_000_000, "author", "another")
+
+
+async def test_a_walk_visits_every_record_in_the_order_of_ids(transfer: RecordTransfer) -> None:
+    wanted = {f"k{number:04}": b"%d" % number for number in range(2500)}
+    await transfer.restore_many([Restored(COLLECTION, id, record(body)) for id, body in wanted.items()], replace=False)
+    found = [(id, one.body) async for portion in transfer.walk(COLLECTION) for id, one in portion]
+    assert found == sorted(wanted.items())
+
+
+async def test_a_check_finds_a_wrong_entry(transfer: RecordTransfer, keyspace: Keyspace) -> None:
+    wanted = [Restored(COLLECTION, "k0", record()), Restored(COLLECTION, "k1", record(expires=FAR))]
+    await transfer.restore_many(wanted, replace=False)
+    assert await transfer.check(wanted) == []
+    keyspace.plant("k0", u=5)
+    keyspace.command("ZREM", COLLECTION.expiry, "k1")
+    assert await transfer.check(wanted) == [f"{RECORD('k0')}: index u: wrong", f"{RECORD('k1')}: expiry: missing"]
+
+
+async def test_the_keys_left(transfer: RecordTransfer, keyspace: Keyspace) -> None:
+    await restore(transfer, record(), record(b"[" + b"1," * (LIMIT // 2 - 1) + b"1]"))
+    assert keyspace.names() == {RECORD("k0"), RECORD("k1")} | INDEXES | REGISTRIES

@@ -1,0 +1,156 @@
+"""Exports as files: whole ones come back as they were written, all others are refused in words."""
+
+from hashlib import sha256
+from io import BytesIO
+from random import Random
+
+import pytest
+import zstandard
+from msgspec.json import encode
+
+from service.transfer.archive import Damaged, Writer, read
+from service.transfer.checking import Checked
+from service.transfer.lines import LINE_BYTES, Document, Line, Namespace
+
+DIALECTS = {"ainoflow"}
+SPACE = Namespace("ainoflow", "acme", "cusn")
+
+
+def document(number: int, text: str = '{"n": 1.50}') -> Document:
+    return Document("ainoflow", "acme", "orders", f"k{number}", 1, number, number, text=text)
+
+
+LINES: list[Line] = [SPACE, *map(document, range(3000))]
+
+
+def written(lines: list[Line], *, compress: bool = False) -> bytes:
+    out = BytesIO()
+    writer = Writer(out, compress=compress)
+    writer.write("ainoflow", lines)
+    writer.end()
+    return out.getvalue()
+
+
+def found(data: bytes) -> list[Line]:
+    return [*Checked(read(BytesIO(data)), DIALECTS)]
+
+
+def signed(*lines: bytes) -> bytes:
+    """A file of these lines whose manifest is right, as somebody might write it who means harm."""
+    body = b"".join(line + b"\n" for line in (b'{"type":"export","format":1,"service":"0.2.0"}', *lines))
+    return body + encode({"type": "manifest", "counts": {}, "sha256": sha256(body).hexdigest()}) + b"\n"
+
+
+def hostile(**members: object) -> bytes:
+    """A document with members that the service never writes."""
+    usual = {"type": "document", "dialect": "ainoflow", "namespace": "acme", "collection": "orders", "id": "k"}
+    return signed(encode({k: v for k, v in (usual | STATE | {"text": "[]"} | members).items() if v is not None}))
+
+
+STATE = {"version": 1, "created": 1, "updated": 1}
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_what_was_written_is_read(compress: bool) -> None:
+    assert found(written(LINES, compress=compress)) == LINES
+    assert found(written([], compress=compress)) == []
+
+
+def test_compressed_files_are_small_and_named_by_their_first_bytes() -> None:
+    packed = written(LINES, compress=True)
+    assert packed.startswith(b"\x28\xb5\x2f\xfd")
+    assert len(packed) * 10 < len(written(LINES))
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_file_that_breaks_off_anywhere_is_refused(compress: bool) -> None:
+    """But where nothing is lost but the last bytes of zstd's own checksum: the manifest is there, and is right."""
+    whole = written(LINES[:20], compress=compress)
+    for length in range(len(whole) - (8 if compress else 1)):
+        with pytest.raises(Damaged):
+            found(whole[:length])
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_flipped_bit_anywhere_is_refused(compress: bool) -> None:
+    """But for those that say nothing: in the version that wrote it, or in bits of zstd that are not used."""
+    whole = written(LINES[:20], compress=compress)
+    chance = Random(1)
+    for at in chance.sample(range(len(whole)), min(500, len(whole))):
+        flipped = bytearray(whole)
+        flipped[at] ^= 1 << chance.randrange(8)
+        try:
+            assert found(bytes(flipped)) == LINES[:20]
+        except Damaged:
+            continue
+
+
+def test_reordered_repeated_and_lost_lines_are_refused() -> None:
+    lines = written(LINES[:20]).splitlines(keepends=True)
+    for changed in (
+        [lines[0], *lines[2:10], lines[1], *lines[10:]],
+        [*lines[:5], lines[4], *lines[5:]],
+        [*lines[:5], *lines[6:]],
+        [*lines, lines[5]],
+        [*lines, *lines],
+    ):
+        with pytest.raises(Damaged):
+            found(b"".join(changed))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "it is empty"),
+        (b"\n", "it does not say that this is an export"),
+        (b"id,name\n1,x\n", "it does not say that this is an export"),
+        (b'{"id": 1}\n', "it does not say that this is an export"),
+        (b"PK\x03\x04" + bytes(100), "it does not say that this is an export"),
+        (b"\x28\xb5\x2f\xfd" + b"\xff" * 100, "it cannot be unpacked"),
+        (zstandard.compress(b"{}\n"), "it does not say that this is an export"),
+        (b'{"type":"export","format":2,"service":"9.0.0"}\n', "version 9.0.0 wrote it in format 2"),
+        (b'{"type":"export","format":1,"service":"0.2.0"}\n', "it breaks off behind line 1"),
+        (b" " * (LINE_BYTES + 1), "longer than"),
+    ],
+)
+def test_a_foreign_file_is_refused_in_words(data: bytes, said: str) -> None:
+    with pytest.raises(Damaged, match=said):
+        found(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (hostile(version="1"), "`version` must be an integer, not a string"),
+        (hostile(version=0), "`version` must be at least 1"),
+        (hostile(version=1 << 53), "`version` must be at most"),
+        (hostile(created=1.5), "`created` must be an integer, not a number"),
+        (hostile(id=None), "`id` is missing"),
+        (hostile(id="x" * 1025), "`id` must have at most 1024 characters"),
+        (hostile(collection=""), "`collection` must have at least 1 character"),
+        (hostile(creator="x" * 81), "`creator` must have at most 80 characters"),
+        (hostile(creator="ü" * 80), "at most 80 bytes"),
+        (hostile(more=1), "`more` is unknown"),
+        (hostile(dialect="nonsense"), "this version knows no dialect 'nonsense'"),
+        (hostile(text="[1,"), "must be JSON"),
+        (hostile(text=None), "it must have one of"),
+        (hostile(size=3), "it must have one of"),
+        (hostile(text=None, size=3), "its body is not whole"),
+        (hostile(text=None, base64="!!"), "base64"),
+        (signed(b'{"type":"piece","text":"[]"}'), "no line before it began one"),
+        (signed(b'{"type":"nonsense"}'), "`type`"),
+        (signed(b'{"type":"namespace","dialect":"ainoflow","namespace":"a","indexes":"q"}'), "`indexes`"),
+    ],
+)
+def test_a_hostile_line_is_refused_in_words(data: bytes, said: str) -> None:
+    with pytest.raises(Damaged, match=said) as refused:
+        found(data)
+    assert str(refused.value).startswith("line ")
+
+
+def test_a_packed_file_cannot_ask_for_much_memory() -> None:
+    packer = zstandard.ZstdCompressor(
+        compression_params=zstandard.ZstdCompressionParameters.from_level(3, window_log=27)
+    )
+    with pytest.raises(Damaged, match="cannot be unpacked"):
+        found(packer.compress(b" " * (1 << 27)))

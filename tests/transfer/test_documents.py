@@ -1,0 +1,175 @@
+"""Documents out of one store and into another one: to the byte, once, and never over what is there unasked."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from service.storage import keys
+from service.storage.records.conditions import Condition
+from service.storage.records.write import Write
+from service.storage.root import Storage
+from service.transfer.commands import REPLACE, SKIP, export, import_
+from service.transfer.exporting import Selection
+from tests.running import ROOT, environment
+from tests.servers import RedisProcess
+from tests.transfer.stores import contents
+
+DIALECTS = {"ainoflow", "auravant", "avaamo", "genesys"}
+ALL = Selection()
+BODIES = (
+    b"[]",
+    b'{"a": 1.50, "b": [1e3, null]}',
+    '{"name": "J\u00fcrgen", "mood": "\U0001f600"}'.encode(),
+    b'"' + b"x" * 40_000 + b'"',
+    ('"' + "\u00e4" * 400_000 + '"').encode(),
+)
+IDS = ("a", "\u00fc/:{}%", " ", "x" * 200, "\x00")
+
+
+async def fill(storage: Storage) -> None:
+    """Documents of every kind, some of which have expired and are in the indexes still."""
+    for project in ("acme", "\u00fcber:{x}"):
+        for category in ("orders", "a/b"):
+            place = keys.collection("ainoflow", project, category, "cusn")
+            for number, (id, body) in enumerate(zip(IDS, BODIES, strict=True)):
+                await storage.records.put(Write(place, id, f"author-{number}"), b"[0]")
+                await storage.records.put(Write(place, id, f"editor-{number}"), body)
+            await storage.records.put(Write(place, "later", lifetime="+86400000"), b"[1]")
+            await storage.records.put(Write(place, "long and later", lifetime="+86400000"), BODIES[-1])
+            await storage.records.put(Write(place, "gone", lifetime="+1"), b"[1]")
+
+
+def alive(store: RedisProcess) -> dict[str, object]:
+    """The contents of a store without index entries of documents that have expired."""
+    return {
+        key: ({id: score for id, score in held.items() if id != b"gone"} if isinstance(held, dict) else held, expires)
+        for key, (held, expires) in contents(store).items()
+        if not key.endswith("r:gone")
+    }
+
+
+@pytest.mark.parametrize("name", ["all.ndjson", "all.ndjson.zst"])
+async def test_everything_comes_back_to_the_byte(
+    storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path, name: str
+) -> None:
+    await fill(storage)
+    file = str(tmp_path / name)
+    assert await export(source.url, file, ALL, quiet=True) == 0
+    assert os.listdir(tmp_path) == [name]
+    assert await import_(target.url, file, DIALECTS, quiet=True) == 0
+    assert alive(target) == alive(source)
+    before = contents(target)
+    assert await import_(target.url, file, DIALECTS, quiet=True) == 0  # a second time changes nothing
+    assert contents(target) == before
+
+
+async def test_an_export_of_the_import_is_the_same_file(
+    storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path
+) -> None:
+    await fill(storage)
+    first, second = tmp_path / "first.ndjson", tmp_path / "second.ndjson"
+    await export(source.url, str(first), ALL, quiet=True)
+    await import_(target.url, str(first), DIALECTS, quiet=True)
+    await export(target.url, str(second), ALL, quiet=True)
+    assert first.read_bytes() == second.read_bytes()
+    assert first.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_project_and_a_category_alone(
+    storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path
+) -> None:
+    await fill(storage)
+    file = str(tmp_path / "some.ndjson")
+    chosen = Selection(namespaces=frozenset({"acme"}), collections=frozenset({"orders"}))
+    await export(source.url, file, chosen, quiet=True)
+    await import_(target.url, file, DIALECTS, quiet=True)
+    assert {parsed[:3] for key in contents(target) if (parsed := keys.parse(key))} == {("ainoflow", "acme", "orders")}
+
+
+@pytest.mark.parametrize(("on_conflict", "status"), [("fail", 1), (SKIP, 0), (REPLACE, 0)])
+async def test_another_document_that_is_there(
+    storage: Storage,
+    source: RedisProcess,
+    target: RedisProcess,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    on_conflict: str,
+    status: int,
+) -> None:
+    """It is named and left, or replaced; all others are written."""
+    await fill(storage)
+    file = str(tmp_path / "all.ndjson")
+    await export(source.url, file, ALL, quiet=True)
+    await import_(target.url, file, DIALECTS, quiet=True)
+    wanted = contents(target)
+    place = keys.collection("ainoflow", "acme", "orders", "cusn")
+    target.command("DEL", place.record(IDS[1]))
+    target.command("SET", place.record("a"), source.command("GET", place.record("later")))
+    changed = target.command("GET", place.record("a"))
+    assert await import_(target.url, file, DIALECTS, on_conflict, quiet=True) == status
+    assert (target.command("GET", place.record("a")) == changed) == (on_conflict != REPLACE)
+    assert target.command("GET", place.record(IDS[1])) is not None
+    assert ("ainoflow acme/orders/a: " in capsys.readouterr().err) == (on_conflict != REPLACE)
+    if on_conflict == REPLACE:
+        assert contents(target) == wanted
+
+
+async def test_a_damaged_file_is_refused_before_the_first_write(
+    storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await fill(storage)
+    file = tmp_path / "all.ndjson"
+    await export(source.url, str(file), ALL, quiet=True)
+    whole = file.read_bytes()
+    for damaged in (whole[:-10], whole[: len(whole) // 2], whole.replace(b"1.50", b"1.51", 1), b"no export"):
+        file.write_bytes(damaged)
+        assert await import_(target.url, str(file), DIALECTS, quiet=True) == 1
+        assert capsys.readouterr().err.startswith(f"polystow: {file}: ")
+        assert contents(target) == {}
+
+
+async def test_a_stopped_import_goes_on(
+    storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path
+) -> None:
+    """It is killed at any moment, again and again; in the end all is there, once."""
+    await fill(storage)
+    place = keys.collection("ainoflow", "acme", "many", "cusn")
+    for number in range(300):
+        await storage.records.put(Write(place, f"k{number}"), b"[%d]" % number)
+    file = str(tmp_path / "all.ndjson.zst")
+    await export(source.url, file, ALL, quiet=True)
+    chance = Random(7)
+
+    async def begin() -> asyncio.subprocess.Process:
+        command = (sys.executable, "-m", "service", "import", file, "--quiet", "--redis", target.url)
+        return await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment({}))
+
+    for _ in range(20):
+        started = await begin()
+        try:
+            await asyncio.wait_for(started.wait(), chance.uniform(0.1, 1.0))
+        except TimeoutError:
+            started.kill()
+            await started.wait()
+    assert await (await begin()).wait() == 0
+    left = {key: value for key, value in alive(target).items() if "}s:" not in key}
+    assert left == alive(source)
+
+
+async def test_documents_go_on_from_their_versions(
+    storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path
+) -> None:
+    place = keys.collection("ainoflow", "acme", "orders", "cusn")
+    for _ in range(3):
+        await storage.records.put(Write(place, "a"), b"[]")
+    etag = (await storage.records.get(place, "a")).etag
+    file = str(tmp_path / "all.ndjson")
+    await export(source.url, file, ALL, quiet=True)
+    source.command("FLUSHALL")
+    await import_(source.url, file, DIALECTS, quiet=True)
+    saved = await storage.records.put(Write(place, "a", condition=Condition(match=frozenset({etag}))), b"[2]")
+    assert saved.version == 4
