@@ -1,4 +1,4 @@
-"""How much randomised tests and trials of faults do: little in `make test`, all of it in `make test-long` (`--long`).
+"""The effort of randomised tests and trials of faults: little in `make test`, all in `make test-long` (`--long`).
 
 Such a test has the marker `long`, by which `make test-long` finds it. Hypothesis may look for the smallest failing
 example for five minutes, so these tests get more time than that: what failed is always printed.

@@ -15,13 +15,13 @@ _known: dict[object, bool] = {}
 
 
 def starts_processes(item: pytest.Function) -> bool:
-    """Whether this test or one of its fixtures starts a process."""
+    """True if this test or one of its fixtures starts a process."""
     definitions = item._fixtureinfo.name2fixturedefs.values()
     return any(_starts(each) for each in (item.function, *(each.func for found in definitions for each in found)))
 
 
 def _starts(thing: object) -> bool:
-    """Whether this function or class refers to one of STARTERS, through any number of others."""
+    """True if this function or class refers to one of STARTERS, through any number of others."""
     if thing not in _known:
         _known[thing] = False  # ends circles
         _known[thing] = any(each in STARTERS if isinstance(each, str) else _starts(each) for each in _referred(thing))

@@ -83,14 +83,14 @@ class ClusterNode(RedisProcess):
             return list(pipeline.execute())
 
     def knows(self) -> int:
-        """How many nodes it knows by name."""
+        """The number of nodes that it knows by name."""
         return sum(b"handshake" not in line for line in self.command("CLUSTER", "NODES").splitlines())
 
     def is_primary(self) -> bool:
         return bool(self.command("ROLE")[0] == b"master")
 
     def replicates(self) -> bool:
-        """Whether it is a replica, and has all that its primary has."""
+        """True if it is a replica, and has all that its primary has."""
         role = self.command("ROLE")
         return bool(role[0] == b"slave" and role[3] == b"connected")
 
@@ -110,7 +110,7 @@ class RedisCluster:
 
     @property
     def url(self) -> str:
-        """How clients reach it, through any of its nodes."""
+        """The URL by which clients reach it, through any of its nodes."""
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
         if self._tls:
             return f"rediss+cluster://{self._login}{hosts}?ssl_ca_certs={quote(str(self._tls.authority))}"
@@ -182,7 +182,7 @@ class RedisCluster:
             self.end_move(source, target, *slots[start : start + MOVED_AT_ONCE])
 
     def begin_move(self, source: ClusterNode, target: ClusterNode, *slots: int) -> None:
-        """What comes before the keys: from now on the source sends on (ASK) whoever asks for what it does not have."""
+        """Begin to move slots: from now on the source redirects (ASK) commands for keys that it does not have."""
         target.ask_all(*(("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id) for slot in slots))
         source.ask_all(*(("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id) for slot in slots))
 

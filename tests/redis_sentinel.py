@@ -57,7 +57,7 @@ class SentinelSet:
 
     @property
     def url(self) -> str:
-        """How clients reach it, through its sentinels."""
+        """The URL by which clients reach it, through its sentinels."""
         password, sentinel_password = self._passwords
         login = f":{quote(password, safe='')}@" if password else ""
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
@@ -94,7 +94,7 @@ class SentinelSet:
         self._stack.close()
 
     def _known(self) -> bool:
-        """Whether each sentinel knows the replicas and the other sentinels."""
+        """True if each sentinel knows the replicas and the other sentinels."""
         for sentinel in self.sentinels:
             if len(sentinel.command("SENTINEL", "REPLICAS", SERVICE)) < 2:
                 return False

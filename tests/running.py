@@ -156,12 +156,12 @@ class Running:
 
     @property
     def output(self) -> str:
-        """What it wrote for people."""
+        """The text that it wrote for people."""
         return (self._scratch / "out").read_text()
 
     @property
     def log(self) -> str:
-        """What it logged, since its first start."""
+        """The lines that it logged, since its first start."""
         return (self._scratch / "log").read_text()
 
     @property

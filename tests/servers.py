@@ -68,7 +68,7 @@ def _version(path: Path) -> str:
 
 
 def speaks_tls(path: Path) -> bool:
-    """Whether this binary was built with TLS; without it, it calls nothing of OpenSSL."""
+    """True if this binary was built with TLS; without it, it calls nothing of OpenSSL."""
     return b"SSL_CTX_" in path.read_bytes()
 
 
@@ -190,7 +190,7 @@ class RedisProcess:
 
     @property
     def url(self) -> str:
-        """How clients reach it: by TLS or TCP where there is a port, else by its socket."""
+        """The URL by which clients reach it: by TLS or TCP if there is a port, else by its socket."""
         login = f":{quote(self.password, safe='')}@" if self.password else ""
         if self._tls:
             return f"rediss://{login}localhost:{self.port}/0?ssl_ca_certs={quote(str(self._tls.authority))}"
@@ -205,7 +205,7 @@ class RedisProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether its process has not ended; it may be paused."""
+        """True while its process has not ended; it may be paused."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -258,7 +258,7 @@ class RedisProcess:
         return [*arguments, *self._config]
 
     def answers(self) -> bool:
-        """Whether it answers commands now, or would, given the password."""
+        """True if it answers commands now, or would, given the password."""
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1.0)
             try:

@@ -1,4 +1,4 @@
-"""What the code promises of itself: who may import whom, one word for one operation, sizes, habits.
+"""Rules of the code: the layers of imports, one word for one operation, sizes, habits.
 
 Each rule is about files, so a new module, script or dialect is held to it without being named here.
 """
@@ -273,7 +273,7 @@ HALF_QUESTION = re.compile(r"(What|Who|Whose|Which|How|Whether|The same|Nor)\b")
 def test_a_docstring_says_what_a_thing_is_or_does() -> None:
     found = [
         f"{path.name}: {docstring.splitlines()[0]}"
-        for path in MODULES
+        for path in (*MODULES, *TESTS)
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if (docstring := ast.get_docstring(node)) and HALF_QUESTION.match(docstring)

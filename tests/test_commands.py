@@ -27,7 +27,7 @@ SHORT = {
 
 
 def commands(target: str, arguments: str = "") -> list[str]:
-    """What make would run, with this Python in the place of the environment's; nothing is installed."""
+    """The commands that make would run, with this Python in the place of the environment's; nothing is installed."""
     made = [
         "make",
         "--no-print-directory",

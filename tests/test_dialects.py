@@ -1,4 +1,4 @@
-"""What every dialect promises the service, whichever vendor it speaks for. A new one is found and held to it."""
+"""The contract of dialects, whichever vendor each speaks for. A new one is found and held to it."""
 
 from importlib import import_module
 from inspect import signature

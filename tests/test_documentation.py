@@ -1,4 +1,4 @@
-"""What is written down is complete: each key, setting, script, module and dialect is where a reader looks for it."""
+"""The documentation is complete: each key, setting, script, module and dialect is where a reader looks for it."""
 
 import re
 import shutil

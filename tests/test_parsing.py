@@ -1,4 +1,4 @@
-"""What is wrong with a parameter or a body is said in plain words, and where it is."""
+"""Errors of parameters and bodies are said in plain words, with their place."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""Who is measured on which core."""
+"""The placement of measured processes on cores."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What measurements leave behind."""
+"""The files that measurements write."""
 
 import json
 import os

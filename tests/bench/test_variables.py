@@ -1,4 +1,4 @@
-"""What variables cost, few and many of them: each part by itself."""
+"""The cost of variables, few and many of them, part by part."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ PAGE = 1000  # records that the node asks for at a time when it is to return all
 
 
 class Failed(Exception):
-    """What the node shows of a refusal: the status, and the message that it finds in the body."""
+    """The error that the node shows for a refusal: the status, and the message that it finds in the body."""
 
 
 class N8nNode(PublicClient):

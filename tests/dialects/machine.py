@@ -1,4 +1,4 @@
-"""What the models of all dialects share: a service of their own to ask over HTTP, with a Redis that is killed and that
+"""The base of all dialects' models: a service of their own to ask over HTTP, with a Redis that is killed and that
 forgets its scripts, and fsck, which finds nothing at the end of each run."""
 
 import asyncio

@@ -47,7 +47,7 @@ class Worker:
         )
 
     async def _waits_beside(self, *work: Work) -> tuple[float, list[float]]:
-        """How long the work takes, in seconds, and each answer to the other tenant meanwhile."""
+        """The seconds that the work takes, and those of each answer to the other tenant meanwhile."""
         began, waits = monotonic(), list[float]()
         done = asyncio.ensure_future(asyncio.gather(*(each() for each in work)))
         while not done.done():

@@ -1,4 +1,4 @@
-"""What every answer of a dialect says of itself, whatever it is and whichever end it comes from."""
+"""The headers of every answer of a dialect, whatever it is and whichever end it comes from."""
 
 from collections.abc import Iterator
 

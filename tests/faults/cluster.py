@@ -19,7 +19,7 @@ ANSWERED = 0.9 * NODE_TIMEOUT  # seconds after a kill: no worker has an answer o
 
 
 class ClusterStand(Service):
-    """What it does to the cluster returns when the cluster is whole again."""
+    """A stand whose faults return when the cluster is whole again."""
 
     topology = "cluster"
 

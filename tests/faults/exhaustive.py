@@ -25,7 +25,7 @@ class Trial:
     dead: set[tuple[frozenset[int], State]] = field(default_factory=set)
 
     def possible(self, done: frozenset[int], state: State) -> bool:
-        """Whether the calls that are left can follow on this."""
+        """True if the calls that are left can follow on this."""
         left = [number for number in range(len(self.calls)) if number not in done]
         if all(_may_never_be(self.calls[number]) for number in left):
             return True
@@ -43,7 +43,7 @@ class Trial:
 
 
 def possible(history: History) -> bool:
-    """Whether there is an order of the calls, all of one key, in which each may answer as it did."""
+    """True if there is an order of the calls, all of one key, in which each may answer as it did."""
     calls = [write for write in history.writes if write.outcome is not Outcome.REFUSED]
     return Trial([*calls, *history.reads]).possible(frozenset(), State(etags=_acknowledged(calls)))
 

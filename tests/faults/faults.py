@@ -75,7 +75,7 @@ async def track_few(stand: Stand, random: Random) -> None:
 
 
 async def lag(stand: Stand, random: Random) -> None:
-    """What Redis says of keys that have changed comes later than its other replies."""
+    """Delay Redis's messages about changed keys behind its other replies."""
     stand.proxy.lag = random.choice([0.005, 0.02, 0.3])
     await asyncio.sleep(1)
     stand.proxy.lag = 0.0

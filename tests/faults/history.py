@@ -1,4 +1,4 @@
-"""What clients did and saw: one entry a call, in seconds of one monotonic clock.
+"""The history of clients' calls: one entry a call, in seconds of one monotonic clock.
 
 A write carries a value that no other write carries, so whoever reads it knows whose it is.
 """
@@ -9,7 +9,7 @@ from math import inf
 
 
 class Outcome(Enum):
-    """What a client may conclude of its call."""
+    """The outcome of a call, as its client may conclude it."""
 
     OK = "ok"
     REFUSED = "refused"  # surely nothing was done
@@ -36,8 +36,8 @@ class Write:
 
 @dataclass(slots=True)
 class Read:
-    """What one answered read saw, as far as it says so: the value, the value that the record was last replaced by, the
-    version (0: there was no record), the etag."""
+    """The content of one answered read, as far as it says so: the value, the value that the record was last replaced
+    by, the version (0: there was no record), the etag."""
 
     key: str
     invoked: float

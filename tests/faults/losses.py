@@ -1,4 +1,4 @@
-"""What a failover may take, and what it may not.
+"""The writes that a failover may lose, and those that it may not.
 
 Replication is asynchronous: the replica that takes the place of a dead primary has what that had done up to some moment
 before its end. So of each key the newest writes may be gone, also acknowledged ones, and versions go on from the one
@@ -54,7 +54,7 @@ def judge(history: History, failovers: list[float]) -> Account:
 
 
 def _until(history: History, moment: float) -> History:
-    """What was known at that moment."""
+    """The state that was known at that moment."""
     writes = [
         write
         if write.returned < moment

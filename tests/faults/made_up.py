@@ -40,7 +40,7 @@ def etag(value: str | None) -> str | None:
 
 
 def told(read: Read, state: State, kind: str) -> Read:
-    """What a read of that kind tells of a state."""
+    """The part of a state that a read of that kind shows."""
     if state.version == 0:
         read.version = 0
         return read

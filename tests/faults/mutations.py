@@ -40,7 +40,7 @@ def seen_otherwise(made: History, random: Random) -> None:
 
 
 def based_otherwise(made: History, random: Random) -> None:
-    """What a patch does not name was another write's."""
+    """A member that a patch does not name has the value of another write."""
     if (reads := [read for read in made.reads if read.replaced_by]) and made.writes:
         random.choice(reads).replaced_by = random.choice(made.writes).value
 

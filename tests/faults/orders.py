@@ -1,4 +1,4 @@
-"""Which versions may the writes of unknown outcome have taken? Any way to place them will do.
+"""Places for the writes of unknown outcome among the versions: any way to place them will do.
 
 A write of unknown outcome may have taken effect at any one moment from its beginning on, also after its answer, or
 never. So each version that no known write made was made by one of these, each value that was read has a version, and
@@ -64,7 +64,7 @@ class Sight:
 
 
 class Facts(Protocol):
-    """What is known of one key; `versions.py` has it."""
+    """The facts about one key; `versions.py` has them."""
 
     writes: list[Write]
     writer: dict[str, Write]
@@ -78,7 +78,7 @@ class Facts(Protocol):
 
 
 class State(NamedTuple):
-    """What the register is after so many writes. `latest` is when the last call up to here began."""
+    """The register after so many writes. `latest` is when the last call up to here began."""
 
     version: int
     value: str | None
@@ -185,7 +185,7 @@ class Orders:
         return None
 
     def _follows(self, write: Write, state: State) -> bool:
-        """Whether the state is the one that the write was to follow on, as far as that is known."""
+        """True if the state is the one that the write was to follow on, as far as that is known."""
         facts, etag = self._facts, write.expected
         if etag is None or state.value is None:
             return etag is None

@@ -56,12 +56,12 @@ class Proxy:
         self.reset()
 
     def cut_reply(self, random: Random) -> None:
-        """Of the next piece of replies let a part through, then break the connection; once for each that there is."""
+        """Let a part of the next piece of replies through, then break the connection; once for each that there is."""
         for link in self._links:
             link.cut_reply = lambda size: random.randrange(size)
 
     def cut_request(self, random: Random) -> None:
-        """The same for the next piece of commands."""
+        """Let a part of the next piece of commands through, then break the connection."""
         for link in self._links:
             link.cut_request = lambda size: random.randrange(size)
 

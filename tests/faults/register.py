@@ -1,4 +1,4 @@
-"""What the history checker needs of a dialect: a record used as a register, one value in it.
+"""A dialect as the history checker needs it: a record used as a register, one value in it.
 
 A dialect takes part by having `tests/dialects/NAME/register.py` with a `REGISTER`; nothing else is edited.
 """
@@ -16,7 +16,7 @@ from tests.hot.wire import Response
 
 @dataclass(slots=True)
 class Known:
-    """What a client remembers of a key: the etag that it saw last, for writes under a condition."""
+    """A client's knowledge of a key: the etag that it saw last, for writes under a condition."""
 
     etag: str | None = None
 

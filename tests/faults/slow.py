@@ -44,7 +44,7 @@ async def bodies(client: socket.socket, number: int) -> None:
 
 
 async def strangers(client: socket.socket, number: int) -> None:
-    """The same, with a credential that nobody knows."""
+    """A body of 9 MiB without its end, with a credential that nobody knows."""
     head = request("PUT", f"{K}{number}", None, f"Content-Length: {len(LARGE)}").replace(b"ak-1", b"ak-?")
     await _send(client, head + LARGE[:-1])
 
@@ -60,7 +60,7 @@ async def pipelines(client: socket.socket, number: int) -> None:
 
 
 async def eager(client: socket.socket, number: int) -> None:
-    """The same, and what is answered is read as it comes, for ten seconds."""
+    """Ten thousand requests at once, whose answers are read as they come, for ten seconds."""
     reading = asyncio.create_task(_receive(client))
     await _send(client, PIPELINE)
     await asyncio.wait([reading], timeout=10)
@@ -117,7 +117,7 @@ async def _watch(worker: int, seen: Seen, attacking: asyncio.Future[list[None]],
 
 
 async def under(running: Running, attack: Attack, connections: int, after: float = 0.5) -> Seen:
-    """What is seen of the worker while so many connections attack it at once, and for so many seconds after, with all
+    """The worker's figures while so many connections attack it at once, and for so many seconds after, with all
     of them still open; then it answers."""
     async with connected(running) as wire:
         await warm(wire, SMALL)

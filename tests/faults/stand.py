@@ -1,4 +1,4 @@
-"""What faults are tried on: a Redis that keeps its data, a proxy before it, a service of some workers behind it.
+"""The stand for faults: a Redis that keeps its data, a proxy before it, a service of some workers behind it.
 
 `cluster.py` has one with nodes where this one has a server; faults name what they do, not how it is done.
 """
@@ -27,7 +27,7 @@ UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
 class Service:
-    """What any stand has: workers that come to harm, and a verdict on what is stored in the end.
+    """The base of all stands: workers that come to harm, and a verdict on what is stored in the end.
 
     `failovers`: moments between the last answer of a primary that died and the first one of its heir.
     """

@@ -19,8 +19,8 @@ from tests.running import soon
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is tried. It ends after `seconds` or, if that comes first, so many calls; `pause` is the longest between two
-    faults of a group, in seconds; `writes` is their part of the calls."""
+    """The plan of a trial. It ends after `seconds` or, if that comes first, so many calls; `pause` is the longest
+    between two faults of a group, in seconds; `writes` is their part of the calls."""
 
     seed: int
     seconds: float
@@ -34,7 +34,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Verdict:
-    """What came of it; `found` is what cannot have been, `undecided` are keys of which nobody can say, `lost` are
+    """The result of a trial; `found` is what cannot have been, `undecided` are keys of which nobody can say, `lost` are
     acknowledged writes that failovers of a cluster took."""
 
     history: History

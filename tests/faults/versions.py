@@ -113,7 +113,7 @@ class Chain:
                 self.found.append(f"doubled: one etag is at versions {self.nameless[read.etag]} and {read.version}")
 
     def value(self, read: Read) -> str | None:
-        """Whose write a read saw, if that is known."""
+        """The write that a read saw, if that is known."""
         return read.value if read.value is not None or read.etag is None else self.values.get(read.etag)
 
     def _version(self, read: Read) -> int | None:

@@ -1,4 +1,4 @@
-"""What is fuzzed with coverage as the guide, and takes a service: all dialects, and connections.
+"""Targets of fuzzing guided by coverage that take a service: all dialects, and connections.
 
 The application runs in this process, on a Redis that others started (`FUZZ_REDIS`, its URL). Whatever it is asked, it
 gives an answer of its own, and none is a 5xx.

@@ -18,7 +18,7 @@ PATIENCE = 0.15  # seconds for what comes of a request that the service may stil
 
 
 async def fuzz(running: Running, seed: int, requests: int, at_once: int = 32) -> tuple[Counter[int], list[str]]:
-    """How often each status was answered, and what was wrong."""
+    """The number of answers of each status, and the errors."""
     statuses: Counter[int] = Counter()
     found: list[str] = []
     workers = running.worker_pids()

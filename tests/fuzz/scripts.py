@@ -15,7 +15,7 @@ ROUND = 500  # examples of one seed
 
 
 def agree(seconds: float, seed: int) -> tuple[int, str]:
-    """How many pairs were tried, and what was wrong, "" if nothing."""
+    """The number of pairs that were tried, and the error, "" if none."""
     end, count = monotonic() + seconds, 0
     with RedisProcess(binaries()[0][1]) as redis:
         script = Script(redis.socket)

@@ -1,4 +1,4 @@
-"""What is fuzzed with coverage as the guide, and is a function of bytes: the splice, the join, forms.
+"""Targets of fuzzing guided by coverage that are functions of bytes: the splice, the join, forms.
 
 A target gets any bytes and raises where something is wrong. `SEEDS` are what the fuzzer starts from.
 """
@@ -59,7 +59,7 @@ def spliced(data: bytes) -> None:
 
 
 def joined(data: bytes) -> None:
-    """What was there and what was added are in the result, as another JSON parser reads them."""
+    """Check that the result holds both arrays or objects, as another JSON parser reads them."""
     if (texts := _texts(data)) is None:
         return
     there, added = map(orjson.loads, texts)
@@ -100,7 +100,7 @@ async def _form(type: str, pieces: Iterable[bytes], complete: bool = False) -> F
 
 
 def _result(form: Coroutine[None, None, Form]) -> Form:
-    """What it comes to; it waits for nothing, so an event loop would be in the way."""
+    """The result of a coroutine; it waits for nothing, so an event loop would be in the way."""
     try:
         form.send(None)
     except StopIteration as done:

@@ -1,4 +1,4 @@
-"""What strangers send breaks nothing: a short run. `make fuzz` goes on for as long as asked."""
+"""Requests of strangers break nothing: a short run. `make fuzz` goes on for as long as asked."""
 
 from collections.abc import Callable
 from random import Random

@@ -15,7 +15,7 @@ from tests.running import soon
 
 
 class Transport(asyncio.Transport):
-    """What the service wrote; `slow`: it takes no more after the next write."""
+    """A transport that keeps what the service wrote; `slow`: it takes no more after the next write."""
 
     def __init__(self) -> None:
         super().__init__()

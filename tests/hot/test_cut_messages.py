@@ -146,7 +146,7 @@ def raw(exchange: Exchange, known: dict[str, str], at: int) -> bytes:
 
 
 async def known_for(dialect: str, running: Running, http: ClientSession) -> dict[str, str]:
-    """What the conversations of a dialect name, for callers of this replay alone."""
+    """The names that the conversations of a dialect use, for callers of this replay alone."""
     if dialect == "ainoflow":
         project = await open_project(running, http)
         return {"key": project.key}
@@ -210,7 +210,7 @@ async def test_of_any_message_no_piece_is_taken_for_a_whole_one(
     earliest: int,
     data: st.DataObject,
 ) -> None:
-    """The same lines came before with the body's length elsewhere, and without the condition."""
+    """The lines came before with the body's length elsewhere, and without the condition."""
     behind = [line for line in behind if line not in before]
     message = with_length(request(name, K, body, *before, NOT_THERE, *behind), length)
     cuts = data.draw(st.lists(st.sampled_from(telling(message)), min_size=1, max_size=2, unique=True).map(sorted))

@@ -62,7 +62,7 @@ def asking(state: State) -> Request:
 
 
 async def driven(state: State, handler: Handler) -> bytes | Stream:
-    """What a connection is given by an exchange with this handler."""
+    """The answer that an exchange with this handler gives to a connection."""
     client, request = Client(), asking(state)
     coroutine: Any = handler(request)
     exchange = Exchange(coroutine, client, state, DIALECT, "/x", request, perf_counter())
@@ -75,7 +75,7 @@ async def driven(state: State, handler: Handler) -> bytes | Stream:
 
 
 async def in_a_task(state: State, handler: Handler) -> bytes | Stream:
-    """What it would be given if aiohttp's task ran the handler."""
+    """The answer that a connection would be given if aiohttp's task ran the handler."""
     request = asking(state)
     answer: Answer | Stream
     try:
@@ -329,7 +329,7 @@ class Failing:
 async def test_a_command_that_fails_while_it_is_sent_fails_its_handler_later(
     state: State, failure: Failed, status: int
 ) -> None:
-    """Where the queue is full, say: what the handler does then may send again, so the queues are to be at rest."""
+    """A handler may send again when a queue is full, say, so the queues are to be at rest."""
     runner = Runner()
     runner.redis = failing = Failing(failure, failure)  # type: ignore[assignment]
     went_on = []

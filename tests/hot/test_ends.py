@@ -1,4 +1,4 @@
-"""Which requests the connection answers itself, and which are left to aiohttp."""
+"""The requests that the connection answers itself, and those that are left to aiohttp."""
 
 import pytest
 

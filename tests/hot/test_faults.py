@@ -39,7 +39,7 @@ async def warmed(running: Running, count: int) -> AsyncIterator[list[Wire]]:
 
 
 async def in_flight(running: Running) -> float:
-    """How many requests are being answered."""
+    """The number of requests that are being answered."""
     async with ClientSession() as http, http.get(running.ops_url + "/metrics") as answer:
         found = re.search(r"^polystow_requests_in_flight (\S+)", await answer.text(), re.MULTILINE)
         return float(found[1]) if found else -1

@@ -1,4 +1,4 @@
-"""What the fast path leans on inside aiohttp is there; and where it is not, the service does without the fast path."""
+"""The parts of aiohttp that the fast path needs are there; if they are not, the service works without the fast path."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is known of a head says what the parser says: for any message, however it arrives, and whatever came before."""
+"""A known head means what the parser says: for any message, however it arrives, and whatever came before."""
 
 import asyncio
 from typing import Any
@@ -264,7 +264,7 @@ def test_only_short_beginnings_of_lines_are_kept_and_each_is_counted_once() -> N
 
 
 def test_a_head_that_was_never_seen_whole_has_no_meanings() -> None:
-    """What a message of the parser's means is kept with no head."""
+    """The meaning of a message that the parser has read is kept with no head."""
     for message in (GET, PUT):
         head = usual_head(parsed(message)[0][0])
         assert head is not None
@@ -280,7 +280,7 @@ def test_a_head_of_a_request_that_is_to_be_carried_out_once_is_not_kept() -> Non
 
 @pytest.fixture
 def fed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What connections gave to the parser."""
+    """The bytes that connections gave to the parser."""
     given: list[bytes] = []
     parse = HotConnection._parse
 

@@ -1,4 +1,4 @@
-"""What a worker remembers of requests is bounded, however many different ones there are."""
+"""A worker's memory of requests is bounded, however many different ones there are."""
 
 from tests.hot.wire import DOCUMENTS, connected, request
 from tests.memory import resident

@@ -23,7 +23,8 @@ ZIPPED = gzip.compress(b'{"zipped":true}')
 
 
 class Case(NamedTuple):
-    """What is sent, in pieces, and the status of each response; `closes`: the connection ends with the last one."""
+    """A conversation: the pieces that are sent, and the status of each response; `closes`: the connection ends with the
+    last one."""
 
     segments: list[bytes]
     statuses: list[int]

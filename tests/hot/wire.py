@@ -83,11 +83,11 @@ class Wire:
         return await self.response(method)
 
     async def some(self) -> bytes:
-        """What is here of the answers, or comes next; nothing at the end."""
+        """Bytes of the answers that are here, or come next; none at the end."""
         return await self._reader.read(1 << 16)
 
     async def silent(self) -> bool:
-        """Whether nothing of an answer is here."""
+        """True if nothing of an answer is here."""
         try:
             async with asyncio.timeout(0):
                 await self._reader.read(1)

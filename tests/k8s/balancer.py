@@ -31,11 +31,11 @@ class Balancer:
         self.url = ""
 
     def ready(self, pod: int) -> bool:
-        """Whether new connections go there."""
+        """True if new connections go there."""
         return self._ready[pod]
 
     def chosen_since(self, pod: int, connections: int) -> bool:
-        """Whether it was given a connection since it had so many."""
+        """True if it was given a connection since it had so many."""
         return self.connections[pod] > connections
 
     async def __aenter__(self) -> Self:

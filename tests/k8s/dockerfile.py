@@ -25,7 +25,7 @@ class Stage:
     steps: list[tuple[str, str]] = field(default_factory=list)
 
     def all(self, instruction: str) -> list[str]:
-        """What follows each such instruction."""
+        """The arguments of each such instruction."""
         return [text for word, text in self.steps if word == instruction]
 
 
@@ -65,7 +65,7 @@ class Workshop:
         self.root = root
 
     def at(self, path: str) -> Path:
-        """Where something of the image lies."""
+        """The place of a path of the image."""
         return self.root / path.lstrip("/")
 
     def run(self, stage: Stage) -> None:

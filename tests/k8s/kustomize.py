@@ -114,7 +114,7 @@ def _read(folder: Path) -> list[Object]:
 
 
 def identity(each: Object) -> tuple[str, str]:
-    """What tells an object from the others of an overlay."""
+    """The key that tells an object from the others of an overlay."""
     return each["kind"], each["metadata"]["name"]
 
 

@@ -47,7 +47,7 @@ class Node:
         return self._process.pid
 
     def environment(self, **more: str) -> dict[str, str]:
-        """What its container has."""
+        """The environment of its container."""
         path = f"{self._root / 'bin'}:{os.environ['PATH']}"
         given = {"REDIS_PASSWORD": PASSWORD, "REDISCLI_AUTH": PASSWORD, "POD_IP": "127.0.0.1", "NODE": self.name}
         return {"PATH": path} | given | more

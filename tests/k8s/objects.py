@@ -25,7 +25,7 @@ def pods(objects: list[Object]) -> Iterator[Any]:
 
 
 def pod_specs(objects: list[Object]) -> Iterator[Any]:
-    """What every workload's pods are made of."""
+    """The templates of every workload's pods."""
     return (template["spec"] for template in pods(objects))
 
 
@@ -35,6 +35,6 @@ def containers(pod: Any) -> list[Any]:
 
 
 def selects(selector: dict[str, str], template: Any) -> bool:
-    """Whether a map of labels selects pods of that template."""
+    """True if a map of labels selects pods of that template."""
     labels: dict[str, str] = template["metadata"]["labels"]
     return selector.items() <= labels.items()

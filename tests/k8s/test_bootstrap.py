@@ -17,7 +17,7 @@ BINARY = binaries()[0][1]
 
 
 def names(nodes: list[Node]) -> str:
-    """What the pods have in NODES."""
+    """The value of NODES in the pods."""
     return " ".join(node.name for node in nodes)
 
 

@@ -25,7 +25,7 @@ SERVICE = STAGES["service"]
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """What the build stage leaves, made by its own commands."""
+    """The result of the build stage, made by its own commands."""
     workshop = Workshop(tmp_path_factory.mktemp("image"))
     workshop.run(STAGES["build"])
     return workshop

@@ -1,4 +1,4 @@
-"""What kube-linter checks by default, written out by hand: there is no package of it for these tests to use.
+"""The default checks of kube-linter, written out by hand: there is no package of it for these tests to use.
 
 Checks that concern what no overlay has (roles, ingresses, host paths) are one test: none of it is there.
 """

@@ -19,7 +19,7 @@ DOCUMENTS = [f"/openapi/{name}.json" for name in NAMES]
 
 
 class Read(HTMLParser):
-    """What a page refers to, and what it holds that its policy would not let through."""
+    """The references of a page, and the parts that its policy would not let through."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from service.operations.exposition import Totals
 
 
 def seen(totals: Totals) -> dict[str, float]:
-    """What /metrics shows: `name{label,...}` -> value, in the text's own order of labels."""
+    """The samples that /metrics shows: `name{label,...}` -> value, in the text's own order of labels."""
     registry = CollectorRegistry()
     registry.register(totals)
     families = text_string_to_metric_families(generate_latest(registry).decode())

@@ -1,4 +1,4 @@
-"""What a Redis URL may say, and that its password stays out of sight."""
+"""Redis URLs: those that are accepted, and that their passwords stay out of sight."""
 
 import pytest
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection

@@ -48,7 +48,7 @@ async def test_a_directory_that_lost_its_files_is_refused_in_words(data_dir: Pat
 async def test_a_directory_that_lost_its_manifest_is_refused_in_words(
     data_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nor is a Redis that ends started again without it."""
+    """A Redis that ends is not started again without it either."""
     newest = max((path for _, path in binaries()), key=lambda path: version_of(path) or (0, 0))
     manifest = data_dir / "appendonlydir" / "appendonly.aof.manifest"
     async with embedded(data_dir, newest) as server:

@@ -1,4 +1,4 @@
-"""Which redis-server the embedded Redis runs."""
+"""The choice of the redis-server that the embedded Redis runs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What storage sees."""
+"""The client as storage sees it."""
 
 import asyncio
 from typing import Any

@@ -140,7 +140,7 @@ async def test_a_disk_that_is_full_twice_takes_nothing(embedded: Embedded) -> No
 async def test_a_file_of_which_redis_cut_off_a_part_is_left_alone_and_told(
     embedded: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What happens without the rewrite, and the reason for it."""
+    """Without the rewrite, which is the reason for it."""
     monkeypatch.setattr(rewriting, "PAUSE", NEVER)
     await embedded.start(20)
     await rewrite(embedded)

@@ -13,7 +13,7 @@ MISSING = "ERR Function not found"
 
 
 class Told:
-    """What the caller of a command was told."""
+    """The outcome that the caller of a command was given."""
 
     def __init__(self) -> None:
         self.said: Any = None

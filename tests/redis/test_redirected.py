@@ -11,7 +11,7 @@ from service.redis.pending import ASKING, DIRECT, NOTHING, Command, Pending
 
 
 def replies(*given: Any) -> Callable[[], Any]:
-    """What the parser of a connection says, one after the other."""
+    """The replies that the parser of a connection yields, one after the other."""
     left = [rejected(reply) if isinstance(reply, str) else reply for reply in given]
     return lambda: left.pop(0) if left else NOTHING
 

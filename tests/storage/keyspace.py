@@ -1,4 +1,4 @@
-"""What lies in a Redis, seen past the code under test, and the collection that tests use."""
+"""The keys of a Redis, seen past the code under test, and the collection that tests use."""
 
 import time
 from typing import Any

@@ -64,7 +64,7 @@ def elements(text: str) -> list[str]:
 
 
 def reference(text: str, value: str) -> str | None:
-    """The same, slow and plain; None where the two do not go together."""
+    """An append, slow and plain; None if the two do not go together."""
     lead, target, trail = parse(text)
     _, change, _ = parse(value)
     if isinstance(target, Object) or (isinstance(change, Object) and not text.strip(SPACE).startswith("[")):

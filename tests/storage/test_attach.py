@@ -38,7 +38,7 @@ async def attach(
 
 
 def left(keyspace: Keyspace) -> set[int]:
-    """How long the chunks live on, in minutes; -1: for ever."""
+    """The minutes that the chunks have left; -1: for ever."""
     return {round(int(keyspace.command("PTTL", name)) / 60_000) for name in blob_chunks(keyspace)}
 
 

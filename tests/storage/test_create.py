@@ -94,7 +94,7 @@ async def test_each_new_record_takes_two_due_neighbours_out(storage: Storage, ke
 
 
 async def test_deleted_and_created_again_is_another_record(storage: Storage) -> None:
-    """The same bytes and the same version, but not the same state: a compare-and-set must notice."""
+    """Equal bytes and versions are not an equal state: a compare-and-set must notice."""
     first = await storage.records.create(Write(COLLECTION, "a", ME), b"[]")
     await storage.records.delete(Write(COLLECTION, "a"))
     second = await storage.records.create(Write(COLLECTION, "a", ME), b"[]")

@@ -46,7 +46,7 @@ async def test_records_come_in_the_order_of_the_page_without_those_that_are_gone
 
 
 async def test_records_are_read_a_bounded_portion_at_a_time(storage: Storage) -> None:
-    """What a reader has not asked for yet is neither in this process nor in Redis's output buffers."""
+    """Records that a reader has not asked for yet are neither in this process nor in Redis's output buffers."""
     body = b'["' + b"x" * (READ_BYTES // 4) + b'"]'
     for id in numbered(10):
         await storage.records.put(Write(COLLECTION, id, ME), body)

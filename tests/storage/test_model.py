@@ -71,7 +71,7 @@ class Machine(RuleBasedStateMachine):
             self.do(work)
 
     def expected(self, id: str, condition: str, growing: bool) -> type[Refusal] | None:
-        """How a conditional write of that id is refused, if it is. `growing`: it may create the record."""
+        """The refusal of a conditional write of that id, if it is refused. `growing`: it may create the record."""
         there = id in self.held
         if (condition == "absent" and there) or condition == "other":
             return Changed

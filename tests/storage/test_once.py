@@ -71,7 +71,7 @@ async def ask(storage: Storage, write: Ask, idempotency: Idempotency | None) -> 
 
 
 async def fill(storage: Storage, name: str) -> None:
-    """What a write finds."""
+    """The record that a write finds."""
     await storage.records.register(COLLECTION)
     bodies = {"a": OBJECT, "list": b"[0]", "large": LARGE} | dict.fromkeys(
         MANY if name == "discard, many" else [], b"1"

@@ -1,4 +1,4 @@
-"""What a namespace uses of its quota: exact for one writer, nearly so for many, and counted again every hour."""
+"""The usage of a namespace: exact for one writer, nearly so for many, and counted again every hour."""
 
 import asyncio
 

@@ -60,7 +60,7 @@ async def test_a_span_holds_its_start_and_not_its_end(runner: Runner, older: int
 
 
 async def test_a_clock_that_was_set_back_does_not_change_the_order(runner: Runner, redis: RedisProcess) -> None:
-    """Nor do variables of one microsecond: then the larger id is the newer."""
+    """Variables of one microsecond have an order, too: the larger id is the newer."""
     variables = await opened(runner)
     list, ids = (
         selecting(Filter(value="v")),

@@ -11,7 +11,7 @@ BUCKET = keys.rate("ainoflow", ME)
 
 
 async def allowed(storage: Storage, requests: int, seconds: float, most: int) -> int:
-    """How many requests in a row are let through, `most` at the most."""
+    """The number of requests in a row that are let through, `most` at the most."""
     for n in range(most):
         try:
             await storage.rates.throttle("ainoflow", ME, requests, seconds)

@@ -1,4 +1,4 @@
-"""How many acknowledged writes a failover of Redis Cluster loses: primaries are killed under load, again and again.
+"""The acknowledged writes that a failover of Redis Cluster loses: primaries are killed under load, again and again.
 
 python -m tests.topologies.failovers --times 10          prints the figures of docs/TRACK_RECORD.md
 """
@@ -21,7 +21,7 @@ CALM = 2.0  # seconds of load before the kill
 
 @dataclass(frozen=True, slots=True)
 class Failover:
-    """What one kill of a primary did. Seconds count from the kill."""
+    """The effects of one kill of a primary. Seconds count from the kill."""
 
     acknowledged: int
     refused: int

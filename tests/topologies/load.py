@@ -65,7 +65,7 @@ class Load:
         await soon(written)
 
     async def lost(self) -> list[tuple[str, str]]:
-        """What was answered and is not there."""
+        """The writes that were answered and are not there."""
         found = []
         for (category, key), body in self.stored.items():
             if (await self._project.get(category, key)).body != body:

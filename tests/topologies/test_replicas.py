@@ -41,13 +41,13 @@ async def opened(client_of: Open, url: str, replicas: int) -> Redis:
 
 
 def gets(server: RedisProcess) -> int:
-    """How many GETs a server has answered."""
+    """The number of GETs that a server has answered."""
     told = server.command("INFO", "commandstats").get("cmdstat_get")
     return int(told["calls"]) if told else 0
 
 
 async def has_keys(*servers: RedisProcess) -> bool:
-    """Whether what was written to a primary has arrived."""
+    """True if all that was written to a primary has arrived."""
     return all(server.command("DBSIZE") for server in servers)
 
 

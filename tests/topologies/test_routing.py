@@ -1,4 +1,4 @@
-"""Which node a command goes to, and what becomes of it where that is another one by now."""
+"""The node that a command goes to, and the redirections if that is another one by now."""
 
 import asyncio
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def lane_to(redis: Redis, node: ClusterNode) -> Lane:
 
 
 def looks(cluster: RedisCluster) -> int:
-    """How often the nodes were asked for their slots, for as long as they count."""
+    """The number of times that the nodes were asked for their slots, since they began to count."""
     found = 0
     for node in cluster.primaries:
         stats = {**node.ask("INFO", "commandstats")}

@@ -27,7 +27,7 @@ LISTS = (
 
 
 def answers(client: Client) -> dict[str, bytes]:
-    """What the service answers to the read of each record and of each list."""
+    """The answers of the service to the read of each record and of each list."""
     records = {record.name: record.read(client) for record in RECORDS}
     return records | {path: client.ask("GET", path, headers) for path, headers in LISTS}
 

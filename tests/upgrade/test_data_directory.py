@@ -17,7 +17,7 @@ from tests.upgrade.make import answers, archive
 
 @pytest.fixture(scope="module", params=["0.1"])
 def left(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a version left: the folder `data` and its answers."""
+    """The data of a version: the folder `data` and its answers."""
     directory = tmp_path_factory.mktemp("left")
     with tarfile.open(archive(request.param)) as packed:
         packed.extractall(directory, filter="data")

@@ -1,4 +1,4 @@
-"""What the tests of this dialect speak with: a client of one project, and bytes on a bare socket."""
+"""A client of one project, and requests as bytes on a bare socket."""
 
 import asyncio
 from collections.abc import Mapping

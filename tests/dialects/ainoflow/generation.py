@@ -1,4 +1,4 @@
-"""What schemathesis cannot read from the OpenAPI document, for OpenAPI cannot say it. Bad requests stay as they are."""
+"""Rules for schemathesis that OpenAPI cannot express. Bad requests stay as they are."""
 
 from typing import Any
 

@@ -25,7 +25,7 @@ async def heard(client: Client, status: int) -> None:
 
 
 async def statuses(running: Running, key: str, connections: int = 20) -> set[int]:
-    """What this key gets on many new connections, so from all workers."""
+    """The statuses that this key gets on many new connections, so from all workers."""
     async with ClientSession(connector=TCPConnector(force_close=True, limit=0)) as http:
         client = Client(http, running, key, "")
         return {(await client.ask("GET", WHOAMI)).status for _ in range(connections)}

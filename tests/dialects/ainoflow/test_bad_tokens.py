@@ -1,4 +1,4 @@
-"""Who does not show a good key is told 401, and nothing of the request is done."""
+"""A request without a good key is answered 401, and nothing of it is done."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a project may store and how often a key may ask."""
+"""The quota of a project and the rate of a key."""
 
 import asyncio
 from collections.abc import Callable

@@ -22,7 +22,7 @@ def two_workers() -> Iterator[Running]:
 
 
 async def race(project: Client, ask: Callable[[Client, int], Awaitable[Reply]], racers: int) -> list[Reply]:
-    """What racers get that start together, each on a connection of its own."""
+    """The replies to requests that start together, each on a connection of its own."""
     async with ClientSession(connector=TCPConnector(force_close=True, limit=0)) as http:
         client = Client(http, project.running, project.key, project.project)
         return await asyncio.gather(*(ask(client, n) for n in range(racers)))

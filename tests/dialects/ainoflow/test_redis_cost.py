@@ -1,4 +1,4 @@
-"""What requests cost Redis: how many commands each sends, how long each holds it, how much memory answers take."""
+"""The cost of requests for Redis: the commands that each sends, the time that each holds it, the memory of answers."""
 
 import asyncio
 import json
@@ -233,7 +233,7 @@ def now(client: Redis) -> int:
 
 
 def output_buffers(running: Running) -> int:
-    """What Redis holds of replies that nobody took yet, in bytes."""
+    """Bytes of replies that Redis holds because nobody has read them yet."""
     with running.redis as client:
         return sum(int(each["omem"]) for each in client.client_list())
 

@@ -32,7 +32,7 @@ class Applying:
         return None if "-" in revision else verbs
 
     def leaders(self, user: str) -> dict[str, str]:
-        """Who else may do what at a user."""
+        """The grants of others at a user."""
         verbs = self.granted("users", user)
         assert verbs is not None
         assert (verbs.pop(user), verbs.pop("*")) == ("drw", "r")

@@ -1,4 +1,4 @@
-"""What the tests of this dialect speak with: users, fields and farms of a test's own, and clients with their tokens."""
+"""Users, fields and farms of a test's own, and clients with their tokens."""
 
 import json
 from collections.abc import Mapping

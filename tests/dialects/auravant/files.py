@@ -1,4 +1,4 @@
-"""What the tests of files speak with: announcing, uploading as the page says, downloading with what was answered."""
+"""A client for files: it initiates uploads, uploads as the vendor's page says, and downloads by the URL that it got."""
 
 import json
 from base64 import b64encode
@@ -38,7 +38,7 @@ def form(fields: Mapping[str, str], content: bytes | None, *, type: str = "appli
 
 
 class Files:
-    """Who asks for files with one token; uploads and downloads are sent without it."""
+    """A client with one token; it sends uploads and downloads without the token."""
 
     def __init__(self, client: Client, http: ClientSession) -> None:
         self.client, self.running, self._http = client, client.running, http

@@ -1,4 +1,4 @@
-"""Who may do what follows from what was declared: whatever is declared later, again, or taken away."""
+"""Permissions follow from what was declared, also if it is declared later, again, or taken away."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Who may do what follows from what was declared, also by many at once, by one that is slow, or only by half."""
+"""Permissions follow from what was declared, also by many at once, by one that is slow, or only by half."""
 
 import asyncio
 from typing import Any

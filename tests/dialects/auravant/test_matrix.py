@@ -1,4 +1,4 @@
-"""Who may do what: every caller, scope and operation, as the vendor's page says it.
+"""The table of permissions: every caller, scope and operation, as the vendor's page says it.
 
 The table is this test's own, written from the page; the dialect's is not looked at.
 """
@@ -110,7 +110,7 @@ def declared(world: World, scope: str, id: str, user: dict[str, str]) -> dict[st
 
 
 def narrowed(world: World, scope: str, id: str, user: dict[str, str]) -> dict[str, object]:
-    """What takes from the former ones what they had."""
+    """Declarations that take from the former ones what they had."""
     if scope == "users":
         return {"spaces": [{"id": world.name("s1"), "admins": [user["space admin"]]}]}
     roles = ("owner", "administration", "edit", "add", "read")

@@ -1,4 +1,4 @@
-"""Who may do what with files: the same table as for values, every caller, scope and operation."""
+"""The table of permissions for files: as for values, every caller, scope and operation."""
 
 import itertools
 

@@ -44,7 +44,7 @@ some = st.lists(each_caller, unique=True)
 
 
 def appended(old: Any, new: Any) -> Any:
-    """What the two are together; None where they do not go together."""
+    """The result of appending; None if the two do not go together."""
     if isinstance(old, list):
         return [*old, *(new if isinstance(new, list) else [new])]
     if isinstance(old, dict) and isinstance(new, dict):
@@ -228,7 +228,7 @@ class Values(Machine):
 
     @rule(admins=st.none() | some, members=st.none() | some)
     def change_space(self, admins: list[str] | None, members: list[str] | None) -> None:
-        """What is left out stays."""
+        """Declare the admins and members of the space; those that are left out stay."""
         given = {name: ids for name, ids in (("admins", admins), ("members", members)) if ids is not None}
         self.space |= given
         named = {name: [self.name(caller) for caller in ids] for name, ids in given.items()}

@@ -1,4 +1,4 @@
-"""What requests cost: commands, round trips, the worker's memory, the time for which a script holds Redis."""
+"""The cost of requests: commands, round trips, the worker's memory, the time for which a script holds Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -33,7 +33,7 @@ def alone(request: pytest.FixtureRequest) -> Iterator[Running]:
 
 
 class Cost:
-    """What Redis counts, less what asking for it costs."""
+    """The commands and reads that Redis counts, without those of asking for the counts."""
 
     def __init__(self, running: Running) -> None:
         self._running = running

@@ -15,7 +15,7 @@ def values(reply: Reply, name: str = "user") -> Mapping[object, object]:
 
 
 async def another(world: World, client: Client, user: str) -> Client:
-    """The same user with a token of another extension."""
+    """A client of this user with a token of another extension."""
     other = world.name("ext-other")
     token = {"token": world.name(f"other-{user}"), "user": world.name(user), "extension": other, "version": "1"}
     await world.declare(extensions=[{"client_id": other, "versions": ["1"], "claims": ["storage"]}], tokens=[token])

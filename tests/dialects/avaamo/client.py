@@ -1,4 +1,4 @@
-"""What the tests of this dialect speak with: a client of one agent of its own."""
+"""A client of an agent of its own."""
 
 import json
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ class Client(HttpClient[Reply]):
         assert (reply.status, reply.json) == (200, {"status": 201}), reply.body
 
     async def list(self, **query: object) -> Any:
-        """What a list answers, which is to succeed."""
+        """The answer to a list, which is to succeed."""
         reply = await self.ask("GET", storages(self.agent, **query))
         assert reply.status == 200, reply.body
         return reply.json

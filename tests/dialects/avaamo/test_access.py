@@ -1,4 +1,4 @@
-"""Who may do what: view to read, edit to write, checked where the data lies."""
+"""Permissions: view to read, edit to write, checked where the data lies."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What requests cost Redis: how many commands each sends, once its token, its user and the display names are known."""
+"""The cost of requests for Redis: the commands that each sends, once its token, its user and the names are known."""
 
 import json
 from collections.abc import Iterator

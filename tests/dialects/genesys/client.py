@@ -1,4 +1,4 @@
-"""What the tests of this dialect speak with: a client, and forms."""
+"""A client, and forms."""
 
 from typing import Any
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""What schemathesis cannot read from the OpenAPI document, for OpenAPI cannot say it."""
+"""Rules for schemathesis that OpenAPI cannot express."""
 
 from typing import Any
 

@@ -15,7 +15,7 @@ ODD = ["a b", "ä/日\U0001f600", "%", "{}:*", "..", "é" * 256, "'\"<>&", "\x7f
 
 
 def left(running: Running, id: str, user: str = "") -> int:
-    """How long an area lives on, in ms, past the code under test."""
+    """The time that an area has left, in ms, read past the code under test."""
     with running.redis as client:
         keys = client.keys(f"{{genesys:{user}:{id}}}f:")
         assert len(keys) == 1

@@ -1,4 +1,4 @@
-"""What is malformed, too large or of no known type is refused in words, and nothing of it is stored."""
+"""Malformed or too large input, or input of an unknown type, is refused in words, and nothing of it is stored."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What is broken off half way leaves nothing half stored: a client that goes away, a Redis that is killed, races."""
+"""Requests that are broken off leave nothing half stored: a client that goes away, a Redis that is killed, races."""
 
 import asyncio
 from collections.abc import Callable

@@ -42,7 +42,7 @@ Fields = list[tuple[str, str]]  # key, name of its content
 
 @dataclass
 class Held:
-    """What a key holds, as the model knows it."""
+    """The content of a key, as the model knows it."""
 
     content: str
     short: bool
@@ -93,7 +93,7 @@ class Areas(Machine):
         return self.send(method, at(*names), body, headers)
 
     def found(self, user: str, id: str) -> tuple[str, str] | None:
-        """Which area is meant: the user's own goes first."""
+        """The area that is meant: the user's own goes first."""
         own, plain = (user, id), ("", id)
         return own if user and own in self.areas else plain if id in self.made and plain in self.areas else None
 

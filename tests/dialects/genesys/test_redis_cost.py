@@ -1,4 +1,4 @@
-"""What requests cost Redis: few commands each, none that holds it for long, and little memory on either side."""
+"""The cost of requests for Redis: few commands each, none that holds it for long, and little memory on either side."""
 
 import asyncio
 import os

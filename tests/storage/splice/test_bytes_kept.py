@@ -1,4 +1,4 @@
-"""What a patch does not name keeps its bytes; what it does name changes by the rules of storage/records/splice.py."""
+"""Members that a patch does not name keep their bytes; those that it names change by the rules of records/splice.py."""
 
 import pytest
 

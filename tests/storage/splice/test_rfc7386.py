@@ -1,4 +1,4 @@
-"""What RFC 7386 says, by its own table (appendix A)."""
+"""The cases of RFC 7386, by its own table (appendix A)."""
 
 import pytest
 

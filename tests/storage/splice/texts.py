@@ -77,7 +77,7 @@ def pairs(draw: st.DrawFn) -> tuple[str, str]:
 
 @st.composite
 def large_pairs(draw: st.DrawFn) -> tuple[str, str]:
-    """The same with a member in front whose value is long, or nested deep, and may end in white space and brackets."""
+    """Pairs with a member in front whose value is long, or nested deep, and may end in white space and brackets."""
     spaces = draw(st.sampled_from([[""], SPACES]))
     texts = list(draw(st.tuples(objects(2, spaces, True), objects(2, spaces, True))))
     for place in draw(st.sampled_from([(0,), (1,), (0, 1)])):
