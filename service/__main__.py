@@ -166,6 +166,16 @@ def _migrate(settings: Settings, arguments: argparse.Namespace) -> int:
     return status
 
 
+async def _migrate_ainoflow(settings: Settings, arguments: argparse.Namespace) -> int:
+    from service.migration.command import migrate_ainoflow
+
+    incoming = arguments.source is not None
+    wanted = _migration(arguments, *(("--from", arguments.source) if incoming else ("--to", arguments.target)))
+    chosen, categories = arguments.project, arguments.category or []
+    async with _redis(settings) as redis_url:
+        return await migrate_ainoflow(redis_url, wanted, incoming=incoming, project=chosen, categories=categories)
+
+
 async def _migrate_auravant(settings: Settings, arguments: argparse.Namespace) -> int:
     from service.migration.command import migrate_auravant
 
@@ -263,9 +273,16 @@ def _add_verify(verify: argparse.ArgumentParser) -> None:
 
 
 def _add_migrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the commands that bring data from a vendor."""
-    migrate = commands.add_parser("migrate", help="bring data from a vendor, over its API", allow_abbrev=False)
+    """Add the commands that move data from a vendor, or to it."""
+    migrate = commands.add_parser("migrate", help="move data from a vendor or to it, over its API", allow_abbrev=False)
     vendors = migrate.add_subparsers(metavar="DIALECT", required=True)
+    ainoflow = vendors.add_parser("ainoflow", help="documents", allow_abbrev=False)
+    direction = ainoflow.add_mutually_exclusive_group(required=True)
+    direction.add_argument("--from", dest="source", metavar="BASE_URL", help="bring documents from this server")
+    direction.add_argument("--to", dest="target", metavar="BASE_URL", help="take documents to this server")
+    ainoflow.add_argument("--project", required=True, help="the project here")
+    ainoflow.add_argument("--category", action="append", help="this category alone; may be repeated")
+    ainoflow.set_defaults(run=_migrate, vendor=_migrate_ainoflow)
     avaamo = vendors.add_parser("avaamo", help="variables of an agent", allow_abbrev=False)
     avaamo.add_argument("--from", dest="source", metavar="BASE_URL", required=True, help="the server that has them")
     avaamo.add_argument("--agent", metavar="N", type=int, required=True, help="the agent, there and here")
@@ -281,7 +298,7 @@ def _add_migrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     auravant.add_argument("--extension", metavar="CLIENT_ID", required=True, help="the extension here")
     auravant.add_argument("--environment", default="production", choices=("production", "dev"), help="[production]")
     auravant.set_defaults(run=_migrate, vendor=_migrate_auravant)
-    for command in (avaamo, auravant):
+    for command in (ainoflow, avaamo, auravant):
         command.add_argument("--token-env", metavar="NAME", required=True, help="environment variable: the credential")
         command.add_argument("--state", metavar="FILE", help="keep how far it has come, so that a second start goes on")
         command.add_argument("--quiet", action="store_true", help="tell nothing but what is wrong")

@@ -8,17 +8,18 @@ from pathlib import Path
 from aiohttp import ClientSession
 from msgspec import Struct
 
-from service.migration import auravant, avaamo
+from service.migration import ainoflow, auravant, avaamo
 from service.migration.agent_storage import AgentStorage
+from service.migration.documents import Documents
 from service.migration.extension_storage import ExtensionStorage
 from service.migration.outcome import Outcome, Refused
-from service.migration.progress import told
 from service.migration.state import State
 from service.remote.client import Remote, Unreachable
 from service.settings import BadSetting
 from service.storage.access.directory import Directory
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
+from service.transfer.progress import told
 
 TIMEOUT = 60.0  # seconds for a Redis command
 
@@ -41,6 +42,22 @@ class Work(Struct, frozen=True):
     state: State
     outcome: Outcome
     progress: Callable[[int], object]
+
+
+async def migrate_ainoflow(
+    redis_url: str, wanted: Migration, *, incoming: bool, project: str, categories: list[str]
+) -> int:
+    """Move documents, and return the exit status. Raises BadSetting, Failed, Refusal."""
+    chosen = {"project": project, "categories": "\n".join(sorted(categories))}
+    task = {"dialect": ainoflow.DIALECT, "direction": "from" if incoming else "to", "server": wanted.base, **chosen}
+    direction = ainoflow.Arrival if incoming else ainoflow.Departure
+
+    async def work(parts: Work) -> None:
+        vendor = Documents(parts.remote)
+        await direction(vendor, parts.runner, project, parts.state, parts.outcome, parts.progress).run(categories)
+
+    cannot = ainoflow.FROM_CANNOT if incoming else ainoflow.TO_CANNOT
+    return await _migrate(redis_url, wanted, task, cannot, work)
 
 
 async def migrate_auravant(
@@ -109,7 +126,7 @@ async def _migrate(
                 if task["dialect"] == "avaamo"
                 else {"Authorization": f"Bearer {wanted.token}"},
             )
-            with told("migrate", quiet=wanted.quiet) as progress:
+            with told("migrate", None, quiet=wanted.quiet) as progress:
                 outcome = Outcome(progress.say)
                 await work(Work(http, remote, runner, state, outcome, progress))
             return outcome.end()

@@ -54,10 +54,13 @@ class RecordTransfer:
         self._runner, self._records = runner, records
         self._run = runner.run
 
-    async def walk(self, collection: Collection) -> AsyncIterator[list[tuple[str, Record]]]:
-        """Read all records of a collection with an index of ids, a portion at a time, in the order of their ids."""
+    async def walk(self, collection: Collection, behind: str = "") -> AsyncIterator[list[tuple[str, Record]]]:
+        """Read the records of a collection with an index of ids, a portion at a time, in the order of their ids.
+
+        `behind`: only those whose ids come after this one.
+        """
         index, sizes = collection.index("n"), collection.index("s")
-        after = "-"
+        after = b"(" + behind.encode() if behind else b"-"
         while True:
             ids = await self._runner.command("ZRANGEBYLEX", index, after, "+", "LIMIT", 0, STEP, key=index)
             if not ids:

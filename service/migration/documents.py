@@ -1,0 +1,161 @@
+"""Documents at a server that speaks the Ainoflow API, asked for as its page describes."""
+
+from datetime import UTC, datetime, timedelta
+from hashlib import md5
+from typing import TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import Raw, Struct
+
+from service.migration.outcome import Refused
+from service.remote.client import Remote, Reply
+
+PATH = "/api/v1/storage/json"
+NAMES = 1000  # categories on a page
+ATTEMPTS = 10  # at a document that changes while it is read
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+T = TypeVar("T")
+
+
+class Category(Struct):
+    """A category of the list of categories."""
+
+    category: str
+    count: int
+
+
+class Item(Struct):
+    """A document of a list."""
+
+    key: str
+    value: Raw
+
+
+class Metadata(Struct):
+    """The metadata of a document."""
+
+    version: int
+    etag: str
+    createdAt: str
+    updatedAt: str
+    expiresAt: str | None = None
+    createdBy: str | None = None
+    updatedBy: str | None = None
+
+
+class Receipt(Struct):
+    """The answer to a write."""
+
+    etag: str
+
+
+class Found(Struct):
+    """A document with its metadata. `proven`: the etag is that of the body."""
+
+    metadata: Metadata
+    body: bytes
+    proven: bool
+
+
+def etag_of(body: bytes) -> str:
+    """The etag that the vendor's page describes: the MD5 of the content."""
+    return md5(body, usedforsecurity=False).hexdigest()
+
+
+def microseconds(moment: str) -> int:
+    """Microseconds since 1970 of an ISO 8601 time; UTC where it has no zone. Raises ValueError."""
+    found = datetime.fromisoformat(moment)
+    return (found.replace(tzinfo=found.tzinfo or UTC) - EPOCH) // MICROSECOND
+
+
+def iso(milliseconds: int) -> str:
+    """ISO 8601 of milliseconds since 1970."""
+    return (EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Documents:
+    """The documents of the project that a key belongs to."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    async def categories(self) -> dict[str, int]:
+        """Return the categories, and how many documents each has."""
+        found: dict[str, int] = {}
+        page = 1
+        while True:
+            target = f"{PATH}?{urlencode({'page': page, 'limit': NAMES})}"
+            listed = self._read(await self._remote.ask("GET", target), list[Category], "the list of categories")
+            fresh = {each.category: each.count for each in listed if each.category not in found}
+            found |= fresh
+            if len(listed) < NAMES or not fresh:  # a server without pages here answers the same list again
+                return found
+            page += 1
+
+    async def count(self, category: str) -> int:
+        """Return how many documents a category has."""
+        return await self._total(await self._remote.ask("GET", self._listing(category, 1, 1)))
+
+    async def page(self, category: str, page: int, limit: int) -> tuple[list[Item], int, int]:
+        """Return a page in the order of keys, the number of documents in all, and the bytes of the page."""
+        reply = await self._remote.ask("GET", self._listing(category, page, limit))
+        return self._read(reply, list[Item], f"page {page} of {category}"), await self._total(reply), len(reply.body)
+
+    async def find(self, category: str, item: Item) -> Found | None:
+        """Return a document as it was at one moment; None if it is gone. Raises Refused if it never holds still."""
+        at = self._at(category, item.key)
+        for _ in range(ATTEMPTS):
+            known = await self.metadata(category, item.key)
+            if known is None:
+                return None
+            body = bytes(item.value)
+            if etag_of(body) != known.etag:  # lists may be written anew; the document alone is what was sent
+                reply = await self._remote.ask("GET", at)
+                if reply.status == 404:
+                    continue
+                body = self._good(reply, at).body
+            if etag_of(body) == known.etag:
+                return Found(known, body, proven=True)
+            if await self.metadata(category, item.key) == known:
+                return Found(known, body, proven=False)
+        raise Refused(f"{category}/{item.key} changes faster than it can be read")
+
+    async def metadata(self, category: str, key: str) -> Metadata | None:
+        """Return the metadata of a document; None if there is no such document."""
+        at = self._at(category, key) + "/meta"
+        reply = await self._remote.ask("GET", at)
+        return None if reply.status == 404 else self._read(reply, Metadata, at)
+
+    async def write(self, method: str, category: str, key: str, body: bytes, expires: int) -> str | None:
+        """Create (POST) or store (PUT) a document, and return its etag; None if it is there already."""
+        at = self._at(category, key)
+        target = f"{at}?{urlencode({'expiresAt': iso(expires)})}" if expires else at
+        reply = await self._remote.ask(method, target, body, [("Content-Type", "application/json")])
+        return None if reply.status == 409 else self._read(reply, Receipt, at).etag
+
+    def _listing(self, category: str, page: int, limit: int) -> str:
+        query = {"sortBy": "key", "sortOrder": "asc", "page": page, "limit": limit}
+        return f"{PATH}/{quote(category, safe='')}?{urlencode(query)}"
+
+    def _at(self, category: str, key: str) -> str:
+        return f"{PATH}/{quote(category, safe='')}/{quote(key, safe='')}"
+
+    async def _total(self, reply: Reply) -> int:
+        text = self._good(reply, "a list").headers.get("X-Total-Count", "")
+        if not text.isdecimal():
+            raise Refused("a list has no header X-Total-Count")
+        return int(text)
+
+    def _good(self, reply: Reply, what: str) -> Reply:
+        if reply.status not in (200, 201):
+            raise Refused(f"{what} was answered with {reply.status}: {reply.body[:200].decode(errors='replace')}")
+        return reply
+
+    def _read(self, reply: Reply, kind: type[T], what: str) -> T:
+        try:
+            return msgspec.json.decode(self._good(reply, what).body, type=kind)
+        except msgspec.MsgspecError as error:
+            raise Refused(f"{what} is not as the vendor's page describes it: {error}") from error
