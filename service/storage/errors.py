@@ -88,6 +88,12 @@ class Trimmed(Refusal):
         super().__init__("changes after this cursor are not kept any more; go on from the oldest")
 
 
+class NoJournal(Refusal):
+    """No journal is kept: the access document declares none."""
+
+    status = 404
+
+
 class Throttled(Refusal):
     """The caller's rate is used up.
 

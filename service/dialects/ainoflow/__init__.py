@@ -6,24 +6,25 @@
 | category | collection | created by its first document |
 | key | record id | 32 hex digits if the client sends none |
 
-Modules: `handlers` has the routes, `parameters` reads requests, `answers` renders answers with the types of `shapes`,
-`description` describes the routes for the OpenAPI document, `access` is the section of the access document.
+Modules: `handlers` has the vendor's routes, `changes` and `history` those of the journal, `parameters` reads requests,
+`answers` renders answers with the types of `shapes`, `description` and `journal_description` describe the routes for
+the OpenAPI document, `access` is the section of the access document.
 """
 
 from functools import partial
 
-from service.api.dialect import Dialect, bearer
+from service.api.dialect import Dialect, Routes, bearer
+from service.dialects.ainoflow import changes, handlers, history
 from service.dialects.ainoflow.access import Access
 from service.dialects.ainoflow.answers import refuse
 from service.dialects.ainoflow.description import API
-from service.dialects.ainoflow.handlers import routes
 from service.dialects.ainoflow.parameters import NAME
 
 DIALECT = Dialect(
     name=NAME,
     docs="https://www.ainoflow.io/docs/api/storage",
     prefixes=("/api/v1/",),
-    routes=routes,
+    routes=Routes([*handlers.routes, *changes.routes, *history.routes]),
     api=API,
     credential=partial(bearer, needed="an API key is needed: Authorization: Bearer YOUR_API_KEY"),
     refuse=refuse,

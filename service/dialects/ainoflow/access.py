@@ -1,9 +1,10 @@
-"""The section `ainoflow` of the access document: API keys with their rates, projects with their quotas."""
+"""The section `ainoflow` of the access document: API keys with their rates, projects with their quotas and journals."""
 
 from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
+from msgspec.structs import asdict
 
 from service.api.access_types import Expires, Id, InvalidValue, Secret, distinct
 from service.storage.access.directory import Caller, Entry, Token
@@ -42,14 +43,22 @@ class Limits(Struct, forbid_unknown_fields=True):
     bytes: Count | None = None
 
 
+class Journal(Struct, forbid_unknown_fields=True):
+    entries: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    seconds: Annotated[int, Meta(ge=1, le=315_360_000)] = 604_800
+    values: bool = True
+
+
 class Project(Struct, forbid_unknown_fields=True):
     id: Id
     quota: Limits | None = None
+    journal: Journal | None = None
     remove: bool = False
 
     def entry(self) -> Entry:
         quota = {"documents": self.quota.documents, "bytes": self.quota.bytes} if self.quota else None
-        return Entry("project", str(self.id), None if self.remove else {"quota": quota}, meters=str(self.id))
+        declared = {"quota": quota} | ({"journal": asdict(self.journal)} if self.journal else {})
+        return Entry("project", str(self.id), None if self.remove else declared, meters=str(self.id))
 
 
 class Access(Struct, forbid_unknown_fields=True):

@@ -6,11 +6,13 @@ from functools import lru_cache
 from time import gmtime, strftime
 from typing import Any
 
+from msgspec import UNSET
+
 from service.api.dialect import Answer
 from service.api.preconditions import http_date, not_modified
 from service.dialects.ainoflow.parameters import EPOCH
 from service.dialects.ainoflow.shapes import Error, Message, Metadata, Receipt, encode
-from service.storage.errors import AlreadyExists, NotFound, Refusal
+from service.storage.errors import AlreadyExists, NotFound, Refusal, Trimmed
 from service.storage.records.record import Record, Saved, etag
 
 
@@ -22,13 +24,13 @@ def receipt(status: int, category: str, key: str, saved: Saved, tag: str) -> Ans
     return answer(status, Receipt(category, key, saved.version, tag, expiry(saved)))
 
 
-def document_answer(headers: Mapping[str, str], record: Record) -> Answer:
+def document_answer(headers: Mapping[str, str], body: bytes, updated: int) -> Answer:
     """Answer a document, or 304 if the client has this version."""
-    tag = etag(record.body)
-    known = (("ETag", f'"{tag}"'), ("Last-Modified", http_date(record.updated // 1_000_000)))
+    tag = etag(body)
+    known = (("ETag", f'"{tag}"'), ("Last-Modified", http_date(updated // 1_000_000)))
     if not_modified(headers, tag):
         return Answer(304, headers=known)
-    return Answer(200, record.body, headers=known)
+    return Answer(200, body, headers=known)
 
 
 def metadata_of(category: str, key: str, record: Record) -> Metadata:
@@ -123,4 +125,5 @@ def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
     if len(params) == 2 and isinstance(refusal, AlreadyExists | NotFound):
         what = "already exists" if isinstance(refusal, AlreadyExists) else "was not found"
         message = f"Item with category '{params[0]}' and key '{params[1]}' {what}"
-    return Answer(refusal.status, encode(Error(Message(message))))
+    oldest = refusal.oldest if isinstance(refusal, Trimmed) else UNSET
+    return Answer(refusal.status, encode(Error(Message(message, oldest))))

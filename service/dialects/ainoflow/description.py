@@ -42,6 +42,7 @@ SortOrder = Annotated[Literal["asc", "desc"], Meta(description="Ascending or des
 class Path(Struct):
     category: shapes.Category
     key: shapes.Key
+    cursor: shapes.Cursor
 
 
 class Lifetime(Struct, rename="camel"):

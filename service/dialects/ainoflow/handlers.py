@@ -24,6 +24,7 @@ from service.dialects.ainoflow.parameters import (
     lifetime,
     paging,
     quota,
+    retention,
 )
 from service.dialects.ainoflow.shapes import Counted, Deleted, Identity, encode
 from service.storage.records.record import etag
@@ -60,7 +61,13 @@ async def _create(request: Request, category: str, key: str) -> Answer:
     collection, until = collection_of(request, category, key), lifetime(request.query())
     body = await document(request)
     write = Write(
-        collection, key, request.caller.id, lifetime=until, quota=quota(request), idempotency=request.idempotency
+        collection,
+        key,
+        request.caller.id,
+        lifetime=until,
+        quota=quota(request),
+        journal=retention(request),
+        idempotency=request.idempotency,
     )
     saved = await request.service.storage.records.create(write, body)
     return receipt(201, category, key, saved, etag(body))
@@ -82,6 +89,7 @@ async def put(request: Request) -> Answer:
         lifetime=until,
         condition=condition(request.headers),
         quota=quota(request),
+        journal=retention(request),
         idempotency=request.idempotency,
     )
     saved = await request.service.storage.records.put(write, body)
@@ -103,6 +111,7 @@ async def patch(request: Request) -> Answer:
         request.caller.id,
         condition=condition(request.headers),
         quota=quota(request),
+        journal=retention(request),
         idempotency=request.idempotency,
     )
     limit = request.service.settings.max_document_bytes
@@ -124,7 +133,7 @@ async def get(request: Request) -> Answer:
             return Answer(200, b"{}")
     else:
         found = await request.service.storage.records.get(collection, key)
-    return document_answer(request.headers, found)
+    return document_answer(request.headers, found.body, found.updated)
 
 
 @routes.route("DELETE", DOCUMENT, described=description.delete)
@@ -134,8 +143,10 @@ async def delete(request: Request) -> Answer:
     write = Write(
         collection_of(request, category, key),
         key,
+        request.caller.id,
         condition=condition(request.headers),
         quota=quota(request),
+        journal=retention(request),
         idempotency=request.idempotency,
     )
     await request.service.storage.records.delete(write)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from service.api.dialect import Request
 from service.api.parsing import number, validate
 from service.storage import keys
-from service.storage.errors import Invalid
+from service.storage.errors import Invalid, NoJournal
+from service.storage.journal.retention import Retention
 from service.storage.keys import Collection
 from service.storage.records import offload
 from service.storage.records.quota import Quota
@@ -47,6 +48,19 @@ async def document(request: Request) -> bytes:
 def quota(request: Request) -> Quota | None:
     project = request.declared
     return Quota(**project["quota"]) if project and project["quota"] else None
+
+
+def retention(request: Request) -> Retention | None:
+    """Return the limits of the project's journal, None if it keeps none."""
+    project = request.declared
+    return Retention(**project["journal"]) if project and "journal" in project else None
+
+
+def required_retention(request: Request) -> Retention:
+    """Return the limits of the project's journal. Raises NoJournal."""
+    if (found := retention(request)) is None:
+        raise NoJournal(f"the project {request.caller.claims['project']} keeps no journal")
+    return found
 
 
 def lifetime(query: Mapping[str, str]) -> str:

@@ -6,7 +6,9 @@ The order of the fields is the order on the wire.
 from datetime import datetime
 from typing import Annotated
 
-from msgspec import Meta, Raw, Struct, json
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, json
+
+from service.storage.journal.change import Operation
 
 Category = Annotated[
     str, Meta(min_length=1, max_length=100, description="The category: a logical grouping.", examples=["invoices"])
@@ -21,12 +23,16 @@ Updated = Annotated[Instant, Meta(description="When it was last written.")]
 Expiry = Annotated[Instant | None, Meta(description="When it expires; null: never.")]
 Writer = Annotated[str, Meta(description="The id of an API key, never the key.", examples=["api_key_123"])]
 Count = Annotated[int, Meta(ge=0)]
+Cursor = Annotated[str, Meta(description="The place of a change; it has no meaning but its order.")]
 
 encode = json.Encoder().encode
 
 
 class Message(Struct):
     message: Annotated[str, Meta(min_length=1)]
+    oldest: Annotated[str, Meta(description="With 410: the cursor from which on all changes are kept.")] | UnsetType = (
+        UNSET
+    )
 
 
 class Error(Struct):
@@ -111,3 +117,50 @@ class Categories(Paged):
     """A page of the categories."""
 
     items: list[Counted]
+
+
+class Entry(Struct):
+    """A change of a document."""
+
+    cursor: Cursor
+    op: Annotated[
+        Operation,
+        Meta(description="What was done; `expire`: the document had expired, and was removed from the lists."),
+    ]
+    key: Key
+    version: Annotated[
+        Version | None, Meta(description="The version after it; of `delete` and `expire`, the one that went.")
+    ]
+    etag: Annotated[Etag | None, Meta(description="The etag that goes with the version; null: it is not known.")]
+    at: Annotated[Instant, Meta(description="When it was done.")]
+    by: Annotated[Writer | None, Meta(description="Who did it; null for `expire`.")]
+
+
+class Change(Entry):
+    """A change in the feed of a category."""
+
+    value: Annotated[Raw | UnsetType, Meta(description="The document after it, if the journal keeps it.")] = UNSET
+
+
+class Past(Entry):
+    """A change in the history of a document."""
+
+    size: Annotated[Size | UnsetType, Meta(description="The bytes of the document after it.")] = UNSET
+
+
+class Changes(Struct):
+    """Changes of a category, oldest first."""
+
+    category: Category
+    changes: list[Change]
+    next: Annotated[Cursor, Meta(description="The value of `since` to go on with.")]
+    more: Annotated[bool, Meta(description="True: there are more changes now.")]
+
+
+class History(Struct):
+    """Changes of a document, newest first."""
+
+    category: Category
+    key: Key
+    changes: list[Past]
+    next: Annotated[Cursor | None, Meta(description="The value of `before` to go on with; null: these are all.")]

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from msgpack import packb
 from msgspec import Struct
 from msgspec.msgpack import Decoder
 
 from service.storage.errors import Invalid
+
+Operation = Literal["create", "put", "patch", "delete", "expire"]
 
 BEGINNING = "0-0"  # the cursor before all changes
 
@@ -18,7 +21,7 @@ class Header(Struct, array_like=True, gc=False):
     """An entry's header. `version` is 0, `etag` and `author` are "" where they are not known."""
 
     id: str
-    operation: str
+    operation: Operation
     version: int
     etag: str
     author: str
@@ -36,7 +39,7 @@ class Change(Struct, frozen=True):
     """
 
     cursor: str
-    operation: str
+    operation: Operation
     id: str
     version: int | None
     etag: str | None

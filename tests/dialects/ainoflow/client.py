@@ -29,7 +29,7 @@ class Reply(http_client.Reply):
         assert self.status == status, (self.status, self.body)
         assert self.headers["Content-Type"] == "application/json"
         assert list(self.json) == ["error"]
-        assert list(self.json["error"]) == ["message"]
+        assert list(self.json["error"]) == ["message", "oldest"][: 2 if status == 410 else 1]
         message = self.json["error"]["message"]
         assert isinstance(message, str)
         assert message
@@ -74,8 +74,13 @@ async def declare(running: Running, http: ClientSession, section: Mapping[str, o
 
 async def open_project(running: Running, http: ClientSession, quota: Mapping[str, int] | None = None) -> Client:
     """A new project with one key, whose id is the project's name."""
+    return await open_with(running, http, **({"quota": quota} if quota else {}))
+
+
+async def open_with(running: Running, http: ClientSession, **limits: Mapping[str, object]) -> Client:
+    """A new project with a quota or a journal, or both, and one key, whose id is the project's name."""
     name = uuid4().hex
-    projects = [{"id": name, "quota": quota}] if quota else []
+    projects = [{"id": name, **limits}] if limits else []
     await declare(running, http, {"keys": [{"key": f"key-{name}", "id": name, "project": name}], "projects": projects})
     return Client(http, running, f"key-{name}", name)
 

@@ -1,0 +1,107 @@
+"""Descriptions of the routes of the journal for the OpenAPI document, each under the name of its handler."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from service.api.description import Content, Description
+from service.dialects.ainoflow import description, shapes
+from service.storage import errors
+
+FIRST, SECOND = "1705314600000-0", "1705328400000-0"
+Limit = Annotated[int, Meta(ge=1, le=1000, description="Most changes in the answer; it has fewer if they are long.")]
+Since = Annotated[
+    str,
+    Meta(
+        pattern=r"^(now|oldest|(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15}))$",
+        description="The cursor after which the changes begin; `oldest`: those that are kept; `now`: none, but `next`.",
+        examples=["now"],
+    ),
+]
+Before = Annotated[
+    str,
+    Meta(
+        pattern=r"^(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})$",
+        description="The cursor before which the changes end: `next` of the page before.",
+    ),
+]
+
+
+class Feed(Struct):
+    since: Since | UnsetType = UNSET
+    limit: Limit = 100
+
+
+class Looking(Struct):
+    limit: Limit = 50
+    before: Before | UnsetType = UNSET
+
+
+CREATED = {
+    "cursor": FIRST,
+    "op": "create",
+    "key": "inv-12345",
+    "version": 1,
+    "etag": "9bb58f26192e4ba00f01e2e7b136bbd8",
+    "at": "2024-01-15T10:30:00Z",
+    "by": "api_key_123",
+}
+DELETED = CREATED | {"cursor": SECOND, "op": "delete", "at": "2024-01-15T14:20:00Z"}
+
+changes = Description(
+    {
+        200: Content(
+            "Changes of the category, oldest first.",
+            shapes.Changes,
+            examples={
+                "changes": {
+                    "category": "invoices",
+                    "changes": [CREATED | {"value": description.INVOICE}, DELETED],
+                    "next": SECOND,
+                    "more": False,
+                }
+            },
+        )
+    },
+    query=Feed,
+    refuses=(errors.NoJournal, errors.Trimmed),
+)
+
+history = Description(
+    {
+        200: Content(
+            "Changes of the document, newest first.",
+            shapes.History,
+            examples={
+                "history": {
+                    "category": "invoices",
+                    "key": "inv-12345",
+                    "changes": [DELETED, CREATED | {"size": 256}],
+                    "next": None,
+                }
+            },
+        )
+    },
+    query=Looking,
+    refuses=(errors.NoJournal,),
+)
+
+past = Description(
+    {
+        200: Content(
+            "The document as it was.",
+            description.Json,
+            examples={"invoice": description.INVOICE},
+            headers=description.Validators,
+        ),
+        304: Content("The client has this document.", headers=description.Validators),
+    },
+    headers=description.Cached,
+    refuses=(errors.NoJournal, errors.NotFound),
+)
+
+restore = Description(
+    {200: description.WRITTEN},
+    headers=description.Condition,
+    refuses=(errors.TooLarge, errors.QuotaExceeded, errors.NoJournal, errors.NotFound, errors.Changed),
+)
