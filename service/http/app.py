@@ -1,7 +1,7 @@
-"""The HTTP application of one worker: connects to Redis, finds the dialects, and serves what aiohttp's task is left.
+"""The HTTP application of one worker: connects to Redis, finds the dialects, and answers requests in aiohttp's task.
 
-That is what is unusual of a request or its connection (http/connection.py); the handlers are the same, and so is what
-surrounds them (service/http/middleware.py).
+aiohttp's task answers the requests that the fast path leaves to it (http/connection.py). Both run the same handlers and
+the same middleware (http/middleware.py).
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from service.api.dialect import Answer, Request, Service, Stream
 from service.dialects import discover
 from service.http import connection as hot
 from service.http import edge
-from service.http.backpressure import HELD_BYTES, Arriving
+from service.http.backpressure import HELD_BYTES, IncomingBodies
 from service.http.cors import METHODS
 from service.http.read_cache import ReadCache
-from service.http.rendering import lines_of
-from service.http.state import State, opened
+from service.http.rendering import header_lines
+from service.http.state import State, start_stream
 from service.metrics import Meter
 from service.settings import Settings
 from service.storage.access.directory import Directory
@@ -33,6 +33,8 @@ from service.storage.sweeper import Sweeper
 
 
 class App:
+    """One worker's application. `server` is the handler factory for aiohttp's runner; call `close` at the end."""
+
     def __init__(self, settings: Settings, runner: Runner, meter: Meter) -> None:
         self.redis = runner.redis
         watcher, directory = Watcher(runner.redis), Directory(runner)
@@ -41,10 +43,10 @@ class App:
         self.state = State(service, discover(settings.dialects), meter)
         self.cache = ReadCache(settings.read_cache_bytes, runner.redis)
         held = max(HELD_BYTES, 4 * settings.max_document_bytes)
-        self._arriving = Arriving(held)
-        options: dict[str, Any] = {"unread": held, "keepalive_timeout": settings.keepalive_seconds}
+        self._incoming = IncomingBodies(held)
+        options: dict[str, Any] = {"slow_readers_bytes": held, "keepalive_timeout": settings.keepalive_seconds}
         self.server = (
-            hot.HotServer(self.state, self._serve, self.cache, **options)
+            hot.FastPathServer(self.state, self._serve, self.cache, **options)
             if settings.fast_path and hot.supported()
             else edge.Server(self._serve, **options)
         )
@@ -79,7 +81,7 @@ class App:
                 exchange, answer = handed
                 template, started, connection.asked = exchange.template, exchange.started, exchange.request
             elif fault is not None:
-                refused = state.middleware.refused(dialect, params, Invalid(fault.message), method, headers)
+                refused = state.middleware.refuse(dialect, params, Invalid(fault.message), method, headers)
                 answer = replace(refused, status=fault.status)
             elif path == "*":  # OPTIONS, of the service as a whole (RFC 9110, section 9.3.7)
                 answer = Answer(204, headers=(("Allow", f"{METHODS}, OPTIONS"),))
@@ -89,25 +91,27 @@ class App:
             else:
                 dialect, route, params = state.router.find(method, path)
                 template = route.template
-                asked = Request(method, params, query, headers, edge.Incoming(request, self._arriving), state.service)
+                body = edge.IncomingBody(request, self._incoming)
+                asked = Request(method, params, query, headers, body, state.service)
                 connection.asked = asked
-                answer = await state.middleware.handled(dialect, route, asked, path)
+                answer = await state.middleware.handle(dialect, route, asked, path)
                 if isinstance(answer, Stream):
-                    answer = await opened(answer)
-            lines_of((*answer.headers, ("Content-Type", answer.content_type)))  # or it is refused
+                    answer = await start_stream(answer)
+            header_lines((*answer.headers, ("Content-Type", answer.content_type)))  # raises if a value is not printable
         except ConnectionError:  # the client is gone
             raise
         except Exception as error:
-            answer = state.middleware.refused(dialect, params, error, method, headers)
+            answer = state.middleware.refuse(dialect, params, error, method, headers)
         finally:
             state.in_flight -= 1
-        answer = state.middleware.answered(answer, dialect, template, method, headers, perf_counter() - started)
+        answer = state.middleware.finish(answer, dialect, template, method, headers, perf_counter() - started)
         closing = state.draining or fault is not None
         return await edge.send(request, answer, dialect.headers if dialect else (), closing=closing)
 
 
 async def start(settings: Settings, redis_url: str, meter: Meter) -> App:
-    """Connect to Redis, make it know the scripts, and serve. Raises NotSent, in words, if Redis cannot be reached."""
+    """Connect to Redis, load the function library, and return the application. Raises NotSent if Redis is
+    unreachable."""
     runner = Runner.open(
         redis_url,
         timeout=settings.request_timeout,

@@ -1,7 +1,8 @@
-"""Bounds on the memory that slow clients hold: bodies on their way in, answers on their way out.
+"""Limits on the memory that slow clients hold: request bodies that arrive, answers that are not read.
 
-Whatever is over it ends the slowest: who behaves is not to pay for who does not. Heads need no such bound, for the
-parser has one for each connection (a few KB), and one that never ends is closed with its idle connection.
+Over the limit for bodies, a request is refused with 503. Over the limit for answers, the slowest connection is closed.
+Heads need no such limit: the parser has one of a few KB for each connection, and a head that never ends is closed with
+its idle connection.
 """
 
 import logging
@@ -12,16 +13,16 @@ from typing import Protocol
 
 from service.storage.errors import Unavailable
 
-HELD_BYTES = 128 * 1024 * 1024  # of bodies and of answers, each; more where a single document may be that large
-BODY_SECONDS = 30.0  # for a body to arrive, and one more for each `BODY_RATE` bytes of it
+HELD_BYTES = 128 * 1024 * 1024  # the limit for bodies, and for answers; or four of the largest document if that is more
+BODY_SECONDS = 30.0  # time for a body to arrive, plus one second for each `BODY_RATE` bytes
 BODY_RATE = 100_000
-UNREAD_SECONDS = 60.0  # without a byte read of an answer, then the connection is ended
+UNREAD_SECONDS = 60.0  # a client that reads no byte of its answer for so long is disconnected
 
 log = logging.getLogger(__name__)
 
 
-class Arriving:
-    """Bodies that are being received: how many bytes of them are here."""
+class IncomingBodies:
+    """An account of the bytes of all request bodies that are being received."""
 
     def __init__(self, most: int) -> None:
         self.held = 0
@@ -29,71 +30,71 @@ class Arriving:
 
     @contextmanager
     def body(self) -> Iterator["Body"]:
-        """One body; its bytes are given back at the end of the block, whatever ends it."""
+        """Account for one body; its bytes are released at the end of the block."""
         body = Body(self)
         try:
             yield body
         finally:
             self.held -= len(body.received)
 
-    def grow(self, size: int) -> None:
-        """Raises Unavailable where there is no room for so many bytes more."""
+    def reserve(self, size: int) -> None:
+        """Account for so many bytes more. Raises Unavailable over the limit."""
         if self.held + size > self._most:
             raise Unavailable("the service is overloaded")
         self.held += size
 
 
 class Body:
-    """The part of a body that has arrived."""
+    """The part of a request body that has arrived."""
 
-    def __init__(self, arriving: Arriving) -> None:
+    def __init__(self, incoming: IncomingBodies) -> None:
         self.received = bytearray()
-        self._arriving = arriving
+        self._incoming = incoming
 
     def add(self, piece: bytes) -> None:
-        """Raises Unavailable."""
-        self._arriving.grow(len(piece))
+        """Append a piece. Raises Unavailable over the limit."""
+        self._incoming.reserve(len(piece))
         self.received += piece
 
 
 class Reader(Protocol):
-    """A connection whose client reads, or should."""
+    """A connection with an answer that its client should read."""
 
     transport: Transport | None
 
 
-class Unread:
-    """Connections that have more to send than their client reads, the one that stands still for longest first."""
+class SlowReaders:
+    """Connections whose write buffer is full, in the order in which it filled."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._waiting: dict[Reader, int] = {}  # bytes that are left to send
+        self._waiting: dict[Reader, int] = {}  # bytes that were left to send at the last check
 
     def add(self, reader: Reader) -> None:
-        """Its buffer is full. If all of them hold too much, the ones that have waited longest are ended."""
+        """Add a connection whose buffer has filled. Over the limit, close those that have waited longest."""
         self._waiting[reader] = _left(reader)
-        get_running_loop().call_later(UNREAD_SECONDS, self._look, reader)
+        get_running_loop().call_later(UNREAD_SECONDS, self._check, reader)
         while sum(self._waiting.values()) > self._most and len(self._waiting) > 1:
-            self._end(next(iter(self._waiting)), "unread answers take too much memory")
+            self._abort(next(iter(self._waiting)), "unread answers take too much memory")
 
     def remove(self, reader: Reader) -> None:
-        """Its buffer has room again, or it is gone."""
+        """Remove a connection whose buffer has room again, or that is closed."""
         self._waiting.pop(reader, None)
 
-    def _look(self, reader: Reader) -> None:
+    def _check(self, reader: Reader) -> None:
         before = self._waiting.get(reader)
         if before is None:
             return
         left = _left(reader)
         if left >= before:
-            self._end(reader, f"nothing of an answer was read for {UNREAD_SECONDS:g} s")
+            self._abort(reader, f"the client read nothing of its answer for {UNREAD_SECONDS:g} s")
         else:
             self._waiting[reader] = left
-            get_running_loop().call_later(UNREAD_SECONDS, self._look, reader)
+            get_running_loop().call_later(UNREAD_SECONDS, self._check, reader)
 
-    def _end(self, reader: Reader, reason: str) -> None:
+    def _abort(self, reader: Reader, reason: str) -> None:
         del self._waiting[reader]
-        log.info("a connection was ended: %s", reason)
+        log.info("a connection was closed: %s", reason)
         if reader.transport is not None:
             reader.transport.abort()
 

@@ -1,13 +1,12 @@
-"""The connection: answers requests itself, by stepping their handlers (service/http/driver.py).
+"""The fast path: a connection that answers ordinary requests itself, by running their handlers (http/driver.py).
 
-There is no task, no stream and no future. A request is answered so when it has arrived whole, has a route, and nothing
-about it or its connection is unusual. Its message is one that aiohttp's own parser has read, or whose head it has read
-before (service/http/heads.py). Every other request is left to aiohttp, untouched: limits, chunked bodies, `Expect`,
-upgrades, HTTP/1.0, slow readers and broken messages are aiohttp's business, and so are answers that are sent piece by
-piece. aiohttp's task runs the same handlers, as coroutines of its own.
+It needs no task, no stream and no future. A request takes the fast path if it has arrived whole, has a route, and
+nothing about it or its connection is unusual. Its head was parsed by aiohttp's parser, now or earlier (http/heads.py).
+Every other request is left to aiohttp's task, untouched: chunked bodies, `Expect`, upgrades, HTTP/1.0, slow readers,
+malformed messages and messages over a limit; so are long answers (`Stream`). aiohttp's task runs the same handlers.
 
-This leans on names inside aiohttp (`LEANS_ON`). Where one of them is missing, `supported` says so: the service does
-without it, and a test fails. `POLYSTOW_FAST_PATH=false` switches it off.
+The fast path uses private names of aiohttp (`LEANS_ON`). If one of them is missing, `supported` returns False: the
+service runs without the fast path, and a test fails. `POLYSTOW_FAST_PATH=false` switches it off.
 """
 
 from typing import Any
@@ -19,12 +18,12 @@ from multidict import istr
 
 from service.api.dialect import Stream
 from service.api.refusal_headers import REQUEST_ID
-from service.http.driver import EMPTY, Arrived, Exchange, Make, begun, recognised
+from service.http.driver import EMPTY, CompleteBody, Exchange, ExchangeType, begin_exchange, begin_known
 from service.http.edge import Connection, Server
-from service.http.heads import UNKNOWN, Heads, Sized, usual_head
-from service.http.read_cache import LONGEST, Kept, ReadCache
+from service.http.heads import UNKNOWN, Heads, HeadWithLength, ordinary_head
+from service.http.read_cache import LONGEST, CachedAnswer, ReadCache
 from service.http.recording import Recording
-from service.http.rendering import dated
+from service.http.rendering import date_lines
 from service.http.state import State
 
 LEANS_ON = (
@@ -46,16 +45,16 @@ LEANS_ON = (
     "_waiter",
 )
 
-_request_id = istr(REQUEST_ID)  # what has one is answered it back
+_request_id = istr(REQUEST_ID)  # a request with this header is not recorded: its answer repeats the id
 
 
 def supported() -> bool:
-    """Does this aiohttp have the names that this module leans on?"""
+    """Return True if aiohttp has all private names that this module uses."""
     return all(hasattr(RequestHandler, name) for name in LEANS_ON) and hasattr(HttpRequestParser, "message_consumed")
 
 
-class HotServer(Server):
-    """The server, with connections that answer requests themselves."""
+class FastPathServer(Server):
+    """The server whose connections use the fast path."""
 
     def __init__(self, state: State, handler: Any, cache: ReadCache, **options: Any) -> None:
         super().__init__(handler, **options)
@@ -64,31 +63,33 @@ class HotServer(Server):
         self._read_cache = cache
 
     def __call__(self) -> RequestHandler:
-        return HotConnection(self._state, self._heads, self._read_cache, self, loop=self._loop, **self._kwargs)
+        return FastPathConnection(self._state, self._heads, self._read_cache, self, loop=self._loop, **self._kwargs)
 
 
-class HotConnection(Connection):
-    """One connection. While `_exchange` is not None, it answers a request; the next one waits behind it in `_messages`,
-    so answers keep the order of their requests, and one that the client is slow to read holds up the rest. Only an
-    exchange's end writes meanwhile: if writing is paused, it has been answered. It is an answer that is `Kept` while
-    that waits for its barrier.
+class FastPathConnection(Connection):
+    """One connection.
 
-    `_unparsed` are the bytes of the exchange's message where the parser did not see them; b"" where it did, and the
-    message is the first of `_messages`. `_owed` counts what is to come of the message that the parser is reading: at 0
-    the parser is between two messages, so the next one may bypass it. `_advancing`: the loop of `_advance` is running,
-    and goes on by itself after an exchange that ends at once. `_handed` is an answer that aiohttp's task is to send.
+    While `_exchange` is not None, a request is being answered; later ones wait in `_messages`, so answers have the
+    order of their requests. Only the end of an exchange writes: if writing is paused, the exchange has been answered,
+    and the next one waits until the client reads. `_exchange` is a CachedAnswer while that waits for its barrier.
+
+    `_unparsed` are the bytes of the exchange's message if it bypassed the parser; b"" if not, and the message is then
+    the first in `_messages`. `_remaining` counts the bytes still to come of the message that the parser is reading; 0:
+    the parser is between two messages, so the next message may bypass it. `_answering`: the loop of `_answer_parsed` is
+    running, and goes on by itself after an exchange that ends at once. `_handed` is an answer that aiohttp's task must
+    send.
     """
 
     __slots__ = (
-        "_advancing",
+        "_answering",
         "_directory",
         "_exchange",
         "_find",
         "_handed",
         "_heads",
         "_last",
-        "_owed",
         "_read_cache",
+        "_remaining",
         "_state",
         "_unparsed",
     )
@@ -100,46 +101,46 @@ class HotConnection(Connection):
         self._read_cache = cache
         self._find = cache.answers.get
         self._directory = state.service.directory
-        self._exchange: Exchange | Kept | None = None
+        self._exchange: Exchange | CachedAnswer | None = None
         self._handed: tuple[Exchange, Stream] | None = None
-        self._last: Sized | None = None
+        self._last: HeadWithLength | None = None
         self._unparsed = b""
-        self._owed = 0
-        self._advancing = False
+        self._remaining = 0
+        self._answering = False
 
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter
-        if waiter is None or waiter.done():  # aiohttp is at work on an earlier request and will see to this one
+        if waiter is None or waiter.done():  # aiohttp's task answers an earlier request, and will answer this one
             self._parse(data)
             return
-        if self._owed == 0 and self._exchange is None and not self._messages and self._open():
+        if self._remaining == 0 and self._exchange is None and not self._messages and self._may_answer():
             if (
                 len(data) <= LONGEST
-                and (kept := self._find(data)) is not None
-                and kept.generation == self._directory.generation
+                and (cached := self._find(data)) is not None
+                and cached.generation == self._directory.generation
             ):
-                kept.used = True
+                cached.used = True
                 self._unparsed = data
-                self._exchange = kept
+                self._exchange = cached
                 self._request_in_progress = True
                 self._state.in_flight += 1
-                kept.tracker.wait(self)
+                cached.tracker.wait(self)
                 return
             if self._recognise(data):
                 return
         self._read(data)
 
     def _recognise(self, data: bytes) -> bool:
-        """Begin to answer what is one whole message, if its head is known, and nothing unusual about it."""
+        """Begin to answer `data` if it is one whole message with a known head. Return False if it is not."""
         found = self._heads.read(data, self._last)
         if found is None:
             return False
         head, line, body, self._last = found
-        make: Make = Exchange
+        make: ExchangeType = Exchange
         generation = self._directory.generation
-        if self._read_cache.again(data) and generation is not None and _request_id not in head.headers:
+        if self._read_cache.should_record(data) and generation is not None and _request_id not in head.headers:
             make = Recording
-        exchange = recognised(self, self._state, head, line, body, make)
+        exchange = begin_known(self, self._state, head, line, body, make)
         if exchange is None:
             return False
         if type(exchange) is Recording:
@@ -149,55 +150,55 @@ class HotConnection(Connection):
         return True
 
     @property
-    def held(self) -> Kept:
-        """Hits that wait for a barrier."""
-        kept = self._exchange
-        assert isinstance(kept, Kept)
-        return kept
+    def held(self) -> CachedAnswer:
+        """See Waiter: the cached answer that waits for its barrier."""
+        cached = self._exchange
+        assert isinstance(cached, CachedAnswer)
+        return cached
 
     def confirmed(self, clock: int, seconds: float, now: float) -> None:
-        """See Waiter."""
-        kept: Any = self._exchange
-        if kept.good and (not kept.until or clock <= kept.until):
-            kept.count(seconds)
-            last = dated(now)
-            self.end(kept.response if last is kept.last else kept.of(last))
+        """See Waiter: send the cached answer if it is still valid, else answer the request the ordinary way."""
+        cached: Any = self._exchange
+        if cached.good and (not cached.until or clock <= cached.until):
+            cached.count(seconds)
+            last = date_lines(now)
+            self.end(cached.response if last is cached.last else cached.with_date(last))
             return
-        if kept.good:
-            kept.spoil()
+        if cached.good:
+            cached.spoil()
         self._read_cache.spoiled += 1
         self.unconfirmed()
 
     def unconfirmed(self) -> None:
-        """See Waiter: answer the request as if nothing had been kept."""
+        """See Waiter: answer the request as if nothing had been cached."""
         if self.transport is None:
-            self._leave()
+            self._release()
             return
         self._exchange = None
         self._request_in_progress = False
         self._state.in_flight -= 1
         data, self._unparsed = self._unparsed, b""
-        if not data:  # the parser has seen it meanwhile
-            self._advance()
+        if not data:  # the parser has parsed the message meanwhile
+            self._answer_parsed()
         elif not self._recognise(data):
             self._read(data)
 
     def _read(self, data: bytes) -> None:
-        """Let aiohttp parse, but not wake its task: that is decided elsewhere."""
+        """Let aiohttp parse the data without waking its task, then answer what the fast path can answer."""
         waiter = self._waiter
         self._waiter = None
         try:
-            if self._unparsed:  # this data is behind an exchange's: it becomes one like all others
+            if self._unparsed:  # the parser must first see the message of the current exchange, which bypassed it
                 unparsed, self._unparsed = self._unparsed, b""
                 self._parse(unparsed)
             self._parse(data)
         finally:
             self._waiter = waiter
         if self._exchange is None:
-            self._advance()
+            self._answer_parsed()
 
-    def _open(self) -> bool:
-        """May a request be answered here now?"""
+    def _may_answer(self) -> bool:
+        """Return True if the connection's state allows the fast path."""
         return not (
             self._paused
             or self._buffer_paused
@@ -208,30 +209,30 @@ class HotConnection(Connection):
         )
 
     def _parse(self, data: bytes) -> None:
-        """Let aiohttp parse, and see where in a message that ends."""
+        """Let aiohttp parse the data, and update `_remaining`."""
         count = len(self._messages)
         super().data_received(data)
-        if self._owed:
-            self._owed = max(self._owed - len(data), UNKNOWN)
+        if self._remaining:
+            self._remaining = max(self._remaining - len(data), UNKNOWN)
         elif len(self._messages) == count + 1:
-            self._owed = self._heads.learn(data, self._messages[-1][0])
+            self._remaining = self._heads.add(data, self._messages[-1][0])
         elif data:
-            self._owed = UNKNOWN
+            self._remaining = UNKNOWN
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        # aiohttp resumes at the end of every body, also where nothing was paused: a second parsing of nothing and an
-        # exception inside, a quarter of what a small PUT costs outside of this service. Where an ordinary request reads
-        # it may: the parser can stand still while reading is not paused (after a body of 16,385 chunks, say).
+        # aiohttp resumes reading at the end of every body, even if it was not paused. That parses nothing and raises an
+        # exception inside, which took a quarter of aiohttp's time for a small PUT. Outside of an exchange it is let
+        # through: the parser can be stopped while reading is not paused (after a body of 16,385 chunks, for example).
         if self._reading_paused or (resume_parser and self._exchange is None):
             super().resume_reading(resume_parser)
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._exchange is not None:
-            self._go_on()
+            self._exchange_over()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self.handed_over() is not None:  # aiohttp's task was woken for it, but has not asked for it yet
+        if self.handed_over() is not None:  # aiohttp's task was woken to send an answer, but has not taken it yet
             self._state.in_flight -= 1
             if self._task_handler is not None:
                 self._task_handler.cancel()
@@ -239,38 +240,39 @@ class HotConnection(Connection):
         if isinstance(self._exchange, Exchange) and self._exchange.request.follower is not None:
             self._exchange.request.follower.leave()
         if self._paused and self._exchange is not None:
-            self._leave()
+            self._release()
 
     def _process_keepalive(self) -> None:
         if self._exchange is None:
             super()._process_keepalive()
-        else:  # aiohttp's task is idle, the connection is not
+        else:  # aiohttp's task is idle, but the connection is not
             self._keepalive_handle = self._loop.call_later(self._keepalive_timeout, self._process_keepalive)
 
-    def _advance(self) -> None:
-        """Answer what was parsed, one after the other; the first that is unusual goes to aiohttp, and all after it."""
-        self._advancing = True
+    def _answer_parsed(self) -> None:
+        """Answer the parsed messages one by one. The first unusual one, and all after it, are left to aiohttp's
+        task."""
+        self._answering = True
         try:
             while self._messages and self._exchange is None and not self._close and not self._force_close:
                 message: Any = self._messages[0][0]
                 payload = self._messages[0][1]
-                head = usual_head(message) if payload.is_eof() and self._open() else None
-                arrived = EMPTY if payload is EMPTY_PAYLOAD else Arrived(b"")
-                exchange = begun(self, self._state, head, message.method, message.path, arrived) if head else None
+                head = ordinary_head(message) if payload.is_eof() and self._may_answer() else None
+                body = EMPTY if payload is EMPTY_PAYLOAD else CompleteBody(b"")
+                exchange = begin_exchange(self, self._state, head, message.method, message.path, body) if head else None
                 if exchange is None:
                     self._wake()
                     return
-                self._exchange = exchange  # reading the body may parse what comes behind: it only queues
-                if arrived is not EMPTY:
-                    arrived.whole = payload.read_nowait()
+                self._exchange = exchange  # reading the body may parse later messages, which must only be queued
+                if body is not EMPTY:
+                    body.whole = payload.read_nowait()
                 self._begin(exchange)
-                if self._handed is not None:  # at once; the message is aiohttp's now
+                if self._handed is not None:  # the exchange has ended at once: aiohttp's task sends its answer
                     return
         finally:
-            self._advancing = False
+            self._answering = False
 
     def _wake(self) -> None:
-        """Let aiohttp answer what waits in `_messages`."""
+        """Wake aiohttp's task, which answers the messages in `_messages`."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -281,7 +283,7 @@ class HotConnection(Connection):
         exchange.set_result(None)
 
     def end(self, response: bytes) -> None:
-        """Answer. A response that is made while draining has announced the connection's end."""
+        """Send the response of the exchange. While draining, the response has `Connection: close`."""
         if self._unparsed:
             self._unparsed = b""
         else:
@@ -291,23 +293,23 @@ class HotConnection(Connection):
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self.transport is not None:
             self.transport.write(response)
-            if self._paused:  # the client is slow: `resume_writing` goes on
+            if self._paused:  # the client is slow to read: `resume_writing` continues
                 return
-        self._go_on()
+        self._exchange_over()
 
-    def _go_on(self) -> None:
-        """The exchange is over: on to the next message, or to the end of the connection."""
-        self._leave()
+    def _exchange_over(self) -> None:
+        """Go on to the next message after an exchange, or close the connection."""
+        self._release()
         if self._close or self._state.draining:
             self.force_close()
-        elif self._messages and not self._advancing:
-            self._advance()
+        elif self._messages and not self._answering:
+            self._answer_parsed()
 
     def hand_over(self, exchange: Exchange, answer: Stream) -> None:
-        """Let aiohttp's task send this answer, which is a long one. The request stays in flight until then."""
+        """Let aiohttp's task send a long answer. The request stays in flight until then."""
         unparsed = self._unparsed
-        self._leave()
-        if self._waiter is None or self._waiter.done():  # the connection ends, and aiohttp's task has
+        self._release()
+        if self._waiter is None or self._waiter.done():  # aiohttp's task has ended, so the connection ends as well
             self.force_close()
             return
         self._state.in_flight += 1
@@ -321,7 +323,7 @@ class HotConnection(Connection):
         handed, self._handed = self._handed, None
         return handed
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         self._exchange = None
         self._unparsed = b""
         self._request_in_progress = False

@@ -1,11 +1,11 @@
-"""Cross-origin requests (the Fetch standard's CORS protocol): off unless origins are configured."""
+"""Cross-origin requests (the CORS protocol of the Fetch standard), allowed from the configured origins only."""
 
 from collections.abc import Mapping
 
 from service.api.dialect import Answer
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
-# What the dialects' clients send; a browser asks before it sends any of them.
+# Request headers of the dialects' clients. A browser asks for permission (preflight) before it sends one of them.
 REQUEST_HEADERS = (
     "authorization, access-token, gms_user, content-type, idempotency-key, if-match, if-none-match, last-event-id, "
     "x-request-id"
@@ -15,15 +15,15 @@ PREFLIGHT_SECONDS = "600"
 
 
 class Cors:
-    """Credentials travel in headers that the page itself sets, so no cookie is ever allowed."""
+    """The CORS headers for a set of origins. Cookies are never allowed: pages send credentials in headers."""
 
     def __init__(self, origins: tuple[str, ...]) -> None:
         self._origins = frozenset(origins)
 
     def preflight(self, method: str, headers: Mapping[str, str]) -> Answer | None:
-        """The answer to a browser's question whether it may send a request, None if this is none.
+        """Return the answer to a preflight request, None if the request is not one.
 
-        It lacks what `shared` adds to every answer.
+        The headers of `shared` are added later, as to every answer.
         """
         if method != "OPTIONS" or "Access-Control-Request-Method" not in headers or self._allowed(headers) is None:
             return None
@@ -37,7 +37,7 @@ class Cors:
         )
 
     def shared(self, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-        """Return the headers that let the asking page read an answer."""
+        """Return the headers that let a page of the request's origin read the answer."""
         if not self._origins:
             return ()
         if (origin := self._allowed(headers)) is None:

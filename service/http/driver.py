@@ -1,7 +1,7 @@
-"""The driver: steps the handler of a request on its connection, without a task and without a future.
+"""The driver: runs the handler of a request on its connection, without a task and without a future.
 
-A handler is a coroutine that awaits replies of Redis (storage/scripts/reply.py). Each reply steps it on, in the midst
-of the reading of replies, and at its end the answer is written.
+A handler is a coroutine that awaits replies of Redis (storage/scripts/reply.py). Each reply resumes it directly, from
+the code that reads replies. When it ends, its answer is written.
 """
 
 import logging
@@ -12,15 +12,15 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from service.api.dialect import Answer, Dialect, Request, Route, Stream
-from service.http.heads import Head, target
-from service.http.rendering import dated, rendered
-from service.http.state import State, opened
+from service.http.heads import Head, parse_target
+from service.http.rendering import date_lines, render
+from service.http.state import State, start_stream
 from service.storage.access.directory import Caller
 from service.storage.errors import TooLarge
 from service.storage.keys import is_unreserved
 from service.storage.scripts.reply import Driver
 
-WHOLE_LINES = 32  # request lines with a query whose meanings are kept for one head, first come first served
+WHOLE_LINES = 32  # most request lines with a query that are cached with one head; the first ones stay
 
 log = logging.getLogger(__name__)
 
@@ -29,24 +29,24 @@ class Connection(Protocol):
     """The connection that an exchange answers on."""
 
     def end(self, response: bytes) -> None:
-        """Send the response; the exchange is over."""
+        """Send the response and end the exchange."""
 
     def hand_over(self, exchange: "Exchange", answer: Stream) -> None:
-        """Let aiohttp send an answer that is long; the exchange is over."""
+        """Let aiohttp's task send a long answer, and end the exchange."""
 
     def close(self) -> None: ...
 
 
 class Exchange(Driver):
-    """One request and its handler. Whatever fails on the way fails for this request alone."""
+    """One request and its handler. An error in it never affects another request."""
 
     connection: Connection
     state: State
     dialect: Dialect
-    template: str  # the route's
+    template: str  # of the route
     request: Request
     started: float  # perf_counter()
-    learning: tuple[Head, int] | None = None  # the head that will know the caller, and the directory generation
+    learns: tuple[Head, int] | None = None  # the head to cache the caller with, and the directory's generation
     streaming: bool = False
 
     def ended(self, answer: Answer | Stream) -> None:
@@ -56,14 +56,14 @@ class Exchange(Driver):
                 self.connection.hand_over(self, answer)
                 return
             self.streaming = True
-            self.coroutine = opened(answer)
+            self.coroutine = start_stream(answer)
             self.set_result(None)
             return
-        if self.learning is not None:
-            head, generation = self.learning
+        if self.learns is not None:
+            head, generation = self.learns
             caller = self.request.caller
             if caller.rate is None and caller.expires is None:
-                head.admitted[self.dialect.name] = Admitted(generation, caller, self.request.declared)
+                head.callers[self.dialect.name] = KnownCaller(generation, caller, self.request.declared)
         try:
             response = self._response(answer)
         except Exception as error:
@@ -72,32 +72,32 @@ class Exchange(Driver):
             self.connection.end(response)
 
     def failed(self, error: BaseException) -> None:
-        """Send the dialect's way to say no."""
+        """Send the refusal for an error."""
         request, response = self.request, b""
         try:
-            answer = self.state.middleware.refused(self.dialect, request.params, error, request.method, request.headers)
+            answer = self.state.middleware.refuse(self.dialect, request.params, error, request.method, request.headers)
             response = self._response(answer)
         except Exception:
-            log.exception("a refusal cannot be told")
+            log.exception("a refusal cannot be rendered")
             self.connection.close()
         self.connection.end(response)
 
     def _response(self, answer: Answer) -> bytes:
         state, request, now = self.state, self.request, perf_counter()
-        answer = state.middleware.answered(
+        answer = state.middleware.finish(
             answer, self.dialect, self.template, request.method, request.headers, now - self.started
         )
-        return rendered(answer, self.dialect.lines, dated(now), closing=state.draining)
+        return render(answer, self.dialect.lines, date_lines(now), closing=state.draining)
 
 
-class Arrived(Struct):
-    """A body that has arrived."""
+class CompleteBody(Struct):
+    """A body that has arrived whole (`api.dialect.Body`)."""
+
+    whole: bytes
 
     @property
     def complete(self) -> bool:
         return True
-
-    whole: bytes
 
     async def read(self, limit: int) -> bytes:
         if len(self.whole) > limit:
@@ -108,77 +108,78 @@ class Arrived(Struct):
         yield await self.read(limit)
 
 
-EMPTY = Arrived(b"")
+EMPTY = CompleteBody(b"")
 
 
-class Meaning(Struct):
-    """The route of a request line: of a whole one or, where `query` is None, any that begins so, whatever the last
-    segment of its path, which is a parameter."""
+class KnownTarget(Struct):
+    """The route of a request line with a query; or, if `query` is None, of all lines without a query that differ only
+    in the last segment of the path, which is a parameter."""
 
     dialect: Dialect
     route: Route
     method: str
-    params: tuple[str, ...]  # but for the last where `query` is None
+    params: tuple[str, ...]  # without the last one if `query` is None
     query: str | None
 
 
-class Admitted(Struct):
-    """The caller that a head shows to one dialect. Valid while the directory's generation is the one it was read at."""
+class KnownCaller(Struct):
+    """The caller whose credential a head holds, for one dialect. Valid while the directory has this generation."""
 
     generation: int
     caller: Caller
     declared: Mapping[str, Any] | None
 
 
-Make = Callable[..., Exchange]  # of an exchange whose caller is known
+ExchangeType = Callable[..., Exchange]  # the type of an exchange whose caller is known: Exchange or Recording
 
 
-def recognised(
-    connection: Connection, state: State, head: Head, line: bytes, body: bytes, make: Make = Exchange
+def begin_known(
+    connection: Connection, state: State, head: Head, line: bytes, body: bytes, make: ExchangeType = Exchange
 ) -> Exchange | None:
-    """The exchange that begins with a message that the parser did not see, if its line is of the plainest form."""
+    """Begin the exchange of a message that bypassed the parser; None if its request line is not of the simplest
+    form."""
     start, _, last = line.rpartition(b"/")
-    meaning: Meaning | None = head.meanings.get(start)
-    arrived = Arrived(body) if body else EMPTY
-    if meaning is not None and meaning.query is None and (last.isalnum() or is_unreserved(last)):
-        params, query = (*meaning.params, last.decode()), ""
+    known: KnownTarget | None = head.targets.get(start)
+    arrived = CompleteBody(body) if body else EMPTY
+    if known is not None and known.query is None and (last.isalnum() or is_unreserved(last)):
+        params, query = (*known.params, last.decode()), ""
     else:
-        meaning = head.meanings.get(line)
-        if meaning is None or meaning.query is None:
-            found = target(line)
-            return None if found is None else begun(connection, state, head, *found, arrived, line, make)
-        params, query = meaning.params, meaning.query
-    admitted = head.admitted.get(meaning.dialect.name)
-    if admitted is None or admitted.generation != state.service.directory.generation:
-        request = Request(meaning.method, params, query, head.headers, arrived, state.service)
-        return _exchange(connection, state, head, meaning.dialect, meaning.route, request, "", make)
-    request = Request(
-        meaning.method, params, query, head.headers, arrived, state.service, admitted.caller, admitted.declared
-    )
-    handling, template = meaning.route.handler(request), meaning.route.template
-    return make(handling, connection, state, meaning.dialect, template, request, perf_counter())
+        known = head.targets.get(line)
+        if known is None or known.query is None:
+            found = parse_target(line)
+            return None if found is None else begin_exchange(connection, state, head, *found, arrived, line, make)
+        params, query = known.params, known.query
+    caller = head.callers.get(known.dialect.name)
+    if caller is None or caller.generation != state.service.directory.generation:
+        request = Request(known.method, params, query, head.headers, arrived, state.service)
+        return _exchange(connection, state, head, known.dialect, known.route, request, "", make)
+    request = Request(known.method, params, query, head.headers, arrived, state.service, caller.caller, caller.declared)
+    handling, template = known.route.handler(request), known.route.template
+    return make(handling, connection, state, known.dialect, template, request, perf_counter())
 
 
-def begun(
+def begin_exchange(
     connection: Connection,
     state: State,
     head: Head,
     method: str,
     target: str,
-    body: Arrived,
+    body: CompleteBody,
     line: bytes = b"",
-    make: Make = Exchange,
+    make: ExchangeType = Exchange,
 ) -> Exchange | None:
-    """The exchange that begins with this message, None where no route is found: that is said elsewhere. `line` is what
-    it begins with, where its meaning may be kept."""
+    """Begin the exchange of a message; None if it has no route, which aiohttp's task then refuses.
+
+    `line` is the request line if its route may be cached with the head.
+    """
     path, _, query = target.partition("?")
-    if method == "HEAD" or (found := state.found(method, path)) is None:
+    if method == "HEAD" or (found := state.find_route(method, path)) is None:
         return None
     dialect, route, params = found
-    if query and len(head.meanings) < WHOLE_LINES:
-        head.mean(line, Meaning(dialect, route, method, params, query))
+    if query and len(head.targets) < WHOLE_LINES:
+        head.remember(line, KnownTarget(dialect, route, method, params, query))
     elif not query and state.router.varies(path):
-        head.mean(line.rpartition(b"/")[0], Meaning(dialect, route, method, params[:-1], None))
+        head.remember(line.rpartition(b"/")[0], KnownTarget(dialect, route, method, params[:-1], None))
     request = Request(method, params, query, head.headers, body, state.service)
     return _exchange(connection, state, head, dialect, route, request, path, make)
 
@@ -191,12 +192,12 @@ def _exchange(
     route: Route,
     request: Request,
     path: str,
-    make: Make,
+    make: ExchangeType,
 ) -> Exchange:
-    generation, admitted = state.service.directory.generation, head.admitted.get(dialect.name)
-    if admitted is not None and admitted.generation == generation:
-        request.caller, request.declared = admitted.caller, admitted.declared
+    generation, caller = state.service.directory.generation, head.callers.get(dialect.name)
+    if caller is not None and caller.generation == generation:
+        request.caller, request.declared = caller.caller, caller.declared
         return make(route.handler(request), connection, state, dialect, route.template, request, perf_counter())
-    learning = (head, generation) if head.kept is not None and generation is not None and not route.open else None
-    handling = state.middleware.handled(dialect, route, request, path)
-    return Exchange(handling, connection, state, dialect, route.template, request, perf_counter(), learning)
+    learns = (head, generation) if head.count_memory is not None and generation is not None and not route.open else None
+    handling = state.middleware.handle(dialect, route, request, path)
+    return Exchange(handling, connection, state, dialect, route.template, request, perf_counter(), learns)

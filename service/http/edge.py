@@ -1,6 +1,6 @@
-"""Between aiohttp and the contract: reads bodies within their limits, unpacks them, sends answers.
+"""The adapter between aiohttp and the contract of dialects: reads bodies within limits, decompresses, sends answers.
 
-aiohttp's low-level server is used rather than `web.Application`: routing and refusals are ours (http/routing.py).
+It uses aiohttp's low-level server instead of `web.Application`: routing (http/routing.py) and refusals are our own.
 """
 
 import asyncio
@@ -14,17 +14,17 @@ from aiohttp.http import HttpVersion11
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
 from service.api.dialect import BODILESS, Answer, Headers, Request, Stream, Unsupported
-from service.http.backpressure import BODY_RATE, BODY_SECONDS, HELD_BYTES, Arriving, Unread
+from service.http.backpressure import BODY_RATE, BODY_SECONDS, HELD_BYTES, IncomingBodies, SlowReaders
 from service.http.parser import BrokenChunks, Fault, Parser
 from service.storage.errors import Invalid, TooLarge
 
-PIECE_BYTES = 262_144  # of an unpacked body at a time: 0.3 ms of work
-# A packed body that is stored as it arrives may become so much and no more, however large its limit is: else 61 KB of a
-# stranger's gzip are 60 MB of Redis.
+PIECE_BYTES = 262_144  # bytes that are decompressed at a time: 0.3 ms of work
+# A compressed body that is stored while it arrives may decompress to at most `FREE_BYTES`, plus `RATIO` bytes for each
+# byte received. Without this limit, 61 KB of gzip could become 60 MB in Redis.
 FREE_BYTES = 65_536
-RATIO = 20  # more than that, for each byte that was sent
+RATIO = 20
 CODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
-LINGER_SECONDS = 2.0  # for a refused client to close its connection
+LINGER_SECONDS = 2.0  # time for a refused client to close its connection
 ACCEPTED = "gzip, deflate, identity"
 
 log = logging.getLogger(__name__)
@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 class Server(web.Server):
     """aiohttp's low-level server, with connections of our own."""
 
-    def __init__(self, handler: Any, *, unread: int = HELD_BYTES, **options: Any) -> None:
+    def __init__(self, handler: Any, *, slow_readers_bytes: int = HELD_BYTES, **options: Any) -> None:
         super().__init__(handler, access_log=None, **options)
-        self.unread = Unread(unread)
+        self.slow_readers = SlowReaders(slow_readers_bytes)
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)
@@ -44,37 +44,37 @@ class Server(web.Server):
 class Connection(RequestHandler):
     """One connection, with a parser of our own. `asked`: the last request that aiohttp's task got."""
 
-    __slots__ = ("_rejected", "_unread", "asked")
+    __slots__ = ("_refused_body", "_slow_readers", "asked")
 
     def __init__(self, server: "Server", **options: Any) -> None:
         super().__init__(server, **options)
-        self._unread = server.unread
+        self._slow_readers = server.slow_readers
         self.asked: Request | None = None
         self._parser = parser = Parser(self, self._loop, self._read_bufsize)
-        self._rejected = parser.never
+        self._refused_body = parser.no_body
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread.add(self)
+        self._slow_readers.add(self)
 
     def resume_writing(self) -> None:
-        self._unread.remove(self)
+        self._slow_readers.remove(self)
         super().resume_writing()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._unread.remove(self)
-        self._rejected.feed_eof()
+        self._slow_readers.remove(self)
+        self._refused_body.feed_eof()
         if self.asked is not None and self.asked.follower is not None:
             self.asked.follower.leave()
         if self._waiter is not None and self._waiter.done() and self._task_handler is not None:
-            self._task_handler.cancel()  # aiohttp's task was woken, and would find nothing that it needs any more
+            self._task_handler.cancel()  # aiohttp's task was woken, but the connection that it needs is gone
         super().connection_lost(exc)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        # Whoever is refused may still be sending. If the connection were closed at once, the kernel would reset it, and
-        # the answer could be lost with it (RFC 9112, section 9.6): so say that nothing more comes, and wait a moment.
+        # A refused client may still be sending. Closing the connection at once would make the kernel reset it, and the
+        # answer could be lost (RFC 9112, section 9.6): so close only our side, and wait a moment for the client's.
         finished = await super().finish_response(request, resp, start_time)
         if fault(request) is not None and self.transport is not None and not self.transport.is_closing():
             self._lingering_time = LINGER_SECONDS
@@ -82,7 +82,7 @@ class Connection(RequestHandler):
         return finished
 
     def log_exception(self, *args: Any, **options: Any) -> None:
-        # Also where a body that nobody reads any more turns out to be broken (it is no gzip, say).
+        # aiohttp also logs when the unread rest of a body turns out to be malformed: that is no error of the service.
         if isinstance(error := options.get("exc_info"), RequestPayloadError):
             log.debug("the rest of a body cannot be read: %s", error)
         elif isinstance(error, ConnectionError) and (self.transport is None or self.transport.is_closing()):
@@ -91,28 +91,28 @@ class Connection(RequestHandler):
             super().log_exception(*args, **options)
 
     def handed_over(self) -> tuple[Any, Stream] | None:
-        """An exchange and its answer that was begun on the connection, and is to be sent by aiohttp's task."""
+        """Return an exchange whose answer aiohttp's task has to send, if the fast path has handed one over."""
         return None
 
 
 def fault(request: web.BaseRequest) -> Fault | None:
-    """The reason to refuse the request before it is routed, if there is one."""
+    """Return the reason to refuse a request before it is routed, or None (http/parser.py)."""
     return getattr(request._message, "fault", None)
 
 
-class Incoming:
-    """The body of a request that aiohttp reads."""
+class IncomingBody:
+    """The body of a request in aiohttp's task (`api.dialect.Body`)."""
 
     @property
     def complete(self) -> bool:
         return False
 
-    def __init__(self, request: web.BaseRequest, arriving: Arriving) -> None:
-        self._request, self._arriving = request, arriving
+    def __init__(self, request: web.BaseRequest, incoming: IncomingBodies) -> None:
+        self._request, self._incoming = request, incoming
 
     async def read(self, limit: int) -> bytes:
-        """See Body; Unavailable where there is no room for it among those that are arriving."""
-        with self._arriving.body() as body:
+        """Return the whole body. Raises TooLarge, Invalid, Unsupported, and Unavailable if too many bodies arrive."""
+        with self._incoming.body() as body:
             async for piece in pieces(self._request, limit, free=limit):
                 body.add(piece)
             return bytes(body.received)
@@ -122,11 +122,11 @@ class Incoming:
 
 
 def pieces(request: web.BaseRequest, limit: int, free: int = FREE_BYTES) -> AsyncIterator[bytes]:
-    """The body as it arrives, unpacked; while nobody asks for more, the client is made to wait.
+    """Yield the body as it arrives, decompressed. Reading from the client pauses until the next piece is asked for.
 
-    Raises TooLarge as soon as it is known to be over `limit` bytes, or to unpack to more than `free` bytes and `RATIO`
-    times what was sent; Invalid where it is cut off, cannot be unpacked, stands still, or does not arrive in time;
-    Unsupported for a coding that is not among `CODINGS`.
+    Raises TooLarge as soon as the body has more than `limit` bytes, or decompresses to more than `free` bytes plus
+    `RATIO` times the bytes received; Invalid if it is cut off, malformed or too slow; Unsupported for a coding that is
+    not in `CODINGS`.
     """
     coding = _coding(request.headers)
     received = _received(request, limit)
@@ -134,7 +134,7 @@ def pieces(request: web.BaseRequest, limit: int, free: int = FREE_BYTES) -> Asyn
 
 
 def _coding(headers: Headers) -> str:
-    """The content coding of the body (RFC 9110, section 8.4), "" for none. Raises Unsupported."""
+    """Return the content coding of the body (RFC 9110, section 8.4), "" for none. Raises Unsupported."""
     named = [name.strip().lower() for name in ",".join(headers.getall("Content-Encoding", ())).split(",")]
     codings = [name for name in named if name not in ("", "identity")]
     if not codings:
@@ -158,27 +158,27 @@ async def _unpacked(received: AsyncIterator[bytes], coding: str, limit: int, fre
                 size += len(unpacked)
                 if size > most:
                     raise TooLarge(
-                        f"the unpacked body is over the limit of {limit} bytes"
+                        f"the decompressed body is over the limit of {limit} bytes"
                         if size > limit
-                        else f"the body unpacks to more than {RATIO} times its size: send it without Content-Encoding"
+                        else f"the body decompresses to over {RATIO} times its size: send it without Content-Encoding"
                     )
                 if unpacked:
                     yield unpacked
                     await asyncio.sleep(0)
             if unpacker.unused_data:
-                raise Invalid(f"the body goes on behind the end of its {coding} data")
+                raise Invalid(f"the body has bytes after the end of its {coding} data")
     except zlib.error:
         raise Invalid(f"the body is not {coding} data, as its Content-Encoding says") from None
     if not unpacker.eof:
-        raise Invalid(f"the body ends before its {coding} data do")
+        raise Invalid(f"the body ends before the end of its {coding} data")
 
 
 async def _received(request: web.BaseRequest, limit: int) -> AsyncIterator[bytes]:
-    """The body as it was sent."""
+    """Yield the body as it is sent. Raises TooLarge, Invalid."""
     if (request.content_length or 0) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes")
-    if _awaited(request) and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # only now: a refused body is never sent
+    if _expects_continue(request) and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # not before: a refused body is never sent then
     clock = asyncio.get_running_loop().time
     seconds, size = BODY_SECONDS + (request.content_length or limit) / BODY_RATE, 0
     end = clock() + seconds
@@ -193,15 +193,15 @@ async def _received(request: web.BaseRequest, limit: int) -> AsyncIterator[bytes
                 raise TooLarge(f"the body is over the limit of {limit} bytes")
             yield piece
     except TimeoutError:
-        raise Invalid(f"the body stood still, or did not arrive within {seconds:.0f} seconds") from None
+        raise Invalid(f"the body stopped arriving, or did not arrive within {seconds:.0f} seconds") from None
     except BrokenChunks:
         raise Invalid("the body's chunks are malformed (RFC 9112, section 7.1)") from None
     except (RequestPayloadError, ConnectionError):
         raise Invalid("the body was cut off") from None
 
 
-def _awaited(request: web.BaseRequest) -> bool:
-    """Does the client wait to be told before it sends the body? (RFC 9110, section 10.1.1)"""
+def _expects_continue(request: web.BaseRequest) -> bool:
+    """Return True if the client waits for 100 Continue before it sends the body (RFC 9110, section 10.1.1)."""
     expects = request.headers.get("Expect", "").lower() == "100-continue"
     return expects and request.version >= HttpVersion11 and not request.content.is_eof()
 
@@ -209,7 +209,7 @@ def _awaited(request: web.BaseRequest) -> bool:
 async def send(
     request: web.BaseRequest, answer: Answer | Stream, more: tuple[tuple[str, str], ...], *, closing: bool
 ) -> web.StreamResponse:
-    """Send an answer with some headers more; `closing` asks the client not to use the connection again."""
+    """Send an answer with `more` headers; `closing` adds `Connection: close`."""
     headers = [*answer.headers, *more, ("Server", "polystow")]
     if answer.status not in BODILESS:
         headers.append(("Content-Type", answer.content_type))
@@ -224,7 +224,7 @@ async def send(
 async def _stream(
     request: web.BaseRequest, answer: Stream, response: web.StreamResponse, closing: bool
 ) -> web.StreamResponse:
-    """Send pieces as fast as the client reads them: `write` waits while the connection's buffer is full."""
+    """Send a stream as fast as the client reads it: `write` waits while the connection's buffer is full."""
     if closing:
         response.force_close()
     response.content_length = answer.length

@@ -1,14 +1,14 @@
-"""Heads of requests that aiohttp's parser has read before: of the same bytes again it is known what they say.
+"""A cache of request heads that aiohttp's parser has parsed: the same bytes need not be parsed again.
 
-A client sends the same header lines with each request, but for the body's length. So what is kept is looked up by the
-bytes of the lines themselves, the digits of that length left out; only the request line is read anew. Parsing was a
-fifth of what a small GET cost the service, and of a PUT, with its stream, more.
+A client repeats its header lines with each request, except the body's length. So parsed headers are looked up by the
+bytes of the lines, without the digits of that length; only the request line is parsed each time. Parsing took a fifth
+of the service's time for a small GET, and more for a PUT, because of its stream.
 
-Invariant: what `Heads.read` says of a message is what the parser would. It knows only lines that the parser has taken,
-by themselves and whole, as the head of a message with nothing unusual about it. What is compared begins behind the
-request line and ends with the empty line, so a head that has not arrived whole is never found. Lines with a length and
-lines without one are kept apart, so that a length of no digits is never found either. A request line must be of the
-plainest form, and the body be there, no byte too few or too many. No I/O, nothing of a connection's.
+Invariant: `Heads.read` returns what the parser would. It knows only header lines that the parser has accepted as one
+whole head of an ordinary message. The compared bytes begin after the request line and end with the empty line, so an
+incomplete head is never found. Heads with and without a Content-Length are stored separately, so a length without
+digits is never found. The request line must be of the simplest form, and the body must be complete, with nothing after
+it. This module does no I/O and holds no state of connections.
 """
 
 from collections.abc import Callable
@@ -20,56 +20,59 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from service.api.idempotency import HEADER
 
-LONGEST = 2048  # bytes of header lines that are kept
-START_BYTES = 256  # of a request line's beginning that is kept
-LINE_BYTES = 8192  # of a request line that is read here: it is the parser that tells which one is too long
-MEANINGS = 1000  # of these for one head, first come first served
-MOST_BYTES = 8 * 1024 * 1024  # of memory for all that is kept, as `_weight` tells it; afresh beyond that
-UNKNOWN = -1  # bytes of a message that are still to come, where that cannot be told
+LONGEST = 2048  # bytes of the longest header lines that are cached
+START_BYTES = 256  # bytes of the longest beginning of a request line that is cached
+LINE_BYTES = 8192  # bytes of the longest request line that is read here; a longer one is left to the parser
+MEANINGS = 1000  # most targets that are cached with one head; the first ones stay
+MOST_BYTES = 8 * 1024 * 1024  # memory of the whole cache by the estimate `_weight`; over it, the cache is emptied
+UNKNOWN = -1  # the number of bytes of a message that are still to come is not known
 
 T = TypeVar("T")
 
 _METHODS = {name.encode(): name for name in ("GET", "PUT", "POST", "PATCH", "DELETE")}
-_VERSION = b" HTTP/1.1"  # ends a request line; the line break is left to the header lines, so that each begins with one
+_VERSION = b" HTTP/1.1"  # the end of a request line; its line break counts as the beginning of the next line
 _END = b"\r\n\r\n"
 _LENGTH, _LENGTH_IN_SMALL = b"\r\nContent-Length: ", b"\r\ncontent-length: "
-_PLAIN = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))  # of a target: visible ASCII, no fragment
+_TARGET = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))  # bytes of a target: visible ASCII, no fragment
 
 
 class Head(Struct):
-    """The headers of a message that asks for nothing unusual. `meanings` says where request lines lead that came with
-    them, by the line's beginning, and `admitted` which caller they show, by dialect. `kept` counts the memory of the
-    former, None where the head is not kept."""
+    """The headers of an ordinary message, with what is known about requests that have them.
+
+    `targets` has the routes of their request lines, by the beginning of the line; `callers` the authenticated caller,
+    by dialect. `count_memory` accounts for the memory of `targets`; it is None if the head is not cached.
+    """
 
     headers: MultiMapping[str]
-    meanings: dict[bytes, Any]
-    admitted: dict[str, Any]
-    kept: Callable[[int], None] | None = None
+    targets: dict[bytes, Any]
+    callers: dict[str, Any]
+    count_memory: Callable[[int], None] | None = None
 
-    def mean(self, start: bytes, meaning: Any) -> None:
-        """Keep where lines that begin so lead, if that is short and the head is kept."""
-        if self.kept is not None and 0 < len(start) <= START_BYTES and len(self.meanings) < MEANINGS:
-            if start not in self.meanings:
-                self.kept(len(start))
-            if self.kept is not None:
-                self.meanings[start] = meaning
+    def remember(self, start: bytes, target: Any) -> None:
+        """Cache the route of request lines with this beginning, if it is short and the head is cached."""
+        if self.count_memory is not None and 0 < len(start) <= START_BYTES and len(self.targets) < MEANINGS:
+            if start not in self.targets:
+                self.count_memory(len(start))
+            if self.count_memory is not None:
+                self.targets[start] = target
 
     def forget(self) -> None:
-        """Keep nothing any more: connections may hold the head for longer than `Heads` does."""
-        self.kept = None
-        self.meanings.clear()
-        self.admitted.clear()
+        """Drop what is cached with this head. Connections may keep the head longer than `Heads` does."""
+        self.count_memory = None
+        self.targets.clear()
+        self.callers.clear()
 
 
-class Sized(Struct):
-    """A head with a length: its lines `before` the digits of that, and `behind` them, up to the empty line."""
+class HeadWithLength(Struct):
+    """A head with a Content-Length: its lines `before` the digits of the length, and `behind` them to the empty
+    line."""
 
     head: Head
     before: bytes
     behind: bytes
 
     def body(self, rest: bytes) -> bytes | None:
-        """The body of a whole message whose head is this one; `rest` is what follows its request line."""
+        """Return the body of a whole message with this head, else None. `rest` is what follows the request line."""
         start = len(self.before)
         if not rest.startswith(self.before):
             return None
@@ -81,8 +84,11 @@ class Sized(Struct):
         return body if len(body) == int(digits) else None
 
 
-def usual_head(message: Any) -> Head | None:
-    """The head of a message that aiohttp parsed, if there is nothing unusual about it."""
+def ordinary_head(message: Any) -> Head | None:
+    """Return the head of a message that aiohttp has parsed, None if the fast path cannot answer it.
+
+    Not ordinary are: HTTP/1.0, `Connection: close`, upgrades, chunked or compressed bodies, and `Expect`.
+    """
     if (
         type(message) is not RawRequestMessage
         or message.version != HttpVersion11
@@ -96,32 +102,43 @@ def usual_head(message: Any) -> Head | None:
     return Head(message.headers, {}, {})
 
 
+# A message that was recognised: its head, its request line without the version, its body, and the `last` head with a
+# length of its connection.
+Recognised = tuple[Head, bytes, bytes, HeadWithLength | None]
+
+
 class Heads:
+    """The cache of one worker."""
+
     def __init__(self) -> None:
         self._bare: dict[bytes, Head] = {}  # by the lines of a head without a length
-        self._sized: dict[bytes, Sized] = {}  # by the lines of a head with one, its digits left out
+        self._sized: dict[bytes, HeadWithLength] = {}  # by the lines of a head with a length, without its digits
         self._weight = 0
 
-    def read(self, data: bytes, last: "Sized | None" = None) -> tuple[Head, bytes, bytes, "Sized | None"] | None:
-        """Head, method and target, and body of the one whole message that these bytes are, if the head is known; and
-        that head, if it has a length, to be tried first for the connection's next message (`last`)."""
+    def read(self, data: bytes, last: HeadWithLength | None = None) -> Recognised | None:
+        """Recognise one whole message, None if its head is not cached.
+
+        `last` is the head with a length that the connection's previous message had: it is tried first.
+        """
         line, _, rest = data.partition(_VERSION)
         if len(line) > LINE_BYTES:
             return None
-        head = self._bare.get(rest)  # which are all lines of a head and no more
+        head = self._bare.get(rest)  # found only if `rest` is exactly the lines of a head
         if head is not None:
             return head, line, b"", last
-        if last is not None and last.head.kept is not None and (body := last.body(rest)) is not None:
+        if last is not None and last.head.count_memory is not None and (body := last.body(rest)) is not None:
             return last.head, line, body, last
         if (parts := _cut(rest)) is None or (sized := self._sized.get(parts[0] + parts[2])) is None:
             return None
         return (sized.head, line, parts[3], sized) if len(parts[3]) == parts[1] else None
 
-    def learn(self, data: bytes, message: Any) -> int:
-        """Keep the head of the message that the parser made of these bytes, the first ones behind an earlier message.
-        Replies how many bytes of it are still to come."""
+    def add(self, data: bytes, message: Any) -> int:
+        """Cache the head of a message that the parser has parsed from `data`, which begins with that message.
+
+        Return how many bytes of the message are still to come, or UNKNOWN.
+        """
         line, _, rest = data.partition(_VERSION)
-        head = usual_head(message)
+        head = ordinary_head(message)
         if head is None or line != f"{message.method} {message.path}".encode("utf-8", "surrogateescape"):
             return UNKNOWN
         if "Content-Length" not in head.headers:
@@ -129,27 +146,27 @@ class Heads:
             self._keep(self._bare, bare + end, head, head)
             return 0 if rest == bare + end else UNKNOWN
         parts = _cut(rest)
-        if parts is None or head.headers["Content-Length"] != str(parts[1]):  # its name is spelled in some other way
+        if parts is None or head.headers["Content-Length"] != str(parts[1]):  # the header's name has another case
             return UNKNOWN
         before, length, behind, body = parts
-        # The body's length is not one of the things that the same lines say again.
+        # The length is not part of the cached head: the next message has another one.
         headers = CIMultiDict(head.headers)
         headers.popall("Content-Length", None)
         head.headers = CIMultiDictProxy(headers)
-        self._keep(self._sized, before + behind, head, Sized(head, before, behind))
+        self._keep(self._sized, before + behind, head, HeadWithLength(head, before, behind))
         return max(length - len(body), UNKNOWN)
 
     def _keep(self, known: dict[bytes, T], lines: bytes, head: Head, value: T) -> None:
-        if len(lines) > LONGEST or HEADER in head.headers:  # what is to be carried out once is not seen again
+        if len(lines) > LONGEST or HEADER in head.headers:  # an Idempotency-Key does not come again
             return
-        if lines in known:  # its message was not whole, or more came behind it
+        if lines in known:  # it was not recognised because its message was incomplete, or more followed
             return
-        head.kept = self._count
-        self._count(4 * len(lines))  # the lines twice, and their names and values as texts
+        head.count_memory = self._count
+        self._count(4 * len(lines))  # the lines are held twice, and their names and values as texts
         known[lines] = value
 
     def _count(self, size: int) -> None:
-        self._weight += size + 1024  # for objects and their places in dictionaries
+        self._weight += size + 1024  # 1024: the objects and their dictionary entries
         if self._weight > MOST_BYTES:
             for head in (*self._bare.values(), *(sized.head for sized in self._sized.values())):
                 head.forget()
@@ -158,17 +175,17 @@ class Heads:
             self._weight = 0
 
 
-def target(line: bytes) -> tuple[str, str] | None:
-    """Method and target of a request line in its plainest form, without its version."""
+def parse_target(line: bytes) -> tuple[str, str] | None:
+    """Return the method and target of a request line (without its version) in the simplest form, else None."""
     method, _, where = line.partition(b" ")
-    if method not in _METHODS or where[:1] != b"/" or where.translate(None, _PLAIN):
+    if method not in _METHODS or where[:1] != b"/" or where.translate(None, _TARGET):
         return None
     return _METHODS[method], where.decode()
 
 
 def _cut(rest: bytes) -> tuple[bytes, int, bytes, bytes] | None:
-    """From what follows the request line: the header lines before the digits of the body's length, that length, the
-    lines behind it up to the empty one, and the body. None where the head is not whole, or tells no length."""
+    """Cut what follows a request line into: the lines before the digits of the Content-Length, the length, the lines
+    after the digits to the empty line, and the body. None if the head is incomplete, or has no such header."""
     end = rest.find(_END)
     at = rest.find(_LENGTH, 0, end)
     if at < 0:

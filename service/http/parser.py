@@ -1,9 +1,9 @@
-"""The parser of a connection: aiohttp's, with checks that RFC 9110 and RFC 9112 ask for and aiohttp does not make.
+"""The parser of a connection: aiohttp's, with the checks of RFC 9110 and RFC 9112 that aiohttp does not make.
 
-A message that must be refused comes out as a `Refused`, which is answered in its turn like every other message: in the
-dialect's shape, counted, behind the answers to the sound messages before it. aiohttp's own parser raises an error
-instead and forgets the sound messages that arrived in the same segment; it forgets those behind an `Upgrade` that it
-does not know as well, and it carries the last trailer of a message over to the next one, as a header.
+A malformed message becomes a `Refused`. It is answered like every other message: in its turn after the messages before
+it, in the dialect's format, and counted. This parser also avoids three defects of aiohttp's own: it drops valid
+messages that arrive in one segment with a malformed one, and those after an `Upgrade` that it does not know, and it
+adds the last trailer of a message to the headers of the next.
 """
 
 import re
@@ -18,16 +18,16 @@ from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayl
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-# Bytes of a request line: enough for a name that is too long to reach its dialect, which says so.
+# The longest request line. It is so long that a name over its dialect's limit still reaches the dialect's own check.
 LINE_BYTES = 65_536
-FIELD_BYTES = 8_190  # of a header line
-FIELDS = 128  # header lines of a message
-QUEUE = MAX_MSG_QUEUE_SIZE  # messages of one connection that may wait for their answers
-END = b"\r\n\r\n"  # of a head, and of chunks
-CHUNK_SIZE = 17  # bytes at the beginning of a chunk that hold its size, and what ends it
-LAST_CHUNK = b"\r\n0\r\n\r\n"  # with no trailers behind it
+FIELD_BYTES = 8_190  # the longest header line
+FIELDS = 128  # most header lines of a message
+QUEUE = MAX_MSG_QUEUE_SIZE  # most messages of one connection that wait for their answers
+END = b"\r\n\r\n"  # the end of a head, and of chunks with trailers
+CHUNK_SIZE = 17  # bytes at the beginning of a chunk: at most 16 digits of its size, and one character after them
+LAST_CHUNK = b"\r\n0\r\n\r\n"  # the end of chunks without trailers
 
-# RFC 3986, section 3.2, but for userinfo (RFC 9110, section 4.2.4) and an empty name (section 4.2.1).
+# RFC 3986, section 3.2, without userinfo (RFC 9110, section 4.2.4) and without an empty host (section 4.2.1).
 _authority = re.compile(
     r"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}){1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?"
 ).fullmatch
@@ -47,14 +47,14 @@ class BrokenChunks(RequestPayloadError):
 
 
 class Fault(NamedTuple):
-    """The reason why a message is refused: the status of the answer, and what to tell the client."""
+    """The reason why a message is refused: the status and the text of the answer."""
 
     status: int
     message: str
 
 
 class Refused(RawRequestMessage):
-    """A message with a fault. Method and target are the ones of its request line where that is known."""
+    """A message with a fault. It has the method and the target of its request line if that is readable."""
 
     fault: Fault
 
@@ -68,12 +68,12 @@ def refused(fault: Fault, method: str = "", target: str = "") -> Refused:
 
 
 class Parser(HttpRequestParser):
-    """aiohttp's parser, which is given the bytes of one message at a time, so that it is known where each one ends.
+    """aiohttp's parser, which gets the bytes of one message at a time, so that the end of each message is known.
 
-    `_rest` has arrived and waits to be parsed. `_begun` is the beginning of a head, or of a chunk's first line, that is
-    not whole yet; `_seen` is the end of what was parsed. `_body` is the body of the last message: `_owed` bytes of it,
-    or of the chunk, are still to come. `_chunked`: there may be more chunks behind that; `_trailing`: there are none.
-    Once it is `_broken` it parses nothing more.
+    `_rest` are bytes that have arrived and are not parsed yet. `_begun` is the beginning of a head, or of a chunk's
+    first line, that is still incomplete. `_seen` are the last bytes that were parsed. `_body` is the body of the last
+    message; `_remaining` bytes of it, or of its current chunk, have not arrived. `_chunked`: more chunks may follow;
+    `_trailing`: the last chunk has arrived and trailers may follow. After `_broken`, nothing more is parsed.
     """
 
     def __init__(self, connection: RequestHandler, loop: Any, limit: int) -> None:
@@ -90,16 +90,18 @@ class Parser(HttpRequestParser):
         self._waiting = connection._messages
         self._body: StreamReader = EMPTY_PAYLOAD
         self._rest = self._begun = self._seen = b""
-        self._owed = 0
+        self._remaining = 0
         self._chunked = self._trailing = self._broken = False
-        self.never = StreamReader(connection, limit, loop=loop)  # the body of a refused message: it does not come
+        self.no_body = StreamReader(connection, limit, loop=loop)  # the body of a refused message: it never arrives
 
     def pause_reading(self) -> None:
-        """Go on to the end of the segment: no more of them come while the transport is paused."""
+        """Do nothing: parsing goes on to the end of the segment, and no other arrives while the transport is paused."""
 
     def feed_data(self, data: bytes) -> tuple[Sequence[Message], bool, bytes]:  # type: ignore[override]
-        """The messages whose heads end in this data. It does not raise. While too many messages wait for their answers,
-        the rest waits for the next call."""
+        """Return the messages whose heads end in this data; it never raises.
+
+        While `QUEUE` messages wait for their answers, the rest of the data waits for the next call.
+        """
         messages: list[Message] = []
         rest, at, upgraded = self._rest + data, 0, False
         while not (upgraded or self._broken or len(self._waiting) + len(messages) >= QUEUE):
@@ -115,17 +117,20 @@ class Parser(HttpRequestParser):
             except HttpProcessingError as error:
                 self._broken = True
                 if self._body.is_eof():
-                    messages.append((_faulty(error, self._begun + piece), self.never))
+                    messages.append((_refusal_of(error, self._begun + piece), self.no_body))
                 else:
                     self._body.set_exception(BrokenChunks())
         self._rest = b"" if upgraded or self._broken else rest[at:]
         return messages, upgraded, rest[at:] if upgraded else b""
 
     def _end(self, rest: bytes, at: int) -> int:
-        """Return where to stop next: the message that continues at that place ends there, or later. Raises
-        BadHttpMessage."""
-        while self._owed or (self._chunked and not self._trailing):
-            at, self._owed = min(at + self._owed, len(rest)), self._owed - min(self._owed, len(rest) - at)
+        """Return the next offset in `rest` at which parsing must stop: the current message ends there, or later.
+
+        Raises BadHttpMessage if a chunk has no valid size.
+        """
+        while self._remaining or (self._chunked and not self._trailing):
+            step = min(self._remaining, len(rest) - at)
+            at, self._remaining = at + step, self._remaining - step
             if at == len(rest) or not self._chunked:
                 return at
             end = rest.find(b"\n", at) + 1
@@ -136,11 +141,11 @@ class Parser(HttpRequestParser):
             if (size := _chunk_size(self._begun)) is None:
                 raise BadHttpMessage("a chunk begins with no size")
             self._begun, at = b"", end
-            self._owed = int(size[1], 16)
-            if self._owed == 0:
+            self._remaining = int(size[1], 16)
+            if self._remaining == 0:
                 self._trailing = True
                 return at
-            self._owed += 2
+            self._remaining += 2
         before = self._seen[-3:]
         if (found := (before + rest[at : at + 3]).find(END)) >= 0:
             return at + found + len(END) - len(before)
@@ -148,28 +153,28 @@ class Parser(HttpRequestParser):
         return found + len(END) if found >= 0 else len(rest)
 
     def _parse(self, piece: bytes, messages: list[Message]) -> bool:
-        """Parse a piece of one message; tell whether the connection is no longer one of HTTP after it."""
+        """Parse a piece of one message. Return True if the connection has changed to another protocol (Upgrade)."""
         self._seen = (self._seen + piece[-len(LAST_CHUNK) :])[-len(LAST_CHUNK) :]
         within = not self._body.is_eof()
         found, upgraded, _ = super().feed_data(piece)
         for message, self._body in found:
             self._begun = b""
             self._chunked = bool(message.chunked)
-            self._owed = 0 if self._chunked else int(message.headers.get("Content-Length", 0))
-            message = checked(message)
+            self._remaining = 0 if self._chunked else int(message.headers.get("Content-Length", 0))
+            message = check(message)
             self._broken = isinstance(message, Refused)
-            messages.append((message, self.never if self._broken else self._body))
+            messages.append((message, self.no_body if self._broken else self._body))
         if not found and not within and b"\n" not in self._begun:
             self._begun += piece
         if self._chunked and self._body.is_eof():
             self._chunked = self._trailing = False
-            if self._seen != LAST_CHUNK:  # aiohttp takes the last of the trailers for a header of the next message
+            if self._seen != LAST_CHUNK:  # there were trailers: a dummy message takes the one that aiohttp carries over
                 super().feed_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         return upgraded
 
 
-def _faulty(error: HttpProcessingError, text: bytes) -> Refused:
-    """The message that begins with this text and could not be parsed."""
+def _refusal_of(error: HttpProcessingError, text: bytes) -> Refused:
+    """Return the refused message for a text that could not be parsed, with the fault that it has."""
     line = _request_line(text)
     method, target, version = (part.decode() for part in line.groups(b"")) if line else ("", "", "")
     if version not in ("", "HTTP/1.0", "HTTP/1.1"):
@@ -181,7 +186,7 @@ def _faulty(error: HttpProcessingError, text: bytes) -> Refused:
     elif error.message.startswith("Too many headers"):
         fault = Fault(431, f"the request has more than {FIELDS} header lines")
     elif isinstance(error, BadHttpMethod) and version and method not in HTTPMethod.__members__:
-        fault = Fault(501, "the method is not one that is served here")
+        fault = Fault(501, "the method is not supported")
     elif error.message.startswith("Missing 'Host'"):
         fault = Fault(400, "the header Host is missing")
     elif repeated := _repeated(error.message):
@@ -191,18 +196,20 @@ def _faulty(error: HttpProcessingError, text: bytes) -> Refused:
     return refused(fault, method, target)
 
 
-def checked(message: RawRequestMessage) -> RawRequestMessage:
-    """The message, refused if HTTP says so; an absolute target becomes a path and the header Host (RFC 9112, section
-    3.2.2)."""
+def check(message: RawRequestMessage) -> RawRequestMessage:
+    """Return the message, or a Refused if RFC 9110 or 9112 forbids it.
+
+    An absolute target is replaced with its path, and its host becomes the header Host (RFC 9112, section 3.2.2).
+    """
     version, method, target, headers = message.version, message.method, message.path, message.headers
     if version not in (HttpVersion11, HttpVersion10):
         return refused(Fault(505, "the version of HTTP is not supported: use HTTP/1.1"), method, target)
     if method == "CONNECT":
-        return refused(Fault(501, "CONNECT is not served here: this is no proxy"), method)
+        return refused(Fault(501, "the method CONNECT is not supported: this is not a proxy"), method)
     if version == HttpVersion10 and "Transfer-Encoding" in headers:
-        return refused(Fault(400, "HTTP/1.0 has no Transfer-Encoding: give the body's Content-Length"), method, target)
+        return refused(Fault(400, "HTTP/1.0 has no Transfer-Encoding: send a Content-Length instead"), method, target)
     if headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
-        return refused(Fault(501, "of the Transfer-Encodings, only chunked is served here"), method, target)
+        return refused(Fault(501, "the only supported Transfer-Encoding is chunked"), method, target)
     host = headers.get("Host")
     if host is not None and not _authority(host):
         return refused(Fault(400, "the header Host must name one host, with or without a port"), method, target)

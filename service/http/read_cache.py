@@ -1,14 +1,15 @@
-"""The read cache: whole answers, by the bytes of their requests. Each is right at a moment after it was asked for.
+"""The read cache: whole answers, by the bytes of their requests. Reads from it are linearizable (docs/GUARANTEES.md).
 
-What a request is answered depends on its bytes, on the access directory, and on what its handler awaited. Where that
-was only reads of keys that Redis tracks for this worker (service/redis/tracking.py), the answer stays the same until
-one of them is written or expires. So the whole answer is kept, but for its date, and no dialect knows of it. A request
-for it waits for a barrier and is answered if the answer is still good then; else it goes the ordinary way.
+An answer depends on the bytes of its request, on the access directory, and on the replies that its handler awaited. If
+these were only reads of keys that Redis tracks for this worker (service/redis/tracking.py), the answer stays valid
+until one of the keys is written or expires. So the whole answer is cached, except its date; dialects do not know about
+it. A request with a cached answer waits for a barrier (one command to Redis). If the answer is still valid then, it is
+sent; otherwise the request is answered as any other.
 
-A request is recorded (service/http/recording.py) when it is made again soon after it was made first. One whose
-recording came to nothing (it wrote, it was refused, nobody asked for it before it was spoiled) is rarely tried again.
+A request is recorded (service/http/recording.py) when it is repeated soon after the first time. If its recording failed
+(it wrote, it was refused, or nobody asked for it before it became invalid), it is rarely tried again.
 
-Invariant: `bytes` counts all that is kept, and is at most `limit`.
+Invariant: `bytes` counts the memory of all cached answers, and is at most `limit`.
 """
 
 from array import array
@@ -18,19 +19,22 @@ from collections.abc import Callable
 from service.redis.client import Redis
 from service.redis.tracking import Dependent, Tracker
 
-LONGEST = 2048  # bytes of a request that is kept or remembered
-LARGEST = 16  # an answer is at most this part of the limit
-SEEN = 1 << 16  # requests that are remembered, 8 bytes each in one place, until another one takes that
-RETRY = 16  # one of so many requests is tried again although it came to nothing
-SPARING = 8  # while recording does not pay, one of so many is recorded
-MEMORY = 64  # answers whose end is remembered
-OBJECTS = 900  # bytes of memory for an answer beside its own bytes and those of its request
-PER_KEY = 350  # and for each key that it depends on, beside the key's own bytes
+LONGEST = 2048  # bytes of the longest request that is cached or remembered
+LARGEST = 16  # the largest answer is 1/16 of the limit
+SEEN = 1 << 16  # slots of the table of recent requests, 8 bytes each; two requests in one slot replace each other
+RETRY = 16  # a request whose recording failed is tried again once in so many repetitions
+SPARING = 8  # while recording does not pay off, one in so many requests is recorded
+MEMORY = 64  # bound of the score of `learn_from`
+OBJECTS = 900  # bytes of memory for the objects of an answer, besides its own bytes and those of its request
+PER_KEY = 350  # bytes of memory for each key that an answer depends on, besides the key's own bytes
 
 
-class Kept(Dependent):
-    """An answer that is kept, or is to be. `response` has the lines of `last` at `at`; `count` counts one more of it,
-    which took so many seconds; `used`: it was asked for since it was kept or last spared from eviction."""
+class CachedAnswer(Dependent):
+    """An answer that is cached, or is being recorded.
+
+    `response` has the date lines `last` at offset `at`. `count` counts a request that it has answered, and takes its
+    seconds. `used`: it was asked for since it was cached, or since it was last spared from eviction.
+    """
 
     cache: "ReadCache"
     data: bytes
@@ -43,11 +47,11 @@ class Kept(Dependent):
     used: bool = False
 
     def spoil(self) -> None:
-        self.cache.drop(self)
-        self.cache.judge(self)
+        self.cache.remove(self)
+        self.cache.learn_from(self)
 
-    def of(self, last: bytes) -> bytes:
-        """The response with these lines from now on (rendering.dated)."""
+    def with_date(self, last: bytes) -> bytes:
+        """Replace the date lines of the response with `last` (`rendering.date_lines`), and return it."""
         before, at = self.response, self.at
         self.response = response = b"".join((before[:at], last, before[at + len(last) :]))
         self.last = last
@@ -55,20 +59,22 @@ class Kept(Dependent):
 
 
 class ReadCache:
+    """The cache of one worker; `limit` in bytes, 0 switches it off."""
+
     def __init__(self, limit: int, redis: Redis) -> None:
         self.limit = limit
-        self.answers: OrderedDict[bytes, Kept] = OrderedDict()
+        self.answers: OrderedDict[bytes, CachedAnswer] = OrderedDict()
         self.bytes = 0
-        self.misses = 0  # reads that were not kept
-        self.spoiled = 0  # that were, but not any more when the barrier was there
+        self.misses = 0  # reads that were not cached
+        self.spoiled = 0  # reads that were cached, but not valid any more when their barrier was confirmed
         self.tracker = redis.tracker
         self.cluster = redis.cluster
-        self._worth = 0  # below 0: recording has cost more of late than it saved
+        self._worth = 0  # below 0: recording has recently cost more than it saved
         self._seen = array("q", bytes(8 * SEEN))
         redis.tracking.emptied = self._emptied
 
-    def again(self, data: bytes) -> bool:
-        """Is this a request, not kept, that is to be recorded? One that may write is so by its first bytes."""
+    def should_record(self, data: bytes) -> bool:
+        """Return True if this request, which is not cached, should be recorded. Only GET and POST may be reads."""
         if not self.limit or len(data) > LONGEST or not (data[0] == 71 or data.startswith(b"POST")):  # 71: G
             return False
         self.misses += 1
@@ -81,53 +87,53 @@ class ReadCache:
             self._seen[place] = hashed
         return False
 
-    def judge(self, kept: Kept) -> None:
-        """Learn from an answer that is spoiled: was it worth its recording?"""
-        if kept.used:
+    def learn_from(self, cached: CachedAnswer) -> None:
+        """Adjust the score from an answer that became invalid: was it used after it was recorded?"""
+        if cached.used:
             self._worth = min(self._worth + 1, MEMORY)
         else:
             self._worth = max(self._worth - 2, -MEMORY)
-            self.in_vain(kept.data)
+            self.recording_failed(cached.data)
 
-    def in_vain(self, data: bytes) -> None:
-        """Recording this request came to nothing."""
+    def recording_failed(self, data: bytes) -> None:
+        """Remember that the recording of this request failed."""
         hashed = hash(data)
         self._seen[hashed & SEEN - 1] = ~hashed
 
-    def keep(self, kept: Kept) -> bool:
-        """Keep an answer, unless the same is kept; False where it is too large."""
-        size = OBJECTS + len(kept.data) + len(kept.response)
-        for key in kept.keys:
+    def add(self, cached: CachedAnswer) -> bool:
+        """Add an answer, unless the same one is cached. Return False if it is too large."""
+        size = OBJECTS + len(cached.data) + len(cached.response)
+        for key in cached.keys:
             size += PER_KEY + len(key)
-        kept.size = size
-        if kept.size > self.limit // LARGEST:
+        cached.size = size
+        if cached.size > self.limit // LARGEST:
             return False
-        if (before := self.answers.get(kept.data)) is not None:
-            if before.generation == kept.generation:
-                kept.tracker.unlink(kept)
+        if (before := self.answers.get(cached.data)) is not None:
+            if before.generation == cached.generation:
+                cached.tracker.unlink(cached)
                 return True
-            self.drop(before)
-        self.answers[kept.data] = kept
-        self.bytes += kept.size
+            self.remove(before)
+        self.answers[cached.data] = cached
+        self.bytes += cached.size
         while self.bytes > self.limit:
             oldest = next(iter(self.answers.values()))
             if oldest.used:
                 oldest.used = False
                 self.answers.move_to_end(oldest.data)
             else:
-                self.drop(oldest)
+                self.remove(oldest)
         return True
 
-    def drop(self, kept: Kept) -> None:
-        """Keep an answer no longer, if it is kept. Nobody would be told when it is spoiled, so it is not good any more,
-        also for those who wait with it."""
-        kept.good = False
-        kept.tracker.unlink(kept)
-        if self.answers.get(kept.data) is kept:
-            del self.answers[kept.data]
-            self.bytes -= kept.size
+    def remove(self, cached: CachedAnswer) -> None:
+        """Remove an answer from the cache. Redis no longer reports changes of its keys to it, so it also becomes
+        invalid for the requests that wait with it for a barrier."""
+        cached.good = False
+        cached.tracker.unlink(cached)
+        if self.answers.get(cached.data) is cached:
+            del self.answers[cached.data]
+            self.bytes -= cached.size
 
     def _emptied(self, tracker: Tracker) -> None:
-        for kept in [kept for kept in self.answers.values() if kept.tracker is tracker]:
-            del self.answers[kept.data]
-            self.bytes -= kept.size
+        for cached in [cached for cached in self.answers.values() if cached.tracker is tracker]:
+            del self.answers[cached.data]
+            self.bytes -= cached.size

@@ -1,7 +1,7 @@
-"""An exchange whose answer is to be kept: its handler reads on the tracking connection, as long as it only reads.
+"""Records an answer for the read cache: its handler's reads are sent on the connection that tracks their keys.
 
-Whatever stands against that (a write, a reply of which storage does not say until when it holds, a lock or a timer, two
-primaries, a connection that is late or lost, a refusal) ends the recording, and the request goes on as any other.
+The recording is abandoned, and the request goes on like any other, if the handler does more than read: a write, a reply
+without a known end of its validity, a lock or timer, reads from two primaries, a late or lost connection, a refusal.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from service.api.dialect import BODILESS, Answer, Stream
 from service.http.driver import Exchange
-from service.http.read_cache import Kept
+from service.http.read_cache import CachedAnswer
 from service.http.rendering import LAST_LINES
 from service.redis.client import Send
 from service.redis.errors import Failed, Rejected
@@ -21,14 +21,18 @@ from service.storage.scripts.reply import NO_TIME, Replies, Reply
 
 
 class Recording(Exchange):
-    """See the module. `cache`, the whole request `data`, and the `generation` of the directory in which the caller is
-    known are set before it begins. `kept` is what is going to be kept, from the first command on; `vain`: it is not."""
+    """An exchange whose answer is recorded.
+
+    `cache`, the bytes of the whole request `data`, and the directory `generation` in which the caller was found are set
+    before it begins. `cached` is the answer to be cached, from the first command on. `abandoned`: it will not be
+    cached.
+    """
 
     cache: Any = None  # a ReadCache
     data: bytes = b""
     generation: int | None = None
-    kept: Kept | None = None
-    vain: bool = False
+    cached: CachedAnswer | None = None
+    abandoned: bool = False
 
     def ask(self, awaited: Reply | Replies) -> None:
         for command in (awaited,) if isinstance(awaited, Reply) else awaited.commands:
@@ -36,78 +40,78 @@ class Recording(Exchange):
         awaited.begin(self)
 
     def _send(self, send: Send, command: Any) -> None:
-        """Send a command to where its keys are tracked, or as it would have been sent."""
-        tracker = None if self.vain or command.until is None else self.cache.tracker(command.key)
-        if tracker is None or (self.kept is not None and self.kept.tracker is not tracker):
-            self._give_up()
+        """Send a command on the tracking connection of its key's node, or with `send` if it cannot be tracked."""
+        tracker = None if self.abandoned or command.until is None else self.cache.tracker(command.key)
+        if tracker is None or (self.cached is not None and self.cached.tracker is not tracker):
+            self._abandon()
             send(command)
             return
-        if self.kept is None:
-            self.kept = Kept(tracker, [], (), 0, True, self.cache, self.data, self.generation)
+        if self.cached is None:
+            self.cached = CachedAnswer(tracker, [], (), 0, True, self.cache, self.data, self.generation)
         tracker.read(command, Tracked(self, command, send))
 
     def read(self, command: Reply, reply: Any) -> None:
-        """Depend on what was read; in the midst of the reading of replies."""
-        kept = self.kept
-        if kept is None or self.vain:
+        """Make the answer depend on the keys of a command; called while replies are read."""
+        cached = self.cached
+        if cached is None or self.abandoned:
             return
         try:
             until = command.until(reply) if command.until is not None else NO_TIME
-        except Exception:  # a record that cannot be read: that is the handler's business
+        except Exception:  # a record that cannot be decoded: the handler will report it
             until = NO_TIME
-        if until == NO_TIME or not kept.good:
-            self._give_up()
+        if until == NO_TIME or not cached.good:
+            self._abandon()
             return
-        kept.tracker.link(kept, command.keys or (command.key,))
-        if self.cache.cluster and (asking := probe(command.key)) not in kept.probes:
-            kept.probes += (asking,)
-        if until and not 0 < kept.until < until:
-            kept.until = until
+        cached.tracker.link(cached, command.keys or (command.key,))
+        if self.cache.cluster and (asking := probe(command.key)) not in cached.probes:
+            cached.probes += (asking,)
+        if until and not 0 < cached.until < until:
+            cached.until = until
 
-    def _give_up(self) -> None:
-        if not self.vain:
-            self.vain = True
-            self.cache.in_vain(self.data)
-            if self.kept is not None:
-                self.kept.tracker.unlink(self.kept)
+    def _abandon(self) -> None:
+        if not self.abandoned:
+            self.abandoned = True
+            self.cache.recording_failed(self.data)
+            if self.cached is not None:
+                self.cached.tracker.unlink(self.cached)
 
     def fail(self, error: Failed) -> None:
-        """The tracking connection was of no use, or Redis said no."""
-        if self.kept is not None and not isinstance(error, Rejected):
-            self.kept.tracker.failed()
-        self._give_up()
+        """Abandon the recording: the tracking connection has failed, or Redis has refused the command."""
+        if self.cached is not None and not isinstance(error, Rejected):
+            self.cached.tracker.failed()
+        self._abandon()
 
     def _go_on(self, future: Any) -> None:
-        self._give_up()
+        self._abandon()
         super()._go_on(future)
 
     def ended(self, answer: Answer | Stream) -> None:
-        if isinstance(answer, Stream) and self.streaming:  # it is long
-            self._give_up()
+        if isinstance(answer, Stream) and self.streaming:  # a long answer, which is not cached
+            self._abandon()
         super().ended(answer)
 
     def failed(self, error: BaseException) -> None:
-        self._give_up()
+        self._abandon()
         super().failed(error)
 
     def _response(self, answer: Answer) -> bytes:
         response = super()._response(answer)
-        kept = self.kept
-        if self.vain:
+        cached = self.cached
+        if self.abandoned:
             return response
-        if kept is None or not kept.good or self.state.draining or answer.status >= 400:
-            self._give_up()
+        if cached is None or not cached.good or self.state.draining or answer.status >= 400:
+            self._abandon()
             return response
-        kept.response = response
-        kept.at = len(response) - LAST_LINES - (0 if answer.status in BODILESS else len(answer.body))
-        kept.count = self.state.middleware.repeated(answer, self.dialect, self.template, self.request.method)
-        if not self.cache.keep(kept):
-            self._give_up()
+        cached.response = response
+        cached.at = len(response) - LAST_LINES - (0 if answer.status in BODILESS else len(answer.body))
+        cached.count = self.state.middleware.cached_counter(answer, self.dialect, self.template, self.request.method)
+        if not self.cache.add(cached):
+            self._abandon()
         return response
 
 
 class Tracked(Struct, eq=False):
-    """The outcome of a command that was sent to be tracked; where it fails, the command is sent as others are."""
+    """The outcome of a command on the tracking connection. If it fails there, the command is sent the ordinary way."""
 
     recording: Recording
     command: Reply

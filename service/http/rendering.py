@@ -1,4 +1,4 @@
-"""A whole response as the bytes that are sent, in one piece."""
+"""Renders a whole response as bytes, in one piece."""
 
 from collections.abc import Iterable
 from email.utils import formatdate
@@ -8,12 +8,12 @@ from time import time
 from service.api.dialect import BODILESS, JSON, Answer
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
-LAST_LINES = len("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: polystow\r\n\r\n")  # bytes of what `dated` makes
-_last_until, _last_lines = 0.0, b""  # these lines are made once a second
+LAST_LINES = len("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: polystow\r\n\r\n")  # bytes of `date_lines`
+_last_until, _last_lines = 0.0, b""  # cached for a second
 
 
-def lines_of(headers: Iterable[tuple[str, str]]) -> str:
-    """Headers as they are sent. Raises ValueError where one could break out of its line."""
+def header_lines(headers: Iterable[tuple[str, str]]) -> str:
+    """Return headers as lines. Raises ValueError if a value is not printable: it could add lines of its own."""
     lines = ""
     for name, value in headers:
         if not value.isprintable():
@@ -22,8 +22,8 @@ def lines_of(headers: Iterable[tuple[str, str]]) -> str:
     return lines
 
 
-def dated(now: float) -> bytes:
-    """The last lines of a head, with the date; `now` is perf_counter(). The same object again within a second."""
+def date_lines(now: float) -> bytes:
+    """Return the last lines of a head, with the date. They are made once a second; `now` is perf_counter()."""
     global _last_until, _last_lines
     if now >= _last_until:
         second, fraction = divmod(time(), 1)
@@ -32,12 +32,12 @@ def dated(now: float) -> bytes:
     return _last_lines
 
 
-def rendered(answer: Answer, lines: str, last: bytes, *, closing: bool) -> bytes:
-    """A whole response with some header lines more; `last` is `dated`, `closing` announces the connection's end.
+def render(answer: Answer, lines: str, last: bytes, *, closing: bool) -> bytes:
+    """Render a whole response. `lines` are header lines of the dialect, `last` comes from `date_lines`.
 
-    Raises ValueError, KeyError (an unknown status).
+    `closing` adds `Connection: close`. Raises ValueError if a header is not printable, KeyError for an unknown status.
     """
-    head = f"{_STATUS_LINES[answer.status]}{lines}{lines_of(answer.headers)}"
+    head = f"{_STATUS_LINES[answer.status]}{lines}{header_lines(answer.headers)}"
     if closing:
         head += "Connection: close\r\n"
     if answer.status in BODILESS:

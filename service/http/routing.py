@@ -1,10 +1,10 @@
-"""Finds the route of a path.
+"""The router: finds the route of a path.
 
-All templates are one tree of segments, compiled into one regular expression; a literal segment always wins over a
-parameter. (Walking the tree in Python took 144 bytecodes for a document's path, the expression takes 34.) aiohttp's own
-dispatcher is not used: it decodes leniently, so a segment that is not UTF-8 slips through, and it needs a request.
+All templates form one tree of segments, which is compiled into one regular expression. A literal segment takes
+precedence over a parameter. (For a document's path, walking the tree in Python took 144 bytecodes, the expression takes
+34.) aiohttp's dispatcher is not used: it accepts segments that are not UTF-8, and it needs a request object.
 
-A trailing slash names nothing: the path without it is meant.
+A trailing slash is ignored.
 """
 
 import re
@@ -24,13 +24,15 @@ class _Node:
     literals: dict[str, "_Node"] = field(default_factory=dict)
     parameter: "_Node | None" = None
     routes: dict[str, tuple[Dialect, Route]] = field(default_factory=dict)  # by method
-    slash: str = "/"  # the pattern of what separates it from the next segment
+    slash: str = "/"  # the pattern of the separator before the next segment
 
 
 @dataclass(slots=True)
 class _End:
-    """An end of a path: its routes by method, and how its parameters are got from the match. `open`: it ends with a
-    parameter that may be anything, for no literal stands beside it."""
+    """The end of a template: its routes by method, and the function that takes its parameters from a match.
+
+    `open`: its last segment is a parameter that can have any value, because there is no literal in the same position.
+    """
 
     routes: dict[str, tuple[Dialect, Route]]
     parameters: Callable[[re.Match[str]], tuple[str, ...]]
@@ -38,6 +40,8 @@ class _End:
 
 
 class Router:
+    """The routes and prefixes of all dialects of a worker."""
+
     def __init__(self, dialects: Iterable[Dialect]) -> None:
         root = _Node()
         prefixes = [(prefix.rstrip("/"), dialect) for dialect in dialects for prefix in dialect.prefixes]
@@ -47,12 +51,12 @@ class Router:
         self._owners = [dialect for _, dialect in prefixes]
         either = "|".join(f"({re.escape(prefix)})" for prefix, _ in prefixes)
         self._prefix = re.compile(f"(?:{either})(?:/|\\Z)").match
-        self._ends: dict[int | None, _End] = {}  # by the number of the empty group that marks it
+        self._ends: dict[int | None, _End] = {}  # by the number of the empty group at that end of the expression
         self._groups = 0
         self._match = re.compile(self._expression(root, (), open=False)).fullmatch
 
     def _expression(self, node: _Node, parameters: tuple[int, ...], *, open: bool) -> str:
-        """Return a regular expression of all that may follow the path that leads to `node`."""
+        """Return a regular expression for everything that may follow the path to `node`."""
         branches = []
         if node.routes:
             self._groups += 1
@@ -69,9 +73,9 @@ class Router:
         return f"(?:{'|'.join(branches)})"
 
     def find(self, method: str, path: str) -> Found:
-        """The route of a raw path (still percent-encoded, without the query), and its parameters decoded.
+        """Return the route of a raw path (percent-encoded, without the query), with its parameters decoded.
 
-        Raises NoSuchPath, NoSuchMethod, Invalid (a parameter is not UTF-8).
+        Raises NoSuchPath, NoSuchMethod, and Invalid if a parameter is not UTF-8.
         """
         match = self._match(path if path[-1:] != "/" else path.rstrip("/"))
         if match is None:
@@ -84,13 +88,13 @@ class Router:
         return *found, parameters if "%" not in path else tuple(map(_decoded, parameters))
 
     def varies(self, path: str) -> bool:
-        """Would the path lead to the same route with any other last segment that is not empty, and only that parameter
-        be another?"""
+        """Return True if any other non-empty last segment would lead to the same route and change only its
+        parameter."""
         match = None if path[-1:] == "/" else self._match(path)
         return match is not None and self._ends[match.lastindex].open
 
     def owner(self, path: str) -> Dialect | None:
-        """The dialect below whose prefix, with or without its trailing slash, a path lies."""
+        """Return the dialect whose prefix a path has, with or without the prefix's trailing slash."""
         match = self._prefix(path)
         return None if match is None or match.lastindex is None else self._owners[match.lastindex - 1]
 
@@ -102,7 +106,7 @@ def _plant(node: _Node, dialect: Dialect, route: Route) -> None:
         else:
             node = node.literals.setdefault(segment, _Node())
         if dialect.merges_slashes:
-            node.slash = "/++"  # possessive: no part of it is left over for an empty parameter
+            node.slash = "/++"  # possessive: backtracking must not leave a slash that begins an empty parameter
     if route.method in node.routes:
         raise ValueError(f"{route.method} {route.template} is served twice")
     node.routes[route.method] = (dialect, route)
@@ -112,7 +116,7 @@ def _plant(node: _Node, dialect: Dialect, route: Route) -> None:
 
 def _picker(groups: tuple[int, ...]) -> Callable[[re.Match[str]], tuple[str, ...]]:
     if len(groups) > 1:
-        return itemgetter(*groups)  # in C, and of a match's groups a tuple
+        return itemgetter(*groups)  # runs in C, and returns a tuple
     return lambda match: tuple(match[group] for group in groups)
 
 

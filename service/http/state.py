@@ -1,5 +1,4 @@
-"""State that the connections of a worker share: routes, what surrounds each handler, how many requests are on their
-way."""
+"""State that the connections of a worker share: the router, the middleware, the number of requests in flight."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -14,7 +13,7 @@ from service.storage.errors import Refusal
 
 
 class State:
-    """`draining` makes every answer ask the client to close its connection."""
+    """The shared state of one worker. While `draining` is set, every answer has `Connection: close`."""
 
     def __init__(self, service: Service, dialects: Sequence[Dialect], meter: Meter) -> None:
         self.service = service
@@ -24,18 +23,19 @@ class State:
         self.draining = False
         self.in_flight = 0
 
-    def found(self, method: str, path: str) -> Found | None:
-        """The route of a request, or None where there is none, or its path is broken."""
+    def find_route(self, method: str, path: str) -> Found | None:
+        """Return the route of a request; None if there is none, or the path is malformed."""
         try:
             return self.router.find(method, path)
         except Refusal:
             return None
 
 
-async def opened(stream: Stream) -> Answer | Stream:
-    """A stream whose first pieces were asked for, so that what fails there is still refused properly.
+async def start_stream(stream: Stream) -> Answer | Stream:
+    """Read the first two pieces of a stream, so that an early failure is still rendered as a refusal.
 
-    One that has no second piece is an answer, with its length. A stream that follows something is told when it does.
+    A stream with at most one piece is returned as an Answer, with its length. Of a stream that follows changes,
+    only the first piece is read: the next one may come much later.
     """
     first = await anext(stream.pieces, b"")
     if stream.follower is not None:

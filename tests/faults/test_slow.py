@@ -5,8 +5,8 @@ from typing import cast
 
 import pytest
 
-from service.http import backpressure as patience
-from service.http.backpressure import HELD_BYTES, Arriving, Reader, Unread
+from service.http import backpressure as backpressure
+from service.http.backpressure import HELD_BYTES, IncomingBodies, Reader, SlowReaders
 from service.storage.errors import Unavailable
 from tests.faults.slow import ATTACKS, under
 from tests.hot.rig import Transport
@@ -34,14 +34,14 @@ async def test_a_head_that_never_ends_is_closed_with_its_connection() -> None:
 
 
 def test_bodies_that_arrive_share_one_bound_and_give_it_back() -> None:
-    arriving = Arriving(100)
-    with arriving.body() as one, arriving.body() as other:
+    incoming = IncomingBodies(100)
+    with incoming.body() as one, incoming.body() as other:
         one.add(b"x" * 60)
         other.add(b"x" * 40)
         with pytest.raises(Unavailable):
             other.add(b"x")
-        assert arriving.held == 100
-    assert arriving.held == 0
+        assert incoming.held == 100
+    assert incoming.held == 0
 
 
 class Waiting(Transport):
@@ -62,24 +62,24 @@ class Client:
         self.transport.left = left
 
 
-def add(unread: Unread, left: int) -> Waiting:
+def add(slow_readers: SlowReaders, left: int) -> Waiting:
     client = Client(left)
-    unread.add(cast(Reader, client))
+    slow_readers.add(cast(Reader, client))
     return client.transport
 
 
 async def test_of_clients_that_do_not_read_the_slowest_is_ended_when_all_hold_too_much() -> None:
-    unread = Unread(100)
-    first, second, third = add(unread, 50), add(unread, 50), add(unread, 1)
+    slow_readers = SlowReaders(100)
+    first, second, third = add(slow_readers, 50), add(slow_readers, 50), add(slow_readers, 1)
     assert [first.closed, second.closed, third.closed] == [True, False, False]
-    alone = Unread(100)
+    alone = SlowReaders(100)
     assert not add(alone, 1000).closed  # a single answer may be as large as it is
 
 
 async def test_who_reads_slowly_is_waited_for_and_who_does_not_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "UNREAD_SECONDS", 1.0)
-    unread = Unread(100_000)
-    slow, still = add(unread, 10_000), add(unread, 10_000)
+    monkeypatch.setattr(backpressure, "UNREAD_SECONDS", 1.0)
+    slow_readers = SlowReaders(100_000)
+    slow, still = add(slow_readers, 10_000), add(slow_readers, 10_000)
     while not still.closed:
         slow.left -= 1
         await asyncio.sleep(0.01)

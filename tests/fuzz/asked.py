@@ -16,8 +16,8 @@ from multidict import CIMultiDict
 from service.api.dialect import Answer, Request, Stream
 from service.dialects import discover
 from service.http.app import App, start
-from service.http.connection import HotConnection
-from service.http.rendering import lines_of
+from service.http.connection import FastPathConnection
+from service.http.rendering import header_lines
 from service.metrics import Meter
 from service.operations.access import apply
 from service.settings import Settings
@@ -80,13 +80,13 @@ async def _asked(app: App, method: str, path: str, query: str, headers: CIMultiD
             dialect, route, params = state.router.find(method, path)
             template, arriving = route.template, Body(body, "X-Cut" in headers)
             request = Request(method, params, query, headers, arriving, state.service)
-            answer = await state.middleware.handled(dialect, route, request, path)
+            answer = await state.middleware.handle(dialect, route, request, path)
         if isinstance(answer, Stream):
             async for _ in answer.pieces:
                 pass
     except Exception as error:
-        answer = state.middleware.refused(dialect, params, error, method, headers)
-    lines_of(state.middleware.answered(answer, dialect, template, method, headers, 0.0).headers)
+        answer = state.middleware.refuse(dialect, params, error, method, headers)
+    header_lines(state.middleware.finish(answer, dialect, template, method, headers, 0.0).headers)
     assert answer.status < 500, f"{method} {path} {query} {headers} {body!r}: {answer}"
 
 
@@ -120,7 +120,7 @@ def received(data: bytes) -> None:
 
 async def _received(app: App, data: bytes, cut: int) -> None:
     connection, transport = app.server(), Transport()
-    assert isinstance(connection, HotConnection)
+    assert isinstance(connection, FastPathConnection)
     connection.connection_made(transport)
     for piece in (data[:cut], data[cut:]):
         if not transport.closed:

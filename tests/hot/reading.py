@@ -3,7 +3,7 @@
 from typing import Any
 
 from service.http.app import App, start
-from service.http.connection import HotConnection
+from service.http.connection import FastPathConnection
 from service.metrics import Meter
 from service.settings import Settings
 from service.storage.access.directory import Caller, digest, token_entry
@@ -20,7 +20,7 @@ class Client:
     def __init__(self, app: App) -> None:
         self.transport = Transport()
         connection = app.server()
-        assert isinstance(connection, HotConnection)
+        assert isinstance(connection, FastPathConnection)
         self.connection = connection
         self.transport.pause = connection.pause_writing
         connection.connection_made(self.transport)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from service.http.app import App
-from service.http.connection import HotConnection
+from service.http.connection import FastPathConnection
 from service.http.state import State
 from service.redis.errors import Failed
 from service.redis.pending import Command
@@ -75,8 +75,8 @@ class Rig:
 
         app.server.request_handler = counted
         connection = app.server()
-        assert isinstance(connection, HotConnection)
-        self.connection: HotConnection = connection
+        assert isinstance(connection, FastPathConnection)
+        self.connection: FastPathConnection = connection
         self.transport.pause = connection.pause_writing
         connection.connection_made(self.transport)
 

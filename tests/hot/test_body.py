@@ -2,12 +2,12 @@
 
 import pytest
 
-from service.http.driver import Arrived
+from service.http.driver import CompleteBody
 from service.storage.errors import TooLarge
 
 
 async def test_a_body_that_has_arrived_is_held_to_its_limit_in_either_way() -> None:
-    body = Arrived(b"12345")
+    body = CompleteBody(b"12345")
     assert await body.read(5) == b"12345"
     assert [piece async for piece in body.pieces(5)] == [b"12345"]
     with pytest.raises(TooLarge, match="over the limit of 4 bytes"):

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from service.api.dialect import Answer, Handler, Request, Stream
-from service.http.connection import HotConnection
+from service.http.connection import FastPathConnection
 from service.http.driver import Exchange
 from tests.hot.rig import Rig, at_rest, outside_of_tasks, runner_of
 from tests.hot.wire import DOCUMENTS, request
@@ -119,13 +119,13 @@ async def test_a_connection_is_not_idle_while_redis_is_asked(rig: Rig) -> None:
 
 async def test_refusals_in_a_row_do_not_pile_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     depths: set[int] = set()
-    end = HotConnection.end
+    end = FastPathConnection.end
 
-    def counted(connection: HotConnection, response: bytes) -> None:
+    def counted(connection: FastPathConnection, response: bytes) -> None:
         depths.add(len(inspect.stack(0)))
         end(connection, response)
 
-    monkeypatch.setattr(HotConnection, "end", counted)
+    monkeypatch.setattr(FastPathConnection, "end", counted)
     rig.receive(REFUSED * 30)
     await rig.answered(30)
     assert (rig.statuses, rig.ordinary, len(depths)) == ([400] * 30, 0, 1)

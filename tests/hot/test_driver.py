@@ -18,8 +18,8 @@ from service.api.dialect import Answer, Request, Stream
 from service.dialects.ainoflow import DIALECT
 from service.http.app import App, start
 from service.http.driver import EMPTY, Exchange
-from service.http.rendering import dated, rendered
-from service.http.state import State, opened
+from service.http.rendering import date_lines, render
+from service.http.state import State, start_stream
 from service.metrics import Meter
 from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
 from service.settings import Settings
@@ -81,13 +81,13 @@ async def in_a_task(state: State, handler: Handler) -> bytes | Stream:
     try:
         answer = await handler(request)
         if isinstance(answer, Stream):
-            answer = await opened(answer)
+            answer = await start_stream(answer)
     except (Exception, asyncio.CancelledError) as error:
-        answer = state.middleware.refused(DIALECT, request.params, error, "GET", request.headers)
+        answer = state.middleware.refuse(DIALECT, request.params, error, "GET", request.headers)
     if isinstance(answer, Stream):
         return answer
-    answer = state.middleware.answered(answer, DIALECT, "/x", "GET", request.headers, 0.0)
-    return rendered(answer, DIALECT.lines, dated(perf_counter()), closing=False)
+    answer = state.middleware.finish(answer, DIALECT, "/x", "GET", request.headers, 0.0)
+    return render(answer, DIALECT.lines, date_lines(perf_counter()), closing=False)
 
 
 def comparable(response: bytes | Stream) -> bytes:

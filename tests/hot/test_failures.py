@@ -70,13 +70,13 @@ def raising(*_: Any, **__: Any) -> Any:
 
 def answering(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], Answer]) -> None:
     """Let the first exchange that is begun answer so, after its command; those that follow, as they do."""
-    handled, once = Middleware.handled, [answer]
+    handled, once = Middleware.handle, [answer]
 
     async def other(self: Middleware, *arguments: Any) -> Answer | Stream:
         said = await handled(self, *arguments)
         return once.pop()() if once else said
 
-    monkeypatch.setattr(Middleware, "handled", other)
+    monkeypatch.setattr(Middleware, "handle", other)
 
 
 async def test_a_fault_in_a_handler_is_a_500_for_that_request_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ async def test_the_ordinary_path_lets_no_such_answer_out_either(rig: Rig, monkey
     assert b"Set-Cookie" not in b"".join(rig.transport.written)
 
 
-@pytest.mark.parametrize("name", ["answered", "refused"])
+@pytest.mark.parametrize("name", ["finish", "refuse"])
 async def test_where_even_a_refusal_fails_the_connection_ends(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -9,7 +9,7 @@ from aiohttp.http import HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.http.connection import HotConnection
+from service.http.connection import FastPathConnection
 from service.http.heads import (
     LINE_BYTES,
     LONGEST,
@@ -18,8 +18,8 @@ from service.http.heads import (
     START_BYTES,
     UNKNOWN,
     Heads,
-    target,
-    usual_head,
+    ordinary_head,
+    parse_target,
 )
 from tests.hot.rig import Rig, at_rest
 from tests.hot.wire import DOCUMENTS, request
@@ -40,7 +40,7 @@ def parsed(data: bytes) -> list[tuple[Any, Any]]:
 
 def learnt(data: bytes) -> tuple[Heads, int]:
     heads = Heads()
-    return heads, heads.learn(data, parsed(data)[0][0])
+    return heads, heads.add(data, parsed(data)[0][0])
 
 
 names = st.sampled_from(["X-One", "Accept", "x-two", "User-Agent", "Authorization", "Origin", "Content-Type", "X"])
@@ -73,7 +73,7 @@ def test_of_any_message_it_says_what_the_parser_says(data: st.DataObject) -> Non
         return
     head, line, body, _ = found
     ((told, payload),) = parsed(message)
-    assert target(line) == (told.method, told.path)
+    assert parse_target(line) == (told.method, told.path)
     assert {k.lower(): v for k, v in head.headers.items()} == {
         name.lower(): value for name, value in told.headers.items() if name.lower() != "content-length"
     }
@@ -120,9 +120,9 @@ def test_the_length_may_be_the_first_of_the_lines() -> None:
 )
 def test_what_is_not_exactly_one_known_message_is_left_to_the_parser(data: bytes) -> None:
     heads, _ = learnt(PUT)
-    heads.learn(GET, parsed(GET)[0][0])
+    heads.add(GET, parsed(GET)[0][0])
     found = heads.read(data)
-    assert found is None or target(found[1]) is None
+    assert found is None or parse_target(found[1]) is None
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_what_is_not_exactly_one_known_message_is_left_to_the_parser(data: bytes
     ],
 )
 def test_a_line_that_is_not_of_the_plainest_form_is_left_to_the_parser(line: bytes) -> None:
-    assert target(line) is None
+    assert parse_target(line) is None
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_what_is_kept_is_bounded() -> None:
     while number == 0 or heads.read(first) is not None:
         assert heads._weight <= MOST_BYTES
         message = GET.replace(b"ak-1", b"%d" % number)
-        heads.learn(message, parsed(GET)[0][0])
+        heads.add(message, parsed(GET)[0][0])
         number += 1
     assert heads.read(message) is not None
     assert MOST_BYTES / (3 * len(message) + 1024) <= number < MOST_BYTES / 1024
@@ -195,13 +195,13 @@ def test_what_request_lines_mean_is_bounded_too() -> None:
     number = count = 0
     while heads.read(GET) is not None:
         message = GET.replace(b"ak-1", b"%d" % number)
-        heads.learn(message, parsed(message)[0][0])
+        heads.add(message, parsed(message)[0][0])
         found = heads.read(message)
         assert found is not None
         for line in range(MEANINGS + 100):
-            found[0].mean(b"GET /%d" % line, None)
-        assert len(found[0].meanings) <= MEANINGS
-        number, count = number + 1, count + len(found[0].meanings)
+            found[0].remember(b"GET /%d" % line, None)
+        assert len(found[0].targets) <= MEANINGS
+        number, count = number + 1, count + len(found[0].targets)
         assert number * MEANINGS < MOST_BYTES / 1024 + 2 * MEANINGS
     assert count * 1024 > MOST_BYTES - 2 * MEANINGS * 1024
     assert heads._weight < MOST_BYTES
@@ -214,17 +214,17 @@ def test_what_a_connection_holds_of_a_head_is_bounded_too() -> None:
     assert found is not None
     head, last = found[0], found[3]
     for number in range(MEANINGS):
-        head.mean(b"PUT /%d" % number, None)
-    head.admitted["ainoflow"] = None
+        head.remember(b"PUT /%d" % number, None)
+    head.callers["ainoflow"] = None
     number = 0
     while heads.read(PUT) is not None:
         message = GET.replace(b"ak-1", b"%d" % number)
-        heads.learn(message, parsed(message)[0][0])
+        heads.add(message, parsed(message)[0][0])
         number += 1
-    assert (head.meanings, head.admitted, heads.read(PUT, last)) == ({}, {}, None)
-    head.mean(b"PUT /x", None)
-    assert head.meanings == {}
-    heads.learn(PUT, parsed(PUT)[0][0])
+    assert (head.targets, head.callers, heads.read(PUT, last)) == ({}, {}, None)
+    head.remember(b"PUT /x", None)
+    assert head.targets == {}
+    heads.add(PUT, parsed(PUT)[0][0])
     again = heads.read(PUT, last)
     assert again is not None
     assert again[0] is not head
@@ -237,7 +237,7 @@ def test_a_head_that_is_learnt_again_is_kept_as_it_is() -> None:
     assert found is not None
     weight = heads._weight
     for _ in range(3):
-        assert heads.learn(PUT[:-7], parsed(PUT)[0][0]) == 7
+        assert heads.add(PUT[:-7], parsed(PUT)[0][0]) == 7
     again = heads.read(PUT)
     assert again is not None
     assert again[0] is found[0]
@@ -254,22 +254,22 @@ def test_only_short_beginnings_of_lines_are_kept_and_each_is_counted_once() -> N
     heads, _ = learnt(GET)
     found = heads.read(GET)
     assert found is not None
-    found[0].mean(b"x" * (START_BYTES + 1), None)
+    found[0].remember(b"x" * (START_BYTES + 1), None)
     before = heads._weight
-    assert not found[0].meanings
+    assert not found[0].targets
     for _ in range(3):
-        found[0].mean(b"x" * START_BYTES, None)
+        found[0].remember(b"x" * START_BYTES, None)
     assert heads._weight == before + START_BYTES + 1024
-    assert len(found[0].meanings) == 1
+    assert len(found[0].targets) == 1
 
 
 def test_a_head_that_was_never_seen_whole_has_no_meanings() -> None:
     """The meaning of a message that the parser has read is kept with no head."""
     for message in (GET, PUT):
-        head = usual_head(parsed(message)[0][0])
+        head = ordinary_head(parsed(message)[0][0])
         assert head is not None
-        head.mean(b"GET /x", None)
-        assert head.meanings == {}
+        head.remember(b"GET /x", None)
+        assert head.targets == {}
 
 
 def test_a_head_of_a_request_that_is_to_be_carried_out_once_is_not_kept() -> None:
@@ -282,13 +282,13 @@ def test_a_head_of_a_request_that_is_to_be_carried_out_once_is_not_kept() -> Non
 def fed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The bytes that connections gave to the parser."""
     given: list[bytes] = []
-    parse = HotConnection._parse
+    parse = FastPathConnection._parse
 
-    def counted(connection: HotConnection, data: bytes) -> None:
+    def counted(connection: FastPathConnection, data: bytes) -> None:
         given.append(data)
         parse(connection, data)
 
-    monkeypatch.setattr(HotConnection, "_parse", counted)
+    monkeypatch.setattr(FastPathConnection, "_parse", counted)
     return given
 
 

@@ -167,9 +167,9 @@ async def test_what_was_refused_is_recorded_again_only_now_and_then(app: App, re
     for _ in range(5):
         await client.ask("GET", target)
     cache = app.cache
-    assert not all(cache.again(request("GET", target)) for _ in range(RETRY))
-    assert any(cache.again(request("GET", target)) for _ in range(2 * RETRY))
-    assert not cache.again(request("PUT", target, b"{}"))
+    assert not all(cache.should_record(request("GET", target)) for _ in range(RETRY))
+    assert any(cache.should_record(request("GET", target)) for _ in range(2 * RETRY))
+    assert not cache.should_record(request("PUT", target, b"{}"))
 
 
 async def test_the_memory_is_bounded_and_what_is_used_stays(redis: RedisProcess) -> None:
@@ -308,9 +308,9 @@ def test_requests_are_remembered_in_little_room() -> None:
 
     cache = ReadCache(1000, Untracked())  # type: ignore[arg-type]
     data = request("GET", DOCUMENT)
-    assert [cache.again(data) for _ in range(3)] == [False, True, True]
-    cache.in_vain(data)
-    assert sum(cache.again(data) for _ in range(10 * RETRY)) > 0
+    assert [cache.should_record(data) for _ in range(3)] == [False, True, True]
+    cache.recording_failed(data)
+    assert sum(cache.should_record(data) for _ in range(10 * RETRY)) > 0
     assert cache.misses == 3 + 10 * RETRY
 
 
