@@ -1,7 +1,7 @@
 --- Set a variable. An existing variable keeps its id and its time of creation; a new one takes the proposed
 --- id.
 --- Replies with: its id (6 bytes).
---- Refuses: DENIED, UNDECLARED.
+--- Refuses: DENIED, UNDECLARED, EXISTS (a variable that was imported has the proposed id: take another one).
 --- Idempotent: if the request has a key (include/once.lua).
 
 local acl       = KEYS[1] -- hash: subject -> verbs
@@ -31,8 +31,12 @@ local stamp = struct.pack('>I7', at)
 local id = redis.call('HGET', names, name)
 local packed = id and redis.call('HGET', variables, id)
 local before = packed and variable(packed)
-redis.call('HSET', variables, id or proposed, stamp .. (before and before.created or stamp) .. rest)
-if not id then
+local after = stamp .. (before and before.created or stamp) .. rest
+if id then
+  redis.call('HSET', variables, id, after)
+elseif redis.call('HSETNX', variables, proposed, after) == 0 then
+  return redis.error_reply('EXISTS another variable has this id')
+else
   id = proposed
   redis.call('HSET', names, name, id)
 end

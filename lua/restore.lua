@@ -26,6 +26,7 @@ local updater    = ARGV[12] -- id of the caller who updated it
 --- @include set
 --- @include precondition_error
 --- @include admission_error
+--- @include former
 --- @include restage
 --- @include reindex
 
@@ -37,11 +38,7 @@ local refusal = size < 0 and 'GONE the staged body has expired'
   or admission_error(indexes[1], registered, '', size, before, at)
 if refusal then return redis.error_reply(refusal) end
 
-local after = {
-  version = tonumber(version), created = tonumber(created), updated = tonumber(updated),
-  expires = tonumber(deadline) or 0, deadline = deadline ~= '' and deadline or nil,
-  creator = creator, updater = updater, size = size,
-}
+local after = former(version, created, updated, deadline, creator, updater, size)
 if after.expires > 0 and after.expires * 1000 <= at then return {0, 0, 0} end
 if margin == '' then set(record, after, body) else restage(record, staged, after, tonumber(margin)) end
 local documents, bytes = reindex(expiry, indexes, kinds, id, before, after)

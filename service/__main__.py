@@ -103,17 +103,16 @@ def _export(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _export_to(settings: Settings, arguments: argparse.Namespace) -> int:
+    from service.dialects import discover
     from service.transfer.commands import export
-    from service.transfer.exporting import Selection
+    from service.transfer.rest import Selection
 
-    dialects, projects, categories = (
-        frozenset[str](names or ()) for names in (arguments.dialect, arguments.project, arguments.category)
-    )
+    chosen = [frozenset[str](names or ()) for names in (arguments.dialect, arguments.project, arguments.category)]
+    private = frozenset((dialect.name, kind) for dialect in discover() for kind in dialect.private)
+    selection = Selection(chosen[0], chosen[1], chosen[2], arguments.with_access, private)
     async with _redis(settings) as redis_url:
         with _usable(arguments.file):
-            return await export(
-                redis_url, arguments.file, Selection(dialects, projects, categories), quiet=arguments.quiet
-            )
+            return await export(redis_url, arguments.file, selection, quiet=arguments.quiet)
 
 
 def _import(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -312,6 +311,7 @@ def _add_transfers(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     export.add_argument("--dialect", action="append", help="this dialect alone; may be repeated")
     export.add_argument("--project", action="append", help="documents of this project alone; may be repeated")
     export.add_argument("--category", action="append", help="documents of this category alone; may be repeated")
+    export.add_argument("--with-access", action="store_true", help="keys, tokens, passwords, rates and quotas too")
     export.set_defaults(run=_export)
     into = commands.add_parser("import", help="write what a file holds into the store", allow_abbrev=False)
     into.add_argument("file", metavar="FILE", help="an export; - for standard input")

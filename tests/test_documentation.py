@@ -75,6 +75,7 @@ def test_each_key_is_documented_where_keys_are_spelled() -> None:
         "namespace",
         "parse",
         "parse_namespace",
+        "parse_shared",
         "parse_variables",
     }
 

@@ -235,6 +235,8 @@ class Dialect:
     apply_grants: Callable[[Any, Directory, Storage], Awaitable[None]] | None = None
     # For fsck, by namespace of collections with grants: the kind of the links from a subject to what it may read.
     readers: Mapping[str, str] = field(default_factory=dict)
+    # Kinds of directory entries that are exported only with the credentials: tokens, quotas.
+    private: frozenset[str] = frozenset({"token", "named"})
 
     headers: tuple[tuple[str, str], ...] = field(init=False)  # headers of every answer, refusals included
     lines: str = field(init=False)  # these headers as header lines

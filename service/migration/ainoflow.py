@@ -13,10 +13,9 @@ from service.migration.outcome import Agreement, Outcome, Refused, Sample
 from service.migration.state import State
 from service.remote.client import Oversized
 from service.remote.concurrency import at_once
-from service.storage import keys, registry
+from service.storage import keys, outcomes, registry
 from service.storage.errors import NotFound
 from service.storage.keys import Collection
-from service.storage.records import transfer
 from service.storage.records.record import CALLER_ID_BYTES, Record
 from service.storage.records.transfer import RecordTransfer, Restored
 from service.storage.root import Storage
@@ -141,7 +140,7 @@ class Arrival(_Side):
         """Restore documents. Where another one is there, the one that was updated last stays."""
         older = []
         for one, became in zip(wanted, await self.transfer.restore_many(wanted, replace=False), strict=True):
-            if became is not transfer.Outcome.DIFFERENT:
+            if became is not outcomes.Outcome.DIFFERENT:
                 self.outcome.counts[became.value] += 1
             elif (await self.records.get(one.collection, one.id)).updated < one.record.updated:
                 older.append(one)

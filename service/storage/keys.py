@@ -51,6 +51,8 @@ LIBRARIES = "polystow:libraries"
 
 is_unreserved = re.compile(rb"[A-Za-z0-9_.~-]+").fullmatch  # the unreserved characters of RFC 3986, section 2.3
 _variables = re.compile(r"\{([^:{}]+):([^:{}]+):([^:{}]+)\}(?:variables|names|newest|lists|listing)").fullmatch
+_shared = re.compile(r"polystow:(entry|links|passwords):([^:]+)(?::([^:]+):([^:]*))?").fullmatch
+_counted = re.compile(r"\{([^:{}]+)\}(users|user|variable)").fullmatch
 _ESCAPES = {code: quote(chr(code), safe="") for code in range(128)}
 _owned = re.compile(r"\{([^:{}]+):([^:{}]*):([^:{}]+)\}([rsfb]:|[a-z]$)(.*)").fullmatch
 
@@ -225,3 +227,16 @@ def rate(dialect: str, id: str) -> str:
 
 def passwords(dialect: str) -> str:
     return f"polystow:passwords:{escape(dialect)}"
+
+
+def parse_shared(key: str) -> tuple[str, str, str, str] | None:
+    """Return sort, dialect, kind and id of a key that belongs to no collection; None if it is another key.
+
+    The sort is entry, links, passwords, users, user or variable; kind and id are "" where it has none.
+    """
+    if match := _shared(key):
+        sort, dialect, kind, id = match.groups()
+        return sort, unquote(dialect), unquote(kind or ""), unquote(id or "")
+    if match := _counted(key):
+        return match[2], unquote(match[1]), "", ""
+    return None

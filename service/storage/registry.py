@@ -48,6 +48,17 @@ async def scan(runner: Runner, command: str, key: str) -> AsyncIterator[tuple[st
             return
 
 
+async def stored_keys(runner: Runner) -> AsyncIterator[list[str]]:
+    """Walk over all keys of all servers, a portion at a time. A key may be visited twice."""
+    for lane in runner.redis.lanes:
+        cursor = b"0"
+        while True:
+            cursor, found = await lane.execute("SCAN", cursor, "COUNT", STEP, write=False)
+            yield [key.decode(errors="replace") for key in found]
+            if cursor == b"0":
+                break
+
+
 async def sizes(runner: Runner, collection: Collection) -> tuple[int, int]:
     """Return the number of records in the index of sizes, and their bytes in all."""
     documents = size = 0

@@ -9,8 +9,9 @@ from itertools import chain
 from service.api.parsing import validate
 from service.storage.errors import Invalid
 from service.storage.records.record import CALLER_ID_BYTES
+from service.storage.variables.variables import KEY_BYTES, VALUE_BYTES
 from service.transfer.archive import Damaged
-from service.transfer.lines import Document, Line, Namespace, Piece, Stored, body_of
+from service.transfer.lines import Declared, Document, Files, Line, Piece, Stored, VariableLine, Withdrawn, body_of
 
 
 class Checked:
@@ -31,11 +32,49 @@ class Checked:
                     continue
                 if isinstance(line, Piece):
                     raise Damaged("it continues a body, and no line before it began one")
-                if isinstance(line, Namespace):
+                if isinstance(line, Files):
+                    self._stored(line)
+                    yield from self._files(line)
+                    continue
+                if isinstance(line, Declared):
                     self._known(line.dialect)
+                if isinstance(line, VariableLine):
+                    self._variable(line)
             except (Damaged, Invalid) as error:
                 raise Damaged(f"line {number}: {error}") from None
             yield line
+
+    def _variable(self, line: VariableLine) -> None:
+        if len(line.key.encode()) > KEY_BYTES or len(line.value.encode()) > VALUE_BYTES:
+            raise Damaged(f"`key` has at most {KEY_BYTES} bytes, and `value` at most {VALUE_BYTES}")
+
+    def _files(self, line: Files) -> Iterator[Line]:
+        """Check a record with files, and yield it with the pieces behind it. Raises Damaged."""
+        if (line.file is None) == (line.values is None) or (line.id == "") != (line.file is None):
+            raise Damaged("it must have `file` and an `id`, or `values` and no `id`")
+        sizes = {blob.id: blob.size for blob in line.blobs}
+        contents = [value.content for value in (line.values or {}).values()]
+        if line.file is not None and line.file.content is not None:
+            contents.append(line.file.content)
+        for content in contents:
+            if (content.text is not None) + (content.base64 is not None) + (content.blob is not None) != 1:
+                raise Damaged("a `content` must have one of `text`, `base64` and `blob`")
+            if content.blob is not None and content.start + content.size > sizes.get(content.blob, -1):
+                raise Damaged("a `content` lies outside of its blob")
+        yield line
+        left = sum(sizes.values())
+        while left > 0:
+            piece = next(self._lines, None)
+            self._number += 1
+            if isinstance(piece, Withdrawn):
+                yield piece
+                return
+            body = body_of(piece) if isinstance(piece, Piece) else None
+            if not body or len(body) > left:
+                raise Damaged("its files are not whole: the pieces behind it are too few, too long or empty")
+            left -= len(body)
+            assert piece is not None
+            yield piece
 
     def _known(self, dialect: str) -> None:
         if dialect not in self._dialects:

@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from service.storage.records.transfer import Outcome
+from service.storage.outcomes import Outcome
 from service.storage.scripts.runner import Runner
 from service.transfer.archive import Damaged, Writer, read
 from service.transfer.checking import Checked
-from service.transfer.exporting import Export, Selection
+from service.transfer.exporting import Export
 from service.transfer.importing import Import
 from service.transfer.progress import Told, told
+from service.transfer.rest import Selection
 
 STANDARD = "-"  # the file name of standard input and output
 PACKED, PLAIN = ".ndjson.zst", ".ndjson"  # the ends of file names
@@ -78,7 +79,7 @@ async def _write(
             if not quiet:
                 said = ", ".join(f"{done.outcomes[outcome]} {outcome.value}" for outcome in Outcome)
                 progress.say(f"imported: {said}; {done.faults} fault{'' if done.faults == 1 else 's'} found")
-    return 1 if done.faults or (on_conflict == FAIL and done.outcomes[Outcome.DIFFERENT]) else 0
+    return 1 if done.faults or (on_conflict != SKIP and done.outcomes[Outcome.DIFFERENT]) else 0
 
 
 def _counted(counts: dict[str, dict[str, int]]) -> str:

@@ -2,24 +2,26 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
 
 from service.storage import keys
-from service.storage.errors import OutcomeUnknown, Unavailable
+from service.storage.outcomes import Outcome
 from service.storage.records.record import Record
-from service.storage.records.transfer import Outcome, RecordTransfer, Restored
+from service.storage.records.transfer import RecordTransfer, Restored
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
-from service.transfer.lines import Document, Line, Namespace, body_of
+from service.storage.variables.transfer import VariableTransfer
+from service.storage.variables.variables import Variable
+from service.transfer import lines
+from service.transfer.declaring import Declaring
+from service.transfer.filing import Filing
+from service.transfer.lines import Document, Files, Line, Namespace, VariableLine, body_of
+from service.transfer.patience import patiently
 
 PORTION = 32  # records that are written together: below 1 ms of Redis's time
 PORTION_BYTES = 256 * 1024  # of bodies written together
 AT_ONCE = 3  # portions in flight
-PATIENCE = 10  # attempts at a portion while Redis cannot be reached
-PAUSE = 1.0  # seconds between two attempts
-
-T = TypeVar("T")
 
 
 class Import:
@@ -29,42 +31,61 @@ class Import:
         self, runner: Runner, *, replace: bool, say: Callable[[str], object], progress: Callable[[int], object]
     ) -> None:
         self._replace, self._say, self._progress = replace, say, progress
-        self._records = RecordTransfer(runner, Storage(runner).records)
+        self._records, self._variables = RecordTransfer(runner, Storage(runner).records), VariableTransfer(runner)
+        self._filing, self._declaring = Filing(runner, replace=replace), Declaring(runner, replace=replace)
         self._kinds: dict[tuple[str, str], str] = {}  # the indexes of collections, by dialect and namespace
-        self._waiting: list[Restored] = []
+        self._documents: list[Restored] = []  # that wait
         self._size = 0  # bytes of their bodies
+        self._assigned: list[VariableLine] = []  # variables that wait
         self._flying: set[asyncio.Task[None]] = set()
         self.outcomes: Counter[Outcome] = Counter()
         self.faults = 0
 
-    async def run(self, lines: Iterable[Line]) -> None:
-        """Write everything. Raises what reading `lines` raises, after all that was read before is written."""
+    async def run(self, exported: Iterable[Line]) -> None:
+        """Write everything. Raises what reading `exported` raises, after all that was read before is written."""
+        reading = iter(exported)
         try:
-            for line in lines:
+            for line in reading:
                 if isinstance(line, Document):
-                    self._take(line)
-                    if len(self._waiting) >= PORTION or self._size > PORTION_BYTES:
-                        await self._flush()
+                    await self._document(line)
                 elif isinstance(line, Namespace):
                     self._kinds[line.dialect, line.namespace] = line.indexes
+                elif isinstance(line, VariableLine):
+                    self._assigned.append(line)
+                    if len(self._assigned) >= PORTION:
+                        await self._flush()
+                elif isinstance(line, Files):
+                    await self._files(line, reading)
+                elif isinstance(line, lines.Counter):
+                    await self._flush()
+                    await self._landed(0)  # the users that have lower numbers come first
+                    await patiently(lambda line=line: self._declaring.advance(line))  # type: ignore[misc]
+                elif isinstance(line, lines.Declared):
+                    await self._begin(self._declare(line))
         finally:
             await self._flush()
             await self._landed(0)
+            await patiently(self._declaring.finish)
 
-    def _take(self, line: Document) -> None:
+    async def _document(self, line: Document) -> None:
         body = body_of(line) or b""
         kinds = self._kinds.get((line.dialect, line.namespace), "")
         collection = keys.collection(line.dialect, line.namespace, line.collection, kinds)
         times = line.version, line.created, line.updated, line.expires
         record = Record(*times, line.creator, line.updater, len(body), body)
-        self._waiting.append(Restored(collection, line.id, record))
+        self._documents.append(Restored(collection, line.id, record))
         self._size += len(body)
+        if len(self._documents) >= PORTION or self._size > PORTION_BYTES:
+            await self._flush()
 
     async def _flush(self) -> None:
         """Begin to write what waits."""
-        portion, self._waiting, self._size = self._waiting, [], 0
-        if portion:
-            await self._begin(self._write(portion))
+        documents, self._documents, self._size = self._documents, [], 0
+        if documents:
+            await self._begin(self._write(documents))
+        variables, self._assigned = self._assigned, []
+        if variables:
+            await self._begin(self._assign(variables))
 
     async def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Begin some work, when there is room for it. Raises what earlier work raised."""
@@ -79,25 +100,43 @@ class Import:
                 task.result()
 
     async def _write(self, portion: Sequence[Restored]) -> None:
-        """Write a portion, and check what was written."""
-        outcomes = await _patiently(lambda: self._records.restore_many(portion, replace=self._replace))
-        self.outcomes.update(outcomes)
-        for one, outcome in zip(portion, outcomes, strict=True):
-            if outcome is Outcome.DIFFERENT:
-                place = one.collection
-                self._say(f"{place.dialect} {place.namespace}/{place.name}/{one.id}: another one is there, which stays")
+        """Write a portion of documents, and check what was written."""
+        outcomes = await patiently(lambda: self._records.restore_many(portion, replace=self._replace))
+        self._done(outcomes, [f"{one.collection.dialect} {_place(one.collection)}/{one.id}" for one in portion])
         ours = [one for one, outcome in zip(portion, outcomes, strict=True) if outcome is not Outcome.DIFFERENT]
-        for fault in await _patiently(lambda: self._records.check(ours)):
+        for fault in await patiently(lambda: self._records.check(ours)):
             self.faults += 1
             self._say(fault)
-        self._progress(len(portion))
+
+    async def _assign(self, portion: Sequence[VariableLine]) -> None:
+        """Write a portion of variables."""
+        wanted = [
+            (
+                keys.collection(line.dialect, line.namespace, line.collection, ""),
+                Variable(line.id, line.user, line.key, line.value, line.created, line.updated),
+            )
+            for line in portion
+        ]
+        outcomes = await patiently(lambda: self._variables.restore_many(wanted, replace=self._replace))
+        self._done(outcomes, [f"{place.dialect} {_place(place)}/{one.user}/{one.key}" for place, one in wanted])
+
+    async def _files(self, line: Files, reading: Iterable[Line]) -> None:
+        """Write a record with files, and read the pieces behind it."""
+        outcome = await self._filing.restore(line, iter(reading))
+        if outcome is not None:
+            self._done([outcome], [f"{line.dialect} {line.namespace}/{line.collection}/{line.id}"])
+
+    async def _declare(self, line: Line) -> None:
+        self._done(*await patiently(lambda: self._declaring.restore(line)))
+
+    def _done(self, outcomes: Sequence[Outcome], names: Sequence[str]) -> None:
+        """Count what became of some records, and tell of those that were left out."""
+        self.outcomes.update(outcomes)
+        for outcome, name in zip(outcomes, names, strict=True):
+            if outcome is Outcome.DIFFERENT:
+                self._say(f"{name}: another one is there, which stays")
+        self._progress(len(outcomes))
 
 
-async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """Do some work that may be repeated; repeat it while Redis cannot be reached."""
-    for _ in range(PATIENCE - 1):
-        try:
-            return await work()
-        except (Unavailable, OutcomeUnknown):
-            await asyncio.sleep(PAUSE)
-    return await work()
+def _place(collection: keys.Collection) -> str:
+    return f"{collection.namespace}/{collection.name}"

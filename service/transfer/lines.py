@@ -4,12 +4,13 @@ Whatever decodes into these types has lawful types, names and sizes, so an impor
 microseconds since the epoch, expiries milliseconds; 0 is never.
 """
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 from msgspec.json import Decoder, Encoder
 
 from service.storage.records.record import CALLER_ID_BYTES
+from service.storage.variables.variables import KEY_BYTES, NUMBER, VALUE_BYTES
 
 FORMAT = 1
 PIECE_BYTES = 256 * 1024  # of a body in one line; a longer body is continued in the lines behind it
@@ -77,6 +78,122 @@ class Document(Stored, tag="document"):
     size: Size | None = None
 
 
+class BlobLine(Struct, forbid_unknown_fields=True):
+    """Bytes that are too many for their record, which stand in the pieces behind it."""
+
+    id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    size: Size
+
+
+class Content(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The bytes of a file or value: `text`, or `base64`, or `size` bytes of a blob from `start` on."""
+
+    text: str | None = None
+    base64: bytes | None = None
+    blob: str | None = None
+    start: Size = 0
+    size: Size = 0
+
+
+class FileLine(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A file under a key; without `content` it was initiated and not uploaded."""
+
+    name: Text
+    size: Number
+    md5: bytes
+    media: Text = ""
+    content: Content | None = None
+
+
+class ValueLine(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A value of a storage area; a file has a `media` type."""
+
+    expires: Positive
+    content: Content
+    media: Text = ""
+    filename: Text = ""
+    md5: bytes = b""
+
+
+class Files(Stored, tag="files"):
+    """A record with files: one file under a key, or the values of a storage area. Its blobs stand behind it."""
+
+    blobs: list[BlobLine] = []
+    file: FileLine | None = None
+    values: dict[Text, ValueLine] | None = None
+
+
+class Withdrawn(Line, tag="withdrawn"):
+    """The record with files that was begun was replaced while it was read: what came of it does not count."""
+
+
+class VariableLine(Line, tag="variable"):
+    """A variable; `user` 0 is no user."""
+
+    dialect: Word
+    namespace: Text
+    collection: Name
+    id: Annotated[int, Meta(ge=1, le=NUMBER)]
+    user: Annotated[int, Meta(ge=0, le=NUMBER)]
+    key: Annotated[str, Meta(min_length=1, max_length=KEY_BYTES)]
+    value: Annotated[str, Meta(max_length=VALUE_BYTES)]
+    created: Number
+    updated: Number
+
+
+class User(Line, tag="user"):
+    """A user whom a vendor names by a text: its number and display name, "" for the usual one."""
+
+    dialect: Word
+    name: Name
+    number: Annotated[int, Meta(ge=1, le=NUMBER)]
+    display: Text = ""
+
+
+class Counter(Line, tag="counter"):
+    """The last number that was allotted to a user, or reserved for a variable."""
+
+    dialect: Word
+    name: Literal["user", "variable"]
+    last: Annotated[int, Meta(ge=0, le=NUMBER)]
+
+
+class EntryLine(Line, tag="entry"):
+    """A declared entry of the access document."""
+
+    dialect: Word
+    kind: Word
+    id: Name
+    value: dict[str, Any]
+
+
+class LinksLine(Line, tag="links"):
+    """The members to which an id is linked, with the revisions of the links."""
+
+    dialect: Word
+    kind: Name
+    id: Name
+    members: dict[Name, Number]
+
+
+class GrantsLine(Line, tag="grants"):
+    """The grants of a collection: the verbs of each subject, letters of `rwd`."""
+
+    dialect: Word
+    namespace: Text
+    collection: Name
+    revision: Number
+    verbs: dict[Name, Annotated[str, Meta(pattern="^[rwd]{1,3}$")]]
+
+
+class PasswordLine(Line, tag="password"):
+    """The salted digest of a user's password."""
+
+    dialect: Word
+    user: Name
+    digest: Annotated[bytes, Meta(min_length=80, max_length=80)]
+
+
 class Piece(Line, tag="piece"):
     """The next piece of the body that an earlier line began."""
 
@@ -84,7 +201,23 @@ class Piece(Line, tag="piece"):
     base64: bytes | None = None
 
 
-AnyLine: TypeAlias = Beginning | Ending | Namespace | Document | Piece
+AnyLine: TypeAlias = (
+    Beginning
+    | Ending
+    | Namespace
+    | Document
+    | Files
+    | Withdrawn
+    | VariableLine
+    | User
+    | Counter
+    | EntryLine
+    | LinksLine
+    | GrantsLine
+    | PasswordLine
+    | Piece
+)
+Declared: TypeAlias = Namespace | VariableLine | User | Counter | EntryLine | LinksLine | GrantsLine | PasswordLine
 
 encode = Encoder().encode_lines
 decode = Decoder(AnyLine).decode_lines

@@ -3,9 +3,10 @@
 import pytest
 
 from service.storage.errors import AlreadyExists, Changed
+from service.storage.outcomes import Outcome
 from service.storage.records.conditions import NEW, exactly
 from service.storage.records.record import Record
-from service.storage.records.transfer import Outcome, RecordTransfer, Restored
+from service.storage.records.transfer import RecordTransfer, Restored
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES

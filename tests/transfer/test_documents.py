@@ -13,7 +13,7 @@ from service.storage.records.conditions import Condition
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.transfer.commands import REPLACE, SKIP, export, import_
-from service.transfer.exporting import Selection
+from service.transfer.rest import Selection
 from tests.running import ROOT, environment
 from tests.servers import RedisProcess
 from tests.transfer.stores import contents

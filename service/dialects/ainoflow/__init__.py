@@ -30,4 +30,5 @@ DIALECT = Dialect(
     refuse=refuse,
     access=Access,
     depends=lambda caller: ("project", caller.claims["project"]),
+    private=frozenset({"token", "named", "project"}),
 )

@@ -93,7 +93,7 @@ def _chunks(collection: Collection, blobs: Iterable[Blob]) -> list[str]:
     return [key for blob in blobs for key in blob.chunks(collection)]
 
 
-async def _placed(content: bytes | Span, staging: Staging) -> tuple[bytes | Span, list[Blob]]:
+async def placed(content: bytes | Span, staging: Staging) -> tuple[bytes | Span, list[Blob]]:
     """Return the content as the manifest stores it, and the blobs that were needed for it: one if it is long."""
     if isinstance(content, Span) or len(content) <= CONTENT_BYTES:
         return content, []
@@ -150,7 +150,7 @@ class Attachments:
         Raises Denied, AlreadyExists, Changed, Invalid (lifetime), Unavailable (staged blobs have expired).
         """
         collection, lifetime = write.collection, write.lifetime
-        content, lasting = await _placed(content, staging)
+        content, lasting = await placed(content, staging)
         await staging.finish()
         old = [*before.blobs.values()] if before else []
         expires = -int(lifetime) if lifetime.startswith("+") else 0

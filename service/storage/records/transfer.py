@@ -8,12 +8,12 @@ in one step. Restoring it again changes nothing, so what was interrupted may be 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from enum import Enum
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 from service.storage.errors import AlreadyExists, Changed, Refusal, StagingExpired, Unavailable, Unregistered
 from service.storage.keys import Collection
+from service.storage.outcomes import Outcome
 from service.storage.records.conditions import NEW, exactly
 from service.storage.records.record import MARGIN, Listed, Record
 from service.storage.records.records import STAGED_SECONDS, Records
@@ -24,15 +24,6 @@ from service.storage.scripts.runner import Runner
 
 STEP = 1000  # ids in one command
 ATTEMPTS = 100  # at a record that others keep changing
-
-
-class Outcome(Enum):
-    """The end of an attempt to restore something."""
-
-    STORED = "stored"
-    PRESENT = "present"  # exactly this was there
-    DIFFERENT = "different"  # something else was there, and was left
-    EXPIRED = "expired"  # its time is over
 
 
 class Restored(NamedTuple):

@@ -24,6 +24,7 @@ class IdAllocator:
 
     def __init__(self, runner: Runner) -> None:
         self._command = runner.command
+        self._run = runner.run
         self._left: defaultdict[str, list[int]] = defaultdict(list)  # by dialect, the next one last
         self._reserving: dict[str, asyncio.Task[None]] = {}
 
@@ -51,6 +52,10 @@ class IdAllocator:
             return 1, 0
         end = int(await self._command("INCRBY", key, last - reserved, key=key, write=True))
         return end - (last - reserved) + 1, end
+
+    async def advance(self, key: str, number: int) -> None:
+        """Raise a counter, `keys.variable(dialect)` or `keys.user(dialect)`, to at least this number."""
+        await self._run("advance", (key,), number=number)
 
     def give_back(self, dialect: str, number: int) -> None:
         """Return an id that was taken and certainly not used."""

@@ -20,6 +20,7 @@ the next field (1), the names of its lists for its value, the length of the key 
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -28,6 +29,7 @@ from struct import Struct
 from typing import Any, NamedTuple, Self
 
 from service.storage import keys
+from service.storage.errors import AlreadyExists
 from service.storage.keys import Collection
 from service.storage.records.write import Write
 from service.storage.scripts.idempotent import idempotent, nothing
@@ -164,19 +166,22 @@ class Variables:
         A new variable gets the id `reserved`, which is one of those that `reserve` returned, or the next one.
         """
         collection = write.collection
-        number = await self._ids.take(collection.dialect) if reserved is None else reserved
         lists = valued(user, key, value)
-        reply = await self._run(
-            "assign",
-            _keys(collection),
-            write.idempotency,
-            subject=write.subject,
-            name=name(user, key),
-            proposed=number.to_bytes(6, "big"),
-            fixed=fixed(user, key),
-            valued=lists,
-            rest=rest(user, key, value, lists),
-        )
+        while True:
+            number = await self._ids.take(collection.dialect)
+            with suppress(AlreadyExists):  # a variable that was imported has this id
+                reply = await self._run(
+                    "assign",
+                    _keys(collection),
+                    write.idempotency,
+                    subject=write.subject,
+                    name=name(user, key),
+                    proposed=number.to_bytes(6, "big"),
+                    fixed=fixed(user, key),
+                    valued=lists,
+                    rest=rest(user, key, value, lists),
+                )
+                break
         id = _int(reply)
         if id != number and reserved is None:  # the variable was there
             self._ids.give_back(collection.dialect, number)

@@ -1,0 +1,108 @@
+"""Declared entries, grants, links and passwords on their way out of a store and into another one.
+
+Restoring one of them again changes nothing. What is there and differs stays, unless it is to be replaced.
+"""
+
+from typing import Any
+
+from msgpack import packb, unpackb
+
+from service.storage import keys, registry
+from service.storage.access.directory import Directory
+from service.storage.access.grants import Grants
+from service.storage.errors import OutdatedGrants
+from service.storage.keys import Collection
+from service.storage.outcomes import Outcome
+from service.storage.scripts.runner import Runner
+
+PORTION = 1000  # members in one command: below 1 ms of Redis's time
+
+
+class AccessTransfer:
+    """The way of what is declared out of a store and into another one."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner, self._command = runner, runner.command
+        self._grants = Grants(runner)
+        self._revision = 0  # the counter of revisions is at least that
+
+    async def entry(self, dialect: str, kind: str, id: str) -> dict[str, Any] | None:
+        """Read a declared entry; None if there is none."""
+        key = keys.entry(dialect, kind, id)
+        packed = await self._command("GET", key, key=key)
+        return None if packed is None else dict(unpackb(packed))
+
+    async def restore_entry(self, dialect: str, kind: str, id: str, value: dict[str, Any], *, replace: bool) -> Outcome:
+        """Restore a declared entry. It counts everywhere a second after `finish`."""
+        key = keys.entry(dialect, kind, id)
+        condition = () if replace else ("NX",)
+        if await self.entry(dialect, kind, id) == value:
+            return Outcome.PRESENT
+        stored = await self._command("SET", key, packb(value), *condition, key=key, write=True)
+        return Outcome.STORED if stored else Outcome.DIFFERENT
+
+    async def links(self, dialect: str, kind: str, id: str) -> dict[str, int]:
+        """Read the members to which an id is linked, with the revisions of the links."""
+        key = keys.links(dialect, kind, id)
+        return {member: int(score) async for member, score in registry.scan(self._runner, "ZSCAN", key)}
+
+    async def restore_links(self, dialect: str, kind: str, id: str, members: dict[str, int]) -> Outcome:
+        """Restore links beside those that are there: they are supersets, so two links never contradict each other."""
+        key, pairs = keys.links(dialect, kind, id), [*members.items()]
+        for start in range(0, len(pairs), PORTION):
+            words = [word for member, revision in pairs[start : start + PORTION] for word in (revision, member)]
+            await self._command("ZADD", key, "GT", *words, key=key, write=True)
+        return Outcome.STORED
+
+    async def grants(self, collection: Collection) -> tuple[int, dict[str, str]] | None:
+        """Read the grants of a collection and their revision; None if it is not declared.
+
+        They are read in portions, and again if they were replaced meanwhile.
+        """
+        while True:
+            before = await self._command("HGET", collection.acl, "", key=collection.acl)
+            if before is None or int(before) < 0:
+                return None
+            verbs = {name: verb async for name, verb in registry.scan(self._runner, "HSCAN", collection.acl)}
+            if verbs.pop("", "").encode() == before:
+                return int(before), verbs
+
+    async def restore_grants(
+        self, collection: Collection, revision: int, verbs: dict[str, str], *, replace: bool
+    ) -> Outcome:
+        """Restore the grants of a collection. Later grants get a later revision."""
+        if (found := await self.grants(collection)) is not None:
+            if found[1] == verbs:
+                return Outcome.PRESENT
+            if not replace:
+                return Outcome.DIFFERENT
+            revision = await self._grants.revise(max(found[0], revision))
+        elif revision > self._revision:
+            self._revision = await self._grants.revise(revision)
+        try:
+            await self._grants.grant(collection, verbs, revision)
+        except OutdatedGrants:  # somebody declares at the same time, and wins
+            return Outcome.DIFFERENT
+        return Outcome.STORED
+
+    async def passwords(self, dialect: str) -> dict[str, bytes]:
+        """Read the salted digests of the passwords of a dialect's users."""
+        key, cursor, found = keys.passwords(dialect), b"0", dict[str, bytes]()
+        while True:
+            cursor, pairs = await self._command("HSCAN", key, cursor, "COUNT", PORTION, key=key)
+            found |= {name.decode(): digest for name, digest in zip(pairs[::2], pairs[1::2], strict=True)}
+            if cursor == b"0":
+                return found
+
+    async def restore_password(self, dialect: str, user: str, digest: bytes, *, replace: bool) -> Outcome:
+        """Restore the salted digest of a user's password."""
+        key = keys.passwords(dialect)
+        if await self._command("HGET", key, user, key=key) == digest:
+            return Outcome.PRESENT
+        command = "HSET" if replace else "HSETNX"
+        stored = await self._command(command, key, user, digest, key=key, write=True)
+        return Outcome.STORED if stored or replace else Outcome.DIFFERENT
+
+    async def finish(self) -> None:
+        """Let all workers look up again what they cached."""
+        await Directory(self._runner).invalidate()

@@ -1,0 +1,22 @@
+"""Work that may be repeated, and is, while Redis cannot be reached."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from service.storage.errors import OutcomeUnknown, Unavailable
+
+ATTEMPTS = 10
+PAUSE = 1.0  # seconds between two attempts
+
+T = TypeVar("T")
+
+
+async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Do some work that may be repeated; repeat it while Redis cannot be reached."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return await work()
+        except (Unavailable, OutcomeUnknown):
+            await asyncio.sleep(PAUSE)
+    return await work()

@@ -1,0 +1,88 @@
+"""Records as the lines of an export."""
+
+from service.storage.files.areas import Value
+from service.storage.files.blobs import Span
+from service.storage.files.files import File
+from service.storage.files.transfer import Content as Held
+from service.storage.keys import Collection
+from service.storage.records.record import Record
+from service.transfer.lines import (
+    PIECE_BYTES,
+    BlobLine,
+    Content,
+    Document,
+    FileLine,
+    Files,
+    Line,
+    Piece,
+    ValueLine,
+    said,
+)
+
+
+def document(collection: Collection, id: str, record: Record) -> list[Line]:
+    """Return the lines of a record: one, and pieces behind it if its body is long."""
+    body = record.body
+    text, encoded = said(body) if len(body) <= PIECE_BYTES else (None, None)
+    first = Document(
+        collection.dialect,
+        collection.namespace,
+        collection.name,
+        id,
+        record.version,
+        record.created,
+        record.updated,
+        record.expires,
+        record.creator,
+        record.updater,
+        text,
+        encoded,
+        None if len(body) <= PIECE_BYTES else len(body),
+    )
+    return [first] if len(body) <= PIECE_BYTES else [first, *pieces(body)]
+
+
+def pieces(body: bytes) -> list[Piece]:
+    """Return the lines of a long body. Text is cut between two characters."""
+    found, start = [], 0
+    while start < len(body):
+        end = start + PIECE_BYTES
+        while end < len(body) and end > start + PIECE_BYTES - 4 and body[end] & 0xC0 == 0x80:
+            end -= 1
+        found.append(Piece(*said(body[start:end])))
+        start = end
+    return found
+
+
+def files(collection: Collection, id: str, record: Record, held: Held, sizes: dict[str, int]) -> Files:
+    """Return the first line of a record with files, of whose blobs `sizes` has the sizes."""
+    return Files(
+        collection.dialect,
+        collection.namespace,
+        collection.name,
+        id,
+        record.version,
+        record.created,
+        record.updated,
+        record.expires,
+        record.creator,
+        record.updater,
+        [BlobLine(blob, size) for blob, size in sizes.items()],
+        _file(held) if isinstance(held, File) else None,
+        None if isinstance(held, File) else {key: _value(value) for key, value in held.items()},
+    )
+
+
+def _file(file: File) -> FileLine:
+    content = None if file.body is None else _content(file.body)
+    return FileLine(file.name, file.size, file.md5, file.type, content)
+
+
+def _value(value: Value) -> ValueLine:
+    return ValueLine(value.expires, _content(value.body), value.type, value.filename, value.md5)
+
+
+def _content(body: bytes | Span) -> Content:
+    if isinstance(body, Span):
+        return Content(None, None, body.blob, body.start, body.size)
+    return Content(*said(body))
