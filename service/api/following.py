@@ -11,6 +11,7 @@ from service.storage.feed.tail import Event, Position
 
 EVENT_STREAM = "text/event-stream"
 HEARTBEAT_SECONDS = 15.0
+LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 PORTION = 100  # events that are looked for at a time
 
 Cursor = Callable[[Position], str]
@@ -78,7 +79,8 @@ class _Events:
         return None if not found and self._follower.over else found
 
     def _render(self, event: Event) -> bytes:
-        return b"%b%b\ndata: %b\n\n" % (self._start, self._cursor(event.position).encode(), event.data)
+        data = event.data.translate(LINE_ENDS)  # in JSON they are white space between tokens, and nothing else
+        return b"%b%b\ndata: %b\n\n" % (self._start, self._cursor(event.position).encode(), data)
 
 
 def _in_pieces(events: Sequence[Event]) -> Iterator[list[Event]]:

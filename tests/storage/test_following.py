@@ -273,6 +273,7 @@ async def test_who_does_not_read_is_cut_off_once_too_much_waits_for_it(
     slow = followers.follow(Stream(runner), BEGINNING)
     slow.abort = cut.set
     assert len(await slow.take(100, 0)) == 1
+    assert await slow.take(100, 0) == []
     with slow.unread():
         await quick.has(1)
         writer.add(9, 100_000)

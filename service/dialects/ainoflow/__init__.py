@@ -6,9 +6,9 @@
 | category | collection | created by its first document |
 | key | record id | 32 hex digits if the client sends none |
 
-Modules: `handlers` has the vendor's routes, `changes` and `history` those of the journal, `parameters` reads requests,
-`answers` renders answers with the types of `shapes`, `description` and `journal_description` describe the routes for
-the OpenAPI document, `access` is the section of the access document.
+Modules: `handlers` has the vendor's routes, `changes` and `history` those of the journal, `feed` follows it live,
+`parameters` reads requests, `answers` renders answers with the types of `shapes`, `description` and
+`journal_description` describe the routes for the OpenAPI document, `access` is the section of the access document.
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ from service.dialects.ainoflow import changes, handlers, history
 from service.dialects.ainoflow.access import Access
 from service.dialects.ainoflow.answers import refuse
 from service.dialects.ainoflow.description import API
-from service.dialects.ainoflow.parameters import NAME
+from service.dialects.ainoflow.parameters import NAME, NEEDED
 
 DIALECT = Dialect(
     name=NAME,
@@ -26,7 +26,7 @@ DIALECT = Dialect(
     prefixes=("/api/v1/",),
     routes=Routes([*handlers.routes, *changes.routes, *history.routes]),
     api=API,
-    credential=partial(bearer, needed="an API key is needed: Authorization: Bearer YOUR_API_KEY"),
+    credential=partial(bearer, needed=NEEDED),
     refuse=refuse,
     access=Access,
     depends=lambda caller: ("project", caller.claims["project"]),

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from service.api.description import Content, Description
 from service.dialects.ainoflow import description, shapes
@@ -18,6 +18,13 @@ Since = Annotated[
         examples=["now"],
     ),
 ]
+Wait = Annotated[
+    int, Meta(ge=0, le=60, description="If there is no change, wait for one, so many seconds at most.", examples=[0])
+]
+LastEvent = Annotated[
+    str,
+    Meta(description="With `Accept: text/event-stream`: the id of the last event that the client has; before `since`."),
+]
 Before = Annotated[
     str,
     Meta(
@@ -30,6 +37,11 @@ Before = Annotated[
 class Feed(Struct):
     since: Since | UnsetType = UNSET
     limit: Limit = 100
+    wait: Wait = 0
+
+
+class Resumed(Struct):
+    last: LastEvent | UnsetType = field(name="Last-Event-ID", default=UNSET)
 
 
 class Looking(Struct):
@@ -64,6 +76,7 @@ changes = Description(
         )
     },
     query=Feed,
+    headers=Resumed,
     refuses=(errors.NoJournal, errors.Trimmed),
 )
 

@@ -14,6 +14,7 @@ from service.storage.records import offload
 from service.storage.records.quota import Quota
 
 NAME = "ainoflow"
+NEEDED = "an API key is needed: Authorization: Bearer YOUR_API_KEY"
 INDEXES = "cusn"  # the sort orders of a category: created, updated, size, name
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS = 253_402_300_799_999  # 9999-12-31, the last day that ISO 8601 writes with four digits

@@ -45,6 +45,11 @@ class Follower:
     def over(self) -> bool:
         return self._left or self._watcher.stopping
 
+    @property
+    def more(self) -> bool:
+        """True if it is known that there are further events."""
+        return self._watcher.follow(self._source).tail.last > self.position
+
     @contextmanager
     def counted(self) -> Iterator[None]:
         """Count it as a follower."""
@@ -82,7 +87,7 @@ class Follower:
     async def _read(self, limit: int) -> list[Event]:
         limit = min(limit, self._portion)
         found = await self._source.read(self.position, limit)
-        self._live |= len(found) < limit
+        self._live |= not found
         large = sum(len(event.data) for event in found) > PIECE_BYTES
         self._portion = FIRST if large else min(2 * self._portion, PORTION)
         return found
