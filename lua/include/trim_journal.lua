@@ -10,10 +10,10 @@ local function trim_journal(journal, at)
     freed = trim_portion(journal)
   end
   local bound = string.format('%.0f-0', math.floor(at / 1000) - seconds * 1000)
-  local newest = redis.call('XREVRANGE', stream, '(' .. bound, '-', 'COUNT', '1')[1]
-  if newest then
-    local removed = redis.call('XTRIM', stream, 'MINID', '~', newest[1], 'LIMIT', '1000')
-    if removed < 900 then redis.call('XTRIM', stream, 'MINID', newest[1]) end -- at most one node of 100 entries is left
+  if redis.call('XRANGE', stream, '-', '(' .. bound, 'COUNT', '1')[1] then -- XREVRANGE scans all if there is none
+    local newest = redis.call('XREVRANGE', stream, '(' .. bound, '-', 'COUNT', '1')[1][1]
+    local removed = redis.call('XTRIM', stream, 'MINID', '~', newest, 'LIMIT', '1000')
+    if removed < 900 then redis.call('XTRIM', stream, 'MINID', newest) end -- at most one node of 100 entries is left
     freed = freed + trim_portion(journal)
   end
   return freed
