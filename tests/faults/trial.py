@@ -19,8 +19,9 @@ from tests.running import soon
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of a trial. It ends after `seconds` or, if that comes first, so many calls; `pause` is the longest
-    between two faults of a group, in seconds; `writes` is their part of the calls."""
+    """The plan of a trial. It ends after `seconds` or, if that comes first, so many calls; on a slow machine not before
+    there were so many acknowledged writes and `injections` of faults. `pause` is the longest between two faults of a
+    group, in seconds; `writes` is their part of the calls."""
 
     seed: int
     seconds: float
@@ -30,6 +31,8 @@ class Plan:
     keys: int = 24
     pause: float = 0.8
     writes: float = 0.6
+    acknowledged: int = 0
+    injections: int = 0
 
 
 @dataclass(slots=True)
@@ -64,8 +67,12 @@ async def trial(stand: Service, register: Register, plan: Plan) -> Verdict:
     end = monotonic() + plan.seconds
 
     def over() -> bool:
-        calls = len(verdict.history.writes) + len(verdict.history.reads)
-        return monotonic() > end or (plan.operations is not None and calls >= plan.operations)
+        history = verdict.history
+        if plan.operations is not None and len(history.writes) + len(history.reads) >= plan.operations:
+            return True
+        if monotonic() <= end:
+            return False
+        return verdict.injected.total() >= plan.injections and history.count(Outcome.OK) >= plan.acknowledged
 
     clients = [
         Client(

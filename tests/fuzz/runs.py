@@ -43,7 +43,8 @@ def run(target: str, seed: int, *, runs: int = -1, seconds: float = 0) -> Run:
         corpus.mkdir()
         for number, text in enumerate(TARGETS[target].seeds):
             Path(corpus, f"seed{number}").write_bytes(text)
-        limits = {"runs": runs, "max_total_time": max(1, int(seconds)), "max_len": LONGEST, "timeout": 20, "seed": seed}
+        longest = max(1, int(seconds)) if seconds else 0  # 0: as long as the runs take
+        limits = {"runs": runs, "max_total_time": longest, "max_len": LONGEST, "timeout": 20, "seed": seed}
         options = [f"-{name}={value}" for name, value in limits.items()]
         done = subprocess.run(
             [sys.executable, "-m", "tests.fuzz.covered", target, *options, f"-artifact_prefix={scratch}/", str(corpus)],

@@ -1,9 +1,13 @@
 """Ainoflow documents move between two services over the vendor's API, through a proxy that plays the worst vendor."""
 
+import asyncio
 import json
 import re
 import shlex
+import signal
+import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +22,7 @@ from service.settings import BadSetting
 from tests.dialects.ainoflow.client import DOCUMENTS, Client, open_project
 from tests.migration.hostile import TROUBLES, Hostile
 from tests.remote.proxy import Behaviour, Forward, proxied
-from tests.running import ROOT, Running, polystow
+from tests.running import ROOT, Running, environment, polystow
 
 FAR = "2099-01-15T10:30:00.123Z"
 BODIES = [
@@ -156,6 +160,42 @@ async def test_a_second_start_goes_on_where_the_first_one_ended(
         keys = await here.keys("many", sortBy="key", limit=1000, page=page)
         assert keys == await there.keys("many", sortBy="key", limit=1000, page=page)
         assert len(keys) == (1000 if page < 3 else 500)
+
+
+@both_directions
+async def test_a_migration_that_is_killed_goes_on_and_doubles_nothing(
+    here: Client, there: Client, tmp_path: Path, incoming: bool
+) -> None:
+    """Killed with -9 at requests that chance chose, and started again until it ends by itself."""
+    count = await filled(there if incoming else here, 150)
+    chance = Random(11)
+    left = [0]  # requests until the process is killed
+    running: list[asyncio.subprocess.Process] = []
+
+    async def behaviour(request: web.Request, forward: Forward) -> Reply | None:
+        left[0] -= 1
+        if left[0] == 0:
+            running[-1].kill()
+            await running[-1].wait()
+        return await forward()
+
+    async with proxied(there.running.url, behaviour) as url:
+        direction = ("--from" if incoming else "--to", url)
+        named = ("--project", here.project, "--token-env", "POLYSTOW_KEY", "--state", str(tmp_path / "state"))
+        command = (sys.executable, "-m", "service", "migrate", "ainoflow", *direction, *named)
+        outside = environment({"redis_url": redis(here), "key": there.key})
+        for attempt in range(6):
+            left[0] = chance.randrange(5, 30) if attempt < 5 else 0
+            pipe = asyncio.subprocess.PIPE
+            running.append(await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=outside, stderr=pipe))
+            _, said = await running[-1].communicate()
+    assert [process.returncode for process in running] == [-signal.SIGKILL] * 5 + [0], said
+    sides = await everything(here), await everything(there)
+    assert len(sides[0]) == len(sides[1]) == count
+    bodies = [{name: (body, meta["expiresAt"]) for name, (body, meta) in side.items()} for side in sides]
+    assert bodies[0] == bodies[1]
+    if incoming:
+        assert sides[0] == sides[1]
 
 
 async def test_a_state_file_that_is_none_is_refused(here: Client, there: Client, tmp_path: Path) -> None:
