@@ -8,12 +8,12 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY service service
 COPY lua lua
-# A virtual environment for the tools, which stays behind, and a wheel: what is installed is what is released.
+# The build tools are in a virtual environment that is not copied. The service is installed from its wheel, as released.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/build \
     && pip --python /opt/build/bin/python install --constraint constraints.txt hatchling \
     && pip --python /opt/build/bin/python wheel --no-deps --no-build-isolation --wheel-dir /opt/wheel .
-# Without pip: the image needs none. Modules are compiled here, because a read-only root takes no bytecode later.
+# The image needs no pip. Modules are compiled here, because bytecode cannot be written to a read-only root later.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/polystow \
     && pip --python /opt/polystow/bin/python install \
@@ -36,7 +36,7 @@ ENV PATH=/opt/polystow/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 USER 10001:10001
-# The master's port, which its workers come to.
+# The port of the master, for its workers.
 EXPOSE 5557
 ENTRYPOINT ["locust", "-f", "bench/locustfile.py", "--headless"]
 
@@ -45,17 +45,17 @@ LABEL org.opencontainers.image.title="polystow" \
       org.opencontainers.image.description="Four vendors' storage APIs, served from one core on Redis" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/polystow /opt/polystow
-# Everything outside of these lines is a setting with its own default; POLYSTOW_REDIS_URL has to be given.
+# All other settings have their own defaults; POLYSTOW_REDIS_URL must be given.
 ENV PATH=/opt/polystow/bin:$PATH \
     POLYSTOW_HOST=0.0.0.0 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
-# By number, so that Kubernetes can tell that it is not root.
+# As a number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 WORKDIR /opt/polystow
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
-# The process only: a Redis that is away is no reason to restart. Kubernetes has probes of its own instead.
+# Checks the process only, because a restart does not help if Redis is away. Kubernetes uses its own probes instead.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 CMD ["python", "-c", "\
 import os, urllib.request; \
 port = os.getenv('POLYSTOW_OPS_PORT', '8081'); \

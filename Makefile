@@ -1,27 +1,26 @@
-# What there is to do here; `make` alone lists it.
+# The tasks of this project; `make` alone lists them.
 
 PYTHON ?= python3.11
 BIN := .venv/bin
-# Compiled modules are kept: a test run starts hundreds of Pythons.
+# Compiled modules are kept, because a test run starts Python hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 # Tests wait for servers, expiries and processes as long as they compute: four keep two cores busy.
 JOBS ?= 4
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-# The composed scripts are plain Lua 5.1 with what Redis adds. 43.: an include takes all that it needs as parameters,
-# which may well be called what the script that includes it calls them. 212: a function of
-# the library may do without arguments.
+# The composed scripts are Lua 5.1 with the globals that Redis adds. 43.: the parameters of an include may have the same
+# names as variables of the script that includes it. 212: a function of the library may ignore its arguments.
 LUACHECK := luacheck --quiet --std lua51 --max-line-length 140 --ignore '43.' '212/ARGV' \
 	--read-globals redis cjson cmsgpack bit struct KEYS ARGV --
 
 .DEFAULT_GOAL := help
 .PHONY: help venv run check test test-long lint faults fuzz bench compare docs compatibility picture dist format clean
 
-help: ## list what can be made
+help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: .venv/.ready ## a virtual environment with everything, in .venv
+venv: .venv/.ready ## make a virtual environment with all packages, in .venv
 
-# The service alone. hatchling is installed first and used as it is, so that the build's tools are pinned like the rest.
+# The service alone. hatchling is installed first and used without build isolation, so that build tools are pinned, too.
 .venv/.run: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install -c constraints.txt hatchling editables
@@ -36,16 +35,16 @@ venv: .venv/.ready ## a virtual environment with everything, in .venv
 	$(PIP) install -c constraints.txt --no-build-isolation -e '.[dist]'
 	touch $@
 
-run: .venv/.run ## serve with demo access on loopback, and print lines to paste
+run: .venv/.run ## serve with demo access on loopback, and print curl commands to try
 	@exec $(BIN)/python -m service.demo
 
-check: lint ## check what needs no server, in seconds: make lint, and the tests that start no process
+check: lint ## run make lint and the tests that start no process; takes seconds
 	$(BIN)/python -m pytest --quiet --numprocesses $(JOBS) -m "not processes" $(ARGS)
 
 test: venv ## run all tests; ARGS='-k ping' chooses some
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
-test-long: venv ## run the long forms of the tests that have one: models, faults, schemathesis; ARGS='-k model'
+test-long: venv ## run the long forms of randomised tests: models, faults, Schemathesis; ARGS='-k model'
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal --long -m long $(ARGS)
 
 lint: venv ## check style, types, the Dockerfile and the Lua scripts
@@ -57,16 +56,16 @@ lint: venv ## check style, types, the Dockerfile and the Lua scripts
 	$(BIN)/python -m service.storage.scripts.library --all .lint
 	$(LUACHECK) .lint/*.lua
 
-faults: venv ## kill, stop and cut while clients call, and judge it; ARGS='--seconds 600 --seed 7'
+faults: venv ## inject faults while clients call, and check the recorded histories; ARGS='--seconds 600 --seed 7'
 	$(BIN)/python -m tests.faults $(ARGS)
 
-fuzz: venv ## broken requests, forms and patches for five minutes; ARGS='--seconds 3600 --seed 7'
+fuzz: venv ## send broken requests, forms and patches for five minutes; ARGS='--seconds 3600 --seed 7'
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-bench: venv ## load-test a service of its own, all dialects, for half a minute; ARGS go to Locust
+bench: venv ## start a service and load-test all dialects for half a minute; ARGS go to Locust
 	$(BIN)/python -m bench.short $(ARGS)
 
-compare: venv ## measure it beside others, half an hour; ARGS=--quick: 3 minutes
+compare: venv ## compare the service with other systems, half an hour; ARGS=--quick: 3 minutes
 	$(BIN)/python -m bench.compare $(ARGS)
 
 docs: export NO_MKDOCS_2_WARNING = 1
@@ -79,10 +78,10 @@ compatibility: venv ## write docs/COMPATIBILITY.md from the tests
 picture: venv ## draw docs/architecture.svg
 	$(BIN)/python docs/architecture.py
 
-# The time of the last commit is that of all files in the archives, so that the same commit makes the same bytes. The wheel
-# is installed by its path for what it needs, and then by its name, so that the list of components has no path.
+# All files in the archives have the time of the last commit, so that the same commit makes the same bytes. The wheel is
+# installed by its path, for its dependencies, and then by its name, so that the list of components contains no path.
 dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
-dist: .venv/.dist ## build wheel, sdist and list of components, in dist/, and try the wheel
+dist: .venv/.dist ## build wheel, sdist and list of components in dist/, and test the wheel
 	rm -rf dist build
 	$(BIN)/python -m hatchling build --directory dist
 	$(BIN)/python -m twine check --strict dist/*
@@ -93,10 +92,10 @@ dist: .venv/.dist ## build wheel, sdist and list of components, in dist/, and tr
 	$(BIN)/python -m cyclonedx_py environment build/venv/bin/python --output-reproducible \
 		--output-file "$$(echo dist/*.whl | sed 's/-py3.*/.cdx.json/')"
 
-format: venv ## put the code into its one form
+format: venv ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## remove what was made, but not the data
+clean: ## remove generated files, but not the data
 	rm -rf .venv .lint .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,1 +1,1 @@
-"""Measurements of the service: README.md says what each is, how to run it and how to read it."""
+"""Measurements of the service. README.md describes each one, how to run it and how to read its results."""

@@ -1,4 +1,4 @@
-"""What the users of all dialects share: which document comes next, who they are, and a collection that is full."""
+"""The base of the users of all dialects: the next document, credentials, filling of the collection."""
 
 from random import choice, random, randrange
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from bench.options import HOST, sizes
 
 
 class DialectUser(FastHttpUser):
-    """One client, one connection. A dialect's class says how to `fill` and what its tasks are."""
+    """One client with one connection. The class of a dialect defines `fill` and the tasks."""
 
     abstract = True
     host = HOST
@@ -29,7 +29,7 @@ class DialectUser(FastHttpUser):
         return think
 
     def on_start(self) -> None:
-        """Fill, once for each process, before any user's first task; the others wait."""
+        """Fill the collection once in each process, before the first task of any user; the other users wait."""
         self._sizes = sizes(self.options)
         kind = type(self)
         if kind in self._filled:
@@ -42,15 +42,15 @@ class DialectUser(FastHttpUser):
             self._filled[kind].set()
 
     def fill(self) -> None:
-        """Store the documents `key_of(0)` to `key_of(options.documents - 1)`. A dialect's class says how."""
+        """Store the documents `key_of(0)` to `key_of(options.documents - 1)`; defined by the class of a dialect."""
 
     def key(self) -> str:
-        """The document for the next request: with the hot share the first one, else any."""
+        """Return the key for the next request: the first document with the hot share, else any."""
         hot = random() < self.options.hot_share
         return key_of(0 if hot else randrange(self.options.documents))
 
     def body(self, key: str) -> bytes:
-        """A document for that key; `document_of` knows it again."""
+        """Return a document for a key, which `document_of` recognises."""
         return document(choice(self._sizes), key)
 
 
@@ -59,5 +59,5 @@ def key_of(number: int) -> str:
 
 
 def document_of(key: str, body: bytes) -> bool:
-    """Whether these bytes are a document that was made for the key."""
+    """Return if these bytes are a document that was made for the key."""
     return body.startswith(b'{"name":"%b",' % key.encode())

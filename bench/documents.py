@@ -1,7 +1,7 @@
-"""JSON documents of an exact size, so that every system under test is sent the very same bytes.
+"""JSON documents of an exact size, so that every system under test gets the same bytes.
 
-A document beyond some 400 bytes is mostly a list of small objects: validating one long string would cost next to
-nothing and flatter whoever validates.
+A document of more than about 400 bytes is mostly a list of small objects: validating one long string costs next to
+nothing, which would favour the systems that validate.
 """
 
 ITEM = b'{"sku":"%06d","price":%d.50,"label":"item %06d","sold":false}'
@@ -9,7 +9,7 @@ ITEM_BYTES = len(ITEM % (0, 100, 0)) + 1  # with its comma
 
 
 def document(size: int, name: str = "document") -> bytes:
-    """A JSON object of exactly `size` bytes, with a member `name`. ValueError where it cannot be that small."""
+    """Return a JSON object of exactly `size` bytes with a member `name`. Raises ValueError if `size` is too small."""
     items = max(0, size - 300) // ITEM_BYTES
     body = b'{"name":"%b","count":10,"done":false,"tags":["red","green"],' % name.encode()
     if items:

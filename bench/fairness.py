@@ -1,8 +1,8 @@
-"""`python -m bench.fairness`: the slowest GET of another tenant while one worker works on the largest documents.
+"""`python -m bench.fairness`: the slowest GET of another tenant while a worker processes the largest documents.
 
-One connection asks for a small document all the time, from before the work begins until it is answered. The exit status
-is 1 if any of these answers took longer than `WITHIN`. The memory is the most that the worker had, and the process that
-it hands long work to.
+One connection reads a small document again and again, from before the work begins until it is answered. The exit status
+is 1 if any of these answers took longer than `WITHIN`. The memory is the peak of the worker, and of the process that
+does its long work.
 """
 
 import json
@@ -33,12 +33,12 @@ Ask = Callable[[], int | None]
 
 
 def nested(size: int) -> bytes:
-    """An object with arrays that are nested 450 deep."""
+    """Return an object with arrays that are nested 450 deep."""
     return b'{"a":[%b]}' % b",".join([b"[" * 450 + b"]" * 450] * (size // 901 - 1))
 
 
 def brackets(size: int) -> bytes:
-    """The document whose merge with a short patch takes longest: many values of several steps each."""
+    """Return the document whose merge with a short patch takes longest: many values of several steps each."""
     return b"{%b}" % b",".join([b'"a":' + b"[" * 33 + b"]" * 33] * (size // 71 - 1))
 
 
@@ -53,7 +53,7 @@ class Bench:
         self.ask("PUT", f"{JSON}/other/small", b'{"a":1}')
 
     def ask(self, method: str, path: str, body: bytes = b"", form: bool = False) -> int:
-        """The status of one request on a connection of its own, once its answer is read to the end."""
+        """Send one request on its own connection, read the whole answer and return its status."""
         token = KEY if path.startswith(JSON) else "bench-token"
         type = "application/x-www-form-urlencoded" if form else "application/json"
         connection = HTTPConnection(self._host, timeout=120)
@@ -78,7 +78,7 @@ class Bench:
             self.ask("POST", f"{USERS}PUT", head + body + b"}")
 
     def measured(self, name: str, work: Sequence[Ask]) -> tuple[float, list[str]]:
-        """The slowest answer beside this work, and the row of the report."""
+        """Return the slowest answer during this work, and the row of the report."""
         connection = HTTPConnection(self._host, timeout=120)
         head = {"Authorization": f"Bearer {KEY}"}
         waits: list[float] = []
@@ -106,13 +106,13 @@ class Bench:
 
 
 def peak(pid: int) -> int:
-    """The most memory that a process had in RAM since its peak began anew, in bytes."""
+    """Return the peak of a process's resident memory since the peak was reset, in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def cases(bench: Bench) -> Iterator[tuple[str, Sequence[Ask]]]:
-    """The work that is measured; what it needs is stored before."""
+    """Return the cases to measure, after storing the data that they need."""
     deep, slow, many = nested(SIZE), brackets(SIZE), members(900_000)
     yield "nothing", [partial(sleep, 0.5)]
     bench.put("n", "n1", "n2", body=deep)

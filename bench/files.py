@@ -1,4 +1,4 @@
-"""`python -m bench.files`: what others notice while eight files of 8 MB at once go up and down, and the memory of it.
+"""`python -m bench.files`: latencies and memory while eight files of 8 MB at once are uploaded and downloaded.
 
 Two probes ask all the time: one asks Redis itself (GET), one asks the service for a key of a storage area, on its only
 worker, which is the one that moves the files. Each round measures them three times, in the same way: in quiet, with the
@@ -42,7 +42,7 @@ GET = r"*2\r\n$3\r\nGET\r\n$5\r\nprobe\r\n"
 
 
 class Stage:
-    """What is measured in one round, and on which cores."""
+    """The parts of one round's measurement, and their cores."""
 
     def __init__(self, server: RedisServer, service: Polystow, cores: tuple[str, str], scratch: Path) -> None:
         self.server, self.service, self.scratch = server, service, scratch
@@ -51,7 +51,7 @@ class Stage:
         (self.worker,) = service.workers()
 
     def probes(self, seconds: float) -> dict[str, Any]:
-        """What both probes found, and the most memory of the worker meanwhile."""
+        """Return the results of both probes, and the peak of the worker's memory meanwhile."""
         url = urlsplit(self.service.url)
         form = Request(f"{self.service.url}{STORAGE}/600", data=b"a=1", method="POST")
         with urlopen(form) as answer:
@@ -79,7 +79,7 @@ class Stage:
 
     @contextmanager
     def moving(self, url: str) -> Iterator[list[int]]:
-        """Files go to a server and back; how many it were is in the list at the end."""
+        """Upload and download files during the block; the list then has their number."""
         command = ["taskset", "-c", self.load_cores, sys.executable, "-m", "bench.moving", "--to", url]
         moved: list[int] = []
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as moving:
@@ -93,7 +93,7 @@ class Stage:
 
     @contextmanager
     def control(self) -> Iterator[str]:
-        """A server that swallows files, in the place of the service."""
+        """Run a server that discards files, in place of the service."""
         port = free_port()
         command = [sys.executable, "-m", "bench.moving", "--swallow", str(port)]
         with Child(command, log=self.scratch / "control.log", cores=self.load_cores) as child:
@@ -102,7 +102,7 @@ class Stage:
 
 
 def _goes_first(pid: int) -> bool:
-    """Let Redis go before all else on its core, if we may: else it waits for others now and then, and says so."""
+    """Raise the priority of Redis on its core, if that is permitted; otherwise print that Redis may have to wait."""
     try:
         os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(REDIS_PRIORITY))
     except PermissionError:
@@ -140,8 +140,10 @@ def figures(latencies: Sequence[float]) -> dict[str, float]:
 
 
 def verdict(rounds: Sequence[dict[str, Any]]) -> tuple[bool, str]:
-    """Whether Redis stayed within `WITHIN` (the rounds' median), the worker within `GROWTH` and nothing held Redis, and
-    that in words."""
+    """Return if the round was within all bounds, and a sentence about it.
+
+    The bounds are `WITHIN` for Redis (median of the rounds) and `GROWTH` for the worker; nothing may block Redis.
+    """
     times = sorted(each["times"] for each in rounds)
     growth = max(each["growth_bytes"] for each in rounds)
     held = [slow for each in rounds for slow in each["held_too_long"]]
@@ -155,7 +157,7 @@ def verdict(rounds: Sequence[dict[str, Any]]) -> tuple[bool, str]:
 
 
 def report(rounds: Sequence[dict[str, Any]]) -> str:
-    """Medians over the rounds, in ms; of the p99, the least and the most as well."""
+    """Return the medians over the rounds, in ms; for the p99 the least and the largest value as well."""
     rows = []
     for who in ("redis", "service"):
         for state in ("quiet", "control", "busy"):

@@ -1,4 +1,4 @@
-"""Fills a collection as the service itself would, through its storage core, fast enough for 1,000,000 records.
+"""Filling of a collection with 1,000,000 records, through the storage core of the service.
 
 One connection, a thousand scripts in each write: Redis is the limit, at some 20,000 to 30,000 records a second.
 """
@@ -20,13 +20,13 @@ CALLER = "bench"
 
 
 def collection_named(name: str) -> Collection:
-    """A collection of the project that `bench.polystow` gives access to, with all four indexes."""
+    """Return a collection of the project that `bench.polystow` gives access to, with all four indexes."""
     return keys.collection(NAME, PROJECT, name, INDEXES)
 
 
 @asynccontextmanager
 async def opened(redis_url: str) -> AsyncIterator[tuple[Runner, Storage]]:
-    """A storage core of our own on that Redis."""
+    """Open a storage core on that Redis."""
     runner = Runner.open(redis_url, timeout=60.0)
     await runner.redis.connect()
     try:
@@ -44,7 +44,7 @@ async def fill(
     lifetime: str = "",
     name: Callable[[int], str] = str,
 ) -> None:
-    """Store `count` records, numbered from 0; `name` makes their ids. `lifetime` is as storage spells it."""
+    """Store `count` records, numbered from 0. `name` makes their ids; `lifetime` is that of storage."""
 
     async def store(number: int) -> None:
         await storage.records.put(Write(collection, name(number), CALLER, lifetime=lifetime), body)

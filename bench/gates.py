@@ -1,6 +1,6 @@
-"""The exit status of a load test: 0 where it stayed within its bounds, 1 where it did not, with the reasons in the log.
+"""The exit status of a load test: 0 if it stayed within its bounds, else 1, with the reasons in the log.
 
-Judged by the process that sees all requests: the only one, or the master.
+It is determined by the process that sees all requests: the only one, or the master.
 """
 
 import logging
@@ -23,7 +23,7 @@ def judge(environment: Environment, **_: object) -> None:
 
 
 def broken(environment: Environment) -> list[str]:
-    """The bounds that the run did not keep."""
+    """Return the bounds that the run has exceeded."""
     options, total = environment.parsed_options, environment.stats.total
     assert options is not None
     assert environment.runner is not None

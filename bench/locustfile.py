@@ -1,6 +1,6 @@
 """The load test: `locust -f bench/locustfile.py`, from the root of the checkout. README.md has the rest.
 
-Locust takes from here whatever user and shape classes it sees; options and gates register themselves.
+Locust uses all user and shape classes in this module; options and gates register themselves.
 """
 
 from bench import gates, options

@@ -1,7 +1,7 @@
-"""The load of `bench.files`: eight files of 8 MB at once, up and down; and a server that only swallows them.
+"""The load of `bench.files`: eight files of 8 MB at once, uploaded and downloaded; and a server that discards them.
 
-The server is the control: the same client, the same bytes on the same cores, and no Redis. What the probes wait for
-then is the machine's and the benchmark's own doing.
+The server is the control: the same client and the same bytes on the same cores, without Redis. Its latencies are
+caused by the machine and the benchmark.
 """
 
 import argparse
@@ -44,7 +44,7 @@ async def move(url: str) -> None:
 
 
 async def swallow(port: int) -> None:
-    """Take files in and hand them out once, from memory."""
+    """Receive files and return each once, from memory."""
     held: dict[str, bytes] = {}
 
     async def upload(request: web.Request) -> web.Response:

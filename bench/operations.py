@@ -1,8 +1,8 @@
 """`python -m bench.operations`: each Lua operation alone, in microseconds of Redis's time.
 
 The figure is what INFO commandstats counts between a CONFIG RESETSTAT and the end of a run of that one operation: the
-script with all that it calls, without the reading of the request and the writing of the reply. So it is what the
-operation keeps everybody else from Redis for.
+script with all its commands, without reading the request and writing the reply. For this time the operation
+blocks Redis for all other clients.
 """
 
 import argparse
@@ -53,7 +53,7 @@ class Bench:
 
     @property
     def anyone(self) -> str:
-        """The id of one of them."""
+        """Return the id of one of the records."""
         return str(self.random.randrange(self.count))
 
     def write(self, id: str) -> Write:
@@ -65,7 +65,7 @@ Act = Callable[[Bench, int], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`act` does it once, with the number of the turn. `counted` are the commands whose time is its own."""
+    """An operation. `act` executes it once, with the number of the turn; the time of the commands `counted` counts."""
 
     title: str
     script: str
@@ -91,7 +91,7 @@ async def read_some(bench: Bench, _: int) -> None:
 
 
 async def fall_due(bench: Bench) -> None:
-    """Store what the sweeps are to find."""
+    """Store the expired members that the sweeps will find."""
     lifetime = f"+{DUE_MS}"
     await fill(
         bench.storage, bench.collection, SWEEPS * SWEEP_MEMBERS, bench.body, lifetime=lifetime, name="due-{}".format
@@ -152,7 +152,7 @@ OPERATIONS = (
 
 
 async def timed(server: RedisServer, operation: Operation, bench: Bench) -> float:
-    """Microseconds of Redis's time for one."""
+    """Return the microseconds of Redis's time for one operation."""
     if operation.before:
         await operation.before(bench)
     times = min(operation.times, 100) if len(bench.body) > 50_000 else operation.times
@@ -166,7 +166,7 @@ async def timed(server: RedisServer, operation: Operation, bench: Bench) -> floa
 
 
 async def measure(server: RedisServer, many: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """All operations: at each size in a small collection, and at the smallest size in one of `many` records."""
+    """Measure all operations: at each size in a small collection, and at the smallest size in one of `many` records."""
     found: list[dict[str, Any]] = [{"operation": each.title, "us": {}} for each in OPERATIONS]
     async with opened(server.url) as (_, storage):
         for size in SIZES:

@@ -1,6 +1,6 @@
-"""What a load test may be told beside Locust's own options: by flag, or by a POLYSTOW_BENCH_ variable.
+"""The options of a load test beside Locust's own: as a flag, or as a POLYSTOW_BENCH_ variable.
 
-In a distributed run the master's values count, and its workers are sent them; files must be on the workers too.
+In a distributed run the master sends its values to the workers; files must exist on the workers as well.
 """
 
 import os
@@ -42,12 +42,12 @@ def add(parser: LocustArgumentParser) -> None:
 
 
 def credentials(options: Any) -> list[str]:
-    """The tokens that were given by themselves."""
+    """Return the tokens that were given as options."""
     return [each.strip() for each in options.credentials.split(",") if each.strip()]
 
 
 def declared(options: Any, dialect: str) -> dict[str, Any]:
-    """The dialect's section of the access document, empty where there is none."""
+    """Return the dialect's section of the access document; empty if there is none."""
     if not options.access:
         return {}
     document = yaml.safe_load(Path(options.access).read_text())

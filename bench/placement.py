@@ -1,4 +1,4 @@
-"""Who runs on which core: the server under test alone, Redis and the client away from it, as far as cores go."""
+"""The cores of each process: the server under test has its own, if there are enough."""
 
 import os
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Placement:
 
 
 def placement(cores: list[int] | None = None) -> Placement:
-    """The best that these cores allow; by default those that this process may use."""
+    """Return the best placement on these cores; by default those that this process may use."""
     names = [str(core) for core in (sorted(os.sched_getaffinity(0)) if cores is None else cores)]
     everything = ",".join(names)
     if len(names) == 1:

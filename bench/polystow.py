@@ -1,4 +1,4 @@
-"""The service under test: a real `polystow serve`, with callers of each dialect. Genesys is open to all."""
+"""The service under test: `polystow serve`, with callers of each dialect. Genesys needs no credentials."""
 
 import json
 import os
@@ -39,7 +39,7 @@ ACCESS = {
 
 
 class Polystow(Child):
-    """`settings` are the service's own, by name; without `redis_url` it starts its embedded Redis.
+    """A running service. `settings` are those of the service, by name; without `redis_url` it has its embedded Redis.
 
     `checkout` is the directory whose `service` package runs.
     """
@@ -70,7 +70,7 @@ class Polystow(Child):
         return bool(found)
 
     def pids(self) -> list[int]:
-        """Its processes, the supervising parent among them, without an embedded Redis."""
+        """Return the ids of its processes, with the parent and without an embedded Redis."""
         return [self.pid, *self.workers()]
 
     def workers(self) -> list[int]:

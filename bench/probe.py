@@ -1,6 +1,6 @@
-"""Asks a server the same thing every few milliseconds, as a process of its own, and says how long each answer took.
+"""A probe: a process that sends the same request every few milliseconds and records how long each answer takes.
 
-Blocking and bare: an event loop shared with anything else would be in what it measures.
+It uses a blocking socket, because the delays of an event loop would be part of the result.
 """
 
 import argparse
@@ -15,7 +15,7 @@ ANSWER_BYTES = 65_536  # an answer is short and comes in one piece
 
 
 def probed(port: int, request: bytes, seconds: float) -> tuple[list[float], float]:
-    """Latencies, and for how long in all this process was kept waiting for its core, in seconds."""
+    """Return the latencies, and the seconds for which this process had to wait for its core."""
     latencies: list[float] = []
     kept = waited()
     with socket.create_connection(("127.0.0.1", port)) as server:
@@ -30,7 +30,7 @@ def probed(port: int, request: bytes, seconds: float) -> tuple[list[float], floa
 
 
 def waited(pid: int | str = "self") -> float:
-    """Seconds for which a process was ready to run and did not (/proc/PID/schedstat)."""
+    """Return the seconds for which a process was ready to run and had no core (/proc/PID/schedstat)."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 

@@ -1,6 +1,6 @@
-"""Starts the programs that are measured, on the cores that they are given, and reads what they used.
+"""The programs that are measured: start on given cores, stop, and the CPU time and memory that they used.
 
-Invariant: a Child that was left with `with` or `stop` has ended, and so have its children; its files are the caller's.
+Invariant: after `with` or `stop`, a Child and its children have ended. Its files belong to the caller.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Unusable(Exception):
-    """A program that is needed is not here, or does not start; says which and why."""
+    """A program that is needed is missing or does not start. The text names it and the reason."""
 
 
 class Child:
@@ -60,7 +60,7 @@ class Child:
         return self._process.pid
 
     def until(self, ready: Callable[[], bool]) -> None:
-        """Wait until it is ready. Raises Unusable, with its log, when it ends or takes too long; it is stopped then."""
+        """Wait until the program is ready. If it ends or takes too long, stop it and raise Unusable with its log."""
         deadline = time.monotonic() + START_SECONDS
         while not ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -70,7 +70,7 @@ class Child:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL for whoever is left after a while."""
+        """Send SIGTERM, and after some seconds SIGKILL to the processes that are left."""
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
@@ -91,14 +91,14 @@ class Child:
 
 
 def program(name: str) -> str:
-    """The path of a program, also of one that only root has on its PATH. Raises Unusable."""
+    """Return the path of a program, including the directories that are only on root's PATH. Raises Unusable."""
     if (path := shutil.which(name) or shutil.which(name, path=SYSTEM_PROGRAMS)) is None:
         raise Unusable(f"{name} is needed and not installed; bench/README.md names the packages")
     return path
 
 
 def said(*command: str) -> str:
-    """What a short command prints, on whichever stream, and whatever its status."""
+    """Return the output of a short command on both streams, whatever its exit status."""
     run = subprocess.run([program(command[0]), *command[1:]], capture_output=True, text=True, timeout=60)
     return (run.stdout + run.stderr).strip()
 
@@ -116,7 +116,7 @@ def listening(port: int) -> bool:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process started, and theirs."""
+    """Return the children of a process, and their children."""
     try:
         found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
@@ -125,7 +125,7 @@ def children(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """What these processes have used, in user and kernel mode, all threads: in steps of a tick, 10 ms."""
+    """Return the CPU seconds of these processes, user and kernel mode, all threads, in steps of 10 ms."""
     used = 0
     for pid in pids:
         # proc(5): the name, in parentheses, may hold anything; utime and stime are fields 14 and 15 of the line.
@@ -135,7 +135,7 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """The memory of a process that is in RAM (VmRSS)."""
+    """Return the resident memory of a process (VmRSS)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""How many users a load test has at a moment: the shapes, as arithmetic that knows nothing of Locust."""
+"""The number of users of a load test over time: the shapes, as functions that do not depend on Locust."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,12 @@ Profile = Callable[[float, float, int], int | None]  # seconds since the start, 
 
 
 def hold(at: float, seconds: float, users: int) -> int | None:
-    """The same number all the time."""
+    """Keep the same number of users all the time."""
     return users if at < seconds else None
 
 
 def spike(at: float, seconds: float, users: int) -> int | None:
-    """A fifth of the users; in the middle fifth of the time, all of them at once. Does it recover?"""
+    """Run a fifth of the users, and in the middle fifth of the time all of them: does the service recover?"""
     if at >= seconds:
         return None
     return users if 0.4 * seconds <= at < 0.6 * seconds else max(1, users // 5)
@@ -31,7 +31,7 @@ RAMP = "ramp"
 class Ramp:
     """More users, step by step, until throughput no longer grows: `PATIENCE` steps in a row brought under `GROWTH`.
 
-    Ask `users` as often as you like; the steps are its own. It ends at `most` users as well.
+    `users` may be called at any time; the steps have a fixed length. The ramp also ends at `most` users.
     """
 
     FIRST = 5
@@ -50,7 +50,7 @@ class Ramp:
         self.best = (0, 0.0)  # users, requests per second
 
     def users(self, at: float, requests: int) -> int | None:
-        """Users for the moment `at` (seconds), when that many `requests` were answered; None is the end."""
+        """Return the number of users at the time `at` (seconds), after so many `requests`; None ends the run."""
         if self._counted is None and at >= self._began + self.SETTLE_SECONDS:
             self._counted = (at, requests)
         if self._counted is None or at < self._began + self.STEP_SECONDS:

@@ -1,6 +1,6 @@
-"""A redis-server for one measurement: on loopback TCP, without persistence, its memory its own.
+"""A redis-server for one measurement: on loopback TCP, without persistence.
 
-Without persistence, because writing files would be measured as well, and is the same Redis for every system.
+It has no persistence, because the time for writing files would be measured as well.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ class RedisServer(Child):
         return f"redis://127.0.0.1:{self.port}/0"
 
     def client(self) -> "redis.Redis":
-        """A client of it; to be closed."""
+        """Return a client, which the caller must close."""
         return redis.Redis(port=self.port)
 
     def info(self, section: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ class RedisServer(Child):
 
 
 def server_program() -> Path:
-    """The redis-server that is measured: the one that the service would choose. Raises Unusable."""
+    """Return the redis-server to measure: the one that the service would choose. Raises Unusable."""
     try:
         return binary.find_server()
     except binary.Unusable as error:

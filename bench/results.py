@@ -1,6 +1,6 @@
-"""What every measurement leaves: a JSON file that says how it was made and on what, and tables in Markdown.
+"""The results of a measurement: a JSON file with the figures, the command and the machine, and tables in Markdown.
 
-Invariant: nothing in it names the host, its user or a directory of theirs.
+Invariant: the results do not contain names of the host, a user or their directories.
 """
 
 import json
@@ -22,7 +22,7 @@ PACKAGES = ("aiohttp", "hiredis", "msgpack", "orjson", "redis", "uvloop")
 
 
 def write(directory: Path, name: str, arguments: Sequence[str], measured: dict[str, Any]) -> Path:
-    """Write `directory/name.json`: the figures behind how, when and where they were measured."""
+    """Write `directory/name.json`: the command, the time and the machine, and then the figures."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}.json"
     made = {
@@ -36,7 +36,7 @@ def write(directory: Path, name: str, arguments: Sequence[str], measured: dict[s
 
 
 def shown(arguments: Sequence[str]) -> list[str]:
-    """A command line without the directories of its `--out` and `--before`, which are somebody's."""
+    """Return a command line without the directories of `--out` and `--before`, which are private."""
     found: list[str] = []
     given = iter(arguments)
     for each in given:
@@ -51,7 +51,7 @@ def shown(arguments: Sequence[str]) -> list[str]:
 
 
 def module() -> str:
-    """The name by which the running program was started with `python -m`."""
+    """Return the name with which the running program was started by `python -m`."""
     spec = sys.modules["__main__"].__spec__
     return spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).stem
 
@@ -75,7 +75,7 @@ def versions() -> dict[str, str]:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; every column but the first is a figure and goes to the right."""
+    """Return a Markdown table. All columns except the first are aligned to the right."""
     lines = [list(map(str, row)) for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]

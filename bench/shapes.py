@@ -1,7 +1,7 @@
 """The load shape of every run, chosen by name with `--shape`: Locust's side of `bench.profiles`.
 
 One class for all, because Locust takes the shape before it reads the command line. Locust's own `--users`,
-`--spawn-rate` and `--run-time` keep their meaning: the most users, how fast they come, how long.
+`--spawn-rate` and `--run-time` keep their meaning: the largest number of users, how fast they start, the duration.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""`make bench`: half a minute of Locust against a service that is started for it. The exit status is the load test's.
+"""`make bench`: half a minute of Locust against a service that it starts. The exit status is that of the load test.
 
 Arguments go to Locust, so `make bench ARGS='--users 200 --shape ramp'` is another test.
 """

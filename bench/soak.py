@@ -1,9 +1,9 @@
-"""`python -m bench.soak`: one worker under a mix of requests for a long while; does its memory stay flat?
+"""`python -m bench.soak`: the memory of one worker under a long mix of requests.
 
-Its memory is looked at ten times, each time after as many requests. The first look is warm-up (caches fill, the
-allocator takes what it needs); a line is drawn through the others, and what it rises over the whole run is the growth.
+The memory is read ten times, at equal numbers of requests. The first value is warm-up (caches fill, the
+allocator gets its memory). A line is fitted to the others, and its rise over the whole run is the growth.
 
-Exit statuses: 0 when flat, 1 when not or when it could not be measured.
+Exit statuses: 0 if the memory does not grow, 1 if it does or could not be measured.
 """
 
 import argparse
@@ -56,7 +56,7 @@ class Point:
 
 
 def soaked(placement: Placement, directory: Path, requests: int, say: Callable[[Point], None]) -> list[Point]:
-    """Run the mix; the memory at each point. Raises Unusable, Wrong."""
+    """Run the mix and return the memory at each point. Raises Unusable, Wrong."""
     with ExitStack() as stack:
         redis = stack.enter_context(RedisServer(directory, placement.redis))
         service = stack.enter_context(Polystow(directory, placement.server, redis_url=redis.url))
@@ -89,14 +89,14 @@ async def _filled(url: str) -> None:
 
 
 def growth(points: Sequence[Point]) -> float:
-    """Bytes that a line through all points but the first rises over the whole run."""
+    """Return the bytes by which a line through all points but the first rises over the whole run."""
     steady = points[1:]
     line = linear_regression([point.requests for point in steady], [point.resident for point in steady])
     return float(line.slope) * points[-1].requests
 
 
 def verdict(points: Sequence[Point]) -> tuple[bool, str]:
-    """Whether memory is flat, and that in words."""
+    """Return if the memory does not grow, and a sentence about it."""
     rise, last = growth(points), points[-1]
     flat = rise <= FLAT * last.resident
     said = (

@@ -1,4 +1,4 @@
-"""`python -m bench.variables`: few and very many variables of an agent, what they cost Redis in time and memory.
+"""`python -m bench.variables`: Redis's time and memory for few and for very many variables of an agent.
 
 Redis's own account, as in `bench.operations`; the longest of a kind is that of SLOWLOG. Variables of 100,000 users at
 ten keys each; of the values, half are one of seven and half are nobody else's. The small agent has the first of them.
@@ -48,7 +48,7 @@ def variable(number: int) -> Variable:
 
 
 class Bench:
-    """Two agents on one Redis, and what Redis says of itself."""
+    """Two agents on one Redis, and the figures that Redis reports."""
 
     def __init__(self, server: RedisServer, storage: Storage, many: int, say: Callable[[str], None]) -> None:
         self.server, self.storage, self.many, self._say = server, storage, many, say
@@ -57,7 +57,7 @@ class Bench:
         self.random = Random(many)
 
     async def fill(self, size: int, until: int) -> None:
-        """Set the variables of an agent up to that number."""
+        """Set the variables of an agent, up to that number."""
         collection = self.agents[size]
         self._say(f"sets variables of the agent of {size:,}: {self.counts[size]:,} to {until:,}")
         for start in range(self.counts[size], until, AT_ONCE):
@@ -76,7 +76,7 @@ class Bench:
         return int(self.server.info("memory")["used_memory"])
 
     async def timed(self, work: Sequence[Callable[[], Awaitable[object]]]) -> tuple[float, int]:
-        """Microseconds of Redis's time that each takes, and those of the longest."""
+        """Return the microseconds of Redis's time per call, and those of the longest call."""
         with self.server.client() as client:
             client.config_set("slowlog-log-slower-than", SLOW_US)
             client.slowlog_reset()
@@ -91,7 +91,7 @@ class Bench:
 
 
 def filters(bench: Bench, size: int) -> dict[str, Callable[[], tuple[Filter, int, int]]]:
-    """What is asked of an agent with so many variables, by title: filter, offset, rows of a page."""
+    """Return the requests for an agent with so many variables, by title: filter, offset, rows of a page."""
 
     def anyone() -> Variable:
         return variable(bench.random.randrange(size))
@@ -125,7 +125,7 @@ def filters(bench: Bench, size: int) -> dict[str, Callable[[], tuple[Filter, int
 
 
 async def lists(bench: Bench) -> list[dict[str, Any]]:
-    """Each filter on both agents."""
+    """Measure each filter on both agents."""
     rows: dict[str, dict[str, Any]] = {}
     for size, collection in bench.agents.items():
         for title, ask in filters(bench, size).items():
@@ -137,7 +137,7 @@ async def lists(bench: Bench) -> list[dict[str, Any]]:
 
 
 async def writes(bench: Bench) -> list[dict[str, Any]]:
-    """Writes to the one and to the other agent in turns: of Redis's time, and of a round trip alone on the wire."""
+    """Measure writes to both agents in turns: Redis's time, and the time of a round trip without other load."""
     rows = []
     fresh = iter(range(10**9))
 
@@ -207,7 +207,7 @@ async def measure(
 
 
 def memory(bench: Bench, taken: int) -> dict[str, float]:
-    """Bytes a variable, of which its key and value are the payload, and of which the five keys have these."""
+    """Measure the bytes per variable: the payload of key and value, and the share of each of the five keys."""
     collection = bench.agents[bench.many]
     payload = sum(len(key) + len(value) for _, key, value in map(variable, range(bench.many)))
     parts = {
@@ -224,7 +224,7 @@ def memory(bench: Bench, taken: int) -> dict[str, float]:
 
 
 def tabled(found: dict[str, Any], many: int) -> str:
-    """What was measured, as the tables of bench/README.md."""
+    """Return the results as the tables of bench/README.md."""
     told = [table(["bytes a variable", "figure"], found["memory"].items())]
     if "lists" in found:
         told.append(
@@ -249,7 +249,7 @@ def tabled(found: dict[str, Any], many: int) -> str:
 
 
 def only(text: str) -> list[str]:
-    """The parts that are named; ValueError, which argparse tells, for another word."""
+    """Return the named parts. Raises ValueError for an unknown name, which argparse reports."""
     parts = text.split(",")
     if set(parts) - set(PARTS):
         raise ValueError(text)

@@ -1,4 +1,4 @@
-"""New values of variables over HTTP, where an agent has few and where it has very many: a part of `bench.variables`."""
+"""New values of variables over HTTP, for few and very many variables of an agent: a part of `bench.variables`."""
 
 import json
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ TOKEN = "bench-token"
 
 
 def requests(server: RedisServer, sizes: Sequence[int], scratch: Path) -> dict[str, float]:
-    """New values over HTTP, from 64 connections, for the one and for the other agent in turns: microseconds a request,
-    and of the CPU time of service and Redis. The users of the variables have their numbers as names."""
+    """Measure new values over HTTP, from 64 connections, for both agents in turns: microseconds per request,
+    and CPU time of service and Redis. The users of the variables have their numbers as names."""
     where = placement()
     access = scratch / "agents.json"
     agents = {str(size): "edit" for size in sizes}

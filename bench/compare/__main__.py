@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _checkout(text: str) -> Path:
-    """The directory of a checkout. Raises argparse.ArgumentTypeError when there is no service in it."""
+    """Return the directory of a checkout. Raises argparse.ArgumentTypeError if it has no service."""
     if not Path(text, "service", "__main__.py").is_file():
         raise argparse.ArgumentTypeError(f"{text} has no service/__main__.py, so it is no checkout of this project")
     return Path(text)
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measured(
     part: str, parsed: argparse.Namespace, where: Placement, directory: Path, say: Callable[[str], None]
 ) -> tuple[dict[str, Any], Callable[[Path], None] | None]:
-    """Measure a part and print its tables; replies its figures, and what draws its picture if it has one."""
+    """Measure a part and print its tables. Return its figures, and the function that draws its picture."""
     draw = None
     names = [name for name in parsed.only if name in WORKLOADS.get(part, ())]
     if part == "systems":
@@ -111,7 +111,7 @@ def _measured(
 
 
 def progress() -> Callable[[str], None]:
-    """Says on standard error what is going on, and since when."""
+    """Print on standard error what is being measured, and the time since the start."""
     began = time.monotonic()
 
     def say(text: str) -> None:

@@ -1,6 +1,6 @@
-"""The operations of all dialects that are measured: their requests, right answers, and goals.
+"""The measured operations of all dialects: their requests, expected answers and goals.
 
-`DOCUMENT` is stored by all of those that store one, so that no write changes what a read must answer.
+All writes store `DOCUMENT`, so that no write changes the expected answer of a read.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ Right = Callable[[bytes], bool]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation of a dialect, asked over `keys` keys.
+    """An operation of a dialect, measured over `keys` keys.
 
     `fill` are requests that are sent for each key first. `named` finds the key in the last one's answer where the
     service chooses it. `peer` is the workload of nginx + Lua that it is compared with, and `goal` the least ratio.
@@ -69,7 +69,7 @@ def _has(name: str) -> Right:
 
 
 def _holds(count: int, name: str = "") -> Right:
-    """A check that the answer, or one of its members, has this many items."""
+    """Return a check that the answer, or one of its members, has so many items."""
 
     def right(body: bytes) -> bool:
         answer = orjson.loads(body)
@@ -168,7 +168,7 @@ def _user_value(operation: str, members: bytes) -> Request:
 
 
 def _objects(*levels: str) -> Right:
-    """A check that the answer's `objects`, or each of these levels of it, holds one document for each field."""
+    """Return a check that `objects` in the answer, or each of these levels in it, has one document for each field."""
 
     def right(body: bytes) -> bool:
         answer = orjson.loads(body)

@@ -1,7 +1,7 @@
 """The part `dialects`: each operation of each dialect beside nginx + Lua's GET or SET and bare aiohttp's GET.
 
-In each round of an operation this service does the operation (and so does an earlier checkout, where one is given),
-nginx + Lua does the operation's peer, and bare aiohttp answers a GET with a document that it has in memory.
+In each round of an operation, this service (and an earlier checkout, if one is given) executes the operation,
+nginx + Lua the comparable one, and bare aiohttp answers a GET with a document that it has in memory.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ def run(
     quick: bool,
     say: Callable[[str], None],
 ) -> tuple[str, dict[str, Any]]:
-    """Measure; replies a table and the figures. Raises Unusable, Wrong."""
+    """Measure, and return a table and the figures. Raises Unusable, Wrong."""
     operations = chosen(names, quick=quick)
     asked = [name for name in COMPARED if not systems or name in systems]
     measured: dict[str, Samples] = {}
@@ -77,13 +77,13 @@ def run(
 
 
 def chosen(names: Sequence[str], *, quick: bool) -> list[Operation]:
-    """The named operations, or all; a quick run has the main ones only, and less to load."""
+    """Return the named operations, or all. A quick run has only the main ones, and loads less data."""
     found = [each for each in OPERATIONS if (each.name in names if names else each.main or not quick)]
     return [replace(each, keys=min(each.keys, QUICK_KEYS)) for each in found] if quick else found
 
 
 def turn(system: System, operation: Operation, filled: dict[str, Names], seconds: int) -> Turn:
-    """A system's turn in a round of this operation."""
+    """Run one system in one round of this operation."""
     if not isinstance(system, FastPath):
         return partial(system.measure, operation.peer if system.name == Nginx.name else GET, seconds)
     names = filled[system.name].get(operation.name, [])
@@ -97,7 +97,7 @@ def turn(system: System, operation: Operation, filled: dict[str, Names], seconds
 
 
 async def fill(system: System, operations: Sequence[Operation]) -> Names:
-    """Store what these operations need, and check one answer of each. Raises Wrong."""
+    """Store the data that these operations need, and check one answer of each. Raises Wrong."""
     sent: list[tuple[object, int]] = []
     names: Names = {}
     async with ClientSession(base_url=system.url) as session:
@@ -129,7 +129,7 @@ async def _fill(system: System, session: ClientSession, operation: Operation) ->
 
 
 async def check(system: System, operations: Sequence[Operation], names: Names) -> None:
-    """Do each operation once. Raises Wrong unless its status and its body are right."""
+    """Execute each operation once. Raises Wrong unless its status and its body are as expected."""
     async with ClientSession(base_url=system.url) as session:
         for operation in operations:
             key = names.get(operation.name, ["0"])[0]
@@ -139,7 +139,7 @@ async def check(system: System, operations: Sequence[Operation], names: Names) -
 
 
 def tabled(operations: Sequence[Operation], measured: dict[str, Samples]) -> str:
-    """The report: a row for each operation, with the medians of its rounds."""
+    """Return the report: a row for each operation, with the medians of its rounds."""
     before = any("before" in samples for samples in measured.values())
     others = [Nginx.name, Bare.name, *(["before"] if before else [])]
     head = ["", "a second", f"x {Nginx.name}", "goal", *(f"x {name}" for name in others[1:]), "CPU us", "Redis us"]

@@ -1,6 +1,6 @@
 """The part `growth`: the same requests against 1,000 and against 1,000,000 documents, and a page far into them.
 
-Both collections live in a Redis and behind a service of their own; keys are drawn from all documents that there are.
+Each collection has its own Redis and its own service. Keys are drawn from all documents of the collection.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Many(FastPath):
 
 
 def questions(far: int) -> dict[str, tuple[Request, bool]]:
-    """What is asked, and whether it can be asked of the small collection; `far` is a page of the large one."""
+    """Return the requests, each with a flag if the small collection has it too; `far` is a page of the large one."""
     document_of = f"{DOCUMENTS}/{COLLECTION}/KEY"
     page = f"{DOCUMENTS}/{COLLECTION}?limit={ITEMS}&page="
     return {
@@ -50,7 +50,7 @@ def questions(far: int) -> dict[str, tuple[Request, bool]]:
 def run(
     placement: Placement, directory: Path, *, quick: bool, say: Callable[[str], None]
 ) -> tuple[str, dict[str, Any]]:
-    """Measure; replies a table and the figures. Raises Unusable, Wrong."""
+    """Measure, and return a table and the figures. Raises Unusable, Wrong."""
     count = QUICK_COUNT if quick else COUNT
     sizes = {Few.name: SMALL_COUNT, Many.name: count}
     with ExitStack() as stack:

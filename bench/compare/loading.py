@@ -1,4 +1,4 @@
-"""Puts into a system what the workloads read, over HTTP, and looks at one answer of each kind before it is timed.
+"""Loading of the data that the workloads read, over HTTP, and a check of one answer of each kind.
 
 Invariant: a system that answers wrongly is not measured.
 """
@@ -20,11 +20,11 @@ PROBE = "probe"  # a key that no workload uses
 
 
 class Wrong(Exception):
-    """A system answered what it must not; says which, and what."""
+    """A system gave a wrong answer. The text names the system and the answer."""
 
 
 async def prepare(system: System, workloads: Sequence[Workload]) -> None:
-    """Store what those of these workloads need that the system knows, and check them. Raises Wrong."""
+    """Store the data for the workloads that the system supports, and check their answers. Raises Wrong."""
     known = [workload for workload in workloads if system.knows(workload)]
     if not system.url or not known:
         return
@@ -58,7 +58,7 @@ async def _fill(system: System, session: ClientSession, place: str, size: int, k
 
 
 async def _check(system: System, session: ClientSession, workload: Workload, kind: Kind) -> None:
-    """One request of this kind, and what it must have done."""
+    """Send one request of this kind and check its effect."""
     request = system.request(kind, workload.place, workload.size)
     assert request is not None
     status, body = await send(session, request, PROBE)
@@ -78,7 +78,7 @@ async def _check(system: System, session: ClientSession, workload: Workload, kin
 
 
 def _compare(system: System, workload: Workload, found: list[object], wanted: list[dict[str, object]]) -> None:
-    """Each document has the wanted members; Kinto adds its own."""
+    """Check that each document has the expected members; Kinto adds its own."""
     same = len(found) == len(wanted) and all(
         isinstance(one, dict) and one | other == one for one, other in zip(found, wanted, strict=True)
     )
@@ -87,7 +87,7 @@ def _compare(system: System, workload: Workload, found: list[object], wanted: li
 
 
 async def send(session: ClientSession, request: Request, key: str) -> tuple[int, bytes]:
-    """Send a request for a key; replies the answer's status and body."""
+    """Send a request for a key. Return the status and body of the answer."""
     url = URL(request.path.replace("KEY", key), encoded=True)
     body = request.body.replace(b"KEY", key.encode()) or None
     async with session.request(request.method, url, headers=request.headers, data=body) as answer:

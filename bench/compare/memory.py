@@ -1,7 +1,7 @@
 """The part `memory`: bytes that a record takes in Redis, part by part, as a multiple of its payload.
 
-Ids have 32 hexadecimal digits, as those that the service makes itself. The parts are what MEMORY USAGE says of the
-record and of each index; what is left of the growth of `used_memory` are the database's own hash tables.
+Ids have 32 hexadecimal digits, like those that the service generates. The parts are the MEMORY USAGE of the
+record and of each index; the rest of the growth of `used_memory` are the hash tables of the database.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ INDEX_NAMES = {"c": "created", "u": "updated", "s": "size", "n": "name"}
 def run(
     placement: Placement, directory: Path, *, quick: bool, say: Callable[[str], None]
 ) -> tuple[str, dict[str, Any]]:
-    """Measure; replies a table and the figures. Raises Unusable."""
+    """Measure, and return a table and the figures. Raises Unusable."""
     found = []
     for payload in PAYLOADS:
         for lifetime in ("", LIFETIME):

@@ -1,4 +1,4 @@
-"""The side-by-side as one picture: requests per second, a bar for each system, for the main workloads."""
+"""The comparison as a picture: requests per second, a bar for each system, for the main workloads."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The side-by-side as tables: what each system did, and how many times another's throughput the service has."""
+"""The comparison as tables: the results of each system, and the ratios of the service's throughput to the others'."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ P99_GOAL = 2.0  # at the most, of Webdis's
 
 
 def tables(measured: Measured) -> str:
-    """Markdown: ratios, then throughput, latency and CPU time."""
+    """Return the tables in Markdown: ratios, then throughput, latency and CPU time."""
     names = list(dict.fromkeys(name for samples in measured.values() for name in samples))
     others = [name for name in names if name != SUBJECT]
     parts = []
@@ -86,7 +86,7 @@ def _figure(samples: Samples, name: str, what: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A goal, and what was measured of it. `kept` says which side of the goal that is."""
+    """A goal and the measured value. `kept` is True if the goal is reached."""
 
     workload: str
     what: str
@@ -96,7 +96,7 @@ class Verdict:
 
 
 def verdicts(measured: Measured) -> list[Verdict]:
-    """Every goal that the measured workloads say something about."""
+    """Return the goals for which there are measured workloads."""
     found = []
     for workload, other, goal in GOALS:
         if workload in measured and (spread := ratios(measured[workload], SUBJECT, other)):
@@ -110,7 +110,7 @@ def verdicts(measured: Measured) -> list[Verdict]:
 
 
 def judged(measured: Measured) -> str:
-    """The goals as a table."""
+    """Return the goals as a table."""
     rows = [
         [
             f"{BY_NAME[each.workload].title}: {each.what}",

@@ -1,4 +1,4 @@
-"""Turns: every system that knows a workload has one in each round, so that all see the same moments of the machine."""
+"""Rounds: in each round, every system that supports a workload has one turn, so that all get the same conditions."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ Turn = Callable[[int], Sample]  # a system's turn in the round of that number
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A median, and between what it lies."""
+    """A median with the least and the largest value."""
 
     median: float
     least: float
@@ -40,7 +40,7 @@ def measure(
 def take_turns(
     name: str, turns: Sequence[tuple[System, Turn]], rounds: int, say: Callable[[str], None], *, missing: bool = False
 ) -> Samples:
-    """Give each system its turn in each round; `missing`: a 404 is the right answer. Raises Wrong."""
+    """Give each system its turn in each round. `missing`: the expected answer is 404. Raises Wrong."""
     samples: Samples = {system.name: [] for system, _ in turns}
     for number in range(rounds):
         for system, turn in turns:
@@ -54,7 +54,7 @@ def take_turns(
 
 
 def check(system: str, asked: str, sample: Sample, *, missing: bool = False) -> None:
-    """Every request must have had the answer that is due to it. Raises Wrong."""
+    """Check that every request got its expected answer. Raises Wrong."""
     due = sample.requests if missing else 0
     if sample.broken or sample.refused != due or not sample.requests:
         raise Wrong(
@@ -64,14 +64,14 @@ def check(system: str, asked: str, sample: Sample, *, missing: bool = False) -> 
 
 
 def ratios(samples: Samples, of: str, to: str) -> Spread | None:
-    """The throughput of one system as a multiple of another's, round by round."""
+    """Return the ratio of one system's throughput to another's, for each round."""
     if not samples.get(of) or not samples.get(to):
         return None
     return Spread.of(one.rate / other.rate for one, other in zip(samples[of], samples[to], strict=True))
 
 
 def spreads(samples: Samples, of: str) -> dict[str, list[float]]:
-    """The ratios of one system to every other, as median, least and most."""
+    """Return the ratios of one system to every other, as median, least and largest."""
     found = {other: ratios(samples, of, other) for other in samples if other != of}
     return {
         other: [round(spread.median, 3), round(spread.least, 3), round(spread.most, 3)]
@@ -81,7 +81,7 @@ def spreads(samples: Samples, of: str) -> dict[str, list[float]]:
 
 
 def summary(samples: Sequence[Sample]) -> dict[str, Any]:
-    """The medians of a system's turns, and the turns themselves."""
+    """Return the medians of a system's turns, and the turns themselves."""
     return {
         "rate": round(median(each.rate for each in samples)),
         "p50_ms": round(median(each.p50 for each in samples), 3),

@@ -34,7 +34,7 @@ def run(
     quick: bool,
     say: Callable[[str], None],
 ) -> tuple[str, dict[str, Any], Callable[[Path], None]]:
-    """Measure; replies the tables, the figures, and what draws the picture. Raises Unusable, Wrong."""
+    """Measure, and return the tables, the figures and the function that draws the picture. Raises Unusable, Wrong."""
     workloads = chosen(names, quick=quick)
     with ExitStack() as stack:
         running = select(systems, before, placement, directory)
@@ -58,7 +58,7 @@ def run(
 
 
 def chosen(names: Sequence[str], *, quick: bool) -> list[Workload]:
-    """The named workloads, or all; a quick run has the main ones only, and less to load."""
+    """Return the named workloads, or all. A quick run has only the main ones, and loads less data."""
     found = [each for each in WORKLOADS if (each.name in names if names else each.main or not quick)]
     return [replace(each, keys=min(each.keys, QUICK_KEYS)) for each in found] if quick else found
 

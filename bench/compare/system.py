@@ -1,6 +1,6 @@
-"""The contract of a system that is compared: how it starts, how each kind of request is put to it, what it holds.
+"""The contract of a compared system: how it starts, how each kind of request is sent to it, which documents it has.
 
-Adding one is a module in `systems/` and a line in its table.
+To add a system, write a module in `systems/` and add a line to its table.
 """
 
 import time
@@ -22,7 +22,7 @@ REST_SECONDS = 10.0
 
 
 class System(ABC):
-    """Started with `start`, stopped by the ExitStack that `start` is given."""
+    """A compared system. `start` starts it, and the ExitStack given to `start` stops it."""
 
     name: ClassVar[str]
     about: ClassVar[str]  # what it is, in the words of the report
@@ -38,18 +38,18 @@ class System(ABC):
 
     @abstractmethod
     def start(self, stack: ExitStack) -> None:
-        """Start it, and leave its end to `stack`. Raises Unusable."""
+        """Start the system and register its stop with `stack`. Raises Unusable."""
 
     @abstractmethod
     def request(self, kind: Kind, place: str, size: int) -> Request | None:
-        """How it is asked, None where it cannot do that."""
+        """Return the system's request for this kind; None if it does not support the kind."""
 
     def setup(self, place: str) -> list[Request]:
-        """What it wants to be told before a place is used."""
+        """Return the requests that the system needs before a collection is used."""
         return []
 
     def found(self, answer: bytes) -> list[Any]:
-        """The documents in the answer to a GET or a list."""
+        """Return the documents in the answer to a GET or a list."""
         return [orjson.loads(answer)]
 
     def version(self) -> str:
@@ -61,11 +61,11 @@ class System(ABC):
         return all(self.request(kind, workload.place, workload.size) for _, kind in workload.parts)
 
     def keys(self, workload: Workload) -> int:
-        """Over how many keys it is asked."""
+        """The number of keys over which the workload runs."""
         return min(workload.keys, self.most_keys)
 
     def measure(self, workload: Workload, seconds: int, turn: int) -> Sample:
-        """One turn of a workload that it knows."""
+        """Run one turn of a workload that the system supports."""
         parts = [
             (weight, request)
             for weight, kind in workload.parts
@@ -77,7 +77,7 @@ class System(ABC):
         )
 
     def carry_out(self, order: Order, seconds: int) -> Sample:
-        """Run an order against it, and see what CPU time that took."""
+        """Run an order against the system and measure its CPU time."""
         before = self.cpu()
         sample = run(self.url, order, seconds, directory=self.directory, cores=self.placement.client)
         used = {name: 1e6 * (now - before[name]) / sample.requests for name, now in self.cpu().items()}
@@ -85,7 +85,7 @@ class System(ABC):
         return sample
 
     def rest(self) -> None:
-        """Wait until it is done with what its client left behind when it went: the core is the next system's then."""
+        """Wait until the system has finished the work that its client left, for the next system uses the same core."""
         used, deadline = sum(self.cpu().values()), time.monotonic() + REST_SECONDS
         while time.monotonic() < deadline:
             time.sleep(IDLE_SECONDS)
@@ -94,5 +94,5 @@ class System(ABC):
                 return
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds that its processes have used so far, by name."""
+        """Return the CPU seconds that its processes have used so far, by name."""
         return {name: cpu_seconds(pids) for name, pids in self.processes.items()}

@@ -1,7 +1,7 @@
 """The part `workers`: two workers against one, as throughput and as CPU time per request.
 
-Where client and Redis share the two cores with the workers, throughput cannot double whatever the service does: the
-figure to read is then the capacity, workers / CPU seconds per request, which is what they would do with a core each.
+If client and Redis share the two cores with the workers, throughput cannot double, whatever the service does. The
+figure to read is then the capacity, workers / CPU seconds per request: the throughput with a core for each worker.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class TwoWorkers(FastPath):
 def run(
     placement: Placement, directory: Path, *, quick: bool, say: Callable[[str], None]
 ) -> tuple[str, dict[str, Any]]:
-    """Measure; replies a table and the figures. Raises Unusable, Wrong."""
+    """Measure, and return a table and the figures. Raises Unusable, Wrong."""
     figures: dict[str, Any] = {}
     with ExitStack() as stack:
         systems = [OneWorker(placement, directory), TwoWorkers(placement, directory)]

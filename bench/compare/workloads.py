@@ -1,4 +1,4 @@
-"""The requests that are put to every system: their kinds, sizes, connections and keys."""
+"""The requests that are sent to every system: their kinds, sizes, connections and keys."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -13,7 +13,7 @@ ITEMS = 50  # of a page
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`parts` are kinds of request with their weights, of 100. `main` ones are what every system is asked for."""
+    """A workload. `parts` are kinds of request with their weights, of 100. `main` workloads run on every system."""
 
     name: str
     title: str
@@ -33,14 +33,14 @@ class Workload:
 
     @property
     def place(self) -> str:
-        """The collection that it works on. Those that change documents have their own."""
+        """The collection of the workload. Workloads that change documents have their own."""
         if self.fresh:
             return "fresh"
         return f"{'patched' if self.parts[0][1] == 'patch' else 'stored'}{self.size}"
 
 
 def _sized(workload: Workload, *sizes: str) -> list[Workload]:
-    """The same at other sizes, over fewer keys, so that what is stored stays within some 10 MB a system."""
+    """Return workloads with other sizes, over fewer keys, so that a system stores at most about 10 MB."""
     return [
         replace(
             workload,

@@ -1,4 +1,4 @@
-"""wrk as the client: one thread on its own core, an order written for its Lua scripts, one line of JSON back."""
+"""wrk as the client: one thread on its own core. It gets its order as Lua, and prints one line of JSON."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ LATE_SECONDS = 30.0  # beyond its duration; wrk ends by itself
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One kind of request; the key goes where `KEY` stands in its path or in its body."""
+    """One kind of request. `KEY` in its path or in its body stands for the key."""
 
     method: str
     path: str
@@ -25,7 +25,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one run measured. Latencies in milliseconds, `cpu` in microseconds per request, by process."""
+    """The results of one run: latencies in milliseconds, `cpu` in microseconds per request, by process."""
 
     requests: int
     seconds: float
@@ -45,7 +45,7 @@ class Sample:
 class Order:
     """A run: `script` is one of wrk/*.lua, `parts` are requests with their weights, of 100.
 
-    Keys are the numbers from `first` on, or `names` where there are any.
+    Keys are the numbers from `first` on, or `names` if there are any.
     """
 
     script: str
@@ -57,7 +57,7 @@ class Order:
     names: Sequence[str] = ()
 
     def text(self) -> str:
-        """The order as Lua."""
+        """Return the order as Lua."""
         parts = [
             {
                 "weight": weight,
@@ -79,7 +79,7 @@ class Order:
 
 
 def literal(value: Any) -> str:
-    """A value as a Lua expression."""
+    """Return a value as a Lua expression."""
     match value:
         case dict():
             return "{" + ", ".join(f"[{literal(name)}] = {literal(each)}" for name, each in value.items()) + "}"

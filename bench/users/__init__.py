@@ -7,7 +7,7 @@ from bench.dialect_user import DialectUser
 
 
 def discover() -> dict[str, type[DialectUser]]:
-    """The user classes of all dialects by their names."""
+    """Return the user classes of all dialects by their names."""
     found = {}
     for module in iter_modules(__path__):
         for value in vars(import_module(f"{__name__}.{module.name}")).values():

@@ -45,7 +45,7 @@ class AinoflowUser(DialectUser):
             self._put(key_of(number), "PUT, to fill")
 
     def _ask(self, method: str, path: str, name: str, body: bytes = b"", etag: str = "") -> Any:
-        """One request, whose answer is looked at: `with self._ask(...) as answer`."""
+        """Send one request and check its answer: `with self._ask(...) as answer`."""
         headers = self._headers | {"If-None-Match": etag} if etag else self._headers
         data: Any = body or None  # its annotation knows no bytes, what it calls does
         return self.client.request(method, path, name=name, data=data, headers=headers, catch_response=True)

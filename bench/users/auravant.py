@@ -29,7 +29,7 @@ NUMBERS = count()
 
 
 def name_of(key: str) -> str:
-    """A document's name as the dialect allows it."""
+    """Return the name of a document in the form that the dialect allows."""
     return key.replace("-", "_")
 
 
@@ -54,12 +54,12 @@ class AuravantUser(DialectUser):
         self._send("PUT", "PUT, to fill", b'"key":"log","value":[],"overwrite":true')
 
     def _ask(self, method: str, path: str, name: str, body: bytes = b"") -> Any:
-        """One request, whose answer is looked at: `with self._ask(...) as answer`."""
+        """Send one request and check its answer: `with self._ask(...) as answer`."""
         data: Any = body or None  # its annotation knows no bytes, what it calls does
         return self.client.request(method, path, name=name, data=data, headers=self._headers, catch_response=True)
 
     def _send(self, operation: str, name: str, members: bytes) -> None:
-        """One operation on the user, with its code looked at."""
+        """Send one operation on the user and check its code."""
         body = b'{"id":"%b",%b}' % (self._id, members)
         with self._ask("POST", STORAGE + operation, name, body) as answer:
             if answer.status_code != 200 or answer.json()["code"] != 0:

@@ -51,7 +51,7 @@ class AvaamoUser(DialectUser):
                 answer.failure(f"status {answer.status_code}")
 
     def _list(self, name: str, **query: object) -> list[Any]:
-        """The rows, found to be what was asked for."""
+        """Return the rows of a list, after checking that they match the filter."""
         path = f"/dashboard/bots/{self._agent}/storages.json?{urlencode(query)}"
         with self._ask("GET", path, name) as answer:
             if answer.status_code != 200:

@@ -44,7 +44,7 @@ class GenesysUser(DialectUser):
         super().on_start()
 
     def _ask(self, method: str, path: str, name: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Any:
-        """One request, whose answer is looked at: `with self._ask(...) as answer`."""
+        """Send one request and check its answer: `with self._ask(...) as answer`."""
         given = self._headers | (headers or {})
         data: Any = body or None  # its annotation knows no bytes, what it calls does
         name = f"genesys: {name}"

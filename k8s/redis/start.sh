@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts Redis with the redis.conf beside this file and what stands in no file: the password, and the pod's address.
+# Starts Redis with the redis.conf beside this file, the password and the pod's address.
 set -eu
 : "${REDIS_PASSWORD:?fill in secret.env}"
 here=$(dirname "$0")
@@ -8,7 +8,7 @@ if [ -e "$here/cluster.conf" ]; then
     cluster="include $here/cluster.conf
 cluster-announce-ip $POD_IP"
 fi
-# From standard input rather than by flags, which everybody on the machine can list.
+# From standard input, because everybody on the machine can list flags.
 exec redis-server "$here/redis.conf" - <<END
 requirepass $REDIS_PASSWORD
 masterauth $REDIS_PASSWORD

@@ -17,7 +17,7 @@ SUBJECT = FastPath.name  # whose ratios are taken
 
 
 def select(names: Sequence[str], before: Path | None, placement: Placement, directory: Path) -> list[System]:
-    """The systems with these names, or all; with `before`, the service of that checkout has its turn beside today's."""
+    """Return the systems with these names, or all. With `before`, the service of that checkout is one more system."""
     chosen = [kind(placement, directory) for kind in SYSTEMS if not names or kind.name in names]
     if before:
         chosen.insert(1, Before(placement, directory, before))

@@ -1,6 +1,6 @@
-"""Bare aiohttp, as most of its users have it: an Application, one route, a Response with a body that is there already.
+"""Bare aiohttp as most of its users run it: an Application, one route, a Response with a body that exists already.
 
-What any service on that framework can reach at the most. `python -m bench.compare.systems.bare PORT` is its server, on
+No service on this framework can be faster. `python -m bench.compare.systems.bare PORT` is its server, on
 uvloop like the service.
 """
 

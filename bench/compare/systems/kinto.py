@@ -1,7 +1,7 @@
-"""Kinto on its memory backend: the storage service in Python that has the same job.
+"""Kinto with its memory backend: a storage service in Python for the same purpose.
 
 It runs as `kinto start` runs it (waitress, four threads), without logging, in a virtual environment of its own,
-because its dependencies are not this project's business. That is made at the first comparison, in `bench/.kinto-venv`.
+because this project does not need its dependencies. It is made at the first comparison, in `bench/.kinto-venv`.
 """
 
 import base64
@@ -103,7 +103,7 @@ class Kinto(System):
 
 
 def install() -> None:
-    """Make the virtual environment, unless it is there with what is pinned. Raises Unusable."""
+    """Make the virtual environment, unless it exists with the pinned versions. Raises Unusable."""
     wanted = PINNED.read_text()
     if READY.is_file() and READY.read_text() == wanted:
         return

@@ -1,8 +1,8 @@
 """nginx with its Lua module: a few lines of Lua in front of Redis's GET and SET, which run in C and LuaJIT.
 
-It is what one would write by hand instead of a storage service: it asks nobody who they are, checks no JSON, keeps no
-version, list or index. One worker process, for it has one core; its connections to Redis are kept in a pool.
-PATCH it has none: a SET stands in for it, as for Webdis.
+It is what one would write by hand instead of a storage service: it authenticates nobody, checks no JSON, and has no
+version, list or index. It has one worker process, because it has one core, and a pool of connections to Redis.
+It has no PATCH; a SET is measured instead, as for Webdis.
 """
 
 from contextlib import ExitStack
@@ -65,7 +65,7 @@ class Nginx(System):
 
 
 def installed() -> list[str]:
-    """The command that starts nginx. Raises Unusable, with the packages to install, when a part of it is missing."""
+    """Return the command that starts nginx. Raises Unusable, with the packages to install, if one is missing."""
     missing = [str(path) for path in NEEDED if not path.exists()]
     try:
         found = program("nginx")

@@ -87,7 +87,7 @@ class Before(FastPath):
 
 
 def commit(checkout: Path) -> str:
-    """The commit of a checkout, with "-dirty" where its files were changed; empty where it is none."""
+    """Return the commit of a checkout, with "-dirty" if its files were changed; empty if it is no checkout."""
     command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=7", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

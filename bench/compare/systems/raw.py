@@ -1,4 +1,4 @@
-"""Redis itself, asked by redis-benchmark: no HTTP, nobody in between. What no service in front of it can pass."""
+"""Redis itself, measured with redis-benchmark, without HTTP: the limit of every service in front of it."""
 
 import csv
 import subprocess

@@ -1,8 +1,8 @@
-"""Webdis: HTTP in front of Redis, written in C; it does not know what it stores, and asks nobody who they are.
+"""Webdis: HTTP in front of Redis, written in C. It does not interpret the data that it stores and authenticates nobody.
 
 Its `.txt` output is chosen: the value's very bytes, with their MD5 as ETag, as this service answers; its JSON output
-would escape them. One thread, for it has one core; more only take turns. PATCH it has none: a SET stands in for it,
-since that is all that a client of it could send after it had merged by itself.
+would escape them. It has one thread, because it has one core. It has no PATCH; a SET is measured instead,
+because a client would have to merge the document itself and then send it as a whole.
 """
 
 import json

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes one cluster of $NODES: the first half primaries, the others their replicas in the same order.
-# Each step does what is missing, so it may be stopped and run again, also on a cluster at work: then it introduces the
-# nodes to each other, which heals one whose nodes all have new addresses, and makes a new node a replica.
+# Each step only does what is missing, so the script may be stopped and run again, also on a running cluster. It then
+# introduces the nodes to each other, which repairs a cluster whose nodes all have new addresses, and makes a new node a
+# replica.
 set -eu
 . "$(dirname "$0")/nodes.sh"
 
@@ -39,7 +40,7 @@ if [ "$(say "$first" cluster_slots_assigned)" -lt 16384 ]; then
     done
 fi
 
-# Whoever has no slots by now becomes a replica: of the node that is half the list away, or of that one's primary.
+# A node without slots becomes a replica of the node that is half the list away, or of that node's primary.
 index=0
 for node in $NODES; do
     partner=$(echo "$NODES" | cut -d ' ' -f $(((index + half) % count + 1)))

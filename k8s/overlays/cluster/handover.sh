@@ -1,6 +1,6 @@
 #!/bin/sh
-# Before a stop: a primary lets its replica take over, which loses no write; a death would be noticed only after
-# cluster-node-timeout.
+# Runs before a node is stopped: a primary lets its replica take over, which loses no write. Without this the cluster
+# would notice its end only after cluster-node-timeout.
 set -u
 . "$(dirname "$0")/nodes.sh"
 

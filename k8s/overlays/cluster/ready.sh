@@ -1,5 +1,5 @@
 #!/bin/sh
-# Whether the next pod may be touched: this node sees a whole cluster, and has, as a replica, all that its primary has.
+# Succeeds if the next pod may be replaced: this node sees a complete cluster, and a replica has all data of its primary.
 set -u
 . "$(dirname "$0")/nodes.sh"
 

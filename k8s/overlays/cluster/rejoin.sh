@@ -1,13 +1,13 @@
 #!/bin/sh
-# After a start: tells all other nodes where this one is now. They would hear it from those that it still finds; but
-# when all pods came back with new addresses, nobody finds anybody.
+# Runs after a node has started: tells all other nodes its address. One node that it still finds would be enough, but if
+# all pods have new addresses, no node finds another.
 set -u
 . "$(dirname "$0")/nodes.sh"
 
 until [ "$(ask "$NODE" ping 2>&1)" = PONG ]; do
     sleep 1
 done
-# A node that never was in a cluster waits for the bootstrap.
+# A node that has never been in a cluster waits for the bootstrap.
 [ "$(say "$NODE" cluster_known_nodes)" -gt 1 ] || exit 0
 for node in $NODES; do
     # shellcheck disable=SC2046 # two words: address and port
