@@ -127,7 +127,7 @@ async def _migrate(
                 else {"Authorization": f"Bearer {wanted.token}"},
             )
             with told("migrate", None, quiet=wanted.quiet) as progress:
-                outcome = Outcome(progress.say)
+                outcome = Outcome(progress.say, wanted.quiet)
                 await work(Work(http, remote, runner, state, outcome, progress))
             return outcome.end()
     except (Refused, Unreachable) as error:

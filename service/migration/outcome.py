@@ -28,14 +28,15 @@ class Agreement:
         return self.there == self.here and self.compared == self.equal
 
     def __str__(self) -> str:
-        return f"{self.part}: {self.there} there, {self.here} here; {self.equal} of {self.compared} etags equal"
+        return f"{self.part}: {self.there} there, {self.here} here; {self.equal} of {self.compared} compared are equal"
 
 
 @dataclass(slots=True)
 class Outcome:
-    """Everything that a migration did. `say` tells it to people."""
+    """Everything that a migration did. `say` tells it to people; `quiet`: only what is to be looked at."""
 
     say: Callable[[str], object]
+    quiet: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     troubles: int = 0
     agreements: list[Agreement] = field(default_factory=list)
@@ -48,9 +49,11 @@ class Outcome:
     def end(self) -> int:
         """Tell the outcome, and return the exit status."""
         for agreement in self.agreements:
-            self.say(str(agreement) + ("" if agreement.good else "  <- they differ"))
+            if not (self.quiet and agreement.good):
+                self.say(str(agreement) + ("" if agreement.good else "  <- they differ"))
         counted = ", ".join(f"{count} {what}" for what, count in self.counts.items())
-        self.say(f"{counted or 'there was nothing to do'}; {self.troubles} to look at")
+        if not self.quiet:
+            self.say(f"{counted or 'there was nothing to do'}; {self.troubles} to look at")
         return 0 if not self.troubles and all(each.good for each in self.agreements) else 1
 
 

@@ -1,6 +1,7 @@
 """Two services: data comes from the other one, or goes to it."""
 
 from collections.abc import Iterator
+from random import randrange
 
 import pytest
 
@@ -11,3 +12,9 @@ from tests.running import Running
 def other() -> Iterator[Running]:
     with Running() as running:
         yield running.wait_ready()
+
+
+@pytest.fixture
+def agent() -> int:
+    """The number of an agent that no other test has."""
+    return randrange(10**12, 10**15)

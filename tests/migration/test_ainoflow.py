@@ -77,7 +77,7 @@ def redis(project: Client) -> str:
 async def migrate(here: Client, there: Client, base: str, *, incoming: bool, **more: Any) -> int:
     """Migrate documents from there to here, or from here to there."""
     categories = more.pop("categories", [])
-    wanted = Migration(base, more.get("token", there.key), more.get("state"), quiet=True)
+    wanted = Migration(base, more.get("token", there.key), more.get("state"))
     return await migrate_ainoflow(redis(here), wanted, incoming=incoming, project=here.project, categories=categories)
 
 
@@ -233,6 +233,19 @@ async def test_a_second_migration_changes_nothing(
     assert (await everything(here), await everything(there)) == before
 
 
+async def test_a_quiet_migration_tells_what_is_wrong_and_nothing_else(
+    here: Client, there: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await there.put("fine", "k")
+    wanted = Migration(there.running.url, there.key, quiet=True)
+    assert await migrate_ainoflow(redis(here), wanted, incoming=True, project=here.project, categories=[]) == 0
+    assert capsys.readouterr().err == ""
+    await here.put("more", "here-alone")
+    await there.put("more", "k")
+    assert await migrate_ainoflow(redis(here), wanted, incoming=True, project=here.project, categories=[]) == 1
+    assert capsys.readouterr().err == "more: 1 there, 2 here; 1 of 1 compared are equal  <- they differ\n"
+
+
 async def test_chosen_categories_alone_are_migrated(here: Client, there: Client) -> None:
     await filled(there, 10)
     chosen = ["single", "names/é"]
@@ -256,7 +269,7 @@ async def test_a_document_that_is_missing_in_the_end_is_told(
 
     async with proxied(there.running.url, behaviour) as url:
         assert await migrate(here, there, url, incoming=True) == 1
-    assert "c: 3 there, 2 here; 2 of 2 etags equal  <- they differ" in capsys.readouterr().err
+    assert "c: 3 there, 2 here; 2 of 2 compared are equal  <- they differ" in capsys.readouterr().err
 
 
 async def test_an_etag_that_is_not_the_md5_of_the_body_is_told(
@@ -347,7 +360,7 @@ async def test_the_command_line_migrates_into_a_data_directory(there: Client, ht
         done = polystow("migrate", "ainoflow", *chosen, data_dir=offline.data_dir, vendor_key=there.key)
         assert done.returncode == 0, done.stderr
         assert "Ainoflow's API does not tell keys, quotas and rates" in done.stderr
-        assert "c: 1 there, 1 here; 1 of 1 etags equal\n1 stored; 0 to look at\n" in done.stderr
+        assert "c: 1 there, 1 here; 1 of 1 compared are equal\n1 stored; 0 to look at\n" in done.stderr
         offline.restart()
         assert (await Client(http, offline, "ak-1", "acme").get("c", "k")).body == b'{"n":1}'
 

@@ -19,11 +19,6 @@ from tests.remote.proxy import Forward, proxied
 from tests.running import ROOT, Running, polystow
 
 
-@pytest.fixture
-def agent() -> int:
-    return randrange(10**12, 10**15)
-
-
 async def opened(running: Running, http: ClientSession, agent: int) -> Client:
     token = {"token": f"token-{agent}", "agents": {str(agent): "edit"}}
     await declare(running, http, {"agents": [{"id": agent}], "tokens": [token]})
@@ -45,7 +40,7 @@ def redis(client: Client) -> str:
 
 
 async def brought(here: Client, there: Client, base: str, users: dict[int, str], state: Path | None = None) -> int:
-    wanted = Migration(base, there.token, state, quiet=True)
+    wanted = Migration(base, there.token, state)
     return await migrate_avaamo(redis(here), wanted, str(there.agent), users)
 
 
@@ -93,7 +88,7 @@ async def test_variables_come_whole_from_a_hostile_vendor(
     hostile = Hostile(7, share=0.6)
     async with proxied(there.running.url, hostile) as url:
         assert await brought(here, there, url, users) == 0, capsys.readouterr().err
-    assert "variables: 244 there, 244 here; 244 of 244 etags equal" in capsys.readouterr().err
+    assert "variables: 244 there, 244 here; 244 of 244 compared are equal" in capsys.readouterr().err
     assert hostile.did.total() > 3
     assert set(hostile.did) <= set(TROUBLES)
     ours, theirs = await rows(here), await rows(there)
