@@ -80,9 +80,9 @@ def bot_collection(query: Mapping[str, str], setting: Setting | None = None) -> 
     given = query.get("bot_id", setting and setting.bot_id)
     if given is None:
         raise Invalid("`bot_id` is missing")
-    if not _whole(str(given)):
+    if not _whole(id := str(given)):
         raise Invalid("`bot_id` must be an integer, the id of an agent")
-    return agent_collection(str(given))
+    return keys.collection(NAME, NAMESPACE, id, "")
 
 
 def user_name(user_layer_id: str) -> str:

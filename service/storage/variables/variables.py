@@ -96,18 +96,20 @@ class Variable:
 @lru_cache(maxsize=2048)  # at 1 KB a key, 3 MB at the most; a digest costs 1 us
 def name(user: int, key: str) -> bytes:
     """Return the name of a variable, by which it is found: a digest of its user and key."""
-    return blake2b(_said(_user(user), (key,)), digest_size=16).digest()
+    return blake2b(_user(user) + _framed(key), digest_size=16).digest()
 
 
 @lru_cache(maxsize=2048)
 def fixed(user: int, key: str) -> bytes:
     """Return the names of the lists that do not depend on a variable's value, `LIST` bytes each."""
-    return _list(b"k", key) + (_list(b"u" + _user(user)) if user else b"")
+    return _list(b"k" + _framed(key)) + (_list(b"u" + _user(user)) if user else b"")
 
 
 def valued(user: int, key: str, value: str) -> bytes:
     """Return the names of the lists that depend on a variable's value, `LIST` bytes each."""
-    return _list(b"v", value) + _list(b"x", key, value) + (_list(b"y" + _user(user), value) if user else b"")
+    framed = _framed(value)
+    names = _list(b"v" + framed) + _list(b"x" + _framed(key) + framed)
+    return names + _list(b"y" + _user(user) + framed) if user else names
 
 
 def selecting(by: Filter) -> bytes:
@@ -115,11 +117,12 @@ def selecting(by: Filter) -> bytes:
 
     A filter of user and key selects one variable at most; it has no list.
     """
+    value = b"" if by.value is None else _framed(by.value)
     if by.user is not None:
-        return _list(b"u" + _user(by.user)) if by.value is None else _list(b"y" + _user(by.user), by.value)
+        return _list((b"y" if value else b"u") + _user(by.user) + value)
     if by.key is not None:
-        return _list(b"k", by.key) if by.value is None else _list(b"x", by.key, by.value)
-    return b"" if by.value is None else _list(b"v", by.value)
+        return _list((b"x" if value else b"k") + _framed(by.key) + value)
+    return _list(b"v" + value) if value else b""
 
 
 def rest(user: int, key: str, value: str, lists: bytes) -> bytes:
@@ -128,15 +131,14 @@ def rest(user: int, key: str, value: str, lists: bytes) -> bytes:
     return b"%b%c%b%b%b%b" % (_user(user), len(lists), lists, _size.pack(len(named)), named, value.encode())
 
 
-def _list(what: bytes, *texts: str) -> bytes:
-    return blake2b(_said(what, texts), digest_size=LIST).digest()
+def _list(filter: bytes) -> bytes:
+    return blake2b(filter, digest_size=LIST).digest()
 
 
-def _said(what: bytes, texts: Iterable[str]) -> bytes:
-    for text in texts:
-        encoded = text.encode()
-        what += b"%d:%b" % (len(encoded), encoded)
-    return what
+def _framed(text: str) -> bytes:
+    """Return a text behind its length, so that two texts in a row can be split in one way only."""
+    encoded = text.encode()
+    return b"%d:%b" % (len(encoded), encoded)
 
 
 def _user(number: int) -> bytes:
@@ -258,6 +260,7 @@ def _for_ever(reply: Any) -> int:
     return 0
 
 
+@lru_cache(maxsize=2048)
 def _keys(collection: Collection) -> tuple[str, ...]:
     return collection.acl, keys.variables(collection), keys.names(collection), *_lists(collection)
 
