@@ -36,15 +36,15 @@ def write(directory: Path, name: str, arguments: Sequence[str], measured: dict[s
 
 
 def shown(arguments: Sequence[str]) -> list[str]:
-    """Return a command line without the directories of `--out` and `--before`, which are private."""
+    """Return a command line without the paths of `--out`, `--before` and `--against`, which are private."""
     found: list[str] = []
     given = iter(arguments)
     for each in given:
         name, has_value, _ = each.partition("=")
-        if name in ("--out", "--before"):
+        if name in ("--out", "--before", "--against"):
             if not has_value:
                 next(given, None)
-            found += ["--before", "DIR"] if name == "--before" else []
+            found += {"--before": ["--before", "DIR"], "--against": ["--against", "FILE"]}.get(name, [])
         else:
             found.append(each)
     return found

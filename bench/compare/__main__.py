@@ -1,6 +1,7 @@
 """`python -m bench.compare`: measures, prints tables in Markdown, writes JSON and a picture.
 
-Exit statuses: 0 when measured, 1 when a program is missing or a system answered wrongly, 2 for a wrong call.
+Exit statuses: 0 when measured; 1 when a program is missing, a system answered wrongly, or a request takes more CPU time
+than in the run that `--against` names; 2 for a wrong call.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.compare import dialects, growth, memory, side_by_side, workers
+from bench.compare import against, dialects, growth, memory, side_by_side, workers
 from bench.compare.dialect_operations import OPERATIONS_BY_NAME
 from bench.compare.loading import Wrong
 from bench.compare.systems import SYSTEMS
@@ -52,6 +53,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="a checkout of an earlier commit, whose service has its turn beside today's",
     )
+    parser.add_argument(
+        "--against",
+        type=_earlier,
+        metavar="FILE",
+        help="figures of an earlier run (dialects.json, systems.json): 1 is the exit status if a request takes over"
+        f" {against.TOLERANCE:.0%} more CPU time now, as a multiple of bare aiohttp's",
+    )
     parser.add_argument("--out", type=Path, help="where to write [bench/results, or bench/results/quick]")
     return parser
 
@@ -61,6 +69,14 @@ def _checkout(text: str) -> Path:
     if not Path(text, "service", "__main__.py").is_file():
         raise argparse.ArgumentTypeError(f"{text} has no service/__main__.py, so it is no checkout of this project")
     return Path(text)
+
+
+def _earlier(text: str) -> dict[str, Any]:
+    """The figures in a file. Raises argparse.ArgumentTypeError when there are none."""
+    try:
+        return against.read(Path(text))
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     where = placement()
     say = progress()
     say(where.note)
+    slower: list[str] = []
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
             for part in wanted:
@@ -82,12 +99,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 directory.mkdir()
                 figures, draw = _measured(part, parsed, where, directory, say)
                 write(out, part, given, figures)
+                if parsed.against and part in WORKLOADS:
+                    slower += against.grown(figures, parsed.against)
                 if draw:
                     draw(out / f"{part}.svg")
-    except (Unusable, Wrong) as error:
+    except (Unusable, Wrong, ValueError) as error:
         print(f"bench.compare: {error}", file=sys.stderr)
         return 1
-    return 0
+    if slower:
+        print("\n".join(["More CPU time for a request than before:", *slower]))
+    return 1 if slower else 0
 
 
 def _measured(

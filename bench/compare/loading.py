@@ -31,7 +31,7 @@ async def prepare(system: System, workloads: Sequence[Workload]) -> None:
     stored: dict[tuple[str, int], int] = {}
     for workload in known:
         where = (workload.place, workload.size)
-        stored[where] = max(stored.get(where, 0), 0 if workload.fresh else system.keys(workload))
+        stored[where] = max(stored.get(where, 0), 1 if workload.fresh else system.keys(workload))
     async with ClientSession(base_url=system.url) as session:
         for (place, size), keys in stored.items():
             for request in system.setup(place):

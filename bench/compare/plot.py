@@ -16,6 +16,8 @@ from bench.compare.workloads import BY_NAME
 COLOURS = {
     "polystow": "#c0392b",
     "before": "#d98880",
+    "cache off": "#e6b0aa",
+    "limit": "#d4ac0d",
     "nginx+Lua": "#1e8449",
     "webdis": "#2c3e50",
     "aiohttp": "#7f8c8d",

@@ -4,11 +4,13 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.compare import memory
+from bench.compare import against, memory
 from bench.compare.loading import Wrong, prepare
 from bench.compare.plot import draw
 from bench.compare.report import tables, verdicts
@@ -16,18 +18,22 @@ from bench.compare.rounds import Spread, check, measure, ratios, summary
 from bench.compare.system import System
 from bench.compare.systems import SYSTEMS
 from bench.compare.systems.bare import Bare
+from bench.compare.systems.limit import Limit
 from bench.compare.systems.nginx import Nginx
-from bench.compare.systems.polystow import FastPath
+from bench.compare.systems.polystow import CacheOff, FastPath
 from bench.compare.workloads import (
     BY_NAME,
+    EVEN,
     EXPIRING,
     GET,
     LIST,
     MISSING,
     MIX,
     NEW,
+    ONCE,
     PATCH,
     PUT,
+    SKEWED,
     WORKLOADS,
     Kind,
     Workload,
@@ -151,7 +157,7 @@ def test_every_system_has_a_name_of_its_own() -> None:
     assert len({each.name for each in SYSTEMS}) == len(SYSTEMS)
 
 
-@pytest.fixture(params=[FastPath, Nginx, Bare])
+@pytest.fixture(params=[FastPath, CacheOff, Limit, Nginx, Bare])
 def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
     # Not below tmp_path alone: the core is any, since these tests measure nothing.
     made: System = request.param(HERE_ANY, tmp_path)
@@ -165,8 +171,8 @@ HERE_ANY = placement()
 
 def test_a_system_is_loaded_and_answers_each_kind_of_request_rightly(system: System) -> None:
     few = [
-        Workload(each.name, each.title, each.parts, keys=60, fresh=each.fresh, main=True)
-        for each in (GET, PUT, EXPIRING, NEW, PATCH, LIST, MISSING, MIX)
+        replace(each, keys=60, main=True, cached=True)
+        for each in (GET, PUT, EXPIRING, NEW, PATCH, LIST, MISSING, MIX, EVEN, SKEWED, ONCE)
     ]
     asyncio.run(prepare(system, few))
 
@@ -191,3 +197,36 @@ def test_the_parts_of_a_record_in_memory_add_up(tmp_path: Path) -> None:
     assert sum(found["bytes"].values()) == pytest.approx(found["total"], abs=1)
     assert all(found["bytes"][part] > 0 for part in ("record", "created", "updated", "size", "name", "expiry"))
     assert json.dumps(found)
+
+
+def costs(**subject: float) -> dict[str, Any]:
+    """A run in which bare aiohttp takes 20 us, and the service so many microseconds and 5 of Redis's."""
+    bare = {"cpu_us": {"server": 20.0}}
+    found = {
+        name: {"polystow": {"cpu_us": {"server": us, "redis": 5.0}}, "aiohttp": bare} for name, us in subject.items()
+    }
+    return {"operations": {name: {"systems": systems} for name, systems in found.items()}}
+
+
+def test_a_request_that_takes_more_cpu_time_than_before_is_named() -> None:
+    grown = against.grown(costs(get=10.0, put=25.0, new=9.0), costs(get=9.5, put=20.0))
+    assert [line.partition(":")[0] for line in grown] == ["put"]
+    assert "+20%" in grown[0]
+
+
+def test_a_slower_machine_is_not_a_slower_service() -> None:
+    slow = costs(get=10.0)
+    for system in slow["operations"]["get"]["systems"].values():
+        system["cpu_us"] = {name: 3 * us for name, us in system["cpu_us"].items()}
+    assert against.grown(slow, costs(get=10.0)) == []
+
+
+def test_runs_without_a_figure_in_common_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="none of these figures"):
+        against.grown(costs(get=10.0), costs(put=10.0))
+
+
+def test_a_file_without_figures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "memory.json").write_text('{"memory": []}')
+    with pytest.raises(ValueError, match="has no figures"):
+        against.read(tmp_path / "memory.json")

@@ -9,6 +9,7 @@ import pytest
 
 from service.redis.tracking import Tracker
 from tests.effort import either
+from tests.faults import stale
 from tests.faults.caching import NotEmptied, Services, WithoutBarrier, WithoutClock, caching
 from tests.faults.register import registers
 from tests.faults.stand import Stand
@@ -59,6 +60,21 @@ async def test_reads_from_memory_are_linearizable_while_it_is_too_small() -> Non
     verdict, hits = await tried(Tracker, "lag", keys=60, size=SMALL)
     assert verdict.found == []
     assert hits > 0
+
+
+@pytest.mark.long
+async def test_none_of_many_reads_is_stale_whatever_fails() -> None:
+    async with caching() as (stand, services):
+        account = await stale.look(stand, either(5_000, 100_000), faults=FAULTS)
+        assert services.hits > 0
+    assert account.wrong == []
+    assert account.writes > 0
+
+
+async def test_one_stale_read_among_many_is_noticed() -> None:
+    async with caching(WithoutBarrier) as (stand, _):
+        account = await stale.look(stand, 1 << 40, faults=("lag",), between=0.1)
+    assert "which is not within" in account.wrong[0]
 
 
 @pytest.mark.parametrize(("kind", "fault"), [(WithoutBarrier, "lag"), (NotEmptied, "kill_clients")])

@@ -6,13 +6,24 @@ from pathlib import Path
 from bench.compare.system import System
 from bench.compare.systems.bare import Bare
 from bench.compare.systems.kinto import Kinto
+from bench.compare.systems.limit import Limit
 from bench.compare.systems.nginx import Nginx
-from bench.compare.systems.polystow import Before, FastPath, OrdinaryPath
+from bench.compare.systems.polystow import Before, CacheOff, FastPath, OrdinaryPath
 from bench.compare.systems.raw import RawRedis
 from bench.compare.systems.webdis import Webdis
 from bench.placement import Placement
 
-SYSTEMS: tuple[type[System], ...] = (FastPath, Nginx, Webdis, Bare, OrdinaryPath, Kinto, RawRedis)
+SYSTEMS: tuple[type[System], ...] = (
+    FastPath,
+    CacheOff,
+    Limit,
+    Nginx,
+    Webdis,
+    Bare,
+    OrdinaryPath,
+    Kinto,
+    RawRedis,
+)
 SUBJECT = FastPath.name  # whose ratios are taken
 
 

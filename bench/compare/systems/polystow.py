@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import orjson
 
 from bench.compare.system import System
-from bench.compare.workloads import ITEMS, Kind
+from bench.compare.workloads import ITEMS, Kind, Workload
 from bench.compare.wrk import Request
 from bench.documents import document
 from bench.placement import Placement
@@ -46,6 +46,8 @@ class FastPath(System):
         match kind:
             case "get":
                 return Request("GET", path, HEADERS)
+            case "get-once":
+                return Request("GET", f"{DOCUMENTS}/{place}/0?once=KEY", HEADERS)
             case "put":
                 return Request("PUT", path, HEADERS, document(size))
             case "put-expiring":
@@ -70,6 +72,15 @@ class OrdinaryPath(FastPath):
     about = "this service with POLYSTOW_FAST_PATH=false: aiohttp's low-level server and its request objects"
     everything = False
     settings: ClassVar[dict[str, object]] = {"fast_path": False}
+
+
+class CacheOff(FastPath):
+    name = "cache off"
+    about = "this service with POLYSTOW_READ_CACHE_BYTES=0: every read asks Redis"
+    settings: ClassVar[dict[str, object]] = {"read_cache_bytes": 0}
+
+    def knows(self, workload: Workload) -> bool:
+        return workload.cached and super().knows(workload)
 
 
 class Before(FastPath):
