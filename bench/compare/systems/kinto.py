@@ -87,7 +87,7 @@ class Kinto(System):
                 return Request("GET", f"{records}?_limit={ITEMS}", HEADERS)
             case "missing":
                 return Request("GET", f"{records}/absent-KEY", HEADERS)
-            case "put-expiring":
+            case "get-once" | "put-expiring":
                 return None
 
     def setup(self, place: str) -> list[Request]:

@@ -57,7 +57,7 @@ class Nginx(System):
                 return Request("PUT", f"{path}?expires={LIFETIME}", body=document(size))
             case "missing":
                 return Request("GET", f"/{place}-absent-KEY")
-            case "list":
+            case "get-once" | "list":
                 return None
 
     def version(self) -> str:

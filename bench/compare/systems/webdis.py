@@ -55,5 +55,5 @@ class Webdis(System):
                 return Request("PUT", f"/SET/{place}-KEY.txt", body=document(size))
             case "missing":
                 return Request("GET", f"/GET/{place}-absent-KEY.txt")
-            case "list" | "put-expiring":
+            case "get-once" | "list" | "put-expiring":
                 return None
