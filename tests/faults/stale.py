@@ -106,11 +106,11 @@ class Reader(asyncio.Protocol):
         if len(body) < int(length.partition(b"\r\n")[0]):
             return
         if head.startswith(b"HTTP/1.1 200 "):
-            self._account.judge(self._document, self._floor, int(body))
-        elif head.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 503 ")):
+            self._account.judge(self._document, self._floor, int(body[1:-1]))
+        elif head.startswith(b"HTTP/1.1 404 "):  # not written yet
+            self._account.judge(self._document, self._floor, 0)
+        elif head.startswith(b"HTTP/1.1 503 "):
             self._account.refused += 1
-            if head.startswith(b"HTTP/1.1 404 "):
-                self._account.judge(self._document, self._floor, 0)
         else:
             self._account.wrong.append(head.decode())
         self._received.clear()
@@ -150,10 +150,12 @@ async def write(stand: Stand, documents: list[Document], place: int, account: Ac
                     patience.reschedule(asyncio.get_running_loop().time() + PATIENCE)
                     document = documents[place]
                     document.sent += 1
-                    response = await wire.ask("PUT", document.target, b"%d" % document.sent)
+                    response = await wire.ask("PUT", document.target, b"[%d]" % document.sent)
                     account.writes += 1
-                    if response.status != 200:
+                    if response.status == 503:
                         raise TimeoutError
+                    if response.status != 200:
+                        account.wrong.append(f"a PUT was answered {response.status}: {response.body!r}")
                     document.floor = max(document.floor, document.sent)
                     await asyncio.sleep(random.random() * 2 * pause)
         except (OSError, EOFError, TimeoutError):

@@ -68,7 +68,7 @@ async def test_none_of_many_reads_is_stale_whatever_fails() -> None:
         account = await stale.look(stand, either(5_000, 100_000), faults=FAULTS)
         assert services.hits > 0
     assert account.wrong == []
-    assert account.writes > 0
+    assert account.writes > 2 * account.unknown
 
 
 async def test_one_stale_read_among_many_is_noticed() -> None:
