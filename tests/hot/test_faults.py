@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from tests.hot.wire import DOCUMENTS, Wire, connected, request, warm
+from tests.hot.wire import DOCUMENTS, Response, Wire, connected, request, warm
 from tests.memory import resident
 from tests.running import Running, soon
 
@@ -54,6 +54,18 @@ async def version(wire: Wire) -> int:
     return int(re.findall(rb'"version":(\d+)', said)[0])
 
 
+async def in_time(wire: Wire, *asked: Any) -> Response:
+    """The first answer that is no 503: with a short deadline there may be some after a fault, or on a slow machine."""
+    answers: list[Response] = []
+
+    async def answered() -> bool:
+        answers.append(await wire.ask(*asked))
+        return answers[-1].status != 503
+
+    await soon(answered)
+    return answers[-1]
+
+
 async def test_what_redis_does_not_answer_in_time_is_503_and_its_late_reply_is_nobodys(serve_either: Start) -> None:
     running = serve_either(request_timeout=0.5)
     async with warmed(running, 2) as (reading, writing):
@@ -66,13 +78,9 @@ async def test_what_redis_does_not_answer_in_time_is_503_and_its_late_reply_is_n
             assert b"may or may not" in unknown.body
             assert (await writing.response()).status == 503
 
-        async def works() -> bool:
-            return (await writing.ask("GET", K)).status == 200
-
-        await soon(works)
-        assert (await writing.ask("PUT", K + "2", b"[2]")).status == 200
-        assert (await writing.ask("GET", K + "2")).body == b"[2]"
-        assert (await reading.ask("GET", K)).body == b'{"a":1}'
+        assert (await in_time(writing, "PUT", K + "2", b"[2]")).status == 200
+        assert (await in_time(writing, "GET", K + "2")).body == b"[2]"
+        assert (await in_time(reading, "GET", K)).body == b'{"a":1}'
 
 
 async def test_when_redis_dies_a_read_is_repeated_and_a_write_says_that_it_does_not_know(serve_either: Start) -> None:
@@ -106,11 +114,11 @@ async def test_a_write_whose_script_was_forgotten_is_done_once(either: Running) 
 
 
 async def test_a_connection_is_kept_while_its_request_is_in_flight(serve_either: Start) -> None:
-    running = serve_either(keepalive_seconds=0.4)
+    running = serve_either(keepalive_seconds=1)
     async with warmed(running, 1) as (wire,):
         with paused(running.redis_pid()):
             await wire.send(GET)
-            await asyncio.sleep(1)
+            await asyncio.sleep(1.6)
         assert (await wire.response()).status == 200
         assert (await wire.ask("GET", K)).status == 200
         assert await wire.rest() == b""  # idle, it ends

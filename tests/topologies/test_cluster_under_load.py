@@ -141,7 +141,7 @@ async def test_where_a_shard_is_away_its_slots_are_refused_and_the_others_are_se
         assert ready.status == 200
     sound.command("CLUSTER", "DELSLOTS", slots[there])
     redis, key = Redis.open(cluster.url, timeout=0.5), f"{{ainoflow:{project.project}:{there}}}"
-    await redis.connect(0.5)
+    await redis.connect()
     with pytest.raises(NotSent):
         await redis.execute("INCR", key, key=key, write=True)
     await redis.close()
