@@ -3,11 +3,11 @@
 --- `keys`, and are taken away from there. `value` is the body, nil where none is kept. `weight` are the bytes
 --- that the entry of the change will count.
 local function open_journal(text, keys, id, value)
-  local limits, values, op, etag, author = string.match(text, '^(%d+ %d+) ([01]) (%l+) (%x*) (.*)$')
+  local limits, entries, values, op, etag, author = string.match(text, '^((%d+) %d+) ([01]) (%l+) (%x*) (.*)$')
   local state = table.remove(keys)
   if values == '0' or not value then value = '' end
   return {
-    stream = table.remove(keys), state = state, limits = limits, op = op, etag = etag, author = author, value = value,
-    weight = 64 + #id + #author + #value,
+    stream = table.remove(keys), state = state, limits = limits, most = entries + 100, op = op, etag = etag,
+    author = author, value = value, weight = 64 + #id + #author + #value,
   }
 end

@@ -97,12 +97,17 @@ class Script:
         a PUT takes 113,000 instructions instead of 121,000.
         """
         picked = self.pick(arguments)
-        if more or not self.varies or (self.journaled and picked[-1]):
+        if more or not self.varies:
             return pack(("FCALL", self.function, len(keys), *keys, *_sent(picked, self.optional), *more))
         key, id, body = keys[0].encode(), picked[0].encode(), picked[1]
         if not isinstance(body, bytes):
             body = str(body).encode()
-        count, rest = _packed(picked[2:], self.optional)
+        if self.journaled and picked[-1]:
+            count, rest = _packed(picked[2:-1], 0)
+            entry = str(picked[-1]).encode()
+            count, rest = count + 1, b"".join((rest, sized(len(entry)), entry, END))
+        else:
+            count, rest = _packed(picked[2:], self.optional)
         return b"".join(
             (
                 counted(5 + len(keys) + count),
