@@ -129,6 +129,33 @@ async def _import_from(settings: Settings, arguments: argparse.Namespace) -> int
             return await import_(redis_url, arguments.file, known, arguments.on_conflict, quiet=arguments.quiet)
 
 
+def _copy(settings: Settings, arguments: argparse.Namespace) -> int:
+    from service.setting_types import REDIS_URL
+
+    for flag, url in (("--from", arguments.source), ("--to", arguments.target)):
+        try:
+            REDIS_URL.parse(url)
+        except ValueError:
+            raise BadSetting(f"{flag}: its value is not {REDIS_URL.expected}") from None
+    if arguments.source == arguments.target:
+        raise BadSetting("--from and --to name the same Redis")
+    return uvloop.run(_copy_between(arguments))
+
+
+async def _copy_between(arguments: argparse.Namespace) -> int:
+    from service.dialects import discover
+    from service.transfer.commands import copy
+
+    return await copy(
+        arguments.source,
+        arguments.target,
+        {dialect.name for dialect in discover()},
+        arguments.on_conflict,
+        access=arguments.with_access,
+        quiet=arguments.quiet,
+    )
+
+
 @contextmanager
 def _usable(file: str) -> Iterator[None]:
     """Say of a file that cannot be used which one it is."""
@@ -311,16 +338,25 @@ def _add_transfers(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     export.add_argument("--dialect", action="append", help="this dialect alone; may be repeated")
     export.add_argument("--project", action="append", help="documents of this project alone; may be repeated")
     export.add_argument("--category", action="append", help="documents of this category alone; may be repeated")
-    export.add_argument("--with-access", action="store_true", help="keys, tokens, passwords, rates and quotas too")
     export.set_defaults(run=_export)
     into = commands.add_parser("import", help="write what a file holds into the store", allow_abbrev=False)
     into.add_argument("file", metavar="FILE", help="an export; - for standard input")
-    conflicts = ("fail", "skip", "replace")
-    into.add_argument("--on-conflict", choices=conflicts, default="fail", help="where another record is there [fail]")
     into.set_defaults(run=_import)
+    between = commands.add_parser("copy", help="write what one Redis holds into another one", allow_abbrev=False)
+    between.add_argument("--from", dest="source", metavar="REDIS_URL", required=True, help="the Redis to read")
+    between.add_argument("--to", dest="target", metavar="REDIS_URL", required=True, help="the Redis to write")
+    between.add_argument("--quiet", action="store_true", help="tell nothing but what is wrong")
+    between.set_defaults(run=_copy)
+    conflicts = ("fail", "skip", "replace")
+    for command in (into, between):
+        command.add_argument(
+            "--on-conflict", choices=conflicts, default="fail", help="where another record is there [fail]"
+        )
     for command in (export, into):
         command.add_argument("--quiet", action="store_true", help="tell nothing but what is wrong")
         add_flags(command, DATA_SETTINGS)
+    for command in (export, between):
+        command.add_argument("--with-access", action="store_true", help="keys, tokens, passwords, rates and quotas too")
 
 
 def main(arguments: Sequence[str] | None = None, announce: "Announce" = announce) -> int:
@@ -330,7 +366,10 @@ def main(arguments: Sequence[str] | None = None, announce: "Announce" = announce
     index = getattr(parsed, "index", None)
     try:
         settings = read(vars(parsed), os.environ)
-        logs.configure(settings.log_level, "parent" if index is None else f"worker {index}")
+        logs.configure(
+            "warning" if getattr(parsed, "quiet", False) else settings.log_level,
+            "parent" if index is None else f"worker {index}",
+        )
         for name in unknown(os.environ):
             logging.getLogger("service").warning("%s is not a setting of this version and is ignored", name)
         status: int = parsed.run(settings, parsed)

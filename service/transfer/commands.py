@@ -1,11 +1,12 @@
-"""`polystow export` and `polystow import`: from a Redis at a URL into a file, and back."""
+"""`polystow export`, `import` and `copy`: from a Redis at a URL into a file, back, and into another one."""
 
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from service.storage.outcomes import Outcome
 from service.storage.scripts.runner import Runner
@@ -56,6 +57,34 @@ async def import_(redis_url: str, file: str, dialects: Collection[str], on_confl
         except Damaged as error:
             print(f"polystow: {file}: {error}", file=sys.stderr)
             return 1
+
+
+async def copy(
+    source_url: str, redis_url: str, dialects: Collection[str], on_conflict: str, *, access: bool, quiet: bool
+) -> int:
+    """Write everything that one store holds into another one, and return the exit status. Raises Failed, Refusal.
+
+    An export in a process of its own is read as it is written: nothing is stored in between.
+    """
+    with _exporting(source_url, access=access) as exporting:
+        assert exporting.stdout is not None
+        try:
+            with told("copy", None, quiet=quiet) as progress:
+                source = cast(BinaryIO, exporting.stdout)
+                status = await _write(redis_url, source, dialects, on_conflict, progress, quiet=quiet)
+        except Damaged as error:
+            print(f"polystow: the export broke off: {error}", file=sys.stderr)
+            return 1
+        finally:
+            exporting.kill()
+    return status
+
+
+def _exporting(source_url: str, *, access: bool) -> "subprocess.Popen[bytes]":
+    """Begin an export into a pipe. The URL is not among its arguments, which others on the machine may see."""
+    command = [sys.executable, "-P", "-m", "service", "export", STANDARD, "--quiet", *["--with-access"] * access]
+    environment = os.environ | {"POLYSTOW_REDIS_URL": source_url}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
 
 
 def _verify(source: BinaryIO, dialects: Collection[str], progress: Told) -> int:
