@@ -7,10 +7,12 @@ the walk may be in the export or not.
 from collections.abc import Callable
 
 from service.storage import registry
+from service.storage.journal.transfer import JournalTransfer
 from service.storage.keys import Collection
 from service.storage.records.transfer import RecordTransfer
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
+from service.transfer.journals import export_journal
 from service.transfer.lines import Line, Namespace
 from service.transfer.rendering import document
 from service.transfer.rest import Rest, Selection, Write
@@ -22,6 +24,7 @@ class Export:
     def __init__(self, runner: Runner, selection: Selection, write: Write, progress: Callable[[int], object]) -> None:
         self._runner, self._selection, self._write, self._progress = runner, selection, write, progress
         self._records = RecordTransfer(runner, Storage(runner).records)
+        self._journals = JournalTransfer(runner)
 
     async def run(self) -> None:
         """Export everything that is selected."""
@@ -47,6 +50,7 @@ class Export:
                 found += document(collection, id, record)
             self._write(collection.dialect, found)
             self._progress(len(portion))
+        await export_journal(self._journals, collection, self._write)
 
 
 def _within(selected: frozenset[str], name: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from service.storage import keys
+from service.storage.journal.transfer import JournalTransfer
 from service.storage.outcomes import Outcome
 from service.storage.records.record import Record
 from service.storage.records.transfer import RecordTransfer, Restored
@@ -16,7 +17,17 @@ from service.storage.variables.variables import Variable
 from service.transfer import lines
 from service.transfer.declaring import Declaring
 from service.transfer.filing import Filing
-from service.transfer.lines import Document, Files, Line, Namespace, VariableLine, body_of
+from service.transfer.journals import import_changes, import_state
+from service.transfer.lines import (
+    ChangeLine,
+    Document,
+    Files,
+    JournalLine,
+    Line,
+    Namespace,
+    VariableLine,
+    body_of,
+)
 from service.transfer.patience import patiently
 
 PORTION = 32  # records that are written together: below 1 ms of Redis's time
@@ -31,7 +42,10 @@ class Import:
         self, runner: Runner, *, replace: bool, say: Callable[[str], object], progress: Callable[[int], object]
     ) -> None:
         self._replace, self._say, self._progress = replace, say, progress
-        self._records, self._variables = RecordTransfer(runner, Storage(runner).records), VariableTransfer(runner)
+        self._storage = Storage(runner)
+        self._records, self._variables = RecordTransfer(runner, self._storage.records), VariableTransfer(runner)
+        self._journals = JournalTransfer(runner)
+        self._changes: list[ChangeLine] = []  # entries of one journal that wait
         self._filing, self._declaring = Filing(runner, replace=replace), Declaring(runner, replace=replace)
         self._kinds: dict[tuple[str, str], str] = {}  # the indexes of collections, by dialect and namespace
         self._documents: list[Restored] = []  # that wait
@@ -60,23 +74,51 @@ class Import:
                     await self._flush()
                     await self._landed(0)  # the users that have lower numbers come first
                     await patiently(lambda line=line: self._declaring.advance(line))  # type: ignore[misc]
+                elif isinstance(line, lines.JournalLine | lines.ChangeLine):
+                    await self._journal(line)
                 elif isinstance(line, lines.Declared):
                     await self._begin(self._declare(line))
         finally:
+            await self._flush_changes()
             await self._flush()
             await self._landed(0)
             await patiently(self._declaring.finish)
 
     async def _document(self, line: Document) -> None:
         body = body_of(line) or b""
-        kinds = self._kinds.get((line.dialect, line.namespace), "")
-        collection = keys.collection(line.dialect, line.namespace, line.collection, kinds)
+        collection = self._collection(line)
         times = line.version, line.created, line.updated, line.expires
         record = Record(*times, line.creator, line.updater, len(body), body)
         self._documents.append(Restored(collection, line.id, record))
         self._size += len(body)
         if len(self._documents) >= PORTION or self._size > PORTION_BYTES:
             await self._flush()
+
+    def _collection(self, line: Document | JournalLine | ChangeLine) -> keys.Collection:
+        kinds = self._kinds.get((line.dialect, line.namespace), "")
+        return keys.collection(line.dialect, line.namespace, line.collection, kinds)
+
+    async def _journal(self, line: JournalLine | ChangeLine) -> None:
+        """Write a line of a journal: entries in their order, and therefore one portion at a time."""
+        collection = self._collection(line)
+        if self._changes and (isinstance(line, JournalLine) or self._collection(self._changes[0]) != collection):
+            await self._flush_changes()
+        if isinstance(line, ChangeLine):
+            self._changes.append(line)
+            if len(self._changes) >= PORTION:
+                await self._flush_changes()
+            return
+        if collection.kinds:
+            await patiently(lambda: self._storage.records.registered(collection))
+        await patiently(lambda: import_state(self._journals, collection, line))
+
+    async def _flush_changes(self) -> None:
+        portion, self._changes = self._changes, []
+        if portion:
+            collection = self._collection(portion[0])
+            outcomes = await patiently(lambda: import_changes(self._journals, collection, portion))
+            name = f"{collection.dialect} journal of {_place(collection)}"
+            self._done(outcomes, [f"{name} at {line.cursor}" for line in portion])
 
     async def _flush(self) -> None:
         """Begin to write what waits."""

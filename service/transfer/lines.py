@@ -186,6 +186,29 @@ class GrantsLine(Line, tag="grants"):
     verbs: dict[Name, Annotated[str, Meta(pattern="^[rwd]{1,3}$")]]
 
 
+class JournalLine(Line, tag="journal"):
+    """The state of a collection's journal, before its entries: the bytes of all entries, and the fields beside them."""
+
+    dialect: Word
+    namespace: Text
+    collection: Name
+    bytes: Number
+    state: dict[Name, Text]
+
+
+class ChangeLine(Line, tag="change"):
+    """An entry of a journal: its cursor, packed header and value, and the bytes of all entries up to it."""
+
+    dialect: Word
+    namespace: Text
+    collection: Name
+    cursor: Annotated[str, Meta(pattern="^[0-9]{1,15}-[0-9]{1,15}$")]
+    header: Annotated[bytes, Meta(max_length=4096)]
+    total: Number
+    text: str | None = None
+    base64: bytes | None = None
+
+
 class PasswordLine(Line, tag="password"):
     """The salted digest of a user's password."""
 
@@ -215,15 +238,28 @@ AnyLine: TypeAlias = (
     | LinksLine
     | GrantsLine
     | PasswordLine
+    | JournalLine
+    | ChangeLine
     | Piece
 )
-Declared: TypeAlias = Namespace | VariableLine | User | Counter | EntryLine | LinksLine | GrantsLine | PasswordLine
+Declared: TypeAlias = (
+    Namespace
+    | VariableLine
+    | User
+    | Counter
+    | EntryLine
+    | LinksLine
+    | GrantsLine
+    | PasswordLine
+    | JournalLine
+    | ChangeLine
+)
 
 encode = Encoder().encode_lines
 decode = Decoder(AnyLine).decode_lines
 
 
-def body_of(line: Document | Piece) -> bytes | None:
+def body_of(line: Document | Piece | ChangeLine) -> bytes | None:
     """Return the bytes that a line holds, None if it holds none."""
     return line.base64 if line.text is None else line.text.encode()
 

@@ -4,11 +4,13 @@ from service.storage.files.areas import Value
 from service.storage.files.blobs import Span
 from service.storage.files.files import File
 from service.storage.files.transfer import Content as Held
+from service.storage.journal.transfer import Entry
 from service.storage.keys import Collection
 from service.storage.records.record import Record
 from service.transfer.lines import (
     PIECE_BYTES,
     BlobLine,
+    ChangeLine,
     Content,
     Document,
     FileLine,
@@ -52,6 +54,12 @@ def pieces(body: bytes) -> list[Piece]:
         found.append(Piece(*said(body[start:end])))
         start = end
     return found
+
+
+def change(collection: Collection, entry: Entry) -> ChangeLine:
+    """Return the line of an entry of a journal."""
+    place = collection.dialect, collection.namespace, collection.name
+    return ChangeLine(*place, entry.cursor, entry.header, entry.total, *said(entry.value))
 
 
 def files(collection: Collection, id: str, record: Record, held: Held, sizes: dict[str, int]) -> Files:

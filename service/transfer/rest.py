@@ -13,6 +13,7 @@ from service.storage.access.transfer import AccessTransfer
 from service.storage.errors import NotFound
 from service.storage.files.blobs import Span
 from service.storage.files.transfer import FileTransfer, spans
+from service.storage.journal.transfer import JournalTransfer
 from service.storage.keys import Collection
 from service.storage.records.record import Record
 from service.storage.records.records import READ_BYTES
@@ -20,6 +21,7 @@ from service.storage.scripts.fan_out import all_of
 from service.storage.scripts.runner import Runner
 from service.storage.variables.transfer import VariableTransfer
 from service.storage.variables.user_transfer import UserTransfer
+from service.transfer.journals import export_journal
 from service.transfer.lines import (
     Counter,
     EntryLine,
@@ -64,7 +66,7 @@ class Rest:
     def __init__(self, runner: Runner, selection: Selection, write: Write, progress: Callable[[int], object]) -> None:
         self._runner, self._selection, self._write, self._progress = runner, selection, write, progress
         self._access, self._files = AccessTransfer(runner), FileTransfer(runner)
-        self._variables = VariableTransfer(runner)
+        self._variables, self._journals = VariableTransfer(runner), JournalTransfer(runner)
         self._seen: set[int] = set()  # hashes of keys
         self._dialects: set[str] = set()  # that have users or variables
 
@@ -76,12 +78,14 @@ class Rest:
             for key in portion:
                 if (parsed := keys.parse(key)) is not None:
                     dialect, namespace, name, kind, id = parsed
-                    if kind == "r:" and (dialect, namespace) in listed:
+                    if kind in ("r:", "j") and (dialect, namespace) in listed:
                         continue
-                    if kind in ("r:", "f:", "a") and self._first(dialect, key):
+                    if kind in ("r:", "f:", "a", "j") and self._first(dialect, key):
                         collection = keys.collection(dialect, namespace, name, "")
                         if kind == "f:":
                             await self._record_with_files(collection, id)
+                        elif kind == "j":
+                            await export_journal(self._journals, collection, self._write)
                         elif kind == "a":
                             await self._grants(collection)
                         else:

@@ -7,8 +7,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from service.storage import keys
+from service.storage.journal.retention import Retention
 from service.storage.records.conditions import Condition
 from service.storage.records.write import Write
 from service.storage.root import Storage
@@ -41,6 +43,12 @@ async def fill(storage: Storage) -> None:
             await storage.records.put(Write(place, "later", lifetime="+86400000"), b"[1]")
             await storage.records.put(Write(place, "long and later", lifetime="+86400000"), BODIES[-1])
             await storage.records.put(Write(place, "gone", lifetime="+1"), b"[1]")
+    kept = Write(keys.collection("ainoflow", "acme", "journaled", "cusn"), "a", "author", journal=Retention())
+    for number in range(100):
+        await storage.records.put(kept, b"[%d]" % number)
+    await storage.records.put(replace(kept, id="later", lifetime="+86400000"), b"[1]")
+    await storage.records.put(replace(kept, id="long"), BODIES[-1])
+    await storage.records.delete(kept)
 
 
 def alive(store: RedisProcess) -> dict[str, object]:

@@ -1,0 +1,102 @@
+"""Journals on their way out of a store and into another one, entry by entry, with their cursors.
+
+An entry enters only behind all that are there, so a journal never gets a change that its readers have passed already.
+Restoring an entry again changes nothing.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+
+from msgspec import Struct
+
+from service.redis.errors import Rejected
+from service.storage import keys
+from service.storage.journal.change import position
+from service.storage.keys import Collection
+from service.storage.outcomes import Outcome
+from service.storage.scripts.fan_out import each
+from service.storage.scripts.runner import Runner
+
+STEP = 32  # entries in one command: at most 1 MB
+PORTION = 500  # fields in one command
+BYTES, TRIMMED = "bytes", "trimmed"  # fields of the state: see lua/include/enter_change.lua and trim_portion.lua
+
+
+class Entry(Struct, frozen=True):
+    """An entry as it is stored: `total` are the bytes of all entries that ever were added, up to this one."""
+
+    cursor: str
+    header: bytes
+    total: int
+    value: bytes
+
+
+class JournalTransfer:
+    """The way of journals out of a store and into another one."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._command = runner.command
+
+    async def bytes(self, collection: Collection) -> int | None:
+        """Return the bytes of all entries that a journal ever had; None if there is no journal."""
+        key = collection.journal_state
+        found = await self._command("HGET", key, BYTES, key=key)
+        return None if found is None else int(found)
+
+    async def state(self, collection: Collection) -> AsyncIterator[dict[str, str]]:
+        """Read what stands beside a journal, but for its bytes, a portion at a time."""
+        key, cursor = collection.journal_state, b"0"
+        while True:
+            cursor, pairs = await self._command("HSCAN", key, cursor, "COUNT", PORTION, key=key)
+            found = {name.decode(): value.decode() for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
+            found.pop(BYTES, None)
+            yield found
+            if cursor == b"0":
+                return
+
+    async def walk(self, collection: Collection, most: int) -> AsyncIterator[list[Entry]]:
+        """Read the entries whose total is at most `most`, oldest first, a portion at a time."""
+        key, after = collection.journal, "-"
+        while True:
+            found = await self._command("XRANGE", key, after, "+", "COUNT", STEP, key=key)
+            entries = [Entry(id.decode(), said[1], int(said[3]), said[5]) for id, said in found]
+            yield [entry for entry in entries if entry.total <= most]
+            if len(entries) < STEP or entries[-1].total > most:
+                return
+            after = f"({entries[-1].cursor}"
+
+    async def restore_state(self, collection: Collection, fields: dict[str, str]) -> None:
+        """Restore what stands beside a journal, where nothing is there yet."""
+        key = collection.journal_state
+        for reply in await each(self._command("HSETNX", key, *field, key=key, write=True) for field in fields.items()):
+            if isinstance(reply, Exception):
+                raise reply
+
+    async def restore_many(self, collection: Collection, entries: Sequence[Entry]) -> list[Outcome]:
+        """Restore entries, oldest first, and return what became of each."""
+        key = collection.journal
+        commands = [
+            self._command("XADD", key, one.cursor, "h", one.header, "t", one.total, "v", one.value, key=key, write=True)
+            for one in entries
+        ]
+        outcomes = []
+        for entry, reply in zip(entries, await each(commands), strict=True):
+            if isinstance(reply, Rejected) and "equal or smaller" in reply.message:
+                outcomes.append(await self._compare(collection, entry))
+            elif isinstance(reply, Exception):
+                raise reply
+            else:
+                outcomes.append(Outcome.STORED)
+        usage = keys.usage(collection.dialect, collection.namespace)  # is counted again: it has the bytes of journals
+        await self._command("UNLINK", usage, key=usage, write=True)
+        return outcomes
+
+    async def _compare(self, collection: Collection, entry: Entry) -> Outcome:
+        """Tell what is there instead of an entry that could not be added."""
+        key, state = collection.journal, collection.journal_state
+        found = await self._command("XRANGE", key, entry.cursor, entry.cursor, key=key)
+        if found:
+            same = found[0][1][1::2] == [entry.header, b"%d" % entry.total, entry.value]
+            return Outcome.PRESENT if same else Outcome.DIFFERENT
+        trimmed = await self._command("HGET", state, TRIMMED, key=state)
+        gone = trimmed is not None and position(entry.cursor) <= position(trimmed.decode())
+        return Outcome.EXPIRED if gone else Outcome.DIFFERENT

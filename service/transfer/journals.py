@@ -1,0 +1,35 @@
+"""Journals out of a store and into another one."""
+
+from collections.abc import Callable, Sequence
+
+from service.storage.journal.transfer import BYTES, Entry, JournalTransfer
+from service.storage.keys import Collection
+from service.storage.outcomes import Outcome
+from service.transfer.lines import ChangeLine, JournalLine, Line, body_of
+from service.transfer.rendering import change
+
+
+async def export_journal(
+    journals: JournalTransfer, collection: Collection, write: Callable[[str, Sequence[Line]], object]
+) -> None:
+    """Write the journal of a collection, if it has one, as it was when this began."""
+    if (most := await journals.bytes(collection)) is None:
+        return
+    place = collection.dialect, collection.namespace, collection.name
+    async for fields in journals.state(collection):
+        write(collection.dialect, [JournalLine(*place, most, fields)])
+    async for entries in journals.walk(collection, most):
+        write(collection.dialect, [change(collection, entry) for entry in entries])
+
+
+async def import_state(journals: JournalTransfer, collection: Collection, line: JournalLine) -> None:
+    """Write what stands beside a journal."""
+    await journals.restore_state(collection, {BYTES: str(line.bytes)} | line.state)
+
+
+async def import_changes(
+    journals: JournalTransfer, collection: Collection, portion: Sequence[ChangeLine]
+) -> list[Outcome]:
+    """Write entries of one journal, and return what became of each."""
+    entries = [Entry(line.cursor, line.header, line.total, body_of(line) or b"") for line in portion]
+    return await journals.restore_many(collection, entries)
