@@ -170,7 +170,7 @@ def test_an_operation_has_one_script_one_method_and_one_test_file(verb: str) -> 
 
 def test_each_script_is_run_from_one_place() -> None:
     text = "".join(path.read_text() for path in sorted((ROOT / "service" / "storage").rglob("*.py")))
-    calls = re.findall(r'(?:_run|\.run|\.commit)(?:\(|, )\s*"(\w+)"', text)
+    calls = re.findall(r'(?:_run|\.run|\.commit|\.admitted)(?:\(|, )\s*"(\w+)"', text)
     assert sorted(calls) == [path.stem for path in OPERATIONS]
 
 

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from service.api.dialect import Answer, Dialect, Failure, Handling, NoSuchMethod, NoSuchPath, Route, Stream
 from service.dialects import discover
 from service.http.routing import Router
-from service.storage.errors import OutcomeUnknown, Refusal, Throttled, Unauthenticated, Unavailable
+from service.storage.errors import OperationRefused, OutcomeUnknown, Refusal, Throttled, Unauthenticated, Unavailable
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "service" / "dialects" / "README.md").read_text()
@@ -25,7 +25,11 @@ every_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect:
 
 def refusals() -> list[Refusal]:
     """One of each that a dialect has to render."""
-    special: list[Refusal] = [Throttled("1500000"), NoSuchMethod(["GET", "HEAD"])]
+    special: list[Refusal] = [
+        Throttled("1500000"),
+        NoSuchMethod(["GET", "HEAD"]),
+        OperationRefused("2 EXISTS so"),
+    ]
     kinds = [kind for kind in Refusal.__subclasses__() if not kind.internal and kind not in map(type, special)]
     return special + [kind("it was said so") for kind in kinds]
 

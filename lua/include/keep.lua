@@ -1,14 +1,16 @@
 --- Update the expiry set and the indexes after a record's string was written at `moment` (us, a text). If the
 --- record is new, remove a few due members too: two for each new one, so that a collection that is only written
 --- to stays bounded. `before` is the former header, or nil. The `journal`, nil if there is none, gets the expiries, then
---- the write. Replies the documents and bytes by which the collection grew.
+--- the write. `swept`: the caller has removed due members already. Replies the documents and bytes by which the collection grew.
 --- @include expire
 --- @include index
 --- @include enter_write
-local function keep(expiry, indexes, kinds, id, before, after, moment, journal)
+local function keep(expiry, indexes, kinds, id, before, after, moment, journal, swept)
   local documents, bytes = 0, after.size
   if before then
     bytes = bytes - before.size
+  elseif swept then
+    documents = 1
   else
     local gone, freed, entered = expire(expiry, indexes, kinds, moment, '2', journal)
     documents, bytes = 1 - gone, bytes - freed + entered

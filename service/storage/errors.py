@@ -143,6 +143,26 @@ class Unregistered(Refusal):
     word, internal = "UNREGISTERED", True
 
 
+class OperationRefused(Refusal):
+    """One operation of a batch is refused, so nothing is done.
+
+    `operation` is its number, from 0; `cause` is the refusal that it alone would get.
+    """
+
+    word = "OPERATION"
+
+    def __init__(self, text: str) -> None:
+        number, word, sentence = text.split(" ", 2)
+        self.operation, self.cause = int(number), BY_WORD[word](sentence)
+        self.status = self.cause.status  # type: ignore[misc]
+        super().__init__(f"operations[{number}]: {self.cause}")
+
+    @staticmethod
+    def of(operation: int, cause: Refusal) -> "OperationRefused":
+        """Return the refusal of an operation for a cause that has a word."""
+        return OperationRefused(f"{operation} {cause.word} {cause}")
+
+
 class SweepNeeded(Refusal):
     """Expired members must be swept before this page can be read."""
 

@@ -7,6 +7,7 @@ from service.storage.access.secret import Secret
 from service.storage.files.areas import Areas
 from service.storage.files.files import Files
 from service.storage.journal.journal import Journal
+from service.storage.records.batches import Batches
 from service.storage.records.records import Records
 from service.storage.records.scoped import Scoped
 from service.storage.scripts.runner import Runner
@@ -23,6 +24,7 @@ class Storage:
         self.secret = Secret(runner)
         self.records = Records(runner, self.grants)
         self.journal = Journal(runner)
+        self.batches = Batches(runner, self.records)
         self.scoped = Scoped(runner, self.records, self.grants)
         self.files = Files(runner, self.grants, self.scoped)
         self.areas = Areas(runner)

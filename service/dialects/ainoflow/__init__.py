@@ -6,7 +6,8 @@
 | category | collection | created by its first document |
 | key | record id | 32 hex digits if the client sends none |
 
-Modules: `handlers` has the vendor's routes, `changes` and `history` those of the journal, `feed` follows it live,
+Modules: `handlers` has the vendor's routes, `changes` and `history` those of the journal, `batches` that of
+batches (with `batch_shapes` and `batch_description`), `feed` follows the journal live,
 `parameters` reads requests, `answers` renders answers with the types of `shapes`, `description` and
 `journal_description` describe the routes for the OpenAPI document, `access` is the section of the access document.
 """
@@ -14,7 +15,7 @@ Modules: `handlers` has the vendor's routes, `changes` and `history` those of th
 from functools import partial
 
 from service.api.dialect import Dialect, Routes, bearer
-from service.dialects.ainoflow import changes, handlers, history
+from service.dialects.ainoflow import batches, changes, handlers, history
 from service.dialects.ainoflow.access import Access
 from service.dialects.ainoflow.answers import refuse
 from service.dialects.ainoflow.description import API
@@ -24,7 +25,7 @@ DIALECT = Dialect(
     name=NAME,
     docs="https://www.ainoflow.io/docs/api/storage",
     prefixes=("/api/v1/",),
-    routes=Routes([*handlers.routes, *changes.routes, *history.routes]),
+    routes=Routes([*handlers.routes, *batches.routes, *changes.routes, *history.routes]),
     api=API,
     credential=partial(bearer, needed=NEEDED),
     refuse=refuse,

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from time import gmtime, strftime
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import UNSET
 
@@ -12,8 +12,15 @@ from service.api.dialect import Answer
 from service.api.preconditions import http_date, not_modified
 from service.dialects.ainoflow.parameters import EPOCH
 from service.dialects.ainoflow.shapes import Error, Message, Metadata, Receipt, encode
-from service.storage.errors import AlreadyExists, NotFound, Refusal, Trimmed
+from service.storage.errors import AlreadyExists, NotFound, OperationRefused, Refusal, Trimmed
 from service.storage.records.record import Record, Saved, etag
+
+
+class HasExpiry(Protocol):
+    """A record, or the result of a write; `expires` is in milliseconds, 0 = never."""
+
+    @property
+    def expires(self) -> int: ...
 
 
 def answer(status: int, value: Any, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
@@ -116,11 +123,13 @@ def instant(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
 
 
-def expiry(record: Record | Saved) -> datetime | None:
+def expiry(record: HasExpiry) -> datetime | None:
     return instant(record.expires * 1000) if record.expires else None
 
 
 def refuse(refusal: Refusal, params: tuple[str, ...]) -> Answer:
+    if isinstance(refusal, OperationRefused):
+        return Answer(refusal.status, encode(Error(Message(str(refusal), operation=refusal.operation))))
     message = str(refusal)
     if len(params) == 2 and isinstance(refusal, AlreadyExists | NotFound):
         what = "already exists" if isinstance(refusal, AlreadyExists) else "was not found"

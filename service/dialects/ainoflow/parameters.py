@@ -20,6 +20,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS = 253_402_300_799_999  # 9999-12-31, the last day that ISO 8601 writes with four digits
 LONGEST_MS = 250_000_000_000_000  # the longest lifetime, about 7,900 years: it ends before the year 10000 until 2077
 VALIDATED_INLINE = 1_000_000  # most bytes that are validated on the event loop: at most 5 ms
+BATCH_BYTES = 1_000_000  # most bytes of a batch's body: it is parsed on the event loop
 LAST_OFFSET = 1 << 50  # larger than any collection, and exact as a Lua number
 
 _iso_8601 = re.compile(r"[0-9W-]+(?:[T ][0-9:.,]+(?:Z|[ +-][0-9:]+)?)?").fullmatch
@@ -70,10 +71,17 @@ def lifetime(query: Mapping[str, str]) -> str:
     Raises Invalid.
     """
     at, ms = query.get("expiresAt"), query.get("expiresMs")
+    if at is None and ms is not None:
+        return lifetime_of(None, number(query, "expiresMs", 0, 1, LONGEST_MS))
+    return lifetime_of(at, ms)
+
+
+def lifetime_of(at: str | None, ms: int | str | None) -> str:
+    """Return the expiry for `expiresAt` and `expiresMs`, of which one may be given. Raises Invalid."""
     if at is not None and ms is not None:
         raise Invalid("only one of `expiresAt` and `expiresMs` may be given")
     if ms is not None:
-        return f"+{number(query, 'expiresMs', 0, 1, LONGEST_MS)}"
+        return f"+{ms}"
     return "" if at is None else str(_moment(at))
 
 

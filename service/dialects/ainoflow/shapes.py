@@ -33,6 +33,7 @@ class Message(Struct):
     oldest: Annotated[str, Meta(description="With 410: the cursor from which on all changes are kept.")] | UnsetType = (
         UNSET
     )
+    operation: Annotated[int, Meta(ge=0, description="The refused operation of a batch, from 0.")] | UnsetType = UNSET
 
 
 class Error(Struct):

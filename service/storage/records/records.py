@@ -13,7 +13,6 @@ from functools import partial
 from logging import getLogger
 from typing import Any, TypeVar
 from uuid import uuid4
-from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
@@ -48,6 +47,7 @@ from service.storage.records.record import (
     until,
 )
 from service.storage.records.registration import RegistrationCache
+from service.storage.records.rewriting import Rewriting
 from service.storage.records.splice import splice
 from service.storage.records.write import Write
 from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
@@ -55,7 +55,6 @@ from service.storage.scripts.fan_out import all_of
 from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.reply import Reply
 from service.storage.scripts.runner import Runner
-from service.storage.scripts.turns import Turns
 
 READ_BYTES = 1_000_000  # of records in one MGET: 0.4 ms of Redis's time, and the memory of a slow reader
 SWEEP_MEMBERS = 40  # per `sweep`: about 2 ms of Redis's time in a collection of 1,000,000 (45 us a member)
@@ -77,8 +76,7 @@ class Records:
         self._run, self._command = runner.run, runner.command
         self._registrations = RegistrationCache()
         self._usage = Usage(runner)
-        self._rewriting = Turns(3)  # a low limit: each of them holds its record in memory twice
-        self._turns: WeakValueDictionary[str, Turns] = WeakValueDictionary()  # by key of a record
+        self.rewriting = Rewriting()
 
     @idempotent(saved)
     def create(self, write: Write, body: bytes) -> Coroutine[Any, Any, Saved]:
@@ -197,7 +195,7 @@ class Records:
         """
         collection, id = write.collection, write.id
         write = replace(write, lifetime=KEEP)
-        async with self._turns.setdefault(collection.record(id), Turns()).turn(), self._rewriting.turn():
+        async with self.rewriting.turn((collection.record(id),)):
             for _ in range(ATTEMPTS):
                 record = await self.find_current(collection, id)
                 if record is None and state == ANYTHING:
@@ -351,10 +349,17 @@ class Records:
         return bool(await self._run("unregister", (collection.registry,), name=collection.name, seen=seen, empty=empty))
 
     async def commit(self, script: str, names: Sequence[str], arguments: dict[str, Any], write: Write) -> Saved:
-        """Run a script that may create a record; register its collection and keep the quota around it.
+        """Run a script that writes one record, with `admitted`.
 
         The script's reply is a `Saved`, then the documents and bytes by which the collection grew.
         """
+        reply = await self.admitted(script, names, arguments, write)
+        if write.quota:
+            await self.adjust_usage(write.collection, reply[4], reply[5])
+        return saved(reply)
+
+    async def admitted(self, script: str, names: Sequence[str], arguments: dict[str, Any], write: Write) -> Any:
+        """Run a script that may create records; register their collection, and tell it the remaining quota."""
         collection, quota = write.collection, write.quota
         arguments["kinds"], arguments["registered"] = collection.kinds, self._registrations.get(collection)
         arguments["remaining_quota"] = await self._usage.remaining_quota(quota, collection) if quota else ""
@@ -362,15 +367,12 @@ class Records:
             names = (*names, *collection.journaled)
         try:
             try:
-                reply = await self._runner.script(script, names, arguments, write.idempotency)
+                return await self._runner.script(script, names, arguments, write.idempotency)
             except Unregistered:
                 arguments["registered"] = await self.register(collection)
-                reply = await self._runner.script(script, names, arguments, write.idempotency)
+                return await self._runner.script(script, names, arguments, write.idempotency)
         except (Unregistered, StagingExpired):  # this process, or Redis, stood still for minutes
             raise Unavailable("the store did not answer in time; nothing was done") from None
-        if quota:
-            await self.adjust_usage(collection, reply[4], reply[5])
-        return saved(reply)
 
     async def _compare_etag(self, write: Write, commit: Callable[[str], Coroutine[Any, Any, T]]) -> T:
         """Commit a write whose condition names etags.

@@ -4,3 +4,4 @@ INLINE_BYTES = 32_000  # a larger body is sent ahead to a staging key, because s
 MERGE_BYTES = 32_000  # of document and patch together; a longer merge is done in the worker
 DISCARDED = 100  # records in one discard: 45 us for each in five indexes of 1,000,000
 MERGE_STEPS = 10_000  # scanning steps of a merge in Redis, at most 2 ms
+BATCH_BYTES = 1_000_000  # of documents in one batch, and of records that a batch reads in one piece

@@ -11,14 +11,20 @@ FAR = "2100-01-01T00:00:00Z"
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
     query, meta = case.query, case.meta
-    if not query or meta is None or not meta.generation.mode.is_positive:
+    if meta is None or not meta.generation.mode.is_positive:
         return
-    # Each excludes the other; an expiry is in the future, and what is stored is to be there for the requests after it.
-    if "expiresAt" in query:
-        query.pop("expiresMs", None)
-        query["expiresAt"] = max(query["expiresAt"], FAR)
-    if "expiresMs" in query:
-        query["expiresMs"] = max(int(query["expiresMs"]), LASTING_MS)
+    operations = case.body.get("operations", ()) if isinstance(case.body, dict) else ()
+    for each in (query or {}, *operations):
+        _live(each)
     # It is for what was deleted, say; in a sequence of requests `{}` would pass for a document that is still there.
-    if meta.phase.name.value == "stateful":
+    if query and meta.phase.name.value == "stateful":
         query.pop("allowEmpty", None)
+
+
+def _live(lifetime: dict[str, Any]) -> None:
+    """Let an expiry be in the future and given once: what is stored is to be there for the requests after it."""
+    if "expiresAt" in lifetime:
+        lifetime.pop("expiresMs", None)
+        lifetime["expiresAt"] = max(lifetime["expiresAt"], FAR)
+    if "expiresMs" in lifetime:
+        lifetime["expiresMs"] = max(int(lifetime["expiresMs"]), LASTING_MS)
