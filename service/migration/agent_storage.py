@@ -7,6 +7,7 @@ from msgspec import Raw, Struct
 
 from service.migration.outcome import Refused
 from service.remote.client import Remote
+from service.storage.variables.variables import Variable
 
 ROWS = 100  # on a page: the vendor's maximum
 
@@ -24,6 +25,7 @@ class Row(Struct):
     key: str
     value: Raw
     id: int
+    created_at: float
     updated_at: float
     user: User | None = None
 
@@ -34,14 +36,10 @@ class Row(Struct):
         return msgspec.json.decode(raw, type=str) if raw[:1] == b'"' else raw.decode()
 
     @property
-    def number(self) -> int:
-        """The number of its user, 0 if it has none."""
-        return self.user.id if self.user else 0
-
-    @property
-    def updated(self) -> int:
-        """The time of its last update, in microseconds."""
-        return round(self.updated_at * 1_000_000)
+    def variable(self) -> Variable:
+        """The variable as it is stored here: times in microseconds."""
+        created, updated = (round(at * 1_000_000) for at in (self.created_at, self.updated_at))
+        return Variable(self.id, self.user.id if self.user else 0, self.key, self.text, created, updated)
 
 
 class Page(Struct):

@@ -1,8 +1,8 @@
 """Migration of the variables of an Avaamo agent, into this service.
 
-The vendor lists variables newest first, and a new one moves all others down. So the pages are stored from the last to
-the first, which keeps their order, until a pass has met as many variables as there are. Where both sides have a
-variable and the values differ, the one that was updated last stays.
+The vendor lists variables newest first, and one that is set meanwhile moves others down. So the pages are read from the
+first to the last, until a pass has met as many variables as there are. Where both sides have a variable and the values
+differ, the one that was updated last stays.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ from service.storage.variables.variables import Variable
 
 PASSES = 3
 CANNOT = (
-    "Avaamo's API does not tell tokens and permissions: declare them in the access document. The times of variables "
-    "are those of the migration, in the vendor's order. Layer ids are those in the file of --users."
+    "Avaamo's API does not tell tokens and permissions: declare them in the access document. Nor does it tell layer "
+    "ids: those in the file of --users count. Variables come with their values, users and times."
 )
 
 
@@ -28,7 +28,7 @@ class Arrivals(Protocol):
     async def announce(self) -> None: ...
     async def reserve(self, last: int) -> tuple[int, int]: ...
     async def variable(self, user: int, key: str) -> Variable | None: ...
-    async def store(self, user: int, key: str, value: str, id: int | None) -> None: ...
+    async def store(self, came: Variable, before: Variable | None, *, free: bool) -> None: ...
     async def count(self) -> int: ...
 
 
@@ -57,18 +57,18 @@ class Arrival:
             if part.done:
                 break
             seen = set[int]()
-            page = int(part.position or 0) or (await self._vendor.page(1)).total_pages
-            resumed = bool(part.position)
-            while page > 0:
+            page, resumed = int(part.position or 1), bool(part.position)
+            pages = page
+            while page <= pages:
                 found = await self._vendor.page(page)
-                for row in reversed(found.storage):
+                for row in found.storage:
                     seen.add(row.id)
                     await self._bring(row, free)
                 self._progress(len(found.storage))
-                page -= 1
-                part.position = str(page) if page else ""
+                page, pages = page + 1, found.total_pages
+                part.position = str(page)
                 self._state.save()
-            part.done = resumed or len(seen) == found.total_entries if seen else True
+            part.position, part.done = "", resumed or len(seen) == found.total_entries
             self._state.save()
         for number in self._layer_ids:
             await self._known(number, f"User {number}")
@@ -93,7 +93,8 @@ class Arrival:
         return first, last
 
     async def _bring(self, row: Row, free: tuple[int, int]) -> None:
-        user, key, value = row.number, row.key, row.text
+        came = row.variable
+        user, key, value = came.user, came.key, came.value
         if reason := self._here.impossible(user, key, value):
             self._outcome.trouble(f"variable {row.id}: {reason}")
             return
@@ -102,10 +103,10 @@ class Arrival:
         before = await self._here.variable(user, key)
         if before is not None and before.value == value:
             self._outcome.counts["present"] += 1
-        elif before is not None and before.updated >= row.updated:
+        elif before is not None and before.updated >= came.updated:
             self._outcome.trouble(f"variable {row.id}: a newer value of {key} of user {user} is here, which stays")
         else:
-            await self._here.store(user, key, value, row.id if free[0] <= row.id <= free[1] else None)
+            await self._here.store(came, before, free=free[0] <= row.id <= free[1])
             self._outcome.counts["replaced" if before else "stored"] += 1
         after = await self._here.variable(user, key)
         self._agreement.compared += 1

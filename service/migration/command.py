@@ -19,6 +19,7 @@ from service.settings import BadSetting
 from service.storage.access.directory import Directory
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
+from service.storage.variables.transfer import VariableTransfer
 from service.transfer.progress import told
 
 TIMEOUT = 60.0  # seconds for a Redis command
@@ -98,7 +99,8 @@ async def migrate_avaamo(redis_url: str, wanted: Migration, agent: str, layer_id
     task = {"dialect": "avaamo", "server": wanted.base, "agent": agent, "users": users}
 
     async def work(parts: Work) -> None:
-        vendor, here = AgentStorage(parts.remote, agent), writer(Storage(parts.runner), Directory(parts.runner), agent)
+        storage = Storage(parts.runner), VariableTransfer(parts.runner), Directory(parts.runner)
+        vendor, here = AgentStorage(parts.remote, agent), writer(*storage, agent)
         await avaamo.Arrival(vendor, here, layer_ids, parts.state, parts.outcome, parts.progress).run()
 
     return await _migrate(redis_url, wanted, task, avaamo.CANNOT, work)

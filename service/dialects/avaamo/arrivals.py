@@ -1,18 +1,20 @@
 """Variables and users of an agent that come from the vendor's own storage."""
 
+from dataclasses import replace
+
 from service.dialects.avaamo.parameters import NAME, NAME_CHARACTERS, agent_collection
 from service.storage.access.directory import Directory
 from service.storage.errors import AlreadyExists
-from service.storage.records.write import Write
 from service.storage.root import Storage
+from service.storage.variables.transfer import VariableTransfer
 from service.storage.variables.variables import NUMBER, VALUE_BYTES, Filter, Variable
 
 
 class Arrivals:
     """The variables that come for one agent."""
 
-    def __init__(self, storage: Storage, directory: Directory, agent: str) -> None:
-        self._storage, self._directory = storage, directory
+    def __init__(self, storage: Storage, transfer: VariableTransfer, directory: Directory, agent: str) -> None:
+        self._storage, self._transfer, self._directory = storage, transfer, directory
         self._collection = agent_collection(agent)
 
     @staticmethod
@@ -53,9 +55,16 @@ class Arrivals:
         """Return the variable that is here."""
         return await self._storage.variables.recall(self._collection, "", user, key)
 
-    async def store(self, user: int, key: str, value: str, id: int | None) -> None:
-        """Set a variable. A new one gets this id, or the next one; an older one keeps its own."""
-        await self._storage.variables.assign(Write(self._collection), user, key, value, id)
+    async def store(self, came: Variable, before: Variable | None, *, free: bool) -> None:
+        """Store a variable with its times, in the place of the one that was there before.
+
+        That one's id is kept. A new variable keeps the id with which it came if that is free, or gets the next one.
+        """
+        if before is not None:
+            came = replace(came, id=before.id)
+        elif not free:
+            came = replace(came, id=await self._storage.variables.fresh_id(NAME))
+        await self._transfer.restore_many([(self._collection, came)], replace=True)
 
     async def count(self) -> int:
         """Return the number of variables that are here."""

@@ -162,11 +162,8 @@ class Variables:
         self._ids = IdAllocator(runner)
 
     @idempotent(lambda reply, remark: _int(reply))
-    async def assign(self, write: Write, user: int, key: str, value: str, reserved: int | None = None) -> int:
-        """Set a variable and return its id. `key` has at most `KEY_BYTES`, `value` at most `VALUE_BYTES`.
-
-        A new variable gets the id `reserved`, which is one of those that `reserve` returned, or the next one.
-        """
+    async def assign(self, write: Write, user: int, key: str, value: str) -> int:
+        """Set a variable and return its id. `key` has at most `KEY_BYTES`, `value` at most `VALUE_BYTES`."""
         collection = write.collection
         lists = valued(user, key, value)
         while True:
@@ -185,13 +182,17 @@ class Variables:
                 )
                 break
         id = _int(reply)
-        if id != number and reserved is None:  # the variable was there
+        if id != number:  # the variable was there
             self._ids.give_back(collection.dialect, number)
         return id
 
     async def reserve(self, dialect: str, last: int) -> tuple[int, int]:
         """Reserve the ids up to `last` for variables that come from elsewhere; see `IdAllocator.reserve_through`."""
         return await self._ids.reserve_through(dialect, last)
+
+    async def fresh_id(self, dialect: str) -> int:
+        """Return an id that no variable has or had."""
+        return await self._ids.take(dialect)
 
     async def select(
         self, collection: Collection, subject: str, by: Filter, offset: int, limit: int
