@@ -104,8 +104,7 @@ class Script:
             body = str(body).encode()
         if self.journaled and picked[-1]:
             count, rest = _packed(picked[2:-1], 0)
-            entry = str(picked[-1]).encode()
-            count, rest = count + 1, b"".join((rest, sized(len(entry)), entry, END))
+            count, rest = count + 1, rest + pack(picked[-1:])[4:]  # without the *1 in front
         else:
             count, rest = _packed(picked[2:], self.optional)
         return b"".join(
