@@ -87,7 +87,7 @@ def layer_ids(file: str, text: bytes) -> dict[int, str]:
         if line.strip():
             layer_id, _, user = line.strip().rpartition(",")
             if not layer_id.strip() or not user.strip().isdecimal():
-                raise BadSetting(f"{file}: line {number} is not a layer id and a number, such as user_368,8880460")
+                raise BadSetting(f"{file}: line {number} must be a layer id and a number, such as user_368,8880460")
             found[int(user)] = layer_id.strip()
     return found
 

@@ -61,7 +61,7 @@ class _Again(Exception):
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds of a `Retry-After`, which is a number or a date."""
+    """Return the seconds of a `Retry-After`, which is a number or a date."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)

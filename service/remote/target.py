@@ -9,7 +9,7 @@ from service.settings import BadSetting
 def base_url(flag: str, text: str) -> str:
     """Return a server's URL without a slash at its end. Raises BadSetting."""
     if not re.fullmatch(r"https?://[^/?#\s]+/?", text):
-        raise BadSetting(f"{flag}: {text!r} is not a URL such as https://storage.example:8443")
+        raise BadSetting(f"{flag} must be a URL such as https://storage.example:8443, not {text!r}")
     return text.rstrip("/")
 
 
@@ -18,5 +18,5 @@ def token(name: str | None, environ: Mapping[str, str]) -> str | None:
     if name is None:
         return None
     if not environ.get(name):
-        raise BadSetting(f"--token-env: there is no environment variable {name}")
+        raise BadSetting(f"--token-env: the environment variable {name} is not set")
     return environ[name]

@@ -65,6 +65,6 @@ class Libraries:
 
 
 async def names_on(lane: Lane) -> set[str]:
-    """The libraries of this service, of any version, that one server has. Raises Failed."""
+    """Return the libraries of any version of this service that one server has. Raises Failed."""
     listed = await lane.execute("FUNCTION", "LIST", "LIBRARYNAME", f"{NAME}*", write=False)
     return {library[1].decode() for library in listed}

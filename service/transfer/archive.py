@@ -104,7 +104,7 @@ class _Verified:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise self._wrong(data) from None
         if self._ended:
-            raise Damaged(f"line {self.number + 1}: something stands behind the manifest")
+            raise Damaged(f"line {self.number + 1}: the manifest must be the last line")
         if not self.number:
             self._begin(found)
         self.number += len(found)
@@ -115,12 +115,12 @@ class _Verified:
         else:
             self._digest.update(data)
         if any(isinstance(line, Beginning | Ending) for line in found):
-            raise Damaged(f"line {self.number}: two exports are in this file, or lines of it are in another order")
+            raise Damaged(f"line {self.number}: the file has two exports, or its lines are in another order")
         yield found
 
     def _begin(self, found: list[Line]) -> None:
         if not found or not isinstance(first := found.pop(0), Beginning):
-            raise Damaged("line 1: it does not say that this is an export")
+            raise Damaged("line 1: it must be the first line of an export, and is not")
         self.number += 1
         if first.format != FORMAT:
             raise Damaged(f"version {first.service} wrote it in format {first.format}; this version reads {FORMAT}")
@@ -129,7 +129,7 @@ class _Verified:
         assert isinstance(last, Ending)
         self._ended = True
         if last.sha256 != self._digest.hexdigest():
-            raise Damaged("its digest is another one than its manifest says: lines were changed, lost or reordered")
+            raise Damaged("its digest differs from the one in its manifest: lines were changed, lost or reordered")
 
     def _wrong(self, data: bytes) -> Damaged:
         """Say what is wrong with the first line of a block that cannot be decoded."""
@@ -138,7 +138,7 @@ class _Verified:
                 _parse(line, "line")
             except Invalid as error:
                 if number == 1:
-                    return Damaged("line 1: it does not say that this is an export")
+                    return Damaged("line 1: it must be the first line of an export, and is not")
                 return Damaged(f"line {number}: {str(error).replace('`line.', '`').replace('`line`', 'it')}")
         return Damaged(f"line {self.number + 1}: it is not JSON")
 
@@ -147,9 +147,9 @@ class _Verified:
         if not self.number and not rest:
             raise Damaged("it is empty")
         if not self.number:
-            raise Damaged("line 1: it does not say that this is an export")
+            raise Damaged("line 1: it must be the first line of an export, and is not")
         if rest or not self._ended:
-            raise Damaged(f"it breaks off behind line {self.number}: the manifest, its last line, is missing")
+            raise Damaged(f"it ends after line {self.number}, without the manifest, which is the last line")
 
 
 def _unpacked(source: BinaryIO) -> Iterator[bytes]:

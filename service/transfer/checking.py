@@ -31,7 +31,7 @@ class Checked:
                     yield self._document(line)
                     continue
                 if isinstance(line, Piece):
-                    raise Damaged("it continues a body, and no line before it began one")
+                    raise Damaged("it continues a body, but no line before it begins one")
                 if isinstance(line, Files):
                     self._stored(line)
                     yield from self._files(line)
@@ -46,7 +46,7 @@ class Checked:
 
     def _variable(self, line: VariableLine) -> None:
         if len(line.key.encode()) > KEY_BYTES or len(line.value.encode()) > VALUE_BYTES:
-            raise Damaged(f"`key` has at most {KEY_BYTES} bytes, and `value` at most {VALUE_BYTES}")
+            raise Damaged(f"`key` must have at most {KEY_BYTES} bytes, and `value` at most {VALUE_BYTES}")
 
     def _files(self, line: Files) -> Iterator[Line]:
         """Check a record with files, and yield it with the pieces behind it. Raises Damaged."""
@@ -60,7 +60,7 @@ class Checked:
             if (content.text is not None) + (content.base64 is not None) + (content.blob is not None) != 1:
                 raise Damaged("a `content` must have one of `text`, `base64` and `blob`")
             if content.blob is not None and content.start + content.size > sizes.get(content.blob, -1):
-                raise Damaged("a `content` lies outside of its blob")
+                raise Damaged("a `content` is outside of its blob")
         yield line
         left = sum(sizes.values())
         while left > 0:
@@ -71,7 +71,7 @@ class Checked:
                 return
             body = body_of(piece) if isinstance(piece, Piece) else None
             if not body or len(body) > left:
-                raise Damaged("its files are not whole: the pieces behind it are too few, too long or empty")
+                raise Damaged("its files are incomplete: the pieces that follow it are too few, too long or empty")
             left -= len(body)
             assert piece is not None
             yield piece
@@ -84,7 +84,7 @@ class Checked:
         self._known(line.dialect)
         for caller in (line.creator, line.updater):
             if not caller.isascii() and len(caller.encode()) > CALLER_ID_BYTES:
-                raise Damaged(f"the id of a caller has at most {CALLER_ID_BYTES} bytes")
+                raise Damaged(f"the id of a caller must have at most {CALLER_ID_BYTES} bytes")
 
     def _document(self, line: Document) -> Document:
         """Check a document, and put it together if its body is in pieces. Raises Damaged, Invalid."""
@@ -104,6 +104,6 @@ class Checked:
             self._number += 1
             piece = body_of(line) if isinstance(line, Piece) else None
             if not piece or len(piece) > size:
-                raise Damaged("its body is not whole: the pieces behind it are too few, too long or empty")
+                raise Damaged("its body is incomplete: the pieces that follow it are too few, too long or empty")
             size -= len(piece)
             yield piece

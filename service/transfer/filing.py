@@ -64,7 +64,7 @@ class Filing:
         except AlreadyExists:
             return Outcome.DIFFERENT
         except Changed:
-            raise Unavailable(f"{collection.tag}: somebody else wrote it at the same time; import it again") from None
+            raise Unavailable(f"{collection.tag}: another client wrote it at the same time; import it again") from None
 
 
 async def _arriving(reading: Iterator[Line], size: int) -> AsyncIterator[bytes]:

@@ -17,23 +17,23 @@ PAGE = 1000
 
 
 class Unusable(Exception):
-    """The server cannot be verified against, with the reason for people."""
+    """The server cannot be verified. The text has the reason."""
 
 
 def _json(reply: Reply, what: str) -> Any:
-    """The body of an answer that is to be 200 and JSON."""
+    """Return the body of an answer, which must be 200 and JSON."""
     if reply.status != 200:
-        raise Unusable(f"{what} is answered with {reply.status}: {reply.body[:200].decode(errors='replace')}")
+        raise Unusable(f"{what} was answered with {reply.status}: {reply.body[:200].decode(errors='replace')}")
     try:
         return json.loads(reply.body)
     except ValueError:
-        raise Unusable(f"{what} is answered with something other than JSON") from None
+        raise Unusable(f"the answer for {what} must be JSON") from None
 
 
 async def _categories(remote: Remote, known: Mapping[str, str]) -> list[str]:
     headers = [("Authorization", f"Bearer {known['key']}")]
-    told = _json(await remote.ask("GET", DOCUMENTS, headers=headers), "the list of categories")
-    return [each["category"] for each in told]
+    listed = _json(await remote.ask("GET", DOCUMENTS, headers=headers), "the list of categories")
+    return [each["category"] for each in listed]
 
 
 async def _documents_left(remote: Remote, known: Mapping[str, str]) -> str:
@@ -53,11 +53,11 @@ async def _remove_documents(remote: Remote, known: Mapping[str, str]) -> None:
 async def _variables_left(remote: Remote, known: Mapping[str, str]) -> str:
     if "agent" not in known:
         raise Unusable(
-            "the agent is not known: with --token-env TOKEN, its number is read from the variable TOKEN_AGENT"
+            "the number of the agent is missing: with --token-env TOKEN, set it in the environment variable TOKEN_AGENT"
         )
     target = f"/dashboard/bots/{known['agent']}/storages.json?per_page=1"
-    told = _json(await remote.ask("GET", target, headers=[("Access-Token", known["token"])]), "the list of variables")
-    return f"{told['total_entries']} variables of agent {known['agent']}" if told["total_entries"] else ""
+    listed = _json(await remote.ask("GET", target, headers=[("Access-Token", known["token"])]), "the list of variables")
+    return f"{listed['total_entries']} variables of agent {known['agent']}" if listed["total_entries"] else ""
 
 
 async def _remove_variables(remote: Remote, known: Mapping[str, str]) -> None:

@@ -387,9 +387,9 @@ async def test_the_page_moves_documents_there_and_back(here: Client, there: Clie
     [
         ((), "one of the arguments --from --to is required"),
         (("--from", "http://x", "--to", "http://y"), "not allowed with argument"),
-        (("--from", "x"), "--from: 'x' is not a URL such as "),
-        (("--to", "ftp://x"), "--to: 'ftp://x' is not a URL such as "),
-        (("--from", "http://x", "--token-env", "NONE_SUCH"), "there is no environment variable NONE_SUCH"),
+        (("--from", "x"), "--from must be a URL such as "),
+        (("--to", "ftp://x"), "--to must be a URL such as "),
+        (("--from", "http://x", "--token-env", "NONE_SUCH"), "the environment variable NONE_SUCH is not set"),
     ],
 )
 def test_wrong_arguments_end_with_status_2(arguments: tuple[str, ...], said: str) -> None:

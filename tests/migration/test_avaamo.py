@@ -216,7 +216,7 @@ async def test_a_variable_that_cannot_be_stored_is_named(
 def test_the_file_of_users_is_read_strictly() -> None:
     assert layer_ids("f", b"user_368,8880460\n\na,b,7\n") == {8880460: "user_368", 7: "a,b"}
     for text in (b"user_368", b",5", b"a,", b"a,x"):
-        with pytest.raises(BadSetting, match="f: line 1 is not a layer id and a number"):
+        with pytest.raises(BadSetting, match="f: line 1 must be a layer id and a number"):
             layer_ids("f", text)
 
 

@@ -173,8 +173,8 @@ async def test_the_page_declares_and_names_what_auravant_needs(
     ("arguments", "said"),
     [
         (["nonsense", "--against", "http://x", "--token-env", "TOKEN"], "DIALECT must be one of ainoflow, "),
-        (["ainoflow", "--against", "x", "--token-env", "TOKEN"], "'x' is not a URL such as "),
-        (["ainoflow", "--against", "http://x", "--token-env", "NONE"], "there is no environment variable NONE"),
+        (["ainoflow", "--against", "x", "--token-env", "TOKEN"], "must be a URL such as "),
+        (["ainoflow", "--against", "http://x", "--token-env", "NONE"], "the environment variable NONE is not set"),
         (["ainoflow", "--against", "http://x"], "ainoflow needs a credential"),
         (["avaamo", "--against", "http://x", "--token-env", "TOKEN"], "TOKEN_AGENT"),
     ],

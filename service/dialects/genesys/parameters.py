@@ -49,7 +49,7 @@ def milliseconds(ttl: str) -> int:
 
 
 def user(request: Request) -> str:
-    """The `gms_user` of a request, "" for none. Raises Invalid."""
+    """Return the `gms_user` of a request, or "". Raises Invalid."""
     name = single(request.headers, "gms_user", Invalid)
     try:
         size = len(name.encode())

@@ -91,7 +91,7 @@ class Script:
         return "no-writes" not in self.flags
 
     def packed(self, keys: Sequence[str], arguments: dict[str, Any], more: tuple[Argument, ...] = ()) -> bytes:
-        """The command that runs the script, as it is sent; `more` comes behind its arguments.
+        """Return the command that runs the script, packed; `more` follows its arguments.
 
         hiredis packs all of it, which is a fifth of a PUT with its 19 arguments; with what does not vary packed before,
         a PUT takes 113,000 instructions instead of 121,000.
@@ -162,18 +162,18 @@ def folder() -> Path:
 
 
 def installed() -> Library:
-    """The library of the scripts that come with this package. Raises Malformed."""
+    """Return the library of the scripts in this package. Raises Malformed."""
     return _kept(folder())
 
 
 @cache
 def _kept(where: Path) -> Library:
-    """The library of a folder whose scripts stay as they are: it takes 13 ms to compose."""
+    """Return the library of a folder. It is kept, because composing it takes 13 ms."""
     return load(where)
 
 
 def load(where: Path) -> Library:
-    """The library of all scripts in a folder. Raises Malformed."""
+    """Compose the library of all scripts in a folder. Raises Malformed."""
     sources = {path.stem: path.read_text() for path in sorted(where.glob("*.lua"))}
     repeated = {name for name, source in sources.items() if _repeats.search(source)}
     includes: dict[str, str] = {}
@@ -207,7 +207,7 @@ def _bound(text: str) -> str:
 
 
 def _functions(name: str, source: str, repeated: bool) -> str:
-    """The part of the library that registers the functions of one script."""
+    """Return the part of the library that registers the functions of one script."""
     flags = "".join(f"'{flag}', " for flag in _flagged(source))
     words = {"name": name, "source": _include.sub("", source), "flags": flags and f", flags = {{{flags[:-2]}}}"}
     return _FUNCTION.format(**words) + (_SECOND.format(**words) if repeated else "") + "end\n"
@@ -231,7 +231,7 @@ def _script(name: str, source: str, where: Path, digest: str) -> Script:
 
 
 def _last(name: str, source: str, arguments: Sequence[str]) -> int:
-    """Count the arguments that are bound with `or ''`. Raises Malformed if others come behind them."""
+    """Count the arguments that are bound with `or ''`. Raises Malformed if others follow them."""
     found = _optional.findall(source)
     if found and found != list(arguments[-len(found) :]):
         raise Malformed(f"{name}: only the last arguments may be missing: {', '.join(found)}")
@@ -244,7 +244,7 @@ def _flagged(source: str) -> tuple[str, ...]:
 
 
 def _gather(source: str, where: Path, found: dict[str, str], inside: tuple[str, ...]) -> None:
-    """Add to `found` the text of each include that a source needs, those that it needs itself before it."""
+    """Add to `found` the text of each include that a source needs, after the includes that it needs itself."""
     for include in _include.findall(source):
         if include in inside:
             raise Malformed(f"{inside[0]}: includes go round in a circle: {' > '.join((*inside, include))}")
@@ -259,7 +259,7 @@ def _gather(source: str, where: Path, found: dict[str, str], inside: tuple[str, 
 
 
 def _names(name: str, source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names bound to keys and arguments, checked to run 1, 2, 3... without a gap."""
+    """Return the names bound to keys and arguments. Raises Malformed if their positions have a gap."""
     bound: dict[str, dict[int, str]] = {"KEYS": {}, "ARGV": {}}
     for variable, kind, position in _binding.findall(source):
         if bound[kind].setdefault(int(position), variable) != variable:

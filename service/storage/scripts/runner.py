@@ -24,13 +24,13 @@ MISSING = "ERR Function not found"
 
 
 class Runner:
-    """`redis` has to be opened with `load` and `mend`, as `open` does."""
+    """Maker of replies: it turns scripts and commands into `Reply` objects. Made with `open`."""
 
     redis: Redis
 
     @staticmethod
     def open(url: str, **options: Any) -> "Runner":
-        """A runner on the Redis at `url`, which is not yet connected; see Redis.open."""
+        """Return a runner for the Redis at `url`, which is not yet connected (see Redis.open)."""
         runner = Runner()
         runner.redis = Redis.open(url, on_connect=runner.load, mend=runner.mend, **options)
         return runner
@@ -42,9 +42,9 @@ class Runner:
         self._digest = self.library.digest.encode()
 
     async def load(self, ask: Ask) -> None:
-        """Make one server know the library; `ask` is the means to reach it alone.
+        """Load the library of functions into one server, which `ask` reaches, if the server does not have it.
 
-        A server that refuses writes at the moment serves reads without it.
+        A server that refuses writes at the moment is used without the library, for plain reads.
         """
         try:
             known = await ask("FUNCTION", "LIST", "LIBRARYNAME", self.library.name)
@@ -62,7 +62,7 @@ class Runner:
                 raise
 
     def mend(self, command: Command, error: Rejected) -> bytes | None:
-        """The command that makes it possible to repeat one that was refused; None if the refusal stands."""
+        """Return the command that loads the library if `error` is that its function is missing; else None."""
         ours = error.message.startswith(MISSING) and self._digest in command.packed[:BEGUN]
         return self._loading if ours else None
 
@@ -74,9 +74,10 @@ class Runner:
         idempotency: Idempotency | None = None,
         until: Callable[[Any], int] | None = None,
     ) -> Reply:
-        """The reply of a script. `arguments` are named as its bindings are. Raises KeyError (a name is missing).
+        """Return the reply of a script. `arguments` are by the names of its bindings. Raises KeyError.
 
-        `idempotency`: of its second function, where it has one, which remembers what it did (lua/include/once.lua).
+        With `idempotency`, the script's second function is called, if it has one, which remembers its reply
+        (lua/include/once.lua).
         """
         scripts, send = self.library.scripts, self.redis.send
         if idempotency is not None and (second := scripts.get(name + ONCE)) is not None:
@@ -96,11 +97,11 @@ class Runner:
         until: Callable[[Any], int] | None = None,
         **arguments: Any,
     ) -> Reply:
-        """See `script`; `until` is as in Reply, for one that only reads, and only its keys."""
+        """Return the reply of a script (see `script`). `until` is that of Reply, for reading scripts."""
         return self.script(name, keys, arguments, idempotency, until)
 
     def get(self, key: str, decode: Callable[[bytes | None], Any], until: Callable[[bytes | None], int]) -> Reply:
-        """The reply of a GET that replicas may answer; `key` is ASCII. Packed here, it takes half of the time."""
+        """Return the reply of a GET that replicas may answer. `key` is ASCII. Packing it here halves the time."""
         packed = f"*2\r\n$3\r\nGET\r\n${len(key)}\r\n{key}\r\n".encode()
         return Reply(NOBODY, packed, None, 0.0, 0, key, self.redis.send, decode, until)
 
@@ -112,14 +113,14 @@ class Runner:
         until: Callable[[Any], int] | None = None,
         keys: Sequence[str] = (),
     ) -> Reply:
-        """The reply of a plain command; `write` is as in Command, `until` and `keys` as in Reply."""
+        """Return the reply of a plain command. `write` is that of Command, `until` and `keys` are those of Reply."""
         return Reply(NOBODY, pack(command), write, 0.0, 0, key, self.redis.send, None, until, keys)
 
     async def bulk(self, *command: str | bytes | int, key: str, write: bool = False) -> Any:
-        """The reply of a command that is long, or whose answer is, when it is its turn. Raises Refusal.
+        """Send a command that is long or has a long reply, when it is its turn, and return the reply. Raises Refusal.
 
-        Such commands go on lanes of their own: a short one of this worker stands behind none of them, and those of
-        others behind few, for what Redis has received it serves in one go.
+        Such commands have their own lanes, so that short commands of this worker do not wait for them. At most
+        `BULK_AT_ONCE` are sent at a time, because Redis's other clients wait for all that it has received.
         """
         async with self._turns.turn():
             return await Reply(NOBODY, pack(command), write, 0.0, 0, key, self.redis.send_bulk)
