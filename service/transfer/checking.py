@@ -3,15 +3,38 @@
 An import of a file runs them over the whole file before its first write.
 """
 
+import re
 from collections.abc import Container, Iterable, Iterator
 from itertools import chain
 
+import msgspec
+
 from service.api.parsing import validate
 from service.storage.errors import Invalid
+from service.storage.journal.change import decode_header
 from service.storage.records.record import CALLER_ID_BYTES
 from service.storage.variables.variables import KEY_BYTES, VALUE_BYTES
 from service.transfer.archive import Damaged
-from service.transfer.lines import Declared, Document, Files, Line, Piece, Stored, VariableLine, Withdrawn, body_of
+from service.transfer.lines import (
+    ChangeLine,
+    Declared,
+    Document,
+    Files,
+    JournalLine,
+    Line,
+    Piece,
+    Stored,
+    VariableLine,
+    Withdrawn,
+    body_of,
+)
+
+_remembered = re.compile(r"[0-9]{1,16} [0-9a-f]{0,32}").fullmatch  # version and etag of a record that expires
+_STATE = {  # fields beside a journal: lua/include/enter_write.lua, trim_portion.lua
+    "limits": re.compile(r"[0-9]{1,10} [0-9]{1,10}").fullmatch,
+    "trimmed": re.compile(r"[0-9]{1,15}-[0-9]{1,15}").fullmatch,
+    "freed": re.compile(r"[0-9]{1,16}").fullmatch,
+}
 
 
 class Checked:
@@ -38,11 +61,25 @@ class Checked:
                     continue
                 if isinstance(line, Declared):
                     self._known(line.dialect)
+                if isinstance(line, ChangeLine | JournalLine):
+                    self._journal(line)
                 if isinstance(line, VariableLine):
                     self._variable(line)
             except (Damaged, Invalid) as error:
                 raise Damaged(f"line {number}: {error}") from None
             yield line
+
+    def _journal(self, line: ChangeLine | JournalLine) -> None:
+        if isinstance(line, ChangeLine):
+            try:
+                decode_header(line.header)
+            except msgspec.DecodeError:
+                raise Damaged("`header` is not that of a change") from None
+            return
+        for name, value in line.state.items():
+            form = _remembered if name.startswith(":") else _STATE.get(name)
+            if form is None or not form(value):
+                raise Damaged("`state` is not that of a journal")
 
     def _variable(self, line: VariableLine) -> None:
         if len(line.key.encode()) > KEY_BYTES or len(line.value.encode()) > VALUE_BYTES:

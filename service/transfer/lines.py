@@ -22,6 +22,7 @@ Positive = Annotated[int, Meta(ge=1, le=EXACT)]
 Word = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,39}$")]
 Name = Annotated[str, Meta(min_length=1, max_length=1024)]
 Text = Annotated[str, Meta(max_length=1024)]
+Shown = Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]  # stands in a header of an answer
 Caller = Annotated[str, Meta(max_length=CALLER_ID_BYTES)]
 Size = Annotated[int, Meta(ge=0, le=512 * 1024 * 1024)]  # bytes: what a string of Redis holds
 
@@ -98,10 +99,10 @@ class Content(Struct, forbid_unknown_fields=True, omit_defaults=True):
 class FileLine(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A file under a key; without `content` it was initiated and not uploaded."""
 
-    name: Text
+    name: Shown
     size: Number
     md5: bytes
-    media: Text = ""
+    media: Shown = ""
     content: Content | None = None
 
 
@@ -110,8 +111,8 @@ class ValueLine(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     expires: Positive
     content: Content
-    media: Text = ""
-    filename: Text = ""
+    media: Shown = ""
+    filename: Shown = ""
     md5: bytes = b""
 
 

@@ -3,6 +3,7 @@
 from hashlib import sha256
 from io import BytesIO
 from random import Random
+from typing import Any
 
 import pytest
 import zstandard
@@ -47,7 +48,13 @@ def hostile(**members: object) -> bytes:
     return signed(encode({k: v for k, v in (usual | STATE | {"text": "[]"} | members).items() if v is not None}))
 
 
-STATE = {"version": 1, "created": 1, "updated": 1}
+STATE: dict[str, Any] = {"version": 1, "created": 1, "updated": 1}
+VALUE = {"expires": 4_000_000_000_000, "content": {"text": ""}}
+
+
+def beside(type: str, **members: Any) -> bytes:
+    """A line of another type with members that the service never writes."""
+    return signed(encode({"type": type, "dialect": "ainoflow", "namespace": "acme", "collection": "orders"} | members))
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -139,6 +146,16 @@ def test_a_foreign_file_is_refused_in_words(data: bytes, said: str) -> None:
         (hostile(text=None, base64="!!"), "base64"),
         (signed(b'{"type":"piece","text":"[]"}'), "no line before it begins one"),
         (signed(b'{"type":"nonsense"}'), "`type`"),
+        (beside("journal", bytes=1, state={"limits": "x"}), "`state` is not that of a journal"),
+        (beside("journal", bytes=1, state={"more": "1"}), "`state` is not that of a journal"),
+        (beside("change", cursor="1-1", header="AAAA", total=1, text=""), "`header` is not that of a change"),
+        (beside("change", cursor="now", header="AAAA", total=1, text=""), "`cursor`"),
+        (beside("grants", revision=1, verbs={"a": "everything"}), "`verbs"),
+        (beside("files", id="", **STATE), "it must have `file` and an `id`, or `values` and no `id`"),
+        (beside("files", id="", values={"k": VALUE | {"media": "a\r\nb"}}, **STATE), "`values"),
+        (beside("files", id="", values={"k": VALUE | {"content": {}}}, **STATE), "must have one of"),
+        (beside("files", id="", values={"k": VALUE | {"content": {"blob": "x", "size": 1}}}, **STATE), "lies outside"),
+        (beside("files", id="", values={}, blobs=[{"id": "0" * 32, "size": 1}], **STATE), "its files are not whole"),
         (signed(b'{"type":"namespace","dialect":"ainoflow","namespace":"a","indexes":"q"}'), "`indexes`"),
     ],
 )

@@ -68,7 +68,7 @@ def decode(cursor: bytes, fields: Sequence[bytes]) -> Change:
 
 def change(cursor: bytes, packed: bytes, value: bytes = b"") -> Change:
     """Make a change of an entry's cursor, packed header and value."""
-    header = _header(packed)
+    header = decode_header(packed)
     leaves = header.operation in ("delete", "expire")
     return Change(
         cursor.decode(),
@@ -83,4 +83,4 @@ def change(cursor: bytes, packed: bytes, value: bytes = b"") -> Change:
     )
 
 
-_header = Decoder(Header).decode
+decode_header = Decoder(Header).decode
