@@ -79,8 +79,10 @@ class _Events:
         return None if not found and self._follower.over else found
 
     def _render(self, event: Event) -> bytes:
-        data = event.data.translate(LINE_ENDS)  # in JSON they are white space between tokens, and nothing else
-        return b"%b%b\ndata: %b\n\n" % (self._start, self._cursor(event.position).encode(), data)
+        if not event.sent:
+            data = event.data.translate(LINE_ENDS)  # in JSON they are white space between tokens, and nothing else
+            event.sent = b"%b%b\ndata: %b\n\n" % (self._start, self._cursor(event.position).encode(), data)
+        return event.sent
 
 
 def _in_pieces(events: Sequence[Event]) -> Iterator[list[Event]]:

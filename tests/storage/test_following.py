@@ -238,6 +238,31 @@ async def test_a_push_that_never_comes_is_made_up_for(
     await clients[0].has(3)
 
 
+async def test_a_push_right_behind_the_reply_of_a_read_leads_to_another_read(
+    connect: Connect, redis: RedisProcess, follow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its timer may ring before the reply is looked at: the loop of uvloop runs timers first."""
+    monkeypatch.setattr(watching, "QUIET", 60.0)
+    followers, runner = await followers_on(connect, redis)
+    watcher, arrived = followers.watcher, followers.watcher.arrived
+    early = 20
+
+    def interrupted(followed: watching.Followed, entries: list[Any]) -> None:
+        nonlocal early
+        if followed.armed is not None and early:
+            early -= 1
+            followed.armed.tracker.unlink(followed.armed)
+            writer.add()
+            followed.armed.spoil()
+            watcher._read(followed)
+        arrived(followed, entries)
+
+    writer = Writer(redis)
+    monkeypatch.setattr(watcher, "arrived", interrupted)
+    (client,) = follow(followers, Stream(runner))
+    await client.has(20)
+
+
 async def test_who_is_far_behind_is_told_that_events_were_trimmed(
     connect: Connect, redis: RedisProcess, follow: Any
 ) -> None:

@@ -6,7 +6,7 @@ from operator import attrgetter
 from msgspec import Struct
 
 KEPT_BYTES = 2_000_000  # of one tail's events; a follower may be half as far behind
-EVENT_BYTES = 200  # memory of an event beside its data
+EVENT_BYTES = 200  # memory of an event beside its data, as it is counted
 
 Position = tuple[int, int]  # the two numbers of a stream's id
 BEGINNING: Position = (0, 0)  # before every event
@@ -15,11 +15,13 @@ _position = attrgetter("position")
 
 
 class Event(Struct):
-    """An event of a stream, rendered as clients get it. `total` is the size of all events of its tail up to it."""
+    """An event of a stream, rendered as clients get it. `total` is the size of all events of its tail up to it; `sent`
+    is the event as streams send it, once one has."""
 
     position: Position
     data: bytes
     total: int = 0
+    sent: bytes = b""
 
 
 class Tail:

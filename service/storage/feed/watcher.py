@@ -31,6 +31,8 @@ PACE = 0.005  # seconds between two reads of one stream, so that the changes of 
 PER_FOLLOWER = 0.000_040  # seconds more for each follower: what it takes to wake one and write to it, twice
 LINGER = 10.0  # seconds for which a tail is kept that nobody follows
 PORTION = 100  # events of one read: 3.2 MB at most, 3 ms of Redis's time
+LARGEST = 1_000  # events of one read while they are short: below 1 ms of Redis's time
+SHORT_BYTES = 500  # of the events of a read, in the middle
 MEMORY = 64_000_000  # bytes of all tails of a worker
 
 log = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ class Followed:
         self.source = source
         self.tail = Tail()
         self.followers: set[Waiting] = set()
+        self.portion = PORTION  # events of the next read, at most
         self.reading = False
         self.read_at = 0.0  # when the last read was sent
         self.due = 0.0  # when the next one is, if no push comes before
@@ -179,7 +182,7 @@ class Watcher:
         if tail.base is None:
             command = pack(("XREVRANGE", key, "+", "-", "COUNT", 1))
         else:
-            command = pack(("XRANGE", key, f"{tail.last[0]}-{tail.last[1]}", "+", "COUNT", PORTION))
+            command = pack(("XRANGE", key, f"{tail.last[0]}-{tail.last[1]}", "+", "COUNT", followed.portion))
         tracker = self._redis.tracker(key)
         reading = Reading(self, followed, tracker, command)
         if tracker is None:
@@ -194,6 +197,7 @@ class Watcher:
     def arrived(self, followed: Followed, entries: list[Any]) -> None:
         """Take the entries of a read."""
         followed.reading = False
+        full = len(entries) == followed.portion
         self._set_due(followed)
         if self._followed.get(followed.source.key) is not followed:  # it was forgotten meanwhile
             self._disarm(followed)
@@ -203,7 +207,9 @@ class Watcher:
         except Exception:
             log.exception("the stream %s cannot be read", followed.source.key)
             return
-        if len(entries) == PORTION:
+        if full:
+            self._read(followed)
+        elif followed.armed is not None and not followed.armed.good:  # a push came since, and its timer may have rung
             self.changed(followed)
 
     def failed(self, followed: Followed) -> None:
@@ -228,7 +234,10 @@ class Watcher:
         elif found and found[0][0] == tail.last:
             if len(found) == 1:
                 return
-            tail.add([followed.source.event(*entry) for entry in found[1:]])
+            events = [followed.source.event(*entry) for entry in found[1:]]
+            tail.add(events)
+            short = sum(len(event.data) for event in events) <= SHORT_BYTES * len(events)
+            followed.portion = LARGEST if short else PORTION
         elif found:
             tail.begin(found[-1][0])
         elif tail.last != BEGINNING:

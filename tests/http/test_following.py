@@ -1,0 +1,79 @@
+"""Heartbeats of streams that follow something, and their end with the caller's credential."""
+
+import asyncio
+from time import time
+from typing import Any
+
+import pytest
+
+from service.api import following
+from service.api.dialect import Stream
+from service.storage.access.directory import Caller
+from service.storage.feed.tail import Event
+
+
+class Follower:
+    """A follower whose events a test adds."""
+
+    position = (1, 0)
+    over = False
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def counted(self) -> "Follower":
+        return self
+
+    unread = counted
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    async def take(self, limit: int, until: float) -> list[Event]:
+        if not self.events:
+            await asyncio.sleep(until - asyncio.get_running_loop().time())
+        taken, self.events = self.events, []
+        return taken
+
+
+class Asked:
+    """The parts of a request that a stream needs."""
+
+    follower: Any = None
+
+    def __init__(self, expires: float | None = None) -> None:
+        self.caller = Caller("id", {}, expires=expires)
+
+
+async def confirmed() -> None: ...
+
+
+def open_stream(follower: Any, asked: Any) -> Stream:
+    return following.stream(asked, follower, "change", lambda position: f"{position[0]}-{position[1]}", confirmed)
+
+
+async def test_a_heartbeat_with_the_cursor_comes_when_nothing_else_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "HEARTBEAT_SECONDS", 0.05)
+    follower = Follower()
+    pieces = open_stream(follower, Asked()).pieces
+    assert await anext(pieces) == b""
+    assert await anext(pieces) == b"event: heartbeat\nid: 1-0\ndata: {}\n\n"
+    follower.events.append(Event((2, 1), b'{"a":\n1}'))
+    assert await anext(pieces) == b'event: change\nid: 2-1\ndata: {"a": 1}\n\n'
+    assert await anext(pieces) == b"event: heartbeat\nid: 2-1\ndata: {}\n\n"
+
+
+async def test_a_stream_ends_when_its_credential_expires() -> None:
+    pieces = open_stream(Follower(), Asked(time() + 0.1)).pieces
+    async with asyncio.timeout(5):
+        assert [piece async for piece in pieces] == [b""]
+
+
+async def test_many_long_events_are_sent_a_piece_at_a_time() -> None:
+    follower = Follower()
+    follower.events = [Event((number, 0), b"x" * 30_000) for number in range(2, 9)]
+    stream = open_stream(follower, Asked()).pieces
+    assert await anext(stream) == b""
+    assert [(await anext(stream)).count(b"event: change") for _ in range(4)] == [2, 2, 2, 1]
+    assert follower.position == (8, 0)
