@@ -133,8 +133,9 @@ class Request(msgspec.Struct):
     idempotency: Idempotency | None = None  # the identity of a request with an Idempotency-Key
     follower: Follower | None = None  # if the handler waits for events: it is told when the client has left
 
-    def query(self) -> dict[str, str]:
-        """Return the query parameters, decoded. The last of repeated parameters counts; empty ones are left out.
+    def query(self, *kept: str) -> dict[str, str]:
+        """Return the query parameters, decoded. The last of repeated parameters counts; empty ones are left out, except
+        those that are `kept`.
 
         Raises Invalid if the query is not UTF-8.
         """
@@ -143,8 +144,9 @@ class Request(msgspec.Struct):
         try:
             if _is_unescaped(self.query_string):  # takes half the time of parse_qsl
                 pairs = [pair.partition("=") for pair in self.query_string.split("&")]
-                return {name: value for name, _, value in pairs if value}
-            return dict(parse_qsl(self.query_string, errors="strict"))
+                return {name: value for name, _, value in pairs if value or name in kept}
+            found = parse_qsl(self.query_string, keep_blank_values=bool(kept), errors="strict")
+            return {name: value for name, value in found if value or name in kept}
         except UnicodeDecodeError:
             raise Invalid("the query string must be UTF-8, percent-encoded") from None
 

@@ -10,7 +10,7 @@ REQUEST_HEADERS = (
     "authorization, access-token, gms_user, content-type, idempotency-key, if-match, if-none-match, last-event-id, "
     "x-request-id"
 )
-EXPOSED = "ETag, Last-Modified, Retry-After, X-Request-Id, X-Total-Count, X-Page, X-Limit, X-Total-Pages"
+EXPOSED = "ETag, Last-Modified, Retry-After, X-Request-Id, X-Total-Count, X-Page, X-Limit, X-Total-Pages, X-Next-Cursor"
 PREFLIGHT_SECONDS = "600"
 
 

@@ -1,5 +1,7 @@
 """page: ids in the order of an index, exact whatever expires."""
 
+from statistics import median
+
 import pytest
 
 from service.storage.errors import SweepNeeded
@@ -113,10 +115,52 @@ async def test_the_script_alone_refuses_while_members_are_due(
     keyspace.plant("early", x=1, c=1, u=1, s=1, n=0)
     names = (COLLECTION.index("n"), COLLECTION.index("s"), COLLECTION.expiry)
     with pytest.raises(SweepNeeded):
-        await runner.run("page", names, offset=0, limit=10, descending=0, moment="")
+        await runner.run("page", names, offset=0, limit=10, descending=0, moment="", prefix="", score="", last="")
 
 
 async def test_the_keys_left(filled: Storage, keyspace: Keyspace) -> None:
     before = keyspace.names()
     await filled.records.page(COLLECTION, "c", 0, 50)
     assert keyspace.names() == before == {RECORD(id) for id in numbered(10)} | INDEXES | REGISTRIES
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_a_page_goes_on_behind_a_score_and_an_id_that_is_gone(
+    storage: Storage, keyspace: Keyspace, descending: bool
+) -> None:
+    """Ids that share a score are found by halves, in the order of their bytes."""
+    names = sorted([*numbered(50), "B", "a", "\x01", "é", "\U0001f600"], key=str.encode)
+    for score, group in ((5, names[::2]), (7, names[1::2])):
+        keyspace.plant_many(group, s=score, c=score)
+    order = names[::2] + names[1::2]
+    for gone in (names[0], names[9], names[-1], names[-2]):
+        score = 5 if gone in names[::2] else 7
+        keyspace.command("ZREM", COLLECTION.index("s"), gone)
+        at = order.index(gone)
+        left = order[:at][::-1] if descending else order[at + 1 :]
+        _, listed = await storage.records.page(
+            COLLECTION, "s", 0, 1000, descending=descending, score=str(score), last=gone
+        )
+        assert ids(listed) == left
+        keyspace.plant(gone, s=score)
+        _, listed = await storage.records.page(COLLECTION, "s", 0, 3, descending=descending, score=score, last=gone)
+        assert ids(listed) == left[:3]
+
+
+@pytest.mark.long
+async def test_the_ten_thousandth_page_costs_what_the_first_does(storage: Storage, keyspace: Keyspace) -> None:
+    """Of documents that share one size, the last one of the page before gone: the worst case."""
+    names = [f"k{n:07}" for n in range(1_000_000)]
+    for begin in range(0, len(names), 10_000):
+        keyspace.plant_many(names[begin : begin + 10_000], s=5, n=0)
+    keyspace.command("ZREM", COLLECTION.index("s"), names[99], names[999_899])
+    spent: dict[int, list[float]] = {99: [], 999_899: []}
+    for _ in range(100):
+        for last, times in spent.items():
+            keyspace.command("CONFIG", "RESETSTAT")
+            _, listed = await storage.records.page(COLLECTION, "s", 0, 100, score="5", last=names[last])
+            assert ids(listed)[0] == names[last + 1]
+            stats = keyspace.command("INFO", "commandstats")
+            times.append(stats["cmdstat_fcall"]["usec_per_call"])
+            assert stats["cmdstat_zrange"]["calls"] <= 22  # 20 halvings, the page, the earliest expiry
+    print({last: f"{median(times)} us" for last, times in spent.items()})

@@ -8,7 +8,7 @@
 
 Modules: `handlers` has the vendor's routes, `changes` and `history` those of the journal, `batches` that of
 batches (with `batch_shapes` and `batch_description`), `feed` follows the journal live,
-`parameters` reads requests, `answers` renders answers with the types of `shapes`, `description` and
+`parameters` and `cursors` read requests, `answers` renders answers with the types of `shapes`, `description` and
 `journal_description` describe the routes for the OpenAPI document, `access` is the section of the access document.
 """
 

@@ -23,6 +23,15 @@ class HasExpiry(Protocol):
     def expires(self) -> int: ...
 
 
+TOTALS = {
+    "totalCount": "X-Total-Count",
+    "page": "X-Page",
+    "pageSize": "X-Limit",
+    "totalPages": "X-Total-Pages",
+    "nextCursor": "X-Next-Cursor",
+}  # header of each
+
+
 def answer(status: int, value: Any, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
     return Answer(status, encode(value), headers=headers)
 
@@ -113,9 +122,14 @@ def totals_of(total: int, page: int, limit: int) -> dict[str, int]:
     return {"totalCount": total, "page": page, "pageSize": limit, "totalPages": -(-total // limit)}
 
 
-def total_headers(totals: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
-    names = ("X-Total-Count", "X-Page", "X-Limit", "X-Total-Pages")
-    return tuple(zip(names, map(str, totals.values()), strict=True))
+def total_headers(totals: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the headers of a list for the totals of its page, or of a part that a cursor begins."""
+    return tuple((TOTALS[name], str(value)) for name, value in totals.items() if value is not None)
+
+
+def part_of(total: int, limit: int, next: str | None) -> dict[str, Any]:
+    """Return the totals of a part of a list that a cursor begins; `next` is the cursor of the part behind it."""
+    return {"totalCount": total, "pageSize": limit, "nextCursor": next}
 
 
 def instant(microseconds: int) -> datetime:

@@ -35,6 +35,11 @@ Known = Annotated[str, Meta(description="Etags of what the client has; 304 if th
 Page = Annotated[int, Meta(ge=1, le=LAST_OFFSET, description="Which page, from 1.")]
 Limit = Annotated[int, Meta(ge=1, le=1000, description="Items a page.")]
 Aggregate = Annotated[bool, Meta(description="Answer an object that has the totals beside the items.")]
+CursorOfList = Annotated[
+    Literal[""],
+    Meta(description="Begin with it empty, then go on with `X-Next-Cursor`. Excludes `page`."),
+]
+Prefix = Annotated[str, Meta(description="Only items whose names begin so; of documents with `sortBy=key` alone.")]
 SortBy = Annotated[Literal["createdAt", "updatedAt", "size", "key"], Meta(description="Ties break by key.")]
 SortOrder = Annotated[Literal["asc", "desc"], Meta(description="Ascending or descending.")]
 
@@ -55,9 +60,11 @@ class Reading(Struct, rename="camel"):
 
 
 class Listing(Struct, rename="camel"):
-    page: Page = 1
+    page: Page | UnsetType = UNSET
     limit: Limit = 50
     aggregate: Aggregate = False
+    cursor: CursorOfList | UnsetType = UNSET
+    prefix: Prefix | UnsetType = UNSET
 
 
 class Sorting(Listing, rename="camel"):
@@ -138,9 +145,16 @@ class ValidatorsIfAny(Struct):
 
 class Totals(Struct):
     count: Annotated[shapes.Count, Meta(description="Items on all pages.")] = field(name="X-Total-Count")
-    page: Annotated[int, Meta(ge=1, description="Which page this is.")] = field(name="X-Page")
     limit: Annotated[int, Meta(ge=1, description="Items a page.")] = field(name="X-Limit")
-    pages: Annotated[shapes.Count, Meta(description="How many pages there are.")] = field(name="X-Total-Pages")
+    page: Annotated[int, Meta(ge=1, description="Which page this is; without `cursor`.")] | UnsetType = field(
+        name="X-Page", default=UNSET
+    )
+    pages: Annotated[shapes.Count, Meta(description="How many pages there are; without `cursor`.")] | UnsetType = field(
+        name="X-Total-Pages", default=UNSET
+    )
+    next: Annotated[str, Meta(description="The `cursor` to go on with; absent at the end.")] | UnsetType = field(
+        name="X-Next-Cursor", default=UNSET
+    )
 
 
 def _listed(about: str, item: type, page: type, example: Any, totals: Any) -> Content:

@@ -1,16 +1,19 @@
 """The routes of the vendor's endpoints."""
 
+from collections.abc import Mapping
 from operator import attrgetter
+from typing import Any
 
 from service.api.dialect import Answer, Request, Routes, Stream
 from service.api.parsing import choice, flag
 from service.api.preconditions import condition
-from service.dialects.ainoflow import description
+from service.dialects.ainoflow import cursors, description
 from service.dialects.ainoflow.answers import (
     answer,
     document_answer,
     list_pieces,
     metadata_of,
+    part_of,
     receipt,
     total_headers,
     totals_of,
@@ -27,6 +30,7 @@ from service.dialects.ainoflow.parameters import (
     retention,
 )
 from service.dialects.ainoflow.shapes import Counted, Deleted, Identity, encode
+from service.storage.errors import Invalid
 from service.storage.records.record import etag
 from service.storage.records.write import Write
 
@@ -167,16 +171,37 @@ async def categories(request: Request) -> Answer:
 
     Without `page` and `limit`, all of them are listed.
     """
-    query = request.query()
+    query, project = request.query("cursor"), request.caller.claims["project"]
+    prefix = query.get("prefix", "")
     aggregate = flag(query, "aggregate")
+    if "cursor" in query:
+        return await _categories_behind(request, query, prefix, aggregate=aggregate)
     # The vendor's page has no paging here, so all categories are listed unless paging is asked for.
     page, limit = paging(query) if "page" in query or "limit" in query else (1, 0)
-    counts = await request.service.storage.records.collections(NAME, request.caller.claims["project"], INDEXES)
-    found = sorted((Counted(collection.name, n) for collection, n in counts.items() if n), key=attrgetter("category"))
+    found = await _counted(request, project, prefix)
     totals = totals_of(len(found), page, limit or len(found) or 1)
     if limit:
         found = found[(page - 1) * limit : page * limit]
     return answer(200, {"items": found, **totals} if aggregate else found, headers=total_headers(totals))
+
+
+async def _categories_behind(request: Request, query: Mapping[str, str], prefix: str, *, aggregate: bool) -> Answer:
+    """Answer the categories behind a cursor."""
+    project = request.caller.claims["project"]
+    list = cursors.identity(project, "", prefix)
+    after, (_, limit) = cursors.parsed(query, list), paging(query)
+    found = await _counted(request, project, prefix)
+    rest = [each for each in found if after is None or each.category > after.id]
+    items, more = rest[:limit], len(rest) > limit
+    part = part_of(len(found), limit, cursors.Cursor(list, "0", items[-1].category).text() if more else None)
+    return answer(200, {"items": items, **part} if aggregate else items, headers=total_headers(part))
+
+
+async def _counted(request: Request, project: str, prefix: str) -> list[Counted]:
+    """Return the categories that have documents and whose names begin with a prefix, by name."""
+    counts = await request.service.storage.records.collections(NAME, project, INDEXES)
+    found = (Counted(each.name, n) for each, n in counts.items() if n and each.name.startswith(prefix))
+    return sorted(found, key=attrgetter("category"))
 
 
 @routes.route("GET", CATEGORY, described=description.documents)
@@ -185,20 +210,31 @@ async def documents(request: Request) -> Stream:
 
     A category without documents is an empty list.
     """
-    query, category = request.query(), request.params[0]
+    query, category = request.query("cursor"), request.params[0]
     collection = collection_of(request, category)
     page, limit = paging(query)
     kind = choice(query, "sortBy", "createdAt", SORTS)
     descending = choice(query, "sortOrder", "asc", {"asc": False, "desc": True})
+    prefix = query.get("prefix", "")
+    if prefix and kind != "n":
+        raise Invalid("`prefix` needs `sortBy=key`")
     before, after = b"[", b"]"
     aggregate = flag(query, "aggregate")
-    offset = min((page - 1) * limit, LAST_OFFSET)
-    total, found = await request.service.storage.records.page(collection, kind, offset, limit, descending=descending)
-    totals = totals_of(total, page, limit)
+    offset, more = min((page - 1) * limit, LAST_OFFSET), {"prefix": prefix}
+    if by_cursor := "cursor" in query:
+        list = cursors.identity(request.caller.claims["project"], category, kind, str(descending), prefix)
+        if (position := cursors.parsed(query, list)) is not None:
+            more |= {"score": position.score, "last": position.id}
+    storage = request.service.storage.records
+    total, found = await storage.page(collection, kind, offset, limit, descending=descending, **more)
+    totals: dict[str, Any] = totals_of(total, page, limit)
+    if by_cursor:
+        last = found[-1] if found and found[-1].score else None
+        totals = part_of(total, limit, cursors.Cursor(list, last.score, last.id).text() if last else None)
     if aggregate:
         before = b'{"category":%b,"items":[' % encode(category)
         after = b"]," + encode(totals)[1:]
-    portions = request.service.storage.records.read_listed(collection, found)
+    portions = storage.read_listed(collection, found)
     return Stream(200, list_pieces(portions, category, before, after), headers=total_headers(totals))
 
 

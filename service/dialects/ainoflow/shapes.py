@@ -100,21 +100,24 @@ class Identity(Struct):
     project: str
 
 
-class Paged(Struct, rename="camel"):
+class Paged(Struct, rename="camel", kw_only=True):
+    """Totals beside the items: of a page, or of a part that a cursor begins."""
+
     total_count: Count
-    page: Annotated[int, Meta(ge=1)]
+    page: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     page_size: Annotated[int, Meta(ge=1)]
-    total_pages: Count
+    total_pages: Count | UnsetType = UNSET
+    next_cursor: Annotated[str | None, Meta(description="With `cursor`; null at the end.")] | UnsetType = UNSET
 
 
-class Documents(Paged):
+class Documents(Paged, kw_only=True):
     """A page of a category."""
 
     category: Category
     items: list[Item]  # the answer is not encoded from this type: `answers.list_pieces` writes it
 
 
-class Categories(Paged):
+class Categories(Paged, kw_only=True):
     """A page of the categories."""
 
     items: list[Counted]

@@ -61,10 +61,11 @@ class Swept:
 
 
 class Listed(Struct):
-    """A record on a page: its id and size."""
+    """A record on a page: its id and size; of the last one its score too, if there are more behind the page."""
 
     id: str
     size: int  # bytes of the body
+    score: str = ""
 
 
 class Record(Struct, array_like=True, gc=False):
@@ -120,6 +121,15 @@ def all_until(replies: Iterable[bytes | int | None]) -> int:
 def page_until(reply: Sequence[Any]) -> int:
     """Return the time (ms) at which the first record of a collection expires, for Reply.until of page.lua's reply."""
     return int(reply[3]) if len(reply) > 3 and reply[3] is not None else 0
+
+
+def listed_page(reply: Sequence[Any]) -> tuple[int, list[Listed]]:
+    """Decode the reply of lua/page.lua: the number of records, and those of the page."""
+    total, ids, sizes, _, *score = reply
+    listed = [Listed(id.decode(), int(size or 0)) for id, size in zip(ids, sizes, strict=True)]
+    if score and score[0] is not None:
+        listed[-1].score = score[0].decode()
+    return total, listed
 
 
 def portions(listed: Iterable[Listed], limit: int) -> Iterator[list[Listed]]:

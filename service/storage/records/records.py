@@ -40,6 +40,7 @@ from service.storage.records.record import (
     Swept,
     all_until,
     etag,
+    listed_page,
     page_until,
     portions,
     saved,
@@ -275,26 +276,25 @@ class Records:
             await self.adjust_usage(collection, documents, size)
 
     async def page(
-        self, collection: Collection, kind: str, offset: int, limit: int, *, descending: bool = False
+        self, collection: Collection, kind: str, offset: int, limit: int, *, descending: bool = False, **more: Any
     ) -> tuple[int, list[Listed]]:
-        """Return the number of records, and one page of them in the order of the index `kind`. `limit` is 1 to
-        1000.
+        """Return the number of records, and one page of them in the order of the index `kind`. `limit` is 1 to 1000.
 
-        If members are due, they are swept first, and the page is as of that time, so it ends even if records
-        expire all the time.
+        `more` may have a `prefix` of ids, for the index "n", and `score` and `last`: the page goes on behind these. If
+        members are due, they are swept first, and the page is as of that time, so it ends even if records expire all
+        the time.
         """
         names = (collection.index(kind), collection.index("s"), collection.expiry)
-        ask = partial(self._run, "page", names, until=page_until, offset=offset, limit=limit)
+        more = {"prefix": "", "score": "", "last": "", **more, "offset": offset, "limit": limit}
+        ask = partial(self._run, "page", names, until=page_until, descending=int(descending), **more)
         moment: int | str = ""
         while True:
             try:
-                total, ids, sizes, *_ = await ask(descending=int(descending), moment=moment)
+                return listed_page(await ask(moment=moment))
             except SweepNeeded:
                 while (swept := await self.sweep(collection)).more:
                     pass
                 moment = swept.at
-            else:
-                return total, [Listed(id.decode(), int(size or 0)) for id, size in zip(ids, sizes, strict=True)]
 
     async def count(self, collection: Collection) -> int:
         """Return the number of live records of a collection with indexes."""

@@ -16,6 +16,10 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     operations = case.body.get("operations", ()) if isinstance(case.body, dict) else ()
     for each in (query or {}, *operations):
         _live(each)
+    if query and "cursor" in query:  # it excludes `page`
+        query.pop("page", None)
+    if query and "prefix" in query and "category" in (case.path_parameters or {}):  # documents have it by key alone
+        query["sortBy"] = "key"
     # It is for what was deleted, say; in a sequence of requests `{}` would pass for a document that is still there.
     if query and meta.phase.name.value == "stateful":
         query.pop("allowEmpty", None)

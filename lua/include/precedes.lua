@@ -1,0 +1,8 @@
+--- Whether a text is before another one by its bytes, as in sorted sets: Lua compares by the locale of the server.
+local function precedes(one, other)
+  for i = 1, math.min(#one, #other) do
+    local a, b = string.byte(one, i), string.byte(other, i)
+    if a ~= b then return a < b end
+  end
+  return #one < #other
+end
