@@ -7,7 +7,7 @@ local function part(journal, op, etag, id, body)
   local weight = 64 + #id + #journal.author + #value
   journal.weight = journal.weight + weight
   return {
-    stream = journal.stream, state = journal.state, limits = journal.limits, op = op, etag = etag,
-    author = journal.author, value = value, weight = weight,
+    stream = journal.stream, state = journal.state, limits = journal.limits, most = journal.most,
+    op = op, etag = etag, author = journal.author, value = value, weight = weight,
   }
 end
