@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict
 
-from service.verification.comparison import NOTHING, Difference, compare, differences
-from service.verification.conversations import Message, load, shipped
+from service.verification.comparison import NOTHING, SORTS, Difference, compare, differences
+from service.verification.conversations import HOLE, Message, load, shipped
 from tests.running import ROOT
 
 FILES = shipped()
@@ -43,6 +43,7 @@ def test_every_exchange_of_a_conversation_is_read(file: Path) -> None:
         assert exchange.request.start.endswith(" HTTP/1.1"), exchange.where
         assert exchange.answer.start.startswith("HTTP/1.1 "), exchange.where
         assert all(name and value for name, value in exchange.request.headers + exchange.answer.headers), exchange.where
+    assert {hole[2] for hole in HOLE.finditer(file.read_text()) if hole[2]} <= set(SORTS)
 
 
 @pytest.mark.parametrize(("expected", "actual"), ALIKE)
