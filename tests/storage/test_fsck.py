@@ -7,6 +7,7 @@ import pytest
 
 from service.storage import keys
 from service.storage.fsck import check as fsck
+from service.storage.journal.retention import Retention
 from service.storage.records.quota import Quota
 from service.storage.records.write import Write
 from service.storage.root import Storage
@@ -186,3 +187,15 @@ async def test_a_service_at_work_shows_no_damage(filled: Storage, redis: RedisPr
     working = False
     await asyncio.gather(*workers)
     assert await check(redis, repair=True) == (0, ["0 faults found"])
+
+
+async def test_a_journal_that_counts_wrong_is_found_and_mended(storage: Storage, redis: RedisProcess) -> None:
+    for _ in range(3):
+        await storage.records.put(Write(COLLECTION, "a", ME, journal=Retention()), b"[]")
+    state = COLLECTION.journal_state
+    redis.command("HINCRBY", state, "bytes", 7)
+    redis.command("HSET", state, ":none", "1 ff")
+    told: list[str] = []
+    assert await fsck.run(redis.url, repair=True, out=told.append) == 1
+    assert len([line for line in told if line.startswith(state)]) == 2, told
+    assert await fsck.run(redis.url, repair=False, out=told.append) == 0, told

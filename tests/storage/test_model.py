@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from service.storage.errors import AlreadyExists, Changed, NotFound, QuotaExceeded, Refusal
 from service.storage.fsck import check as fsck
+from service.storage.journal.retention import Retention
 from service.storage.records.conditions import UNCONDITIONAL, Condition
 from service.storage.records.quota import Quota, Usage
 from service.storage.records.record import etag
@@ -50,11 +51,14 @@ class Machine(RuleBasedStateMachine):
     server: ClassVar[RedisProcess]
     loop: ClassVar[asyncio.AbstractEventLoop]
     runner: ClassVar[Runner]
+    journal: ClassVar[Retention | None]
 
     def __init__(self) -> None:
         super().__init__()
         self.held: dict[str, Held] = {}
         self.step = 0
+        self.changes: list[tuple[str, str, int, bytes | None]] = []  # without expiries
+        self.by_id: dict[str, list[tuple[str, int, str]]] = {}
 
     @initialize()
     def empty(self) -> None:
@@ -97,63 +101,79 @@ class Machine(RuleBasedStateMachine):
             "other": Condition(match=frozenset({"zzz"})),
         }[word]
 
-    def wrote(self, id: str, body: bytes, version: int, expires: int, lifetime: str) -> None:
+    def entered(self, operation: str, id: str, version: int, body: bytes) -> None:
+        """Note a change that the journal has to have."""
+        kept = body if operation not in ("delete", "expire") and len(body) <= INLINE_BYTES else None
+        self.by_id.setdefault(id, []).append((operation, version, etag(body)))
+        if operation != "expire":
+            self.changes.append((operation, id, version, kept))
+
+    def wrote(self, operation: str, id: str, body: bytes, version: int, expires: int, lifetime: str) -> None:
         """Note a write that was carried out; one that lives shortly is waited for, and so is unswept from then on."""
         self.step += 1
+        self.entered(operation, id, version, body)
         before = self.held.get(id)
         assert version == (before.version + 1 if before else 1)
         if lifetime == KEEP:
             assert expires == (before.expires if before else 0)
         if lifetime == SOON:
             self.held.pop(id, None)
+            self.entered("expire", id, version, body)
             self.keyspace.wait_past(expires)
         else:
             self.held[id] = Held(body, version, expires, before.made if before else self.step, self.step)
 
     @rule(id=IDS, body=BODIES, lifetime=LIFETIMES)
     def create(self, id: str, body: bytes, lifetime: str) -> None:
-        work = self.storage.records.create(Write(COLLECTION, id, ME, lifetime=lifetime, quota=QUOTA), body)
+        work = self.storage.records.create(
+            Write(COLLECTION, id, ME, lifetime=lifetime, quota=QUOTA, journal=self.journal), body
+        )
         if id in self.held:
             self.refused(work, AlreadyExists)
         elif refusal := self.expected(id, "none", growing=True):
             self.refused(work, refusal)
         else:
             saved = self.do(work)
-            self.wrote(id, body, saved.version, saved.expires, lifetime)
+            self.wrote("create", id, body, saved.version, saved.expires, lifetime)
 
     @rule(id=IDS, body=BODIES, lifetime=LIFETIMES, condition=CONDITIONS)
     def put(self, id: str, body: bytes, lifetime: str, condition: str) -> None:
         asked = self.condition(id, condition)
         work = self.storage.records.put(
-            Write(COLLECTION, id, ME, lifetime=lifetime, condition=asked, quota=QUOTA), body
+            Write(COLLECTION, id, ME, lifetime=lifetime, condition=asked, quota=QUOTA, journal=self.journal), body
         )
         if refusal := self.expected(id, condition, growing=True):
             self.refused(work, refusal)
         else:
             saved = self.do(work)
-            self.wrote(id, body, saved.version, saved.expires, lifetime)
+            self.wrote("put", id, body, saved.version, saved.expires, lifetime)
 
     @rule(id=IDS, n=st.integers(10, 99), condition=CONDITIONS)
     def merge(self, id: str, n: int, condition: str) -> None:
         patch = b'{"n":%d}' % n
         asked = self.condition(id, condition)
-        work = self.storage.records.merge(Write(COLLECTION, id, ME, condition=asked, quota=QUOTA), patch, LIMIT)
+        work = self.storage.records.merge(
+            Write(COLLECTION, id, ME, condition=asked, quota=QUOTA, journal=self.journal), patch, LIMIT
+        )
         if refusal := self.expected(id, condition, growing=False):
             self.refused(work, refusal)
         else:
             saved, tag = self.do(work)
             body = b'{"n":%d,' % n + self.held[id].body.split(b",", 1)[1]
             assert tag == etag(body)
-            self.wrote(id, body, saved.version, saved.expires, KEEP)
+            self.wrote("patch", id, body, saved.version, saved.expires, KEEP)
 
     @rule(id=IDS, condition=CONDITIONS)
     def delete(self, id: str, condition: str) -> None:
-        work = self.storage.records.delete(Write(COLLECTION, id, condition=self.condition(id, condition), quota=QUOTA))
+        work = self.storage.records.delete(
+            Write(COLLECTION, id, ME, condition=self.condition(id, condition), quota=QUOTA, journal=self.journal)
+        )
         if refusal := self.expected(id, condition, growing=False):
             self.refused(work, refusal)
         else:
             self.do(work)
-            del self.held[id]
+            gone = self.held.pop(id)
+            self.entered("delete", id, gone.version, gone.body)
 
     @rule(id=IDS)
     def get(self, id: str) -> None:
@@ -193,11 +213,34 @@ class Machine(RuleBasedStateMachine):
         total = sum(len(held.body) for held in self.held.values())
         while self.do(self.storage.records.sweep(COLLECTION)).more:
             pass
+        if self.journal:
+            total += self.journal_is_what_was_done()
         assert self.do(Usage(self.runner).stored(COLLECTION)) == (len(self.held), total)
+
+    def journal_is_what_was_done(self) -> int:
+        """Compare the journal with all that was done; return the bytes that it counts."""
+        found = self.do(self.storage.journal.read(COLLECTION, None, 1000)).changes
+        written = [(each.operation, each.id, each.version, each.value) for each in found if each.operation != "expire"]
+        assert written == self.changes
+        by_id: dict[str, list[tuple[str, int | None, str | None]]] = {}
+        for each in found:
+            by_id.setdefault(each.id, []).append((each.operation, each.version, each.etag))
+        assert by_id == self.by_id
+        return sum(64 + len(each.id.encode()) + len(each.author or "") + len(each.value or b"") for each in found)
 
 
 @pytest.mark.long
 def test_storage_is_a_dict_with_versions_expiry_and_orders(shared: RedisProcess) -> None:
+    check(shared, None)
+
+
+@pytest.mark.long
+def test_a_journal_is_the_sequence_of_all_changes(shared: RedisProcess) -> None:
+    check(shared, Retention())
+
+
+def check(shared: RedisProcess, journal: Retention | None) -> None:
+    """Run the machine with a journal or without."""
     loop = asyncio.new_event_loop()
 
     async def connected() -> Runner:
@@ -206,7 +249,7 @@ def test_storage_is_a_dict_with_versions_expiry_and_orders(shared: RedisProcess)
         return runner
 
     runner = loop.run_until_complete(connected())
-    Machine.server, Machine.loop, Machine.runner = shared, loop, runner
+    Machine.server, Machine.loop, Machine.runner, Machine.journal = shared, loop, runner, journal
     few = some(25, 100, stateful_step_count=30)
     try:
         run_state_machine_as_test(Machine, settings=few)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from service.redis.errors import Rejected
 from service.storage import keys, registry
 from service.storage.fsck.blobs import BlobCheck
+from service.storage.fsck.journal import JournalCheck
 from service.storage.fsck.links import LinkCheck, Readers
 from service.storage.fsck.variables import Audit
 from service.storage.keys import Collection
@@ -63,6 +64,7 @@ class Fsck:
         self._runner, self._repair, self._out, self._readers = runner, repair, out, readers
         self._storage = Storage(runner)
         self._usage = Usage(runner)
+        self._journals = JournalCheck(runner, self._fault, repair=repair)
         self._faults = 0
         self._variables: set[Collection] = set()  # collections of variables
 
@@ -99,6 +101,8 @@ class Fsck:
             await fan_out(
                 partial(self._record, collection), (known.ids if known else set()) | await self._indexed(collection)
             )
+        for collection in held | named:
+            await self._journals.run(collection)
         for collection in list(held | named)[:1]:
             await self._compare_usage(collection)
 

@@ -30,7 +30,7 @@ from service.storage.errors import (
 )
 from service.storage.keys import Collection
 from service.storage.records import offload
-from service.storage.records.conditions import ANYTHING, NEW, PRESENT, exactly
+from service.storage.records.conditions import ABSENT, ANYTHING, NEW, PRESENT, exactly
 from service.storage.records.quota import Usage
 from service.storage.records.record import (
     MARGIN,
@@ -199,7 +199,7 @@ class Records:
         async with self.rewriting.turn((collection.record(id),)):
             for _ in range(ATTEMPTS):
                 record = await self.find_current(collection, id)
-                if record is None and state == ANYTHING:
+                if record is None and state in (ANYTHING, ABSENT):
                     raise NotFound("no such key")
                 if record is None or state not in (ANYTHING, PRESENT, exactly(record)):
                     raise Changed("the record has changed")
