@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 
 import pytest
 from aiohttp import ClientSession
@@ -189,6 +190,48 @@ async def test_no_large_document_holds_redis_for_long(alone: Client, size: int) 
             assert (await alone.ask("DELETE", at("d", key))).status == 200
 
     assert await held(alone.running, use) == []
+
+
+def many(op: str, size: int, **more: object) -> bytes:
+    """A batch of 100 operations on documents of this size."""
+    value = {} if op == "delete" else {"value": {"v": "x" * (size - 8)}}
+    return json.dumps({"operations": [{"op": op, "key": f"k{n}", **value, **more} for n in range(100)]}).encode()
+
+
+BATCHES = [many("put", 9_900), many("put", 9_900, expiresMs=60_000), many("patch", 9_900), many("delete", 0)]
+
+
+@pytest.mark.parametrize("present", [False, True])
+@pytest.mark.parametrize("body", BATCHES, ids=["put", "put with expiry", "patch", "delete"])
+async def test_no_batch_of_a_hundred_documents_of_10_kb_holds_redis_for_long(
+    alone: Client, body: bytes, present: bool
+) -> None:
+    """A megabyte: 100 documents of 9,900 bytes and what is around them."""
+    if not present and body in BATCHES[2:]:
+        body = body.replace(b"patch", b"create").replace(b'"delete"', b'"put", "value": []')
+
+    async def batch(body: bytes) -> None:
+        assert (await alone.ask("POST", "/api/v1/storage/batch/b", body)).status == 200
+
+    async def prepare() -> None:
+        await batch(many("put", 9_900))
+        if not present:
+            await batch(many("delete", 0))
+
+    assert await held(alone.running, partial(batch, body), prepare) == []
+
+
+async def test_a_batch_is_one_command_and_its_etags_cost_two_looks(alone: Client) -> None:
+    target = "/api/v1/storage/batch/d"
+    plain = b'{"operations":[{"op":"put","key":"k","value":{}},{"op":"delete","key":"k","ifMatch":"*"}]}'
+    await alone.ask("POST", target, plain)
+    with sent_commands(alone.running, alone.project) as sent:
+        assert (await alone.ask("POST", target, plain)).status == 200
+    assert sent == ["FCALL"]
+    with sent_commands(alone.running, alone.project) as sent:
+        patch = b'{"operations":[{"op":"patch","key":"known","value":{}},{"op":"put","key":"k","value":{}}]}'
+        assert (await alone.ask("POST", target, patch)).status == 200
+    assert sent == ["STRLEN", "MGET", "FCALL"]
 
 
 async def fill(project: Client, category: str, count: int, body: bytes, **query: object) -> None:
