@@ -276,8 +276,9 @@ def test_an_error_that_no_one_foresaw_stays_what_it_is(word: str) -> None:
 
 
 def test_each_word_of_the_scripts_is_a_refusal() -> None:
+    texts = {"OPERATION": "0 CHANGED the record has changed"}  # the number and the refusal of one operation of a batch
     for word, kind in BY_WORD.items():
-        found = refusal(Rejected(word, f"{word} 1000000"))
+        found = refusal(Rejected(word, f"{word} {texts.get(word, '1000000')}"))
         assert type(found) is kind
         assert word not in str(found)
     assert isinstance(BY_WORD["THROTTLED"]("2500000"), errors.Throttled)
