@@ -30,7 +30,7 @@ from service.transfer.lines import (
 )
 from service.transfer.patience import patiently
 
-PORTION = 32  # records that are written together: below 1 ms of Redis's time
+PORTION = 20  # records that are written together: 0.5 ms of Redis's time
 PORTION_BYTES = 256 * 1024  # of bodies written together
 AT_ONCE = 3  # portions in flight
 

@@ -1,10 +1,12 @@
 """Documents out of one store and into another one: to the byte, once, and never over what is there unasked."""
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -18,6 +20,7 @@ from service.transfer.commands import REPLACE, SKIP, export, import_
 from service.transfer.rest import Selection
 from tests.running import ROOT, environment
 from tests.servers import RedisProcess
+from tests.transfer.conftest import Connect
 from tests.transfer.stores import contents
 
 DIALECTS = {"ainoflow", "auravant", "avaamo", "genesys"}
@@ -58,6 +61,12 @@ def alive(store: RedisProcess) -> dict[str, object]:
         for key, (held, expires) in contents(store).items()
         if not key.endswith("r:gone")
     }
+
+
+def documents(file: str) -> list[Any]:
+    """The documents of an export."""
+    with open(file) as lines:
+        return [said for line in lines if (said := json.loads(line))["type"] == "document"]
 
 
 @pytest.mark.parametrize("name", ["all.ndjson", "all.ndjson.zst"])
@@ -181,3 +190,50 @@ async def test_documents_go_on_from_their_versions(
     await import_(source.url, file, DIALECTS, quiet=True)
     saved = await storage.records.put(Write(place, "a", condition=Condition(match=frozenset({etag}))), b"[2]")
     assert saved.version == 4
+
+
+async def test_an_export_beside_writers_has_each_record_as_it_was_at_one_moment(
+    storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path
+) -> None:
+    """Every document that was there before is in it, once, with the body of its version; and it can be imported."""
+    place = keys.collection("ainoflow", "acme", "orders", "cusn")
+    ids = [f"k{number:04}" for number in range(2000)]
+    for id in ids:
+        await storage.records.put(Write(place, id), b"[1]")
+    file = str(tmp_path / "all.ndjson")
+    exporting = asyncio.create_task(export(source.url, file, ALL, quiet=True))
+    version, chance = dict.fromkeys(ids, 1), Random(3)
+    while not exporting.done():
+        for id in chance.sample(ids, 20):
+            version[id] += 1
+            await storage.records.put(Write(place, id), b"[%d]" % version[id])
+        await storage.records.put(Write(place, f"new-{chance.random()}"), b"[1]")
+    assert await exporting == 0
+    found = documents(file)
+    assert [said["id"] for said in found if said["id"] in version] == ids
+    assert all(json.loads(said["text"]) == [said["version"]] for said in found)
+    assert await import_(target.url, file, DIALECTS, quiet=True) == 0
+
+
+async def test_an_import_beside_writers_takes_nothing_from_them(
+    storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path, connect: Connect
+) -> None:
+    """Each document is the writer's or the imported one, whole and indexed."""
+    place = keys.collection("ainoflow", "acme", "orders", "cusn")
+    ids = [f"k{number:04}" for number in range(2000)]
+    for id in ids:
+        await storage.records.put(Write(place, id), b"[1]")
+    file = str(tmp_path / "all.ndjson")
+    await export(source.url, file, ALL, quiet=True)
+    there = Storage(await connect(target))
+    importing = asyncio.create_task(import_(target.url, file, DIALECTS, SKIP, quiet=True))
+    written: dict[str, int] = {}
+    chance = Random(5)
+    while not importing.done():
+        id = chance.choice(ids)
+        written[id] = (await there.records.put(Write(place, id), b"[2]")).version
+    assert await importing == 0
+    for id in ids:
+        record = await there.records.get(place, id)
+        assert (record.body, record.version) == ((b"[2]", written[id]) if id in written else (b"[1]", 1))
+        assert await there.records.examine(place, id, repair=False) == []

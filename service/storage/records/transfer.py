@@ -22,7 +22,7 @@ from service.storage.scripts.fan_out import all_of, each
 from service.storage.scripts.reply import Reply
 from service.storage.scripts.runner import Runner
 
-STEP = 1000  # ids in one command
+STEP = 200  # ids in one command: so that requests beside a walk wait for a short while
 ATTEMPTS = 100  # at a record that others keep changing
 
 
