@@ -1,5 +1,5 @@
 --- Remove expired members from a collection's indexes, at most a given number; trim its journal, if it has one.
---- Replies with: documents and bytes by which the collection grew (negative), 1 if more members are due (else
+--- Replies with: documents and bytes by which the collection grew (negative), 1 if more members are due, or entries too old (else
 --- 0), the number of records left in the first index, the time of the sweep (us), 1 if there is a journal (else 0).
 --- Flags: allow-oom
 
@@ -17,7 +17,7 @@ local limit = ARGV[2] -- most members to remove
 local journal = stored_journal(indexes)
 local at, moment = now()
 local gone, bytes, entered = expire(expiry, indexes, kinds, moment, limit, journal)
-if journal then entered = entered - trim_journal(journal, at) end
-return {
-  -gone, entered - bytes, gone == tonumber(limit) and 1 or 0, redis.call('ZCARD', indexes[1]), at, journal and 1 or 0,
-}
+local trimmed, older = 0, false
+if journal then trimmed, older = trim_journal(journal, at) end
+local more = (older or gone == tonumber(limit)) and 1 or 0
+return {-gone, entered - trimmed - bytes, more, redis.call('ZCARD', indexes[1]), at, journal and 1 or 0}

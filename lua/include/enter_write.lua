@@ -14,6 +14,6 @@ local function enter_write(journal, id, before, after, at)
   local grown = enter_change(journal, journal.op, id, version, journal.etag, journal.author, at, size, journal.value)
   local length = redis.call('XLEN', journal.stream)
   if length % 16 < 5 then redis.call('HSET', journal.state, 'limits', journal.limits) end -- the first write too
-  if length >= journal.most then grown = grown - trim_journal(journal, at) end
+  if length >= journal.most then grown = grown - (trim_journal(journal, at)) end
   return grown
 end

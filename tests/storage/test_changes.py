@@ -340,3 +340,17 @@ async def test_the_keys_left(storage: Storage, author: Author, keyspace: Keyspac
     await author.all()
     assert keyspace.names() == REGISTRIES | JOURNAL
     assert set(keyspace.command("HKEYS", STATE)) == {b"bytes", b"limits"}
+
+
+async def test_many_old_entries_are_removed_in_several_steps(storage: Storage, keyspace: Keyspace) -> None:
+    author = Author(storage, Retention(seconds=3600))
+    for n in range(1600):
+        keyspace.command("XADD", STREAM, f"{1_000_000 + n}-0", "h", "", "t", 10 * (n + 1), "v", "")
+    keyspace.command("HSET", STATE, "bytes", 16_000)
+    await author.put("a")
+    steps = 1
+    while (await storage.records.sweep(COLLECTION)).more:
+        steps += 1
+    assert steps > 3
+    assert [each.operation for each in await author.all()] == ["put"]
+    assert keyspace.command("HMGET", STATE, "trimmed", "freed") == [b"1001599-0", b"16000"]
