@@ -67,10 +67,12 @@ async def test_reads_from_memory_are_linearizable_while_it_is_too_small() -> Non
 
 @pytest.mark.long
 async def test_none_of_many_reads_is_stale_whatever_fails() -> None:
-    async with caching() as (stand, services):
-        account = await stale.look(stand, either(5_000, 100_000), faults=FAULTS)
-        assert services.hits > 0
-    assert account.wrong == []
+    hits = 0
+    while not hits:  # on a slow machine none of so few reads may be answered from memory
+        async with caching() as (stand, services):
+            account = await stale.look(stand, either(5_000, 100_000), faults=FAULTS)
+        assert account.wrong == []
+        hits = services.hits
     assert account.writes > 2 * account.unknown
 
 
