@@ -10,7 +10,8 @@ there and write more than photographs are tagged, so this lies between: 80 reads
 | 6 | GET with If-None-Match | clients that cache; mostly a 304 |
 | 3 | GET meta | looks at version or size first |
 | 5 | GET a page of 20 | screens and batch jobs |
-| 8 | PUT | the state is replaced |
+| 7 | PUT | the state is replaced |
+| 1 | POST of a batch | several documents change together |
 | 6 | PATCH | one member of it changes |
 | 3 | POST, key made by the service | events, inboxes |
 | 3 | DELETE of one of these | what came is dealt with, so the collection stays as large as it was |
@@ -25,6 +26,7 @@ from bench.dialect_user import DialectUser, document_of, key_of
 from bench.options import credentials, declared
 
 CATEGORY = "/api/v1/storage/json/load"
+BATCH = "/api/v1/storage/batch/load"
 DOCUMENT = CATEGORY + "/{key}"
 
 
@@ -89,9 +91,20 @@ class AinoflowUser(DialectUser):
             if answer.status_code != 200 or len(answer.json()) != min(20, self.options.documents):
                 answer.failure(f"status {answer.status_code}, or a short page")
 
-    @task(8)
+    @task(7)
     def put(self) -> None:
         self._put(self.key())
+
+    @task(1)
+    def batch(self) -> None:
+        """Put two documents and change one of them, in one step."""
+        keys = {self.key(), key_of(1)}
+        puts = ",".join(f'{{"op":"put","key":"{key}","value":{self.body(key).decode()}}}' for key in keys)
+        patch = f'{{"op":"patch","key":"{key_of(1)}","value":{{"count":11}}}}'
+        body = f'{{"operations":[{puts},{patch}]}}'.encode()
+        with self._ask("POST", BATCH, "POST batch", body) as answer:
+            if answer.status_code != 200 or len(answer.json()["results"]) != len(keys) + 1:
+                answer.failure(f"status {answer.status_code}")
 
     @task(6)
     def patch(self) -> None:
