@@ -101,7 +101,7 @@ class CompleteBody(Struct):
 
     async def read(self, limit: int) -> bytes:
         if len(self.whole) > limit:
-            raise TooLarge(f"the body is over the limit of {limit} bytes")
+            raise TooLarge(f"the body must have at most {limit} bytes")
         return self.whole
 
     async def pieces(self, limit: int) -> AsyncIterator[bytes]:

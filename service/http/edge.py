@@ -158,7 +158,7 @@ async def _unpacked(received: AsyncIterator[bytes], coding: str, limit: int, fre
                 size += len(unpacked)
                 if size > most:
                     raise TooLarge(
-                        f"the decompressed body is over the limit of {limit} bytes"
+                        f"the decompressed body must have at most {limit} bytes"
                         if size > limit
                         else f"the body decompresses to over {RATIO} times its size: send it without Content-Encoding"
                     )
@@ -176,7 +176,7 @@ async def _unpacked(received: AsyncIterator[bytes], coding: str, limit: int, fre
 async def _received(request: web.BaseRequest, limit: int) -> AsyncIterator[bytes]:
     """Yield the body as it is sent. Raises TooLarge, Invalid."""
     if (request.content_length or 0) > limit:
-        raise TooLarge(f"the body is over the limit of {limit} bytes")
+        raise TooLarge(f"the body must have at most {limit} bytes")
     if _expects_continue(request) and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # not before: a refused body is never sent then
     clock = asyncio.get_running_loop().time
@@ -190,7 +190,7 @@ async def _received(request: web.BaseRequest, limit: int) -> AsyncIterator[bytes
                 return
             size += len(piece)
             if size > limit:
-                raise TooLarge(f"the body is over the limit of {limit} bytes")
+                raise TooLarge(f"the body must have at most {limit} bytes")
             yield piece
     except TimeoutError:
         raise Invalid(f"the body stopped arriving, or did not arrive within {seconds:.0f} seconds") from None

@@ -180,9 +180,9 @@ def _refusal_of(error: HttpProcessingError, text: bytes) -> Refused:
     if version not in ("", "HTTP/1.0", "HTTP/1.1"):
         fault = Fault(505, "the version of HTTP is not supported: use HTTP/1.1")
     elif isinstance(error, LineTooLong) and error.args[1] == LINE_BYTES:
-        fault = Fault(414, f"the request's target is over the limit of {LINE_BYTES} bytes")
+        fault = Fault(414, f"the request's target must have at most {LINE_BYTES} bytes")
     elif isinstance(error, LineTooLong):
-        fault = Fault(431, f"a header line is over the limit of {FIELD_BYTES} bytes")
+        fault = Fault(431, f"a header line must have at most {FIELD_BYTES} bytes")
     elif error.message.startswith("Too many headers"):
         fault = Fault(431, f"the request has more than {FIELDS} header lines")
     elif isinstance(error, BadHttpMethod) and version and method not in HTTPMethod.__members__:

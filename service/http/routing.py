@@ -124,4 +124,4 @@ def _decoded(segment: str) -> str:
     try:
         return unquote_to_bytes(segment).decode()
     except UnicodeDecodeError:
-        raise Invalid("the path is not UTF-8") from None
+        raise Invalid("the path must be UTF-8, percent-encoded") from None

@@ -10,7 +10,7 @@ async def test_a_body_that_has_arrived_is_held_to_its_limit_in_either_way() -> N
     body = CompleteBody(b"12345")
     assert await body.read(5) == b"12345"
     assert [piece async for piece in body.pieces(5)] == [b"12345"]
-    with pytest.raises(TooLarge, match="over the limit of 4 bytes"):
+    with pytest.raises(TooLarge, match="at most 4 bytes"):
         await body.read(4)
     with pytest.raises(TooLarge):
         await anext(body.pieces(4))

@@ -77,8 +77,8 @@ async def test_the_shape_is_known_where_a_head_comes_in_pieces(service: Running)
 
 async def test_messages_name_the_limit_and_quote_nothing(service: Running) -> None:
     told = {
-        request("GET", K, None, LONG): "a header line is over the limit of 8190 bytes",
-        request("GET", K + "x" * 70_000): "the request's target is over the limit of 65536 bytes",
+        request("GET", K, None, LONG): "a header line must have at most 8190 bytes",
+        request("GET", K + "x" * 70_000): "the request's target must have at most 65536 bytes",
         NO_HOST: "the header Host is missing",
         request("GET", K, None, "Host: y"): "the header Host may be given only once",
     }

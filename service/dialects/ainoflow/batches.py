@@ -79,7 +79,7 @@ def _value(asked: Operation, limit: int) -> bytes:
     if value[:1] not in (b"{", b"["):
         raise Invalid("`value` must be a JSON object or array")
     if len(value) > limit:
-        raise TooLarge(f"`value` is over the limit of {limit} bytes")
+        raise TooLarge(f"`value` must have at most {limit} bytes")
     return value
 
 
