@@ -85,7 +85,7 @@ class Records:
 
         Raises Denied, AlreadyExists, Invalid (lifetime), QuotaExceeded.
         """
-        journal = entry_of(write, "create", body)
+        journal = "" if write.journal is None else entry_of(write, "create", body)
         if len(body) > INLINE_BYTES:
             return self.publish(write, body, NEW, journal)
         arguments = {
@@ -106,7 +106,7 @@ class Records:
         return self._compare_etag(write, partial(self._put, write, body))
 
     def _put(self, write: Write, body: bytes, state: str, operation: str = "put") -> Coroutine[Any, Any, Saved]:
-        journal = entry_of(write, operation, body)
+        journal = "" if write.journal is None else entry_of(write, operation, body)
         if len(body) > INLINE_BYTES:
             return self.publish(write, body, state, journal)
         arguments = {
