@@ -154,8 +154,8 @@ def test_a_foreign_file_is_refused_in_words(data: bytes, said: str) -> None:
         (beside("files", id="", **STATE), "it must have `file` and an `id`, or `values` and no `id`"),
         (beside("files", id="", values={"k": VALUE | {"media": "a\r\nb"}}, **STATE), "`values"),
         (beside("files", id="", values={"k": VALUE | {"content": {}}}, **STATE), "must have one of"),
-        (beside("files", id="", values={"k": VALUE | {"content": {"blob": "x", "size": 1}}}, **STATE), "lies outside"),
-        (beside("files", id="", values={}, blobs=[{"id": "0" * 32, "size": 1}], **STATE), "its files are not whole"),
+        (beside("files", id="", values={"k": VALUE | {"content": {"blob": "x", "size": 1}}}, **STATE), "is outside"),
+        (beside("files", id="", values={}, blobs=[{"id": "0" * 32, "size": 1}], **STATE), "its files are incomplete"),
         (signed(b'{"type":"namespace","dialect":"ainoflow","namespace":"a","indexes":"q"}'), "`indexes`"),
     ],
 )
