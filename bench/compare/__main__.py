@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         type=_earlier,
         metavar="FILE",
         help="figures of an earlier run (dialects.json, systems.json): 1 is the exit status if a request takes over"
-        f" {against.TOLERANCE:.0%} more CPU time now, as a multiple of bare aiohttp's",
+        f" {against.TOLERANCE:.0%}% more CPU time now, as a multiple of bare aiohttp's",
     )
     parser.add_argument("--out", type=Path, help="where to write [bench/results, or bench/results/quick]")
     return parser
