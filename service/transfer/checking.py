@@ -16,6 +16,7 @@ from service.storage.records.record import CALLER_ID_BYTES
 from service.storage.variables.variables import KEY_BYTES, VALUE_BYTES
 from service.transfer.archive import Damaged
 from service.transfer.lines import (
+    EXACT,
     ChangeLine,
     Declared,
     Document,
@@ -72,9 +73,13 @@ class Checked:
     def _journal(self, line: ChangeLine | JournalLine) -> None:
         if isinstance(line, ChangeLine):
             try:
-                decode_header(line.header)
+                header = decode_header(line.header)
             except msgspec.DecodeError:
                 raise Damaged("`header` is not that of a change") from None
+            if not (0 <= header.at <= EXACT and 0 <= header.version <= EXACT and 0 <= header.size <= EXACT):
+                raise Damaged("`header` has a number that is too large or negative")
+            if document := body_of(line):
+                validate(document)
             return
         for name, value in line.state.items():
             form = _remembered if name.startswith(":") else _STATE.get(name)

@@ -16,9 +16,11 @@ FORMAT = 1
 PIECE_BYTES = 256 * 1024  # of a body in one line; a longer body is continued in the lines behind it
 LINE_BYTES = 16 * 1024 * 1024  # a longer line is refused: it would have to be in memory as a whole
 EXACT = (1 << 53) - 1  # the largest number that Lua and JSON readers hold exactly
+LAST = 253_402_300_799_999  # ms since the epoch: the last of the year 9999, after which no answer can tell a time
 
 Number = Annotated[int, Meta(ge=0, le=EXACT)]
 Positive = Annotated[int, Meta(ge=1, le=EXACT)]
+Expiry = Annotated[int, Meta(ge=0, le=LAST)]
 Word = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,39}$")]
 Name = Annotated[str, Meta(min_length=1, max_length=1024)]
 Text = Annotated[str, Meta(max_length=1024)]
@@ -63,7 +65,7 @@ class Stored(Line):
     version: Positive
     created: Number
     updated: Number
-    expires: Number = 0
+    expires: Expiry = 0
     creator: Caller = ""
     updater: Caller = ""
 
@@ -109,7 +111,7 @@ class FileLine(Struct, forbid_unknown_fields=True, omit_defaults=True):
 class ValueLine(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A value of a storage area; a file has a `media` type."""
 
-    expires: Positive
+    expires: Annotated[int, Meta(ge=1, le=LAST)]
     content: Content
     media: Shown = ""
     filename: Shown = ""

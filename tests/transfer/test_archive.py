@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import zstandard
+from msgpack import packb
 from msgspec.json import encode
 
 from service.transfer.archive import Damaged, Writer, read
@@ -55,6 +56,12 @@ VALUE = {"expires": 4_000_000_000_000, "content": {"text": ""}}
 def beside(type: str, **members: Any) -> bytes:
     """A line of another type with members that the service never writes."""
     return signed(encode({"type": type, "dialect": "ainoflow", "namespace": "acme", "collection": "orders"} | members))
+
+
+def entry(version: int = 1, at: int = 1, text: str = "{}") -> bytes:
+    """An entry of a journal that the service never writes."""
+    header: bytes = packb(["k", "put", version, "", "", at, 2])
+    return beside("change", cursor="1-1", header=header, total=66, text=text)
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -149,6 +156,11 @@ def test_a_foreign_file_is_refused_in_words(data: bytes, said: str) -> None:
         (beside("journal", bytes=1, state={"limits": "x"}), "`state` is not that of a journal"),
         (beside("journal", bytes=1, state={"more": "1"}), "`state` is not that of a journal"),
         (beside("change", cursor="1-1", header="AAAA", total=1, text=""), "`header` is not that of a change"),
+        (entry(at=-1), "`header` has a number that is too large or negative"),
+        (entry(at=1 << 53), "`header` has a number that is too large or negative"),
+        (entry(version=1 << 53), "`header` has a number that is too large or negative"),
+        (entry(text='1}],"next":"0-0'), "must be JSON"),
+        (hostile(expires=253_402_300_800_000), "`expires` must be at most 253402300799999"),
         (beside("change", cursor="now", header="AAAA", total=1, text=""), "`cursor`"),
         (beside("grants", revision=1, verbs={"a": "everything"}), "`verbs"),
         (beside("files", id="", **STATE), "it must have `file` and an `id`, or `values` and no `id`"),
