@@ -1,21 +1,25 @@
 """The variables of an agent at a server that speaks the Avaamo API, asked for as its page describes."""
 
+from typing import Annotated
 from urllib.parse import urlencode
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from service.migration.outcome import Refused
 from service.remote.client import Remote
-from service.storage.variables.variables import Variable
+from service.storage.variables.variables import NUMBER, Variable
 
 ROWS = 100  # on a page: the vendor's maximum
+
+Id = Annotated[int, Meta(ge=1, le=NUMBER)]
+Seconds = Annotated[float, Meta(ge=0, le=9e9)]  # since the epoch
 
 
 class User(Struct):
     """The user of a variable."""
 
-    id: int
+    id: Id
     display_name: str = ""
 
 
@@ -24,9 +28,9 @@ class Row(Struct):
 
     key: str
     value: Raw
-    id: int
-    created_at: float
-    updated_at: float
+    id: Id
+    created_at: Seconds
+    updated_at: Seconds
     user: User | None = None
 
     @property
@@ -64,6 +68,9 @@ class AgentStorage:
             shown = reply.body[:200].decode(errors="replace")
             raise Refused(f"page {number} of the variables was answered with {reply.status}: {shown}")
         try:
-            return msgspec.json.decode(reply.body, type=Page)
-        except msgspec.MsgspecError as error:
+            found = msgspec.json.decode(reply.body, type=Page)
+            for row in found.storage:
+                row.text.encode()
+            return found
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise Refused(f"page {number} is not as the vendor's page describes it: {error}") from error

@@ -8,7 +8,7 @@ stays. Nothing is deleted on either side.
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
-from service.migration.documents import Documents, Found, Item, etag_of, microseconds
+from service.migration.documents import Documents, Found, Item, Metadata, etag_of, microseconds
 from service.migration.outcome import Agreement, Outcome, Refused, Sample
 from service.migration.state import State
 from service.remote.client import Oversized
@@ -20,6 +20,7 @@ from service.storage.records.record import CALLER_ID_BYTES, Record
 from service.storage.records.transfer import RecordTransfer, Restored
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
+from service.transfer.lines import EXACT
 
 DIALECT = "ainoflow"
 INDEXES = "cusn"  # those of the dialect's collections; a test compares them
@@ -98,7 +99,7 @@ class Arrival(_Side):
         part = self.state.part(category)
         for _ in range(PASSES):
             self.samples.pop(category, None)
-            position, limit = int(part.position or 0), 32
+            position, limit, before = int(part.position or 0), 32, list[str]()
             while True:
                 while position % limit:
                     limit //= 2
@@ -109,6 +110,8 @@ class Arrival(_Side):
                         raise
                     limit //= 2
                     continue
+                if len(items) > 1 and before == (before := [item.key for item in items]):
+                    raise Refused(f"the pages of {category} repeat one another")
                 await self._store(category, items)
                 position += len(items)
                 part.position = str(position)
@@ -157,10 +160,19 @@ def _record(found: Found) -> Record:
     try:
         created, updated = microseconds(known.createdAt), microseconds(known.updatedAt)
         expires = microseconds(known.expiresAt) // 1000 if known.expiresAt else 0
+        if min(created, updated, expires) < 0 or max(created, updated) > EXACT:
+            raise ValueError("it must be after 1969 and before 2255")
     except ValueError as error:
-        raise Refused(f"a time in the metadata is not ISO 8601: {error}") from error
+        raise Refused(f"a time in the metadata cannot be kept: {error}") from error
     creator, updater = (_shortened(name or "") for name in (known.createdBy, known.updatedBy))
     return Record(known.version, created, updated, expires, creator, updater, len(body), body)
+
+
+def _updated(known: Metadata) -> int:
+    try:
+        return microseconds(known.updatedAt)
+    except ValueError as error:
+        raise Refused(f"a time in the metadata is not ISO 8601: {error}") from error
 
 
 def _shortened(name: str) -> str:
@@ -202,7 +214,7 @@ class Departure(_Side):
             known = await self.vendor.metadata(category, key)
             if known is not None and known.etag == expected:
                 return "present"
-            if known is not None and microseconds(known.updatedAt) >= record.updated:
+            if known is not None and _updated(known) >= record.updated:
                 self.outcome.trouble(f"{category}/{key}: a newer document is there, which stays")
                 return "different"
             etag = await self.vendor.write("PUT", category, key, record.body, record.expires)

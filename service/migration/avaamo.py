@@ -65,7 +65,7 @@ class Arrival:
                     seen.add(row.id)
                     await self._bring(row, free)
                 self._progress(len(found.storage))
-                page, pages = page + 1, found.total_pages
+                page, pages = page + 1, found.total_pages if found.storage else 0
                 part.position = str(page)
                 self._state.save()
             part.position, part.done = "", resumed or len(seen) == found.total_entries
@@ -85,7 +85,7 @@ class Arrival:
             while page <= pages:
                 found = await self._vendor.page(page)
                 last = max([last, *(row.id for row in found.storage)])
-                page, pages = page + 1, found.total_pages
+                page, pages = page + 1, found.total_pages if found.storage else 0
             first, last = await self._here.reserve(last)
             part.position = f"{first} {last}"
             self._state.save()

@@ -2,14 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
-from typing import TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
+from service.api.parsing import validate
 from service.migration.outcome import Refused
 from service.remote.client import Remote, Reply
+from service.storage.errors import Invalid
 
 PATH = "/api/v1/storage/json"
 NAMES = 1000  # categories on a page
@@ -30,14 +32,14 @@ class Category(Struct):
 class Item(Struct):
     """A document of a list."""
 
-    key: str
+    key: Annotated[str, Meta(min_length=1, max_length=1024)]
     value: Raw
 
 
 class Metadata(Struct):
     """The metadata of a document."""
 
-    version: int
+    version: Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
     etag: str
     createdAt: str
     updatedAt: str
@@ -117,6 +119,10 @@ class Documents:
                 if reply.status == 404:
                     continue
                 body = self._good(reply, at).body
+                try:
+                    validate(body)
+                except Invalid as error:
+                    raise Refused(f"{category}/{item.key}: {error}") from error
             if etag_of(body) == known.etag:
                 return Found(known, body, proven=True)
             if await self.metadata(category, item.key) == known:
@@ -145,8 +151,8 @@ class Documents:
 
     async def _total(self, reply: Reply) -> int:
         text = self._good(reply, "a list").headers.get("X-Total-Count", "")
-        if not text.isdecimal():
-            raise Refused("a list has no header X-Total-Count")
+        if not text.isdecimal() or len(text) > 15:
+            raise Refused("a list has no header X-Total-Count that is a number")
         return int(text)
 
     def _good(self, reply: Reply, what: str) -> Reply:

@@ -68,7 +68,10 @@ class ExtensionStorage:
             listed = (await self.files(id, [key])).get(key)
             if listed is None or not listed.url:
                 return None
-            place = urlsplit(listed.url)
+            try:
+                place = urlsplit(listed.url)
+            except ValueError as error:
+                raise Refused(f"{self._scope} {id}: the URL of the file {key} is none: {error}") from error
             target = place.path + (f"?{place.query}" if place.query else "")
             reply = await Remote(self._http, f"{place.scheme}://{place.netloc}").ask("GET", target)
             if reply.status == 200:

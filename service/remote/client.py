@@ -18,6 +18,7 @@ from yarl import URL
 ATTEMPTS = 12
 SECONDS = 60.0  # of one attempt
 MOST_BYTES = 64 << 20  # of an answer
+LONGEST = 3600.0  # seconds that a server may ask to wait, once
 _pause = wait_random_exponential(multiplier=0.25, max=30)
 
 
@@ -64,12 +65,13 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds of a `Retry-After`, which is a number or a date."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():
-        return float(text)
+        return min(float(text), LONGEST)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, seconds), LONGEST)
 
 
 def _wait(state: RetryCallState) -> float:
@@ -129,7 +131,11 @@ class Remote:
     async def _once(
         self, method: str, target: str, body: bytes | None, headers: list[tuple[str, str]], repeat: Repeat
     ) -> Reply:
-        url = URL(self.base + target, encoded=True)
+        try:
+            url = URL(self.base + target, encoded=True)
+            url.port  # noqa: B018 - read only now, and refused by ValueError
+        except ValueError as error:
+            raise Unreachable(f"{method} {self.base}{target}: it is not a URL ({error})") from error
         wait = ClientTimeout(total=SECONDS)
         try:
             async with self._http.request(

@@ -19,4 +19,6 @@ def token(name: str | None, environ: Mapping[str, str]) -> str | None:
         return None
     if not environ.get(name):
         raise BadSetting(f"--token-env: the environment variable {name} is not set")
+    if not environ[name].isprintable():  # never shown: it is a secret
+        raise BadSetting(f"--token-env: the environment variable {name} must have no line ends or control characters")
     return environ[name]

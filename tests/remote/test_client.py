@@ -10,6 +10,8 @@ from aiohttp import ClientSession, web
 from multidict import CIMultiDict
 
 from service.remote.client import FAILED, NEVER, THROTTLED, Oversized, Remote, Repeat, Reply, Unreachable
+from service.remote.target import token
+from service.settings import BadSetting
 from tests.remote.proxy import Forward, proxied
 
 Answers = list[Reply | None]
@@ -94,3 +96,32 @@ async def test_a_server_that_never_answers_is_unreachable() -> None:
         with pytest.raises(Unreachable, match=r"POST .*/a: no answer"):
             await client(attempts=2).ask("POST", "/a")
     assert len(waited) == 1
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "99999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_a_server_cannot_stop_a_client_for_ever(text: str) -> None:
+    async with answering([refused(429, Retry_After=text), OK]) as (client, waited):
+        await client().ask("GET", "/")
+    assert 3600 <= waited[0] <= 3600.25
+
+
+async def test_a_date_that_cannot_be_counted_is_no_time() -> None:
+    async with answering([refused(429, Retry_After="Mon, 01 Jan 2029 00:00:00 +9999999999999999"), OK]) as (
+        client,
+        waited,
+    ):
+        await client().ask("GET", "/")
+    assert 0 <= waited[0] <= 0.25
+
+
+async def test_a_url_that_is_none_is_unreachable() -> None:
+    async with ClientSession() as http:
+        for base in ("http://[", "http://a:99999999", "http://a:x"):
+            with pytest.raises(Unreachable):
+                await Remote(http, base, attempts=1).ask("GET", "/a")
+
+
+def test_a_credential_with_a_line_end_is_refused_and_not_shown() -> None:
+    with pytest.raises(BadSetting, match="NAME must have no line ends") as refusal:
+        token("NAME", {"NAME": "secret\n"})
+    assert "secret" not in str(refusal.value)

@@ -1,0 +1,110 @@
+"""Answers of vendors that no client expects end a migration in words, not in a traceback, and never go on for ever."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from aiohttp import ClientSession, web
+
+from service.migration.agent_storage import AgentStorage
+from service.migration.command import Migration, migrate_ainoflow, migrate_avaamo
+from service.migration.documents import Documents
+from service.migration.extension_storage import ExtensionStorage
+from service.migration.outcome import Refused
+from service.remote.client import Remote, Reply
+from tests.remote.proxy import Forward, proxied
+from tests.running import Running
+
+ROW: dict[str, Any] = {"key": "k", "value": "v", "id": 1, "created_at": 1.0, "updated_at": 1.0, "user": {"id": 1}}
+META: dict[str, Any] = {"version": 1, "etag": "", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01"}
+
+
+@asynccontextmanager
+async def vendor(body: bytes) -> AsyncIterator[Remote]:
+    """A vendor that answers everything so."""
+
+    async def behaviour(request: web.Request, forward: Forward) -> Reply:
+        return Reply(200, {}, body)
+
+    async with proxied("http://unused", behaviour) as url, ClientSession() as http:
+        yield Remote(http, url, attempts=1)
+
+
+def page(**members: object) -> bytes:
+    return json.dumps({"total_entries": 1, "total_pages": 1, "storage": [ROW | members]}).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        page(created_at=1e308),
+        page(updated_at=-1),
+        page(id=0),
+        page(id=1 << 60),
+        page(user={"id": -1}),
+        page(value="?").replace(b"?", b"\\ud800"),
+    ],
+    ids=["time", "negative", "zero", "large", "user", "surrogate"],
+)
+async def test_a_row_that_cannot_be_kept_is_refused(body: bytes) -> None:
+    async with vendor(body) as remote:
+        with pytest.raises(Refused, match="page 1"):
+            await AgentStorage(remote, "1").page(1)
+
+
+def at(running: Running) -> str:
+    return f"unix://{running.data_dir}/redis.sock"
+
+
+async def test_endless_pages_of_nothing_end(service: Running) -> None:
+    body = b'{"total_entries": 0, "total_pages": 999999999, "storage": []}'
+    async with vendor(body) as remote:
+        assert await migrate_avaamo(at(service), Migration(remote.base, "t"), "987654", {}) == 0
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{"version": 0}, {"version": 1 << 53}, {"createdAt": "1950-01-01"}, {"updatedAt": "9999-01-01"}],
+    ids=str,
+)
+async def test_metadata_that_cannot_be_kept_ends_a_migration(service: Running, members: dict[str, Any]) -> None:
+    async def behaviour(request: web.Request, forward: Forward) -> Reply:
+        answer: object = META | members if request.path.endswith("/meta") else [{"key": "k", "value": {}}]
+        return Reply(200, {"X-Total-Count": "1"}, json.dumps(answer).encode())
+
+    async with proxied("http://unused", behaviour) as url:
+        wanted = Migration(url, "t")
+        assert await migrate_ainoflow(at(service), wanted, incoming=True, project="hostile", categories=["c"]) == 1
+
+
+async def test_a_vendor_that_answers_each_page_with_the_first_ends_a_migration(service: Running) -> None:
+    async def behaviour(request: web.Request, forward: Forward) -> Reply:
+        if request.path.endswith("/meta"):
+            return Reply(200, {}, json.dumps(META).encode())
+        if "page" in parse_qs(urlsplit(request.raw_path).query):
+            listed = [{"key": f"k{number}", "value": {}} for number in range(32)]
+            return Reply(200, {"X-Total-Count": "32"}, json.dumps(listed).encode())
+        return Reply(200, {}, b"{}")
+
+    async with proxied("http://unused", behaviour) as url:
+        wanted = Migration(url, "t")
+        assert await migrate_ainoflow(at(service), wanted, incoming=True, project="hostile", categories=["c"]) == 1
+
+
+async def test_a_count_of_thousands_of_digits_is_refused() -> None:
+    async def behaviour(request: web.Request, forward: Forward) -> Reply:
+        return Reply(200, {"X-Total-Count": "9" * 5000}, b"[]")
+
+    async with proxied("http://unused", behaviour) as url, ClientSession() as http:
+        with pytest.raises(Refused, match="X-Total-Count"):
+            await Documents(Remote(http, url)).count("c")
+
+
+async def test_the_url_of_a_file_that_is_none_is_refused() -> None:
+    body = b'{"code": 0, "objects": {"1": {"k": {"file_name": "f", "url": "http://["}}}}'
+    async with vendor(body) as remote, ClientSession() as http:
+        with pytest.raises(Refused, match="URL"):
+            await ExtensionStorage(http, remote, "fields").download("1", "k")
