@@ -66,10 +66,9 @@ def compare(expected: str, actual: str, known: dict[str, str]) -> list[Differenc
         return [] if _matches(expected, actual, known) else [Difference("body", _readable(expected, known), actual)]
     wanted = _tree(expected)
     try:
-        found = _tree(actual)
+        return list(_walk(wanted, _tree(actual), "", known))
     except (ValueError, RecursionError):  # not JSON, or nested more deeply than any expected body
         return [Difference("body", _readable(expected, known), actual or NOTHING)]
-    return list(_walk(wanted, found, "", known))
 
 
 def _walk(wanted: Tree, found: Tree, path: str, known: dict[str, str]) -> Iterator[Difference]:

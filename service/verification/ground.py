@@ -14,6 +14,7 @@ from service.remote.client import Remote, Reply
 
 DOCUMENTS = "/api/v1/storage/json"
 PAGE = 1000
+ROUNDS = 10  # of removals, after which a server counts as one that keeps everything
 
 
 class Unusable(Exception):
@@ -26,7 +27,7 @@ def _json(reply: Reply, what: str) -> Any:
         raise Unusable(f"{what} was answered with {reply.status}: {reply.body[:200].decode(errors='replace')}")
     try:
         return json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unusable(f"the answer for {what} must be JSON") from None
 
 
@@ -45,9 +46,14 @@ async def _remove_documents(remote: Remote, known: Mapping[str, str]) -> None:
     headers = [("Authorization", f"Bearer {known['key']}")]
     for category in await _categories(remote, known):
         path = f"{DOCUMENTS}/{quote(category, safe='')}"
-        while items := _json(await remote.ask("GET", f"{path}?limit={PAGE}", headers=headers), "a list of documents"):
+        for _ in range(ROUNDS):
+            items = _json(await remote.ask("GET", f"{path}?limit={PAGE}", headers=headers), "a list of documents")
+            if not items:
+                break
             for item in items:
                 await remote.ask("DELETE", f"{path}/{quote(item['key'], safe='')}", headers=headers)
+        else:
+            raise Unusable(f"it does not remove the documents of {category}")
 
 
 async def _variables_left(remote: Remote, known: Mapping[str, str]) -> str:
@@ -85,6 +91,10 @@ async def left(dialect: str, remote: Remote, known: Mapping[str, str]) -> str:
 
 
 async def remove(dialect: str, remote: Remote, known: Mapping[str, str]) -> None:
-    """Remove everything that a conversation left."""
-    if dialect in GROUNDS:
+    """Remove everything that a conversation left. Raises Unusable if the server does not let it."""
+    if dialect not in GROUNDS:
+        return
+    try:
         await GROUNDS[dialect][1](remote, known)
+    except (KeyError, TypeError) as error:
+        raise Unusable(f"the server does not list its data as the vendor's page says: {error!r}") from error
