@@ -13,6 +13,7 @@ from service.api.parsing import validate
 from service.storage.errors import Invalid
 from service.storage.journal.change import decode_header
 from service.storage.records.record import CALLER_ID_BYTES
+from service.storage.scripts.bounds import INLINE_BYTES
 from service.storage.variables.variables import KEY_BYTES, VALUE_BYTES
 from service.transfer.archive import Damaged
 from service.transfer.lines import (
@@ -79,6 +80,8 @@ class Checked:
             if not (0 <= header.at <= EXACT and 0 <= header.version <= EXACT and 0 <= header.size <= EXACT):
                 raise Damaged("`header` has a number that is too large or negative")
             if document := body_of(line):
+                if len(document) > INLINE_BYTES:  # a script that reads 32 of them would take too long
+                    raise Damaged(f"its value must have at most {INLINE_BYTES} bytes")
                 validate(document)
             return
         for name, value in line.state.items():

@@ -160,6 +160,7 @@ def test_a_foreign_file_is_refused_in_words(data: bytes, said: str) -> None:
         (entry(at=1 << 53), "`header` has a number that is too large or negative"),
         (entry(version=1 << 53), "`header` has a number that is too large or negative"),
         (entry(text='1}],"next":"0-0'), "must be JSON"),
+        (entry(text=f'["{"x" * 32_000}"]'), "its value must have at most 32000 bytes"),
         (hostile(expires=253_402_300_800_000), "`expires` must be at most 253402300799999"),
         (beside("change", cursor="now", header="AAAA", total=1, text=""), "`cursor`"),
         (beside("grants", revision=1, verbs={"a": "everything"}), "`verbs"),
