@@ -3,7 +3,6 @@
 --- UNREGISTERED: the first record of a collection needs a registration in the namespace's registry.
 --- `registered` is the time of the registration (us); it may be ten minutes old (unregister.lua).
 --- `added` is the number of documents that are added if there is no `before`; 1 if it is left out.
---- `added` is the number of documents that are added if there is no `before`; 1 if it is left out.
 --- QUOTA: the write needs more documents or bytes than `remaining_quota` (two numbers, or '') leaves to the
 --- namespace. The entry in the `journal`, nil if there is none, needs bytes too.
 local function admission_error(first, registered, remaining_quota, size, before, at, journal, added)
