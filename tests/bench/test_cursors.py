@@ -1,0 +1,27 @@
+"""The walk by cursor beside writers: a short one, and that its check notices what is missing or comes twice."""
+
+import pytest
+
+from bench import cursors
+from bench.cursors import Walk
+
+
+def test_each_document_is_listed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cursors.main(["--documents", "600", "--writers", "3", "--limit", "20"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["createdAt", "key"]
+    assert all("0 missing, 0 repeated" in line for line in lines)
+
+
+def test_what_is_missing_or_comes_twice_is_counted() -> None:
+    walk = Walk("key", 10)
+    walk.seen = ["000000000", "000000002", "000000002", "000000001-7", "000000001-7"]
+    assert walk.faults(3) == (1, 1)
+
+
+def test_a_service_that_is_not_there_ends_it_in_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cursors, "TARGET", "/api/v1/storage/json/paged/none")
+    assert cursors.main(["--documents", "10", "--writers", "1"]) == 1
+    assert "cursors: " in capsys.readouterr().err
