@@ -6,10 +6,12 @@ its idle connection.
 """
 
 import logging
-from asyncio import Transport, get_running_loop
+from asyncio import TimerHandle, Transport, get_running_loop
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
+
+from msgspec import Struct
 
 from service.storage.errors import Unavailable
 
@@ -63,37 +65,45 @@ class Reader(Protocol):
     transport: Transport | None
 
 
+class Unread(Struct):
+    """The bytes that a connection had left to send at the last check, and the timer of the next one."""
+
+    left: int
+    timer: TimerHandle
+
+
 class SlowReaders:
     """Connections whose write buffer is full, in the order in which it filled."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._waiting: dict[Reader, int] = {}  # bytes that were left to send at the last check
+        self._waiting: dict[Reader, Unread] = {}
+        self._bytes = 0  # of all that are left to send
 
     def add(self, reader: Reader) -> None:
         """Add a connection whose buffer has filled. Over the limit, close those that have waited longest."""
-        self._waiting[reader] = _left(reader)
-        get_running_loop().call_later(UNREAD_SECONDS, self._check, reader)
-        while sum(self._waiting.values()) > self._most and len(self._waiting) > 1:
+        left = _left(reader)
+        self._waiting[reader] = Unread(left, get_running_loop().call_later(UNREAD_SECONDS, self._check, reader))
+        self._bytes += left
+        while self._bytes > self._most and len(self._waiting) > 1:
             self._abort(next(iter(self._waiting)), "unread answers take too much memory")
 
     def remove(self, reader: Reader) -> None:
         """Remove a connection whose buffer has room again, or that is closed."""
-        self._waiting.pop(reader, None)
+        if (unread := self._waiting.pop(reader, None)) is not None:
+            unread.timer.cancel()
+            self._bytes -= unread.left
 
     def _check(self, reader: Reader) -> None:
-        before = self._waiting.get(reader)
-        if before is None:
-            return
-        left = _left(reader)
-        if left >= before:
+        unread, left = self._waiting[reader], _left(reader)
+        if left >= unread.left:
             self._abort(reader, f"the client read nothing of its answer for {UNREAD_SECONDS:g} s")
-        else:
-            self._waiting[reader] = left
-            get_running_loop().call_later(UNREAD_SECONDS, self._check, reader)
+            return
+        self._bytes += left - unread.left
+        unread.left, unread.timer = left, get_running_loop().call_later(UNREAD_SECONDS, self._check, reader)
 
     def _abort(self, reader: Reader, reason: str) -> None:
-        del self._waiting[reader]
+        self.remove(reader)
         log.info("a connection was closed: %s", reason)
         if reader.transport is not None:
             reader.transport.abort()

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import zlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
@@ -60,6 +60,11 @@ class Connection(RequestHandler):
     def resume_writing(self) -> None:
         self._slow_readers.remove(self)
         super().resume_writing()
+
+    async def drain(self) -> None:
+        """Wait while the write buffer is full. Raises ConnectionError if the connection is lost."""
+        if self._paused:
+            await self._drain_helper()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._slow_readers.remove(self)
@@ -224,16 +229,26 @@ async def send(
 async def _stream(
     request: web.BaseRequest, answer: Stream, response: web.StreamResponse, closing: bool
 ) -> web.StreamResponse:
-    """Send a stream as fast as the client reads it: `write` waits while the connection's buffer is full."""
+    """Send a stream as fast as the client reads it: `write` waits while the connection's buffer is full.
+
+    There may be thousands of streams with a follower, so of these one piece at a time is buffered: the buffer counts as
+    full as soon as it holds what the kernel does not take.
+    """
     if closing:
         response.force_close()
     response.content_length = answer.length
-    if answer.follower is not None and request.transport is not None:
-        answer.follower.abort = request.transport.abort
+    transport, follower = request.transport, answer.follower
+    if follower is not None and transport is not None:
+        follower.abort = transport.abort
+        transport.set_write_buffer_limits(high=0)
     await response.prepare(request)
     if request.method != "HEAD":
         async for piece in answer.pieces:
             if piece:
                 await response.write(piece)
+            if follower is not None:
+                await cast(Connection, request.protocol).drain()
     await response.write_eof()
+    if follower is not None and transport is not None:
+        transport.set_write_buffer_limits()
     return response

@@ -1,0 +1,59 @@
+"""Streams that follow something hold one piece each at most, however slowly their clients read."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from service.api.dialect import Stream
+from service.http import edge
+
+PIECE = b"x" * 60_000
+PIECES = 200  # more than the kernel keeps
+
+
+class Follower:
+    """The part of a follower that sending needs."""
+
+    def abort(self) -> None: ...
+
+
+@pytest.mark.parametrize("follower", [Follower(), None])
+async def test_a_stream_with_a_follower_is_asked_for_a_piece_when_the_last_one_has_left(
+    follower: Follower | None,
+) -> None:
+    left: list[int] = []
+
+    async def pieces(request: web.BaseRequest) -> AsyncIterator[bytes]:
+        for _ in range(PIECES):
+            assert request.transport is not None
+            left.append(request.transport.get_write_buffer_size())
+            yield PIECE
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        stream = Stream(200, pieces(request), "text/event-stream", follower=follower)  # type: ignore[arg-type]
+        return await edge.send(request, stream, (), closing=True)
+
+    runner = web.ServerRunner(edge.Server(handle))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        assert await asyncio.to_thread(read_all, runner.addresses[0][1]) > PIECES * len(PIECE)
+    finally:
+        await runner.cleanup()
+    assert len(left) == PIECES
+    assert (max(left) == 0) == (follower is not None)
+
+
+def read_all(port: int) -> int:
+    """Ask, and read until the server closes; return the number of bytes."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        count = 0
+        while piece := client.recv(4096):
+            count += len(piece)
+    return count
