@@ -6,10 +6,26 @@ from service.storage.scripts.runner import Runner
 from tests.storage.keyspace import Keyspace
 
 
-async def test_the_epoch_grows_with_every_change(runner: Runner, keyspace: Keyspace) -> None:
-    for generation in (b"1", b"2", b"3"):
+async def test_the_generation_grows_with_every_change(runner: Runner, keyspace: Keyspace) -> None:
+    found = []
+    for _ in range(3):
         await Directory(runner).invalidate()
-        assert keyspace.command("GET", keys.GENERATION) == generation
+        found.append(int(keyspace.command("GET", keys.GENERATION)))
+    assert found == sorted(set(found))
+
+
+async def test_no_generation_comes_again_when_redis_has_lost_the_last_one(runner: Runner, keyspace: Keyspace) -> None:
+    await Directory(runner).invalidate()
+    before = int(keyspace.command("GET", keys.GENERATION))
+    keyspace.command("DEL", keys.GENERATION)
+    await Directory(runner).invalidate()
+    assert int(keyspace.command("GET", keys.GENERATION)) > before
+
+
+async def test_the_generation_grows_although_the_clock_was_set_back(runner: Runner, keyspace: Keyspace) -> None:
+    keyspace.command("SET", keys.GENERATION, 1 << 52)
+    await Directory(runner).invalidate()
+    assert int(keyspace.command("GET", keys.GENERATION)) == (1 << 52) + 1
 
 
 async def test_the_keys_left(runner: Runner, keyspace: Keyspace) -> None:

@@ -133,11 +133,12 @@ async def test_a_token_can_be_revoked(runner: Runner, redis: RedisProcess) -> No
     directory = Directory(runner)
     await directory.declare("ainoflow", [token_entry("d1", Caller(ME, {}))])
     await directory.invalidate()
+    before = int(redis.command("GET", keys.GENERATION))
     with full(redis):
         entry = token_entry("d1", Caller(ME, {}))
         await directory.declare("ainoflow", [type(entry)(entry.kind, entry.id, None)])
         await directory.invalidate()
-        assert redis.command("GET", keys.GENERATION) == b"2"
+        assert int(redis.command("GET", keys.GENERATION)) > before
     with pytest.raises(Unauthenticated):
         await directory.caller("ainoflow", "unknown")
 
