@@ -99,7 +99,7 @@ class Arrival(_Side):
         part = self.state.part(category)
         for _ in range(PASSES):
             self.samples.pop(category, None)
-            position, limit, before = int(part.position or 0), 32, list[str]()
+            position, limit, before = *part.numbers(0), 32, list[str]()
             while True:
                 while position % limit:
                     limit //= 2

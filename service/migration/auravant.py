@@ -48,7 +48,7 @@ class Arrival:
     async def run(self, ids: Sequence[str], keys: Sequence[str]) -> None:
         """Bring these keys of these resources."""
         part = self._state.part(self._scope)
-        for number in range(int(part.position or 0), len(ids)):
+        for number in range(part.numbers(0)[0], len(ids)):
             id = ids[number]
             try:
                 values = await self._vendor.values(id, keys)

@@ -5,15 +5,16 @@ first to the last, until a pass has met as many variables as there are. Where bo
 differ, the one that was updated last stays.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
-from service.migration.agent_storage import AgentStorage, Row
-from service.migration.outcome import Agreement, Outcome
+from service.migration.agent_storage import AgentStorage, Page, Row
+from service.migration.outcome import Agreement, Outcome, Refused
 from service.migration.state import State
 from service.storage.variables.variables import Variable
 
 PASSES = 3
+STALE_PAGES = 3  # pages in a row without a new variable; variables that are set meanwhile can fill one
 CANNOT = (
     "Avaamo's API does not tell tokens and permissions: declare them in the access document. Nor does it tell layer "
     "ids: those in the file of --users count. Variables come with their values, users and times."
@@ -56,17 +57,13 @@ class Arrival:
         for _ in range(PASSES):
             if part.done:
                 break
-            seen = set[int]()
-            page, resumed = int(part.position or 1), bool(part.position)
-            pages = page
-            while page <= pages:
-                found = await self._vendor.page(page)
+            seen, resumed = set[int](), bool(part.position)
+            async for page, found in self._pages(*part.numbers(1)):
                 for row in found.storage:
                     seen.add(row.id)
                     await self._bring(row, free)
                 self._progress(len(found.storage))
-                page, pages = page + 1, found.total_pages if found.storage else 0
-                part.position = str(page)
+                part.position = str(page + 1)
                 self._state.save()
             part.position, part.done = "", resumed or len(seen) == found.total_entries
             self._state.save()
@@ -77,19 +74,30 @@ class Arrival:
         self._agreement.here = await self._here.count()
         self._outcome.agreements.append(self._agreement)
 
+    async def _pages(self, page: int) -> AsyncIterator[tuple[int, Page]]:
+        """Yield all pages from this one on, with their numbers. Raises Refused if they repeat one another."""
+        pages, seen, stale = page, set[int](), 0
+        while page <= pages:
+            found = await self._vendor.page(page)
+            ids = {row.id for row in found.storage}
+            stale = stale + 1 if ids <= seen else 0
+            if stale == STALE_PAGES:
+                raise Refused(f"the last {stale} pages have no variable that was not on a page before")
+            seen |= ids
+            yield page, found
+            page, pages = page + 1, found.total_pages if found.storage else 0
+
     async def _reserve(self) -> tuple[int, int]:
         """Reserve the ids of the vendor's variables, and return the first and last of those that are free here."""
         part = self._state.part("ids")
         if not part.position:
-            last, page, pages = 0, 1, 1
-            while page <= pages:
-                found = await self._vendor.page(page)
+            last = 0
+            async for _, found in self._pages(1):
                 last = max([last, *(row.id for row in found.storage)])
-                page, pages = page + 1, found.total_pages if found.storage else 0
             first, last = await self._here.reserve(last)
             part.position = f"{first} {last}"
             self._state.save()
-        first, last = map(int, part.position.split(" "))
+        first, last = part.numbers(0, 0)
         return first, last
 
     async def _bring(self, row: Row, free: tuple[int, int]) -> None:

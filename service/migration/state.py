@@ -1,6 +1,7 @@
 """The state file of a migration: how far each part of it has come, so that a second start goes on from there."""
 
 import os
+import re
 from pathlib import Path
 
 import msgspec
@@ -10,12 +11,26 @@ from service.settings import BadSetting
 
 FORMAT = 1
 
+_number = re.compile("[0-9]{1,15}").fullmatch
+
 
 class Progress(Struct):
     """The progress of one part, such as a category."""
 
     position: str = ""  # where to go on, in the terms of the part
     done: bool = False
+
+    def numbers(self, *start: int) -> tuple[int, ...]:
+        """Return the position of a part that counts: as many numbers as `start`, or `start` if there is no position.
+
+        Raises BadSetting.
+        """
+        if not self.position:
+            return start
+        found = self.position.split(" ")
+        if len(found) != len(start) or not all(map(_number, found)):
+            raise BadSetting(f"the state of a migration must have numbers as positions, not '{self.position[:40]}'")
+        return tuple(map(int, found))
 
 
 class _Contents(Struct):

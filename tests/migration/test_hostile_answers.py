@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import md5
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,12 +15,15 @@ from service.migration.command import Migration, migrate_ainoflow, migrate_avaam
 from service.migration.documents import Documents
 from service.migration.extension_storage import ExtensionStorage
 from service.migration.outcome import Refused
+from service.migration.state import Progress
 from service.remote.client import Remote, Reply
+from service.settings import BadSetting
 from tests.remote.proxy import Forward, proxied
 from tests.running import Running
 
 ROW: dict[str, Any] = {"key": "k", "value": "v", "id": 1, "created_at": 1.0, "updated_at": 1.0, "user": {"id": 1}}
-META: dict[str, Any] = {"version": 1, "etag": "", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01"}
+ETAG = md5(b"{}").hexdigest()
+META: dict[str, Any] = {"version": 1, "etag": ETAG, "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01"}
 
 
 @asynccontextmanager
@@ -66,11 +70,18 @@ async def test_endless_pages_of_nothing_end(service: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    "members",
-    [{"version": 0}, {"version": 1 << 53}, {"createdAt": "1950-01-01"}, {"updatedAt": "9999-01-01"}],
-    ids=str,
+    ("members", "message"),
+    [
+        ({"version": 0}, "`int` >= 1"),
+        ({"version": 1 << 53}, "`int` <= 9007199254740991"),
+        ({"createdAt": "1950-01-01"}, "a time in the metadata cannot be kept"),
+        ({"updatedAt": "9999-01-01"}, "a time in the metadata cannot be kept"),
+    ],
+    ids=["zero", "large", "early", "late"],
 )
-async def test_metadata_that_cannot_be_kept_ends_a_migration(service: Running, members: dict[str, Any]) -> None:
+async def test_metadata_that_cannot_be_kept_ends_a_migration(
+    service: Running, members: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def behaviour(request: web.Request, forward: Forward) -> Reply:
         answer: object = META | members if request.path.endswith("/meta") else [{"key": "k", "value": {}}]
         return Reply(200, {"X-Total-Count": "1"}, json.dumps(answer).encode())
@@ -78,20 +89,42 @@ async def test_metadata_that_cannot_be_kept_ends_a_migration(service: Running, m
     async with proxied("http://unused", behaviour) as url:
         wanted = Migration(url, "t")
         assert await migrate_ainoflow(at(service), wanted, incoming=True, project="hostile", categories=["c"]) == 1
+    assert message in capsys.readouterr().err
 
 
-async def test_a_vendor_that_answers_each_page_with_the_first_ends_a_migration(service: Running) -> None:
+async def test_a_vendor_that_answers_each_page_with_the_first_ends_a_migration(
+    service: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def behaviour(request: web.Request, forward: Forward) -> Reply:
         if request.path.endswith("/meta"):
             return Reply(200, {}, json.dumps(META).encode())
-        if "page" in parse_qs(urlsplit(request.raw_path).query):
-            listed = [{"key": f"k{number}", "value": {}} for number in range(32)]
-            return Reply(200, {"X-Total-Count": "32"}, json.dumps(listed).encode())
+        if "limit" in (query := parse_qs(urlsplit(request.raw_path).query)):
+            listed = [{"key": f"k{number}", "value": {}} for number in range(int(query["limit"][0]))]
+            return Reply(200, {"X-Total-Count": "1000000"}, json.dumps(listed).encode())
         return Reply(200, {}, b"{}")
 
     async with proxied("http://unused", behaviour) as url:
         wanted = Migration(url, "t")
         assert await migrate_ainoflow(at(service), wanted, incoming=True, project="hostile", categories=["c"]) == 1
+    assert "repeat one another" in capsys.readouterr().err
+
+
+async def test_a_vendor_of_variables_whose_pages_repeat_for_ever_ends_a_migration(
+    service: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def behaviour(request: web.Request, forward: Forward) -> Reply:
+        asked = int(parse_qs(urlsplit(request.raw_path).query)["page"][0])
+        return Reply(200, {}, json.dumps({"total_entries": 9, "total_pages": asked + 1, "storage": [ROW]}).encode())
+
+    async with proxied("http://unused", behaviour) as url:
+        assert await migrate_avaamo(at(service), Migration(url, "t"), "987655", {}) == 1
+    assert "no variable that was not on a page before" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("position", ["x", "-1", "1e3", "9" * 5000, "\u0661", "1 2"])
+def test_a_state_with_a_position_that_is_no_number_is_refused(position: str) -> None:
+    with pytest.raises(BadSetting, match="numbers as positions"):
+        Progress(position).numbers(0)
 
 
 async def test_a_count_of_thousands_of_digits_is_refused() -> None:
