@@ -4,12 +4,15 @@ from typing import Any
 
 import schemathesis
 
+from tests.openapi.sequences import use_keys_once
+
 LASTING_MS = 600_000  # longer than a run
 FAR = "2100-01-01T00:00:00Z"
 
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
+    use_keys_once(case)
     query, meta = case.query, case.meta
     if meta is None or not meta.generation.mode.is_positive:
         return
