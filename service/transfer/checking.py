@@ -11,7 +11,8 @@ import msgspec
 
 from service.api.parsing import validate
 from service.storage.errors import Invalid
-from service.storage.journal.change import decode_header
+from service.storage.journal.change import Header, decode_header, weight
+from service.storage.journal.transfer import FREED
 from service.storage.records.record import CALLER_ID_BYTES
 from service.storage.scripts.bounds import INLINE_BYTES
 from service.storage.variables.variables import KEY_BYTES, VALUE_BYTES
@@ -35,8 +36,43 @@ _remembered = re.compile(r"[0-9]{1,16} [0-9a-f]{0,32}").fullmatch  # version and
 _STATE = {  # fields beside a journal: lua/include/enter_write.lua, trim_portion.lua
     "limits": re.compile(r"[0-9]{1,10} [0-9]{1,10}").fullmatch,
     "trimmed": re.compile(r"[0-9]{1,15}-[0-9]{1,15}").fullmatch,
-    "freed": re.compile(r"[0-9]{1,16}").fullmatch,
+    FREED: re.compile(r"[0-9]{1,16}").fullmatch,
 }
+
+
+class _Counts:
+    """The byte counts of the journal whose lines are being checked: the state first, then the entries."""
+
+    def __init__(self) -> None:
+        self._place = ("", "", "")  # dialect, namespace and collection
+        self._bytes = self._freed = 0
+        self._entered = False
+
+    def state(self, line: JournalLine) -> None:
+        """Check a line of the state. The first one of a journal counts. Raises Damaged."""
+        place = line.dialect, line.namespace, line.collection
+        if place < self._place or (place == self._place and self._entered):
+            raise Damaged("journals must be in the order of their names, and each state before its entries")
+        if place > self._place:
+            self._place, self._bytes, self._freed, self._entered = place, line.bytes, 0, False
+        if line.bytes != self._bytes:
+            raise Damaged(f"`bytes` must be {self._bytes}, as in the line of this journal before it")
+        if FREED in line.state:
+            self._freed = max(self._freed, int(line.state[FREED]))
+        if self._freed > self._bytes:
+            raise Damaged(f"`freed` must be at most the journal's `bytes`, {self._bytes}")
+
+    def entry(self, line: ChangeLine, header: Header, value: bytes) -> None:
+        """Check an entry. Only the first one is compared with the removed bytes. Raises Damaged.
+
+        A journal that was imported behind another one has totals that do not always rise.
+        """
+        if (line.dialect, line.namespace, line.collection) != self._place:
+            raise Damaged("it must be behind the `journal` of its collection")
+        least = weight(header.id, header.author, value) + (0 if self._entered else self._freed)
+        if not least <= line.total <= self._bytes:
+            raise Damaged(f"`total` must be from {least} (its bytes, behind `freed`) to the journal's {self._bytes}")
+        self._entered = True
 
 
 class Checked:
@@ -45,6 +81,7 @@ class Checked:
     def __init__(self, blocks: Iterable[list[Line]], dialects: Container[str]) -> None:
         self._lines = chain.from_iterable(blocks)
         self._dialects = dialects
+        self._counts = _Counts()
         self._number = 1  # of the line that was read last
 
     def __iter__(self) -> Iterator[Line]:
@@ -79,15 +116,18 @@ class Checked:
                 raise Damaged("`header` is not that of a change") from None
             if not (0 <= header.at <= EXACT and 0 <= header.version <= EXACT and 0 <= header.size <= EXACT):
                 raise Damaged("`header` has a number that is too large or negative")
-            if document := body_of(line):
+            document = body_of(line) or b""
+            if document:
                 if len(document) > INLINE_BYTES:  # a script that reads 32 of them would take too long
                     raise Damaged(f"its value must have at most {INLINE_BYTES} bytes")
                 validate(document)
+            self._counts.entry(line, header, document)
             return
         for name, value in line.state.items():
             form = _remembered if name.startswith(":") else _STATE.get(name)
             if form is None or not form(value):
                 raise Damaged("`state` is not that of a journal")
+        self._counts.state(line)
 
     def _variable(self, line: VariableLine) -> None:
         if len(line.key.encode()) > KEY_BYTES or len(line.value.encode()) > VALUE_BYTES:

@@ -16,7 +16,7 @@ async def export_journal(
     if (most := await journals.bytes(collection)) is None:
         return
     place = collection.dialect, collection.namespace, collection.name
-    async for fields in journals.state(collection):
+    async for fields in journals.state(collection, most):
         write(collection.dialect, [JournalLine(*place, most, fields)])
     async for entries in journals.walk(collection, most):
         write(collection.dialect, [change(collection, entry) for entry in entries])

@@ -19,6 +19,7 @@ EXACT = (1 << 53) - 1  # the largest number that Lua and JSON readers hold exact
 LAST = 253_402_300_799_999  # ms since the epoch: the last of the year 9999, after which no answer can tell a time
 
 Number = Annotated[int, Meta(ge=0, le=EXACT)]
+Bytes = Annotated[int, Meta(ge=0, le=1 << 52)]  # of a journal: as many can be added before they are not exact
 Positive = Annotated[int, Meta(ge=1, le=EXACT)]
 Expiry = Annotated[int, Meta(ge=0, le=LAST)]
 Word = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,39}$")]
@@ -195,7 +196,7 @@ class JournalLine(Line, tag="journal"):
     dialect: Word
     namespace: Text
     collection: Name
-    bytes: Number
+    bytes: Bytes
     state: dict[Name, Text]
 
 
@@ -207,7 +208,7 @@ class ChangeLine(Line, tag="change"):
     collection: Name
     cursor: Annotated[str, Meta(pattern="^[0-9]{1,15}-[0-9]{1,15}$")]
     header: Annotated[bytes, Meta(max_length=4096)]
-    total: Number
+    total: Bytes
     text: str | None = None
     base64: bytes | None = None
 

@@ -58,10 +58,20 @@ def beside(type: str, **members: Any) -> bytes:
     return signed(encode({"type": type, "dialect": "ainoflow", "namespace": "acme", "collection": "orders"} | members))
 
 
-def entry(version: int = 1, at: int = 1, text: str = "{}") -> bytes:
+def entry(version: int = 1, at: int = 1, text: str = "{}", total: int = 67) -> bytes:
     """An entry of a journal that the service never writes."""
     header: bytes = packb(["k", "put", version, "", "", at, 2])
-    return beside("change", cursor="1-1", header=header, total=66, text=text)
+    return beside("change", cursor="1-1", header=header, total=total, text=text)
+
+
+def behind(*files: bytes) -> bytes:
+    """A file of the lines of these files of one line."""
+    return signed(*(file.splitlines()[1] for file in files))
+
+
+def state(bytes: int, collection: str = "orders", **fields: str) -> bytes:
+    """The state of a journal."""
+    return beside("journal", bytes=bytes, state=fields, collection=collection)
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -155,6 +165,18 @@ def test_a_foreign_file_is_refused_in_words(data: bytes, said: str) -> None:
         (signed(b'{"type":"nonsense"}'), "`type`"),
         (beside("journal", bytes=1, state={"limits": "x"}), "`state` is not that of a journal"),
         (beside("journal", bytes=1, state={"more": "1"}), "`state` is not that of a journal"),
+        (state((1 << 52) + 1), "`bytes` must be at most 4503599627370496"),
+        (behind(state(1 << 52), entry(total=(1 << 52) + 1)), "`total` must be at most 4503599627370496"),
+        (state(99, freed="100"), "`freed` must be at most the journal's `bytes`, 99"),
+        (behind(state(99), state(99, freed="100")), "`freed` must be at most the journal's `bytes`, 99"),
+        (behind(state(99), state(100)), "`bytes` must be 99"),
+        (behind(state(99, "b"), state(99, "a")), "journals must be in the order of their names"),
+        (behind(state(99), entry(), state(99, freed="1")), "each state before its entries"),
+        (entry(), "it must be behind the `journal` of its collection"),
+        (behind(state(99, "else"), entry()), "it must be behind the `journal` of its collection"),
+        (behind(state(99), entry(total=66)), "`total` must be from 67 "),
+        (behind(state(99), entry(total=100)), "`total` must be from 67 .* to the journal's 99"),
+        (behind(state(99, freed="30"), entry(total=96)), "`total` must be from 97 "),
         (beside("change", cursor="1-1", header="AAAA", total=1, text=""), "`header` is not that of a change"),
         (entry(at=-1), "`header` has a number that is too large or negative"),
         (entry(at=1 << 53), "`header` has a number that is too large or negative"),
@@ -176,6 +198,12 @@ def test_a_hostile_line_is_refused_in_words(data: bytes, said: str) -> None:
     with pytest.raises(Damaged, match=said) as refused:
         found(data)
     assert str(refused.value).startswith("line ")
+
+
+def test_a_journal_with_the_largest_counts_is_read() -> None:
+    whole = 1 << 52
+    assert len(found(behind(state(whole, freed=str(whole - 67)), entry(total=whole), entry(total=67)))) == 3
+    assert len(found(behind(state(whole, freed=str(whole)), state(0, "other")))) == 2
 
 
 def test_a_packed_file_cannot_ask_for_much_memory() -> None:

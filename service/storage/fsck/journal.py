@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from service.storage import registry
-from service.storage.journal.change import decode
+from service.storage.journal.change import decode, weight
 from service.storage.keys import Collection
 from service.storage.scripts.runner import Runner
 
@@ -46,8 +46,8 @@ class JournalCheck:
         right = (counted[0], counted[0])
         if first and last:
             oldest = decode(*first[0])
-            weight = 64 + len(oldest.id.encode()) + len((oldest.author or "").encode()) + len(oldest.value or b"")
-            right = (int(last[0][1][3]), int(first[0][1][3]) - weight)
+            counts = weight(oldest.id, oldest.author or "", oldest.value or b"")
+            right = (int(last[0][1][3]), int(first[0][1][3]) - counts)
         if counted == right:
             return
         self._fault(f"{state}: counts {counted} bytes, added and removed; the entries say {right}")

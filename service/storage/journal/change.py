@@ -54,6 +54,11 @@ def start(id: str) -> bytes:
     return b"\x97" + bytes(packb(id))
 
 
+def weight(id: str, author: str, value: bytes) -> int:
+    """Return the bytes that an entry counts, as lua/include/enter_change.lua adds them."""
+    return 64 + len(id.encode()) + len(author.encode()) + len(value)
+
+
 def position(cursor: str) -> tuple[int, int]:
     """Return the two numbers of a cursor. Raises Invalid."""
     if (found := _cursor(cursor)) is None:

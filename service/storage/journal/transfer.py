@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from service.redis.errors import Rejected
 from service.storage import keys
-from service.storage.journal.change import position
+from service.storage.journal.change import decode_header, position, weight
 from service.storage.keys import Collection
 from service.storage.outcomes import Outcome
 from service.storage.scripts.fan_out import each
@@ -18,7 +18,11 @@ from service.storage.scripts.runner import Runner
 
 STEP = 32  # entries in one command: at most 1 MB
 PORTION = 500  # fields in one command
-BYTES, TRIMMED = "bytes", "trimmed"  # fields of the state: see lua/include/enter_change.lua and trim_portion.lua
+BYTES, FREED, TRIMMED = (
+    "bytes",
+    "freed",
+    "trimmed",
+)  # fields of the state: see lua/include/enter_change.lua and trim_portion.lua
 
 
 class Entry(Struct, frozen=True):
@@ -28,6 +32,12 @@ class Entry(Struct, frozen=True):
     header: bytes
     total: int
     value: bytes
+
+    @property
+    def before(self) -> int:
+        """The bytes of all entries before this one. Raises msgspec.DecodeError if the header is not one."""
+        header = decode_header(self.header)
+        return self.total - weight(header.id, header.author, self.value)
 
 
 class JournalTransfer:
@@ -42,13 +52,20 @@ class JournalTransfer:
         found = await self._command("HGET", key, BYTES, key=key)
         return None if found is None else int(found)
 
-    async def state(self, collection: Collection) -> AsyncIterator[dict[str, str]]:
-        """Read what stands beside a journal, but for its bytes, a portion at a time."""
+    async def state(self, collection: Collection, most: int) -> AsyncIterator[dict[str, str]]:
+        """Read what stands beside a journal, but for its bytes, a portion at a time.
+
+        The journal is read as it was when it had `most` bytes: bytes removed since then do not count as removed.
+        """
         key, cursor = collection.journal_state, b"0"
+        [*first] = await self._command("XRANGE", collection.journal, "-", "+", "COUNT", 1, key=collection.journal)
+        removed = max(0, min([most, *(_entry(each).before for each in first)]))
         while True:
             cursor, pairs = await self._command("HSCAN", key, cursor, "COUNT", PORTION, key=key)
             found = {name.decode(): value.decode() for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
             found.pop(BYTES, None)
+            if FREED in found:
+                found[FREED] = str(min(int(found[FREED]), removed))
             yield found
             if cursor == b"0":
                 return
@@ -58,7 +75,7 @@ class JournalTransfer:
         key, after = collection.journal, "-"
         while True:
             found = await self._command("XRANGE", key, after, "+", "COUNT", STEP, key=key)
-            entries = [Entry(id.decode(), said[1], int(said[3]), said[5]) for id, said in found]
+            entries = [*map(_entry, found)]
             yield [entry for entry in entries if entry.total <= most]
             if len(entries) < STEP or entries[-1].total > most:
                 return
@@ -100,3 +117,8 @@ class JournalTransfer:
         trimmed = await self._command("HGET", state, TRIMMED, key=state)
         gone = trimmed is not None and position(entry.cursor) <= position(trimmed.decode())
         return Outcome.EXPIRED if gone else Outcome.DIFFERENT
+
+
+def _entry(found: tuple[bytes, list[bytes]]) -> Entry:
+    id, said = found
+    return Entry(id.decode(), said[1], int(said[3]), said[5])
