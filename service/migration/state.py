@@ -50,7 +50,7 @@ class State:
             return
         try:
             found = msgspec.json.decode(path.read_bytes(), type=_Contents)
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, RecursionError) as error:
             raise BadSetting(f"{path} is not the state of a migration: {error}") from error
         if found.format != FORMAT or found.task != task:
             raise BadSetting(f"{path} is the state of another migration; name another file, or remove it")
