@@ -1,7 +1,8 @@
 --- Read entries of a journal, oldest first.
 --- Replies with: the cursor of the last entry that was removed ('' = none), 1 if there are more entries after these
 --- (else 0), and for each entry its cursor, packed header and value, in one list.
---- Refuses: TRIMMED (an entry after the cursor was removed).
+--- Refuses: TRIMMED (an entry after the cursor was removed), UNKNOWNCURSOR (the journal never had an entry there, or Redis
+--- lost it in a failover); each with the cursor that stands before all entries.
 --- Flags: no-writes
 
 local stream = KEYS[1] -- stream: an entry for each change
@@ -14,8 +15,12 @@ local most  = ARGV[3] -- bytes of values after which no further entry is added
 --- @include is_before
 
 local trimmed = redis.call('HGET', state, 'trimmed') or ''
-if after ~= '' and trimmed ~= '' and is_before(after, trimmed) then
-  return redis.error_reply(string.format('TRIMMED %s', trimmed))
+local start = trimmed == '' and '0-0' or trimmed
+if after ~= '' and after ~= start then
+  if is_before(after, start) then return redis.error_reply(string.format('TRIMMED %s', start)) end
+  if not redis.call('XRANGE', stream, after, after)[1] then
+    return redis.error_reply(string.format('UNKNOWNCURSOR %s', start))
+  end
 end
 local found, count, bytes, position = {}, 0, 0, after == '' and '-' or '(' .. after
 while true do

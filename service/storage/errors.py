@@ -83,9 +83,23 @@ class Trimmed(Refusal):
 
     word, status = "TRIMMED", 410
 
-    def __init__(self, oldest: str) -> None:
+    def __init__(
+        self, oldest: str, message: str = "changes after this cursor are not kept any more; go on from the oldest"
+    ) -> None:
         self.oldest = oldest
-        super().__init__("changes after this cursor are not kept any more; go on from the oldest")
+        super().__init__(message)
+
+
+class UnknownCursor(Trimmed):
+    """The journal does not have the change of the cursor.
+
+    It never had it, or Redis lost the change in a failover, so the client may have changes that never came about.
+    """
+
+    word = "UNKNOWNCURSOR"
+
+    def __init__(self, oldest: str) -> None:
+        super().__init__(oldest, "the journal does not have the change of this cursor; copy the documents again")
 
 
 class NoJournal(Refusal):

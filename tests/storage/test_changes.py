@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from service.storage.errors import AlreadyExists, Changed, Invalid, NotFound, QuotaExceeded, Trimmed
+from service.storage.errors import AlreadyExists, Changed, Invalid, NotFound, QuotaExceeded, Trimmed, UnknownCursor
 from service.storage.fsck import check as fsck
 from service.storage.journal import journal as reading
 from service.storage.journal.change import Change
@@ -270,6 +270,27 @@ async def test_a_trimmed_cursor_is_refused_and_the_oldest_works(storage: Storage
         assert refused.value.oldest == cursors[99]
     page = await storage.journal.read(COLLECTION, cursors[99], 100)  # nothing after it is gone
     assert [each.cursor for each in page.changes] == cursors[100:]
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+async def test_a_cursor_that_the_journal_does_not_have_is_refused(
+    storage: Storage, keyspace: Keyspace, trimmed: bool
+) -> None:
+    author = Author(storage, Retention(entries=1))
+    for n in range(101 if trimmed else 3):
+        await author.put("a", b"[%d]" % n)
+    last = await storage.journal.latest(COLLECTION)
+    start = await storage.journal.oldest(COLLECTION)
+    assert (start != "0-0") == trimmed
+    assert (await storage.journal.read(COLLECTION, last, 5)).changes == []
+    keyspace.command("XDEL", STREAM, last)  # as if a failover had lost it
+    for _ in range(2):
+        for cursor in (last, "9999999999999-0"):
+            with pytest.raises(UnknownCursor) as refused:
+                await storage.journal.read(COLLECTION, cursor, 5)
+            assert refused.value.oldest == start
+        await author.put("a")  # with a later cursor: the lost one is not skipped either
+    assert len((await storage.journal.read(COLLECTION, start, 1000)).changes) == len(await author.all())
 
 
 async def test_old_entries_are_removed_from_an_idle_collection(

@@ -28,6 +28,14 @@ redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[1])
 BURST = "for n = 1, 9 do redis.call('XADD', KEYS[1], '*', 'e', n) end" + TRIM
 
 
+LOSE = """
+for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[1])) do
+  redis.call('XDEL', KEYS[1], entry[1])
+end
+for n = 1, ARGV[2] do redis.call('XADD', KEYS[1], '*', 'e', n) end
+"""
+
+
 class Stream:
     """A stream as Redis has it; what was trimmed is refused."""
 
@@ -49,6 +57,16 @@ class Stream:
         return [self.event(watching._position(id), fields) for id, fields in entries]
 
 
+class Strict(Stream):
+    """A stream that refuses a position at which there is no event, as a journal does."""
+
+    async def read(self, after: Position, limit: int) -> list[Event]:
+        place = f"{after[0]}-{after[1]}"
+        if after != BEGINNING and not await self._command("XRANGE", self.key, place, place, key=self.key):
+            raise NotFound("it is unknown")
+        return await super().read(after, limit)
+
+
 class Writer:
     """Adds numbered events."""
 
@@ -59,6 +77,10 @@ class Writer:
         for _ in range(count):
             self._redis.command("XADD", self._key, "*", "e", str(self.count).ljust(size))
             self.count += 1
+
+    def lose(self, lost: int, instead: int) -> None:
+        """Take away the newest events, as a failover does that came before they were replicated, and add others."""
+        self._redis.command("EVAL", LOSE, 1, self._key, lost, instead)
 
     def trim(self, left: int) -> None:
         self._redis.command("EVAL", TRIM, 2, self._key, TRIMMED, left)
@@ -288,6 +310,43 @@ async def test_events_that_were_trimmed_before_they_were_read_end_their_follower
     with pytest.raises(NotFound, match="trimmed"):
         await client.task
     assert client.got == [0]
+
+
+@pytest.mark.parametrize("instead", [0, 1, 5])
+@pytest.mark.parametrize("tracking", [True, False], ids=["tracked", "polled"])
+async def test_an_event_that_was_lost_ends_those_who_had_it_and_no_others(
+    connect: Connect, redis: RedisProcess, follow: Any, tracking: bool, instead: int
+) -> None:
+    followers, runner = await followers_on(connect, redis, tracking=tracking)
+    writer, stream = Writer(redis), Strict(runner)
+    writer.add(5)
+    waiting = follow(followers, stream, 3)
+    for client in waiting:
+        await client.has(5)
+    await at_rest(waiting)
+    sending, behind = followers.follow(stream, BEGINNING), followers.follow(stream, BEGINNING)
+    assert len(await sending.take(100, 0)) == 5  # it is not woken: it looks again when its client has read
+    assert len(await behind.take(3, 0)) == 3
+    writer.lose(2, instead)
+    for client in waiting:
+        with pytest.raises(NotFound, match="unknown"):
+            await client.task
+        assert client.got == [*range(5)]
+    (newcomer,) = follow(followers, stream)
+
+    async def begun_anew() -> bool:
+        return followers.watcher.follow(stream).tail.base is not None
+
+    await soon(begun_anew)
+    writer.add()
+
+    async def seen() -> bool:
+        return len(newcomer.got) == 3 + instead + 1
+
+    await soon(seen)
+    with pytest.raises(NotFound, match="unknown"):
+        await sending.take(100, 0)
+    assert [int(event.data) for event in await behind.take(100, 0)] == [*range(1, instead + 1), 5]
 
 
 async def test_who_does_not_read_is_cut_off_once_too_much_waits_for_it(

@@ -11,8 +11,6 @@ from service.storage.journal.change import Change, decode, position
 from service.storage.journal.journal import Changes, Journal
 from service.storage.keys import Collection
 
-LAST_NUMBER = 10**15  # above every second number of a stream's id
-
 
 class Feed:
     """A category's journal for the watcher (service/storage/feed/watcher.py: Source)."""
@@ -55,11 +53,7 @@ class Feed:
             return position(await self._journal.latest(self._collection))
         if since is not None and since != "oldest":
             return position(since)
-        oldest = await self._journal.changes(self._collection, None, 1)
-        first, second = position(oldest.next)
-        if not oldest.changes:
-            return first, second
-        return (first, second - 1) if second else (first - 1, LAST_NUMBER)  # just before that change
+        return position(await self._journal.oldest(self._collection))
 
     async def _confirm(self) -> None:
         """Raise Refusal if the caller may not follow the category any longer."""

@@ -77,7 +77,7 @@ changes = Description(
     },
     query=Feed,
     headers=Resumed,
-    refuses=(errors.NoJournal, errors.Trimmed),
+    refuses=(errors.NoJournal, errors.Trimmed, errors.UnknownCursor),
 )
 
 history = Description(

@@ -80,7 +80,7 @@ class Follower:
             if (found := tail.after(self.position, limit)) is not None:
                 self._live |= len(found) < limit
                 return found
-            if (found := await self._read(limit)) or tail.base is None:
+            if (found := await self._read(limit)) or tail.base is None or self.position > tail.last:
                 break
         return found or []
 

@@ -64,12 +64,17 @@ class Tail:
             del self._events[:dropped]
 
     def after(self, position: Position, limit: int) -> list[Event] | None:
-        """Return the events after a position, at most `limit`; None if some of them may not be in memory."""
-        if self.base is None or position < self.base:
+        """Return the events after a position, at most `limit`; None if some of them may not be in memory.
+
+        They may not, too, if no event has this position: Redis may have lost it in a failover.
+        """
+        if self.base is None or position < self.base or position > self.last:
             return None
-        if position >= self.last:
+        if position == self.last:
             return []
         first = bisect_right(self._events, position, key=_position)
+        if position != (self._events[first - 1].position if first else self.base):
+            return None
         return self._events[first : first + limit]
 
     def behind(self, position: Position) -> int:

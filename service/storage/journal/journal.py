@@ -30,7 +30,8 @@ class Journal:
         """Return the changes after a cursor, oldest first; without one from the oldest that is kept.
 
         There are at most `limit`, and fewer if they are long. A collection without a journal has no changes. Raises
-        Invalid if the cursor is none, Trimmed if one of the changes after it was removed.
+        Invalid if the cursor is none, Trimmed if one of the changes after it was removed, UnknownCursor if it is not one of
+        this journal.
         """
         if after is not None:
             position(after)
@@ -61,13 +62,18 @@ class Journal:
         found = [change(*each) for each in zip(entries[::3], entries[1::3], entries[2::3], strict=True)]
         return Changes(found, found[-1].cursor if found else after or trimmed.decode() or BEGINNING, bool(more))
 
-    async def latest(self, collection: Collection) -> str:
-        """Return the cursor of the last change that was ever made; the changes after it are those from now on."""
-        key, state = collection.journal, collection.journal_state
-        if last := await self._runner.command("XREVRANGE", key, "+", "-", "COUNT", 1, key=key):
-            return str(last[0][0].decode())
+    async def oldest(self, collection: Collection) -> str:
+        """Return the cursor after which all changes are there."""
+        state = collection.journal_state
         trimmed = await self._runner.command("HGET", state, "trimmed", key=state)
         return trimmed.decode() if trimmed else BEGINNING
+
+    async def latest(self, collection: Collection) -> str:
+        """Return the cursor of the last change that was ever made; the changes after it are those from now on."""
+        key = collection.journal
+        if last := await self._runner.command("XREVRANGE", key, "+", "-", "COUNT", 1, key=key):
+            return str(last[0][0].decode())
+        return await self.oldest(collection)
 
     async def entry(self, collection: Collection, cursor: str) -> Change | None:
         """Return one change, with its value if it was kept; None if there is none. Raises Invalid."""
