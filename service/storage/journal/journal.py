@@ -30,8 +30,8 @@ class Journal:
         """Return the changes after a cursor, oldest first; without one from the oldest that is kept.
 
         There are at most `limit`, and fewer if they are long. A collection without a journal has no changes. Raises
-        Invalid if the cursor is none, Trimmed if one of the changes after it was removed, UnknownCursor if it is not one of
-        this journal.
+        Invalid if the cursor is none, Trimmed if one of the changes after it was removed, UnknownCursor if it is not
+        one of this journal.
         """
         if after is not None:
             position(after)

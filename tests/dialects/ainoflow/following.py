@@ -18,12 +18,25 @@ BROKEN = (ClientError, ConnectionError, TimeoutError, asyncio.IncompleteReadErro
 
 
 class Following:
-    """A client that follows the category whatever fails, by streams or by polls."""
+    """A client that follows the category whatever fails, by streams or by polls. It begins anew if it has a
+    change that Redis has lost."""
 
     def __init__(self, project: Client, *, polling: bool) -> None:
         self.changes: list[dict[str, Any]] = []
+        self.begun = 0
         self._project, self._polling = project, polling
+        self._begin()
+
+    def _begin(self) -> None:
+        self.changes.clear()
+        self.begun += 1
         self._cursor = "oldest"
+
+    def _check(self, status: int) -> None:
+        if status == 410:
+            self._begin()
+        if status != 200:
+            raise ConnectionError(status)
 
     async def run(self) -> None:
         while True:
@@ -34,16 +47,14 @@ class Following:
 
     async def _poll(self) -> None:
         answer = await self._project.ask("GET", feed(CATEGORY, since=self._cursor, wait=5))
-        if answer.status != 200:
-            raise ConnectionError(answer.body)
+        self._check(answer.status)
         self.changes += answer.json["changes"]
         self._cursor = answer.json["next"]
 
     async def _stream(self) -> None:
         headers = self._project.credential() | {"Accept": "text/event-stream", "Last-Event-ID": self._cursor}
         async with self._project.http.get(self._project.running.url + feed(CATEGORY), headers=headers) as response:
-            if response.status != 200:
-                raise ConnectionError(response.reason)
+            self._check(response.status)
             async for event in events_of(response):
                 self._cursor = event.cursor
                 if event.name == "change":
@@ -88,10 +99,13 @@ async def several(running: Client) -> AsyncIterator[Client]:
         yield Client(http, running.running, running.key, running.project)
 
 
-async def followed(one: Client, harm: Awaitable[object], writers: int = 32, followers: int = 20) -> str:
+async def followed(
+    one: Client, harm: Awaitable[object], writers: int = 32, followers: int = 20, *, losing: bool = False
+) -> str:
     """Let writers write and followers follow until the harm is done and all followers have all changes. Fails if one of
     them missed a change, got one twice or out of order, or one that is not in the journal; or if the journal lacks a
-    write that was acknowledged. Return a line about what was tried.
+    write that was acknowledged. With `losing`, it may lack the newest such writes, and followers may begin anew.
+    Return a line about what was tried.
     """
     async with several(one) as project:
         writing = [Writing(project, f"k{number}") for number in range(writers)]
@@ -106,7 +120,7 @@ async def followed(one: Client, harm: Awaitable[object], writers: int = 32, foll
             changes = await all_changes(project)
 
             async def complete() -> bool:
-                return all(len(follower.changes) >= len(changes) for follower in following)
+                return all(follower.changes[-1:] == changes[-1:] for follower in following)
 
             await soon(complete)
         finally:
@@ -119,9 +133,12 @@ async def followed(one: Client, harm: Awaitable[object], writers: int = 32, foll
         versions[change["key"]].append(change["version"])
     for writer in writing:
         assert versions[writer.key] == [*range(1, len(versions[writer.key]) + 1)]
-        assert max(Counter(writer.acknowledged).values(), default=1) == 1
-        assert set(writer.acknowledged) <= set(versions[writer.key])
+        assert max(Counter(writer.acknowledged).values(), default=1) == 1 or losing
+        assert set(writer.acknowledged) <= set(versions[writer.key]) or losing
+    assert losing or all(follower.begun == 1 for follower in following)
     acknowledged = sum(len(writer.acknowledged) for writer in writing)
+    anew = sum(follower.begun - 1 for follower in following)
     return (
-        f"{acknowledged} writes acknowledged, {len(changes)} changes, each to {followers} followers once and in order"
+        f"{acknowledged} writes acknowledged, {len(changes)} changes, each to {followers} followers once and in order; "
+        f"{anew} times a follower began anew"
     )
