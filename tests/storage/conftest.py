@@ -1,5 +1,6 @@
 """Storage on real servers: each test runs on every redis-server here."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,13 @@ from typing import Any
 import pytest
 
 from service.redis.client import Redis
+from service.storage.feed.follower import Followers
+from service.storage.feed.tail import BEGINNING, Position
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
+from tests.storage.streams import Client, Stream
 
 Connect = Callable[..., Awaitable[Runner]]
 
@@ -65,3 +69,21 @@ async def runner(connect: Connect, redis: RedisProcess) -> Runner:
 @pytest.fixture
 def storage(runner: Runner) -> Storage:
     return Storage(runner)
+
+
+@pytest.fixture
+async def follow() -> AsyncIterator[Callable[..., list[Client]]]:
+    """Makes clients of a stream, and lets them leave after the test."""
+    clients: list[Client] = []
+
+    def following(followers: Followers, stream: Stream, count: int = 1, after: Position = BEGINNING) -> list[Client]:
+        made = [Client(followers.follow(stream, after)) for _ in range(count)]
+        clients.extend(made)
+        return made
+
+    yield following
+    for client in clients:
+        client.follower.leave()
+    await asyncio.gather(*(client.task for client in clients), return_exceptions=True)
+    for client in clients:
+        client.follower._watcher.stop()

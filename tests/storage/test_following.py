@@ -1,7 +1,6 @@
 """Streams that are followed: one read for all followers, nothing lost and nothing doubled, whatever fails."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -10,138 +9,13 @@ import pytest
 from service.redis.tracking import Tracker
 from service.storage.errors import NotFound
 from service.storage.feed import watcher as watching
-from service.storage.feed.follower import WAITING_BYTES, Follower, Followers
-from service.storage.feed.tail import BEGINNING, Event, Position
-from service.storage.feed.watcher import QUIET, Watcher
-from service.storage.scripts.runner import Runner
+from service.storage.feed.follower import WAITING_BYTES
+from service.storage.feed.tail import BEGINNING
+from service.storage.feed.watcher import QUIET
 from tests.running import soon
 from tests.servers import RedisProcess
 from tests.storage.conftest import Connect
-
-KEY = "{followed}j"
-TRIMMED = "{followed}t"  # the newest event that was trimmed
-TRIM = """
-local length = redis.call('XLEN', KEYS[1])
-redis.call('SET', KEYS[2], redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', length - ARGV[1])[length - ARGV[1]][1])
-redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[1])
-"""
-BURST = "for n = 1, 9 do redis.call('XADD', KEYS[1], '*', 'e', n) end" + TRIM
-
-
-LOSE = """
-for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[1])) do
-  redis.call('XDEL', KEYS[1], entry[1])
-end
-for n = 1, ARGV[2] do redis.call('XADD', KEYS[1], '*', 'e', n) end
-"""
-
-
-class Stream:
-    """A stream as Redis has it; what was trimmed is refused."""
-
-    def __init__(self, runner: Runner, key: str = KEY) -> None:
-        self.key = key
-        self._command = runner.command
-        self.reads = 0
-
-    def event(self, position: Position, fields: list[bytes]) -> Event:
-        return Event(position, fields[1])
-
-    async def read(self, after: Position, limit: int) -> list[Event]:
-        self.reads += 1
-        first = f"{after[0]}-{after[1]}"
-        entries = await self._command("XRANGE", self.key, f"({first}", "+", "COUNT", limit, key=self.key)
-        trimmed = await self._command("GET", TRIMMED, key=TRIMMED)
-        if trimmed and watching._position(trimmed) > after:
-            raise NotFound("it was trimmed")
-        return [self.event(watching._position(id), fields) for id, fields in entries]
-
-
-class Strict(Stream):
-    """A stream that refuses a position at which there is no event, as a journal does."""
-
-    async def read(self, after: Position, limit: int) -> list[Event]:
-        place = f"{after[0]}-{after[1]}"
-        if after != BEGINNING and not await self._command("XRANGE", self.key, place, place, key=self.key):
-            raise NotFound("it is unknown")
-        return await super().read(after, limit)
-
-
-class Writer:
-    """Adds numbered events."""
-
-    def __init__(self, redis: RedisProcess, key: str = KEY) -> None:
-        self._redis, self._key, self.count = redis, key, 0
-
-    def add(self, count: int = 1, size: int = 0) -> None:
-        for _ in range(count):
-            self._redis.command("XADD", self._key, "*", "e", str(self.count).ljust(size))
-            self.count += 1
-
-    def lose(self, lost: int, instead: int) -> None:
-        """Take away the newest events, as a failover does that came before they were replicated, and add others."""
-        self._redis.command("EVAL", LOSE, 1, self._key, lost, instead)
-
-    def trim(self, left: int) -> None:
-        self._redis.command("EVAL", TRIM, 2, self._key, TRIMMED, left)
-
-
-class Client:
-    """Takes events until it is told to stop."""
-
-    def __init__(self, follower: Follower) -> None:
-        self.follower = follower
-        self.got: list[int] = []
-        self.task = asyncio.create_task(self._take())
-
-    async def _take(self) -> None:
-        loop = asyncio.get_running_loop()
-        while not self.follower.over:
-            for event in await self.follower.take(100, loop.time() + 60):
-                self.got.append(int(event.data))
-
-    async def has(self, count: int) -> None:
-        async def all_of_them() -> bool:
-            assert not self.task.done() or self.task.result() is None
-            return len(self.got) >= count
-
-        await soon(all_of_them)
-        assert self.got == [*range(count)]
-
-
-Follow = Callable[..., Awaitable[list[Client]]]
-
-
-@pytest.fixture
-async def follow() -> AsyncIterator[Callable[..., list[Client]]]:
-    """Makes clients of a stream, and lets them leave after the test."""
-    clients: list[Client] = []
-
-    def following(followers: Followers, stream: Stream, count: int = 1, after: Position = BEGINNING) -> list[Client]:
-        made = [Client(followers.follow(stream, after)) for _ in range(count)]
-        clients.extend(made)
-        return made
-
-    yield following
-    for client in clients:
-        client.follower.leave()
-    await asyncio.gather(*(client.task for client in clients), return_exceptions=True)
-    for client in clients:
-        client.follower._watcher.stop()
-
-
-async def followers_on(connect: Connect, redis: RedisProcess, *, tracking: bool = True) -> tuple[Followers, Runner]:
-    runner = await connect(redis, tracking=tracking)
-    return Followers(Watcher(runner.redis)), runner
-
-
-async def at_rest(clients: Sequence[Client]) -> None:
-    """Wait until all clients wait for events."""
-
-    async def waiting() -> bool:
-        return all(client.follower._future is not None for client in clients)
-
-    await soon(waiting)
+from tests.storage.streams import BURST, KEY, TRIMMED, Stream, Writer, at_rest, followers_on
 
 
 @pytest.mark.parametrize("tracking", [True, False], ids=["tracked", "polled"])
@@ -310,43 +184,6 @@ async def test_events_that_were_trimmed_before_they_were_read_end_their_follower
     with pytest.raises(NotFound, match="trimmed"):
         await client.task
     assert client.got == [0]
-
-
-@pytest.mark.parametrize("instead", [0, 1, 5])
-@pytest.mark.parametrize("tracking", [True, False], ids=["tracked", "polled"])
-async def test_an_event_that_was_lost_ends_those_who_had_it_and_no_others(
-    connect: Connect, redis: RedisProcess, follow: Any, tracking: bool, instead: int
-) -> None:
-    followers, runner = await followers_on(connect, redis, tracking=tracking)
-    writer, stream = Writer(redis), Strict(runner)
-    writer.add(5)
-    waiting = follow(followers, stream, 3)
-    for client in waiting:
-        await client.has(5)
-    await at_rest(waiting)
-    sending, behind = followers.follow(stream, BEGINNING), followers.follow(stream, BEGINNING)
-    assert len(await sending.take(100, 0)) == 5  # it is not woken: it looks again when its client has read
-    assert len(await behind.take(3, 0)) == 3
-    writer.lose(2, instead)
-    for client in waiting:
-        with pytest.raises(NotFound, match="unknown"):
-            await client.task
-        assert client.got == [*range(5)]
-    (newcomer,) = follow(followers, stream)
-
-    async def begun_anew() -> bool:
-        return followers.watcher.follow(stream).tail.base is not None
-
-    await soon(begun_anew)
-    writer.add()
-
-    async def seen() -> bool:
-        return len(newcomer.got) == 3 + instead + 1
-
-    await soon(seen)
-    with pytest.raises(NotFound, match="unknown"):
-        await sending.take(100, 0)
-    assert [int(event.data) for event in await behind.take(100, 0)] == [*range(1, instead + 1), 5]
 
 
 async def test_who_does_not_read_is_cut_off_once_too_much_waits_for_it(
