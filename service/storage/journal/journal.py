@@ -91,8 +91,8 @@ class Journal:
         `before` is the cursor at which the page before ended. The journal is scanned, so a page takes time with its
         length: 10,000 entries are 20 steps. Raises Invalid.
         """
-        if before is not None:
-            position(before)
+        if before is not None and position(before) == position(BEGINNING):
+            return [], None
         found: list[Change] = []
         at = before or ""
         while len(found) <= limit:

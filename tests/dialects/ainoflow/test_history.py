@@ -54,6 +54,13 @@ async def test_a_history_is_newest_first_and_comes_in_pages(project: Client) -> 
     assert [each["cursor"] for each in feed] == [each["cursor"] for each in reversed(changes)]
 
 
+async def test_before_any_cursor_there_is_a_history(project: Client) -> None:
+    await project.put("d", "k")
+    assert (await history(project, "k", before="0-0"))["changes"] == []
+    assert (await history(project, "k", before="0-1"))["changes"] == []
+    assert len((await history(project, "k", before="9" * 16 + "-" + "9" * 16))["changes"]) == 1
+
+
 async def test_a_key_that_never_was_has_no_history(project: Client) -> None:
     assert await history(project, "none") == {"category": "d", "key": "none", "changes": [], "next": None}
 
