@@ -32,6 +32,7 @@ class Content:
     media: tuple[str, ...] = (JSON,)  # content types that the body may have
     examples: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # values, by the name of the example
     headers: type[Struct] | None = None  # headers of an answer
+    other: tuple["Content", ...] = ()  # the same in other content types, for clients that ask for one of them
     # OpenAPI links: names of handlers that the answer leads to, each with its parameters.
     leads_to: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 

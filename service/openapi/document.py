@@ -100,8 +100,12 @@ class _Writer:
     def _message(self, content: Content) -> Json:
         if content.shape is None:
             return {"description": content.about}
-        body = {"schema": self._schemas[repr(content.shape)], "examples": _examples(content.examples)}
-        return {"description": content.about, "content": dict.fromkeys(content.media, body)}
+        bodies = {
+            media: {"schema": self._schemas[repr(one.shape)], "examples": _examples(one.examples)}
+            for one in (content, *content.other)
+            for media in one.media
+        }
+        return {"description": " ".join(one.about for one in (content, *content.other)), "content": bodies}
 
     def _responses(self, described: Description, besides: tuple[type[Refusal], ...]) -> Json:
         responses = {
@@ -149,6 +153,7 @@ def _bodies(dialect: Dialect, api: Api) -> Iterator[Any]:
     for described in (route.described for route in dialect.routes):
         if described is not None:
             contents = [*described.answers.values(), *([described.body] if described.body else [])]
+            contents += [other for content in contents for other in content.other]
             yield from (content.shape for content in contents if content.shape is not None)
 
 

@@ -5,7 +5,9 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from service.api.description import Content, Description
+from service.api.following import EVENT_STREAM
 from service.dialects.ainoflow import description, shapes
+from service.dialects.ainoflow.shapes import encode
 from service.storage import errors
 
 FIRST, SECOND = "1705314600000-0", "1705328400000-0"
@@ -13,8 +15,9 @@ Limit = Annotated[int, Meta(ge=1, le=1000, description="Most changes in the answ
 Since = Annotated[
     str,
     Meta(
-        pattern=r"^(now|oldest|(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15}))$",
-        description="The cursor after which the changes begin; `oldest`: those that are kept; `now`: none, but `next`.",
+        pattern=f"^(|now|oldest|{shapes.CURSOR})$",
+        description="The cursor after which the changes begin; `oldest`, or empty: all that are kept; `now`: none, "
+        "but `next`.",
         examples=["now"],
     ),
 ]
@@ -28,8 +31,8 @@ LastEvent = Annotated[
 Before = Annotated[
     str,
     Meta(
-        pattern=r"^(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})$",
-        description="The cursor before which the changes end: `next` of the page before.",
+        pattern=f"^(|{shapes.CURSOR})$",
+        description="The cursor before which the changes end: `next` of the page before; empty: the newest.",
     ),
 ]
 
@@ -58,7 +61,26 @@ CREATED = {
     "at": "2024-01-15T10:30:00Z",
     "by": "api_key_123",
 }
+Events = Annotated[
+    str,
+    Meta(
+        description="Server-sent events (WHATWG HTML, section 9.2). One named `change` has one change of the schema "
+        "`Change` in its `data` and the change's cursor in its `id`. One named `heartbeat` comes after 15 s without "
+        "another; its `data` is `{}`, and its `id` is the newest cursor that the client has."
+    ),
+]
+
 DELETED = CREATED | {"cursor": SECOND, "op": "delete", "at": "2024-01-15T14:20:00Z"}
+
+EVENTS = (
+    f"event: change\nid: {SECOND}\ndata: {encode(DELETED).decode()}\n\nevent: heartbeat\nid: {SECOND}\ndata: {{}}\n\n"
+)
+STREAM = Content(
+    "With `Accept: text/event-stream`: these changes as events, and then each one that is made.",
+    Events,
+    (EVENT_STREAM,),
+    {"a change, and a heartbeat after 15 s": EVENTS},
+)
 
 changes = Description(
     {
@@ -73,6 +95,7 @@ changes = Description(
                     "more": False,
                 }
             },
+            other=(STREAM,),
         )
     },
     query=Feed,

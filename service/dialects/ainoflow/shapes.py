@@ -23,7 +23,10 @@ Updated = Annotated[Instant, Meta(description="When it was last written.")]
 Expiry = Annotated[Instant | None, Meta(description="When it expires; null: never.")]
 Writer = Annotated[str, Meta(description="The id of an API key, never the key.", examples=["api_key_123"])]
 Count = Annotated[int, Meta(ge=0)]
-Cursor = Annotated[str, Meta(description="The place of a change; it has no meaning but its order.")]
+CURSOR = "(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})"  # a regular expression
+Cursor = Annotated[
+    str, Meta(pattern=f"^{CURSOR}$", description="The place of a change; it has no meaning but its order.")
+]
 
 encode = json.Encoder().encode
 
