@@ -157,14 +157,19 @@ class FastPathConnection(Connection):
         return cached
 
     def confirmed(self, clock: int, seconds: float, now: float) -> None:
-        """See Waiter: send the cached answer if it is still valid, else answer the request the ordinary way."""
+        """See Waiter: send the cached answer if it is still valid, else answer the request the ordinary way.
+
+        While draining an answer has one more header, so it is rendered anew.
+        """
         cached: Any = self._exchange
-        if cached.good and (not cached.until or clock <= cached.until):
+        if self._state.draining:
+            pass
+        elif cached.good and (not cached.until or clock <= cached.until):
             cached.count(seconds)
             last = date_lines(now)
             self.end(cached.response if last is cached.last else cached.with_date(last))
             return
-        if cached.good:
+        elif cached.good:
             cached.spoil()
         self._read_cache.spoiled += 1
         self.unconfirmed()

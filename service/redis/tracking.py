@@ -10,9 +10,12 @@ sent after the read began. Redis appends the push message to the output of this 
 and the reply of `TIME` later, so the push message is read first. The read takes effect at the `TIME`. Its reply is also
 the clock for expiries, because Redis sends nothing at the moment of an expiry.
 
+While a reply is late, the reads go the ordinary way. The values are kept: push messages go on arriving, before the
+reply of the next barrier.
+
 Invariant: an entry made from keys that were read on a connection is invalidated when a push message names one of the
-keys, when the connection is lost, and when a barrier is late. No push message is missed between a reply and `link`,
-because both are handled while the reply is being read.
+keys, and when the connection is lost. No push message is missed between a reply and `link`, because both are handled
+while the reply is being read.
 """
 
 import asyncio
@@ -28,7 +31,9 @@ from service.redis.pending import NOBODY, Command, Outcome, Redirect
 from service.redis.wire import Ask, Prepare, Wire, pack
 
 WAIT_SECONDS = 0.1  # for a reply on this connection; then the reads are sent on the ordinary lane instead
-PAUSE_SECONDS = 1.0  # for which the cache is not used after that
+PAUSE_SECONDS = 0.05  # for which the cache is not used after that; it doubles with each late reply in succession
+MAX_PAUSE_SECONDS = 1.0
+LAST_LOOK_SECONDS = 0.001  # from a deadline until its replies count as late; meanwhile those that are there are read
 TIME = pack(("TIME",))
 
 
@@ -106,26 +111,29 @@ class Tracker(Lane):
         self._dependents: dict[bytes, set[Dependent]] = {}
         self._waiters: list[Waiter] = []
         self._began = 0.0  # when the first of these waiters came
-        self._paused_until = 0.0
+        self._pause = self._paused_until = 0.0  # the last pause, if no barrier has been confirmed since, and its end
 
     @property
     def ready(self) -> bool:
         """True if keys can be read and tracked on this connection now."""
         wire = self._wire
-        return (
-            wire is not None
-            and not wire.lost.done()
-            and not self.refusal
-            and (not self._paused_until or self._loop.time() >= self._paused_until)
-        )
+        return wire is not None and not wire.lost.done() and not self.refusal and not (self._pause and self._resting())
+
+    def _resting(self) -> bool:
+        """Return True while a late reply is still missing, and during the pause after it became late."""
+        flight = self._pending.flight
+        return self._loop.time() < self._paused_until or bool(flight and flight[0].outcome is NOBODY)
 
     def read(self, command: Command, outcome: Outcome) -> None:
         """Send a reading command on this connection, so that its keys are tracked. `outcome` gets reply or failure."""
         self.send(Command(outcome, command.packed, True, key=command.key))
 
     def wait(self, waiter: Waiter) -> None:
-        """Let a read wait for the next barrier, which is sent after this call."""
+        """Let a read wait for the next barrier, which is sent after this call; or, while a reply is late, for none."""
         if not self._waiters:
+            if self._pause and self._resting():
+                waiter.unconfirmed()
+                return
             self._began = perf_counter()
         self._waiters.append(waiter)
         if not self._flushing:
@@ -153,10 +161,15 @@ class Tracker(Lane):
                     del self._dependents[key]
 
     def failed(self) -> None:
-        """Handle a late reply: do not use this connection for `PAUSE_SECONDS`. A lost one is replaced at once."""
-        if self.connected:
-            self._paused_until = self._loop.time() + PAUSE_SECONDS
-            self._empty()
+        """Handle a late reply: do not use this connection for a while. A lost one is replaced at once."""
+        now = self._loop.time()
+        if self.connected and now >= self._paused_until:
+            self._pause = min(2 * self._pause or PAUSE_SECONDS, MAX_PAUSE_SECONDS)
+            self._paused_until = now + self._pause
+
+    def in_time(self) -> None:
+        """Handle the reply of a barrier."""
+        self._pause = 0.0
 
     def drain(self) -> list[Command]:
         """Fail the waiting commands and return none, because they are useful on this connection only."""
@@ -181,6 +194,11 @@ class Tracker(Lane):
             self.refusal = error.message
         else:
             self.refusal = ""
+
+    def _ring(self) -> None:
+        """Handle deadlines one pass of the event loop later. If the worker was busy, replies may have arrived that are
+        not read yet."""
+        self._timer = self._loop.call_later(LAST_LOOK_SECONDS, super()._ring)
 
     def _empty(self) -> None:
         """Invalidate all values."""
@@ -240,6 +258,7 @@ class Barrier(Struct, eq=False):
         if self.failed:
             self._spoil()
         tracker, waiters = self.tracker, self.waiters
+        tracker.in_time()
         tracker.shared.confirmations += len(waiters)
         clock, now = int(reply[0]) * 1000 + int(reply[1]) // 1000, perf_counter()
         seconds = now - self.began

@@ -1,6 +1,5 @@
 """The read cache on one server: what it keeps, what ends that, and that nobody can tell it from none."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from time import time
@@ -221,6 +220,20 @@ async def test_a_request_behind_one_that_waits_for_its_barrier_is_answered_after
     assert app.state.in_flight == 0
 
 
+async def test_an_answer_from_memory_while_draining_announces_the_end(app: App) -> None:
+    client = Client(app)
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    await kept(client)
+    count = len(client.transport.written)
+    client.send(request("GET", DOCUMENT))
+    assert client.connection._exchange is app.cache.answers[request("GET", DOCUMENT)]
+    app.state.draining = True
+    assert await client.nth(count) == (200, b'{"a":1}')
+    assert b"\r\nConnection: close\r\nContent-Type:" in client.transport.written[count]
+    assert client.transport.closed
+    assert app.state.in_flight == 0
+
+
 async def test_a_client_that_leaves_while_it_waits_leaves_nothing(app: App) -> None:
     client = Client(app)
     await client.ask("PUT", DOCUMENT, b'{"a":1}')
@@ -282,20 +295,6 @@ async def test_a_server_that_forbids_tracking_is_used_without(redis: RedisProces
         assert app.redis.tracking.barriers == 0
     finally:
         await app.close()
-
-
-async def test_a_tracking_connection_that_is_late_holds_up_nobody_for_long(app: App, redis: RedisProcess) -> None:
-    client = Client(app)
-    await client.ask("PUT", DOCUMENT, b'{"a":1}')
-    await kept(client)
-    tracker = app.redis._tracking
-    wire = tracker._wire  # type: ignore[union-attr]
-    real, wire.transport.write = wire.transport.write, lambda data: None  # type: ignore[union-attr,method-assign]
-    try:
-        assert await asyncio.wait_for(client.ask("GET", DOCUMENT), 30) == (200, b'{"a":1}')
-    finally:
-        wire.transport.write = real  # type: ignore[union-attr,method-assign]
-    assert len(app.cache.answers) == 0
 
 
 def test_requests_are_remembered_in_little_room() -> None:
