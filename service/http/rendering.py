@@ -8,7 +8,6 @@ from time import time
 from service.api.dialect import BODILESS, JSON, Answer
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
-LAST_LINES = len("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: polystow\r\n\r\n")  # bytes of `date_lines`
 _last_until, _last_lines = 0.0, b""  # cached for a second
 
 
@@ -22,13 +21,20 @@ def header_lines(headers: Iterable[tuple[str, str]]) -> str:
     return lines
 
 
+def _lines_at(second: float) -> bytes:
+    return f"Date: {formatdate(second, usegmt=True)}\r\nServer: polystow\r\n\r\n".encode()
+
+
+LAST_LINES = len(_lines_at(0.0))  # bytes of `date_lines`, always: a date has a fixed length
+
+
 def date_lines(now: float) -> bytes:
     """Return the last lines of a head, with the date. They are made once a second; `now` is perf_counter()."""
     global _last_until, _last_lines
     if now >= _last_until:
         second, fraction = divmod(time(), 1)
         _last_until = now + 1 - fraction
-        _last_lines = f"Date: {formatdate(second, usegmt=True)}\r\nServer: polystow\r\n\r\n".encode()
+        _last_lines = _lines_at(second)
     return _last_lines
 
 

@@ -4,7 +4,7 @@ A script binds names once: `local record = KEYS[1] -- ...` and `local body = ARG
 `local indexes = {unpack(KEYS, 4)}` takes any number of keys, `{unpack(ARGV, 3)}` any number of arguments.
 These lines are the interface: Python calls by name, no position is written twice.
 
-The last arguments may be bound with `or ''`: they are not sent as long as they are empty.
+The last arguments may be bound with `or ''`: empty ones at the end are left out.
 
 A header may say `Varies: record, id, body`: the names of the first key and of the first two arguments, which are
 different in each call; all else is the same again and again, so it is packed once and kept.
