@@ -1,54 +1,30 @@
-"""Mirror a category into a file: python mirror.py URL KEY CATEGORY FILE"""
-
 import json
 import sys
 import time
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import build_opener
 
-url, api_key, category, file = sys.argv[1:]
-documents: dict[str, Any] = {}
-cursor = ""
-
-
-def ask(path: str, headers: dict[str, str] | None = None) -> Any:
-    sent = {"Authorization": f"Bearer {api_key}", **(headers or {})}
-    return urlopen(Request(f"{url}/api/v1/storage/{path}", headers=sent), timeout=40)
-
-
-def copy() -> str:
-    """The cursor comes first. The pages come last to first: a document never moves to a later page."""
-    now: str = json.load(ask(f"changes/{category}?since=now"))["next"]
-    documents.clear()
-    for page in range(int(ask(f"json/{category}?limit=100").headers["X-Total-Pages"]), 0, -1):
-        found = json.load(ask(f"json/{category}?limit=100&page={page}"))
-        documents.update({item["key"]: item["value"] for item in found})
-    return now
-
-
-def apply(change: dict[str, Any]) -> None:
-    documents.pop(change["key"], None)
-    if change["op"] not in ("delete", "expire"):
-        documents[change["key"]] = change["value"]
-
-
+url, key, category, file = sys.argv[1:]  # python mirror.py URL KEY CATEGORY FILE: mirror a category into a file
+feed = f"{url}/api/v1/storage/changes/{category}?since="
+pages = f"{url}/api/v1/storage/json/{category}?aggregate=true&cursor="
+(http := build_opener()).addheaders = [("Authorization", f"Bearer {key}")]
+state = json.loads(Path(file).read_text()) if Path(file).exists() else {}
 while True:
     try:
-        cursor = cursor or copy()
-        fields: dict[str, str] = {}
-        for line in ask(f"changes/{category}", {"Accept": "text/event-stream", "Last-Event-ID": cursor}):
-            name, _, value = line.decode().rstrip("\n").partition(": ")
-            fields[name] = value
-            if not name and fields.get("event") == "change":
-                apply(json.loads(fields["data"]))
-            if not name:
-                cursor = fields["id"]
-                Path(file).write_text(json.dumps(documents, sort_keys=True))
-    except HTTPError as error:
-        cursor = "" if error.code == 410 else cursor  # changes after it are not kept any more: begin anew
-        time.sleep(1)
-    except (OSError, HTTPException):
+        state = state or {"page": "", "documents": {}, "cursor": json.load(http.open(f"{feed}now", timeout=60))["next"]}
+        while state["page"] is not None:  # copy; what changes meanwhile comes again behind the cursor, and does no harm
+            part = json.load(http.open(f"{pages}{state['page']}", timeout=60))
+            state["documents"] |= {item["key"]: item["value"] for item in part["items"]}
+            state["page"] = part["nextCursor"]
+        Path(f"{file}.new").write_text(json.dumps(state))
+        Path(f"{file}.new").replace(file)
+        part = json.load(http.open(f"{feed}{state['cursor']}&wait=30", timeout=60))
+        for change in part["changes"]:
+            state["documents"].pop(change["key"], None)
+            if change["op"] not in ("delete", "expire"):
+                state["documents"][change["key"]] = change["value"]
+        state["cursor"] = part["next"]
+    except (OSError, ValueError, HTTPException) as error:
+        state = {} if getattr(error, "code", 0) == 410 else state  # 410: the cursor is of no use any more, copy again
         time.sleep(1)

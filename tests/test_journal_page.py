@@ -1,4 +1,4 @@
-"""The clients of docs/journal.md: each mirrors a category, whatever fails, and is what the page shows."""
+"""The clients of docs/journal.md: each is short, mirrors a category, whatever fails, and is what the page shows."""
 
 import asyncio
 import json
@@ -25,6 +25,7 @@ CLIENTS = {"python": ("mirror.py", sys.executable), "js": ("mirror.mjs", "node")
 def test_the_page_shows_the_client_that_is_tried(language: str) -> None:
     blocks = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     assert blocks == [(ROOT / "docs" / CLIENTS[language][0]).read_text()]
+    assert len(blocks[0].splitlines()) <= 30
 
 
 async def change(project: Client, round: int) -> None:
@@ -47,7 +48,7 @@ async def killed(running: Running) -> bool:
 
 
 async def stored(project: Client) -> dict[str, object]:
-    items = (await project.get("mirrored", limit=1000)).json
+    items = (await project.get("mirrored", limit=100)).json + (await project.get("mirrored", limit=100, page=2)).json
     return {item["key"]: item["value"] for item in items}
 
 
@@ -69,16 +70,50 @@ async def test_a_client_of_the_page_mirrors_a_category_whatever_fails(
                 await change(project, round)
                 await soon(partial(killed, running))
                 await change(project, round + 10)
+                if file.exists():
+                    client.kill()
+                    await client.wait()
+                    client = await asyncio.create_subprocess_exec(*command)
             await soon(lambda: _put(project))
-            wanted = await stored(project)
-
-            async def mirrored() -> bool:
-                return file.exists() and file.read_text() != "" and json.loads(file.read_text()) == wanted
-
-            await soon(mirrored)
+            await soon(partial(mirrored, project, file))
         finally:
             client.kill()
             await client.wait()
+
+
+@pytest.mark.parametrize("language", CLIENTS)
+async def test_a_client_of_the_page_copies_again_what_the_journal_has_no_more(
+    language: str, service: Running, http: ClientSession, tmp_path: Path
+) -> None:
+    name, program = CLIENTS[language]
+    file = tmp_path / "mirror.json"
+    project = await open_project(service, http)
+    await keep_journal(project, entries=1)
+    for number in range(150):  # more than a page
+        await project.put("mirrored", f"k{number}")
+    await project.put("mirrored", "__proto__", '["a\u2028b\\n"]'.encode())
+    command = [program, str(ROOT / "docs" / name), service.url, project.key, "mirrored", str(file)]
+    for _ in range(2):
+        client = await asyncio.create_subprocess_exec(*command)
+        try:
+            await soon(partial(mirrored, project, file))
+            await project.ask("DELETE", at("mirrored", "k1"))
+            await project.put("mirrored", "k2", b"[null]")
+            await soon(partial(mirrored, project, file))
+        finally:
+            client.kill()
+            await client.wait()
+        await project.ask("DELETE", at("mirrored", "k3"))
+        for number in range(300):
+            await project.put("mirrored", "k1", b"[%d]" % number)
+
+
+async def mirrored(project: Client, file: Path) -> bool:
+    return read(file) == await stored(project)
+
+
+def read(file: Path) -> dict[str, object] | None:
+    return dict(json.loads(file.read_text())["documents"]) if file.exists() else None
 
 
 async def _put(project: Client) -> bool:
