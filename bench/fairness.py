@@ -17,7 +17,7 @@ from time import perf_counter, sleep
 from urllib.parse import urlsplit
 
 from bench.polystow import KEY, Polystow
-from bench.processes import Unusable
+from bench.processes import Unusable, peak_bytes
 from bench.results import table
 
 WITHIN = 0.2  # seconds
@@ -97,18 +97,12 @@ class Bench:
         connection.close()
         took, slowest = perf_counter() - began, max(waits)
         figures = [f"{took * 1000:.0f}", str(refused), str(len(waits)), f"{slowest * 1000:.0f}"]
-        memory = [f"{peak(pid) / MEBIBYTE:.0f}" for pid in self._pids()]
+        memory = [f"{peak_bytes(pid) / MEBIBYTE:.0f}" for pid in self._pids()]
         return slowest, [name, *figures, *memory, *["-"] * (2 - len(memory))]
 
     def _pids(self) -> list[int]:
         listed = [path.read_text() for path in Path(f"/proc/{self._worker}/task").glob("*/children")]  # of each thread
         return [self._worker, *map(int, " ".join(listed).split())]
-
-
-def peak(pid: int) -> int:
-    """Return the peak of a process's resident memory since the peak was reset, in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def cases(bench: Bench) -> Iterator[tuple[str, Sequence[Ask]]]:

@@ -59,6 +59,10 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
+    def status(self) -> int | None:
+        """Return the exit status; None while the program runs."""
+        return self._process.poll()
+
     def until(self, ready: Callable[[], bool]) -> None:
         """Wait until the program is ready. If it ends or takes too long, stop it and raise Unusable with its log."""
         deadline = time.monotonic() + START_SECONDS
@@ -140,3 +144,9 @@ def resident_bytes(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     raise Unusable(f"process {pid} has ended")
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the peak of a process's resident memory since its start or the last reset (VmHWM); 0 if it has ended."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int((status.partition("VmHWM:")[2].split() or ["0"])[0]) * 1024
