@@ -27,6 +27,8 @@ async def poll(request: Request, follower: Follower, limit: int, seconds: float,
     with follower.counted():
         while not (found := await follower.take(limit, end)) and not follower.over and clock() < end:
             await confirm()
+        if found:
+            await confirm()
     return found
 
 
@@ -47,6 +49,7 @@ class _Events:
         self._start = b"event: %b\nid: " % name.encode()
         self._clock = asyncio.get_running_loop().time
         self._expiry = _expiry(request)
+        self._generation: int | None = None  # of the access directory in which the caller was last confirmed
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield nothing once the first events were read, then them, and then what comes. Raises Refusal before that."""
@@ -57,6 +60,8 @@ class _Events:
             beat = self._clock() + HEARTBEAT_SECONDS
             while found is not None:
                 for piece in _in_pieces(found):
+                    if not await self._may_follow():
+                        return
                     follower.position = piece[-1].position
                     with follower.unread():
                         yield b"".join(map(self._render, piece))
@@ -68,15 +73,29 @@ class _Events:
 
     async def _next(self, beat: float) -> Sequence[Event] | None:
         """Return the next events, none if it is time for a heartbeat or a second look, None at the end."""
-        if self._follower.over or self._clock() >= self._expiry:
+        if self._follower.over or not await self._may_follow():
             return None
         try:
             found = await self._follower.take(PORTION, min(beat, self._expiry))
-            if not found:
-                await self._confirm()
         except Refusal:
             return None
-        return None if not found and self._follower.over else found
+        if not found and (self._follower.over or not await self._may_follow()):
+            return None
+        return found
+
+    async def _may_follow(self) -> bool:
+        """Return False if the caller may not follow any longer. It is looked up again if access has changed, also while
+        there always are events for a client that reads slowly."""
+        if self._clock() >= self._expiry:
+            return False
+        generation = self._follower.generation
+        if generation is None or generation != self._generation:
+            try:
+                await self._confirm()
+            except Refusal:
+                return False
+            self._generation = generation
+        return True
 
     def _render(self, event: Event) -> bytes:
         if not event.sent:

@@ -9,6 +9,7 @@ import pytest
 from service.api import following
 from service.api.dialect import Stream
 from service.storage.access.directory import Caller
+from service.storage.errors import Unauthenticated
 from service.storage.feed.tail import Event
 
 
@@ -17,6 +18,7 @@ class Follower:
 
     position = (1, 0)
     over = False
+    generation: int | None = 1
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -49,8 +51,12 @@ class Asked:
 async def confirmed() -> None: ...
 
 
-def open_stream(follower: Any, asked: Any) -> Stream:
-    return following.stream(asked, follower, "change", lambda position: f"{position[0]}-{position[1]}", confirmed)
+async def revoked() -> None:
+    raise Unauthenticated("the token is unknown")
+
+
+def open_stream(follower: Any, asked: Any, confirm: following.Confirm = confirmed) -> Stream:
+    return following.stream(asked, follower, "change", lambda position: f"{position[0]}-{position[1]}", confirm)
 
 
 async def test_a_heartbeat_with_the_cursor_comes_when_nothing_else_did(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +74,34 @@ async def test_a_stream_ends_when_its_credential_expires() -> None:
     pieces = open_stream(Follower(), Asked(time() + 0.1)).pieces
     async with asyncio.timeout(5):
         assert [piece async for piece in pieces] == [b""]
+
+
+@pytest.mark.parametrize("generation", [2, None])
+async def test_a_client_that_catches_up_gets_nothing_more_once_its_credential_is_revoked(
+    generation: int | None,
+) -> None:
+    follower, confirm = Follower(), confirmed
+    follower.events = [Event((number, 0), b"x" * 30_000) for number in range(2, 9)]
+
+    async def now() -> None:
+        await confirm()
+
+    stream = open_stream(follower, Asked(), now).pieces
+    assert await anext(stream) == b""
+    assert (await anext(stream)).count(b"event: change") == 2
+    confirm = revoked
+    assert (await anext(stream)).count(b"event: change") == 2  # access is not known to have changed yet
+    follower.generation = generation
+    assert [piece async for piece in stream] == []
+
+
+@pytest.mark.parametrize("generation", [1, None])
+async def test_a_poll_tells_nothing_once_its_credential_is_revoked(generation: int | None) -> None:
+    follower: Any = Follower()
+    follower.events, follower.generation = [Event((2, 0), b"{}")], generation
+    asked: Any = Asked()
+    with pytest.raises(Unauthenticated):
+        await following.poll(asked, follower, 10, 60, revoked)
 
 
 async def test_many_long_events_are_sent_a_piece_at_a_time() -> None:

@@ -50,6 +50,11 @@ class Follower:
         """True if it is known that there are further events."""
         return self._watcher.follow(self._source).tail.last > self.position
 
+    @property
+    def generation(self) -> int | None:
+        """The generation of the access directory; None if it is not confirmed."""
+        return self._watcher.generation()
+
     @contextmanager
     def counted(self) -> Iterator[None]:
         """Count it as a follower."""

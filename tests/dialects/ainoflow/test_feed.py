@@ -3,11 +3,14 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
+from service.storage.access.directory import FRESH, POLL
+from service.storage.feed.watcher import TICK
 from tests.dialects.ainoflow.client import Client, at, declare, on_the_wire, open_project
 from tests.dialects.ainoflow.events import EVENTS, Stream, close_all, feed, follow, keep_journal, listed
 from tests.running import Running, soon
@@ -155,8 +158,8 @@ async def test_a_cursor_that_was_trimmed_is_410_with_the_oldest(project: Client)
 
 
 async def ended(stream: Stream, poll: "asyncio.Task[Any]") -> Any:
-    """The answer to the poll, once both have ended; in a few seconds, or it fails."""
-    async with asyncio.timeout(5):
+    """The answer to the poll, once both have ended."""
+    async with asyncio.timeout(20):
         assert await stream.rest() == []
         return await poll
 
@@ -171,10 +174,28 @@ async def test_a_feed_ends_with_the_key_or_the_journal(
 ) -> None:
     stream = await follow(journaled, "c", since="now")
     poll = asyncio.create_task(journaled.ask("GET", feed("c", since="now", wait=60)))
-    await asyncio.sleep(0.5)
+    busy = await follow(journaled, "busy", since="now")
+    other = Client(journaled.http, journaled.running, f"other-{journaled.key}", journaled.project)
+    key = {"key": other.key, "id": other.key, "project": journaled.project}
+    await declare(journaled.running, journaled.http, {"keys": [key]})
+    writing = asyncio.create_task(keep_writing(other, "busy"))
+    await busy.take(1)
     named = {name: [entry | {"id": journaled.project} for entry in entries] for name, entries in section.items()}
     await declare(journaled.running, journaled.http, named)
+    revoked = datetime.now(UTC)
     assert (await ended(stream, poll)).status == status
+    changes = [datetime.fromisoformat(event.data["at"]) for event in await busy.rest()]
+    writing.cancel()
+    assert max(changes, default=revoked) <= revoked + timedelta(seconds=1)
+
+
+async def keep_writing(project: Client, category: str) -> None:
+    while True:
+        await project.put(category, "k")
+
+
+def test_a_change_of_access_is_seen_in_time_to_end_feeds_within_a_second() -> None:
+    assert POLL + TICK < FRESH <= 1.0
 
 
 async def test_a_change_of_access_that_is_about_others_ends_nothing(journaled: Client, http: ClientSession) -> None:
