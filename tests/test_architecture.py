@@ -89,6 +89,14 @@ def test_a_dialect_knows_neither_http_server_nor_redis_nor_scripts() -> None:
     assert found == []
 
 
+def test_nobody_reaches_past_the_operations_of_storage() -> None:
+    """A dialect does not send commands of its own; tests and measurements use no private member of storage."""
+    runner, private = re.compile(r"\bstorage\.runner\b"), re.compile(r"\bstorage(\.\w+)*\._\w")
+    dialects, others = (ROOT / "service" / "dialects").rglob("*.py"), [*TESTS, *(ROOT / "bench").rglob("*.py")]
+    found = [path for path in dialects if runner.search(path.read_text())]
+    assert found + [path for path in others if private.search(path.read_text())] == []
+
+
 def test_a_dialect_is_found_and_not_named() -> None:
     """So that a fifth one needs no edit anywhere else."""
     dialects = tuple(f"service.dialects.{path.name}" for path in DIALECTS)

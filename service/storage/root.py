@@ -16,10 +16,10 @@ from service.storage.variables.variables import Variables
 
 
 class Storage:
-    """The operations on each kind of data."""
+    """The operations on each kind of data. `runner` sends their commands and scripts; no dialect uses it itself."""
 
     def __init__(self, runner: Runner) -> None:
-        self._runner = runner
+        self.runner = runner
         self.grants, self.links, self.rates = Grants(runner), Links(runner), Rates(runner)
         self.secret = Secret(runner)
         self.records = Records(runner, self.grants)
@@ -32,4 +32,4 @@ class Storage:
 
     def users(self, dialect: str) -> Users:
         """Return the ids and display names of a dialect's users."""
-        return Users(self._runner, dialect)
+        return Users(self.runner, dialect)

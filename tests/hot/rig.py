@@ -139,8 +139,8 @@ class Rig:
 
 
 def runner_of(state: State) -> Runner:
-    """The runner of an application, for handlers of a test's own."""
-    return state.service.storage._runner
+    """Return the runner of an application, for handlers that a test defines."""
+    return state.service.storage.runner
 
 
 def at_rest(rig: Rig) -> bool:

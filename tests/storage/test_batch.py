@@ -22,7 +22,7 @@ from service.storage.errors import (
 from service.storage.journal.retention import Retention
 from service.storage.records.batches import Operation, Outcome
 from service.storage.records.conditions import ANY, Condition
-from service.storage.records.quota import Quota
+from service.storage.records.quota import Quota, Usage
 from service.storage.records.record import etag
 from service.storage.records.write import Write
 from service.storage.root import Storage
@@ -119,7 +119,7 @@ async def test_a_patched_document_of_more_than_a_batch_may_store_is_too_large(st
     assert isinstance(await refused(storage, patch("a", b"{}"), patch("a", b"{}"), number=1), TooLarge)
 
 
-async def test_a_quota_counts_what_is_added_less_what_is_removed(storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_quota_counts_what_is_added_less_what_is_removed(storage: Storage) -> None:
     write = Write(COLLECTION, caller=ME, quota=Quota(2, 100))
     await batch(storage, create("a", b"[" + b" " * 60 + b"]"), create("b", b"[1]"), write=write)
     await batch(storage, create("c", b"[" + b" " * 90 + b"]"), delete("a"), write=write)
@@ -128,7 +128,7 @@ async def test_a_quota_counts_what_is_added_less_what_is_removed(storage: Storag
     with pytest.raises(QuotaExceeded):
         await batch(storage, put("b", b"[" + b" " * 90 + b"]"), write=write)
     await batch(storage, put("b", b"[" + b" " * 90 + b"]"), delete("c"), write=write)
-    assert await storage.records._usage.stored(COLLECTION) == (1, 92)
+    assert await Usage(storage.runner).stored(COLLECTION) == (1, 92)
 
 
 async def test_members_that_are_due_are_removed_and_counted(storage: Storage, keyspace: Keyspace) -> None:
@@ -139,7 +139,7 @@ async def test_members_that_are_due_are_removed_and_counted(storage: Storage, ke
     while (await storage.records.sweep(COLLECTION)).more:
         pass
     assert set(keyspace.indexes()["c"]) == {"a", *(f"due{n}" for n in range(25, 30))}
-    assert await storage.records._usage.stored(COLLECTION) == (6, 17)
+    assert await Usage(storage.runner).stored(COLLECTION) == (6, 17)
     assert "x" not in keyspace.indexes()
 
 
@@ -157,7 +157,8 @@ async def test_a_journal_has_the_changes_of_a_batch_in_order(storage: Storage) -
         ("delete", "old", 1, etag(b"[0]"), None),
         ("delete", "a", 2, etag(b'{"n":1,"m":2}'), None),
     ]
-    assert await storage.records._usage.stored(COLLECTION) == await storage.records._usage.count(COLLECTION)
+    usage = Usage(storage.runner)
+    assert await usage.stored(COLLECTION) == await usage.count(COLLECTION)
 
 
 async def test_of_racing_batches_none_is_lost_and_none_is_done_twice(storage: Storage) -> None:
