@@ -7,7 +7,7 @@ documents = new Map(documents);
 
 async function get(path) {
   const answer = await fetch(`${url}/api/v1/storage/${path}`, { headers, signal: AbortSignal.timeout(60_000) });
-  if (answer.status === 410) [cursor, page, documents] = [undefined, "", new Map()]; // of no use any more: copy again
+  if ([404, 410].includes(answer.status)) [cursor, page, documents] = [undefined, "", new Map()]; // copy again
   if (!answer.ok) throw new Error(answer.status);
   return answer.json();
 }

@@ -26,5 +26,5 @@ while True:
                 state["documents"][change["key"]] = change["value"]
         state["cursor"] = part["next"]
     except (OSError, ValueError, HTTPException) as error:
-        state = {} if getattr(error, "code", 0) == 410 else state  # 410: the cursor is of no use any more, copy again
+        state = {} if getattr(error, "code", 0) in (404, 410) else state  # the cursor is of no use any more: copy again
         time.sleep(1)

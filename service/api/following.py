@@ -1,6 +1,7 @@
 """Answers that follow a stream of events: long polls, and server-sent events (WHATWG HTML, section 9.2)."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from time import time
 
@@ -10,12 +11,22 @@ from service.storage.feed.follower import PIECE_BYTES, Follower
 from service.storage.feed.tail import Event, Position
 
 EVENT_STREAM = "text/event-stream"
+_excludes = re.compile(r"q\s*=\s*0(\.0*)?").fullmatch
 HEARTBEAT_SECONDS = 15.0
 LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 PORTION = 100  # events that are looked for at a time
 
 Cursor = Callable[[Position], str]
 Confirm = Callable[[], Awaitable[None]]  # raises Refusal if the caller may not follow any longer
+
+
+def asks_for_events(accept: str) -> bool:
+    """Return True if a header `Accept` names server-sent events, and does not exclude them (`q=0`)."""
+    for each in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        if kind == EVENT_STREAM and not any(_excludes(parameter) for parameter in parameters):
+            return True
+    return False
 
 
 async def poll(request: Request, follower: Follower, limit: int, seconds: float, confirm: Confirm) -> Sequence[Event]:

@@ -1,7 +1,7 @@
 """The feed: the changes of a category, oldest first, from a cursor on; as a page, or live (feed.py)."""
 
 from service.api.dialect import Answer, Request, Routes, Stream
-from service.api.following import EVENT_STREAM
+from service.api.following import asks_for_events
 from service.api.parsing import number
 from service.dialects.ainoflow import journal_description as description
 from service.dialects.ainoflow.feed import Feed
@@ -22,6 +22,6 @@ async def changes(request: Request) -> Answer | Stream:
     required_retention(request)
     query, feed = request.query(), Feed(request, collection_of(request, request.params[0]))
     limit, wait = number(query, "limit", 100, 1, 1000), number(query, "wait", 0, 0, 60)
-    if EVENT_STREAM in request.headers.get("Accept", "").lower():
+    if asks_for_events(request.headers.get("Accept", "")):
         return await feed.stream(request.headers.get("Last-Event-ID") or query.get("since"))
     return await feed.page(query.get("since"), limit, wait)
