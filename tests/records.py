@@ -73,8 +73,8 @@ def value(scope: str, id: object, key: str, content: bytes) -> Record:
     )
 
 
-def file(scope: str, resource: str, id: object, key: str) -> Record:
-    digest = b64encode(md5(FILE).digest()).decode()
+def file(scope: str, resource: str, id: object, key: str, content: bytes = FILE) -> Record:
+    digest = b64encode(md5(content).digest()).decode()
 
     def speak(client: Client, operation: str, body: object) -> Any:
         path = f"{FILES}{scope}?operation={operation}"
@@ -82,17 +82,17 @@ def file(scope: str, resource: str, id: object, key: str) -> Record:
 
     def write(client: Client) -> None:
         said = {resource: id, "key": key, "original_file_name": "a.bin", "md5": digest, "overwrite": True}
-        announced = speak(client, "PUT", said | {"file_size_kb": len(FILE) / 1024})["data"]
+        announced = speak(client, "PUT", said | {"file_size_kb": len(content) / 1024})["data"]
         fields = announced["fields"] | {"Content-MD5": digest}
         path = urlsplit(announced["url"]).path
-        client.ask("POST", path, {"Content-Type": "multipart/form-data; boundary=edge"}, form(fields, "file", FILE))
+        client.ask("POST", path, {"Content-Type": "multipart/form-data; boundary=edge"}, form(fields, "file", content))
 
     def read(client: Client) -> bytes:
         found = speak(client, "GET", {"ids": [id], "keys": [key], "get_url": True})["objects"]
         url = urlsplit(found[str(id)][key]["url"])
         return client.ask("GET", f"{url.path}?{url.query}", {})
 
-    return Record(f"auravant {scope} file {key}", write, read, FILE)
+    return Record(f"auravant {scope} file {key}", write, read, content)
 
 
 def form(fields: dict[str, str], name: str, content: bytes) -> bytes:

@@ -46,7 +46,9 @@ def environment(settings: dict[str, object]) -> dict[str, str]:
     return inherited | {"SSL_CERT_FILE": os.devnull} | named
 
 
-def polystow(*arguments: str, stdin: bytes = b"", **settings: object) -> subprocess.CompletedProcess[str]:
+def polystow(
+    *arguments: str, stdin: bytes = b"", timeout: float | None = START_SECONDS, **settings: object
+) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "service", *arguments],
@@ -55,7 +57,7 @@ def polystow(*arguments: str, stdin: bytes = b"", **settings: object) -> subproc
         input=stdin.decode(),
         capture_output=True,
         text=True,
-        timeout=START_SECONDS,
+        timeout=timeout,
     )
 
 

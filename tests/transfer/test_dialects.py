@@ -9,28 +9,31 @@ import pytest
 
 from tests.records import RECORDS, Client
 from tests.running import ROOT, Running, environment, polystow
+from tests.transfer import everything
 
 
 @pytest.mark.parametrize("name", ["all.ndjson", "all.ndjson.zst"])
-def test_every_record_is_answered_as_before(service: Running, tmp_path: Path, name: str) -> None:
+def test_every_record_is_answered_as_before(tmp_path: Path, name: str) -> None:
     """The other service has no access document: keys, tokens and grants come with the export, and count at once."""
-    file = str(tmp_path / name)
-    here = f"unix://{service.data_dir}/redis.sock"
-    for record in RECORDS:
-        record.write(Client(service.url))
-    wanted = {record.name: record.read(Client(service.url)) for record in RECORDS}
-    done = polystow("export", file, "--with-access", redis_url=here)
-    assert done.returncode == 0, done.stderr
-    with Running(access="") as other:
-        other.wait_ready()
-        there = f"unix://{other.data_dir}/redis.sock"
-        for _ in range(2):  # a second time everything is there
-            done = polystow("import", file, redis_url=there)
-            assert done.returncode == 0, done.stderr
-            assert "0 different, 0 expired; 0 faults found" in done.stderr
-        found = {record.name: record.read(Client(other.url)) for record in RECORDS}
-        assert polystow("fsck", redis_url=there).stdout == "0 faults found\n"
-    assert found == wanted
+    assert everything.moved(400, 6, name, tmp_path) == []
+
+
+def test_what_differs_is_named() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nDate: now\r\nETag: a\r\nX-Request-Id: b\r\n\r\n"
+    other = b"HTTP/1.1 200 OK\r\nETag: a\r\nDate: later\r\nX-Request-Id: c\r\n\r\n"
+    first, second = b'{"url":"http://127.0.0.1:1/a","b":1}', b'{"url":"http://127.0.0.1:2/b","b":1}'
+    assert everything.seen(answer + first) == everything.seen(other + second)
+    changed = answer.replace(b"ETag: a", b"ETag: b"), answer.replace(b"200 OK", b"201 Created")
+    digests = {everything.seen(each) for each in (answer, answer + first, *changed)}
+    assert len(digests) == 4
+    assert everything.differences({"a": b"1", "b": b"1", "c": b"1"}, {"a": b"1", "b": b"2", "d": b"1"}) == [
+        "b",
+        "c",
+        "d",
+    ]
+    before = {"same": 5000, "shifted": 5000, "kept": -1, "gone": -1, "near": 5000}
+    after = {"same": 5000, "shifted": 6001, "kept": 1, "new": -1, "near": 6000}
+    assert everything.later(before, after) == ["gone", "kept", "new", "shifted"]
 
 
 def test_an_import_that_is_killed_goes_on(service: Running, tmp_path: Path) -> None:
