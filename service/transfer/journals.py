@@ -6,7 +6,7 @@ from service.storage.journal.transfer import BYTES, Entry, JournalTransfer
 from service.storage.keys import Collection
 from service.storage.outcomes import Outcome
 from service.transfer.lines import ChangeLine, JournalLine, Line, body_of
-from service.transfer.rendering import change
+from service.transfer.rendering import change, names
 
 
 async def export_journal(
@@ -15,9 +15,8 @@ async def export_journal(
     """Write the journal of a collection, if it has one, as it was when this began."""
     if (most := await journals.bytes(collection)) is None:
         return
-    place = collection.dialect, collection.namespace, collection.name
     async for fields in journals.state(collection, most):
-        write(collection.dialect, [JournalLine(*place, most, fields)])
+        write(collection.dialect, [JournalLine(*names(collection), most, fields)])
     async for entries in journals.walk(collection, most):
         write(collection.dialect, [change(collection, entry) for entry in entries])
 

@@ -56,12 +56,17 @@ class Namespace(Line, tag="namespace"):
     indexes: Annotated[str, Meta(pattern="^[cusn]{1,4}$")]
 
 
-class Stored(Line):
-    """The state of a record, whatever its body is."""
+class InCollection(Line):
+    """A line about something in a collection."""
 
     dialect: Word
     namespace: Text
     collection: Name
+
+
+class Stored(InCollection):
+    """The state of a record, whatever its body is."""
+
     id: Text
     version: Positive
     created: Number
@@ -131,12 +136,9 @@ class Withdrawn(Line, tag="withdrawn"):
     """The record with files that was begun was replaced while it was read: what came of it does not count."""
 
 
-class VariableLine(Line, tag="variable"):
+class VariableLine(InCollection, tag="variable"):
     """A variable; `user` 0 is no user."""
 
-    dialect: Word
-    namespace: Text
-    collection: Name
     id: Annotated[int, Meta(ge=1, le=NUMBER)]
     user: Annotated[int, Meta(ge=0, le=NUMBER)]
     key: Annotated[str, Meta(min_length=1, max_length=KEY_BYTES)]
@@ -180,32 +182,23 @@ class LinksLine(Line, tag="links"):
     members: dict[Name, Number]
 
 
-class GrantsLine(Line, tag="grants"):
+class GrantsLine(InCollection, tag="grants"):
     """The grants of a collection: the verbs of each subject, letters of `rwd`."""
 
-    dialect: Word
-    namespace: Text
-    collection: Name
     revision: Number
     verbs: dict[Name, Annotated[str, Meta(pattern="^[rwd]{1,3}$")]]
 
 
-class JournalLine(Line, tag="journal"):
+class JournalLine(InCollection, tag="journal"):
     """The state of a collection's journal, before its entries: the bytes of all entries, and the fields beside them."""
 
-    dialect: Word
-    namespace: Text
-    collection: Name
     bytes: Bytes
     state: dict[Name, Text]
 
 
-class ChangeLine(Line, tag="change"):
+class ChangeLine(InCollection, tag="change"):
     """An entry of a journal: its cursor, packed header and value, and the bytes of all entries up to it."""
 
-    dialect: Word
-    namespace: Text
-    collection: Name
     cursor: Annotated[str, Meta(pattern="^[0-9]{1,15}-[0-9]{1,15}$")]
     header: Annotated[bytes, Meta(max_length=4096)]
     total: Bytes

@@ -22,25 +22,17 @@ from service.transfer.lines import (
 )
 
 
+def names(collection: Collection) -> tuple[str, str, str]:
+    """Return the members that a line of a collection begins with, in the order of `lines.InCollection`."""
+    return collection.dialect, collection.namespace, collection.name
+
+
 def document(collection: Collection, id: str, record: Record) -> list[Line]:
     """Return the lines of a record: one, and pieces behind it if its body is long."""
     body = record.body
     text, encoded = said(body) if len(body) <= PIECE_BYTES else (None, None)
-    first = Document(
-        collection.dialect,
-        collection.namespace,
-        collection.name,
-        id,
-        record.version,
-        record.created,
-        record.updated,
-        record.expires,
-        record.creator,
-        record.updater,
-        text,
-        encoded,
-        None if len(body) <= PIECE_BYTES else len(body),
-    )
+    size = None if len(body) <= PIECE_BYTES else len(body)
+    first = Document(*_state(collection, id, record), text, encoded, size)
     return [first] if len(body) <= PIECE_BYTES else [first, *pieces(body)]
 
 
@@ -58,27 +50,23 @@ def pieces(body: bytes) -> list[Piece]:
 
 def change(collection: Collection, entry: Entry) -> ChangeLine:
     """Return the line of an entry of a journal."""
-    place = collection.dialect, collection.namespace, collection.name
-    return ChangeLine(*place, entry.cursor, entry.header, entry.total, *said(entry.value))
+    return ChangeLine(*names(collection), entry.cursor, entry.header, entry.total, *said(entry.value))
 
 
 def files(collection: Collection, id: str, record: Record, held: Held, sizes: dict[str, int]) -> Files:
     """Return the first line of a record with files, of whose blobs `sizes` has the sizes."""
     return Files(
-        collection.dialect,
-        collection.namespace,
-        collection.name,
-        id,
-        record.version,
-        record.created,
-        record.updated,
-        record.expires,
-        record.creator,
-        record.updater,
+        *_state(collection, id, record),
         [BlobLine(blob, size) for blob, size in sizes.items()],
         _file(held) if isinstance(held, File) else None,
         None if isinstance(held, File) else {key: _value(value) for key, value in held.items()},
     )
+
+
+def _state(collection: Collection, id: str, record: Record) -> tuple[str, str, str, str, int, int, int, int, str, str]:
+    """Return the members that the lines of all records begin with, in the order of `lines.Stored`."""
+    times = record.created, record.updated, record.expires
+    return *names(collection), id, record.version, *times, record.creator, record.updater
 
 
 def _file(file: File) -> FileLine:

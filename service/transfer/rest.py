@@ -35,7 +35,7 @@ from service.transfer.lines import (
     Withdrawn,
     said,
 )
-from service.transfer.rendering import document, files
+from service.transfer.rendering import document, files, names
 
 Write = Callable[[str, Sequence[Line]], object]  # takes lines of one dialect
 
@@ -148,17 +148,16 @@ class Rest:
     async def _collection_of_variables(self, collection: Collection) -> None:
         self._dialects.add(collection.dialect)
         async for portion in self._variables.walk(collection):
-            place = collection.dialect, collection.namespace, collection.name
             lines = [
-                VariableLine(*place, one.id, one.user, one.key, one.value, one.created, one.updated) for one in portion
+                VariableLine(*names(collection), one.id, one.user, one.key, one.value, one.created, one.updated)
+                for one in portion
             ]
             self._write(collection.dialect, lines)
             self._progress(len(lines))
 
     async def _grants(self, collection: Collection) -> None:
         if (found := await self._access.grants(collection)) is not None:
-            line = GrantsLine(collection.dialect, collection.namespace, collection.name, *found)
-            self._write(collection.dialect, [line])
+            self._write(collection.dialect, [GrantsLine(*names(collection), *found)])
 
     async def _declared(self, sort: str, dialect: str, kind: str, id: str) -> None:
         lines: list[Line] = []

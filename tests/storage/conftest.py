@@ -1,22 +1,19 @@
 """Storage on real servers: each test runs on every redis-server here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from service.redis.client import Redis
 from service.storage.feed.follower import Followers
 from service.storage.feed.tail import BEGINNING, Position
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
+from tests.runners import Connect, runners
 from tests.servers import RedisProcess
 from tests.storage.keyspace import Keyspace
 from tests.storage.streams import Client, Stream
-
-Connect = Callable[..., Awaitable[Runner]]
 
 
 @pytest.fixture(scope="session")
@@ -48,17 +45,8 @@ def keyspace(redis: RedisProcess) -> Keyspace:
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
     """Makes runners, as workers have them, and closes them after the test."""
-    opened: list[Redis] = []
-
-    async def runner_to(process: RedisProcess, **options: Any) -> Runner:
-        made = Runner.open(process.url, bulk=True, **options)
-        opened.append(made.redis)
-        await made.redis.connect()
-        return made
-
-    yield runner_to
-    for redis in opened:
-        await redis.close()
+    async with runners() as opening:
+        yield opening
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from service.storage.files.blobs import CHUNK_BYTES, GRACE_MS, STAGED_MS, Kept, 
 from service.storage.records.conditions import ABSENT, NEW, PRESENT
 from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
+from tests.runners import Connect
 from tests.servers import RedisProcess
-from tests.storage.conftest import Connect
 from tests.storage.keyspace import ME, Keyspace
 from tests.storage.pieces import AREA, HOUR, RECORD, blob_chunks, pieces
 

@@ -11,9 +11,9 @@ from service.storage.access import directory as module
 from service.storage.access.directory import FRESH, POLL, Caller, Directory, Entry, digest, token_entry
 from service.storage.errors import Unauthenticated
 from service.storage.scripts.runner import Runner
+from tests.runners import Connect
 from tests.running import while_it_lives
 from tests.servers import RedisProcess
-from tests.storage.conftest import Connect
 from tests.storage.keyspace import ME, Keyspace
 
 TOKEN = "a-token"

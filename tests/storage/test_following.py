@@ -12,9 +12,9 @@ from service.storage.feed import watcher as watching
 from service.storage.feed.follower import WAITING_BYTES
 from service.storage.feed.tail import BEGINNING
 from service.storage.feed.watcher import QUIET
+from tests.runners import Connect
 from tests.running import soon
 from tests.servers import RedisProcess
-from tests.storage.conftest import Connect
 from tests.storage.streams import BURST, KEY, TRIMMED, Stream, Writer, at_rest, followers_on
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from service.storage.errors import NotFound
 from service.storage.feed.tail import BEGINNING
+from tests.runners import Connect
 from tests.running import soon
 from tests.servers import RedisProcess
-from tests.storage.conftest import Connect
 from tests.storage.streams import Strict, Writer, at_rest, followers_on
 
 

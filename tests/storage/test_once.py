@@ -19,8 +19,8 @@ from service.storage.scripts import library
 from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES
 from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.runner import Runner
+from tests.runners import Connect
 from tests.servers import RedisProcess
-from tests.storage.conftest import Connect
 from tests.storage.keyspace import COLLECTION, LIMIT, ME, RECORD, USAGE, Keyspace, words
 
 DAY_MS = 86_400_000

@@ -10,9 +10,9 @@ from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
 from service.storage.sweeper import Sweeper
+from tests.runners import Connect
 from tests.running import soon
 from tests.servers import RedisProcess
-from tests.storage.conftest import Connect
 from tests.storage.keyspace import COLLECTION, ME, Keyspace
 
 OLD = "polystow_0123456789abcdef"

@@ -20,8 +20,8 @@ from service.storage.scripts.fan_out import FAN_OUT, all_of, each
 from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.reply import Replies, Reply, refusal
 from service.storage.scripts.runner import Runner
+from tests.runners import Connect
 from tests.servers import RedisProcess
-from tests.storage.conftest import Connect
 from tests.storage.keyspace import COLLECTION, ME, RECORD, numbered
 
 

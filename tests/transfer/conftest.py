@@ -1,17 +1,13 @@
 """Two servers: one that data leaves and one that it enters."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from service.redis.client import Redis
 from service.storage.root import Storage
-from service.storage.scripts.runner import Runner
+from tests.runners import Connect, runners
 from tests.servers import RedisProcess
-
-Connect = Callable[[RedisProcess], Awaitable[Runner]]
 
 
 @pytest.fixture(scope="session")
@@ -37,17 +33,8 @@ def target(both: tuple[RedisProcess, RedisProcess]) -> RedisProcess:
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
     """Makes runners, as workers have them, and closes them after the test."""
-    opened: list[Redis] = []
-
-    async def runner_to(process: Any) -> Runner:
-        made = Runner.open(process.url, bulk=True)
-        opened.append(made.redis)
-        await made.redis.connect()
-        return made
-
-    yield runner_to
-    for redis in opened:
-        await redis.close()
+    async with runners() as opening:
+        yield opening
 
 
 @pytest.fixture

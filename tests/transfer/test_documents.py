@@ -18,9 +18,9 @@ from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.transfer.commands import REPLACE, SKIP, export, import_
 from service.transfer.rest import Selection
+from tests.runners import Connect
 from tests.running import ROOT, environment
 from tests.servers import RedisProcess
-from tests.transfer.conftest import Connect
 from tests.transfer.stores import contents
 
 DIALECTS = {"ainoflow", "auravant", "avaamo", "genesys"}

@@ -16,8 +16,8 @@ from service.transfer.checking import Checked
 from service.transfer.commands import import_
 from service.transfer.journals import export_journal
 from service.transfer.lines import ChangeLine, JournalLine
+from tests.runners import Connect
 from tests.servers import RedisProcess
-from tests.transfer.conftest import Connect
 from tests.transfer.stores import contents
 from tests.transfer.test_archive import behind, entry, state
 
