@@ -119,7 +119,8 @@ class FastPathConnection(Connection):
                 and (cached := self._find(data)) is not None
                 and cached.generation == self._directory.generation
             ):
-                cached.used = True
+                if not cached.used:
+                    cached.use()
                 self._unparsed = data
                 self._exchange = cached
                 self._request_in_progress = True

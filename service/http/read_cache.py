@@ -23,8 +23,8 @@ LONGEST = 2048  # bytes of the longest request that is cached or remembered
 LARGEST = 16  # the largest answer is 1/16 of the limit
 SEEN = 1 << 16  # slots of the table of recent requests, 8 bytes each; two requests in one slot replace each other
 RETRY = 16  # a request whose recording failed is tried again once in so many repetitions
-SPARING = 8  # while recording does not pay off, one in so many requests is recorded
-MEMORY = 64  # bound of the score of `learn_from`
+SPARING = 64  # while recording does not pay off, one in so many requests is considered
+MEMORY = 32  # bound of the score of recordings
 OBJECTS = 900  # bytes of memory for the objects of an answer, besides its own bytes and those of its request
 PER_KEY = 350  # bytes of memory for each key that an answer depends on, besides the key's own bytes
 
@@ -48,7 +48,13 @@ class CachedAnswer(Dependent):
 
     def spoil(self) -> None:
         self.cache.remove(self)
-        self.cache.learn_from(self)
+        if not self.used:
+            self.cache.recording_wasted(self.data)
+
+    def use(self) -> None:
+        """Handle the first request that asks for it since `used` was False."""
+        self.used = True
+        self.cache.recording_used()
 
     def with_date(self, last: bytes) -> bytes:
         """Replace the date lines of the response with `last` (`rendering.date_lines`), and return it."""
@@ -78,22 +84,26 @@ class ReadCache:
         if not self.limit or len(data) > LONGEST or not (data[0] == 71 or data.startswith(b"POST")):  # 71: G
             return False
         self.misses += 1
+        if self._worth < 0 and self.misses % SPARING:
+            return False
         hashed = hash(data)
         place = hashed & SEEN - 1
         seen = self._seen[place]
         if seen == hashed:
-            return self._worth >= 0 or not self.misses % SPARING
+            return True
         if seen != ~hashed or not self.misses % RETRY:
             self._seen[place] = hashed
         return False
 
-    def learn_from(self, cached: CachedAnswer) -> None:
-        """Adjust the score from an answer that became invalid: was it used after it was recorded?"""
-        if cached.used:
-            self._worth = min(self._worth + 1, MEMORY)
-        else:
-            self._worth = max(self._worth - 2, -MEMORY)
-            self.recording_failed(cached.data)
+    def recording_used(self) -> None:
+        """Adjust the score: an answer that was recorded is asked for. This must not wait until the answer becomes
+        invalid: where nothing is written any more, none does."""
+        self._worth = min(self._worth + 1, MEMORY)
+
+    def recording_wasted(self, data: bytes) -> None:
+        """Adjust the score: the answer to this request became invalid before anybody asked for it."""
+        self._worth = max(self._worth - 2, -MEMORY)
+        self.recording_failed(data)
 
     def recording_failed(self, data: bytes) -> None:
         """Remember that the recording of this request failed."""

@@ -7,7 +7,7 @@ from time import time
 import pytest
 
 from service.http.app import App, start
-from service.http.read_cache import LARGEST, RETRY, ReadCache
+from service.http.read_cache import LARGEST, MEMORY, RETRY, SPARING, ReadCache
 from service.metrics import Meter
 from service.settings import Settings
 from service.storage.access.directory import Caller, digest, token_entry
@@ -297,20 +297,51 @@ async def test_a_server_that_forbids_tracking_is_used_without(redis: RedisProces
         await app.close()
 
 
+class Untracked:
+    """A Redis that tracks nothing."""
+
+    tracker = None
+    cluster = False
+
+    class tracking:
+        emptied = None
+
+
 def test_requests_are_remembered_in_little_room() -> None:
-    class Untracked:
-        tracker = None
-        cluster = False
-
-        class tracking:
-            emptied = None
-
     cache = ReadCache(1000, Untracked())  # type: ignore[arg-type]
     data = request("GET", DOCUMENT)
     assert [cache.should_record(data) for _ in range(3)] == [False, True, True]
     cache.recording_failed(data)
     assert sum(cache.should_record(data) for _ in range(10 * RETRY)) > 0
     assert cache.misses == 3 + 10 * RETRY
+
+
+def test_recording_is_rare_while_it_does_not_pay_off_and_comes_back() -> None:
+    cache = ReadCache(1000, Untracked())  # type: ignore[arg-type]
+    requests = [request("GET", f"{DOCUMENTS}/c/{number}") for number in range(7)]
+    for data in requests * MEMORY:
+        cache.should_record(data)
+        cache.recording_wasted(data)
+    asked = len(requests) * SPARING * 10
+    recorded = sum(cache.should_record(data) for data in requests * (SPARING * 10))
+    assert 0 < recorded <= asked // SPARING
+    for _ in range(MEMORY):
+        cache.recording_used()
+    assert all(cache.should_record(data) for data in requests)
+
+
+async def test_an_answer_that_is_used_counts_once_and_at_once(app: App, redis: RedisProcess) -> None:
+    client = Client(app)
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    await kept(client)
+    scores = []
+    for _ in range(4):
+        scores.append(app.cache._worth)
+        await client.ask("GET", DOCUMENT)
+    assert scores == [0, 1, 1, 1]
+    await client.ask("PUT", DOCUMENT, b'{"a":2}')
+    await client.ask("GET", DOCUMENT)
+    assert app.cache._worth == 1
 
 
 async def test_nothing_is_kept_for_a_token_that_expires(app: App) -> None:
