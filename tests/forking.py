@@ -1,0 +1,247 @@
+"""Starts of the service without its imports: a process that has imported it forks a child for each start.
+
+A run starts the service hundreds of times, and half of each start is Python importing the same modules. The child gets
+the arguments, environment, standard streams and session that a process of `python -m service` would get, and runs the
+same `main`; a supervisor's workers are forked from it. Each makes its event loop after the fork.
+
+Invariant: a child ends as a real process would, and its server ends with this process.
+"""
+
+import asyncio
+import atexit
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import IO
+
+from service.process.workers import Worker
+
+LARGEST = 1 << 20  # bytes of a request
+STREAMS = 3
+NO_DESCRIPTOR_FROM = 1 << 20
+
+# The modules of all commands; each command imports its own when it runs.
+MODULES = (
+    "service.__main__",
+    "service.migration.command",
+    "service.operations.apply_access",
+    "service.operations.doctor",
+    "service.process.supervisor",
+    "service.process.worker",
+    "service.storage.fsck.check",
+    "service.transfer.commands",
+    "service.verification.command",
+)
+
+
+class Forked:
+    """A child of the server, with the methods of subprocess.Popen that tests use."""
+
+    def __init__(self, arguments: Sequence[str], environment: dict[str, str], *streams: IO[bytes]) -> None:
+        """Start `polystow` with these arguments, and standard input, output and error."""
+        self.args = list(arguments)
+        self.returncode: int | None = None
+        self._status, theirs = socket.socketpair()
+        with theirs:
+            descriptors = [theirs.fileno(), *(stream.fileno() for stream in streams)]
+            socket.send_fds(_server(), [json.dumps([self.args, environment]).encode()], descriptors)
+        self._said = self._status.makefile("rb")
+        self.pid = int(self._said.readline())
+
+    def poll(self) -> int | None:
+        """The exit status, None while the process runs."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end of the process. Raises subprocess.TimeoutExpired after `timeout` seconds."""
+        if self.returncode is None:
+            poll = select.poll()
+            poll.register(self._status, select.POLLIN)
+            if not poll.poll(None if timeout is None else timeout * 1000):
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self.returncode = int(self._said.readline())
+            self._said.close()
+            self._status.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+_lock = threading.Lock()
+_servers: list[socket.socket] = []
+
+
+def _server() -> socket.socket:
+    """The socket of this process's server, which is started with the first request."""
+    with _lock:
+        if not _servers:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
+            with theirs:
+                # Its own session: Ctrl-C stops the tests, which then stop their services in order.
+                process = subprocess.Popen(
+                    [sys.executable, "-m", __name__, str(theirs.fileno())],
+                    cwd=Path(__file__).parent.parent,
+                    env=os.environ | {"SSL_CERT_FILE": os.devnull},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+            _servers.append(ours)
+            atexit.register(_end, process, ours)
+        return _servers[0]
+
+
+def _end(process: subprocess.Popen[bytes], requests: socket.socket) -> None:
+    requests.close()
+    process.wait()
+
+
+def _serve(requests: socket.socket) -> list[str] | None:
+    """Fork for each request until there are no more; in a child, return its arguments."""
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(requests, LARGEST, 1 + STREAMS)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        if not message:
+            return None
+        if os.fork() == 0:
+            requests.close()
+            status, *streams = descriptors
+            return _started(status, streams, *json.loads(message))
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _started(status: int, streams: list[int], arguments: list[str], environment: dict[str, str]) -> list[str]:
+    """Fork the process that runs the command and return its arguments there; here report its end to the test.
+
+    The reporter is the parent of that process, so that no request keeps another one waiting.
+    """
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        os.closerange(STREAMS, NO_DESCRIPTOR_FROM)
+        _replace(environment)
+        return arguments
+    for stream in streams:
+        os.close(stream)
+    os.write(status, b"%d\n" % pid)
+    ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with suppress(BrokenPipeError):
+        os.write(status, b"%d\n" % ended)
+    os._exit(0)
+
+
+def _replace(environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+class ForkedWorker:
+    """A worker's process, with the methods of asyncio.subprocess.Process that a supervisor uses."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._ended = asyncio.get_running_loop().create_future()
+        self._descriptor = os.pidfd_open(pid)
+        asyncio.get_running_loop().add_reader(self._descriptor, self._reap)
+
+    def _reap(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self._ended.set_result(self.returncode)
+
+    async def wait(self) -> int:
+        status: int = await asyncio.shield(self._ended)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
+async def _spawn(worker: Worker, link_end: socket.socket) -> ForkedWorker:
+    """`Worker._spawn`, by a fork."""
+    # Until the child has its own handlers, a signal to it must not reach the parent's, over the pipe that both have.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    pid = os.fork()
+    if pid == 0:
+        _work(worker, link_end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+    return ForkedWorker(pid)
+
+
+def _work(worker: Worker, link_end: socket.socket) -> None:
+    """Run the worker's command and end the process. What the parent had stays in memory, but for its descriptors."""
+    status = 1
+    try:
+        gc.freeze()
+        asyncio._set_running_loop(None)
+        signal.set_wakeup_fd(-1)
+        for number in signal.valid_signals():
+            if number == signal.SIGCHLD or callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+        os.setsid()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        start = STREAMS
+        for kept in sorted((worker._listener.fileno(), link_end.fileno())):
+            os.closerange(start, kept)
+            start = kept + 1
+        os.closerange(start, NO_DESCRIPTOR_FROM)
+        _replace(worker._environment)
+        Path("/proc/self/comm").write_text(f"worker {worker.index}")  # by which tests find it
+        descriptors = (worker._listener.fileno(), link_end.fileno())
+        status = _main(["worker", str(worker.index), *map(str, descriptors)])
+    except SystemExit as error:
+        status = int(error.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _main(arguments: list[str]) -> int:
+    from service.__main__ import main
+
+    return main(arguments)
+
+
+if __name__ == "__main__":
+    for module in MODULES:
+        import_module(module)
+    import_module("service.dialects").discover()
+    Worker._spawn = _spawn  # type: ignore[method-assign,assignment]
+    gc.collect()
+    gc.freeze()
+    served = _serve(socket.socket(fileno=int(sys.argv[1])))
+    if served is not None:
+        sys.argv[1:] = served
+        sys.exit(_main(served))
