@@ -81,12 +81,12 @@ class Writing:
                 self.acknowledged.append(reply.json["version"])
 
 
-async def all_changes(project: Client) -> list[dict[str, Any]]:
-    """The whole journal of the category, page by page."""
+async def all_changes(project: Client, category: str = CATEGORY) -> list[dict[str, Any]]:
+    """The whole journal of a category, page by page."""
     found: list[dict[str, Any]] = []
     since, more = "oldest", True
     while more:
-        page = (await project.ask("GET", feed(CATEGORY, since=since, limit=1000))).json
+        page = (await project.ask("GET", feed(category, since=since, limit=1000))).json
         found += page["changes"]
         since, more = page["next"], page["more"]
     return found

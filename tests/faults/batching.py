@@ -1,0 +1,268 @@
+"""`python -m tests.faults.batching`: looks for broken batches while Redis and workers are killed.
+
+Each writer has a category of its own and writes its documents by one batch after the other, so that their numbers must
+be equal at all times. A batch whose outcome is unknown is repeated under its idempotency key; sometimes it is abandoned
+together with its category. In the end each category must be as its last acknowledged batch left it, or as the abandoned
+one did, and its journal must have each of these batches once, whole and in order.
+
+Exit statuses: 0 if there was no violation, 1 if there was one.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import Random
+from time import monotonic
+from typing import Any
+
+import uvloop
+from aiohttp import ClientError, ClientSession
+
+from tests.dialects.ainoflow.client import Client, at, open_with
+from tests.dialects.ainoflow.following import all_changes
+from tests.faults.clients import answered
+from tests.faults.faults import kill_redis, kill_worker
+from tests.faults.stand import Stand, standing
+from tests.hot.wire import Wire, connected, request
+from tests.running import soon
+from tests.servers import binaries
+
+JOURNAL = {"entries": 1_000_000}
+LEARNED = 1.5  # seconds until each worker has learned of a journal
+LOOKS = 0.02  # of the batches: all documents are read after them
+ABANDONED = 0.2  # of the batches of unknown outcome
+SHOWN = 20
+
+Entry = tuple[str, str, int | None, int | None]  # operation, key, version if it is known, number
+
+
+@dataclass(slots=True)
+class Group:
+    """A category with its documents, which batch 1 creates. `sent` and `acknowledged` are the numbers of the last batch
+    that was sent, and that was answered."""
+
+    name: str
+    size: int
+    sent: int = 0
+    acknowledged: int = 0
+
+    def entries(self, number: int) -> list[Entry]:
+        """The changes of a batch. From three operations on, one document is created and another deleted by each."""
+        lasting = self.size if self.size < 3 else self.size - 2
+        found: list[Entry] = [("put", f"k{n}", number, number) for n in range(lasting)]
+        if number > 1:
+            found[0] = ("patch", "k0", number, number)
+        if self.size >= 3:
+            found.append(("put", f"made{number % 2}", 1, number))
+            found += [("delete", f"made{(number + 1) % 2}", None, None)] if number > 1 else []
+        return found
+
+    def batch(self, number: int) -> bytes:
+        values: list[dict[str, Any]] = [
+            {"op": op, "key": key} | ({} if value is None else {"value": {"n": value}})
+            for op, key, _, value in self.entries(number)
+        ]
+        return json.dumps({"operations": values}).encode()
+
+    def state(self, number: int) -> dict[str, int]:
+        """The number of each document after a batch."""
+        return {key: number for op, key, _, _ in self.entries(number) if op != "delete"} if number else {}
+
+
+@dataclass(slots=True)
+class Account:
+    """All batches so far. `wrong` has the violations in words."""
+
+    acknowledged: int = 0
+    operations: int = 0
+    unknown: int = 0
+    looks: int = 0
+    changes: int = 0
+    groups: list[Group] = field(default_factory=list)
+    injected: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    def group(self, size: int) -> Group:
+        self.groups.append(Group(f"group{len(self.groups)}", size))
+        return self.groups[-1]
+
+    def blame(self, group: Group, text: object) -> None:
+        self.wrong.append(f"{group.name} after batch {group.acknowledged}: {text}")
+
+    def judge(self, group: Group, items: list[dict[str, Any]]) -> int:
+        """Compare the documents of a group with the batches that it may be after; return the number of its batch."""
+        self.looks += 1
+        found = {item["key"]: item["value"]["n"] for item in items}
+        for number in range(group.acknowledged, group.sent + 1):
+            if found == group.state(number):
+                return number
+        self.blame(group, found)
+        return group.acknowledged
+
+    def judge_journal(self, group: Group, changes: list[dict[str, Any]], last: int) -> None:
+        """Compare the journal of a group with all batches up to `last`."""
+        self.changes += len(changes)
+        expected = [entry for number in range(1, last + 1) for entry in group.entries(number)]
+        found = [(each["op"], each["key"], each["version"], each.get("value", {}).get("n")) for each in changes]
+        if len(found) != len(expected):
+            self.blame(group, f"the journal has {len(found)} changes, of {len(expected)}")
+        for one, other in zip(found, expected, strict=False):
+            if one != other and (other[0] != "delete" or one[:2] != other[:2]):
+                self.blame(group, f"the journal has {one}, not {other}")
+                return
+
+    def __str__(self) -> str:
+        faults = ", ".join(f"{name} {number}" for name, number in sorted(self.injected.items()))
+        abandoned = sum(group.sent > group.acknowledged for group in self.groups)
+        return (
+            f"{self.acknowledged} batches of {self.operations} operations acknowledged, {self.unknown} of unknown "
+            f"outcome, {abandoned} abandoned; read {self.looks} times, {self.changes} changes in the journals; "
+            f"faults: {faults or 'none'}; {len(self.wrong)} violations"
+        )
+
+
+class Writer:
+    """A client that writes batches on one connection after the other, until `over`."""
+
+    def __init__(self, project: Client, account: Account, size: int, random: Random) -> None:
+        self._project, self._account, self._size, self._random = project, account, size, random
+        self._group = account.group(size)
+        self._credential = f"Authorization: {project.credential()['Authorization']}"
+
+    async def run(self, over: asyncio.Event) -> None:
+        while not over.is_set():
+            try:
+                async with connected(self._project.running) as wire:
+                    if self._group.acknowledged:
+                        await self._look(wire)
+                    while not over.is_set():
+                        await self._write(wire)
+            except (OSError, EOFError, TimeoutError):
+                await asyncio.sleep(0.02)
+
+    async def _write(self, wire: Wire) -> None:
+        group, account = self._group, self._account
+        number = group.sent = group.acknowledged + 1
+        target = f"/api/v1/storage/batch/{group.name}"
+        key = f"Idempotency-Key: n{number}"
+        try:
+            await wire.send(request("POST", target, group.batch(number), key, credential=self._credential))
+            response = await answered(wire)
+            if response.status == 503:
+                raise TimeoutError
+        except (OSError, EOFError, TimeoutError):
+            account.unknown += 1
+            if self._random.random() < ABANDONED:
+                self._group = account.group(self._size)
+            raise
+        entries = group.entries(number)
+        if response.status != 200:
+            account.blame(group, f"batch {number} was answered {response.status}: {response.body!r}")
+            raise TimeoutError
+        receipts = [(each["op"], each["key"], each.get("version")) for each in json.loads(response.body)["results"]]
+        if receipts != [entry[:3] for entry in entries]:
+            account.blame(group, f"batch {number} was answered {receipts}")
+        group.acknowledged = number
+        account.acknowledged += 1
+        account.operations += len(entries)
+        if self._random.random() < LOOKS:
+            await self._look(wire)
+
+    async def _look(self, wire: Wire) -> None:
+        await wire.send(request("GET", at(self._group.name, sortBy="key"), credential=self._credential))
+        response = await answered(wire)
+        if response.status == 200:
+            self._account.judge(self._group, json.loads(response.body))
+
+
+async def harm(stand: Stand, account: Account, random: Random, pause: float, over: asyncio.Event) -> None:
+    """Kill Redis and workers in turn, until `over`: a Redis that was killed is started again before."""
+    while not over.is_set():
+        for fault in (kill_redis, kill_worker):
+            await asyncio.sleep(random.uniform(0.5, 1.5) * pause)
+            await fault(stand, random)
+            account.injected[fault.__name__] += 1
+
+
+async def finish(project: Client, account: Account) -> None:
+    """Judge each group by its documents and by its journal, once all workers serve again."""
+
+    async def answers() -> bool:
+        with suppress(ClientError, OSError):
+            return (await project.get("group0")).status == 200
+        return False
+
+    for _ in range(20):
+        await soon(answers)
+        await asyncio.sleep(0.1)
+    for group in account.groups:
+        last = account.judge(group, (await project.get(group.name, sortBy="key")).json)
+        account.judge_journal(group, await all_changes(project, group.name), last)
+
+
+async def write_batches(
+    stand: Stand,
+    batches: int,
+    *,
+    clients: int = 24,
+    seed: int = 1,
+    pause: float = 2.0,
+    kills: int = 0,
+    say: float = 0.0,
+) -> Account:
+    """Write so many batches, and until there were so many kills. `pause` is the mean one between two of them, `say` the
+    one between two lines of output, both in seconds."""
+    account, over = Account(), asyncio.Event()
+    async with ClientSession() as http:
+        project = await open_with(stand.service, http, journal=JOURNAL)
+        await asyncio.sleep(LEARNED)
+        writers = [Writer(project, account, 2 + n % 9, Random(f"{seed}-{n}")) for n in range(clients)]
+        tasks = [asyncio.create_task(writer.run(over)) for writer in writers]
+        harming = asyncio.create_task(harm(stand, account, Random(seed), pause, over))
+        said = monotonic()
+        try:
+            while (account.acknowledged < batches or account.injected.total() < kills) and not account.wrong:
+                if ended := [task for task in (*tasks, harming) if task.done()]:
+                    ended[0].result()  # raises what ended it
+                await asyncio.sleep(0.05)
+                if say and monotonic() - said > say:
+                    said = monotonic()
+                    print(account, flush=True)
+            over.set()
+            await asyncio.gather(*tasks, harming)
+        finally:
+            for task in (*tasks, harming):
+                task.cancel()
+            await asyncio.gather(*tasks, harming, return_exceptions=True)
+        if not account.wrong:
+            await finish(project, account)
+    return account
+
+
+async def main(given: argparse.Namespace) -> int:
+    begun = monotonic()
+    async with standing(binary=dict(binaries())[given.server], workers=2) as stand:
+        account = await write_batches(
+            stand, given.batches, clients=given.clients, seed=given.seed, pause=given.pause, say=15.0
+        )
+    print("\n".join([f"{given.server}: {account}; {monotonic() - begun:.0f} s", *account.wrong[:SHOWN]]))
+    return 1 if account.wrong else 0
+
+
+def arguments() -> argparse.Namespace:
+    servers = dict(binaries())
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.batching", description=__doc__)
+    parser.add_argument("--batches", type=int, default=50_000, help="[50,000]")
+    parser.add_argument("--clients", type=int, default=24, help="[24]")
+    parser.add_argument("--seed", type=int, default=1, help="[1]")
+    parser.add_argument("--pause", type=float, default=2.0, help="mean one between two kills, seconds [2]")
+    parser.add_argument("--server", choices=list(servers), default=next(iter(servers)))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(uvloop.run(main(arguments())))
