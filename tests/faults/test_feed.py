@@ -1,34 +1,27 @@
 """Followers of a feed miss no change and get none twice, whatever fails."""
 
-import asyncio
-from random import Random
-
 import pytest
-from aiohttp import ClientSession
 
-from tests.dialects.ainoflow.client import open_project
-from tests.dialects.ainoflow.events import keep_journal
-from tests.dialects.ainoflow.following import followed
 from tests.effort import either
-from tests.faults.faults import kill_redis, kill_worker, reset
-from tests.faults.stand import Stand, standing
-
-JOURNAL = {"entries": 1_000_000}
-
-
-async def harm(stand: Stand, seconds: float) -> None:
-    """Kill Redis and workers, and break all connections between them, in turn."""
-    random, loop = Random(21), asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while loop.time() < end:
-        for fault in (reset, kill_worker, kill_redis):
-            await asyncio.sleep(random.uniform(0.2, 0.5))
-            await fault(stand, random)
+from tests.faults.following import Ledger, Wrong, follow
+from tests.faults.stand import standing
 
 
 @pytest.mark.long
-async def test_no_fault_hides_doubles_or_reorders_a_change_for_a_follower(http: ClientSession) -> None:
+async def test_no_fault_hides_doubles_or_reorders_a_change_for_a_follower() -> None:
     async with standing() as stand:
-        project = await open_project(stand.service, http)
-        await keep_journal(project, **JOURNAL)
-        print(await followed(project, harm(stand, either(3, 10))))
+        print(await follow(stand, either(2_000, 20_000), seed=21, between=1.0, least_faults=either(6, 30)))
+
+
+@pytest.mark.parametrize("versions", [(1, 3), (1, 1), (1, 3, 2)], ids=["missed", "doubled", "out of order"])
+def test_the_checker_notices_a_change_that_is(versions: tuple[int, ...]) -> None:
+    with pytest.raises(Wrong):
+        Ledger().take((b"%d-0" % place, b"k", b"%d" % version) for place, version in enumerate(versions))
+
+
+def test_the_checker_notices_another_order_of_two_documents() -> None:
+    one, other = Ledger(), Ledger()
+    one.take([(b"1-0", b"a", b"1"), (b"2-0", b"b", b"1")])
+    other.take([(b"2-0", b"b", b"1"), (b"1-0", b"a", b"1")])
+    assert one.versions == other.versions
+    assert one.order != other.order

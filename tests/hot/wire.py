@@ -107,7 +107,11 @@ async def connected(running: Running) -> AsyncIterator[Wire]:
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # so that who does not read is soon noticed
     client.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(client, (host, int(port)))
+    try:
+        await asyncio.get_running_loop().sock_connect(client, (host, int(port)))
+    except OSError:
+        client.close()
+        raise
     reader, writer = await asyncio.open_connection(sock=client)
     try:
         yield Wire(reader, writer)
