@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from service.storage.journal.transfer import BYTES, Entry, JournalTransfer
+from service.storage.journal.transfer import Entry, JournalTransfer
 from service.storage.keys import Collection
 from service.storage.outcomes import Outcome
 from service.transfer.lines import ChangeLine, JournalLine, Line, body_of
@@ -23,7 +23,7 @@ async def export_journal(
 
 async def import_state(journals: JournalTransfer, collection: Collection, line: JournalLine) -> None:
     """Write what stands beside a journal."""
-    await journals.restore_state(collection, {BYTES: str(line.bytes)} | line.state)
+    await journals.restore_state(collection, line.state, line.bytes)
 
 
 async def import_changes(

@@ -1,19 +1,20 @@
 """Journals on their way out of a store and into another one, entry by entry, with their cursors.
 
 An entry enters only behind all that are there, so a journal never gets a change that its readers have passed already.
-Restoring an entry again changes nothing.
+Its total goes on from the bytes of the journal that it enters, so totals always rise. Restoring an entry again changes
+nothing.
 """
 
 from collections.abc import AsyncIterator, Sequence
 
 from msgspec import Struct
 
-from service.redis.errors import Rejected
 from service.storage import keys
 from service.storage.journal.change import decode_header, position, weight
 from service.storage.keys import Collection
 from service.storage.outcomes import Outcome
-from service.storage.scripts.fan_out import each
+from service.storage.scripts.fan_out import all_of
+from service.storage.scripts.reply import Reply
 from service.storage.scripts.runner import Runner
 
 STEP = 32  # entries in one command: at most 1 MB
@@ -44,7 +45,7 @@ class JournalTransfer:
     """The way of journals out of a store and into another one."""
 
     def __init__(self, runner: Runner) -> None:
-        self._command = runner.command
+        self._command, self._run = runner.command, runner.run
 
     async def bytes(self, collection: Collection) -> int | None:
         """Return the bytes of all entries that a journal ever had; None if there is no journal."""
@@ -81,28 +82,38 @@ class JournalTransfer:
                 return
             after = f"({entries[-1].cursor}"
 
-    async def restore_state(self, collection: Collection, fields: dict[str, str]) -> None:
-        """Restore what stands beside a journal, where nothing is there yet."""
+    async def restore_state(self, collection: Collection, fields: dict[str, str], most: int) -> None:
+        """Restore what stands beside a journal of `most` bytes, where nothing is there yet.
+
+        The counts of bytes follow from the entries; they are restored here only if all entries were removed.
+        """
         key = collection.journal_state
-        for reply in await each(self._command("HSETNX", key, *field, key=key, write=True) for field in fields.items()):
-            if isinstance(reply, Exception):
-                raise reply
+        others = [field for field in fields.items() if field[0] not in (BYTES, FREED)]
+        commands = [self._command("HSETNX", key, *field, key=key, write=True) for field in others]
+        if int(fields.get(FREED, 0)) == most:
+            commands.append(self.reenter(collection, most))
+        await all_of(commands)
+
+    def reenter(self, collection: Collection, freed: int, entry: Entry | None = None) -> Reply:
+        """Return the command that adds one entry. `freed` bytes were removed before, if it is the first one."""
+        said = Entry("", b"", 0, b"") if entry is None else entry
+        return self._run(
+            "reenter",
+            collection.journaled,
+            cursor=said.cursor,
+            freed=freed,
+            weight=said.total - freed if entry else 0,
+            header=said.header,
+            value=said.value,
+        )
 
     async def restore_many(self, collection: Collection, entries: Sequence[Entry]) -> list[Outcome]:
         """Restore entries, oldest first, and return what became of each."""
-        key = collection.journal
-        commands = [
-            self._command("XADD", key, one.cursor, "h", one.header, "t", one.total, "v", one.value, key=key, write=True)
-            for one in entries
+        replies = await all_of(self.reenter(collection, one.before, one) for one in entries)
+        outcomes = [
+            Outcome.STORED if added else await self._compare(collection, entry)
+            for entry, added in zip(entries, replies, strict=True)
         ]
-        outcomes = []
-        for entry, reply in zip(entries, await each(commands), strict=True):
-            if isinstance(reply, Rejected) and "equal or smaller" in reply.message:
-                outcomes.append(await self._compare(collection, entry))
-            elif isinstance(reply, Exception):
-                raise reply
-            else:
-                outcomes.append(Outcome.STORED)
         usage = keys.usage(collection.dialect, collection.namespace)  # is counted again: it has the bytes of journals
         await self._command("UNLINK", usage, key=usage, write=True)
         return outcomes
@@ -112,7 +123,8 @@ class JournalTransfer:
         key, state = collection.journal, collection.journal_state
         found = await self._command("XRANGE", key, entry.cursor, entry.cursor, key=key)
         if found:
-            same = found[0][1][1::2] == [entry.header, b"%d" % entry.total, entry.value]
+            _, header, _, _, _, value = found[0][1]
+            same = (header, value) == (entry.header, entry.value)
             return Outcome.PRESENT if same else Outcome.DIFFERENT
         trimmed = await self._command("HGET", state, TRIMMED, key=state)
         gone = trimmed is not None and position(entry.cursor) <= position(trimmed.decode())

@@ -1,0 +1,28 @@
+--- Add an entry to a journal as it was elsewhere, if its cursor is behind all that are there. Its total goes on from the
+--- bytes of this journal. A journal without a count of bytes begins with what was removed elsewhere.
+--- Replies with: 1 if the entry was added, 0 if its cursor is not behind all that are there.
+
+local stream = KEYS[1] -- stream: an entry for each change
+local state  = KEYS[2] -- hash: see include/enter_change.lua and include/trim_portion.lua
+
+local cursor = ARGV[1] -- of the entry; '' if there is none, and only the counts are set
+local freed  = ARGV[2] -- bytes of all entries that were removed before this one
+local weight = ARGV[3] -- bytes that the entry counts
+local header = ARGV[4] -- packed
+local value  = ARGV[5] -- '' if none is kept
+
+local bytes = redis.call('HGET', state, 'bytes')
+if not bytes then
+  bytes = freed
+  redis.call('HSET', state, 'bytes', bytes)
+  if freed ~= '0' then redis.call('HSET', state, 'freed', freed) end
+end
+if cursor == '' then return 1 end
+local total = string.format('%.0f', bytes + weight)
+local added = redis.pcall('XADD', stream, cursor, 'h', header, 't', total, 'v', value)
+if type(added) == 'table' then
+  if string.find(added.err, 'equal or smaller', 1, true) then return 0 end
+  return added
+end
+redis.call('HSET', state, 'bytes', total)
+return 1
