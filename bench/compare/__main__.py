@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.compare import against, dialects, growth, memory, side_by_side, workers
+from bench.compare import against, dialects, growth, latency, memory, side_by_side, workers
 from bench.compare.dialect_operations import OPERATIONS_BY_NAME
 from bench.compare.loading import Wrong
 from bench.compare.systems import SYSTEMS
@@ -21,7 +21,7 @@ from bench.placement import Placement, placement
 from bench.processes import Unusable
 from bench.results import RESULTS, write
 
-ALONE = {"workers": workers.run, "growth": growth.run, "memory": memory.run}
+ALONE = {"workers": workers.run, "growth": growth.run, "memory": memory.run, "latency": latency.run}
 WORKLOADS: dict[str, Collection[str]] = {"systems": BY_NAME, "dialects": OPERATIONS_BY_NAME}
 PARTS = (*WORKLOADS, *ALONE)
 

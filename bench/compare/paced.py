@@ -1,0 +1,236 @@
+"""`python -m bench.compare.paced`: a client that sends requests at a fixed rate, whatever the server does.
+
+It reads an order as JSON from standard input and prints an outcome as JSON. Requests are due at fixed moments: those of
+one millisecond together, because timers are no finer. A request that is due while all connections are busy waits for
+the first free one. Its latency counts from the moment at which it was due and not from the moment at which it was sent.
+So a stall of the server delays all requests that were due meanwhile; a client that waits for an answer before it times
+the next request leaves them out ("coordinated omission").
+
+If the rate is 0, each connection sends its next request when the last one is answered: the most that this client gets.
+
+Invariant: every request that was due is counted once: as answered, or as broken.
+"""
+
+import asyncio
+import random
+import sys
+from array import array
+from collections import deque
+from time import perf_counter
+from typing import cast
+from urllib.parse import urlsplit
+
+import msgspec
+import uvloop
+
+STEP = 0.001  # seconds between two moments at which requests are due
+LATE_SECONDS = 10.0  # for the answers to the last requests
+DECK = 1 << 16  # requests in random order, which are sent over and over
+
+
+class Part(msgspec.Struct):
+    """One kind of request. `KEY` in its path stands for the number of a key."""
+
+    weight: int
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: str = ""
+
+    def text(self, host: str, key: int) -> bytes:
+        body = self.body.encode()
+        lines = [f"{self.method} {self.path.replace('KEY', str(key))} HTTP/1.1", f"Host: {host}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        if body:
+            lines.append(f"Content-Length: {len(body)}")
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class Order(msgspec.Struct):
+    """A run: `rate` requests per second over so many connections."""
+
+    url: str
+    parts: list[Part]
+    rate: float
+    seconds: float
+    connections: int = 64
+    keys: int = 1
+    seed: int = 1
+
+
+class Outcome(msgspec.Struct):
+    """The latencies of a run in milliseconds. `refused` are answers with a status from 400 on."""
+
+    requests: int
+    seconds: float
+    p50: float
+    p99: float
+    p999: float
+    longest: float
+    refused: int
+    broken: int
+
+
+class Run:
+    """One run: the requests that are due, and the connections that are free."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        host, chosen = urlsplit(order.url).netloc, random.Random(order.seed)
+        weights = [part.weight for part in order.parts]
+        texts = [[part.text(host, key) for key in range(order.keys)] for part in order.parts]
+        self.deck = [chosen.choice(each) for each in chosen.choices(texts, weights, k=DECK)]
+        self.sent = self.refused = self.broken = 0
+        self.latencies = array("d")
+        self.due: deque[float] = deque()
+        self.clients: list[Client] = []
+        self.free: list[Client] = []
+        self.over = asyncio.Event()
+        self.began = self.until = 0.0
+        self._steps = self._scheduled = 0
+        self._more_due = bool(order.rate)
+
+    async def carry_out(self) -> Outcome:
+        loop, where = asyncio.get_running_loop(), urlsplit(self.order.url)
+        for _ in range(self.order.connections):
+            _, client = await loop.create_connection(lambda: Client(self), where.hostname or "", where.port or 80)
+            self.clients.append(client)
+        self.free = list(self.clients)
+        self.began = perf_counter()
+        self.until = self.began + self.order.seconds
+        if self.order.rate:
+            self._step()
+        else:
+            self.due.extend([self.began] * len(self.free))
+            self._send_due()
+        try:
+            async with asyncio.timeout(self.order.seconds + LATE_SECONDS):
+                await self.over.wait()
+        except TimeoutError:
+            pass
+        seconds = perf_counter() - self.began
+        busy = len(self.clients) - len(self.free)
+        self.broken += len(self.due) + busy
+        for client in self.clients:
+            client.close()
+        return self._outcome(max(seconds, self.order.seconds))
+
+    def _step(self) -> None:
+        """Add the requests that have become due since the last step, and send those that find a free connection."""
+        now, order = perf_counter(), self.order
+        while (moment := self.began + self._steps * STEP) <= now and moment < self.until:
+            self._steps += 1
+            count = int(self._steps * STEP * order.rate) - self._scheduled
+            self._scheduled += count
+            self.due.extend([moment] * count)
+        self._send_due()
+        if moment < self.until:
+            asyncio.get_running_loop().call_later(max(0.0, moment - perf_counter()), self._step)
+        else:
+            self._more_due = False
+            self.end_if_done()
+
+    def _send_due(self) -> None:
+        while self.free and self.due:
+            self.free.pop().send(self.due.popleft())
+
+    def next_request(self) -> bytes:
+        self.sent += 1
+        return self.deck[self.sent % DECK]
+
+    def answered(self, client: "Client", due: float, now: float) -> None:
+        """Count an answer, and give the connection its next request."""
+        self.latencies.append(now - due)
+        if self.due:
+            client.send(self.due.popleft())
+        elif not self.order.rate and now < self.until:
+            client.send(now)
+        else:
+            self.free.append(client)
+            self.end_if_done()
+
+    def end_if_done(self) -> None:
+        """End the run if all that was due is answered and nothing more becomes due."""
+        if len(self.free) == len(self.clients) and not self.due and not self._more_due:
+            self.over.set()
+
+    def lost(self, client: "Client") -> None:
+        self.clients.remove(client)
+        if client in self.free:
+            self.free.remove(client)
+        else:
+            self.broken += 1
+        if not self.clients:
+            self.over.set()
+
+    def _outcome(self, seconds: float) -> Outcome:
+        found = sorted(self.latencies)
+
+        def at(share: float) -> float:
+            return round(1000 * found[min(int(share * len(found)), len(found) - 1)], 3) if found else 0.0
+
+        spread = at(0.5), at(0.99), at(0.999), at(1.0)
+        return Outcome(len(found), round(seconds, 6), *spread, self.refused, self.broken)
+
+
+class Client(asyncio.Protocol):
+    """One connection, with at most one request at a time."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._transport: asyncio.Transport | None = None
+        self._received = b""
+        self._due = 0.0
+        self._closing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def send(self, due: float) -> None:
+        """Send a request that was due at this moment."""
+        assert self._transport is not None
+        self._due = due
+        self._transport.write(self._run.next_request())
+
+    def data_received(self, data: bytes) -> None:
+        received = self._received + data if self._received else data
+        length = whole_length(received)
+        if not length or len(received) < length:
+            self._received = received
+            return
+        self._received = b""
+        if received[9] >= ord("4"):
+            self._run.refused += 1
+        self._run.answered(self, self._due, perf_counter())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._closing:
+            self._run.lost(self)
+
+    def close(self) -> None:
+        assert self._transport is not None
+        self._closing = True
+        self._transport.close()
+
+
+def whole_length(received: bytes) -> int:
+    """Return the length of the answer that begins here; 0 if its head has not arrived whole."""
+    end = received.find(b"\r\n\r\n")
+    if end < 0:
+        return 0
+    _, named, rest = received[:end].lower().partition(b"\r\ncontent-length:")
+    return end + 4 + (int(rest.partition(b"\r\n")[0]) if named else 0)
+
+
+async def pace(order: Order) -> Outcome:
+    """Carry out an order. Raises OSError if the server does not accept a connection."""
+    return await Run(order).carry_out()
+
+
+def main() -> None:
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    sys.stdout.write(msgspec.json.encode(uvloop.run(pace(order))).decode() + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Latencies at a fixed rate: each request counts from the moment at which it was due, whatever the server does."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from bench.compare.latency import paced
+from bench.compare.loading import Wrong, prepare
+from bench.compare.paced import Order, Part, pace, whole_length
+from bench.compare.systems.polystow import FastPath
+from bench.compare.workloads import MISSING, MIX
+from bench.placement import placement
+
+ANSWER = b"HTTP/1.1 %d OK\r\nContent-Length: 2\r\n\r\n{}"
+GET = Part(100, "GET", "/KEY", {})
+
+
+class Served:
+    """A server that stalls once, at the request of number `at`, and closes a connection at that of number `close`."""
+
+    def __init__(self, status: int = 200, stall: float = 0.0, at: int = -1, close: int = -1) -> None:
+        self.status, self.stall, self.at, self.close = status, stall, at, close
+        self.requests: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            while head := (await reader.read(4096)):
+                self.requests.append(head)
+                if len(self.requests) == self.close:
+                    return
+                if len(self.requests) == self.at:
+                    time.sleep(self.stall)  # noqa: ASYNC251 - it stalls all connections
+                writer.write((ANSWER % self.status)[:30])
+                await asyncio.sleep(0)
+                writer.write((ANSWER % self.status)[30:])
+
+
+@asynccontextmanager
+async def listening(served: Served) -> AsyncIterator[str]:
+    server = await asyncio.start_server(served.serve, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        yield f"http://{host}:{port}"
+
+
+async def test_as_many_requests_as_the_rate_says_are_sent_and_counted() -> None:
+    served = Served()
+    async with listening(served) as url:
+        outcome = await pace(Order(url, [GET], rate=300, seconds=0.5, connections=3, keys=5))
+    assert (outcome.requests, outcome.refused, outcome.broken) == (150, 0, 0)
+    assert len(served.requests) == 150
+    assert {each.split(b" ")[1] for each in served.requests} == {b"/0", b"/1", b"/2", b"/3", b"/4"}
+
+
+async def test_a_stall_delays_all_requests_that_were_due_meanwhile() -> None:
+    """Two connections: if only those that were sent were delayed, 2 of 500 latencies would be long."""
+    async with listening(Served(stall=0.3, at=100)) as url:
+        outcome = await pace(Order(url, [GET], rate=500, seconds=1.0, connections=2))
+    assert outcome.requests == 500
+    assert outcome.p99 > 250
+    assert outcome.longest >= 290
+
+
+async def test_a_run_that_stalls_at_its_end_is_not_cut_short() -> None:
+    async with listening(Served(stall=0.2, at=90)) as url:
+        outcome = await pace(Order(url, [GET], rate=500, seconds=0.2, connections=2))
+    assert (outcome.requests, outcome.broken) == (100, 0)
+
+
+async def test_without_a_rate_a_connection_sends_when_it_was_answered() -> None:
+    served = Served()
+    async with listening(served) as url:
+        outcome = await pace(Order(url, [GET], rate=0, seconds=0.2, connections=2))
+    assert outcome.requests == len(served.requests) > 2
+    assert outcome.broken == 0
+
+
+async def test_refusals_and_lost_connections_are_counted() -> None:
+    async with listening(Served(status=503)) as url:
+        assert (await pace(Order(url, [GET], rate=100, seconds=0.2, connections=2))).refused == 20
+    async with listening(Served(close=5)) as url:
+        outcome = await pace(Order(url, [GET], rate=100, seconds=0.2, connections=2))
+    assert (outcome.requests, outcome.broken) == (19, 1)
+
+
+@pytest.mark.parametrize(
+    ("received", "length"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Le", 0),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\nDate: x\r\n\r\n{", 60),
+        (b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n", 38),
+    ],
+)
+def test_the_length_of_an_answer_is_known_from_its_head(received: bytes, length: int) -> None:
+    assert whole_length(received) == length
+
+
+def test_the_service_is_measured_and_a_refused_request_ends_the_run(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        system = FastPath(placement([0]), tmp_path)
+        system.most_keys = 20  # type: ignore[misc]
+        system.start(stack)
+        asyncio.run(prepare(system, [MIX]))
+        outcome = paced(system, MIX, 200.0, 0.5, 0)
+        assert (outcome.requests, outcome.refused, outcome.broken) == (100, 0, 0)
+        assert 0 < outcome.p50 <= outcome.p99 <= outcome.p999 <= outcome.longest
+        with pytest.raises(Wrong, match="were refused"):
+            paced(system, MISSING, 200.0, 0.5, 0)
