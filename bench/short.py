@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.polystow import Polystow
+from bench.polystow import ACCESS, PROJECT, Polystow
 from bench.processes import ROOT, Unusable
 
 USUAL = ("--run-time", "30s")
@@ -18,6 +18,7 @@ USUAL = ("--run-time", "30s")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
+    ACCESS["ainoflow"]["projects"] = [{"id": PROJECT, "journal": {}}]  # type: ignore[index]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch, Polystow(Path(scratch)) as service:

@@ -1,4 +1,4 @@
-"""A client of the Ainoflow dialect.
+"""Clients of the Ainoflow dialect: one that reads and writes, and one that follows what the others write.
 
 Weights, of 100. A document store behind an application is read far more than written: YCSB's workload B, the one it
 calls "photo tagging", has 95 % reads, its A ("session store") 50 %. Automations, the vendor's customers, keep state
@@ -15,22 +15,32 @@ there and write more than photographs are tagged, so this lies between: 80 reads
 | 6 | PATCH | one member of it changes |
 | 3 | POST, key made by the service | events, inboxes |
 | 3 | DELETE of one of these | what came is dealt with, so the collection stays as large as it was |
+
+Beside them one user follows the journal of their category, if their project keeps one: it polls, and fails if a version
+of a document is missing, comes twice, or comes out of order.
 """
 
 from hashlib import md5
 from typing import Any
 
 from locust import task
+from locust.exception import StopUser
 
 from bench.dialect_user import DialectUser, document_of, key_of
 from bench.options import credentials, declared
 
 CATEGORY = "/api/v1/storage/json/load"
 BATCH = "/api/v1/storage/batch/load"
+CHANGES = "/api/v1/storage/changes/load"
+POLL_SECONDS = 1
 DOCUMENT = CATEGORY + "/{key}"
 
 
-class AinoflowUser(DialectUser):
+class Keyed(DialectUser):
+    """A user with the first API key that there is."""
+
+    abstract = True
+
     def on_start(self) -> None:
         keys = credentials(self.options) or [
             each["key"] for each in declared(self.options, "ainoflow").get("keys", []) if "key" in each
@@ -38,6 +48,11 @@ class AinoflowUser(DialectUser):
         if not keys:
             raise ValueError("no API key: give --credentials, or --access with a document that has one")
         self._headers = {"Authorization": f"Bearer {keys[0]}", "Content-Type": "application/json"}
+        super().on_start()
+
+
+class AinoflowUser(Keyed):
+    def on_start(self) -> None:
         self._etags: dict[str, str] = {}
         self._created: list[str] = []
         super().on_start()
@@ -128,3 +143,35 @@ class AinoflowUser(DialectUser):
             if answer.status_code != 200:
                 answer.failure(f"status {answer.status_code}")
         return None
+
+
+class AinoflowFollower(Keyed):
+    fixed_count = 1
+
+    def on_start(self) -> None:
+        self._cursor = "now"
+        self._versions: dict[str, int] = {}  # of documents, as the changes so far tell them
+        super().on_start()
+
+    @task
+    def follow(self) -> None:
+        wait = 0 if self._cursor == "now" else POLL_SECONDS
+        path = f"{CHANGES}?since={self._cursor}&wait={wait}"
+        with self.client.get(path, name="GET changes", headers=self._headers, catch_response=True) as answer:
+            if answer.status_code == 404:
+                answer.success()
+                raise StopUser  # the project keeps no journal
+            if answer.status_code != 200:
+                answer.failure(f"status {answer.status_code}")
+                return
+            page = answer.json()
+            if not all(map(self._follows, page["changes"])):
+                answer.failure("a change is missing, doubled or out of order")
+            self._cursor = page["next"]
+
+    def _follows(self, change: dict[str, Any]) -> bool:
+        """Note a change, and return if it follows the last one of its document."""
+        key, version, leaves = change["key"], change["version"], change["op"] in ("delete", "expire")
+        last = self._versions.get(key)
+        self._versions[key] = 0 if leaves else version
+        return last is None or version == (last if leaves else last + 1)

@@ -9,7 +9,7 @@ from tests.running import ROOT, environment
 
 # For each dialect requests that its users make often.
 OFTEN = {
-    "ainoflow": ("GET", "PUT", "PUT, to fill"),
+    "ainoflow": ("GET", "PUT", "PUT, to fill", "GET changes"),
     "auravant": ("storage GET", "storage PUT"),
     "avaamo": ("set_storage", "list, one"),
     "genesys": ("genesys: GET a key", "genesys: POST"),
