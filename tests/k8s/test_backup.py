@@ -1,4 +1,4 @@
-"""The component that exports everything each night: what Kubernetes gets of it, and what its command does."""
+"""The component that exports everything each night and imports it: what Kubernetes gets, and what its commands do."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ import yaml
 from service import __version__
 from tests.k8s.kustomize import K8S, Object
 from tests.records import RECORDS, Client
-from tests.running import ROOT, Running, environment, polystow
+from tests.running import ROOT, Running, environment
 
 FOLDER = K8S / "backup"
 OBJECTS: list[Object] = [
@@ -21,9 +21,17 @@ OBJECTS: list[Object] = [
     for name in yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
     for each in yaml.safe_load_all((FOLDER / name).read_text())
 ]
-JOB: Any = next(each for each in OBJECTS if each["kind"] == "CronJob")["spec"]["jobTemplate"]["spec"]
-POD: Any = JOB["template"]["spec"]
-(CONTAINER,) = POD["containers"]
+PODS: dict[str, Any] = {
+    each["metadata"]["name"]: each["spec"]["jobTemplate"]["spec"]["template"]
+    for each in OBJECTS
+    if each["kind"] == "CronJob"
+}
+EXPORT, IMPORT = PODS["polystow-backup"], PODS["polystow-import"]
+
+
+def container(pod: Any) -> Any:
+    (found,) = pod["spec"]["containers"]
+    return found
 
 
 @pytest.mark.parametrize("each", OBJECTS, ids=lambda each: f"{each['kind']} {each['metadata']['name']}")
@@ -32,49 +40,68 @@ def test_kubernetes_knows_every_field(each: Object) -> None:
     assert each["metadata"]["labels"] == {"app.kubernetes.io/name": "polystow-backup"}
 
 
-def test_the_pod_is_restricted_and_not_one_of_the_service() -> None:
+@pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
+def test_the_pod_is_restricted_and_not_one_of_the_service(pod: Any) -> None:
     service = yaml.safe_load((K8S / "base" / "deployment.yaml").read_text())["spec"]["template"]
-    assert JOB["template"]["metadata"]["labels"] != service["metadata"]["labels"]
-    assert CONTAINER["image"] == f"polystow:{__version__}"
-    assert CONTAINER["securityContext"] == service["spec"]["containers"][0]["securityContext"]
-    assert POD["securityContext"].items() >= service["spec"]["securityContext"].items()
-    assert POD["serviceAccountName"] == "polystow-backup"
-    assert POD["automountServiceAccountToken"] is POD["enableServiceLinks"] is False
+    assert pod["metadata"]["labels"] != service["metadata"]["labels"]
+    assert container(pod)["image"] == f"polystow:{__version__}"
+    assert container(pod)["securityContext"] == service["spec"]["containers"][0]["securityContext"]
+    assert pod["spec"]["securityContext"].items() >= service["spec"]["securityContext"].items()
+    assert pod["spec"]["serviceAccountName"] == "polystow-backup"
+    assert pod["spec"]["automountServiceAccountToken"] is pod["spec"]["enableServiceLinks"] is False
 
 
-def test_redis_is_where_it_is_for_the_service() -> None:
+@pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
+def test_redis_is_where_it_is_for_the_service(pod: Any) -> None:
     patch = yaml.safe_load((K8S / "overlays" / "single" / "redis-url.yaml").read_text())
     (variable,) = patch["spec"]["template"]["spec"]["containers"][0]["env"]
-    assert variable in CONTAINER["env"]
+    assert variable in container(pod)["env"]
 
 
-def test_its_command_makes_exports_that_can_be_imported_and_keeps_fourteen(service: Running, tmp_path: Path) -> None:
-    """The command itself, with a folder in the place of the volume and this Python in the place of the image."""
-    for record in RECORDS:
-        record.write(Client(service.url))
-    wanted = {record.name: record.read(Client(service.url)) for record in RECORDS}
-    backups, programs = tmp_path / "backups", tmp_path / "programs"
-    backups.mkdir()
+def test_an_import_is_never_scheduled() -> None:
+    (job,) = (each for each in OBJECTS if each["metadata"]["name"] == "polystow-import")
+    assert job["spec"]["suspend"] is True
+    assert container(IMPORT)["volumeMounts"][0]["readOnly"] is True
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    """A folder in the place of the volume of backups, and beside it the program of the image."""
+    programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "polystow").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m service "$@"\n')
     (programs / "polystow").chmod(0o755)
-    for day in range(1, 21):
-        (backups / f"202001{day:02}T021700Z.ndjson.zst").touch()
-    variables = environment({"redis_url": f"unix://{service.data_dir}/redis.sock"})
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    (tmp_path / "backups").mkdir()
+    return tmp_path / "backups"
+
+
+def run(pod: Any, volume: Path, running: Running, **variables: str) -> str:
+    """Run the command of a pod against the Redis of a service, and return what it has printed."""
+    given = environment({"redis_url": f"unix://{running.data_dir}/redis.sock"})
+    path = f"{volume.parent / 'programs'}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        CONTAINER["command"],
+        container(pod)["command"],
         cwd=ROOT,
-        env=variables | {"BACKUPS": str(backups), "PATH": path},
+        env=given | {"BACKUPS": str(volume), "EXPORT": "", "PATH": path} | variables,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    kept = sorted(backups.iterdir())
+    return done.stdout + done.stderr
+
+
+def test_its_commands_make_exports_keep_fourteen_and_import_them(service: Running, volume: Path) -> None:
+    for record in RECORDS:
+        record.write(Client(service.url))
+    wanted = {record.name: record.read(Client(service.url)) for record in RECORDS}
+    for day in range(1, 21):
+        (volume / f"202001{day:02}T021700Z.ndjson.zst").touch()
+    run(EXPORT, volume, service)
+    kept = sorted(volume.iterdir())
     assert len(kept) == 14
     assert kept[0].name == "20200108T021700Z.ndjson.zst"
-    with Running(access="") as other:
-        other.wait_ready()
-        done = polystow("import", str(kept[-1]), redis_url=f"unix://{other.data_dir}/redis.sock")
-        assert done.returncode == 0, done.stderr
-        assert {record.name: record.read(Client(other.url)) for record in RECORDS} == wanted
+    for variables in ({}, {"EXPORT": str(kept[-1])}):
+        with Running(access="") as other:
+            other.wait_ready()
+            run(IMPORT, volume, other, **variables)
+            assert {record.name: record.read(Client(other.url)) for record in RECORDS} == wanted
