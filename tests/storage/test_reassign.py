@@ -74,6 +74,26 @@ async def test_an_id_that_another_variable_has_is_not_taken(
     assert await faults(runner) == []
 
 
+async def test_an_id_of_another_agent_is_kept_and_does_no_harm(
+    runner: Runner, transfer: VariableTransfer, storage: Storage
+) -> None:
+    """Each agent reads, sets again and removes its own variable, whatever the id of the other one."""
+    other = keys.collection("avaamo", "agents", "8018", "")
+    taken = await storage.variables.assign(Write(other), 5, "k", "theirs")
+    assert await restore(transfer, variable(taken)) == [Outcome.STORED]
+    assert await storage.variables.recall(PLACE, "", 5, "k") == variable(taken)
+    assert await storage.variables.assign(Write(PLACE), 5, "k", "ours") == taken
+    found = await storage.variables.recall(other, "", 5, "k")
+    assert found is not None
+    assert (found.id, found.value) == (taken, "theirs")
+    for place in (PLACE, other):
+        assert (await storage.variables.select(place, "", Filter(), 0, 1))[0] == 1
+    await storage.variables.drop(Write(PLACE), 5, "k")
+    assert await storage.variables.recall(PLACE, "", 5, "k") is None
+    assert await storage.variables.recall(other, "", 5, "k") == found
+    assert await faults(runner) == []
+
+
 async def test_new_variables_get_ids_that_nobody_has(
     runner: Runner, transfer: VariableTransfer, storage: Storage
 ) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from service.storage.errors import AlreadyExists, Changed
+from service.storage.journal.retention import Retention
 from service.storage.outcomes import Outcome
 from service.storage.records.conditions import NEW, exactly
 from service.storage.records.record import Record
@@ -120,3 +121,14 @@ async def test_a_check_finds_a_wrong_entry(transfer: RecordTransfer, keyspace: K
 async def test_the_keys_left(transfer: RecordTransfer, keyspace: Keyspace) -> None:
     await restore(transfer, record(), record(b"[" + b"1," * (LIMIT // 2 - 1) + b"1]"))
     assert keyspace.names() == {RECORD("k0"), RECORD("k1")} | INDEXES | REGISTRIES
+
+
+async def test_a_journal_has_no_change_of_what_is_restored(transfer: RecordTransfer, storage: Storage) -> None:
+    """Those who follow it must copy the collection again (docs/journal.md); later changes reach them."""
+    write = Write(COLLECTION, "k0", ME, journal=Retention())
+    await storage.records.put(write, b"[0]")
+    before = await storage.journal.read(COLLECTION, None, 10)
+    assert await restore(transfer, record(b"[1]"), record(b"[2]"), replace=True) == [Outcome.STORED] * 2
+    assert await storage.journal.read(COLLECTION, None, 10) == before
+    await storage.records.put(write, b"[3]")
+    assert [one.version for one in (await storage.journal.read(COLLECTION, None, 10)).changes] == [1, 8]
