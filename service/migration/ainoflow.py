@@ -1,8 +1,8 @@
 """Migration of Ainoflow documents, into this service and out of it.
 
 Documents come in with their bytes, versions, times, expiries and the ids of the keys that wrote them; they leave with
-their bytes and expiries. Where both sides have a document of one name and they differ, the one that was updated last
-stays. Nothing is deleted on either side.
+their bytes and expiries. If both sides have a document of one name and they differ, the one that was updated last is
+kept. Nothing is deleted on either side.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,12 +30,12 @@ SMALL_PAGE, LARGE_PAGE = 1 << 20, 16 << 20  # bytes at which pages get longer an
 PASSES = 3  # over a category that changes meanwhile
 
 FROM_CANNOT = (
-    "Ainoflow's API does not tell keys, quotas and rates: declare them in the access document. Documents come with "
-    "their bytes, versions, times, expiries, createdBy and updatedBy."
+    "Ainoflow's API does not list keys, quotas and rates: declare them in the access document. Documents keep their "
+    "bytes, versions, times, expiries, createdBy and updatedBy."
 )
 TO_CANNOT = (
-    "Ainoflow's API takes bytes and expiries. Versions begin anew at 1, times are those of the migration, and "
-    "createdBy is the key that it uses."
+    "Documents keep their bytes and expiries. Ainoflow's API cannot set anything else: versions begin at 1 again, "
+    "times are those of the migration, and createdBy is the key that the migration uses."
 )
 
 
@@ -62,7 +62,7 @@ class _Side:
         return keys.collection(DIALECT, self.project, category, INDEXES)
 
     def sample(self, category: str) -> Sample:
-        """The documents of a category that are compared in the end."""
+        """The documents of a category that are compared at the end."""
         return self.samples.setdefault(category, Sample(sha256(category.encode()).hexdigest()))
 
     async def agree(self, category: str) -> None:
@@ -111,7 +111,7 @@ class Arrival(_Side):
                     limit //= 2
                     continue
                 if len(items) > 1 and before == (before := [item.key for item in items]):
-                    raise Refused(f"the pages of {category} repeat one another")
+                    raise Refused(f"the vendor sends the same documents of {category} on several pages")
                 await self._store(category, items)
                 position += len(items)
                 part.position = str(position)
@@ -140,7 +140,7 @@ class Arrival(_Side):
         self.progress(len(items))
 
     async def _restore(self, wanted: Sequence[Restored]) -> None:
-        """Restore documents. Where another one is there, the one that was updated last stays."""
+        """Restore documents. If a different one is stored, the one that was updated last is kept."""
         older = []
         for one, became in zip(wanted, await self.transfer.restore_many(wanted, replace=False), strict=True):
             if became is not outcomes.Outcome.DIFFERENT:
@@ -148,7 +148,7 @@ class Arrival(_Side):
             elif (await self.records.get(one.collection, one.id)).updated < one.record.updated:
                 older.append(one)
             else:
-                self.outcome.trouble(f"{one.collection.name}/{one.id}: a newer document is here, which stays")
+                self.outcome.trouble(f"{one.collection.name}/{one.id}: the document in Polystow is newer and was kept")
         if older:
             await self.transfer.restore_many(older, replace=True)
             self.outcome.counts["replaced"] += len(older)
@@ -206,7 +206,7 @@ class Departure(_Side):
         self.progress(len(portion))
 
     async def _write(self, category: str, key: str, record: Record) -> str:
-        """Write a document unless it is there; what became of it. Where another one is there, the newer one stays."""
+        """Write a document unless it exists; return what became of it. Of two different ones, the newer one is kept."""
         expected = etag_of(record.body)
         etag = await self.vendor.write("POST", category, key, record.body, record.expires)
         became = "stored"
@@ -215,7 +215,7 @@ class Departure(_Side):
             if known is not None and known.etag == expected:
                 return "present"
             if known is not None and _updated(known) >= record.updated:
-                self.outcome.trouble(f"{category}/{key}: a newer document is there, which stays")
+                self.outcome.trouble(f"{category}/{key}: the vendor's document is newer and was kept")
                 return "different"
             etag = await self.vendor.write("PUT", category, key, record.body, record.expires)
             became = "replaced"

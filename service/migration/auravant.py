@@ -1,7 +1,7 @@
 """Migration of the values and files that an Auravant extension stored, into this service.
 
-The vendor's API lists neither resources nor keys, so both are given. Each resource is read, stored and read back; what
-is here already and differs stays, and is named.
+The vendor's API lists neither resources nor keys, so both are given. Each resource is read, stored and read back. If a
+different value or file is stored already, it is kept, and is named.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +15,8 @@ from service.remote.concurrency import at_once
 
 AT_ONCE = 8  # keys that are stored at once
 CANNOT = (
-    "Auravant's API lists neither resources nor keys, and tells neither times nor who stored a value: only the ids and "
-    "keys that are given come, and their times are those of the migration. Permissions come from the access document."
+    "Auravant's API lists neither resources nor keys, nor times, nor who stored a value: only the values of the given "
+    "ids and keys are moved, and their times are those of the migration. Declare permissions in the access document."
 )
 
 
@@ -90,4 +90,4 @@ class Arrival:
         elif here == there:
             self._outcome.counts[f"{agreement.part} present"] += 1
         else:
-            self._outcome.trouble(f"{self._scope} {id}: another one of {key} is here, which stays")
+            self._outcome.trouble(f"{self._scope} {id}: the {key} in Polystow is different and was kept")

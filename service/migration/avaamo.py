@@ -1,8 +1,8 @@
 """Migration of the variables of an Avaamo agent, into this service.
 
 The vendor lists variables newest first, and one that is set meanwhile moves others down. So the pages are read from the
-first to the last, until a pass has met as many variables as there are. Where both sides have a variable and the values
-differ, the one that was updated last stays.
+first to the last, until a pass has met as many variables as there are. If both sides have a variable and the values
+differ, the one that was updated last is kept.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,8 +16,8 @@ from service.storage.variables.variables import Variable
 PASSES = 3
 STALE_PAGES = 3  # pages in a row without a new variable; variables that are set meanwhile can fill one
 CANNOT = (
-    "Avaamo's API does not tell tokens and permissions: declare them in the access document. Nor does it tell layer "
-    "ids: those in the file of --users count. Variables come with their values, users and times."
+    "Avaamo's API does not list tokens and permissions: declare them in the access document. It does not list layer "
+    "ids either: name them in the file of --users. Variables keep their values, users and times."
 )
 
 
@@ -75,7 +75,7 @@ class Arrival:
         self._outcome.agreements.append(self._agreement)
 
     async def _pages(self, page: int) -> AsyncIterator[tuple[int, Page]]:
-        """Yield all pages from this one on, with their numbers. Raises Refused if they repeat one another."""
+        """Yield all pages from this one on, with their numbers. Raises Refused if the vendor repeats pages."""
         pages, seen, stale = page, set[int](), 0
         while page <= pages:
             found = await self._vendor.page(page)
@@ -112,7 +112,9 @@ class Arrival:
         if before is not None and before.value == value:
             self._outcome.counts["present"] += 1
         elif before is not None and before.updated >= came.updated:
-            self._outcome.trouble(f"variable {row.id}: a newer value of {key} of user {user} is here, which stays")
+            self._outcome.trouble(
+                f"variable {row.id}: the value of {key} of user {user} in Polystow is newer and was kept"
+            )
         else:
             await self._here.store(came, before, free=free[0] <= row.id <= free[1])
             self._outcome.counts["replaced" if before else "stored"] += 1
@@ -125,5 +127,7 @@ class Arrival:
         if number not in self._users:
             self._users[number] = await self._here.enroll(number, self._layer_ids.get(number), display)
             if not self._users[number]:
-                self._outcome.trouble(f"the number {number} is another user's here; {display} has no variables here")
+                self._outcome.trouble(
+                    f"the number {number} belongs to another user in Polystow; variables of {display} are left out"
+                )
         return self._users[number]

@@ -113,7 +113,7 @@ async def _migrate(
     cannot: str,
     work: Callable[[Work], Awaitable[None]],
 ) -> int:
-    """Do the work of a migration. `cannot`: what the vendor's API cannot tell, said before the first request."""
+    """Do the work of a migration. `cannot`: the facts that the vendor's API does not provide, printed first."""
     state = State(wanted.state, task)
     if not wanted.quiet:
         print(cannot, file=sys.stderr)

@@ -127,7 +127,7 @@ class Documents:
                 return Found(known, body, proven=True)
             if await self.metadata(category, item.key) == known:
                 return Found(known, body, proven=False)
-        raise Refused(f"{category}/{item.key} changes faster than it can be read")
+        raise Refused(f"{category}/{item.key} changed during each of {ATTEMPTS} attempts to read it")
 
     async def metadata(self, category: str, key: str) -> Metadata | None:
         """Return the metadata of a document; None if there is no such document."""
@@ -152,7 +152,7 @@ class Documents:
     async def _total(self, reply: Reply) -> int:
         text = self._good(reply, "a list").headers.get("X-Total-Count", "")
         if not text.isdecimal() or len(text) > 15:
-            raise Refused("a list has no header X-Total-Count that is a number")
+            raise Refused("the header X-Total-Count of a list must be a number")
         return int(text)
 
     def _good(self, reply: Reply, what: str) -> Reply:

@@ -30,7 +30,7 @@ class _Answer(Struct):
 
 
 class Listed(Struct):
-    """A file in a list. One without a URL was announced and not uploaded."""
+    """A file in a list. One without a URL was initiated and not uploaded."""
 
     file_name: str = ""
     url: str | None = None
@@ -71,7 +71,9 @@ class ExtensionStorage:
             try:
                 place = urlsplit(listed.url)
             except ValueError as error:
-                raise Refused(f"{self._scope} {id}: the URL of the file {key} is none: {error}") from error
+                raise Refused(
+                    f"{self._scope} {id}: the vendor's URL of the file {key} is not a URL: {error}"
+                ) from error
             target = place.path + (f"?{place.query}" if place.query else "")
             reply = await Remote(self._http, f"{place.scheme}://{place.netloc}").ask("GET", target)
             if reply.status == 200:

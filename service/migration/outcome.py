@@ -28,12 +28,13 @@ class Agreement:
         return self.there == self.here and self.compared == self.equal
 
     def __str__(self) -> str:
-        return f"{self.part}: {self.there} there, {self.here} here; {self.equal} of {self.compared} compared are equal"
+        counted = f"{self.there} at the vendor, {self.here} in Polystow"
+        return f"{self.part}: {counted}; {self.equal} of {self.compared} compared are equal"
 
 
 @dataclass(slots=True)
 class Outcome:
-    """Everything that a migration did. `say` tells it to people; `quiet`: only what is to be looked at."""
+    """Everything that a migration did. `say` prints it; with `quiet`, only what an operator must check."""
 
     say: Callable[[str], object]
     quiet: bool = False
@@ -42,18 +43,18 @@ class Outcome:
     agreements: list[Agreement] = field(default_factory=list)
 
     def trouble(self, text: str) -> None:
-        """Count and tell something that did not go as it should."""
+        """Count and print something that an operator must check."""
         self.troubles += 1
         self.say(text)
 
     def end(self) -> int:
-        """Tell the outcome, and return the exit status."""
+        """Print the outcome, and return the exit status."""
         for agreement in self.agreements:
             if not (self.quiet and agreement.good):
                 self.say(str(agreement) + ("" if agreement.good else "  <- they differ"))
         counted = ", ".join(f"{count} {what}" for what, count in self.counts.items())
         if not self.quiet:
-            self.say(f"{counted or 'there was nothing to do'}; {self.troubles} to look at")
+            self.say(f"{counted or 'there was nothing to do'}; {self.troubles} to check")
         return 0 if not self.troubles and all(each.good for each in self.agreements) else 1
 
 

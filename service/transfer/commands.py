@@ -73,7 +73,7 @@ async def copy(
                 source = cast(BinaryIO, exporting.stdout)
                 status = await _write(redis_url, source, dialects, on_conflict, progress, quiet=quiet)
         except Damaged as error:
-            print(f"polystow: the export broke off: {error}", file=sys.stderr)
+            print(f"polystow: the export ended early: {error}", file=sys.stderr)
             return 1
         finally:
             exporting.kill()

@@ -1,4 +1,4 @@
-"""Writes the records of an export into a store. Repeating it, or going on after it was stopped, does no harm."""
+"""Writes the records of an export into a store. An import may be repeated, also after it was stopped."""
 
 import asyncio
 from collections import Counter
@@ -36,7 +36,7 @@ AT_ONCE = 3  # portions in flight
 
 
 class Import:
-    """One import. `say` tells what was not written, `progress` gets the number of records that are done."""
+    """One import. `say` prints what was not written, `progress` gets the number of records that are done."""
 
     def __init__(
         self, runner: Runner, *, replace: bool, say: Callable[[str], object], progress: Callable[[int], object]
@@ -172,11 +172,11 @@ class Import:
         self._done(*await patiently(lambda: self._declaring.restore(line)))
 
     def _done(self, outcomes: Sequence[Outcome], names: Sequence[str]) -> None:
-        """Count what became of some records, and tell of those that were left out."""
+        """Count what became of some records, and print those that were left out."""
         self.outcomes.update(outcomes)
         for outcome, name in zip(outcomes, names, strict=True):
             if outcome is Outcome.DIFFERENT:
-                self._say(f"{name}: another one is there, which stays")
+                self._say(f"{name}: a different one is stored and was kept")
         self._progress(len(outcomes))
 
 

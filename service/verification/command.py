@@ -51,10 +51,13 @@ def _tell(outcome: Verification, token_env: str | None, report: str | None) -> N
             print(f"  {each.part}\n    - {each.expected}\n    + {each.got}", file=out)
     for finding in outcome.unsent:
         lacked = ", ".join(f"{{{{{name}}}}}" for name in finding.lacks)
-        print(f"{finding.conversation}:{finding.line} {finding.title}\n  not sent: {lacked} is not known", file=out)
+        print(
+            f"{finding.conversation}:{finding.line} {finding.title}\n  not sent: the value of {lacked} is missing",
+            file=out,
+        )
     if outcome.missing:
         wanted = ", ".join(f"{token_env}_{name.upper()}" for name in outcome.missing)
-        print(f"Missing values are given as environment variables: {wanted}", file=out)
+        print(f"Set the missing values as environment variables: {wanted}", file=out)
     went = outcome.exchanges - len(outcome.findings)
     print(
         f"{outcome.dialect} at {outcome.against}: {outcome.conversations} conversations, "

@@ -1,7 +1,7 @@
 """The data that a server has before and after a conversation.
 
-A conversation expects an empty project. A project that holds data is left alone; data that a conversation leaves is
-removed before the next one. Auravant keeps no list of its keys and Genesys none of its areas: their conversations
+A conversation expects an empty project. A project that holds data is not touched. Data that a conversation leaves
+is removed before the next one. Auravant keeps no list of its keys and Genesys none of its areas: their conversations
 remove what they store, or it expires.
 """
 
@@ -15,6 +15,7 @@ from service.remote.client import Remote, Reply
 DOCUMENTS = "/api/v1/storage/json"
 PAGE = 1000
 ROUNDS = 10  # of removals, after which a server counts as one that keeps everything
+UNLIKE_ITS_PAGE = "the list of the server's data must have the members that the vendor's page describes"
 
 
 class Unusable(Exception):
@@ -53,7 +54,7 @@ async def _remove_documents(remote: Remote, known: Mapping[str, str]) -> None:
             for item in items:
                 await remote.ask("DELETE", f"{path}/{quote(item['key'], safe='')}", headers=headers)
         else:
-            raise Unusable(f"it does not remove the documents of {category}")
+            raise Unusable(f"the server does not remove the documents of {category}")
 
 
 async def _variables_left(remote: Remote, known: Mapping[str, str]) -> str:
@@ -87,7 +88,7 @@ async def left(dialect: str, remote: Remote, known: Mapping[str, str]) -> str:
     try:
         return await GROUNDS[dialect][0](remote, known)
     except (KeyError, TypeError) as error:
-        raise Unusable(f"the server does not list its data as the vendor's page says: {error!r}") from error
+        raise Unusable(UNLIKE_ITS_PAGE) from error
 
 
 async def remove(dialect: str, remote: Remote, known: Mapping[str, str]) -> None:
@@ -97,4 +98,4 @@ async def remove(dialect: str, remote: Remote, known: Mapping[str, str]) -> None
     try:
         await GROUNDS[dialect][1](remote, known)
     except (KeyError, TypeError) as error:
-        raise Unusable(f"the server does not list its data as the vendor's page says: {error!r}") from error
+        raise Unusable(UNLIKE_ITS_PAGE) from error

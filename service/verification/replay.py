@@ -64,10 +64,10 @@ def basic(token: str) -> dict[str, str]:
 
 
 async def verify(dialect: str, remote: Remote, paths: list[Path], known: Mapping[str, str]) -> Verification:
-    """Hold each conversation, from nothing to nothing. Raises ground.Unusable if something is there, and Unreachable if
+    """Replay each conversation on an empty project. Raises ground.Unusable if it is not empty, and Unreachable if
     the server is away."""
     if found := await ground.left(dialect, remote, known):
-        raise ground.Unusable(f"it needs a project that is empty; there are {found}")
+        raise ground.Unusable(f"the project must be empty, but it has {found}")
     outcome = Verification(dialect, remote.base)
     for path in paths:
         outcome.conversations += 1

@@ -217,7 +217,8 @@ async def test_the_document_that_was_updated_last_stays(
     target, own, others = (here, "here", "there") if incoming else (there, "there", "here")
     assert (await target.get("c", f"newer-{own}")).json == {"of": own}
     assert (await target.get("c", f"newer-{others}")).json == {"of": others}
-    assert f"c/newer-{own}: a newer document is {own}, which stays" in capsys.readouterr().err
+    owner = "document in Polystow" if incoming else "vendor's document"
+    assert f"c/newer-{own}: the {owner} is newer and was kept" in capsys.readouterr().err
 
 
 @both_directions
@@ -229,7 +230,7 @@ async def test_a_second_migration_changes_nothing(
     before = await everything(here), await everything(there)
     capsys.readouterr()
     assert await migrate(here, there, there.running.url, incoming=incoming) == 0
-    assert f"\n{count} present; 0 to look at\n" in capsys.readouterr().err
+    assert f"\n{count} present; 0 to check\n" in capsys.readouterr().err
     assert (await everything(here), await everything(there)) == before
 
 
@@ -243,7 +244,9 @@ async def test_a_quiet_migration_tells_what_is_wrong_and_nothing_else(
     await here.put("more", "here-alone")
     await there.put("more", "k")
     assert await migrate_ainoflow(redis(here), wanted, incoming=True, project=here.project, categories=[]) == 1
-    assert capsys.readouterr().err == "more: 1 there, 2 here; 1 of 1 compared are equal  <- they differ\n"
+    assert (
+        capsys.readouterr().err == "more: 1 at the vendor, 2 in Polystow; 1 of 1 compared are equal  <- they differ\n"
+    )
 
 
 async def test_chosen_categories_alone_are_migrated(here: Client, there: Client) -> None:
@@ -269,7 +272,7 @@ async def test_a_document_that_is_missing_in_the_end_is_told(
 
     async with proxied(there.running.url, behaviour) as url:
         assert await migrate(here, there, url, incoming=True) == 1
-    assert "c: 3 there, 2 here; 2 of 2 compared are equal  <- they differ" in capsys.readouterr().err
+    assert "c: 3 at the vendor, 2 in Polystow; 2 of 2 compared are equal  <- they differ" in capsys.readouterr().err
 
 
 async def test_an_etag_that_is_not_the_md5_of_the_body_is_told(
@@ -359,8 +362,8 @@ async def test_the_command_line_migrates_into_a_data_directory(there: Client, ht
         chosen = ("--from", there.running.url, "--token-env", "POLYSTOW_VENDOR_KEY", "--project", "acme")
         done = polystow("migrate", "ainoflow", *chosen, data_dir=offline.data_dir, vendor_key=there.key)
         assert done.returncode == 0, done.stderr
-        assert "Ainoflow's API does not tell keys, quotas and rates" in done.stderr
-        assert "c: 1 there, 1 here; 1 of 1 compared are equal\n1 stored; 0 to look at\n" in done.stderr
+        assert "Ainoflow's API does not list keys, quotas and rates" in done.stderr
+        assert "c: 1 at the vendor, 1 in Polystow; 1 of 1 compared are equal\n1 stored; 0 to check\n" in done.stderr
         offline.restart()
         assert (await Client(http, offline, "ak-1", "acme").get("c", "k")).body == b'{"n":1}'
 

@@ -97,9 +97,9 @@ async def test_values_and_files_come_whole_from_a_hostile_vendor(
         for scope in scopes:
             assert await brought(here, there, url, scope) == 0, capsys.readouterr().err
             said = capsys.readouterr().err
-            assert "values: 5 there, 5 here; 5 of 5 compared are equal\n" in said
-            assert "files: 2 there, 2 here; 2 of 2 compared are equal\n" in said
-            assert "5 values stored, 2 files stored, 1 files that were never uploaded; 0 to look at\n" in said
+            assert "values: 5 at the vendor, 5 in Polystow; 5 of 5 compared are equal\n" in said
+            assert "files: 2 at the vendor, 2 in Polystow; 2 of 2 compared are equal\n" in said
+            assert "5 values stored, 2 files stored, 1 files that were never uploaded; 0 to check\n" in said
     assert set(TROUBLES) == set(hostile.did)
     for scope in scopes:
         assert await here.values(scope) == await there.values(scope)
@@ -123,7 +123,7 @@ async def test_a_value_and_a_file_that_are_here_stay(
     assert await brought(here, there, there.world.running.url, "fields") == 1
     said = capsys.readouterr().err
     for key in ("state", "report"):
-        assert f"fields {here.ids['fields']}: another one of {key} is here, which stays\n" in said
+        assert f"fields {here.ids['fields']}: the {key} in Polystow is different and was kept\n" in said
     assert (await here.user.get("fields", [here.ids["fields"]], "state")).objects[here.ids["fields"]] == {
         "state": {"of": "here"}
     }

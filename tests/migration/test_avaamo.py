@@ -88,7 +88,7 @@ async def test_variables_come_whole_from_a_hostile_vendor(
     hostile = Hostile(7, share=0.6)
     async with proxied(there.running.url, hostile) as url:
         assert await brought(here, there, url, users) == 0, capsys.readouterr().err
-    assert "variables: 244 there, 244 here; 244 of 244 compared are equal" in capsys.readouterr().err
+    assert "variables: 244 at the vendor, 244 in Polystow; 244 of 244 compared are equal" in capsys.readouterr().err
     assert hostile.did.total() > 3
     assert set(hostile.did) <= set(TROUBLES)
     ours, theirs = await rows(here), await rows(there)
@@ -151,7 +151,7 @@ async def test_the_value_that_was_updated_last_stays(
     await put_global(here, "newer-there", "here")
     await put_global(there, "newer-there", "there")
     assert await brought(here, there, there.running.url, {}) == 1
-    assert "a newer value of newer-here of user 0 is here, which stays" in capsys.readouterr().err
+    assert "the value of newer-here of user 0 in Polystow is newer and was kept" in capsys.readouterr().err
     assert sorted(await here.pairs()) == [("newer-here", "here"), ("newer-there", "there")]
 
 
@@ -171,7 +171,7 @@ async def test_a_user_whose_number_is_another_ones_is_left_out(
     async with proxied(there.running.url, behaviour) as url:
         assert await brought(here, there, url, {}) == 1
     said = capsys.readouterr().err
-    assert f"the number {taken} is another user's here; Somebody has no variables here" in said
+    assert f"the number {taken} belongs to another user in Polystow; variables of Somebody are left out" in said
     assert [row["key"] for row in await here.rows()] == ["role"]
 
 
@@ -237,5 +237,5 @@ async def test_the_page_moves_an_agent(here: Client, there: Client, http: Client
         arguments[arguments.index(flag) + 1] = value
     done = polystow(*arguments, redis_url=redis(here), avaamo_token=there.token)
     assert done.returncode == 0, done.stderr
-    assert "Avaamo's API does not tell tokens and permissions" in done.stderr
+    assert "Avaamo's API does not list tokens and permissions" in done.stderr
     assert len(await rows(here)) == 7

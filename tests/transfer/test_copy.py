@@ -67,7 +67,7 @@ async def test_a_data_directory(storage: Storage, source: RedisProcess, tmp_path
 def test_nothing_is_written_when_the_source_is_away(target: RedisProcess) -> None:
     done = polystow("copy", "--from", "unix:///nowhere/redis.sock", "--to", target.url, "--quiet")
     assert done.returncode == 1
-    assert "polystow: the export broke off: it is empty" in done.stderr
+    assert "polystow: the export ended early: it is empty" in done.stderr
     assert contents(target) == {}
 
 

@@ -141,7 +141,7 @@ async def test_a_connection_that_is_cut_is_a_difference(documents: Target, tmp_p
 async def test_a_project_with_data_is_left_alone(service: Running, http: ClientSession) -> None:
     project = await open_project(service, http)
     await project.put("mine", "k", b'{"mine":1}')
-    with pytest.raises(BadSetting, match="it needs a project that is empty; there are documents in mine"):
+    with pytest.raises(BadSetting, match="the project must be empty, but it has documents in mine"):
         await Target("ainoflow", service.url, {"TOKEN": project.key}).verify()
     assert (await project.ask("GET", "/api/v1/storage/json/mine/k")).body == b'{"mine":1}'
 
@@ -152,7 +152,7 @@ async def test_exchanges_whose_values_are_not_known_are_named(
     alone = Target("auravant", service.url, {"TOKEN": CALLERS["token"]})
     assert await alone.verify() == 1
     out = capsys.readouterr().out
-    assert "not sent: {{owner}} is not known\n" in out
+    assert "not sent: the value of {{owner}} is missing\n" in out
     assert "environment variables: TOKEN_OWNER, TOKEN_OWNER_B, TOKEN_OWNER_OLD, TOKEN_READER, TOKEN_STRANGER\n" in out
     assert re.search(r" as written, 0 different, [1-9]\d* not sent\n", out)
 
