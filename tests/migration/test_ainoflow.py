@@ -214,10 +214,9 @@ async def test_the_document_that_was_updated_last_stays(
     await here.put("c", "newer-there", b'{"of":"here"}')
     await there.put("c", "newer-there", b'{"of":"there"}')
     assert await migrate(here, there, there.running.url, incoming=incoming) == 1
-    target, own, others = (here, "here", "there") if incoming else (there, "there", "here")
-    assert (await target.get("c", f"newer-{own}")).json == {"of": own}
-    assert (await target.get("c", f"newer-{others}")).json == {"of": others}
-    owner = "document in Polystow" if incoming else "vendor's document"
+    target, own, owner = (here, "here", "document in Polystow") if incoming else (there, "there", "vendor's document")
+    for side in ("here", "there"):
+        assert (await target.get("c", f"newer-{side}")).json == {"of": side}
     assert f"c/newer-{own}: the {owner} is newer and was kept" in capsys.readouterr().err
 
 
