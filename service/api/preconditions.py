@@ -1,6 +1,7 @@
 """Conditional requests (RFC 9110, section 13): the headers If-Match and If-None-Match as a storage `Condition`.
 
-A write's condition is decided in lua/put.lua and the other write scripts (lua/include/precondition_error.lua).
+Storage decides it: etags are compared in service/storage/records/conditions.py, all else in the script that writes
+(lua/include/precondition_error.lua).
 """
 
 from collections.abc import Mapping

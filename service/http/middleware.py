@@ -1,4 +1,4 @@
-"""Steps around every handler of every dialect: the caller before it; metrics, logs and common headers after it.
+"""Steps around a request's handler: its caller before it; metrics, logs and common headers after it.
 
 The dialect renders the body of a refusal; the headers that HTTP requires of one are added here. A header that every
 answer must have, of all dialects, is added in `Middleware.finish`; one that is fixed for a dialect is in
@@ -86,7 +86,10 @@ class Middleware:
     def finish(
         self, answer: Reply, dialect: Dialect | None, template: str, method: str, headers: Headers, seconds: float
     ) -> Reply | Answer:
-        """Finish an answer: count it, log it if the access log is on, add the common headers."""
+        """Finish an answer: count it, log it if the access log is on, add the common headers.
+
+        Every answer passes here. It may be kept and given again, so what is added must hold for the next request too.
+        """
         name = dialect.name if dialect else ""
         self._meter.observe(name, template, method, answer.status, seconds)
         if _request_id in headers and answer.status < 400:

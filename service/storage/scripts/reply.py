@@ -6,7 +6,7 @@ without a future: the driver gets the `Reply` that the coroutine yields, and is 
 so with the handler of a request (service/http/driver.py). An operation is written once, as a coroutine, and
 does not know which of the two steps it.
 
-This module is the one number where Redis's errors become refusals.
+This module is the one place where Redis's errors become refusals.
 """
 
 from asyncio import CancelledError, get_running_loop
