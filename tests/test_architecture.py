@@ -115,7 +115,7 @@ def printed_layers(readme: Path) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("package", ["service", "service/storage"])
 def test_each_line_of_the_printed_map_imports_only_lines_below_it(package: str) -> None:
-    """And every room and module is in it, but for the package's own `__init__`."""
+    """Each room and module is on the map, except the package's own `__init__`."""
     layers = printed_layers(ROOT / package / "README.md")
     level = {
         name.removesuffix("/").removesuffix(".py"): number for number, names in enumerate(layers) for name in names
@@ -183,7 +183,7 @@ def test_each_script_is_run_from_one_place() -> None:
 
 
 def test_each_word_that_a_script_refuses_with_is_a_refusal() -> None:
-    """And the header of the script says which those are."""
+    """The header of the script names these refusals."""
     composed = library.installed().scripts
     assert set(re.findall(r"'([A-Z]{3,}) [^']", (LUA / "include" / "once.lua").read_text())) <= set(BY_WORD)
     for path in OPERATIONS:
@@ -290,7 +290,7 @@ def test_a_docstring_says_what_a_thing_is_or_does() -> None:
 
 
 def test_lines_are_laid_out_by_the_formatter() -> None:
-    """But for tables."""
+    """Tables may be laid out by hand."""
     marked = sum(path.read_text().count("# fmt: " + "skip") for path in (*MODULES, *TESTS))
     assert marked <= 40
 

@@ -201,7 +201,7 @@ def test_each_test_that_is_named_in_the_docs_exists(path: Path) -> None:
 
 
 def test_each_guarantee_names_the_test_that_holds_it() -> None:
-    """But for what is not promised."""
+    """Sentences that begin with "There is no" promise nothing."""
     text = (ROOT / "docs" / "GUARANTEES.md").read_text()
     promises = re.findall(r"^- .*(?:\n  .*)*", text, re.MULTILINE)
     assert len(promises) > 20

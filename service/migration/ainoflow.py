@@ -86,7 +86,7 @@ class Arrival(_Side):
     """Documents that come from the vendor."""
 
     async def run(self, categories: Sequence[str]) -> None:
-        """Bring these categories, or all."""
+        """Move these categories here, or all."""
         for category in categories or sorted(await self.vendor.categories()):
             if not self.state.part(category).done:
                 await self._bring(category)
@@ -183,7 +183,7 @@ class Departure(_Side):
     """Documents that go to the vendor."""
 
     async def run(self, categories: Sequence[str]) -> None:
-        """Take these categories, or all."""
+        """Move these categories to the vendor, or all."""
         found = await registry.collections(self.runner, DIALECT, self.project, INDEXES)
         for category in categories or sorted(collection.name for collection in found):
             part = self.state.part(category)

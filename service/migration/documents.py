@@ -107,7 +107,7 @@ class Documents:
         return self._read(reply, list[Item], f"page {page} of {category}"), await self._total(reply), len(reply.body)
 
     async def find(self, category: str, item: Item) -> Found | None:
-        """Return a document as it was at one moment; None if it is gone. Raises Refused if it never holds still."""
+        """Return a document as it was at one moment; None if it is gone. Raises Refused if it keeps changing."""
         at = self._at(category, item.key)
         for _ in range(ATTEMPTS):
             known = await self.metadata(category, item.key)
@@ -136,7 +136,7 @@ class Documents:
         return None if reply.status == 404 else self._read(reply, Metadata, at)
 
     async def write(self, method: str, category: str, key: str, body: bytes, expires: int) -> str | None:
-        """Create (POST) or store (PUT) a document, and return its etag; None if it is there already."""
+        """Create (POST) or store (PUT) a document, and return its etag; None if it exists already."""
         at = self._at(category, key)
         target = f"{at}?{urlencode({'expiresAt': iso(expires)})}" if expires else at
         reply = await self._remote.ask(method, target, body, [("Content-Type", "application/json")])

@@ -43,7 +43,7 @@ class State:
     """The state of one migration. Without a path it is kept in memory alone."""
 
     def __init__(self, path: Path | None, task: dict[str, str]) -> None:
-        """Read the file if it is there; `task` says what is migrated. Raises BadSetting if it is of another task."""
+        """Read the file if it exists; `task` says what is migrated. Raises BadSetting if it belongs to another task."""
         self._path = path
         self._contents = _Contents(FORMAT, task)
         if path is None or not path.exists():

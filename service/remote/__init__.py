@@ -1,1 +1,1 @@
-"""Other servers, asked over HTTP as a considerate client asks."""
+"""A considerate HTTP client of other servers."""

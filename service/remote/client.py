@@ -36,7 +36,7 @@ FAILED = Repeat(frozenset({429, 500, 502, 503, 504}), lost=True)
 
 
 class Unreachable(Exception):
-    """The server gave no usable answer, however often it was asked."""
+    """The server gave no usable answer to any attempt."""
 
 
 class Oversized(Unreachable):
@@ -53,7 +53,7 @@ class Reply:
 
 
 class _Again(Exception):
-    """One attempt that is to be repeated; `seconds` is what the server asked to wait."""
+    """An attempt that must be repeated; `seconds` is the wait that the server asked for."""
 
     def __init__(self, message: str, reply: Reply | None = None) -> None:
         super().__init__(message)

@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 async def at_once(limit: int, work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Do all of it, at most `limit` pieces at a time; the results in order. The first failure ends the others."""
+    """Run all coroutines, at most `limit` at a time; return their results in order. A failure ends the others."""
     turns = asyncio.Semaphore(limit)
 
     async def do(piece: Coroutine[Any, Any, T]) -> T:

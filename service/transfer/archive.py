@@ -23,7 +23,7 @@ _parse = json_parser(lines.AnyLine)
 
 
 class Damaged(Exception):
-    """A file that is no whole export; says in words what is wrong and in which line."""
+    """The file is not a complete export. The message says what is wrong and in which line."""
 
 
 class Sink(Protocol):
@@ -143,7 +143,7 @@ class _Verified:
         return Damaged(f"line {self.number + 1}: it is not JSON")
 
     def end(self, rest: bytes) -> None:
-        """Check that the manifest was the last line. Raises Damaged."""
+        """Check that the last line was the manifest. Raises Damaged."""
         if not self.number and not rest:
             raise Damaged("it is empty")
         if not self.number:

@@ -17,7 +17,7 @@ class Declaring:
         self._changed = False  # workers must look up again what they cached
 
     async def restore(self, line: Line) -> tuple[list[Outcome], list[str]]:
-        """Restore what one line declares; return what became of it, and its name."""
+        """Restore the declaration of one line; return the outcome and the name of the declaration."""
         access, replace = self._access, self._replace
         match line:
             case EntryLine(dialect=dialect, kind=kind, id=id, value=value):
@@ -43,10 +43,10 @@ class Declaring:
         return [outcome], [name]
 
     async def advance(self, line: Counter) -> None:
-        """Let numbers go on after those that came."""
+        """Let new numbers continue after the imported ones."""
         await UserTransfer(self._runner, line.dialect).advance(line.name, line.last)
 
     async def finish(self) -> None:
-        """Let all workers look up again what they cached, if something was declared."""
+        """If something was declared, make all workers drop what they cached."""
         if self._changed:
             await self._access.finish()

@@ -1,4 +1,4 @@
-"""Journals out of a store and into another one."""
+"""Exports and imports journals."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,7 +22,7 @@ async def export_journal(
 
 
 async def import_state(journals: JournalTransfer, collection: Collection, line: JournalLine) -> None:
-    """Write what stands beside a journal."""
+    """Write the state beside a journal."""
     await journals.restore_state(collection, line.state, line.bytes)
 
 

@@ -1,7 +1,7 @@
 """The lines of an export, as types: one JSON object a line, whose member `type` says what it is (docs/transfer.md).
 
-Whatever decodes into these types has lawful types, names and sizes, so an import never has to trust a file. Times are
-microseconds since the epoch, expiries milliseconds; 0 is never.
+A line that decodes into one of these types has valid types, names and sizes, so an import never has to trust a file.
+Times are microseconds since the epoch, expiries milliseconds; 0 is never.
 """
 
 from typing import Annotated, Any, Literal, TypeAlias
@@ -49,7 +49,7 @@ class Ending(Line, tag="manifest"):
 
 
 class Namespace(Line, tag="namespace"):
-    """A namespace whose collections are listed: the letters of their indexes. It stands before its documents."""
+    """A namespace whose collections are listed, with the letters of their indexes. It comes before its documents."""
 
     dialect: Word
     namespace: Text
@@ -133,7 +133,7 @@ class Files(Stored, tag="files"):
 
 
 class Withdrawn(Line, tag="withdrawn"):
-    """The record with files that was begun was replaced while it was read: what came of it does not count."""
+    """The record with files in the lines before was replaced while it was read: those lines do not count."""
 
 
 class VariableLine(InCollection, tag="variable"):
@@ -157,7 +157,7 @@ class User(Line, tag="user"):
 
 
 class Counter(Line, tag="counter"):
-    """The last number that was allotted to a user, or reserved for a variable."""
+    """The last number that was assigned to a user, or reserved for a variable."""
 
     dialect: Word
     name: Literal["user", "variable"]

@@ -1,4 +1,4 @@
-"""Work that may be repeated, and is, while Redis cannot be reached."""
+"""Repeats work while Redis cannot be reached."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

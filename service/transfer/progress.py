@@ -1,4 +1,4 @@
-"""The progress of an export or import, told on standard error: a bar on a terminal, else a line every few seconds."""
+"""The progress of an export or import on standard error: a bar on a terminal, otherwise a line every few seconds."""
 
 import sys
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ REFRESHES = 4  # of the bar, a second
 
 
 class Told:
-    """Progress that is not told."""
+    """Progress that is not shown."""
 
     done = 0
 
@@ -22,7 +22,7 @@ class Told:
         self.done += records
 
     def say(self, text: str) -> None:
-        """Tell something besides, in a line of its own."""
+        """Print a message in a line of its own."""
         print(text, file=sys.stderr, flush=True)
 
 
@@ -57,7 +57,7 @@ class _Bar(Told):
 
 @contextmanager
 def told(what: str, total: int | None, *, quiet: bool) -> Iterator[Told]:
-    """Tell the progress of what is done in the block; `total` is the number of records, if it is known."""
+    """Show the progress of the work in the block; `total` is the number of records, if it is known."""
     console = Console(stderr=True)
     if quiet:
         yield Told()

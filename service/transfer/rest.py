@@ -71,7 +71,7 @@ class Rest:
         self._dialects: set[str] = set()  # that have users or variables
 
     async def run(self) -> None:
-        """Export everything that is selected, the numbers that go on last."""
+        """Export everything that is selected; the counters come last."""
         listed = set(await registry.namespaces(self._runner))
         async for portion in registry.stored_keys(self._runner):
             values: list[tuple[Collection, str]] = []
@@ -175,7 +175,7 @@ class Rest:
             self._write(dialect, lines)
 
     async def _users(self, dialect: str) -> None:
-        """Export the users of a dialect, then the numbers that go on."""
+        """Export the users of a dialect, then its counters."""
         users = UserTransfer(self._runner, dialect)
         async for portion in users.walk():
             self._write(dialect, [User(dialect, *user) for user in portion])

@@ -201,5 +201,5 @@ def _wanted(hole: re.Match[str], known: Mapping[str, str]) -> str:
 
 
 def _readable(expected: str, known: Mapping[str, str]) -> str:
-    """The expected text for people: known values filled in, others by their sort."""
+    """The expected text as people read it: known values are filled in, others are shown by their sort."""
     return HOLE.sub(lambda hole: f"<{hole[2]}>" if hole[2] else known.get(hole[1], f"<{hole[1]}>"), expected)

@@ -82,7 +82,7 @@ GROUNDS: dict[str, tuple[Left, Remove]] = {
 
 
 async def left(dialect: str, remote: Remote, known: Mapping[str, str]) -> str:
-    """Data that is there, in words; "" if there is none or nothing can tell. Raises Unusable if it cannot be read."""
+    """The data of the project, in words; "" if it has none or the API lists none. Raises Unusable on a bad answer."""
     if dialect not in GROUNDS:
         return ""
     try:

@@ -129,7 +129,7 @@ async def test_ids_are_kept_where_they_are_free(here: Client, there: Client, htt
 
 
 async def test_users_without_a_layer_id_keep_number_and_name(here: Client, there: Client, http: ClientSession) -> None:
-    """Nobody else gets their numbers; a later migration that knows the layer id gives it the number."""
+    """Their numbers are not given to other users. A later migration that knows the layer id uses the number."""
     users = await filled(there, http, users=2, each=1)
     assert await brought(here, there, there.running.url, {}) == 0
     shown = {row["user"]["id"]: row["user"]["display_name"] for row in await rows(here) if "user" in row}

@@ -98,7 +98,7 @@ async def refused(http: ClientSession, running: Running) -> bool:
 
 
 async def test_an_installation_starts_again_on_a_full_disk(serve: Callable[..., Running], http: ClientSession) -> None:
-    """Also one whose signing key is kept in the data directory."""
+    """The installation may keep its signing key in the data directory."""
     running = serve(signing_key="")
     assert await ask(http, running, "PUT", b"[1]") == 200
     assert running.stop() == 0

@@ -108,7 +108,7 @@ async def test_a_gap_that_a_full_disk_left_is_repaired_when_redis_is_started(
 async def test_a_gap_is_repaired_when_redis_is_started_again_after_it_died(
     embedded: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also in a file that is not the last one, because the rewrite behind it has failed."""
+    """The gap may be in a file before the last one, if the rewrite after it has failed."""
     monkeypatch.setattr(rewriting, "PAUSE", NEVER)
     await embedded.start(20)
     await once(embedded.url, "SET", "large", os.urandom(5000).hex())

@@ -109,7 +109,7 @@ VALUE = "does not begin as it should"
 def test_anything_else_that_is_wrong_is_left_alone_and_told(
     data_dir: Path, wrong: bytes, offset: int, said: str
 ) -> None:
-    """Also a file before it that could be repaired."""
+    """A file before the wrong one is left alone too, even if it could be repaired."""
     place(data_dir, FIRST).write_bytes(A + bytes(5) + A)
     place(data_dir, LAST).write_bytes(A + wrong)
     advice = rf"{LAST} is damaged at offset {len(A) + offset}: .*{said}.*No file was changed.*backup.*redis-check-aof"

@@ -67,7 +67,7 @@ def test_a_refused_command_is_repeated_behind_what_mends_it(queue: Queue) -> Non
 
 
 def test_many_that_are_refused_are_mended_once(queue: Queue) -> None:
-    """Also one that was on its way meanwhile; and it makes no difference that somebody else was faster."""
+    """Commands that were sent meanwhile are mended too, also if another client has mended the server before."""
     writes = [queue.call(f"call {n}") for n in range(3)]
     queue.take(ALL)
     queue.answer(replies(rejected(MISSING), rejected(MISSING)), 1.0)

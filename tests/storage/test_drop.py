@@ -58,7 +58,7 @@ async def test_only_who_may_write_removes(runner: Runner) -> None:
 
 
 async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
-    """Also of lists that were long."""
+    """Long lists leave no keys either."""
     variables = await opened(runner)
     for n in range(SHORT + 1):
         await variables.assign(Write(AGENT, subject=EDITOR), 1, f"k{n}", "v")

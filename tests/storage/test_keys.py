@@ -66,7 +66,7 @@ def test_what_is_no_key_of_a_collection_is_not_taken_for_one(key: str) -> None:
 
 
 def test_a_collection_is_what_its_names_and_indexes_are() -> None:
-    """Also when the cache of collections has thrown one out and made it again."""
+    """This holds after the cache of collections has dropped a collection and made it again."""
     one, same = Collection("ainoflow", "acme", "a", "cusn"), Collection("ainoflow", "acme", "a", "cusn")
     assert (one, hash(one)) == (same, hash(same))
     assert one not in (

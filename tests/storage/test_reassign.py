@@ -97,7 +97,7 @@ async def test_an_id_of_another_agent_is_kept_and_does_no_harm(
 async def test_new_variables_get_ids_that_nobody_has(
     runner: Runner, transfer: VariableTransfer, storage: Storage
 ) -> None:
-    """Also of those that a worker had reserved before others came with them."""
+    """Ids that a worker had reserved before an import brought them are not assigned either."""
     first = await storage.variables.assign(Write(PLACE), 5, "first", "1")
     await restore(transfer, variable(first + 1, key="a"), variable(first + 2, key="b"), variable(10**9, key="c"))
     assert await storage.variables.assign(Write(PLACE), 5, "second", "1") == first + 3

@@ -131,7 +131,7 @@ async def test_a_server_without_functions_is_refused_in_words(binary: Path) -> N
 async def test_a_foreign_value_under_one_of_our_keys_is_a_fault_and_no_refusal(
     storage: Storage, redis: RedisProcess, key: str
 ) -> None:
-    """Nothing that a client could do anything about: the caller gets it as it is, and it ends in the log."""
+    """A client cannot repair this, so the error reaches the caller unchanged and is logged."""
     redis.command("RPUSH", key, "foreign")
     with pytest.raises(Rejected) as rejected:
         await storage.records.put(Write(COLLECTION, "a", ME), b"[]")

@@ -88,7 +88,7 @@ def test_compressed_files_are_small_and_named_by_their_first_bytes() -> None:
 
 @pytest.mark.parametrize("compress", [False, True])
 def test_a_file_that_breaks_off_anywhere_is_refused(compress: bool) -> None:
-    """But where nothing is lost but the last bytes of zstd's own checksum: the manifest is there, and is right."""
+    """A file that lacks only the last bytes of zstd's own checksum is accepted: its manifest is complete and right."""
     whole = written(LINES[:20], compress=compress)
     for length in range(len(whole) - (8 if compress else 1)):
         with pytest.raises(Damaged):
@@ -97,7 +97,7 @@ def test_a_file_that_breaks_off_anywhere_is_refused(compress: bool) -> None:
 
 @pytest.mark.parametrize("compress", [False, True])
 def test_a_flipped_bit_anywhere_is_refused(compress: bool) -> None:
-    """But for those that say nothing: in the version that wrote it, or in bits of zstd that are not used."""
+    """Bits without a meaning may be flipped: in the version that wrote the file, and unused bits of zstd."""
     whole = written(LINES[:20], compress=compress)
     chance = Random(1)
     for at in chance.sample(range(len(whole)), min(500, len(whole))):

@@ -1,4 +1,4 @@
-"""A change as the journal has it: lua/include/enter_change.lua writes it."""
+"""A change, as it is stored in a journal by lua/include/enter_change.lua."""
 
 import re
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ class Header(Struct, array_like=True, gc=False):
 
 
 class Change(Struct, frozen=True):
-    """One change. `cursor` is its place in the journal.
+    """One change. `cursor` is its position in the journal.
 
     `operation` is create, put, patch, delete or expire. `version` and `etag` are those of the record after the change;
-    of a delete or expire, those that went. Each is None if it is not known: the record was written before the journal
+    of a delete or expire, those it removed. Each is None if it is not known: the record was written before the journal
     was declared. `author` is the caller's id, None for an expire. `at` is in microseconds. `size` is that of the body
     in bytes, None of a delete or expire; `value` is the body, None if it was not kept or not asked for.
     """

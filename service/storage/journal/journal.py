@@ -63,13 +63,13 @@ class Journal:
         return Changes(found, found[-1].cursor if found else after or trimmed.decode() or BEGINNING, bool(more))
 
     async def oldest(self, collection: Collection) -> str:
-        """Return the cursor after which all changes are there."""
+        """Return the cursor after which all changes are kept."""
         state = collection.journal_state
         trimmed = await self._runner.command("HGET", state, "trimmed", key=state)
         return trimmed.decode() if trimmed else BEGINNING
 
     async def latest(self, collection: Collection) -> str:
-        """Return the cursor of the last change that was ever made; the changes after it are those from now on."""
+        """Return the cursor of the newest change; the changes after it are made from now on."""
         key = collection.journal
         if last := await self._runner.command("XREVRANGE", key, "+", "-", "COUNT", 1, key=key):
             return str(last[0][0].decode())

@@ -1,7 +1,7 @@
-"""Journals on their way out of a store and into another one, entry by entry, with their cursors.
+"""Reads journals for an export and restores them, entry by entry, with their cursors.
 
-An entry enters only behind all that are there, so a journal never gets a change that its readers have passed already.
-Its total goes on from the bytes of the journal that it enters, so totals always rise. Restoring an entry again changes
+An entry is added only after all existing entries, so a journal never gets a change that its readers have passed. Its
+total continues from the bytes of the journal that it enters, so totals always rise. Restoring an entry again changes
 nothing.
 """
 
@@ -42,7 +42,7 @@ class Entry(Struct, frozen=True):
 
 
 class JournalTransfer:
-    """The way of journals out of a store and into another one."""
+    """Journals, read for an export and restored."""
 
     def __init__(self, runner: Runner) -> None:
         self._command, self._run = runner.command, runner.run
@@ -54,7 +54,7 @@ class JournalTransfer:
         return None if found is None else int(found)
 
     async def state(self, collection: Collection, most: int) -> AsyncIterator[dict[str, str]]:
-        """Read what stands beside a journal, but for its bytes, a portion at a time.
+        """Read the state beside a journal, except its bytes, a portion at a time.
 
         The journal is read as it was when it had `most` bytes: bytes removed since then do not count as removed.
         """
@@ -119,7 +119,7 @@ class JournalTransfer:
         return outcomes
 
     async def _compare(self, collection: Collection, entry: Entry) -> Outcome:
-        """Tell what is there instead of an entry that could not be added."""
+        """Return the outcome for an entry that could not be added."""
         key, state = collection.journal, collection.journal_state
         found = await self._command("XRANGE", key, entry.cursor, entry.cursor, key=key)
         if found:

@@ -15,7 +15,7 @@ from tests.dialects.auravant.applying import Applying
 
 
 async def test_documents_applied_at_once_end_as_one_of_them_says(access: Applying) -> None:
-    """And what is linked is never less than what is granted."""
+    """Each grant has its link at every moment."""
     ids = [f"f{n}" for n in range(30)]
     for _ in range(10):
         who = [{"u1": "owner"}, {"u2": "read"}, {"admin": "edit", "u1": "read"}]

@@ -64,7 +64,7 @@ async def test_a_repeated_update_is_answered_when_its_area_is_gone(gms: Client, 
 
 
 async def test_strangers_share_their_keys(gms: Client, service: Running) -> None:
-    """Nothing tells them apart, so the one is answered what the other was."""
+    """Two callers without credentials cannot be distinguished, so both get the same answer."""
     first = await ask(gms, "600", key="shared")
     async with ClientSession(headers={"User-Agent": "another"}) as http:
         again = await ask(Client(http, service), "600", key="shared")
