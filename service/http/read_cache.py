@@ -25,6 +25,7 @@ SEEN = 1 << 16  # slots of the table of recent requests, 8 bytes each; two reque
 RETRY = 16  # a request whose recording failed is tried again once in so many repetitions
 SPARING = 64  # while recording does not pay off, one in so many requests is considered
 MEMORY = 32  # bound of the score of recordings
+WASTE = 3  # a wasted recording costs as much as so many uses of an answer save
 OBJECTS = 900  # bytes of memory for the objects of an answer, besides its own bytes and those of its request
 PER_KEY = 350  # bytes of memory for each key that an answer depends on, besides the key's own bytes
 
@@ -102,7 +103,7 @@ class ReadCache:
 
     def recording_wasted(self, data: bytes) -> None:
         """Adjust the score: the answer to this request became invalid before anybody asked for it."""
-        self._worth = max(self._worth - 2, -MEMORY)
+        self._worth = max(self._worth - WASTE, -MEMORY)
         self.recording_failed(data)
 
     def recording_failed(self, data: bytes) -> None:
