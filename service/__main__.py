@@ -85,12 +85,11 @@ def _fsck(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _examine(settings: Settings, repair: bool) -> int:
-    from service.dialects import discover
+    from service.dialects import readers
     from service.storage.fsck import check as fsck
 
-    readers = {(dialect.name, namespace): kind for dialect in discover() for namespace, kind in dialect.readers.items()}
     async with _redis(settings) as redis_url:
-        return await fsck.run(redis_url, repair=repair, out=print, readers=readers)
+        return await fsck.run(redis_url, repair=repair, out=print, readers=readers())
 
 
 def _export(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -12,3 +12,8 @@ def discover(wanted: tuple[str, ...] = ()) -> list[Dialect]:
     if unknown := [name for name in wanted if name not in found]:
         raise ValueError(f"no such dialect: {', '.join(unknown)}; there are {', '.join(found)}")
     return [import_module(f"{__name__}.{name}").DIALECT for name in found if not wanted or name in wanted]
+
+
+def readers() -> dict[tuple[str, str], str]:
+    """Return the kinds of the links from subjects to the collections that they may read, by dialect and namespace."""
+    return {(dialect.name, namespace): kind for dialect in discover() for namespace, kind in dialect.readers.items()}

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from service.dialects import readers
 from service.storage.outcomes import Outcome
 from service.storage.scripts.runner import Runner
 from service.transfer.archive import Damaged, Writer, read
@@ -101,7 +102,7 @@ async def _write(
     redis_url: str, source: BinaryIO, dialects: Collection[str], on_conflict: str, progress: Told, *, quiet: bool
 ) -> int:
     async with _connected(redis_url) as runner:
-        done = Import(runner, replace=on_conflict == REPLACE, say=progress.say, progress=progress)
+        done = Import(runner, readers(), replace=on_conflict == REPLACE, say=progress.say, progress=progress)
         try:
             await done.run(Checked(read(source), dialects))
         finally:

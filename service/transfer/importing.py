@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from service.storage import keys
+from service.storage.fsck.links import Readers
 from service.storage.journal.transfer import JournalTransfer
 from service.storage.outcomes import Outcome
 from service.storage.records.record import Record
@@ -29,6 +30,7 @@ from service.transfer.lines import (
     body_of,
 )
 from service.transfer.patience import patiently
+from service.transfer.rechecking import Rechecking
 
 PORTION = 20  # records that are written together: 0.5 ms of Redis's time
 PORTION_BYTES = 256 * 1024  # of bodies written together
@@ -39,7 +41,13 @@ class Import:
     """One import. `say` prints what was not written, `progress` gets the number of records that are done."""
 
     def __init__(
-        self, runner: Runner, *, replace: bool, say: Callable[[str], object], progress: Callable[[int], object]
+        self,
+        runner: Runner,
+        readers: Readers,
+        *,
+        replace: bool,
+        say: Callable[[str], object],
+        progress: Callable[[int], object],
     ) -> None:
         self._replace, self._say, self._progress = replace, say, progress
         self._storage = Storage(runner)
@@ -47,6 +55,7 @@ class Import:
         self._journals = JournalTransfer(runner)
         self._changes: list[ChangeLine] = []  # entries of one journal that wait
         self._filing, self._declaring = Filing(runner, replace=replace), Declaring(runner, replace=replace)
+        self._rechecking = Rechecking(runner, readers, self._fault)
         self._kinds: dict[tuple[str, str], str] = {}  # the indexes of collections, by dialect and namespace
         self._documents: list[Restored] = []  # that wait
         self._size = 0  # bytes of their bodies
@@ -60,6 +69,7 @@ class Import:
         reading = iter(exported)
         try:
             for line in reading:
+                self._rechecking.add(line)
                 if isinstance(line, Document):
                     await self._document(line)
                 elif isinstance(line, Namespace):
@@ -83,6 +93,11 @@ class Import:
             await self._flush()
             await self._landed(0)
             await patiently(self._declaring.finish)
+        await self._rechecking.rest()
+
+    def _fault(self, fault: str) -> None:
+        self.faults += 1
+        self._say(fault)
 
     async def _document(self, line: Document) -> None:
         body = body_of(line) or b""
@@ -108,6 +123,8 @@ class Import:
             if len(self._changes) >= PORTION:
                 await self._flush_changes()
             return
+        await self._flush()
+        await self._landed(0)  # the records that will expire come first
         if collection.kinds:
             await patiently(lambda: self._storage.records.registered(collection))
         await patiently(lambda: import_state(self._journals, collection, line))
@@ -147,8 +164,7 @@ class Import:
         self._done(outcomes, [f"{one.collection.dialect} {_place(one.collection)}/{one.id}" for one in portion])
         ours = [one for one, outcome in zip(portion, outcomes, strict=True) if outcome is not Outcome.DIFFERENT]
         for fault in await patiently(lambda: self._records.check(ours)):
-            self.faults += 1
-            self._say(fault)
+            self._fault(fault)
 
     async def _assign(self, portion: Sequence[VariableLine]) -> None:
         """Write a portion of variables."""
@@ -167,6 +183,8 @@ class Import:
         outcome = await self._filing.restore(line, iter(reading))
         if outcome is not None:
             self._done([outcome], [f"{line.dialect} {line.namespace}/{line.collection}/{line.id}"])
+        if outcome in (Outcome.STORED, Outcome.PRESENT):
+            await self._rechecking.files(keys.collection(line.dialect, line.namespace, line.collection, ""), line.id)
 
     async def _declare(self, line: Line) -> None:
         self._done(*await patiently(lambda: self._declaring.restore(line)))

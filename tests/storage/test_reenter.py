@@ -74,6 +74,18 @@ async def test_a_journal_whose_entries_all_were_removed_counts_them(transfer: Jo
     assert found == [b"500", b"500", b"7-1", b"10 60"]
 
 
+async def test_only_the_states_of_records_that_expire_are_restored(
+    transfer: JournalTransfer, storage: Storage, runner: Runner
+) -> None:
+    """A record may have expired on the way; nothing would ever remove its state."""
+    await storage.records.put(Write(COLLECTION, "soon", ME, lifetime="+86400000"), b"[]")
+    await storage.records.put(Write(COLLECTION, "stays", ME), b"[]")
+    await transfer.restore_state(COLLECTION, {":soon": "1 ab", ":stays": "1 ab", ":gone": "1 ab"}, 0)
+    key = COLLECTION.journal_state
+    assert await runner.command("HKEYS", key, key=key) == [b":soon", b"bytes"]
+    assert await faults(runner) == []
+
+
 async def test_the_keys_left(transfer: JournalTransfer, keyspace: Keyspace) -> None:
     await transfer.restore_many(COLLECTION, [entry(1, WEIGHT)])
     assert keyspace.names() == {COLLECTION.journal, COLLECTION.journal_state}

@@ -34,7 +34,7 @@ class BlobCheck:
     async def run(self) -> None:
         """Check all records with files, then the chunks that never expire."""
         records, staying = await self._stored()
-        await fan_out(self._record, records)
+        await fan_out(self.record, records)
         if staying:
             # The walk may have missed records that were attached since.
             records, _ = await self._stored()
@@ -63,7 +63,7 @@ class BlobCheck:
         await fan_out(look, found)
         return records, staying
 
-    async def _record(self, named: Named) -> None:
+    async def record(self, named: Named) -> None:
         """Compare one record with its chunks; read it again until it stays the same meanwhile."""
         collection, id = named
         before, faults = None, dict[str, str]()

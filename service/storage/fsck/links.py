@@ -33,9 +33,10 @@ class LinkCheck:
     async def run(self) -> None:
         async for key in self._scan():
             if (parsed := keys.parse(key)) is not None and parsed[3] == "a" and parsed[:2] in self._readers:
-                await self._collection(keys.collection(*parsed[:3], ""), self._readers[parsed[:2]])
+                await self.collection(keys.collection(*parsed[:3], ""), self._readers[parsed[:2]])
 
-    async def _collection(self, collection: Collection, kind: str) -> None:
+    async def collection(self, collection: Collection, kind: str) -> None:
+        """Check the grants of one collection. `kind` is that of the links from subjects to it."""
         async for subject, verbs in registry.scan(self._runner, "HSCAN", collection.acl):
             if subject and READ in verbs and not await self._linked(collection, kind, subject):
                 again = await self._runner.command("HGET", collection.acl, subject, key=collection.acl)

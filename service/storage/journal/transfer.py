@@ -85,10 +85,15 @@ class JournalTransfer:
     async def restore_state(self, collection: Collection, fields: dict[str, str], most: int) -> None:
         """Restore what stands beside a journal of `most` bytes, where nothing is there yet.
 
-        The counts of bytes follow from the entries; they are restored here only if all entries were removed.
+        The counts of bytes follow from the entries; they are restored here only if all entries were removed. The state
+        of a record that will expire is left out if the record is not there, or does not expire.
         """
-        key = collection.journal_state
-        others = [field for field in fields.items() if field[0] not in (BYTES, FREED)]
+        key, expiry = collection.journal_state, collection.expiry
+        left_out = {BYTES, FREED}
+        if expiring := [name for name in fields if name.startswith(":")]:
+            scores = await self._command("ZMSCORE", expiry, *(name[1:] for name in expiring), key=expiry)
+            left_out |= {name for name, score in zip(expiring, scores, strict=True) if score is None}
+        others = [field for field in fields.items() if field[0] not in left_out]
         commands = [self._command("HSETNX", key, *field, key=key, write=True) for field in others]
         if int(fields.get(FREED, 0)) == most:
             commands.append(self.reenter(collection, most))
