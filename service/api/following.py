@@ -44,7 +44,7 @@ async def poll(request: Request, follower: Follower, limit: int, seconds: float,
 
 
 def stream(request: Request, follower: Follower, name: str, cursor: Cursor, confirm: Confirm) -> Stream:
-    """Answer with events of this name, as they come, and a heartbeat where none came for a while.
+    """Answer with events of this name, as they come, and with a heartbeat after a time without events.
 
     The stream ends if the caller may not follow any longer, if an event that comes next was trimmed, or if the worker
     ends. The client then resumes with the last id.
@@ -63,7 +63,7 @@ class _Events:
         self._generation: int | None = None  # of the access directory in which the caller was last confirmed
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield nothing once the first events were read, then them, and then what comes. Raises Refusal before that."""
+        """Yield an empty piece when the first events were read, then all events. Raises Refusal before that."""
         follower = self._follower
         with follower.counted():
             found: Sequence[Event] | None = await follower.take(PORTION, 0)

@@ -55,8 +55,10 @@ class Dependent(Struct, eq=False):
         self.good = False
 
     def lost(self) -> None:
-        """Nobody will tell any more whether it is right. Called once, while all that depends on a tracker is spoiled:
-        it must not use the tracker."""
+        """Mark the answer as unusable, because its changes are not reported any more.
+
+        Called once, while the tracker drops everything that depends on it. It must not use the tracker.
+        """
         self.good = False
 
 

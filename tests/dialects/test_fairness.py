@@ -1,4 +1,4 @@
-"""Nothing that takes long keeps others waiting: while a worker works on the largest documents it answers other tenants.
+"""Fairness: while a worker works on the largest documents, it answers other tenants.
 
 What an event loop does in one go nobody else is served beside, so the longest wait would be all of that time, in each
 of several runs. A busy machine makes somebody wait in some of them.

@@ -90,7 +90,7 @@ def _without(history: History, gone: set[str], before: Chain, moment: float) -> 
     highest = min(before.at[value] for value in gone)
 
     def saw(read: Read) -> bool:
-        """Also a write of unknown outcome and version: it may be one of those that are gone, and come later."""
+        """A write of unknown outcome and version counts too: it may have been lost, and may appear later."""
         unplaced = read.value is not None and read.value not in before.at
         return (
             unplaced

@@ -360,7 +360,7 @@ async def test_replies_of_which_all_fail_while_they_are_sent(state: State) -> No
 
 
 async def test_replies_whose_last_outcome_is_a_failure_or_a_reply(state: State) -> None:
-    """And what is sent next is not sent while the queues are walked through."""
+    """The next command is not sent while the driver walks through the queues."""
     for failures in ((None, NotSent("away"), None), (None, None, NotSent("away"))):
         runner = Runner()
         runner.redis = failing = Failing(*failures, None)  # type: ignore[assignment]

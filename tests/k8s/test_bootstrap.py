@@ -131,7 +131,7 @@ def test_it_goes_on_where_it_was_stopped() -> None:
 
 
 def test_scripts_are_posix() -> None:
-    """Nothing of bash: the image's sh is dash, as Debian's is here."""
+    """The scripts use no features of bash: the image's sh is dash, as Debian's is here."""
     assert Path("/bin/sh").resolve().name == "dash"
     for folder in FOLDERS:
         for path in folder.glob("*.sh"):

@@ -28,7 +28,7 @@ class Feed:
         return [_event(change) for change in page.changes]
 
     async def page(self, since: str | None, limit: int, wait: int) -> Answer:
-        """Answer with the changes after `since`; if there are none, wait so many seconds for some. Raises Refusal."""
+        """Answer with the changes after `since`; if there are none, wait `wait` seconds for some. Raises Refusal."""
         if since == "now":
             page = Changes([], await self._journal.latest(self._collection), False)
         else:
@@ -43,7 +43,7 @@ class Feed:
         return Answer(200, b'{"category":%b,"changes":[%b],"next":%b,"more":%b}' % parts)
 
     async def stream(self, since: str | None) -> Stream:
-        """Answer with the changes after `since`, and all that come. Raises Refusal."""
+        """Answer with the changes after `since`, and with all later ones as they are made. Raises Refusal."""
         follower = self._request.service.followers.follow(self, await self._start(since))
         return stream(self._request, follower, "change", _cursor, self._confirm)
 
