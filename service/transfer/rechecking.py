@@ -18,6 +18,7 @@ from service.transfer.lines import ChangeLine, GrantsLine, JournalLine, Line, Va
 from service.transfer.patience import patiently
 
 Say = Callable[[str], object]
+Check = Callable[[Collection, Say], Awaitable[None]]
 
 
 class Rechecking:
@@ -25,7 +26,7 @@ class Rechecking:
 
     def __init__(self, runner: Runner, readers: Readers, fault: Say) -> None:
         self._runner, self._readers, self._fault = runner, readers, fault
-        self._written: dict[Collection, Callable[[Collection, Say], Awaitable[None]]] = {}
+        self._left: dict[tuple[Check, Collection], None] = {}  # each check once, in the order of the export
 
     def add(self, line: Line) -> None:
         """Note the collection of a line that is written, if it is to be checked at the end."""
@@ -37,7 +38,7 @@ class Rechecking:
             check = self._grants
         else:
             return
-        self._written[keys.collection(line.dialect, line.namespace, line.collection, "")] = check
+        self._left[check, keys.collection(line.dialect, line.namespace, line.collection, "")] = None
 
     async def files(self, collection: Collection, id: str) -> None:
         """Check a record with files: all pieces of its blobs must be there."""
@@ -49,7 +50,7 @@ class Rechecking:
 
     async def rest(self) -> None:
         """Check the collections that were noted."""
-        for collection, check in self._written.items():
+        for check, collection in self._left:
             await self._report(partial(check, collection))
 
     async def _report(self, check: Callable[[Say], Awaitable[None]]) -> None:
