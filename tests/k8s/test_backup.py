@@ -1,6 +1,7 @@
 """The component that exports everything each night and imports it: what Kubernetes gets, and what its commands do."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from service import __version__
+from tests.k8s import kustomize
 from tests.k8s.kustomize import K8S, Object
 from tests.records import RECORDS, Client
 from tests.running import ROOT, Running, environment
@@ -27,6 +29,10 @@ PODS: dict[str, Any] = {
     if each["kind"] == "CronJob"
 }
 EXPORT, IMPORT = PODS["polystow-backup"], PODS["polystow-import"]
+
+
+def named(each: Object) -> tuple[str, str]:
+    return each["kind"], each["metadata"]["name"]
 
 
 def container(pod: Any) -> Any:
@@ -56,6 +62,25 @@ def test_redis_is_where_it_is_for_the_service(pod: Any) -> None:
     patch = yaml.safe_load((K8S / "overlays" / "single" / "redis-url.yaml").read_text())
     (variable,) = patch["spec"]["template"]["spec"]["containers"][0]["env"]
     assert variable in container(pod)["env"]
+
+
+@pytest.mark.parametrize("way", kustomize.ways())
+def test_an_overlay_takes_the_component(way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As README.md says: one line more among the components of the overlay."""
+    shutil.copytree(K8S, tmp_path / "k8s")
+    monkeypatch.setattr(kustomize, "K8S", tmp_path / "k8s")
+    file = tmp_path / "k8s" / "overlays" / "single" / "kustomization.yaml"
+    build = kustomize.ways()[way]
+    before = build("single")
+    file.write_text(file.read_text().replace("components:\n", "components:\n  - ../../backup\n"))
+    after = build("single")
+    added = [each for each in after if each not in before]
+    assert len(after) == len(before) + len(added)
+    assert {named(each) for each in added} == {named(each) for each in OBJECTS}
+    for each in added:
+        assert each["metadata"]["namespace"] == "polystow"
+        (written,) = (one for one in OBJECTS if named(one) == named(each))
+        assert each.get("spec") == written.get("spec")
 
 
 def test_an_import_is_never_scheduled() -> None:
