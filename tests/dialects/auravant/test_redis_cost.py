@@ -17,7 +17,7 @@ from service.storage.scripts.runner import Runner
 from tests.dialects.auravant.client import STORAGE, Client, World
 from tests.running import Running
 
-RUNS = 5  # what a worker does by itself meanwhile, or the machine, is in some runs and not in all
+RUNS = 10  # what a worker does by itself meanwhile, or the machine, is in some runs and not in all
 MEBIBYTE = 1024 * 1024
 HOLD_US = 5000
 
