@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from service.storage.errors import NotFound
+from service.storage.errors import NotFound, Unavailable
 from service.storage.feed import watcher as watching
 from service.storage.feed.follower import Follower, Followers
 from service.storage.feed.tail import BEGINNING, Event, Position
@@ -91,8 +91,12 @@ class Client:
     async def _take(self) -> None:
         loop = asyncio.get_running_loop()
         while not self.follower.over:
-            for event in await self.follower.take(100, loop.time() + 60):
-                self.got.append(int(event.data))
+            try:
+                found = await self.follower.take(100, loop.time() + 60)
+            except Unavailable:  # the store lost both connections of a read; clients come again
+                await asyncio.sleep(0.02)
+                continue
+            self.got += [int(event.data) for event in found]
 
     async def has(self, count: int) -> None:
         async def all_of_them() -> bool:
