@@ -36,7 +36,8 @@ from tests.servers import binaries
 CATEGORY = "followed"
 BATCH = "/api/v1/storage/batch/" + CATEGORY
 HARMS = ("kill_redis", "kill_worker", "reset", "kill_clients", "delay", "half_reply")
-JOURNAL = {"entries": 200_000}  # far more than a follower is ever behind
+JOURNAL = {"entries": 200_000}
+BEHIND = 50_000  # changes that the slowest follower may lack; then writers wait, so that none is trimmed before it came
 DOCUMENTS = 16  # of one writer
 PATIENCE = 5.0  # seconds for an answer, then the connection is left
 PAUSE = 0.02  # seconds after a failure
@@ -133,11 +134,12 @@ class Writer:
         self.sent: Counter[str] = Counter()  # changes of each document that were asked for
         self.changes = self.unknown = 0
 
-    async def run(self, goes_on: Callable[[], bool]) -> None:
+    async def run(self, goes_on: Callable[[], bool], room: asyncio.Event) -> None:
         while goes_on():
             try:
                 async with connected(self._stand.service) as wire:
                     while goes_on():
+                        await room.wait()
                         async with asyncio.timeout(PATIENCE):
                             await self._write(wire)
             except BROKEN:
@@ -211,7 +213,8 @@ async def follow(
         def goes_on() -> bool:
             return done() < changes or injected.total() < least_faults
 
-        works = [asyncio.create_task(writer.run(goes_on)) for writer in writing]
+        room = asyncio.Event()
+        works = [asyncio.create_task(writer.run(goes_on, room)) for writer in writing]
         tasks: list[asyncio.Task[None]] = [asyncio.create_task(follower.run()) for follower in following]
         tasks += [
             asyncio.create_task(harm(stand, group, between, Random(f"{seed} {group}"), injected, done))
@@ -232,6 +235,10 @@ async def follow(
                 for task in (*works, *tasks):
                     if task.done():
                         task.result()  # raises what ended it
+                if done() - min(follower.ledger.number for follower in following) < BEHIND:
+                    room.set()
+                else:
+                    room.clear()
                 await asyncio.sleep(0.05)
                 if say and monotonic() - said > say:
                     said = monotonic()
