@@ -6,7 +6,7 @@ It uses aiohttp's low-level server instead of `web.Application`: routing (http/r
 import asyncio
 import logging
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, cast
 
 from aiohttp import web
@@ -243,11 +243,15 @@ async def _stream(
         transport.set_write_buffer_limits(high=0)
     await response.prepare(request)
     if request.method != "HEAD":
-        async for piece in answer.pieces:
-            if piece:
-                await response.write(piece)
+        try:
+            async for piece in answer.pieces:
+                if piece:
+                    await response.write(piece)
+                if follower is not None:
+                    await cast(Connection, request.protocol).drain()
+        finally:  # a lost connection leaves the generator of a follower suspended, and it would count on as one
             if follower is not None:
-                await cast(Connection, request.protocol).drain()
+                await cast(AsyncGenerator[bytes, None], answer.pieces).aclose()
     await response.write_eof()
     if follower is not None and transport is not None:
         transport.set_write_buffer_limits()

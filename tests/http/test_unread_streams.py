@@ -47,6 +47,42 @@ async def test_a_stream_with_a_follower_is_asked_for_a_piece_when_the_last_one_h
     assert (max(left) == 0) == (follower is not None)
 
 
+async def test_a_stream_whose_connection_is_cut_off_is_closed_at_once() -> None:
+    ended = asyncio.Event()
+
+    class Cut(Follower):
+        def leave(self) -> None: ...
+
+    follower = Cut()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield PIECE
+        finally:
+            ended.set()
+
+    body = pieces()  # held here, so that only the sender can end it
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        return await edge.send(request, Stream(200, body, "text/event-stream", follower=follower), (), closing=True)  # type: ignore[arg-type]
+
+    runner = web.ServerRunner(edge.Server(handle))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1], limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.2)  # until it waits for the client
+        follower.abort()
+        async with asyncio.timeout(20):
+            await ended.wait()
+        writer.close()
+    finally:
+        await runner.cleanup()
+
+
 def read_all(port: int) -> int:
     """Ask, and read until the server closes; return the number of bytes."""
     with socket.socket() as client:
