@@ -115,6 +115,8 @@ class Follower:
             if changes := _change.findall(whole):
                 self.ledger.take(changes)
                 self._cursor = changes[-1][0].decode()
+            if received.endswith(b"0\r\n\r\n"):  # the last chunk: the stream is over, and the connection is kept
+                return
 
     def _check(self, status: int) -> None:
         if status == 503:
