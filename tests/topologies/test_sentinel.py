@@ -29,7 +29,7 @@ def watched(newest: Path) -> Iterator[SentinelSet]:
 
 @pytest.fixture
 async def project(watched: SentinelSet) -> AsyncIterator[Client]:
-    with Running(redis_url=watched.url) as running:
+    with Running(redis_url=watched.url, forked=False) as running:
         async with ClientSession() as http:
             yield await open_project(await asyncio.to_thread(running.wait_ready), http)
 
