@@ -4,7 +4,8 @@ Writers count versions of documents up, by single writes and by batches, under `
 connections cut and clients killed. Followers poll or have streams. Each must get, for each document, every version once
 and in order, up to the one that is there in the end; all followers the same changes in the same order. A write of
 unknown outcome may or may not be among them, one that was acknowledged must be. No change is kept, so there can be any
-number.
+number. Redis runs with `appendfsync always`: long replies are always on their way here, and with anything else a write
+behind one of them may be acknowledged and lost (docs/GUARANTEES.md).
 
 Exit statuses: 0 if nothing was missed, doubled, disordered or invented, 1 if something was.
 """
@@ -295,7 +296,7 @@ def compare(final: Counter[bytes], writing: list[Writer], following: list[Follow
 
 
 async def main(given: argparse.Namespace) -> int:
-    async with standing(binary=dict(binaries())[given.server], workers=2) as stand:
+    async with standing(binary=dict(binaries())[given.server], appendfsync="always") as stand:
         try:
             account = await follow(stand, given.changes, seed=given.seed, say=15.0)
         except Wrong as error:

@@ -1,0 +1,65 @@
+"""Redis is killed in the turn of its event loop in which it acknowledged a write behind a long reply.
+
+With `appendfsync always` it does not send and receive on one connection in one turn, so its file is written first. With
+`everysec` and `no` it does, and the write is lost (docs/GUARANTEES.md).
+"""
+
+import socket
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from service.redis.wire import pack
+from tests.servers import RedisProcess
+
+LONG = 240_000  # bytes: more than a socket takes, by less than Redis sends in one turn
+BUSY = "for i = 1, 100000000 do end"  # a script that takes a good part of a second
+A_MOMENT = 0.1  # seconds, in which Redis begins what it was sent; if it does not, the test is easier to pass
+
+
+class Client:
+    """A connection on which commands are sent before their replies are read."""
+
+    def __init__(self, redis: RedisProcess) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(str(redis.socket))
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def send(self, *command: str | bytes) -> None:
+        self.socket.sendall(pack(command))
+
+    def receive_what_is_there(self) -> None:
+        self.socket.setblocking(False)
+        try:
+            while self.socket.recv(65_536):
+                pass
+        except BlockingIOError:
+            self.socket.setblocking(True)
+
+    def receive(self, ending: bytes) -> None:
+        received = b""
+        while not received.endswith(ending):
+            piece = self.socket.recv(65_536)
+            assert piece, "Redis closed the connection"
+            received += piece
+
+
+def test_with_always_a_write_behind_a_long_reply_survives(binary: Path) -> None:
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisProcess(binary, "--appendonly", "yes", "--appendfsync", "always"))
+        writer, busy, next_busy = (stack.enter_context(closing(Client(redis))) for _ in range(3))
+        writer.send("SET", "long", b"x" * LONG)
+        writer.receive(b"+OK\r\n")
+        writer.send("GET", "long")
+        time.sleep(A_MOMENT)  # Redis has sent what the socket takes, and waits with the rest
+        busy.send("EVAL", BUSY, "0")
+        time.sleep(A_MOMENT)  # while it is busy, the next turn of its event loop is prepared:
+        writer.receive_what_is_there()  # there is room for the rest of the reply,
+        writer.send("SET", "written", "1")  # a write to execute,
+        next_busy.send("EVAL", BUSY, "0")  # and a script that makes the turn long
+        writer.receive(b"+OK\r\n")
+        redis.kill()
+        redis.start()
+        assert redis.command("GET", "written") == b"1"
