@@ -5,7 +5,7 @@ or through other functions and classes of this tree.
 """
 
 from collections.abc import Iterator
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 
 import pytest
 
@@ -35,12 +35,19 @@ def _referred(thing: object) -> Iterator[object]:
         yield from (value for value in values if isinstance(value, FunctionType))
         yield from (base for base in thing.__bases__ if base.__module__.startswith(OURS))
     elif isinstance(thing, FunctionType):
-        for name in _names(thing.__code__):
-            yield name
-            found = thing.__globals__.get(name)
-            found = getattr(found, "__wrapped__", found)
-            if isinstance(found, FunctionType | type) and found.__module__.startswith(OURS):
-                yield found
+        names = set(_names(thing.__code__))
+        yield from names
+        for name in names:
+            meant = thing.__globals__.get(name)
+            if isinstance(meant, ModuleType) and meant.__name__.startswith(OURS):  # perhaps `module.function`
+                yield from filter(_is_ours, (getattr(meant, each, None) for each in names))
+            meant = getattr(meant, "__wrapped__", meant)
+            if _is_ours(meant):
+                yield meant
+
+
+def _is_ours(thing: object) -> bool:
+    return isinstance(thing, FunctionType | type) and thing.__module__.startswith(OURS)
 
 
 def _names(code: CodeType) -> Iterator[str]:
