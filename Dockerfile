@@ -3,25 +3,23 @@
 ARG PYTHON=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY service service
 COPY lua lua
 # The build tools are in a virtual environment that is not copied. The service is installed from its wheel, as released.
-RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m venv --without-pip /opt/build \
+RUN python -m venv --without-pip /opt/build \
     && pip --python /opt/build/bin/python install --constraint constraints.txt hatchling \
     && pip --python /opt/build/bin/python wheel --no-deps --no-build-isolation --wheel-dir /opt/wheel .
 # The image needs no pip. Modules are compiled here, because bytecode cannot be written to a read-only root later.
-RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m venv --without-pip /opt/polystow \
+RUN python -m venv --without-pip /opt/polystow \
     && pip --python /opt/polystow/bin/python install \
        --only-binary :all: --compile --constraint constraints.txt /opt/wheel/polystow-*.whl
 
 FROM build AS build-loadtest
-RUN --mount=type=cache,target=/root/.cache/pip \
-    wheel=$(echo /opt/wheel/polystow-*.whl) \
+RUN wheel=$(echo /opt/wheel/polystow-*.whl) \
     && pip --python /opt/polystow/bin/python install \
        --only-binary :all: --compile --constraint constraints.txt "${wheel}[loadtest]"
 

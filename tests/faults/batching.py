@@ -25,7 +25,7 @@ from aiohttp import ClientError, ClientSession
 from tests.dialects.ainoflow.client import Client, at, open_with
 from tests.dialects.ainoflow.following import all_changes
 from tests.faults.clients import answered
-from tests.faults.faults import kill_redis, kill_worker
+from tests.faults.faults import kill_redis, kill_worker, told
 from tests.faults.stand import Stand, standing
 from tests.hot.wire import Wire, connected, request
 from tests.running import soon
@@ -116,12 +116,11 @@ class Account:
                 return
 
     def __str__(self) -> str:
-        faults = ", ".join(f"{name} {number}" for name, number in sorted(self.injected.items()))
         abandoned = sum(group.sent > group.acknowledged for group in self.groups)
         return (
             f"{self.acknowledged} batches of {self.operations} operations acknowledged, {self.unknown} of unknown "
             f"outcome, {abandoned} abandoned; read {self.looks} times, {self.changes} changes in the journals; "
-            f"faults: {faults or 'none'}; {len(self.wrong)} violations"
+            f"faults: {told(self.injected)}; {len(self.wrong)} violations"
         )
 
 

@@ -7,6 +7,7 @@ on its answers being given by then.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -111,6 +112,11 @@ FAULTS: dict[str, dict[str, tuple[Fault, ...]]] = {
     },
     "cluster": {"nodes": (fail_over, reshard, flush_scripts), "workers": (kill_worker,)},
 }
+
+
+def told(injected: Counter[str]) -> str:
+    """The faults that were injected, with their numbers."""
+    return ", ".join(f"{name} {number}" for name, number in sorted(injected.items())) or "none"
 
 
 def names(topology: str) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from aiohttp import ClientSession
 
 from tests.dialects.ainoflow.client import Client, at, open_with
 from tests.dialects.ainoflow.events import EVENTS, feed
-from tests.faults.faults import FAULTS
+from tests.faults.faults import FAULTS, told
 from tests.faults.stand import Stand, standing
 from tests.hot.wire import Wire, connected, request
 from tests.running import soon
@@ -230,7 +230,7 @@ async def follow(
                 f"{done()} changes acknowledged, "
                 f"{sum(writer.unknown for writer in writing)} writes of unknown outcome; "
                 f"{min(follower.ledger.number for follower in following)} or more changes reached each of {followers} "
-                f"followers; faults: {', '.join(f'{name} {count}' for name, count in sorted(injected.items()))}"
+                f"followers; faults: {told(injected)}"
             )
 
         try:

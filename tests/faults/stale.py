@@ -21,7 +21,7 @@ from typing import cast
 import uvloop
 from aiohttp import ClientSession
 
-from tests.faults.faults import FAULTS
+from tests.faults.faults import FAULTS, told
 from tests.faults.stand import Stand, standing
 from tests.hot.wire import DOCUMENTS, connected, request
 from tests.servers import binaries
@@ -72,10 +72,9 @@ class Account:
         document.floor = max(document.floor, seen)
 
     def __str__(self) -> str:
-        faults = ", ".join(f"{name} {number}" for name, number in sorted(self.injected.items()))
         return (
             f"{self.reads} reads, and {self.refused} refused; {self.writes} writes, {self.unknown} of unknown outcome; "
-            f" faults: {faults or 'none'}; {len(self.wrong)} wrong reads"
+            f" faults: {told(self.injected)}; {len(self.wrong)} wrong reads"
         )
 
 

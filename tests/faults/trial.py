@@ -9,7 +9,7 @@ from time import monotonic
 
 from tests.faults import losses, zones
 from tests.faults.clients import Client
-from tests.faults.faults import FAULTS, Fault
+from tests.faults.faults import FAULTS, Fault, told
 from tests.faults.history import History, Outcome
 from tests.faults.register import Register
 from tests.faults.stand import Service
@@ -50,10 +50,9 @@ class Verdict:
     def __str__(self) -> str:
         writes = {outcome.value: self.history.count(outcome) for outcome in Outcome}
         said = ", ".join(f"{number} {name}" for name, number in writes.items())
-        faults = ", ".join(f"{name} {number}" for name, number in sorted(self.injected.items()))
         return (
             f"{len(self.history.writes) + len(self.history.reads)} calls: writes {said}; "
-            f"{len(self.history.reads)} reads; faults: {faults or 'none'}; "
+            f"{len(self.history.reads)} reads; faults: {told(self.injected)}; "
             f"back after {self.back:.2f} s; {len(self.found)} violations"
             + (f", {len(self.lost)} lost at failovers" if self.injected["fail_over"] else "")
             + (f", {len(self.undecided)} keys undecided" if self.undecided else "")

@@ -4,11 +4,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from service.dialects.ainoflow import DIALECT
-from service.http.app import App, start
-from service.metrics import Meter
-from service.settings import Settings
-from service.storage.access.directory import Caller, digest, token_entry
+from service.http.app import App
+from tests.hot.reading import started
 from tests.hot.rig import Rig
 from tests.hot.wire import DOCUMENTS, request
 from tests.running import Running
@@ -45,10 +42,7 @@ def redis() -> Iterator[RedisProcess]:
 @pytest.fixture
 async def app(redis: RedisProcess) -> AsyncIterator[App]:
     redis.command("FLUSHALL")
-    app = await start(Settings(), redis.url, Meter())
-    directory = app.state.service.directory
-    caller = Caller("me", {"project": "p"})
-    await directory.declare(DIALECT.name, [token_entry(digest("ak-1"), caller)])
+    app = await started(redis.url)
     yield app
     await app.close()
 

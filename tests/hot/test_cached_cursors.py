@@ -1,33 +1,19 @@
 """Lists by cursor and prefix in the read cache: every part is what a worker without a cache answers."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from service.http.app import App
 from tests.hot.reading import Client, hits, started
 from tests.hot.wire import DOCUMENTS, request
-from tests.servers import RedisProcess, binaries
+from tests.servers import RedisProcess
 
 LIST = f"{DOCUMENTS}/c"
 BY_KEY = f"{LIST}?aggregate=true&limit=2&sortBy=key"
 LISTS = [BY_KEY, f"{BY_KEY}&sortOrder=desc", f"{BY_KEY}&prefix=k", f"{LIST}?aggregate=true&limit=2&sortBy=createdAt"]
 WRITES = [("PUT", "k25", b"[1]"), ("DELETE", "k2", None), ("PATCH", "k4", b'{"a":1}'), ("PUT", "j", b"[1]")]
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisProcess]:
-    with RedisProcess(binaries()[0][1]) as process:
-        yield process
-
-
-@pytest.fixture
-async def app(redis: RedisProcess) -> AsyncIterator[App]:
-    redis.command("FLUSHALL")
-    app = await started(redis.url)
-    yield app
-    await app.close()
 
 
 @pytest.fixture

@@ -1,30 +1,14 @@
 """Lists in the read cache: a page is kept until a record of its collection is written or expires."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from service.http.app import App
-from tests.hot.reading import Client, hits, started
+from tests.hot.reading import Client, hits
 from tests.hot.wire import DOCUMENTS
-from tests.servers import RedisProcess, binaries
 
 LIST = f"{DOCUMENTS}/c"
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisProcess]:
-    with RedisProcess(binaries()[0][1]) as process:
-        yield process
-
-
-@pytest.fixture
-async def app(redis: RedisProcess) -> AsyncIterator[App]:
-    redis.command("FLUSHALL")
-    app = await started(redis.url)
-    yield app
-    await app.close()
 
 
 async def listed(client: Client) -> list[str]:

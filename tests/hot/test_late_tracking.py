@@ -3,9 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
 
-import pytest
 import uvloop
 
 from service.http.app import App
@@ -13,21 +11,7 @@ from service.redis.tracking import PAUSE_SECONDS, WAIT_SECONDS, Tracker
 from tests.hot.reading import DOCUMENT, Client, hits, kept, started
 from tests.hot.wire import request
 from tests.running import soon
-from tests.servers import RedisProcess, binaries
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisProcess]:
-    with RedisProcess(binaries()[0][1]) as process:
-        yield process
-
-
-@pytest.fixture
-async def app(redis: RedisProcess) -> AsyncIterator[App]:
-    redis.command("FLUSHALL")
-    app = await started(redis.url)
-    yield app
-    await app.close()
+from tests.servers import RedisProcess
 
 
 class Held:

@@ -1,7 +1,6 @@
 """The read cache on one server: what it keeps, what ends that, and that nobody can tell it from none."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from time import time
 
 import pytest
@@ -15,21 +14,7 @@ from tests.hot.reading import DOCUMENT, Client, hits, kept, started
 from tests.hot.rig import outside_of_tasks
 from tests.hot.wire import DOCUMENTS, request
 from tests.running import soon
-from tests.servers import RedisProcess, binaries
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisProcess]:
-    with RedisProcess(binaries()[0][1]) as process:
-        yield process
-
-
-@pytest.fixture
-async def app(redis: RedisProcess) -> AsyncIterator[App]:
-    redis.command("FLUSHALL")
-    app = await started(redis.url)
-    yield app
-    await app.close()
+from tests.servers import RedisProcess
 
 
 async def test_a_read_that_is_made_again_is_answered_without_its_record(app: App, redis: RedisProcess) -> None:

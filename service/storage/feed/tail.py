@@ -64,9 +64,10 @@ class Tail:
             del self._events[:dropped]
 
     def after(self, position: Position, limit: int) -> list[Event] | None:
-        """Return the events after a position, at most `limit`; None if some of them may not be in memory.
+        """Return the events after a position, at most `limit`; None if they have to be read from Redis.
 
-        They may not, too, if no event has this position: Redis may have lost it in a failover.
+        That is so if some of them may not be in memory, and if no event has this position: Redis may have lost that
+        event in a failover.
         """
         if self.base is None or position < self.base or position > self.last:
             return None

@@ -19,11 +19,8 @@ from service.storage.scripts.runner import Runner
 
 STEP = 32  # entries in one command: at most 1 MB
 PORTION = 500  # fields in one command
-BYTES, FREED, TRIMMED = (
-    "bytes",
-    "freed",
-    "trimmed",
-)  # fields of the state: see lua/include/enter_change.lua and trim_portion.lua
+# Fields of the state: see lua/include/enter_change.lua and trim_portion.lua.
+BYTES, FREED, TRIMMED = "bytes", "freed", "trimmed"
 
 
 class Entry(Struct, frozen=True):
