@@ -163,9 +163,10 @@ class RedisCluster:
         self.agree()
         eventually(lambda: all(len(part) == 4 for node in self.nodes for part in node.command("CLUSTER", "SLOTS")))
 
-    def _owners(self, node: ClusterNode) -> dict[int, str]:
-        """The first slot of each range, and the id of its owner."""
-        return {part[0]: part[2][2].decode() for part in node.command("CLUSTER", "SLOTS")}
+    def _view(self, node: ClusterNode) -> frozenset[tuple[str, ...]]:
+        """The id, configuration epoch and slots of each owner, as this node knows them."""
+        parts = [line.split() for line in node.command("CLUSTER", "NODES").decode().splitlines()]
+        return frozenset((part[0], part[6], *part[8:]) for part in parts if len(part) > 8)
 
     def slots(self, owner: ClusterNode) -> list[int]:
         """The slots of a primary."""
@@ -201,5 +202,9 @@ class RedisCluster:
             node.ask_all(*(("CLUSTER", "SETSLOT", slot, "NODE", target.id) for slot in slots))
 
     def agree(self) -> None:
-        """Return when all nodes say the same of all slots: whoever moves one again before that confuses them."""
-        eventually(lambda: len({tuple(sorted(self._owners(node).items())) for node in self.nodes}) == 1)
+        """Return when all nodes know the same owners of all slots, with the same epochs.
+
+        Whoever moves a slot before that confuses them. A node that was told of a move, and has not heard of the new
+        epoch, takes its own for the newest when it gets the slot back, and the others believe the older claim.
+        """
+        eventually(lambda: len({self._view(node) for node in self.nodes}) == 1)
