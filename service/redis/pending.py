@@ -17,11 +17,13 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count, islice
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import Struct
 
+from service.redis.confirmation import CONFIRM, Confirmation, Held
 from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
+from service.redis.outcome import NOBODY, Outcome
 
 NOTHING = object()  # stands for: no complete reply is left
 
@@ -35,35 +37,8 @@ DIRECT = 2  # times that a command may go from node to node without a pause
 ASKING = b"*1\r\n$6\r\nASKING\r\n"  # permits the next command only to use a slot that is being imported
 
 
-class Outcome(Protocol):
-    """The receiver of a command's reply or failure: a future, or an object with these methods. It is called once.
-
-    Neither method may raise. `set_exception` may be called while the queues are iterated over, so it must not send.
-    """
-
-    def done(self) -> bool: ...
-
-    def set_result(self, result: Any, /) -> None: ...
-
-    def set_exception(self, exception: Failed, /) -> None: ...
-
-
 class Unexpected(Exception):
     """A reply arrived for which there is no command. The connection must be closed."""
-
-
-class Nobody:
-    """The outcome of a command whose reply is discarded."""
-
-    def done(self) -> bool:
-        return True
-
-    def set_result(self, result: Any, /) -> None: ...
-
-    def set_exception(self, exception: Failed, /) -> None: ...
-
-
-NOBODY = Nobody()
 
 
 class Command(Struct, eq=False):
@@ -129,6 +104,7 @@ class Pending:
         self._remedy = Remedy()
         self._max_commands = max_commands
         self._max_bytes = max_bytes
+        self._held: list[Held] = []  # writes with a reply that must be confirmed
         self._number = count()  # orders heap entries that have the same time
         # `waiting` and `flight` are in order of deadline, except for commands that have rested. Until the last deadline
         # of those (0.0: there are none) every command is checked, otherwise only the first.
@@ -177,10 +153,11 @@ class Pending:
                 waiting.popleft()
         return parts
 
-    def answer(self, next_reply: Callable[[], Any], now: float) -> bool:
+    def answer(self, next_reply: Callable[[], Any], now: float, doubtful: bool = False) -> bool:
         """Give replies to the commands in flight, in order, until `next_reply` returns NOTHING.
 
-        Return True if a reply tells that this server is not a primary any more. Raises Unexpected.
+        `doubtful`: the outcomes of writes are held until `confirm` (see confirmation.py). Return True if a reply tells
+        that this server is not a primary any more. Raises Unexpected.
         """
         demoted = False
         flight = self.flight
@@ -194,13 +171,26 @@ class Pending:
                 demoted |= reply.word == "READONLY"
                 self._refuse(command, reply, now)
             elif not outcome.done():
-                outcome.set_result(reply)
+                if doubtful and command.write and not isinstance(outcome, Confirmation):
+                    self._held.append(Held(outcome, reply, command.deadline))
+                else:
+                    outcome.set_result(reply)
         return demoted
 
+    def confirm(self) -> bytes:
+        """Return the command that confirms the writes held, to be written at once; empty if there are none."""
+        if not self._held:
+            return b""
+        held, self._held = self._held, []
+        self._put_in_flight(Command(Confirmation(held), CONFIRM, True, min(each.deadline for each in held)))
+        return CONFIRM
+
     def _refuse(self, command: Command, error: Rejected, now: float) -> None:
-        if command.outcome.done() or (self._redirect is not None and self._redirect(command, error)):
+        if isinstance(command.outcome, Confirmation):
+            command.outcome.set_exception(error)
+        elif command.outcome.done() or (self._redirect is not None and self._redirect(command, error)):
             return
-        if error.word in TRANSIENT:
+        elif error.word in TRANSIENT:
             self._rest(command, now, error.message)
         elif self._mend is not None and (packed := self._mend(command, error)) is not None:
             self._repair(command, packed, error, now)
@@ -241,11 +231,16 @@ class Pending:
 
     def asking(self, command: Command) -> bytes:
         """Return ASKING and the command as bytes, to be written at once, for a slot that this node is importing."""
-        self.flight += (Command(NOBODY, b"", False, command.deadline), command)
+        self.flight.append(Command(NOBODY, b"", False, command.deadline))
+        self._put_in_flight(command)
         self.retries += 1
+        return ASKING + command.packed
+
+    def _put_in_flight(self, command: Command) -> None:
+        """Note that a command is written before those that wait."""
+        self.flight.append(command)
         self.size += len(command.packed)
         self._unordered_until = max(self._unordered_until, command.deadline)
-        return ASKING + command.packed
 
     def drain(self) -> list[Command]:
         """Remove and return the waiting and the resting commands. The commands in flight stay."""
@@ -304,6 +299,8 @@ class Pending:
         """
         self.reason = reason
         reads = []
+        held, self._held = self._held, []
+        Confirmation(held).set_exception(Unanswered(reason))
         for command in self.flight:
             if not command.outcome.done() and not command.write:
                 reads.append(command)

@@ -27,7 +27,8 @@ from msgspec import Struct
 
 from service.redis.errors import Failed, NotSent, Rejected
 from service.redis.lane import Lane
-from service.redis.pending import NOBODY, Command, Outcome, Redirect
+from service.redis.outcome import NOBODY, Outcome
+from service.redis.pending import Command, Redirect
 from service.redis.wire import Ask, Prepare, Wire, pack
 
 WAIT_SECONDS = 0.1  # for a reply on this connection; then the reads are sent on the ordinary lane instead

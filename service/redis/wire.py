@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 import hiredis
 from redis.asyncio.connection import AbstractConnection
 
+from service.redis.confirmation import Backlog
 from service.redis.errors import Rejected, rejected
 from service.redis.pending import NOTHING, Command, Pending, Unexpected
 
@@ -70,6 +71,8 @@ class Wire(asyncio.Protocol):
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self.commands = 0
         self.writes = 0
+        self._backlog = Backlog()
+        self._confirms = True
         self.transport = take_over(connection, self)
 
     def open_to(self, pending: Pending, changed: Callable[[], None]) -> None:
@@ -78,7 +81,11 @@ class Wire(asyncio.Protocol):
         self._changed = changed
 
     def listen(self, pushed: Callable[[Sequence[Any]], None]) -> None:
-        """Give RESP3 push messages, which may come between replies, to `pushed`, in their order."""
+        """Give RESP3 push messages, which may come between replies, to `pushed`, in their order.
+
+        No reply waits for a confirmation then, because it must be handled before the messages behind it.
+        """
+        self._confirms = False
         gets = self._reader.gets
 
         def next_reply() -> Any:
@@ -104,9 +111,13 @@ class Wire(asyncio.Protocol):
             parts = pending.take(JOIN_BYTES)
             if not parts:
                 return
-            self.commands += len(parts)
-            self.writes += 1
-            self.transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+            self._write(parts[0] if len(parts) == 1 else b"".join(parts), len(parts))
+
+    def _write(self, packed: bytes, commands: int) -> None:
+        self.commands += commands
+        self.writes += 1
+        self._backlog.flushed(self.commands)
+        self.transport.write(packed)
 
     def asking(self, command: Command) -> bool:
         """Write ASKING and the command, if anything can be written now."""
@@ -114,26 +125,28 @@ class Wire(asyncio.Protocol):
             return False
         if not self._pending.flight:
             self.heard = self._loop.time()
-        self.transport.write(self._pending.asking(command))
-        self.commands += 2
-        self.writes += 1
+        self._write(self._pending.asking(command), 2)
         return True
 
     def data_received(self, data: bytes) -> None:
         if self.lost.done():  # the queue may already be served by another connection
             return
         self.heard = now = self._loop.time()
-        pending = self._pending
+        pending, backlog = self._pending, self._backlog
+        doubtful = backlog.received(len(data)) and self._confirms
         try:
             self._reader.feed(data)
-            demoted = pending.answer(self._next_reply, now)
+            demoted = pending.answer(self._next_reply, now, doubtful)
         except (Unexpected, hiredis.ProtocolError) as error:
             self.abort(f"the server sent bytes that are not the Redis protocol: {error}")
             return
+        if confirming := pending.confirm() if doubtful else b"":
+            self._write(confirming, 1)
+        backlog.answered(self.commands - len(pending.flight))
         self._leaving |= demoted
         if self._leaving and not pending.flight:
             self.abort("the server became a read-only replica")
-        elif pending.resting:
+        elif pending.resting or confirming:
             self._changed()
 
     def pause_writing(self) -> None:

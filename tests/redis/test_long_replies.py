@@ -1,15 +1,21 @@
 """Redis is killed in the turn of its event loop in which it acknowledged a write behind a long reply.
 
 With `appendfsync always` it does not send and receive on one connection in one turn, so its file is written first. With
-`everysec` and `no` it does, and the write is lost (docs/GUARANTEES.md).
+`everysec` and `no` it does, and the write is lost. A lane has it confirmed (service/redis/confirmation.py).
 """
 
+import asyncio
 import socket
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import pytest
+
+from service.redis.errors import Unanswered
 from service.redis.wire import pack
+from tests.redis.conftest import Open
+from tests.running import soon
 from tests.servers import RedisProcess
 
 LONG = 240_000  # bytes: more than a socket takes, by less than Redis sends in one turn
@@ -62,4 +68,32 @@ def test_with_always_a_write_behind_a_long_reply_survives(binary: Path) -> None:
         writer.receive(b"+OK\r\n")
         redis.kill()
         redis.start()
+        assert redis.command("GET", "written") == b"1"
+
+
+@pytest.mark.parametrize("appendfsync", ["everysec", "no"])
+async def test_a_lane_does_not_acknowledge_what_is_lost(binary: Path, lane_to: Open, appendfsync: str) -> None:
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisProcess(binary, "--appendonly", "yes", "--appendfsync", appendfsync))
+        busy, next_busy = (stack.enter_context(closing(Client(redis))) for _ in range(2))
+        lane = await lane_to(redis.url)
+        await lane.execute("SET", "long", b"x" * LONG, write=True)
+        before = lane.commands
+        read = lane.execute("GET", "long", write=False)
+        await asyncio.sleep(0)
+        time.sleep(A_MOMENT)  # noqa: ASYNC251  nothing is read meanwhile
+        busy.send("EVAL", BUSY, "0")
+        time.sleep(A_MOMENT)  # noqa: ASYNC251
+        write = lane.execute("SET", "written", "1", write=True)
+        for _ in range(20):  # what is there is received
+            await asyncio.sleep(0)
+        next_busy.send("EVAL", BUSY, "0")
+        await soon(lambda: asyncio.sleep(0, write.done() or lane.commands == before + 3))
+        await asyncio.to_thread(redis.kill)
+        await asyncio.to_thread(redis.start)
+        assert len(await read) == LONG
+        try:
+            assert await write == b"OK"
+        except Unanswered:
+            return
         assert redis.command("GET", "written") == b"1"

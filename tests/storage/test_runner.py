@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
-from service.redis.pending import NOBODY, Command
+from service.redis.outcome import NOBODY
+from service.redis.pending import Command
 from service.redis.wire import pack
 from service.storage import errors
 from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable

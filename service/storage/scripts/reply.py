@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from service.redis.client import Send
 from service.redis.errors import Failed, Overloaded, Rejected, Unanswered
-from service.redis.pending import NOBODY, Command, Outcome
+from service.redis.outcome import NOBODY, Outcome
+from service.redis.pending import Command
 from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refusal, Unavailable
 
 NO_TIME = -1  # see Reply.until

@@ -9,7 +9,8 @@ from typing import Any
 
 from service.redis.client import Redis
 from service.redis.errors import NotSent, Rejected
-from service.redis.pending import NOBODY, Command
+from service.redis.outcome import NOBODY
+from service.redis.pending import Command
 from service.redis.wire import Ask, pack
 from service.storage.keys import remembered
 from service.storage.scripts import library

@@ -1,0 +1,88 @@
+"""The confirmation of writes that Redis may have acknowledged before it wrote them to its append-only file.
+
+Redis executes the commands that have arrived in one turn of its event loop, writes its file at the end of the turn, and
+sends the replies after that. There is one exception: if replies did not fit into the socket, the rest of them is sent
+in the middle of the next turn, together with the replies to what was executed in that turn, so before the file is
+written. If Redis is killed in this turn, a write that was acknowledged is lost. Only with `appendfsync always` does
+Redis avoid this (AE_BARRIER in its sources).
+
+So a write whose reply may have been sent in such a turn is followed by a PING. Redis executes it in a later turn, so
+its reply proves that the file was written. The caller gets the reply of the write then. `Backlog` tells when.
+"""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+from service.redis.errors import Failed, Rejected, Unanswered
+from service.redis.outcome import Outcome
+
+# Redis sends at most 64 KiB to a connection in a turn, and a socket that nobody reads takes about that much.
+SAFE_BYTES = 32 * 1024
+CONFIRM = b"*1\r\n$4\r\nPING\r\n"
+
+
+class Held(NamedTuple):
+    """A write whose outcome is set when it has been confirmed; `deadline` is in seconds."""
+
+    outcome: Outcome
+    reply: Any
+    deadline: float
+
+
+class Backlog:
+    """An upper limit of the replies that Redis had not sent to a connection yet when it executed a command.
+
+    Replies that wait in Redis at some moment belong to commands that were sent before, and are received after it. So
+    a command is safe if few bytes arrived between two moments: its reply, and the flush of the oldest command that had
+    no reply when the command itself was flushed. Numbers of commands are counted from the first of the connection.
+    """
+
+    __slots__ = ("_flushes", "_received")
+
+    def __init__(self) -> None:
+        self._received = 0  # bytes since the connection was made
+        # For each flush with unanswered commands, oldest first: the number of its last command, the bytes received
+        # before it, and the bytes received before the oldest flush that had unanswered commands then.
+        self._flushes: deque[tuple[int, int, int]] = deque()
+
+    def flushed(self, last: int) -> None:
+        """Note that the commands up to number `last` have been written."""
+        received, flushes = self._received, self._flushes
+        flushes.append((last, received, flushes[0][1] if flushes else received))
+
+    def received(self, size: int) -> bool:
+        """Count `size` bytes of replies. Return True if a write among them must be confirmed."""
+        self._received += size
+        flushes = self._flushes
+        return bool(flushes) and self._received - flushes[0][2] > SAFE_BYTES
+
+    def answered(self, number: int) -> None:
+        """Note that the commands up to `number` have been answered."""
+        flushes = self._flushes
+        while flushes and flushes[0][0] <= number:
+            flushes.popleft()
+
+
+class Confirmation:
+    """The outcome of CONFIRM, for the writes that it confirms. It must be sent on the connection of the writes."""
+
+    def __init__(self, held: list[Held]) -> None:
+        self._held = held
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: Any, /) -> None:
+        """Give the writes their replies."""
+        for outcome, reply, _ in self._held:
+            if not outcome.done():
+                outcome.set_result(reply)
+
+    def set_exception(self, exception: Failed, /) -> None:
+        """Fail the writes with Unanswered. An error from Redis confirms them, because it was sent in a later turn."""
+        if isinstance(exception, Rejected):
+            self.set_result(None)
+            return
+        for outcome, _, _ in self._held:
+            if not outcome.done():
+                outcome.set_exception(Unanswered(f"executed, but it is not known if it was kept: {exception}"))

@@ -1,0 +1,221 @@
+"""Writes that Redis may have acknowledged before it wrote its file are confirmed (service/redis/confirmation.py)."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from service.redis.confirmation import CONFIRM, Backlog
+from service.redis.errors import Rejected, Unanswered, rejected
+from service.redis.pending import NOTHING, Command, Pending
+from tests.effort import examples
+from tests.redis.conftest import Open
+from tests.servers import RedisProcess
+
+SOCKET_BYTES = 40_000  # that the socket of the model takes, a little more than the least that is assumed
+TURN_BYTES = 64 * 1024  # that Redis writes to a connection in one turn
+
+
+class Queue:
+    """A queue with futures as outcomes; all its commands are in flight."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.pending = Pending(max_commands=100, max_bytes=1000)
+
+    def send(self, *, write: bool, deadline: float = 5.0) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self.pending.add(Command(future, b"command", write, deadline))
+        self.pending.take(1000)
+        return future
+
+    def answer(self, *replies: Any, doubtful: bool) -> None:
+        self.pending.answer(iter([*replies, NOTHING]).__next__, 0.0, doubtful)
+
+
+@pytest.fixture
+def queue() -> Iterator[Queue]:
+    loop = asyncio.new_event_loop()
+    yield Queue(loop)
+    loop.close()
+
+
+def test_a_doubtful_write_is_answered_behind_the_confirmation_and_a_read_at_once(queue: Queue) -> None:
+    read, first, second = (queue.send(write=write) for write in (False, True, True))
+    queue.answer("value", 1, 2, doubtful=True)
+    assert read.result() == "value"
+    assert not first.done()
+    assert queue.pending.confirm() == CONFIRM
+    assert queue.pending.confirm() == b"", "one confirmation for both"
+    assert (queue.pending.depth, queue.pending.size) == (1, len(CONFIRM))
+    queue.answer("PONG", doubtful=True)
+    assert (first.result(), second.result()) == (1, 2)
+    assert (queue.pending.depth, queue.pending.size) == (0, 0)
+
+
+def test_refusals_are_not_held_because_they_changed_nothing(queue: Queue) -> None:
+    write = queue.send(write=True)
+    queue.answer(rejected("CHANGED it is another version"), doubtful=True)
+    assert isinstance(write.exception(), Rejected)
+    assert queue.pending.confirm() == b""
+
+
+@pytest.mark.parametrize("confirming", [False, True], ids=["before", "behind"])
+def test_if_the_connection_is_lost_before_the_confirmation_the_outcome_is_unknown(
+    queue: Queue, confirming: bool
+) -> None:
+    write = queue.send(write=True)
+    queue.answer(1, doubtful=True)
+    if confirming:
+        queue.pending.confirm()
+    queue.pending.disconnect("gone")
+    assert isinstance(write.exception(), Unanswered)
+    assert queue.pending.depth == 0, "a confirmation is not sent on another connection"
+
+
+def test_at_the_deadline_of_the_first_write_the_outcome_is_unknown(queue: Queue) -> None:
+    later, earlier = queue.send(write=True, deadline=5.0), queue.send(write=True, deadline=3.0)
+    queue.answer(1, 2, doubtful=True)
+    queue.pending.confirm()
+    behind = queue.send(write=False, deadline=9.0)
+    assert queue.pending.next_event() == 3.0
+    queue.pending.expire(3.0)
+    assert isinstance(earlier.exception(), Unanswered)
+    assert isinstance(later.exception(), Unanswered)
+    queue.answer("PONG", "value", doubtful=False)
+    assert behind.result() == "value"
+
+
+@pytest.mark.parametrize("error", ["NOPERM no", "BUSY a script runs", "MASTERDOWN the link is down"])
+def test_an_error_of_redis_confirms_as_well_and_nothing_is_repeated(queue: Queue, error: str) -> None:
+    write = queue.send(write=True)
+    queue.answer(1, doubtful=True)
+    queue.pending.confirm()
+    queue.answer(rejected(error), doubtful=False)
+    assert write.result() == 1
+    assert queue.pending.depth == 0
+
+
+def test_a_caller_that_gave_up_is_not_answered(queue: Queue) -> None:
+    write = queue.send(write=True)
+    queue.answer(1, doubtful=True)
+    write.cancel()
+    queue.pending.confirm()
+    queue.answer("PONG", doubtful=False)
+    assert write.cancelled()
+
+
+async def test_a_lane_confirms_a_write_behind_a_long_reply_and_no_other(redis: RedisProcess, lane_to: Open) -> None:
+    lane = await lane_to(redis.url)
+    await lane.execute("SET", "long", b"x" * 100_000, write=True)
+    before = lane.commands
+    for number in range(100):
+        assert await lane.execute("SET", "k", number, write=True) == b"OK"
+    assert lane.commands == before + 100
+    long, write = lane.execute("GET", "long", write=False), lane.execute("INCR", "k", write=True)
+    assert (len(await long), await write) == (100_000, 100)
+    assert lane.commands == before + 103
+    assert await lane.execute("INCR", "k", write=True) == 101
+    assert lane.commands == before + 104
+
+
+async def test_under_constant_load_of_short_replies_nothing_is_confirmed(redis: RedisProcess, lane_to: Open) -> None:
+    lane = await lane_to(redis.url)
+    before, calls = lane.commands, 0
+
+    async def client(number: int) -> None:
+        nonlocal calls
+        for _ in range(100):
+            await lane.execute("SETRANGE", f"k{number}", 0, "x" * 150, write=True)
+            await lane.execute("GET", f"k{number}", write=False)
+            calls += 2
+
+    await asyncio.gather(*map(client, range(64)))
+    assert (lane.commands - before, calls) == (calls, 12_800)
+
+
+class Connection:
+    """A model of Redis, its socket and a client that uses `Backlog`. `premature` has the commands whose replies were
+    sent before the file was written, and `noticed` those that `Backlog` called doubtful."""
+
+    def __init__(self) -> None:
+        self.backlog = Backlog()
+        self.sizes: list[int] = []  # of the reply to each command, in bytes
+        self.executed = self.answered = 0  # commands
+        self.made = self.written = self.received = 0  # bytes of replies
+        self.ends: deque[int] = deque()  # of the replies that are not received, in bytes from the first
+        self.waits = False  # for room in the socket: a write handler is installed
+        self.premature: set[int] = set()
+        self.noticed: set[int] = set()
+
+    def flush(self, sizes: list[int]) -> None:
+        self.sizes += sizes
+        self.backlog.flushed(len(self.sizes))
+
+    def turn(self, commands: int) -> None:
+        first = self.executed
+        for number in range(first, min(first + commands, len(self.sizes))):
+            self.made += self.sizes[number]
+            self.ends.append(self.made)
+            self.executed += 1
+        if self.waits:  # the event that the socket has room is handled before the file is written
+            self._write()
+            unsent = sum(end > self.written for end in self.ends)
+            self.premature |= set(range(first, self.executed - unsent))
+        if not self.waits:  # after the file
+            self._write()
+
+    def _write(self) -> None:
+        room = min(TURN_BYTES, SOCKET_BYTES - (self.written - self.received))
+        self.written += min(room, self.made - self.written)
+        self.waits = self.written < self.made
+
+    def receive(self, size: int) -> None:
+        size = min(size, self.written - self.received)
+        doubtful = self.backlog.received(size)
+        self.received += size
+        while self.ends and self.ends[0] <= self.received:
+            self.ends.popleft()
+            if doubtful:
+                self.noticed.add(self.answered)
+            self.answered += 1
+        self.backlog.answered(self.answered)
+
+
+SIZES = st.lists(st.sampled_from([5, 100, 4_000, 30_000, 70_000, 200_000]), min_size=1, max_size=6)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("flush"), SIZES),
+        st.tuples(st.just("turn"), st.integers(1, 10)),
+        st.tuples(st.just("turn"), st.integers(1, 10)),
+        st.tuples(st.just("receive"), st.sampled_from([100, 30_000, 65_536, 262_144])),
+        st.tuples(st.just("receive"), st.sampled_from([100, 30_000, 65_536, 262_144])),
+    ),
+    max_size=50,
+)
+LITTLE_WAS_LEFT: list[tuple[str, Any]] = [
+    ("flush", [SOCKET_BYTES + 100]),
+    ("turn", 1),
+    ("receive", 262_144),  # all but 100 bytes
+    ("flush", [5]),
+    ("turn", 1),
+    ("receive", 100),
+]
+
+
+@examples(300, 5_000)
+@example(LITTLE_WAS_LEFT)
+@given(STEPS)
+def test_whatever_was_acknowledged_too_early_is_noticed(steps: list[tuple[str, Any]]) -> None:
+    connection = Connection()
+    for name, argument in steps:
+        getattr(connection, name)(argument)
+    while connection.answered < len(connection.sizes):
+        connection.turn(10)
+        connection.receive(262_144)
+    assert connection.premature <= connection.noticed
+    assert steps != LITTLE_WAS_LEFT or connection.premature == {1}
