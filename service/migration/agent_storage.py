@@ -1,4 +1,4 @@
-"""The variables of an agent at a server that speaks the Avaamo API, asked for as its page describes."""
+"""Client of a server with the Avaamo API: reads the variables of one agent."""
 
 from typing import Annotated
 from urllib.parse import urlencode
@@ -10,7 +10,7 @@ from service.migration.outcome import Refused
 from service.remote.client import Remote
 from service.storage.variables.variables import NUMBER, Variable
 
-ROWS = 100  # on a page: the vendor's maximum
+ROWS = 100  # variables on a page: the vendor's maximum
 
 Id = Annotated[int, Meta(ge=1, le=NUMBER)]
 Seconds = Annotated[float, Meta(ge=0, le=9e9)]  # since the epoch
@@ -24,7 +24,7 @@ class User(Struct):
 
 
 class Row(Struct):
-    """A variable of a list; a global one has no user."""
+    """One variable in a list. A global variable has no user."""
 
     key: str
     value: Raw
@@ -35,19 +35,19 @@ class Row(Struct):
 
     @property
     def text(self) -> str:
-        """The value as a text: that of a string, or the digits of a number."""
+        """The value as text: the content of a string, or the digits of a number as they were sent."""
         raw = bytes(self.value)
         return msgspec.json.decode(raw, type=str) if raw[:1] == b'"' else raw.decode()
 
     @property
     def variable(self) -> Variable:
-        """The variable as it is stored here: times in microseconds."""
+        """The variable as Polystow stores it, with times in microseconds."""
         created, updated = (round(at * 1_000_000) for at in (self.created_at, self.updated_at))
         return Variable(self.id, self.user.id if self.user else 0, self.key, self.text, created, updated)
 
 
 class Page(Struct):
-    """A page of a list, newest first."""
+    """One page of the list of variables, newest first."""
 
     total_entries: int
     total_pages: int
@@ -61,7 +61,7 @@ class AgentStorage:
         self._remote, self._agent = remote, agent
 
     async def page(self, number: int) -> Page:
-        """Return a page. Raises Refused."""
+        """Return one page of the list; pages count from 1. Raises Refused."""
         query = urlencode({"page": number, "per_page": ROWS})
         reply = await self._remote.ask("GET", f"/dashboard/bots/{self._agent}/storages.json?{query}")
         if reply.status != 200:

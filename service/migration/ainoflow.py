@@ -1,8 +1,8 @@
 """Migration of Ainoflow documents, into this service and out of it.
 
-Documents come in with their bytes, versions, times, expiries and the ids of the keys that wrote them; they leave with
-their bytes and expiries. If both sides have a document of one name and they differ, the one that was updated last is
-kept. Nothing is deleted on either side.
+Documents that come in keep their bytes, versions, times, expiries and the ids of the keys that wrote them. Documents
+that go out keep their bytes and expiries. If both sides have different documents under one name, the document that was
+updated last is kept. Nothing is deleted on either side.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,11 +23,11 @@ from service.storage.scripts.runner import Runner
 from service.transfer.lines import EXACT
 
 DIALECT = "ainoflow"
-INDEXES = "cusn"  # those of the dialect's collections; a test compares them
-AT_ONCE = 8  # requests to the vendor
-LARGEST_PAGE = 512  # documents; a power of 2, as all sizes of pages
-SMALL_PAGE, LARGE_PAGE = 1 << 20, 16 << 20  # bytes at which pages get longer and shorter
-PASSES = 3  # over a category that changes meanwhile
+INDEXES = "cusn"  # of the dialect's collections; a test compares this with the dialect
+AT_ONCE = 8  # concurrent requests to the vendor
+LARGEST_PAGE = 512  # documents on a page; all page sizes are powers of 2
+SMALL_PAGE, LARGE_PAGE = 1 << 20, 16 << 20  # bytes: after a smaller page the next is longer, after a larger one shorter
+PASSES = 3  # attempts to read a category whose number of documents changes meanwhile
 
 FROM_CANNOT = (
     "Ainoflow's API does not list keys, quotas and rates: declare them in the access document. Documents keep their "
@@ -40,7 +40,7 @@ TO_CANNOT = (
 
 
 class _Side:
-    """The parts of both directions: the vendor, the store, and the account of what was done."""
+    """The common part of both directions: the vendor, the store, and the outcome so far."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class _Side:
         return keys.collection(DIALECT, self.project, category, INDEXES)
 
     def sample(self, category: str) -> Sample:
-        """The documents of a category that are compared at the end."""
+        """The sample of a category's documents whose etags are compared at the end."""
         return self.samples.setdefault(category, Sample(sha256(category.encode()).hexdigest()))
 
     async def agree(self, category: str) -> None:
@@ -76,17 +76,17 @@ class _Side:
             try:
                 body = (await self.records.get(collection, key)).body
             except NotFound:
-                agreement.equal += known is None  # it expired meanwhile
+                agreement.equal += known is None  # gone on both sides: it expired meanwhile
                 continue
             agreement.equal += known is not None and known.etag == etag_of(body)
         self.outcome.agreements.append(agreement)
 
 
 class Arrival(_Side):
-    """Documents that come from the vendor."""
+    """The migration of documents from the vendor to this service."""
 
     async def run(self, categories: Sequence[str]) -> None:
-        """Move these categories here, or all."""
+        """Bring these categories, or all if none is named."""
         for category in categories or sorted(await self.vendor.categories()):
             if not self.state.part(category).done:
                 await self._bring(category)
@@ -95,7 +95,7 @@ class Arrival(_Side):
             await self.agree(category)
 
     async def _bring(self, category: str) -> None:
-        """Bring a category, page by page; again if its number of documents changed meanwhile."""
+        """Bring a category, page by page. Start again, at most PASSES times, if its number of documents has changed."""
         part = self.state.part(category)
         for _ in range(PASSES):
             self.samples.pop(category, None)
@@ -125,7 +125,7 @@ class Arrival(_Side):
                 return
 
     async def _store(self, category: str, items: Sequence[Item]) -> None:
-        """Read documents whole, and restore them."""
+        """Read the documents of a list with their metadata, and restore them."""
         wanted = []
         every = await at_once(AT_ONCE, (self.vendor.find(category, item) for item in items))
         for item, found in zip(items, every, strict=True):
@@ -140,7 +140,7 @@ class Arrival(_Side):
         self.progress(len(items))
 
     async def _restore(self, wanted: Sequence[Restored]) -> None:
-        """Restore documents. If a different one is stored, the one that was updated last is kept."""
+        """Restore documents. If a different document is stored, keep the one that was updated last."""
         older = []
         for one, became in zip(wanted, await self.transfer.restore_many(wanted, replace=False), strict=True):
             if became is not outcomes.Outcome.DIFFERENT:
@@ -155,7 +155,7 @@ class Arrival(_Side):
 
 
 def _record(found: Found) -> Record:
-    """The record of a document. Raises Refused if its times are not ISO 8601."""
+    """Make the record of a document. Raises Refused if its times are not ISO 8601, or cannot be stored exactly."""
     known, body = found.metadata, found.body
     try:
         created, updated = microseconds(known.createdAt), microseconds(known.updatedAt)
@@ -180,10 +180,10 @@ def _shortened(name: str) -> str:
 
 
 class Departure(_Side):
-    """Documents that go to the vendor."""
+    """The migration of documents from this service to the vendor."""
 
     async def run(self, categories: Sequence[str]) -> None:
-        """Move these categories to the vendor, or all."""
+        """Move these categories to the vendor, or all if none is named."""
         found = await registry.collections(self.runner, DIALECT, self.project, INDEXES)
         for category in categories or sorted(collection.name for collection in found):
             part = self.state.part(category)
@@ -206,7 +206,7 @@ class Departure(_Side):
         self.progress(len(portion))
 
     async def _write(self, category: str, key: str, record: Record) -> str:
-        """Write a document unless it exists; return what became of it. Of two different ones, the newer one is kept."""
+        """Write a document, and return the outcome as a word. A different document that is newer is kept."""
         expected = etag_of(record.body)
         etag = await self.vendor.write("POST", category, key, record.body, record.expires)
         became = "stored"

@@ -1,7 +1,7 @@
 """Migration of the values and files that an Auravant extension stored, into this service.
 
-The vendor's API lists neither resources nor keys, so both are given. Each resource is read, stored and read back. If a
-different value or file is stored already, it is kept, and is named.
+The vendor's API lists neither resources nor keys, so the caller names both. Each resource is read at the vendor, stored
+here and read back. A different value or file that is stored here already is kept, and its name is printed.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ CANNOT = (
 
 
 class Arrivals(Protocol):
-    """The writer of the dialect."""
+    """The part of the dialect that reads and writes what is migrated (`service.dialects.auravant.arrivals`)."""
 
     async def value(self, scope: str, id: str, key: str) -> bytes | None: ...
     async def store_value(self, scope: str, id: str, key: str, value: bytes) -> bool: ...
@@ -30,7 +30,7 @@ class Arrivals(Protocol):
 
 
 class Arrival:
-    """Values and files of one scope that come from the vendor."""
+    """The migration of the values and files of one scope from the vendor to this service."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Arrival:
         self._values, self._files = Agreement("values", 0, 0), Agreement("files", 0, 0)
 
     async def run(self, ids: Sequence[str], keys: Sequence[str]) -> None:
-        """Bring these keys of these resources."""
+        """Bring the values and files that these resources have under these keys."""
         part = self._state.part(self._scope)
         for number in range(part.numbers(0)[0], len(ids)):
             id = ids[number]
@@ -80,7 +80,7 @@ class Arrival:
         self._compare(self._files, id, key, stored, await self._here.file(self._scope, id, key), digest)
 
     def _compare(self, agreement: Agreement, id: str, key: str, stored: bool, here: bytes | None, there: bytes) -> None:
-        """Compare what was read back with what the vendor has."""
+        """Compare a value, or the digest of a file, that was read back (`here`) with the vendor's (`there`)."""
         agreement.there += 1
         agreement.here += here is not None
         agreement.compared += 1

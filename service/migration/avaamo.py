@@ -1,8 +1,8 @@
 """Migration of the variables of an Avaamo agent, into this service.
 
-The vendor lists variables newest first, and one that is set meanwhile moves others down. So the pages are read from the
-first to the last, until a pass has met as many variables as there are. If both sides have a variable and the values
-differ, the one that was updated last is kept.
+The vendor lists variables newest first. A variable that is set during the migration moves to the front and moves others
+to later pages. So all pages are read in order, and again if a pass has met fewer or more variables than the vendor
+counts. If both sides have a variable with different values, the one that was updated last is kept.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -14,7 +14,7 @@ from service.migration.state import State
 from service.storage.variables.variables import Variable
 
 PASSES = 3
-STALE_PAGES = 3  # pages in a row without a new variable; variables that are set meanwhile can fill one
+STALE_PAGES = 3  # pages in a row without a new variable are an error; one can be due to variables set meanwhile
 CANNOT = (
     "Avaamo's API does not list tokens and permissions: declare them in the access document. It does not list layer "
     "ids either: name them in the file of --users. Variables keep their values, users and times."
@@ -22,7 +22,7 @@ CANNOT = (
 
 
 class Arrivals(Protocol):
-    """The writer of the dialect."""
+    """The part of the dialect that reads and writes what is migrated (`service.dialects.avaamo.arrivals`)."""
 
     def impossible(self, user: int, key: str, value: str) -> str: ...
     async def enroll(self, number: int, layer_id: str | None, display: str) -> bool: ...
@@ -34,7 +34,7 @@ class Arrivals(Protocol):
 
 
 class Arrival:
-    """Variables of one agent that come from the vendor."""
+    """The migration of the variables of one agent from the vendor to this service."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Arrival:
     ) -> None:
         self._vendor, self._here, self._layer_ids = vendor, here, layer_ids
         self._state, self._outcome, self._progress = state, outcome, progress
-        self._users: dict[int, bool] = {}  # number -> whether it could be given to this user
+        self._users: dict[int, bool] = {}  # number of a user -> True if the user has this number here, too
         self._agreement = Agreement("variables", 0, 0)
 
     async def run(self) -> None:
@@ -75,7 +75,7 @@ class Arrival:
         self._outcome.agreements.append(self._agreement)
 
     async def _pages(self, page: int) -> AsyncIterator[tuple[int, Page]]:
-        """Yield all pages from this one on, with their numbers. Raises Refused if the vendor repeats pages."""
+        """Yield this page and all after it, with their numbers. Raises Refused if the vendor repeats pages."""
         pages, seen, stale = page, set[int](), 0
         while page <= pages:
             found = await self._vendor.page(page)
@@ -88,7 +88,7 @@ class Arrival:
             page, pages = page + 1, found.total_pages if found.storage else 0
 
     async def _reserve(self) -> tuple[int, int]:
-        """Reserve the ids of the vendor's variables, and return the first and last of those that are free here."""
+        """Reserve the ids of the vendor's variables. Return the first and the last id that were still free here."""
         part = self._state.part("ids")
         if not part.position:
             last = 0
@@ -123,7 +123,7 @@ class Arrival:
         self._agreement.equal += after is not None and after.value == value
 
     async def _known(self, number: int, display: str) -> bool:
-        """Give a user who appears for the first time its number and display name."""
+        """Enroll a user at the first appearance. Return False if the number belongs to another user here."""
         if number not in self._users:
             self._users[number] = await self._here.enroll(number, self._layer_ids.get(number), display)
             if not self._users[number]:

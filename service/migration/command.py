@@ -20,9 +20,9 @@ from service.storage.access.directory import Directory
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
 from service.storage.variables.transfer import VariableTransfer
-from service.transfer.progress import told
+from service.transfer.progress import reporting
 
-TIMEOUT = 60.0  # seconds for a Redis command
+TIMEOUT = 60.0  # seconds for one Redis command
 
 
 class Migration(Struct, frozen=True):
@@ -35,7 +35,7 @@ class Migration(Struct, frozen=True):
 
 
 class Work(Struct, frozen=True):
-    """The parts that a migration works with."""
+    """The clients of both sides and the state, which a migration works with."""
 
     http: ClientSession
     remote: Remote
@@ -48,7 +48,7 @@ class Work(Struct, frozen=True):
 async def migrate_ainoflow(
     redis_url: str, wanted: Migration, *, incoming: bool, project: str, categories: list[str]
 ) -> int:
-    """Move documents, and return the exit status. Raises BadSetting, Failed, Refusal."""
+    """Move documents in one direction, and return the exit status. Raises BadSetting, Failed, Refusal."""
     chosen = {"project": project, "categories": "\n".join(sorted(categories))}
     task = {"dialect": ainoflow.DIALECT, "direction": "from" if incoming else "to", "server": wanted.base, **chosen}
     direction = ainoflow.Arrival if incoming else ainoflow.Departure
@@ -64,7 +64,7 @@ async def migrate_ainoflow(
 async def migrate_auravant(
     redis_url: str, wanted: Migration, task: Mapping[str, str], ids: list[str], keys: list[str]
 ) -> int:
-    """Bring values and files, and return the exit status. `task` has scope, extension and environment.
+    """Bring values and files, and return the exit status. `task` names the scope, extension and environment.
 
     Raises BadSetting, Failed, Refusal.
     """
@@ -81,7 +81,7 @@ async def migrate_auravant(
 
 
 def layer_ids(file: str, text: bytes) -> dict[int, str]:
-    """Read lines of a layer id and a number, with a comma between. Raises BadSetting."""
+    """Return the layer id of each user number, from lines such as `user_368,8880460`. Raises BadSetting."""
     found = {}
     for number, line in enumerate(text.decode(errors="replace").splitlines(), 1):
         if line.strip():
@@ -113,7 +113,7 @@ async def _migrate(
     cannot: str,
     work: Callable[[Work], Awaitable[None]],
 ) -> int:
-    """Do the work of a migration. `cannot`: the facts that the vendor's API does not provide, printed first."""
+    """Run a migration, and return the exit status. `cannot` says what the vendor's API lacks; it is printed first."""
     state = State(wanted.state, task)
     if not wanted.quiet:
         print(cannot, file=sys.stderr)
@@ -128,7 +128,7 @@ async def _migrate(
                 if task["dialect"] == "avaamo"
                 else {"Authorization": f"Bearer {wanted.token}"},
             )
-            with told("migrate", None, quiet=wanted.quiet) as progress:
+            with reporting("migrate", None, quiet=wanted.quiet) as progress:
                 outcome = Outcome(progress.say, wanted.quiet)
                 await work(Work(http, remote, runner, state, outcome, progress))
             return outcome.end()

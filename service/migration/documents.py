@@ -1,4 +1,4 @@
-"""Documents at a server that speaks the Ainoflow API, asked for as its page describes."""
+"""Client of a server with the Ainoflow API: lists, reads and writes the documents of one project."""
 
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
@@ -15,7 +15,7 @@ from service.storage.errors import Invalid
 
 PATH = "/api/v1/storage/json"
 NAMES = 1000  # categories on a page
-ATTEMPTS = 10  # at a document that changes while it is read
+ATTEMPTS = 10  # to read a document that changes while it is read
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -23,14 +23,14 @@ T = TypeVar("T")
 
 
 class Category(Struct):
-    """A category of the list of categories."""
+    """One category in the list of categories."""
 
     category: str
     count: int
 
 
 class Item(Struct):
-    """A document of a list."""
+    """One document in a list."""
 
     key: Annotated[str, Meta(min_length=1, max_length=1024)]
     value: Raw
@@ -55,7 +55,7 @@ class Receipt(Struct):
 
 
 class Found(Struct):
-    """A document with its metadata. `proven`: the etag is that of the body."""
+    """A document with its metadata. `proven`: the etag is the MD5 of the body."""
 
     metadata: Metadata
     body: bytes
@@ -63,29 +63,29 @@ class Found(Struct):
 
 
 def etag_of(body: bytes) -> str:
-    """The etag that the vendor's page describes: the MD5 of the content."""
+    """Return the etag that the vendor's page describes: the MD5 of the content, in hexadecimal."""
     return md5(body, usedforsecurity=False).hexdigest()
 
 
 def microseconds(moment: str) -> int:
-    """Microseconds since 1970 of an ISO 8601 time; UTC where it has no zone. Raises ValueError."""
+    """Return the microseconds from 1970 to an ISO 8601 time. A time without a zone is UTC. Raises ValueError."""
     found = datetime.fromisoformat(moment)
     return (found.replace(tzinfo=found.tzinfo or UTC) - EPOCH) // MICROSECOND
 
 
 def iso(milliseconds: int) -> str:
-    """ISO 8601 of milliseconds since 1970."""
+    """Return the ISO 8601 time that is so many milliseconds after 1970."""
     return (EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Documents:
-    """The documents of the project that a key belongs to."""
+    """The documents of one project: the project of the key in the remote's headers."""
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
 
     async def categories(self) -> dict[str, int]:
-        """Return the categories, and how many documents each has."""
+        """Return the number of documents of each category."""
         found: dict[str, int] = {}
         page = 1
         while True:
@@ -93,28 +93,28 @@ class Documents:
             listed = self._read(await self._remote.ask("GET", target), list[Category], "the list of categories")
             fresh = {each.category: each.count for each in listed if each.category not in found}
             found |= fresh
-            if len(listed) < NAMES or not fresh:  # a server without pages here answers the same list again
+            if len(listed) < NAMES or not fresh:  # a server that ignores `page` answers the same list again
                 return found
             page += 1
 
     async def count(self, category: str) -> int:
-        """Return how many documents a category has."""
+        """Return the number of documents of one category."""
         return await self._total(await self._remote.ask("GET", self._listing(category, 1, 1)))
 
     async def page(self, category: str, page: int, limit: int) -> tuple[list[Item], int, int]:
-        """Return a page in the order of keys, the number of documents in all, and the bytes of the page."""
+        """Return a page in the order of keys, the number of documents on all pages, and the bytes of this page."""
         reply = await self._remote.ask("GET", self._listing(category, page, limit))
         return self._read(reply, list[Item], f"page {page} of {category}"), await self._total(reply), len(reply.body)
 
     async def find(self, category: str, item: Item) -> Found | None:
-        """Return a document as it was at one moment; None if it is gone. Raises Refused if it keeps changing."""
+        """Return a document as it was at one moment, or None if it is gone. Raises Refused if it keeps changing."""
         at = self._at(category, item.key)
         for _ in range(ATTEMPTS):
             known = await self.metadata(category, item.key)
             if known is None:
                 return None
             body = bytes(item.value)
-            if etag_of(body) != known.etag:  # lists may be written anew; the document alone is what was sent
+            if etag_of(body) != known.etag:  # a list may re-encode values
                 reply = await self._remote.ask("GET", at)
                 if reply.status == 404:
                     continue
@@ -130,13 +130,13 @@ class Documents:
         raise Refused(f"{category}/{item.key} changed during each of {ATTEMPTS} attempts to read it")
 
     async def metadata(self, category: str, key: str) -> Metadata | None:
-        """Return the metadata of a document; None if there is no such document."""
+        """Return the metadata of a document, or None if there is no such document."""
         at = self._at(category, key) + "/meta"
         reply = await self._remote.ask("GET", at)
         return None if reply.status == 404 else self._read(reply, Metadata, at)
 
     async def write(self, method: str, category: str, key: str, body: bytes, expires: int) -> str | None:
-        """Create (POST) or store (PUT) a document, and return its etag; None if it exists already."""
+        """Create (POST) or store (PUT) a document, and return its etag, or None if it exists already."""
         at = self._at(category, key)
         target = f"{at}?{urlencode({'expiresAt': iso(expires)})}" if expires else at
         reply = await self._remote.ask(method, target, body, [("Content-Type", "application/json")])

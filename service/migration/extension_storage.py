@@ -1,4 +1,4 @@
-"""The storage of an extension at a server that speaks the Auravant API, asked for as its page describes."""
+"""Client of a server with the Auravant API: reads the values and files of one extension."""
 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -11,9 +11,9 @@ from service.migration.outcome import Refused
 from service.remote.client import Remote, Reply
 
 STORAGE, FILES = "/api/mktplace/storage", "/api/mktplace/filestorage"
-KEYS = 100  # in one request
+KEYS = 100  # named in one request
 NOTHING = Raw(b"{}")
-ATTEMPTS = 5  # at a URL that expires within 10 seconds
+ATTEMPTS = 5  # to download a file: its URL expires after 10 seconds, so each attempt asks for a new one
 
 
 class _Info(Struct):
@@ -30,18 +30,18 @@ class _Answer(Struct):
 
 
 class Listed(Struct):
-    """A file in a list. One without a URL was initiated and not uploaded."""
+    """One file in a list. A file without a URL was initiated and never uploaded."""
 
     file_name: str = ""
     url: str | None = None
 
 
 class NotAllowed(Exception):
-    """The vendor answered a code: the resource is not known, or the caller may not read it."""
+    """The vendor answered with an error code: the resource is unknown, or the caller may not read it."""
 
 
 class ExtensionStorage:
-    """Values and files that an extension keeps at users, fields or farms."""
+    """Values and files that an extension keeps in one scope: at users, fields or farms."""
 
     def __init__(self, http: ClientSession, remote: Remote, scope: str) -> None:
         self._http, self._remote, self._scope = http, remote, scope
@@ -63,7 +63,10 @@ class ExtensionStorage:
         return found
 
     async def download(self, id: str, key: str) -> tuple[Listed, str, bytes] | None:
-        """Return a file with its media type; None if it is gone or was never uploaded. Raises NotAllowed, Refused."""
+        """Return a file's entry, media type and bytes, or None if it is gone or was never uploaded.
+
+        Raises NotAllowed, Refused.
+        """
         for _ in range(ATTEMPTS):
             listed = (await self.files(id, [key])).get(key)
             if listed is None or not listed.url:
@@ -81,7 +84,7 @@ class ExtensionStorage:
         raise Refused(f"{self._scope} {id}: the file {key} was answered with {reply.status}, {ATTEMPTS} times")
 
     async def _get(self, path: str, id: str, keys: Sequence[str], **more: object) -> dict[str, Raw]:
-        """Return what there is at one resource."""
+        """Return the values or files that one resource has under these keys."""
         named: str | int = int(id) if self._scope != "users" and id.isdecimal() and str(int(id)) == id else id
         body = msgspec.json.encode({"ids": [named], "keys": list(keys), **more})
         target = f"{path}/{self._scope}?operation=GET"
@@ -97,7 +100,7 @@ class ExtensionStorage:
             if code := answer.code or info.code:
                 raise NotAllowed(f"{self._scope} {id}: code {code} {answer.msg or info.msg}".rstrip())
             objects = info.objects if answer.objects == NOTHING else answer.objects
-            if bytes(objects).strip() == b"[]":  # an empty list for an empty object
+            if bytes(objects).strip() == b"[]":  # the vendor answers [] for an empty object
                 return {}
             return msgspec.json.decode(objects, type=dict[str, dict[str, Raw]])
         except msgspec.MsgspecError as error:

@@ -1,20 +1,20 @@
-"""The outcome of a migration: what became of each record, and whether both sides agree in the end."""
+"""The outcome of a migration: counts of records, messages for the operator, and the comparison of both sides."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-SAMPLE = 20  # records of each part whose etags are compared in the end
+SAMPLE = 20  # records of each part whose etags are compared at the end
 
 
 class Refused(Exception):
-    """The vendor refused a request, or its answer is not what its page describes."""
+    """The vendor refused a request, or its answer is not as its page describes it."""
 
 
 @dataclass(slots=True)
 class Agreement:
-    """Both sides of one part, compared in the end."""
+    """The comparison of both sides of one part, such as a category, at the end."""
 
     part: str
     there: int  # records at the vendor
@@ -34,7 +34,7 @@ class Agreement:
 
 @dataclass(slots=True)
 class Outcome:
-    """Everything that a migration did. `say` prints it; with `quiet`, only what an operator must check."""
+    """The account of a migration. `say` prints a line; with `quiet`, only what an operator must check is printed."""
 
     say: Callable[[str], object]
     quiet: bool = False
@@ -59,14 +59,14 @@ class Outcome:
 
 
 class Sample:
-    """A few names out of many, each with the same chance."""
+    """A random sample of the names that are added; each name has the same chance."""
 
     def __init__(self, seed: str) -> None:
         self.names: list[str] = []
         self._random, self._seen = Random(seed), 0
 
     def add(self, name: str) -> None:
-        """Offer a name."""
+        """Add a name, which may displace one of the sample."""
         self._seen += 1
         if len(self.names) < SAMPLE:
             self.names.append(name)

@@ -1,4 +1,4 @@
-"""The state file of a migration: how far each part of it has come, so that a second start goes on from there."""
+"""The state file of a migration: the progress of each part, so that a restarted migration continues where it ended."""
 
 import os
 import re
@@ -17,11 +17,11 @@ _number = re.compile("[0-9]{1,15}").fullmatch
 class Progress(Struct):
     """The progress of one part, such as a category."""
 
-    position: str = ""  # where to go on, in the terms of the part
+    position: str = ""  # where to continue; each kind of part has its own format
     done: bool = False
 
     def numbers(self, *start: int) -> tuple[int, ...]:
-        """Return the position of a part that counts: as many numbers as `start`, or `start` if there is no position.
+        """Return the numbers of the position, as many as `start` has, or `start` if there is no position.
 
         Raises BadSetting.
         """
@@ -40,10 +40,10 @@ class _Contents(Struct):
 
 
 class State:
-    """The state of one migration. Without a path it is kept in memory alone."""
+    """The state of one migration. Without a path it is kept in memory only."""
 
     def __init__(self, path: Path | None, task: dict[str, str]) -> None:
-        """Read the file if it exists; `task` says what is migrated. Raises BadSetting if it belongs to another task."""
+        """Read the file if it exists. `task` says what is migrated. Raises BadSetting if the file has another task."""
         self._path = path
         self._contents = _Contents(FORMAT, task)
         if path is None or not path.exists():
@@ -57,11 +57,11 @@ class State:
         self._contents = found
 
     def part(self, name: str) -> Progress:
-        """Return the progress of a part; it begins with none."""
+        """Return the progress of a part. A new part begins with an empty position."""
         return self._contents.parts.setdefault(name, Progress())
 
     def save(self) -> None:
-        """Write the file: the whole new state, or the one before if the machine stops half way."""
+        """Write the file atomically: after a crash it has either the new state or the previous one."""
         if self._path is None:
             return
         partial = self._path.with_name(f"{self._path.name}.partial")

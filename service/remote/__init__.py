@@ -1,1 +1,1 @@
-"""A considerate HTTP client of other servers."""
+"""HTTP client of other servers."""

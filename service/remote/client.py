@@ -1,7 +1,8 @@
-"""A client of another server: it waits where the server says so, and repeats what failed.
+"""HTTP client of another server, which repeats failed requests and waits as long as the server asks.
 
-A request that the server refuses for now is repeated after its `Retry-After`, or after a random pause that grows.
-Requests that must not be carried out twice are repeated only if the server says that it did nothing (`THROTTLED`).
+A request that failed is repeated after the answer's `Retry-After`, or after a random pause that grows from attempt to
+attempt. A request that must not be carried out twice is repeated only after 429, which says that nothing was done
+(`THROTTLED`).
 """
 
 import asyncio
@@ -16,15 +17,15 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from yarl import URL
 
 ATTEMPTS = 12
-SECONDS = 60.0  # of one attempt
-MOST_BYTES = 64 << 20  # of an answer
-LONGEST = 3600.0  # seconds that a server may ask to wait, once
+SECONDS = 60.0  # until one attempt is given up
+MOST_BYTES = 64 << 20  # of one answer
+LONGEST = 3600.0  # seconds: a longer Retry-After is shortened to this
 _pause = wait_random_exponential(multiplier=0.25, max=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """The failures after which a request is sent again: statuses, and lost or silent connections."""
+    """The failures after which a request is sent again. `lost`: also if the connection broke or timed out."""
 
     statuses: frozenset[int]
     lost: bool
@@ -40,12 +41,12 @@ class Unreachable(Exception):
 
 
 class Oversized(Unreachable):
-    """The answer has more bytes than are read."""
+    """The answer is longer than MOST_BYTES."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer."""
+    """An answer that was received completely."""
 
     status: int
     headers: Mapping[str, str]
@@ -62,7 +63,7 @@ class _Again(Exception):
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a `Retry-After`, which is a number or a date."""
+    """Return the seconds to wait by `Retry-After`, a number or a date; None without a valid one."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return min(float(text), LONGEST)
@@ -77,12 +78,12 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, _Again) and error.seconds is not None:
-        return error.seconds + uniform(0, 0.25)  # so that many clients do not come back at one moment
+        return error.seconds + uniform(0, 0.25)  # spreads clients that were refused at the same time
     return _pause(state)
 
 
 class Remote:
-    """A server at a base URL, asked with the same headers each time."""
+    """A server at a base URL. Each request has the same headers, beside its own."""
 
     def __init__(
         self,
@@ -94,7 +95,7 @@ class Remote:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.base = base.rstrip("/")
-        self.repeated = 0  # attempts that were repeated
+        self.repeated = 0  # second and later attempts, of all requests
         self._http = http
         self._headers = dict(headers or {})
         self._attempts = attempts
@@ -109,7 +110,7 @@ class Remote:
         *,
         repeat: Repeat = FAILED,
     ) -> Reply:
-        """Return the answer to a request, the last one if every attempt failed. Raises Unreachable if none came."""
+        """Return the answer to a request, the last one if all attempts failed. Raises Unreachable if none came."""
         given = [*headers, *self._headers.items()]
         try:
             async for attempt in AsyncRetrying(
@@ -133,7 +134,7 @@ class Remote:
     ) -> Reply:
         try:
             url = URL(self.base + target, encoded=True)
-            url.port  # noqa: B018 - read only now, and refused by ValueError
+            url.port  # noqa: B018 - yarl checks the port only when it is read
         except ValueError as error:
             raise Unreachable(f"{method} {self.base}{target}: it is not a URL ({error})") from error
         wait = ClientTimeout(total=SECONDS)

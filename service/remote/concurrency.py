@@ -1,4 +1,4 @@
-"""Several requests at once, but not too many."""
+"""Runs coroutines concurrently, with a limit."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 async def at_once(limit: int, work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run all coroutines, at most `limit` at a time; return their results in order. A failure ends the others."""
+    """Run all coroutines, at most `limit` at a time; return their results in order. A failure cancels the others."""
     turns = asyncio.Semaphore(limit)
 
     async def do(piece: Coroutine[Any, Any, T]) -> T:
@@ -23,5 +23,5 @@ async def at_once(limit: int, work: Iterable[Coroutine[Any, Any, T]]) -> list[T]
         raise failures.exceptions[0] from None
     finally:
         for piece in pieces:
-            piece.close()  # those that had no turn
+            piece.close()  # those that never started
     return [task.result() for task in tasks]

@@ -1,4 +1,4 @@
-"""The server and the credential that a command line names."""
+"""Reads the server's URL and the credential from the arguments of a command line."""
 
 import re
 from collections.abc import Mapping
@@ -19,6 +19,6 @@ def token(name: str | None, environ: Mapping[str, str]) -> str | None:
         return None
     if not environ.get(name):
         raise BadSetting(f"--token-env: the environment variable {name} is not set")
-    if not environ[name].isprintable():  # never shown: it is a secret
+    if not environ[name].isprintable():  # the value is a secret: no message may contain it
         raise BadSetting(f"--token-env: the environment variable {name} must have no line ends or control characters")
     return environ[name]

@@ -1,1 +1,1 @@
-"""Data out of a store and into another one: `polystow export`, `import` and `copy`."""
+"""Export, import and copy of everything in a store: `polystow export`, `import` and `copy`."""

@@ -1,4 +1,4 @@
-"""Exports as files: written and read a block of lines at a time, compressed or plain, and verified by their digest."""
+"""Writes and reads export files a block of lines at a time, compressed or plain, and verifies their digest."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -14,10 +14,10 @@ from service.storage.errors import Invalid
 from service.transfer import lines
 from service.transfer.lines import FORMAT, LINE_BYTES, Beginning, Ending, Line
 
-LEVEL = 3  # of zstd
-BLOCK_BYTES = 256 * 1024  # read at a time
-WINDOW_BYTES = 8 * 1024 * 1024  # most memory that a compressed file may ask for
-MAGIC = b"\x28\xb5\x2f\xfd"  # begins what zstd wrote
+LEVEL = 3  # of compression by zstd
+BLOCK_BYTES = 256 * 1024  # that are read at a time
+WINDOW_BYTES = 8 * 1024 * 1024  # a compressed file that needs a larger window is refused
+MAGIC = b"\x28\xb5\x2f\xfd"  # the first bytes of each file that zstd wrote
 
 _parse = json_parser(lines.AnyLine)
 
@@ -27,7 +27,7 @@ class Damaged(Exception):
 
 
 class Sink(Protocol):
-    """The end to which bytes are written."""
+    """A file or buffer to which bytes are written."""
 
     def write(self, data: bytes, /) -> object: ...
 
@@ -70,10 +70,10 @@ def type_of(line: Line) -> str:
 
 
 def read(source: BinaryIO) -> Iterator[list[Line]]:
-    """Read an export a block at a time, without its first and last line, which are verified. Raises Damaged.
+    """Yield the lines of an export in blocks, without its first and last line, which are verified. Raises Damaged.
 
-    The last block is yielded before the digest of the whole is known to be right: read to the end, and only then trust
-    what was read.
+    The digest is compared after the last block was yielded. A caller can trust the lines only after it has read to the
+    end.
     """
     verified = _Verified()
     rest = b""
@@ -93,12 +93,12 @@ class _Verified:
     """The state of an export that is being read."""
 
     def __init__(self) -> None:
-        self.number = 0  # of lines that were read
+        self.number = 0  # of the line that was read last
         self._digest = sha256()
         self._ended = False
 
     def block(self, data: bytes) -> Iterator[list[Line]]:
-        """Verify and yield the lines of a block of whole lines."""
+        """Decode and verify a block of whole lines; yield its lines."""
         try:
             found = lines.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -132,7 +132,7 @@ class _Verified:
             raise Damaged("its digest differs from the one in its manifest: lines were changed, lost or reordered")
 
     def _wrong(self, data: bytes) -> Damaged:
-        """Say what is wrong with the first line of a block that cannot be decoded."""
+        """Return the exception for a block that cannot be decoded: it names the first bad line and its error."""
         for number, line in enumerate(data.splitlines(), self.number + 1):
             try:
                 _parse(line, "line")
@@ -153,7 +153,7 @@ class _Verified:
 
 
 def _unpacked(source: BinaryIO) -> Iterator[bytes]:
-    """Yield the bytes of a file, unpacked if zstd has packed them: its first bytes tell."""
+    """Yield the bytes of a file, decompressed if it begins with the magic bytes of zstd."""
     peeked = _Peeked(source)
     if peeked.first != MAGIC:
         while data := peeked.read(BLOCK_BYTES):
@@ -169,7 +169,7 @@ def _unpacked(source: BinaryIO) -> Iterator[bytes]:
 
 
 class _Peeked:
-    """A file whose first bytes were read ahead."""
+    """A file whose first bytes can be seen before they are read."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source

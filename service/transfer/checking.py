@@ -1,6 +1,6 @@
-"""The checks that the lines of an export pass together: their order, bodies in pieces, documents that are JSON.
+"""Checks of an export that a single line cannot show: the order of lines, bodies in pieces, documents that are JSON.
 
-An import of a file runs them over the whole file before its first write.
+An import runs these checks over the whole file before its first write.
 """
 
 import re
@@ -32,8 +32,8 @@ from service.transfer.lines import (
     body_of,
 )
 
-_remembered = re.compile(r"[0-9]{1,16} [0-9a-f]{0,32}").fullmatch  # version and etag of a record that expires
-_STATE = {  # fields beside a journal: lua/include/enter_write.lua, trim_portion.lua
+_remembered = re.compile(r"[0-9]{1,16} [0-9a-f]{0,32}").fullmatch  # version and etag of a record that will expire
+_STATE = {  # the fields beside a journal, which lua/include/enter_write.lua and trim_portion.lua write
     "limits": re.compile(r"[0-9]{1,10} [0-9]{1,10}").fullmatch,
     "trimmed": re.compile(r"[0-9]{1,15}-[0-9]{1,15}").fullmatch,
     FREED: re.compile(r"[0-9]{1,16}").fullmatch,
@@ -41,7 +41,7 @@ _STATE = {  # fields beside a journal: lua/include/enter_write.lua, trim_portion
 
 
 class _Counts:
-    """The byte counts of the journal whose lines are being checked: the state first, then the entries."""
+    """The byte counts of the journal that is being checked. Its state comes first, then its entries."""
 
     def __init__(self) -> None:
         self._place = ("", "", "")  # dialect, namespace and collection
@@ -49,7 +49,7 @@ class _Counts:
         self._entered = False
 
     def state(self, line: JournalLine) -> None:
-        """Check a line of the state. The first one of a journal counts. Raises Damaged."""
+        """Check a line of a journal's state; later lines must agree with the first one. Raises Damaged."""
         place = line.dialect, line.namespace, line.collection
         if place < self._place or (place == self._place and self._entered):
             raise Damaged("journals must be in the order of their names, and each state before its entries")
@@ -63,9 +63,10 @@ class _Counts:
             raise Damaged(f"`freed` must be at most the journal's `bytes`, {self._bytes}")
 
     def entry(self, line: ChangeLine, header: Header, value: bytes) -> None:
-        """Check an entry. Only the first one is compared with the removed bytes. Raises Damaged.
+        """Check one entry. Raises Damaged.
 
-        A journal that was imported behind another one has totals that do not always rise.
+        Only the first entry must be larger than the removed bytes (`freed`). The totals need not rise: they do not in a
+        journal whose entries were imported behind those of another one.
         """
         if (line.dialect, line.namespace, line.collection) != self._place:
             raise Damaged("it must be behind the `journal` of its collection")
@@ -76,7 +77,7 @@ class _Counts:
 
 
 class Checked:
-    """The lines of an export, one after the other; documents whole. Iterating raises Damaged."""
+    """The checked lines of an export; a document has its whole body. Iterating raises Damaged."""
 
     def __init__(self, blocks: Iterable[list[Line]], dialects: Container[str]) -> None:
         self._lines = chain.from_iterable(blocks)
@@ -118,7 +119,7 @@ class Checked:
                 raise Damaged("`header` has a number that is too large or negative")
             document = body_of(line) or b""
             if document:
-                if len(document) > INLINE_BYTES:  # a script that reads 32 of them would take too long
+                if len(document) > INLINE_BYTES:  # reading 32 larger values would block Redis for too long
                     raise Damaged(f"its value must have at most {INLINE_BYTES} bytes")
                 validate(document)
             self._counts.entry(line, header, document)
@@ -134,7 +135,7 @@ class Checked:
             raise Damaged(f"`key` must have at most {KEY_BYTES} bytes, and `value` at most {VALUE_BYTES}")
 
     def _files(self, line: Files) -> Iterator[Line]:
-        """Check a record with files, and yield it with the pieces behind it. Raises Damaged."""
+        """Check a record with files, and yield it and the pieces that follow it. Raises Damaged."""
         if (line.file is None) == (line.values is None) or (line.id == "") != (line.file is None):
             raise Damaged("it must have `file` and an `id`, or `values` and no `id`")
         sizes = {blob.id: blob.size for blob in line.blobs}
@@ -172,7 +173,7 @@ class Checked:
                 raise Damaged(f"the id of a caller must have at most {CALLER_ID_BYTES} bytes")
 
     def _document(self, line: Document) -> Document:
-        """Check a document, and put it together if its body is in pieces. Raises Damaged, Invalid."""
+        """Check a document, after its body is joined from the pieces that follow it. Raises Damaged, Invalid."""
         self._stored(line)
         if (line.text is not None) + (line.base64 is not None) + (line.size is not None) != 1:
             raise Damaged("it must have one of `text`, `base64` and `size`")
@@ -183,7 +184,7 @@ class Checked:
         return line
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """Yield the pieces of a body of `size` bytes, which the next lines hold. Raises Damaged."""
+        """Read the next lines and yield the pieces of a body of `size` bytes. Raises Damaged."""
         while size > 0:
             line = next(self._lines, None)
             self._number += 1

@@ -1,4 +1,4 @@
-"""`polystow export`, `import` and `copy`: from a Redis at a URL into a file, back, and into another one."""
+"""The commands `polystow export` (Redis to file), `import` (file to Redis) and `copy` (Redis to Redis)."""
 
 import os
 import subprocess
@@ -15,17 +15,17 @@ from service.transfer.archive import Damaged, Writer, read
 from service.transfer.checking import Checked
 from service.transfer.exporting import Export
 from service.transfer.importing import Import
-from service.transfer.progress import Told, told
+from service.transfer.progress import Reporter, reporting
 from service.transfer.rest import Selection
 
 STANDARD = "-"  # the file name of standard input and output
-PACKED, PLAIN = ".ndjson.zst", ".ndjson"  # the ends of file names
-TIMEOUT = 60.0  # seconds for a command
-FAIL, SKIP, REPLACE = "fail", "skip", "replace"  # what happens where another record is there
+PACKED, PLAIN = ".ndjson.zst", ".ndjson"  # the suffixes of file names
+TIMEOUT = 60.0  # seconds for one Redis command
+FAIL, SKIP, REPLACE = "fail", "skip", "replace"  # --on-conflict: if a different record is stored already
 
 
 def writable(file: str) -> bool:
-    """Tell whether an export may have this name."""
+    """Tell whether an export can be written to this file name."""
     return file == STANDARD or file.endswith((PACKED, PLAIN))
 
 
@@ -34,7 +34,7 @@ async def export(redis_url: str, file: str, selection: Selection, *, quiet: bool
     async with _connected(redis_url) as runner:
         sizes = [await lane.execute("DBSIZE", write=False) for lane in runner.redis.lanes]
         total = None if selection.narrow or selection.dialects else sum(map(int, sizes))
-        with told("export", total, quiet=quiet) as progress, _created(file) as out:
+        with reporting("export", total, quiet=quiet) as progress, _created(file) as out:
             writer = Writer(out, compress=file.endswith(PACKED))
             await Export(runner, selection, writer.write, progress).run()
             counts = writer.end()
@@ -50,10 +50,10 @@ async def import_(redis_url: str, file: str, dialects: Collection[str], on_confl
         try:
             total = None
             if file != STANDARD:
-                with told("verify", None, quiet=quiet) as progress:
+                with reporting("verify", None, quiet=quiet) as progress:
                     total = _verify(source, dialects, progress)
                 source.seek(0)
-            with told("import", total, quiet=quiet) as progress:
+            with reporting("import", total, quiet=quiet) as progress:
                 return await _write(redis_url, source, dialects, on_conflict, progress, quiet=quiet)
         except Damaged as error:
             print(f"polystow: {file}: {error}", file=sys.stderr)
@@ -65,12 +65,12 @@ async def copy(
 ) -> int:
     """Write everything that one store holds into another one, and return the exit status. Raises Failed, Refusal.
 
-    An export in a process of its own is read as it is written: nothing is stored in between.
+    The export runs in a process of its own, and its output is imported as it arrives, without a file between.
     """
     with _exporting(source_url, access=access) as exporting:
         assert exporting.stdout is not None
         try:
-            with told("copy", None, quiet=quiet) as progress:
+            with reporting("copy", None, quiet=quiet) as progress:
                 source = cast(BinaryIO, exporting.stdout)
                 status = await _write(redis_url, source, dialects, on_conflict, progress, quiet=quiet)
         except Damaged as error:
@@ -82,14 +82,14 @@ async def copy(
 
 
 def _exporting(source_url: str, *, access: bool) -> "subprocess.Popen[bytes]":
-    """Begin an export into a pipe. The URL is not among its arguments, which others on the machine may see."""
+    """Start an export into a pipe. It gets the URL in its environment: other users could see it in the arguments."""
     command = [sys.executable, "-P", "-m", "service", "export", STANDARD, "--quiet", *["--with-access"] * access]
     environment = os.environ | {"POLYSTOW_REDIS_URL": source_url}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
 
 
-def _verify(source: BinaryIO, dialects: Collection[str], progress: Told) -> int:
-    """Read a whole export, and return the number of its lines. Raises Damaged."""
+def _verify(source: BinaryIO, dialects: Collection[str], progress: Reporter) -> int:
+    """Read and check a whole export, and return the number of its lines. Raises Damaged."""
     lines = 0
     for _ in Checked(read(source), dialects):
         lines += 1
@@ -99,7 +99,7 @@ def _verify(source: BinaryIO, dialects: Collection[str], progress: Told) -> int:
 
 
 async def _write(
-    redis_url: str, source: BinaryIO, dialects: Collection[str], on_conflict: str, progress: Told, *, quiet: bool
+    redis_url: str, source: BinaryIO, dialects: Collection[str], on_conflict: str, progress: Reporter, *, quiet: bool
 ) -> int:
     async with _connected(redis_url) as runner:
         done = Import(runner, readers(), replace=on_conflict == REPLACE, say=progress.say, progress=progress)
@@ -107,8 +107,8 @@ async def _write(
             await done.run(Checked(read(source), dialects))
         finally:
             if not quiet:
-                said = ", ".join(f"{done.outcomes[outcome]} {outcome.value}" for outcome in Outcome)
-                progress.say(f"imported: {said}; {done.faults} fault{'' if done.faults == 1 else 's'} found")
+                counted = ", ".join(f"{done.outcomes[outcome]} {outcome.value}" for outcome in Outcome)
+                progress.say(f"imported: {counted}; {done.faults} fault{'' if done.faults == 1 else 's'} found")
     return 1 if done.faults or (on_conflict != SKIP and done.outcomes[Outcome.DIFFERENT]) else 0
 
 
@@ -128,7 +128,7 @@ async def _connected(redis_url: str) -> AsyncIterator[Runner]:
 
 @contextmanager
 def _created(file: str) -> Iterator[BinaryIO]:
-    """Open a file that gets its name when it is whole; only its owner may read it."""
+    """Open a file for writing. Only its owner may read it, and it gets its name when it is complete."""
     if file == STANDARD:
         yield sys.stdout.buffer
         return

@@ -1,4 +1,4 @@
-"""Writes what an access document declares into a store: entries, grants, links, users, passwords, and numbers."""
+"""Imports what an access document declares (entries, grants, links, passwords), and users with their numbers."""
 
 from service.storage import keys
 from service.storage.access.transfer import AccessTransfer
@@ -9,15 +9,15 @@ from service.transfer.lines import Counter, EntryLine, GrantsLine, Line, LinksLi
 
 
 class Declaring:
-    """The part of an import that concerns what is declared. All of it may be repeated."""
+    """The part of an import for declarations and users. Each of its steps is idempotent."""
 
     def __init__(self, runner: Runner, *, replace: bool) -> None:
         self._runner, self._replace = runner, replace
         self._access = AccessTransfer(runner)
-        self._changed = False  # workers must look up again what they cached
+        self._changed = False  # True: the caches of the workers are out of date
 
     async def restore(self, line: Line) -> tuple[list[Outcome], list[str]]:
-        """Restore the declaration of one line; return the outcome and the name of the declaration."""
+        """Restore the declaration or user of one line; return the outcome and a name for messages, each in a list."""
         access, replace = self._access, self._replace
         match line:
             case EntryLine(dialect=dialect, kind=kind, id=id, value=value):
@@ -43,10 +43,10 @@ class Declaring:
         return [outcome], [name]
 
     async def advance(self, line: Counter) -> None:
-        """Let new numbers continue after the imported ones."""
+        """Raise the counter of a dialect, so that new numbers continue after the imported ones."""
         await UserTransfer(self._runner, line.dialect).advance(line.name, line.last)
 
     async def finish(self) -> None:
-        """If something was declared, make all workers drop what they cached."""
+        """Make all workers clear their caches, if anything was declared."""
         if self._changed:
             await self._access.finish()

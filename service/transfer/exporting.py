@@ -1,7 +1,7 @@
-"""The walk over a store that writes everything into an export.
+"""Exports everything in a store.
 
-It runs beside a serving instance: each record is read as it was at one moment, and what is written and removed during
-the walk may be in the export or not.
+The service may run meanwhile. Each record is exported as it was at one moment. Writes and deletions during the export
+may or may not be included.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from service.transfer.rest import Rest, Selection, Write
 
 
 class Export:
-    """One walk. `write` gets the lines; `progress` the number of records whenever some were written."""
+    """One export. `write` is called with lines of one dialect, `progress` with the number of records among them."""
 
     def __init__(self, runner: Runner, selection: Selection, write: Write, progress: Callable[[int], object]) -> None:
         self._runner, self._selection, self._write, self._progress = runner, selection, write, progress

@@ -1,4 +1,4 @@
-"""Writes records with files into a store; their bytes go through a piece at a time."""
+"""Imports records with files. Their bytes are read and written a piece at a time."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -15,29 +15,28 @@ from service.storage.outcomes import Outcome
 from service.storage.records.record import Record
 from service.storage.scripts.runner import Runner
 from service.transfer.lines import Content, Files, Line, Piece, Withdrawn, body_of
-from service.transfer.patience import patiently
 from service.transfer.rendering import files
+from service.transfer.repeating import until_reachable
 
 
 class _Gone(Exception):
-    """The record was withdrawn."""
+    """The export has withdrawn the record (`lines.Withdrawn`)."""
 
 
 class Filing:
-    """The part of an import that concerns records with files."""
+    """The part of an import for records with files."""
 
     def __init__(self, runner: Runner, *, replace: bool) -> None:
         self._files = FileTransfer(runner)
         self._replace = replace
 
     async def restore(self, line: Files, reading: Iterator[Line]) -> Outcome | None:
-        """Restore a record with files, whose blobs the next lines hold; return what became of it, None if it was
-        withdrawn.
+        """Restore a record whose files are in the next lines. Return the outcome, or None if it is withdrawn.
 
-        Raises Unavailable: its bytes cannot be read twice, so it is not repeated here.
+        Raises Unavailable if Redis cannot be reached: the bytes can be read only once, so the record is not repeated.
         """
         collection = keys.collection(line.dialect, line.namespace, line.collection, "")
-        found = await patiently(lambda: self._files.find(collection, line.id))
+        found = await until_reachable(lambda: self._files.find(collection, line.id))
         before: Attached | None = None
         if found is not None:
             before, held = found
@@ -68,7 +67,7 @@ class Filing:
 
 
 async def _arriving(reading: Iterator[Line], size: int) -> AsyncIterator[bytes]:
-    """Yield the bytes of one blob."""
+    """Yield the bytes of one blob from the next lines. Raises _Gone if the record is withdrawn instead."""
     while size > 0:
         line = next(reading)
         if isinstance(line, Withdrawn):
@@ -80,7 +79,7 @@ async def _arriving(reading: Iterator[Line], size: int) -> AsyncIterator[bytes]:
 
 
 def _held(line: Files, kept: dict[str, Kept]) -> Held:
-    """Return the content of a line, which names the blobs that were kept instead of its own."""
+    """Return the content of a line, with the ids of the blobs that were stored here in place of the exported ones."""
     if line.file is not None:
         file = line.file
         body = None if file.content is None else _body(file.content, kept)
@@ -101,7 +100,7 @@ def _body(content: Content, kept: dict[str, Kept]) -> bytes | Span:
 
 
 def _state(line: Files, alive: int) -> tuple[object, ...]:
-    """Return all that distinguishes one record with files at a time (ms), but for names of blobs."""
+    """Return what is compared of a record with files: all but ids of blobs, and values that have expired at `alive`."""
     state = line.version, line.created, line.updated, line.expires, line.creator, line.updater
     if line.file is not None:
         file = line.file

@@ -1,4 +1,4 @@
-"""Writes the records of an export into a store. An import may be repeated, also after it was stopped."""
+"""Imports an export into a store. An import can be repeated, also after it was stopped half way."""
 
 import asyncio
 from collections import Counter
@@ -29,16 +29,16 @@ from service.transfer.lines import (
     VariableLine,
     body_of,
 )
-from service.transfer.patience import patiently
 from service.transfer.rechecking import Rechecking
+from service.transfer.repeating import until_reachable
 
-PORTION = 20  # records that are written together: 0.5 ms of Redis's time
-PORTION_BYTES = 256 * 1024  # of bodies written together
-AT_ONCE = 3  # portions in flight
+PORTION = 20  # records that are written by one script: 0.5 ms of Redis's time
+PORTION_BYTES = 256 * 1024  # of bodies in one portion
+AT_ONCE = 3  # portions that are written concurrently
 
 
 class Import:
-    """One import. `say` prints what was not written, `progress` gets the number of records that are done."""
+    """One import. `say` prints which records were not written; `progress` is called with the number of records done."""
 
     def __init__(
         self,
@@ -53,19 +53,19 @@ class Import:
         self._storage = Storage(runner)
         self._records, self._variables = RecordTransfer(runner, self._storage.records), VariableTransfer(runner)
         self._journals = JournalTransfer(runner)
-        self._changes: list[ChangeLine] = []  # entries of one journal that wait
+        self._changes: list[ChangeLine] = []  # entries of one journal that are not written yet
         self._filing, self._declaring = Filing(runner, replace=replace), Declaring(runner, replace=replace)
         self._rechecking = Rechecking(runner, readers, self._fault)
-        self._kinds: dict[tuple[str, str], str] = {}  # the indexes of collections, by dialect and namespace
-        self._documents: list[Restored] = []  # that wait
-        self._size = 0  # bytes of their bodies
-        self._assigned: list[VariableLine] = []  # variables that wait
-        self._flying: set[asyncio.Task[None]] = set()
+        self._kinds: dict[tuple[str, str], str] = {}  # letters of the collections' indexes, by dialect and namespace
+        self._documents: list[Restored] = []  # that are not written yet
+        self._size = 0  # bytes of the bodies of `_documents`
+        self._assigned: list[VariableLine] = []  # variables that are not written yet
+        self._running: set[asyncio.Task[None]] = set()
         self.outcomes: Counter[Outcome] = Counter()
         self.faults = 0
 
     async def run(self, exported: Iterable[Line]) -> None:
-        """Write everything. Raises what reading `exported` raises, after all that was read before is written."""
+        """Write all lines. If reading `exported` raises, first write what was read, then raise the same exception."""
         reading = iter(exported)
         try:
             for line in reading:
@@ -82,8 +82,8 @@ class Import:
                     await self._files(line, reading)
                 elif isinstance(line, lines.Counter):
                     await self._flush()
-                    await self._landed(0)  # the users that have lower numbers come first
-                    await patiently(lambda line=line: self._declaring.advance(line))  # type: ignore[misc]
+                    await self._finish_down_to(0)  # users, who have lower numbers, must be written before
+                    await until_reachable(lambda line=line: self._declaring.advance(line))  # type: ignore[misc]
                 elif isinstance(line, lines.JournalLine | lines.ChangeLine):
                     await self._journal(line)
                 elif isinstance(line, lines.Declared):
@@ -91,8 +91,8 @@ class Import:
         finally:
             await self._flush_changes()
             await self._flush()
-            await self._landed(0)
-            await patiently(self._declaring.finish)
+            await self._finish_down_to(0)
+            await until_reachable(self._declaring.finish)
         await self._rechecking.rest()
 
     def _fault(self, fault: str) -> None:
@@ -114,7 +114,7 @@ class Import:
         return keys.collection(line.dialect, line.namespace, line.collection, kinds)
 
     async def _journal(self, line: JournalLine | ChangeLine) -> None:
-        """Write a line of a journal: entries in their order, and therefore one portion at a time."""
+        """Write a line of a journal. Entries must be written in order, so one portion is written at a time."""
         collection = self._collection(line)
         if self._changes and (isinstance(line, JournalLine) or self._collection(self._changes[0]) != collection):
             await self._flush_changes()
@@ -124,21 +124,21 @@ class Import:
                 await self._flush_changes()
             return
         await self._flush()
-        await self._landed(0)  # the records that will expire come first
+        await self._finish_down_to(0)  # the records that will expire, which the state names, must be written before
         if collection.kinds:
-            await patiently(lambda: self._storage.records.registered(collection))
-        await patiently(lambda: import_state(self._journals, collection, line))
+            await until_reachable(lambda: self._storage.records.registered(collection))
+        await until_reachable(lambda: import_state(self._journals, collection, line))
 
     async def _flush_changes(self) -> None:
         portion, self._changes = self._changes, []
         if portion:
             collection = self._collection(portion[0])
-            outcomes = await patiently(lambda: import_changes(self._journals, collection, portion))
+            outcomes = await until_reachable(lambda: import_changes(self._journals, collection, portion))
             name = f"{collection.dialect} journal of {_place(collection)}"
             self._done(outcomes, [f"{name} at {line.cursor}" for line in portion])
 
     async def _flush(self) -> None:
-        """Begin to write what waits."""
+        """Begin to write the documents and variables that are not written yet."""
         documents, self._documents, self._size = self._documents, [], 0
         if documents:
             await self._begin(self._write(documents))
@@ -147,23 +147,23 @@ class Import:
             await self._begin(self._assign(variables))
 
     async def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begin some work, when there is room for it. Raises what earlier work raised."""
-        self._flying.add(asyncio.create_task(work))
-        await self._landed(AT_ONCE - 1)
+        """Start a task, and wait until fewer than AT_ONCE run. Raises what an earlier task raised."""
+        self._running.add(asyncio.create_task(work))
+        await self._finish_down_to(AT_ONCE - 1)
 
-    async def _landed(self, left: int) -> None:
-        """Wait until at most so many pieces of work are left."""
-        while len(self._flying) > left:
-            done, self._flying = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
+    async def _finish_down_to(self, left: int) -> None:
+        """Wait until at most `left` tasks run. Raises what a task raised."""
+        while len(self._running) > left:
+            done, self._running = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
 
     async def _write(self, portion: Sequence[Restored]) -> None:
-        """Write a portion of documents, and check what was written."""
-        outcomes = await patiently(lambda: self._records.restore_many(portion, replace=self._replace))
+        """Write a portion of documents, then check them and their index entries."""
+        outcomes = await until_reachable(lambda: self._records.restore_many(portion, replace=self._replace))
         self._done(outcomes, [f"{one.collection.dialect} {_place(one.collection)}/{one.id}" for one in portion])
         ours = [one for one, outcome in zip(portion, outcomes, strict=True) if outcome is not Outcome.DIFFERENT]
-        for fault in await patiently(lambda: self._records.check(ours)):
+        for fault in await until_reachable(lambda: self._records.check(ours)):
             self._fault(fault)
 
     async def _assign(self, portion: Sequence[VariableLine]) -> None:
@@ -175,11 +175,11 @@ class Import:
             )
             for line in portion
         ]
-        outcomes = await patiently(lambda: self._variables.restore_many(wanted, replace=self._replace))
+        outcomes = await until_reachable(lambda: self._variables.restore_many(wanted, replace=self._replace))
         self._done(outcomes, [f"{place.dialect} {_place(place)}/{one.user}/{one.key}" for place, one in wanted])
 
     async def _files(self, line: Files, reading: Iterable[Line]) -> None:
-        """Write a record with files, and read the pieces behind it."""
+        """Write a record with files, whose pieces are the next lines, then check its blobs."""
         outcome = await self._filing.restore(line, iter(reading))
         if outcome is not None:
             self._done([outcome], [f"{line.dialect} {line.namespace}/{line.collection}/{line.id}"])
@@ -187,10 +187,10 @@ class Import:
             await self._rechecking.files(keys.collection(line.dialect, line.namespace, line.collection, ""), line.id)
 
     async def _declare(self, line: Line) -> None:
-        self._done(*await patiently(lambda: self._declaring.restore(line)))
+        self._done(*await until_reachable(lambda: self._declaring.restore(line)))
 
     def _done(self, outcomes: Sequence[Outcome], names: Sequence[str]) -> None:
-        """Count what became of some records, and print those that were left out."""
+        """Count the outcomes, and print the names of records that were not written because different ones exist."""
         self.outcomes.update(outcomes)
         for outcome, name in zip(outcomes, names, strict=True):
             if outcome is Outcome.DIFFERENT:

@@ -1,7 +1,7 @@
-"""The lines of an export, as types: one JSON object a line, whose member `type` says what it is (docs/transfer.md).
+"""The types of the lines of an export. Each line is a JSON object; its member `type` names its type (docs/transfer.md).
 
-A line that decodes into one of these types has valid types, names and sizes, so an import never has to trust a file.
-Times are microseconds since the epoch, expiries milliseconds; 0 is never.
+Decoding a line checks its types, names and sizes, so an import need not trust the file. Times are microseconds since
+the epoch; expiries are milliseconds, and 0 means never.
 """
 
 from typing import Annotated, Any, Literal, TypeAlias
@@ -13,21 +13,21 @@ from service.storage.records.record import CALLER_ID_BYTES
 from service.storage.variables.variables import KEY_BYTES, NUMBER, VALUE_BYTES
 
 FORMAT = 1
-PIECE_BYTES = 256 * 1024  # of a body in one line; a longer body is continued in the lines behind it
-LINE_BYTES = 16 * 1024 * 1024  # a longer line is refused: it would have to be in memory as a whole
-EXACT = (1 << 53) - 1  # the largest number that Lua and JSON readers hold exactly
-LAST = 253_402_300_799_999  # ms since the epoch: the last of the year 9999, after which no answer can tell a time
+PIECE_BYTES = 256 * 1024  # of a body in one line; the rest of a longer body is in the lines that follow
+LINE_BYTES = 16 * 1024 * 1024  # a longer line is refused, because a line is held in memory as a whole
+EXACT = (1 << 53) - 1  # the largest integer that Lua and readers of JSON represent exactly
+LAST = 253_402_300_799_999  # ms since the epoch: the end of the year 9999; later times cannot be shown in an answer
 
 Number = Annotated[int, Meta(ge=0, le=EXACT)]
-Bytes = Annotated[int, Meta(ge=0, le=1 << 52)]  # of a journal: as many can be added before they are not exact
+Bytes = Annotated[int, Meta(ge=0, le=1 << 52)]  # of a journal; as many again can be added exactly
 Positive = Annotated[int, Meta(ge=1, le=EXACT)]
 Expiry = Annotated[int, Meta(ge=0, le=LAST)]
 Word = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,39}$")]
 Name = Annotated[str, Meta(min_length=1, max_length=1024)]
 Text = Annotated[str, Meta(max_length=1024)]
-Shown = Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]  # stands in a header of an answer
+Shown = Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]  # is sent in a header of an answer
 Caller = Annotated[str, Meta(max_length=CALLER_ID_BYTES)]
-Size = Annotated[int, Meta(ge=0, le=512 * 1024 * 1024)]  # bytes: what a string of Redis holds
+Size = Annotated[int, Meta(ge=0, le=512 * 1024 * 1024)]  # bytes: the maximum of a string in Redis
 
 
 class Line(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -57,7 +57,7 @@ class Namespace(Line, tag="namespace"):
 
 
 class InCollection(Line):
-    """A line about something in a collection."""
+    """A line about a part of a collection."""
 
     dialect: Word
     namespace: Text
@@ -65,7 +65,7 @@ class InCollection(Line):
 
 
 class Stored(InCollection):
-    """The state of a record, whatever its body is."""
+    """The members that the lines of all records have, beside the body."""
 
     id: Text
     version: Positive
@@ -79,7 +79,7 @@ class Stored(InCollection):
 class Document(Stored, tag="document"):
     """A document or value.
 
-    Its body is `text`; or `base64` if it is not UTF-8; or `size` bytes in the pieces behind it if it is long.
+    Its body is `text`, or `base64` if it is not UTF-8. A long body has `size` bytes in the pieces that follow.
     """
 
     text: str | None = None
@@ -88,14 +88,14 @@ class Document(Stored, tag="document"):
 
 
 class BlobLine(Struct, forbid_unknown_fields=True):
-    """Bytes that are too many for their record, which stand in the pieces behind it."""
+    """The id and size of a blob of a record; its bytes are in the pieces that follow."""
 
     id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
     size: Size
 
 
 class Content(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The bytes of a file or value: `text`, or `base64`, or `size` bytes of a blob from `start` on."""
+    """The bytes of a file or value: `text`, `base64`, or the `size` bytes of a blob that begin at `start`."""
 
     text: str | None = None
     base64: bytes | None = None
@@ -105,7 +105,7 @@ class Content(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class FileLine(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A file under a key; without `content` it was initiated and not uploaded."""
+    """A file under a key. A file without `content` was initiated and not uploaded."""
 
     name: Shown
     size: Number
@@ -115,7 +115,7 @@ class FileLine(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class ValueLine(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A value of a storage area; a file has a `media` type."""
+    """A value of a storage area. A value that is a file has a `media` type."""
 
     expires: Annotated[int, Meta(ge=1, le=LAST)]
     content: Content
@@ -125,7 +125,7 @@ class ValueLine(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Files(Stored, tag="files"):
-    """A record with files: one file under a key, or the values of a storage area. Its blobs stand behind it."""
+    """A record with files: one file under a key, or the values of a storage area. Its blobs follow it."""
 
     blobs: list[BlobLine] = []
     file: FileLine | None = None
@@ -133,11 +133,11 @@ class Files(Stored, tag="files"):
 
 
 class Withdrawn(Line, tag="withdrawn"):
-    """The record with files in the lines before was replaced while it was read: those lines do not count."""
+    """The end of a record with files that was replaced while it was read: its lines so far do not count."""
 
 
 class VariableLine(InCollection, tag="variable"):
-    """A variable; `user` 0 is no user."""
+    """A variable. `user` 0 means that it belongs to no user."""
 
     id: Annotated[int, Meta(ge=1, le=NUMBER)]
     user: Annotated[int, Meta(ge=0, le=NUMBER)]
@@ -148,7 +148,7 @@ class VariableLine(InCollection, tag="variable"):
 
 
 class User(Line, tag="user"):
-    """A user whom a vendor names by a text: its number and display name, "" for the usual one."""
+    """A user whose name is a text: its number, and its display name, "" for the default."""
 
     dialect: Word
     name: Name
@@ -157,7 +157,7 @@ class User(Line, tag="user"):
 
 
 class Counter(Line, tag="counter"):
-    """The last number that was assigned to a user, or reserved for a variable."""
+    """The last number that was assigned to a user or a variable."""
 
     dialect: Word
     name: Literal["user", "variable"]
@@ -165,7 +165,7 @@ class Counter(Line, tag="counter"):
 
 
 class EntryLine(Line, tag="entry"):
-    """A declared entry of the access document."""
+    """An entry that the access document declares."""
 
     dialect: Word
     kind: Word
@@ -174,7 +174,7 @@ class EntryLine(Line, tag="entry"):
 
 
 class LinksLine(Line, tag="links"):
-    """The members to which an id is linked, with the revisions of the links."""
+    """The links of an id: the revision of each link, by member."""
 
     dialect: Word
     kind: Name
@@ -183,21 +183,21 @@ class LinksLine(Line, tag="links"):
 
 
 class GrantsLine(InCollection, tag="grants"):
-    """The grants of a collection: the verbs of each subject, letters of `rwd`."""
+    """The grants of a collection: the verbs of each subject, as letters of `rwd`."""
 
     revision: Number
     verbs: dict[Name, Annotated[str, Meta(pattern="^[rwd]{1,3}$")]]
 
 
 class JournalLine(InCollection, tag="journal"):
-    """The state of a collection's journal, before its entries: the bytes of all entries, and the fields beside them."""
+    """The state of a journal, before its entries: the bytes of all entries, and the fields beside the journal."""
 
     bytes: Bytes
     state: dict[Name, Text]
 
 
 class ChangeLine(InCollection, tag="change"):
-    """An entry of a journal: its cursor, packed header and value, and the bytes of all entries up to it."""
+    """An entry of a journal: cursor, packed header, value, and the total bytes of all entries up to this one."""
 
     cursor: Annotated[str, Meta(pattern="^[0-9]{1,15}-[0-9]{1,15}$")]
     header: Annotated[bytes, Meta(max_length=4096)]
@@ -257,12 +257,12 @@ decode = Decoder(AnyLine).decode_lines
 
 
 def body_of(line: Document | Piece | ChangeLine) -> bytes | None:
-    """Return the bytes that a line holds, None if it holds none."""
+    """Return the bytes of `text` or `base64`, or None if the line has neither."""
     return line.base64 if line.text is None else line.text.encode()
 
 
-def said(body: bytes) -> tuple[str | None, bytes | None]:
-    """Return bytes as they stand in a line: `text` and `base64`, one of which is None."""
+def text_or_base64(body: bytes) -> tuple[str | None, bytes | None]:
+    """Return the members `text` and `base64` of a line for these bytes; one of them is None."""
     try:
         return body.decode(), None
     except UnicodeDecodeError:

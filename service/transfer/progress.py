@@ -1,4 +1,4 @@
-"""The progress of an export or import on standard error: a bar on a terminal, otherwise a line every few seconds."""
+"""Shows the progress of a command on standard error: a bar on a terminal, otherwise a line every few seconds."""
 
 import sys
 from collections.abc import Iterator
@@ -9,25 +9,25 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 PERIOD = 5.0  # seconds between two lines
-REFRESHES = 4  # of the bar, a second
+REFRESHES = 4  # of the bar, per second
 
 
-class Told:
-    """Progress that is not shown."""
+class Reporter:
+    """Counts the records that are done, and shows nothing."""
 
     done = 0
 
     def __call__(self, records: int) -> None:
-        """Add records that are done."""
+        """Add a number of records that are done."""
         self.done += records
 
     def say(self, text: str) -> None:
-        """Print a message in a line of its own."""
+        """Print a message on a line of its own."""
         print(text, file=sys.stderr, flush=True)
 
 
-class _Lines(Told):
-    """Progress as a line every few seconds."""
+class _Lines(Reporter):
+    """Prints a line every few seconds."""
 
     def __init__(self, what: str, total: int | None) -> None:
         self._what, self._of = what, f" of about {total}" if total else ""
@@ -41,8 +41,8 @@ class _Lines(Told):
             self.say(f"{self._what}: {self.done}{self._of} records, {self.done / (now - self._begun):.0f} a second")
 
 
-class _Bar(Told):
-    """Progress as a bar on a terminal."""
+class _Bar(Reporter):
+    """Draws a bar on a terminal."""
 
     def __init__(self, what: str, total: int | None, progress: Progress) -> None:
         self._progress, self._task = progress, progress.add_task(what, total=total)
@@ -56,11 +56,11 @@ class _Bar(Told):
 
 
 @contextmanager
-def told(what: str, total: int | None, *, quiet: bool) -> Iterator[Told]:
-    """Show the progress of the work in the block; `total` is the number of records, if it is known."""
+def reporting(what: str, total: int | None, *, quiet: bool) -> Iterator[Reporter]:
+    """Yield the reporter for the work in the block. `total` is the number of records, if it is known."""
     console = Console(stderr=True)
     if quiet:
-        yield Told()
+        yield Reporter()
     elif console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         times = (TimeElapsedColumn(), TimeRemainingColumn())

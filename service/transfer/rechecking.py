@@ -1,7 +1,7 @@
-"""The check of what an import wrote beside documents, which are checked as they are written.
+"""Checks what an import wrote, except documents, which `importing` checks itself.
 
-Records with files are checked one by one, too. Variables, journals and grants are checked at the end, a whole
-collection at a time, because their entries arrive apart from one another.
+Records with files are checked one by one. Variables, journals and grants are checked at the end, a whole collection at
+a time, because their entries do not arrive together.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,21 +15,21 @@ from service.storage.fsck.variables import Audit
 from service.storage.keys import Collection
 from service.storage.scripts.runner import Runner
 from service.transfer.lines import ChangeLine, GrantsLine, JournalLine, Line, VariableLine
-from service.transfer.patience import patiently
+from service.transfer.repeating import until_reachable
 
 Say = Callable[[str], object]
 Check = Callable[[Collection, Say], Awaitable[None]]
 
 
 class Rechecking:
-    """The checks of one import. `fault` takes the text of each fault."""
+    """The checks of one import. `fault` is called with a message for each fault."""
 
     def __init__(self, runner: Runner, readers: Readers, fault: Say) -> None:
         self._runner, self._readers, self._fault = runner, readers, fault
         self._left: dict[tuple[Check, Collection], None] = {}  # each check once, in the order of the export
 
     def add(self, line: Line) -> None:
-        """Note the collection of a line that is written, if it is to be checked at the end."""
+        """Note the collection of a line, if collections with such lines are checked at the end."""
         if isinstance(line, VariableLine):
             check = self._variables
         elif isinstance(line, JournalLine | ChangeLine):
@@ -41,7 +41,7 @@ class Rechecking:
         self._left[check, keys.collection(line.dialect, line.namespace, line.collection, "")] = None
 
     async def files(self, collection: Collection, id: str) -> None:
-        """Check a record with files: all pieces of its blobs must be there."""
+        """Check that all chunks of a record's blobs are stored."""
 
         async def check(say: Say) -> None:
             await BlobCheck(self._runner, False, self._keys, say).record((collection, id))
@@ -59,7 +59,7 @@ class Rechecking:
             await check(found.append)
             return found
 
-        for fault in await patiently(once):
+        for fault in await until_reachable(once):
             self._fault(fault)
 
     async def _variables(self, collection: Collection, say: Say) -> None:

@@ -1,4 +1,4 @@
-"""Records as the lines of an export."""
+"""Renders records as the lines of an export."""
 
 from service.storage.files.areas import Value
 from service.storage.files.blobs import Span
@@ -18,7 +18,7 @@ from service.transfer.lines import (
     Line,
     Piece,
     ValueLine,
-    said,
+    text_or_base64,
 )
 
 
@@ -28,33 +28,33 @@ def names(collection: Collection) -> tuple[str, str, str]:
 
 
 def document(collection: Collection, id: str, record: Record) -> list[Line]:
-    """Return the lines of a record: one, and pieces behind it if its body is long."""
+    """Return the lines of a record: one line, followed by pieces if its body is long."""
     body = record.body
-    text, encoded = said(body) if len(body) <= PIECE_BYTES else (None, None)
+    text, encoded = text_or_base64(body) if len(body) <= PIECE_BYTES else (None, None)
     size = None if len(body) <= PIECE_BYTES else len(body)
     first = Document(*_state(collection, id, record), text, encoded, size)
     return [first] if len(body) <= PIECE_BYTES else [first, *pieces(body)]
 
 
 def pieces(body: bytes) -> list[Piece]:
-    """Return the lines of a long body. Text is cut between two characters."""
+    """Return the lines of a long body. Text is split between characters, never inside of one."""
     found, start = [], 0
     while start < len(body):
         end = start + PIECE_BYTES
         while end < len(body) and end > start + PIECE_BYTES - 4 and body[end] & 0xC0 == 0x80:
             end -= 1
-        found.append(Piece(*said(body[start:end])))
+        found.append(Piece(*text_or_base64(body[start:end])))
         start = end
     return found
 
 
 def change(collection: Collection, entry: Entry) -> ChangeLine:
     """Return the line of an entry of a journal."""
-    return ChangeLine(*names(collection), entry.cursor, entry.header, entry.total, *said(entry.value))
+    return ChangeLine(*names(collection), entry.cursor, entry.header, entry.total, *text_or_base64(entry.value))
 
 
 def files(collection: Collection, id: str, record: Record, held: Held, sizes: dict[str, int]) -> Files:
-    """Return the first line of a record with files, of whose blobs `sizes` has the sizes."""
+    """Return the first line of a record with files. `sizes`: the size of each of its blobs."""
     return Files(
         *_state(collection, id, record),
         [BlobLine(blob, size) for blob, size in sizes.items()],
@@ -81,4 +81,4 @@ def _value(value: Value) -> ValueLine:
 def _content(body: bytes | Span) -> Content:
     if isinstance(body, Span):
         return Content(None, None, body.blob, body.start, body.size)
-    return Content(*said(body))
+    return Content(*text_or_base64(body))

@@ -1,7 +1,7 @@
-"""The walk over all that no registry lists: values, files, areas, variables, users, declared entries.
+"""Exports everything that no registry lists: values, files, areas, variables, users, declared entries.
 
-It goes over all keys of each server, because nothing else names them. A key may be visited twice while a server's table
-grows; it is exported once.
+It scans all keys of each server, because nothing else names them. A scan can return a key twice if Redis resizes its
+hash table meanwhile; the key is exported once.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ from service.transfer.lines import (
     User,
     VariableLine,
     Withdrawn,
-    said,
+    text_or_base64,
 )
 from service.transfer.rendering import document, files, names
 
@@ -43,8 +43,8 @@ Write = Callable[[str, Sequence[Line]], object]  # takes lines of one dialect
 class Selection(Struct, frozen=True):
     """The part of a store that is exported; an empty set selects everything.
 
-    `namespaces` and `collections` select listed collections, which the projects and categories of documents are: with
-    one of them nothing else is exported. `access`: credentials and quotas too.
+    `namespaces` and `collections` select collections that a registry lists, such as categories of projects. If one of
+    them is given, nothing else is exported. `access`: credentials and quotas are exported too.
     """
 
     dialects: frozenset[str] = frozenset()
@@ -54,24 +54,24 @@ class Selection(Struct, frozen=True):
 
     @property
     def narrow(self) -> bool:
-        """True if only listed collections are exported."""
+        """True if only collections that a registry lists are exported."""
         return bool(self.namespaces or self.collections)
 
-    private: frozenset[tuple[str, str]] = frozenset()  # dialects and kinds of entries that are access
+    private: frozenset[tuple[str, str]] = frozenset()  # (dialect, kind) of entries that only `access` exports
 
 
 class Rest:
-    """The walk over what no registry lists. `write` gets the lines, `progress` the number of records."""
+    """The part of an export that no registry lists. `write` gets the lines, `progress` the number of records."""
 
     def __init__(self, runner: Runner, selection: Selection, write: Write, progress: Callable[[int], object]) -> None:
         self._runner, self._selection, self._write, self._progress = runner, selection, write, progress
         self._access, self._files = AccessTransfer(runner), FileTransfer(runner)
         self._variables, self._journals = VariableTransfer(runner), JournalTransfer(runner)
-        self._seen: set[int] = set()  # hashes of keys
-        self._dialects: set[str] = set()  # that have users or variables
+        self._seen: set[int] = set()  # hashes of the keys that were exported
+        self._dialects: set[str] = set()  # dialects that have users or variables
 
     async def run(self) -> None:
-        """Export everything that is selected; the counters come last."""
+        """Export everything that is selected. Counters follow the users and variables that they count."""
         listed = set(await registry.namespaces(self._runner))
         async for portion in registry.stored_keys(self._runner):
             values: list[tuple[Collection, str]] = []
@@ -100,7 +100,7 @@ class Rest:
             await self._users(dialect)
 
     def _first(self, dialect: str, key: str) -> bool:
-        """Tell whether a key is selected and visited for the first time."""
+        """Tell whether a key is selected and was not exported yet."""
         mark = hash(key)
         if (self._selection.dialects and dialect not in self._selection.dialects) or mark in self._seen:
             return False
@@ -130,7 +130,7 @@ class Rest:
                 self._progress(1)
 
     async def _record_with_files(self, collection: Collection, id: str) -> None:
-        """Export a record with files; again if it is replaced meanwhile."""
+        """Export a record with files. If it is replaced meanwhile, withdraw it and start again."""
         while (found := await self._files.find(collection, id)) is not None:
             attached, held = found
             sizes = {span.blob: attached.blobs[span.blob].size for span in spans(held)}
@@ -138,7 +138,7 @@ class Rest:
             try:
                 for blob, size in sizes.items():
                     async for piece in self._files.attachments.read(collection, attached, Span(blob, 0, size)):
-                        self._write(collection.dialect, [Piece(*said(piece))])
+                        self._write(collection.dialect, [Piece(*text_or_base64(piece))])
             except NotFound:
                 self._write(collection.dialect, [Withdrawn()])
                 continue

@@ -1,4 +1,4 @@
-"""The command `polystow verify`: its outcome for people and, as JSON, for programs."""
+"""The command `polystow verify`: verifies a server, and prints the outcome for people and, as JSON, for programs."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ from service.verification.replay import Verification, basic, values, verify
 async def run(
     dialect: str, against: str, token_env: str | None, environ: Mapping[str, str], *, beyond: bool, report: str | None
 ) -> int:
-    """Verify a server and print the outcome; the exit status. Raises BadSetting for wrong arguments."""
+    """Verify a server, print the outcome, and return the exit status. Raises BadSetting for wrong arguments."""
     names = [each.name for each in dialects.discover()]
     if dialect not in names:
         raise BadSetting(f"DIALECT must be one of {', '.join(names)}, not {dialect!r}")
@@ -39,11 +39,11 @@ async def run(
         except Unreachable as error:
             print(f"polystow: {error}", file=sys.stderr)
             return 1
-    _tell(outcome, token_env, report)
+    _print(outcome, token_env, report)
     return 1 if outcome.findings else 0
 
 
-def _tell(outcome: Verification, token_env: str | None, report: str | None) -> None:
+def _print(outcome: Verification, token_env: str | None, report: str | None) -> None:
     out = sys.stderr if report == "-" else sys.stdout
     for finding in outcome.differing:
         print(f"{finding.conversation}:{finding.line} {finding.title}\n  {finding.method} {finding.path}", file=out)

@@ -1,6 +1,7 @@
 """Comparison of an answer with the one that a conversation expects.
 
-JSON is compared token by token: the order of members and the digits of numbers count, white space does not.
+JSON is compared token by token: members must be in the same order and numbers must have the same digits; white space is
+ignored.
 """
 
 import json
@@ -34,18 +35,18 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The members of a JSON object, in their order, repeated ones too."""
+    """The members of a JSON object in their order; a name may be repeated."""
 
     pairs: list[tuple[str, "Tree"]]
 
 
-Tree = str | list["Tree"] | Members  # a leaf is its token
+Tree = str | list["Tree"] | Members  # a string, number or literal is its token
 
 
 def differences(
     expected: Message, status: int, headers: Mapping[str, str], body: str, known: dict[str, str]
 ) -> list[Difference]:
-    """Everything in an answer that is not as expected. Values that the expected answer names are added to `known`."""
+    """Return everything in an answer that is not as expected. Values that placeholders name are added to `known`."""
     found = []
     wanted = expected.start.split(" ")[1]
     if wanted != str(status):
@@ -61,7 +62,7 @@ def differences(
 
 
 def compare(expected: str, actual: str, known: dict[str, str]) -> list[Difference]:
-    """Differences between two bodies, member by member if JSON is expected."""
+    """Return the differences between two bodies, member by member if JSON is expected."""
     if expected[0] not in "{[":
         return [] if _matches(expected, actual, known) else [Difference("body", _readable(expected, known), actual)]
     wanted = _tree(expected)
@@ -129,7 +130,7 @@ def _text(tree: Tree) -> str:
 
 
 def _tree(text: str) -> Tree:
-    """The structure of JSON whose leaves stay as they are written. Raises ValueError if it has none."""
+    """Parse JSON and keep each token as it is written. Raises ValueError if the text is not JSON."""
     tokens = iter(_token.findall(text))
     tree = _value(_next(tokens), tokens)
     if next(tokens, None) is not None:
@@ -160,7 +161,7 @@ def _value(token: str, tokens: Iterator[str]) -> Tree:
 
 
 def _items(end: str, tokens: Iterator[str]) -> Iterator[str]:
-    """The first token of each item of an object or array, up to its end; the caller takes the rest of the item."""
+    """Yield the first token of each item of an object or array. The caller reads the rest of each item."""
     token = _next(tokens)
     if token == end:
         return
@@ -172,7 +173,7 @@ def _items(end: str, tokens: Iterator[str]) -> Iterator[str]:
 
 
 def _matches(expected: str, actual: str, known: dict[str, str]) -> bool:
-    """Compare a text with the expected one; values that placeholders name are added to `known`."""
+    """Tell whether a text is as expected. Values that its placeholders name are added to `known`."""
     found = re.fullmatch(_pattern(expected, known), actual, re.DOTALL)
     if found is None:
         return False
@@ -196,10 +197,10 @@ def _parts(expected: str) -> Iterable[tuple[str, re.Match[str] | None]]:
 def _wanted(hole: re.Match[str], known: Mapping[str, str]) -> str:
     name, sort = hole.groups()
     if not sort:
-        return re.escape(known[name]) if name in known else "(?!)"  # an answer that was to hold it did not
+        return re.escape(known[name]) if name in known else "(?!)"  # no match: an earlier answer lacked this value
     return f"(?P<{name}>{SORTS[sort]})" if name else f"(?:{SORTS[sort]})"
 
 
 def _readable(expected: str, known: Mapping[str, str]) -> str:
-    """The expected text as people read it: known values are filled in, others are shown by their sort."""
+    """Return the expected text for people: known values are filled in, others are shown by their sort: `<uuid>`."""
     return HOLE.sub(lambda hole: f"<{hole[2]}>" if hole[2] else known.get(hole[1], f"<{hole[1]}>"), expected)

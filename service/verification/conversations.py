@@ -1,14 +1,15 @@
-"""Conversations: `.http` files of requests and the answers that they get.
+"""Conversations: `.http` files with requests and the expected answers.
 
 An exchange begins with a line `### title`. Then come the request and the answer as they are on the wire; a blank line
-separates a body from its head. Blank lines around a body do not count. A body that is left out is not compared, and
-headers that are left out may be there; `{{absent}}` as a value says that the header is not there.
+separates the head from the body. Blank lines around a body are ignored. If the expected answer has no body, the body is
+not compared. Headers that it does not name are not compared either; the value `{{absent}}` means that the answer must
+not have this header.
 
-`{{name}}` stands for a value that the caller gave or that an earlier answer held. In an answer, `{{name:hex}}` records
-a value under a name, and `{{:hex}}` accepts any value of that sort (`comparison.SORTS`).
+`{{name}}` stands for a value that the caller gave or that an earlier answer contained. In an answer, `{{name:hex}}`
+records a value under a name, and `{{:hex}}` accepts any value of that sort (`comparison.SORTS`).
 
-The conversations of a dialect lie in the folder `conversations` of its package. Those whose name begins with `vendor_`
-hold the vendor's page; the others hold what this service decided or added.
+The conversations of a dialect are in the folder `conversations` of its package. Files whose names begin with `vendor_`
+contain the vendor's page; the others contain what this service decided or added.
 """
 
 import re
@@ -23,7 +24,7 @@ HOLE = re.compile(r"\{\{(\w*)(?::(\w+))?\}\}")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A request or an answer: its first line, its headers and its body, "" where there is none."""
+    """A request or an answer: its first line, its headers, and its body, "" if it has none."""
 
     start: str
     headers: tuple[tuple[str, str], ...]
@@ -32,7 +33,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and its expected answer; `file`, `line` and `title` say where it is written."""
+    """One request and its expected answer. `file`, `line` and `title` say where it is written."""
 
     file: str
     line: int
@@ -42,13 +43,13 @@ class Exchange:
 
     @property
     def where(self) -> str:
-        """The place for people: file, line and title."""
+        """The file, line and title in one text, for messages."""
         return f"{self.file}:{self.line} {self.title}"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request whose placeholders are filled."""
+    """A request that can be sent: its placeholders are filled."""
 
     method: str
     target: str
@@ -57,13 +58,13 @@ class Request:
 
 
 def shipped(dialect: str = "*", *, beyond: bool = True) -> list[Path]:
-    """The conversations that come with the service, of one dialect or of all, in order."""
+    """Return the conversation files of one dialect or of all, sorted; without `beyond`, only the vendors' pages."""
     pattern = f"{dialect}/conversations/*.http" if beyond else f"{dialect}/conversations/vendor_*.http"
     return sorted(Path(dialects.__file__).parent.glob(pattern))
 
 
 def load(path: Path) -> Iterator[Exchange]:
-    """The exchanges of a file, in order."""
+    """Yield the exchanges of a file, in order."""
     text = path.read_text()
     for found in re.finditer(r"^### (.+)\n((?:(?!### ).*\n?)*)", text, re.MULTILINE):
         line = text.count("\n", 0, found.start()) + 1
@@ -79,13 +80,13 @@ def _message(text: str) -> Message:
 
 
 def recorded(exchange: Exchange) -> set[str]:
-    """Names under which the answer's values are recorded."""
+    """Return the names under which values of the answer are recorded."""
     texts = (exchange.answer.body, *(value for _, value in exchange.answer.headers))
     return {hole[1] for text in texts for hole in HOLE.finditer(text) if hole[2] and hole[1]}
 
 
 def lacking(exchange: Exchange, known: Mapping[str, str]) -> set[str]:
-    """Names of the values that the exchange needs and that are not known."""
+    """Return the names of the values that the exchange needs and `known` does not have."""
     request, answer = exchange.request, exchange.answer
     asked = (request.start, request.body, *(value for _, value in request.headers))
     wanted = (answer.body, *(value for _, value in answer.headers if value != "{{absent}}"))
@@ -95,7 +96,7 @@ def lacking(exchange: Exchange, known: Mapping[str, str]) -> set[str]:
 
 
 def filled(exchange: Exchange, known: Mapping[str, str]) -> Request:
-    """The request of an exchange with its placeholders filled. Raises KeyError if one is not known."""
+    """Return the request of an exchange with its placeholders filled. Raises KeyError if a value is not known."""
 
     def fill(text: str) -> str:
         return HOLE.sub(lambda hole: known[hole[1]], text)
@@ -105,5 +106,5 @@ def filled(exchange: Exchange, known: Mapping[str, str]) -> Request:
     headers = [(name, fill(value)) for name, value in request.headers]
     body = fill(request.body).encode() or None
     if body and any(value.startswith("multipart/") for _, value in headers):
-        body = body.replace(b"\n", b"\r\n")  # RFC 2046 ends lines so
+        body = body.replace(b"\n", b"\r\n")  # RFC 2046: lines of a multipart body end with CR LF
     return Request(method, target, headers, body)

@@ -1,8 +1,8 @@
-"""The data that a server has before and after a conversation.
+"""Check that a server has no data before a conversation, and remove what a conversation left.
 
-A conversation expects an empty project. A project that holds data is not touched. Data that a conversation leaves
-is removed before the next one. Auravant keeps no list of its keys and Genesys none of its areas: their conversations
-remove what they store, or it expires.
+A conversation expects an empty project. If the project has data, nothing is changed and the verification ends. Data
+that a conversation left is removed before the next one. The APIs of Auravant and Genesys do not list what is stored:
+their conversations remove it themselves, or it expires.
 """
 
 import json
@@ -14,16 +14,16 @@ from service.remote.client import Remote, Reply
 
 DOCUMENTS = "/api/v1/storage/json"
 PAGE = 1000
-ROUNDS = 10  # of removals, after which a server counts as one that keeps everything
+ROUNDS = 10  # of removals; if documents are left after them, the server counts as one that does not remove any
 UNLIKE_ITS_PAGE = "the list of the server's data must have the members that the vendor's page describes"
 
 
 class Unusable(Exception):
-    """The server cannot be verified. The text has the reason."""
+    """The server cannot be verified. The message gives the reason."""
 
 
 def _json(reply: Reply, what: str) -> Any:
-    """Return the body of an answer, which must be 200 and JSON."""
+    """Return the JSON body of an answer. Raises Unusable if its status is not 200 or its body is not JSON."""
     if reply.status != 200:
         raise Unusable(f"{what} was answered with {reply.status}: {reply.body[:200].decode(errors='replace')}")
     try:
@@ -82,7 +82,7 @@ GROUNDS: dict[str, tuple[Left, Remove]] = {
 
 
 async def left(dialect: str, remote: Remote, known: Mapping[str, str]) -> str:
-    """The data of the project, in words; "" if it has none or the API lists none. Raises Unusable on a bad answer."""
+    """Describe the data of the project; "" if there is none or the API has no list. Raises Unusable on a bad answer."""
     if dialect not in GROUNDS:
         return ""
     try:
@@ -92,7 +92,7 @@ async def left(dialect: str, remote: Remote, known: Mapping[str, str]) -> str:
 
 
 async def remove(dialect: str, remote: Remote, known: Mapping[str, str]) -> None:
-    """Remove everything that a conversation left. Raises Unusable if the server does not let it."""
+    """Remove everything that a conversation left. Raises Unusable if the server does not remove it."""
     if dialect not in GROUNDS:
         return
     try:

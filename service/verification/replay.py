@@ -1,4 +1,4 @@
-"""Replay of a dialect's conversations against a server, with everything in its answers that is not as expected."""
+"""Replay of a dialect's conversations against a server. The outcome has every difference from the expected answers."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from service.verification import ground
 from service.verification.comparison import Difference, differences
 from service.verification.conversations import Exchange, Request, filled, lacking, load, recorded
 
-IN_A_ROW = 3  # requests without an answer, after which the server counts as away
+IN_A_ROW = 3  # requests in a row without an answer, after which the server counts as unreachable
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An exchange that did not go as it is written, or was not sent because values that it needs are not known."""
+    """An exchange that was answered differently, or was not sent because it needs values that are not known."""
 
     conversation: str
     line: int
@@ -36,7 +36,7 @@ class Verification:
     conversations: int = 0
     exchanges: int = 0
     findings: list[Finding] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)  # values that only the caller can give, and did not
+    missing: list[str] = field(default_factory=list)  # names of values that only the caller can give and did not give
 
     @property
     def differing(self) -> list[Finding]:
@@ -50,8 +50,7 @@ class Verification:
 
 
 def values(token: str | None, base: str, more: Mapping[str, str]) -> dict[str, str]:
-    """The values that conversations name from the start: the credential, the server's URL, names that nobody else uses,
-    and `more`."""
+    """Return the values that are known before the first exchange: credential, server URL, two new names, and `more`."""
     known = {"here": base, "url": base, "user": uuid4().hex, "custom": uuid4().hex}
     if token:
         known |= {"token": token, "key": token}
@@ -59,26 +58,28 @@ def values(token: str | None, base: str, more: Mapping[str, str]) -> dict[str, s
 
 
 def basic(token: str) -> dict[str, str]:
-    """The header of a user and a password, `user:password`."""
+    """Return the Basic Authorization header for `user:password`."""
     return {"Authorization": f"Basic {b64encode(token.encode()).decode()}"}
 
 
 async def verify(dialect: str, remote: Remote, paths: list[Path], known: Mapping[str, str]) -> Verification:
-    """Replay each conversation on an empty project. Raises ground.Unusable if it is not empty, and Unreachable if
-    the server is away."""
+    """Replay each conversation on an empty project.
+
+    Raises ground.Unusable if the project is not empty, and Unreachable if the server does not answer.
+    """
     if found := await ground.left(dialect, remote, known):
         raise ground.Unusable(f"the project must be empty, but it has {found}")
     outcome = Verification(dialect, remote.base)
     for path in paths:
         outcome.conversations += 1
-        await _hold(path, remote, dict(known), outcome)
+        await _replay(path, remote, dict(known), outcome)
         await ground.remove(dialect, remote, known)
-    told = {name for path in paths for exchange in load(path) for name in recorded(exchange)}
-    outcome.missing = sorted({name for finding in outcome.unsent for name in finding.lacks} - told)
+    recordable = {name for path in paths for exchange in load(path) for name in recorded(exchange)}
+    outcome.missing = sorted({name for finding in outcome.unsent for name in finding.lacks} - recordable)
     return outcome
 
 
-async def _hold(path: Path, remote: Remote, known: dict[str, str], outcome: Verification) -> None:
+async def _replay(path: Path, remote: Remote, known: dict[str, str], outcome: Verification) -> None:
     silent = 0
     for exchange in load(path):
         outcome.exchanges += 1

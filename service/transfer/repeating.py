@@ -1,4 +1,4 @@
-"""Repeats work while Redis cannot be reached."""
+"""Repeats idempotent work while Redis cannot be reached."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,8 +12,8 @@ PAUSE = 1.0  # seconds between two attempts
 T = TypeVar("T")
 
 
-async def patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """Do some work that may be repeated; repeat it while Redis cannot be reached."""
+async def until_reachable(work: Callable[[], Awaitable[T]]) -> T:
+    """Do some idempotent work, at most ATTEMPTS times, until Redis can be reached and has answered."""
     for _ in range(ATTEMPTS - 1):
         try:
             return await work()
