@@ -4,8 +4,7 @@ Writers count versions of documents up, by single writes and by batches, under `
 connections cut and clients killed. Followers poll or have streams. Each must get, for each document, every version once
 and in order, up to the one that is there in the end; all followers the same changes in the same order. A write of
 unknown outcome may or may not be among them, one that was acknowledged must be. No change is kept, so there can be any
-number. Redis runs with `appendfsync always`: long replies are always on their way here, and with anything else a write
-behind one of them may be acknowledged and lost (docs/GUARANTEES.md).
+number.
 
 Exit statuses: 0 if nothing was missed, doubled, disordered or invented, 1 if something was.
 """
@@ -296,13 +295,13 @@ def compare(final: Counter[bytes], writing: list[Writer], following: list[Follow
 
 
 async def main(given: argparse.Namespace) -> int:
-    async with standing(binary=dict(binaries())[given.server], appendfsync="always") as stand:
+    async with standing(binary=dict(binaries())[given.server], appendfsync=given.appendfsync) as stand:
         try:
             account = await follow(stand, given.changes, seed=given.seed, say=15.0)
         except Wrong as error:
-            print(f"{given.server}: {error}")
+            print(f"{given.server}, {given.appendfsync}: {error}")
             return 1
-    print(f"{given.server}: {account}; each once, in order, and no other")
+    print(f"{given.server}, {given.appendfsync}: {account}; each once, in order, and no other")
     return 0
 
 
@@ -312,6 +311,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--changes", type=int, default=1_000_000, help="[1,000,000]")
     parser.add_argument("--seed", type=int, default=1, help="of writes and faults [1]")
     parser.add_argument("--server", choices=list(servers), default=next(iter(servers)))
+    parser.add_argument("--appendfsync", choices=("everysec", "always"), default="everysec", help="[everysec]")
     return parser.parse_args()
 
 
