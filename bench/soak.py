@@ -1,7 +1,8 @@
 """`python -m bench.soak`: the memory of one worker under a long mix of requests.
 
-The memory is read ten times, at equal numbers of requests. The first value is warm-up (caches fill, the
-allocator gets its memory). A line is fitted to the others, and its rise over the whole run is the growth.
+As many requests come before, until caches are full and libc's allocator has the most memory that it ever needs. Then
+the memory is read ten times, at equal numbers of requests. A line is fitted to it, and its rise over these requests is
+the growth.
 
 Exit statuses: 0 if the memory does not grow, 1 if it does or could not be measured.
 """
@@ -27,6 +28,7 @@ from bench.redis_server import RedisServer
 from bench.results import RESULTS, table, write
 
 REQUESTS = 2_000_000
+WARM_UP = 2_000_000  # requests
 POINTS = 10
 COLLECTION = "soaked"
 KEYS = 10_000
@@ -51,21 +53,23 @@ class Wrong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    requests: int  # answered so far
+    requests: int  # answered since the warm-up
     resident: int  # bytes of the worker's memory
 
 
-def soaked(placement: Placement, directory: Path, requests: int, say: Callable[[Point], None]) -> list[Point]:
-    """Run the mix and return the memory at each point. Raises Unusable, Wrong."""
+def soaked(
+    placement: Placement, directory: Path, warm_up: int, requests: int, say: Callable[[Point], None]
+) -> list[Point]:
+    """Run the mix, and return the memory at each point behind the warm-up. Raises Unusable, Wrong."""
     with ExitStack() as stack:
         redis = stack.enter_context(RedisServer(directory, placement.redis))
         service = stack.enter_context(Polystow(directory, placement.server, redis_url=redis.url))
         asyncio.run(_filled(redis.url))
         (worker,) = service.workers()
         points: list[Point] = []
-        done, rate = 0, 0.0
+        done, rate, warmed_up = 0, 0.0, 0
         while len(points) < POINTS:
-            due = requests * (len(points) + 1) // POINTS
+            due = warmed_up + requests * (len(points) + 1) // POINTS if warmed_up else warm_up
             seconds = max(1, round((due - done) / rate)) if rate else 1
             sample = run(
                 service.url,
@@ -77,8 +81,11 @@ def soaked(placement: Placement, directory: Path, requests: int, say: Callable[[
             if sample.broken or sample.refused or service.workers() != [worker]:
                 raise Wrong(f"{sample.broken} requests broke, {sample.refused} were refused")
             done, rate = done + sample.requests, sample.rate
-            if done >= due:
-                points.append(Point(done, resident_bytes(worker)))
+            if done >= due and not warmed_up:
+                warmed_up = done
+                say(Point(0, resident_bytes(worker)))
+            elif done >= due:
+                points.append(Point(done - warmed_up, resident_bytes(worker)))
                 say(points[-1])
         return points
 
@@ -89,9 +96,8 @@ async def _filled(url: str) -> None:
 
 
 def growth(points: Sequence[Point]) -> float:
-    """Return the bytes by which a line through all points but the first rises over the whole run."""
-    steady = points[1:]
-    line = linear_regression([point.requests for point in steady], [point.resident for point in steady])
+    """Return the bytes by which a line through the points rises over the whole run."""
+    line = linear_regression([point.requests for point in points], [point.resident for point in points])
     return float(line.slope) * points[-1].requests
 
 
@@ -110,21 +116,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=REQUESTS, help=f"how many [{REQUESTS}]")
+    parser.add_argument("--warm-up", type=int, default=WARM_UP, help=f"requests before [{WARM_UP}]")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where to write [bench/results]")
     parsed = parser.parse_args(given)
 
     def say(point: Point) -> None:
-        print(f"{point.requests:,} requests, {point.resident / MEBIBYTE:.1f} MiB", file=sys.stderr, flush=True)
+        print(
+            f"{point.requests:,} requests since the warm-up, {point.resident / MEBIBYTE:.1f} MiB",
+            file=sys.stderr,
+            flush=True,
+        )
 
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-            points = soaked(placement(), Path(scratch), parsed.requests, say)
+            points = soaked(placement(), Path(scratch), parsed.warm_up, parsed.requests, say)
     except (Unusable, Wrong) as error:
         print(f"bench.soak: {error}", file=sys.stderr)
         return 1
     flat, said = verdict(points)
     rows = [(f"{point.requests:,}", f"{point.resident / MEBIBYTE:.1f}") for point in points]
-    print(table(["requests so far", "worker, MiB"], rows), said, sep="\n\n")
+    print(table(["requests since the warm-up", "worker, MiB"], rows), said, sep="\n\n")
     figures = [{"requests": point.requests, "resident": point.resident} for point in points]
     write(parsed.out, "soak", given, {"points": figures, "growth_bytes": round(growth(points)), "flat": flat})
     return 0 if flat else 1
