@@ -1,8 +1,8 @@
-"""Fixtures for all tests: a running service, a factory for more of them, and an HTTP client.
+"""Fixtures for all tests: a shared service, a factory for more services, and an HTTP client.
 
-`--cluster` runs the dialects' tests on a Redis Cluster: all those that the shared service is enough for.
+`--cluster` runs the dialects' tests that use only the shared service, on a Redis Cluster.
 `--long` runs randomised tests and trials in their long forms (tests/effort.py).
-`--server` runs all tests on one server instead of each one here: `--server valkey`.
+`--server` runs all tests on one Redis or Valkey instead of on each one of this machine, for example `--server valkey`.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ from tests.servers import binaries, choose
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose forms and server before any test is collected: many are made for each server."""
+    """Choose the length of tests and the servers before tests are collected: many tests are made for each server."""
     effort.choose(long=config.getoption("--long"))
     if name := config.getoption("--server"):
         directory = tempfile.TemporaryDirectory(prefix="server-")
@@ -32,14 +32,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that asks for a `binary`, of a server, on all servers."""
+    """Repeat each test that has the argument `binary` (the path of a server program) for all servers."""
     if "binary" in metafunc.fixturenames:
         servers = dict(binaries())
         metafunc.parametrize("binary", servers.values(), ids=servers, scope="session")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what starts processes, before `-m` chooses, and give what is long the time that it may take."""
+    """Mark tests that start processes, before `-m` selects by markers, and give long tests a longer timeout."""
     if isinstance(item, pytest.Function) and starts_processes(item):
         item.add_marker("processes")
     if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
@@ -47,7 +47,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On a cluster, leave out what has another Redis: it would say the same again."""
+    """With --cluster, leave out tests that use another Redis: the cluster makes no difference to them."""
     if not config.getoption("--cluster"):
         return
     dialects = Path(__file__).parent / "dialects"
@@ -69,7 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def redis_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    """The Redis of the shared service; None: one of its own."""
+    """The URL of the shared service's Redis; None if it starts an embedded one."""
     if not request.config.getoption("--cluster"):
         yield None
         return
@@ -79,7 +79,7 @@ def redis_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
 
 @pytest.fixture(scope="session")
 def service(redis_url: str | None) -> Iterator[Running]:
-    """One service for all tests that leave it as they found it: data may be added, nothing else changed."""
+    """The service that tests share. They may add data to it, and must change nothing else."""
     running = Running(redis_url=redis_url) if redis_url else Running()
     try:
         yield running.wait_ready()
@@ -89,7 +89,7 @@ def service(redis_url: str | None) -> Iterator[Running]:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Running]]:
-    """Starts services of a test's own, with settings by name: `serve(workers=2)`."""
+    """A function that starts another service for one test, with settings by name: `serve(workers=2)`."""
     started: list[Running] = []
 
     def start(**settings: object) -> Running:
@@ -103,6 +103,6 @@ def serve() -> Iterator[Callable[..., Running]]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[ClientSession]:
-    """A client that keeps connections open, as clients do."""
+    """An HTTP client that keeps its connections open."""
     async with ClientSession() as session:
         yield session

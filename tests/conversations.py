@@ -1,4 +1,4 @@
-"""Replays of conversations against a running service: a test fails with everything that differs."""
+"""Replays conversations against a running service. A test fails with all differences from the expected answers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from service.verification.conversations import Exchange, filled, load
 
 
 async def replay(path: Path, http: ClientSession, base: str, **known: str) -> None:
-    """Hold the conversation; `known` are the values that its placeholders may name from the start."""
+    """Replay a conversation. `known`: the values that its placeholders may name from the start."""
     for exchange in load(path):
         request = filled(exchange, known)
         url = URL(base + request.target, encoded=True)
@@ -21,6 +21,6 @@ async def replay(path: Path, http: ClientSession, base: str, **known: str) -> No
 
 
 def judge(exchange: Exchange, status: int, headers: Mapping[str, str], body: str, known: dict[str, str]) -> None:
-    """Fail unless this is the expected answer; values that it names are added to `known`."""
+    """Fail unless the answer is as expected. Values that its placeholders name are added to `known`."""
     found = differences(exchange.answer, status, headers, body, known)
     assert found == [], f"{exchange.where}: {status} {dict(headers)} {body}"

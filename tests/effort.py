@@ -1,10 +1,10 @@
-"""The effort of randomised tests and trials of faults: little in `make test`, all in `make test-long` (`--long`).
+"""The length of randomised tests and of trials with faults: short in `make test`, long in `make test-long` (`--long`).
 
-Such a test has the marker `long`, by which `make test-long` finds it. Hypothesis may look for the smallest failing
-example for five minutes, so these tests get more time than that: what failed is always printed.
+These tests have the marker `long`, which `make test-long` selects. After a failure, Hypothesis searches for the
+smallest failing example for up to five minutes. The timeout of these tests is longer, so the example is printed.
 
-Short forms try the same examples in each run, so that a change is judged by what it changes; long forms look for new
-ones. No form has a deadline for one example: it would measure the machine.
+The short form tries the same examples in each run, so that a new failure is due to a change of the code. The long form
+tries new examples. No form has a deadline for a single example, because that would measure the machine.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
-SHRINKING_SECONDS = 300  # after which Hypothesis prints the smallest example so far
+SHRINKING_SECONDS = 300  # after these, Hypothesis prints the smallest example found so far
 SECONDS = SHRINKING_SECONDS + 180
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ _long = False
 
 
 def choose(*, long: bool) -> None:
-    """Use the long or the short forms, in all modules that are imported from now on."""
+    """Choose the long or the short form of all tests in modules that are imported after this call."""
     global _long
     _long = long
     settings.register_profile(
@@ -31,15 +31,15 @@ def choose(*, long: bool) -> None:
 
 
 def either(short: T, long: T) -> T:
-    """The measure of this run."""
+    """Return `short` in a run with short forms, and `long` in a run with long forms."""
     return long if _long else short
 
 
 def some(short: int, long: int, **more: Any) -> settings:
-    """Hypothesis's settings for a test with so many examples."""
+    """Return Hypothesis's settings for this number of examples."""
     return settings(max_examples=either(short, long), **more)
 
 
 def examples(short: int, long: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a test of Hypothesis: so many examples, and the marker."""
+    """Return a decorator for a test of Hypothesis, which sets the number of examples and the marker `long`."""
     return lambda test: pytest.mark.long(some(short, long)(test))

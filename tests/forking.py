@@ -1,10 +1,11 @@
-"""Starts of the service without its imports: a process that has imported it forks a child for each start.
+"""Starts the service by forking a process that has already imported it, which halves the time of a start.
 
-A run starts the service hundreds of times, and half of each start is Python importing the same modules. The child gets
-the arguments, environment, standard streams and session that a process of `python -m service` would get, and runs the
-same `main`; a supervisor's workers are forked from it. Each makes its event loop after the fork.
+A run of the tests starts the service hundreds of times, and half of each start is the import of modules. The fork
+server imports them once and forks a child for each start. The child gets the same arguments, environment, standard
+streams and session as `python -m service` would get, and runs the same `main`. A supervisor forks its workers from
+itself. Each process makes its event loop after the fork.
 
-Invariant: a child ends as a real process would, and its server ends with this process.
+Invariant: a child ends as a process of `python -m service` would, and the fork server ends with this process.
 """
 
 import asyncio
@@ -27,11 +28,11 @@ from typing import IO
 
 from service.process.workers import Worker
 
-LARGEST = 1 << 20  # bytes of a request
+LARGEST = 1 << 20  # bytes of a request to the fork server, at most
 STREAMS = 3
 NO_DESCRIPTOR_FROM = 1 << 20
 
-# The modules of all commands; each command imports its own when it runs.
+# The modules of all commands. Without this, each child would import those of its command.
 MODULES = (
     "service.__main__",
     "service.migration.command",
@@ -46,7 +47,7 @@ MODULES = (
 
 
 class Forked:
-    """A child of the server, with the methods of subprocess.Popen that tests use."""
+    """A child of the fork server, with the methods of subprocess.Popen that tests use."""
 
     def __init__(self, arguments: Sequence[str], environment: dict[str, str], *streams: IO[bytes]) -> None:
         """Start `polystow` with these arguments, and standard input, output and error."""
@@ -60,7 +61,7 @@ class Forked:
         self.pid = int(self._said.readline())
 
     def poll(self) -> int | None:
-        """The exit status, None while the process runs."""
+        """Return the exit status, or None while the process runs."""
         with suppress(subprocess.TimeoutExpired):
             return self.wait(0)
         return None
@@ -90,7 +91,7 @@ _servers: list[socket.socket] = []
 
 
 def _server() -> socket.socket:
-    """The socket of this process's server, which is started with the first request."""
+    """Return the socket of the fork server of this process; start the fork server if there is none."""
     with _lock:
         if not _servers:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -117,7 +118,7 @@ def _end(process: subprocess.Popen[bytes], requests: socket.socket) -> None:
 
 
 def _serve(requests: socket.socket) -> list[str] | None:
-    """Fork for each request until there are no more; in a child, return its arguments."""
+    """Fork a child for each request until the socket is closed. In a child, return its arguments."""
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, LARGEST, 1 + STREAMS)
         with suppress(ChildProcessError):
@@ -134,9 +135,9 @@ def _serve(requests: socket.socket) -> list[str] | None:
 
 
 def _started(status: int, streams: list[int], arguments: list[str], environment: dict[str, str]) -> list[str]:
-    """Fork the process that runs the command and return its arguments there; here report its end to the test.
+    """Fork the process that runs the command. Return its arguments in it; report its end to the test in its parent.
 
-    The reporter is the parent of that process, so that no request keeps another one waiting.
+    The parent is a process of its own, so that the fork server can handle the next request meanwhile.
     """
     pid = os.fork()
     if pid == 0:
@@ -161,7 +162,7 @@ def _replace(environment: dict[str, str]) -> None:
 
 
 class ForkedWorker:
-    """A worker's process, with the methods of asyncio.subprocess.Process that a supervisor uses."""
+    """A forked worker, with the methods of asyncio.subprocess.Process that the supervisor uses."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -185,8 +186,9 @@ class ForkedWorker:
 
 
 async def _spawn(worker: Worker, link_end: socket.socket) -> ForkedWorker:
-    """`Worker._spawn`, by a fork."""
-    # Until the child has its own handlers, a signal to it must not reach the parent's, over the pipe that both have.
+    """Start a worker by a fork; replaces `Worker._spawn`."""
+    # Parent and child share the pipe through which asyncio learns of signals. Until the child has installed its own
+    # handlers, a signal to the child would run the parent's handlers.
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     pid = os.fork()
     if pid == 0:
@@ -196,7 +198,7 @@ async def _spawn(worker: Worker, link_end: socket.socket) -> ForkedWorker:
 
 
 def _work(worker: Worker, link_end: socket.socket) -> None:
-    """Run the worker's command and end the process. What the parent had stays in memory, but for its descriptors."""
+    """Run the worker's command and end the process. The parent's file descriptors are closed first."""
     status = 1
     try:
         gc.freeze()
@@ -215,7 +217,7 @@ def _work(worker: Worker, link_end: socket.socket) -> None:
             start = kept + 1
         os.closerange(start, NO_DESCRIPTOR_FROM)
         _replace(worker._environment)
-        Path("/proc/self/comm").write_text(f"worker {worker.index}")  # by which tests find it
+        Path("/proc/self/comm").write_text(f"worker {worker.index}")  # tests find workers by this name
         descriptors = (worker._listener.fileno(), link_end.fileno())
         status = _main(["worker", str(worker.index), *map(str, descriptors)])
     except SystemExit as error:

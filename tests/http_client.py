@@ -1,4 +1,4 @@
-"""The HTTP client of all dialects' tests: one type of reply, one way to send a request and to declare access."""
+"""The HTTP client that the tests of all dialects use: sends requests and declares access."""
 
 import json
 from abc import abstractmethod
@@ -16,7 +16,7 @@ from tests.running import Running
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer whose body was read to its end. A dialect's subclass knows the shape of its refusals."""
+    """An answer with its whole body. The subclass of a dialect reads the format of its refusals."""
 
     status: int
     headers: MultiMapping[str]
@@ -31,30 +31,30 @@ R = TypeVar("R", bound=Reply)
 
 
 class HttpClient(Generic[R]):
-    """Send requests to a service with the credential of one caller. A dialect's subclass says how it is shown."""
+    """A client with the credential of one caller. The subclass of a dialect puts the credential into headers."""
 
     reply_type: type[R]
-    omitted: ClassVar[tuple[str, ...]] = ()  # headers that aiohttp would add by itself
+    omitted: ClassVar[tuple[str, ...]] = ()  # headers that aiohttp adds by default and must not send
 
     def __init__(self, http: ClientSession, running: Running) -> None:
         self.http, self.running = http, running
 
     @abstractmethod
     def credential(self) -> dict[str, str]:
-        """The headers by which the service knows the caller."""
+        """The headers with the credential of the caller."""
 
     async def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> R:
-        """Send one request; `_` in a header's name stands for `-`."""
+        """Send a request and return the answer. In names of headers, `_` stands for `-`."""
         given = self.credential() | {name.replace("_", "-"): text for name, text in headers.items()}
         url = URL(self.running.url + target, encoded=True)
-        data = None if body is None else BytesIO(body)  # aiohttp warns where large bytes are given as they are
+        data = None if body is None else BytesIO(body)  # aiohttp warns if a large body is given as bytes
         sent = self.http.request(method, url, data=data, headers=given, skip_auto_headers=self.omitted)
         async with sent as answer:
             return self.reply_type(answer.status, answer.headers, await answer.read())
 
 
 async def declare(running: Running, http: ClientSession, status: int = 200, **sections: Mapping[str, object]) -> Any:
-    """Apply sections of an access document beside what is declared; return the answer, which is to have this status."""
+    """Apply sections of an access document in addition to what is declared. Fail unless the answer has this status."""
     headers = {"Authorization": f"Bearer {running.admin_token}"}
     async with http.put(running.ops_url + "/admin/access", json=sections, headers=headers) as answer:
         assert answer.status == status, await answer.text()

@@ -1,4 +1,4 @@
-"""Memory of processes, as the kernel counts it."""
+"""Reads the memory of processes from /proc."""
 
 import os
 from pathlib import Path
@@ -10,11 +10,11 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident(pid: int) -> int:
-    """Bytes of a process that are in memory."""
+    """Return the resident memory of a process in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
 
 
 def resident_of_worker(running: Running) -> int:
-    """Bytes of a service's one worker."""
+    """Return the resident memory of the only worker of a service in bytes."""
     (pid,) = running.worker_pids()
     return resident(pid)

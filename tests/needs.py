@@ -1,7 +1,7 @@
-"""Find out from its code whether a test starts processes, so that `make check` can leave it out.
+"""Finds the tests that start processes by reading their code, so that `make check` can leave them out.
 
-A test starts processes if its function, or the function of a fixture that it uses, refers to one of STARTERS, directly
-or through other functions and classes of this tree.
+A test starts processes if its function, or the function of one of its fixtures, refers to one of STARTERS, directly or
+through other functions and classes of this tree.
 """
 
 from collections.abc import Iterator
@@ -15,21 +15,21 @@ _known: dict[object, bool] = {}
 
 
 def starts_processes(item: pytest.Function) -> bool:
-    """True if this test or one of its fixtures starts a process."""
+    """Tell whether a test or one of its fixtures starts a process."""
     definitions = item._fixtureinfo.name2fixturedefs.values()
     return any(_starts(each) for each in (item.function, *(each.func for found in definitions for each in found)))
 
 
 def _starts(thing: object) -> bool:
-    """True if this function or class refers to one of STARTERS, through any number of others."""
+    """Tell whether a function or class refers to one of STARTERS, directly or through others."""
     if thing not in _known:
-        _known[thing] = False  # ends circles
+        _known[thing] = False  # ends the recursion where functions refer to each other
         _known[thing] = any(each in STARTERS if isinstance(each, str) else _starts(each) for each in _referred(thing))
     return _known[thing]
 
 
 def _referred(thing: object) -> Iterator[object]:
-    """The names in the code of a function or class, and the functions and classes of this tree that they mean."""
+    """Yield the names in the code of a function or class, and the functions and classes of this tree that they mean."""
     if isinstance(thing, type):
         values = [getattr(value, "__func__", getattr(value, "fget", value)) for value in vars(thing).values()]
         yield from (value for value in values if isinstance(value, FunctionType))
@@ -51,7 +51,7 @@ def _is_ours(thing: object) -> bool:
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    """All names that the code and the functions within it use."""
+    """Yield all names that a code object uses, also in the functions inside of it."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

@@ -1,7 +1,7 @@
-"""One record of every kind that the four dialects keep: how a client writes it, and how it reads it again.
+"""One record of each kind that the four dialects store: functions that write it and read it again as a client.
 
-It speaks HTTP alone, so that it can be used with a service of any version: `write` and `read` are given its URL. The
-access document is tests/access.yaml. Nothing here expires within ten years.
+They use only HTTP, so they work with a service of any version, whose URL they are given. The service needs the access
+document tests/access.yaml. No record expires within ten years.
 """
 
 import json
@@ -13,8 +13,8 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-TEN_YEARS = 315360000  # seconds; the longest lifetime that the Genesys dialect takes
-LONG = b'{"text": "' + b"0123456789" * 40_000 + b'", "total": 1250.00}'  # is written in more than one command
+TEN_YEARS = 315360000  # in seconds: the longest lifetime that the Genesys dialect accepts
+LONG = b'{"text": "' + b"0123456789" * 40_000 + b'", "total": 1250.00}'  # written by several commands
 FILE = bytes(range(256)) * 1200  # more than one chunk of 256 KiB
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
@@ -30,7 +30,7 @@ class Client:
     url: str
 
     def ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> bytes:
-        """Return the body of the answer; fails if its status is an error."""
+        """Send a request and return the body of its answer. Fail if the status is an error."""
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=60)
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
@@ -42,7 +42,7 @@ class Client:
 
 @dataclass(frozen=True)
 class Record:
-    """`content` is what the answer of `read` holds, as it was sent."""
+    """A record with the functions that write and read it. The answer of `read` has `content` as it was sent."""
 
     name: str
     write: Callable[[Client], object]
@@ -96,7 +96,7 @@ def file(scope: str, resource: str, id: object, key: str, content: bytes = FILE)
 
 
 def form(fields: dict[str, str], name: str, content: bytes) -> bytes:
-    """A multipart form with one file behind its fields."""
+    """Return a multipart form with fields, followed by one file."""
     texts = [
         f'--edge\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{text}\r\n' for key, text in fields.items()
     ]
@@ -127,7 +127,7 @@ def global_variable(key: str, text: str) -> Record:
 
 
 def area(name: str, headers: dict[str, str], body: bytes, read: str, content: bytes) -> Record:
-    """A custom area of the user "ann": an area of another kind has an id that only the answer tells."""
+    """A custom area of the user "ann". Its id is known before it is created: the client chooses it."""
     user = {"gms_user": "ann"}
     return Record(
         f"genesys {name}",

@@ -1,6 +1,6 @@
-"""A real Redis Cluster for tests: three primaries and a replica of each, whose slots move and whose nodes die at will.
+"""A real Redis Cluster for tests, with three primaries and one replica of each. Tests move slots and kill nodes.
 
-Invariant: a RedisCluster that was left with `with` leaves no process and no file behind.
+Invariant: when the `with` block of a RedisCluster has ended, no process and no file of it is left.
 """
 
 import random
@@ -17,14 +17,14 @@ from tests.running import eventually
 from tests.servers import Certificates, RedisProcess, reserved
 
 SLOTS = 16384
-NODE_TIMEOUT = 1.0  # seconds of silence after which the others believe that a node is dead
-BUS = 10_000  # from a node's port to that of its bus
+NODE_TIMEOUT = 1.0  # seconds without an answer, after which the other nodes consider a node dead
+BUS = 10_000  # the port of a node's cluster bus is the node's port plus this
 SHARDS = 3
-MOVED_AT_ONCE = 20  # slots of a reshard that are on their way together
+MOVED_AT_ONCE = 20  # slots that a reshard moves at the same time
 
 
 def reserved_with_bus() -> tuple[socket.socket, socket.socket]:
-    """A port that is kept together with that of the bus, both below those that the system gives to clients."""
+    """Reserve a port together with that of its bus, both below the ports that the system gives to clients."""
     while True:
         port = random.randrange(12_000, 22_000)
         with suppress(OSError):
@@ -36,7 +36,7 @@ def reserved_with_bus() -> tuple[socket.socket, socket.socket]:
 
 
 class ClusterNode(RedisProcess):
-    """One node of it."""
+    """One node of a cluster."""
 
     def __init__(self, path: Path, *config: str, tls: Certificates | None = None, password: str = "") -> None:
         settings = {
@@ -45,7 +45,7 @@ class ClusterNode(RedisProcess):
             "cluster-require-full-coverage": "no",
             "cluster-replica-validity-factor": "0",
             "repl-diskless-sync-delay": "0",
-            "repl-ping-replica-period": "1",  # a replica is not listed before it has heard from its primary
+            "repl-ping-replica-period": "1",  # a replica is listed only after a ping of its primary
             "appendonly": "yes",
         }
         arguments = [word for name, value in settings.items() for word in (f"--{name}", value)]
@@ -72,31 +72,31 @@ class ClusterNode(RedisProcess):
         self._reserved_bus.close()
 
     def ask(self, *arguments: str | int | bytes) -> Any:
-        """Run one command of many, on a connection that is kept."""
+        """Run a command on a connection that stays open, and return its reply."""
         return self._client.execute_command(*arguments)  # type: ignore[no-untyped-call]
 
     def ask_all(self, *commands: tuple[str | int | bytes, ...]) -> list[Any]:
-        """Run several, in one go."""
+        """Run several commands in one pipeline, and return their replies."""
         with self._client.pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
             return list(pipeline.execute())
 
     def knows(self) -> int:
-        """The number of nodes that it knows by name."""
+        """Return the number of nodes that this node has completed a handshake with."""
         return sum(b"handshake" not in line for line in self.command("CLUSTER", "NODES").splitlines())
 
     def is_primary(self) -> bool:
         return bool(self.command("ROLE")[0] == b"master")
 
     def replicates(self) -> bool:
-        """True if it is a replica, and has all that its primary has."""
+        """Tell whether this node is a replica that has everything its primary has."""
         role = self.command("ROLE")
         return bool(role[0] == b"slave" and role[3] == b"connected")
 
 
 class RedisCluster:
-    """Six nodes: the first three begin as primaries, the others as their replicas, in the same order."""
+    """Six nodes. At the start the first three are primaries, and the others are their replicas in the same order."""
 
     def __init__(self, path: Path, *config: str, tls: Certificates | None = None, password: str = "") -> None:
         if password:
@@ -110,7 +110,7 @@ class RedisCluster:
 
     @property
     def url(self) -> str:
-        """The URL by which clients reach it, through any of its nodes."""
+        """The URL of the cluster for clients; it names all nodes."""
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
         if self._tls:
             return f"rediss+cluster://{self._login}{hosts}?ssl_ca_certs={quote(str(self._tls.authority))}"
@@ -118,11 +118,11 @@ class RedisCluster:
 
     @property
     def primaries(self) -> list[ClusterNode]:
-        """Those that live and are primaries."""
+        """Return the nodes that run and are primaries."""
         return [node for node in self.nodes if node.answers() and node.is_primary()]
 
     def replicas(self, primary: ClusterNode) -> list[ClusterNode]:
-        """Those that live and follow this one."""
+        """Return the nodes that run and are replicas of this one."""
         alive = [node for node in self.nodes if node.answers() and not node.is_primary()]
         return [node for node in alive if node.command("ROLE")[2] == primary.port]
 
@@ -157,54 +157,54 @@ class RedisCluster:
         return bool(replica.command("CLUSTER", "REPLICATE", primary.id) == b"OK")
 
     def settle(self) -> None:
-        """Return when every node says that all is well, and each primary has its replica."""
+        """Wait until every node reports a healthy cluster and each primary has its replica."""
         eventually(lambda: all(b"cluster_state:ok" in node.command("CLUSTER", "INFO") for node in self.nodes))
         eventually(lambda: all(node.is_primary() or node.replicates() for node in self.nodes))
         self.agree()
         eventually(lambda: all(len(part) == 4 for node in self.nodes for part in node.command("CLUSTER", "SLOTS")))
 
     def _view(self, node: ClusterNode) -> frozenset[tuple[str, ...]]:
-        """The id, configuration epoch and slots of each owner, as this node knows them."""
+        """Return the id, configuration epoch and slots of each primary, as one node knows them."""
         parts = [line.split() for line in node.command("CLUSTER", "NODES").decode().splitlines()]
         return frozenset((part[0], part[6], *part[8:]) for part in parts if len(part) > 8)
 
     def slots(self, owner: ClusterNode) -> list[int]:
-        """The slots of a primary."""
+        """Return the slots of a primary."""
         ranges = owner.command("CLUSTER", "SLOTS")
         return [
             n for first, last, primary, *_ in ranges if primary[2].decode() == owner.id for n in range(first, last + 1)
         ]
 
     def reshard(self, source: ClusterNode, target: ClusterNode, count: int) -> None:
-        """Move that many slots with their keys, some at a time."""
+        """Move this number of slots with their keys, MOVED_AT_ONCE at a time."""
         slots = self.slots(source)[:count]
         for start in range(0, count, MOVED_AT_ONCE):
             self.begin_move(source, target, *slots[start : start + MOVED_AT_ONCE])
             self.end_move(source, target, *slots[start : start + MOVED_AT_ONCE])
 
     def begin_move(self, source: ClusterNode, target: ClusterNode, *slots: int) -> None:
-        """Begin to move slots: from now on the source redirects (ASK) commands for keys that it does not have."""
+        """Begin to move slots. From now on the source answers commands for keys that it does not have with ASK."""
         target.ask_all(*(("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id) for slot in slots))
         source.ask_all(*(("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id) for slot in slots))
 
     def move_keys(self, source: ClusterNode, target: ClusterNode, *slots: int, count: int = 100) -> bool:
-        """Move some keys of each slot; whether there were any."""
+        """Move some keys of each slot; return False if there were none."""
         login = ("AUTH", target.password) if target.password else ()
         found = source.ask_all(*(("CLUSTER", "GETKEYSINSLOT", slot, count) for slot in slots))
         source.ask_all(*(("MIGRATE", *target.place, "", 0, 5000, *login, "KEYS", *keys) for keys in found if keys))
         return any(found)
 
     def end_move(self, source: ClusterNode, target: ClusterNode, *slots: int) -> None:
-        """Move the keys that are left, and tell both; the others hear of it from them."""
+        """Move the keys that are left, and give the slots to the target. The other nodes learn of it from both."""
         while self.move_keys(source, target, *slots):
             pass
         for node in (target, source):
             node.ask_all(*(("CLUSTER", "SETSLOT", slot, "NODE", target.id) for slot in slots))
 
     def agree(self) -> None:
-        """Return when all nodes know the same owners of all slots, with the same epochs.
+        """Wait until all nodes know the same owners of all slots, with the same epochs.
 
-        Whoever moves a slot before that confuses them. A node that was told of a move, and has not heard of the new
-        epoch, takes its own for the newest when it gets the slot back, and the others believe the older claim.
+        A slot must not move again before that. Otherwise a node may learn of a move and not of its new epoch. When it
+        gets the slot back, it does not raise its own epoch, and the other nodes believe the older claim.
         """
         eventually(lambda: len({self._view(node) for node in self.nodes}) == 1)

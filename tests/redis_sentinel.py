@@ -1,6 +1,6 @@
-"""A primary, two replicas and three sentinels, as real processes, for tests.
+"""A primary, two replicas and three sentinels for tests, all of them real processes.
 
-Invariant: a SentinelSet that was left with `with` leaves no process and no file behind.
+Invariant: when the `with` block of a SentinelSet has ended, no process and no file of it is left.
 """
 
 from contextlib import ExitStack
@@ -12,12 +12,12 @@ from tests.running import eventually
 from tests.servers import Certificates, RedisProcess
 
 SERVICE = "main"
-DOWN_AFTER = 1.0  # seconds of silence after which a sentinel believes that the primary is dead
+DOWN_AFTER = 1.0  # seconds without an answer, after which a sentinel considers the primary dead
 QUORUM = 2
 
 
 class SentinelProcess(RedisProcess):
-    """One sentinel. It writes what it learns into its configuration, so it is given a file."""
+    """One sentinel. It has a configuration file, because it writes the state of the servers there."""
 
     def __init__(self, path: Path, primary: RedisProcess, tls: Certificates | None, password: str) -> None:
         config = ("--sentinel", *(("--tls-replication", "yes") if tls else ()))
@@ -38,7 +38,7 @@ class SentinelProcess(RedisProcess):
 
 
 class SentinelSet:
-    """See the module. `servers` are three, the first begins as the primary."""
+    """Three servers, of which the first is the primary at the start, and three sentinels that watch them."""
 
     def __init__(
         self, path: Path, *, tls: Certificates | None = None, password: str = "", sentinel_password: str = ""
@@ -57,7 +57,7 @@ class SentinelSet:
 
     @property
     def url(self) -> str:
-        """The URL by which clients reach it, through its sentinels."""
+        """The URL of the set for clients; it names the sentinels."""
         password, sentinel_password = self._passwords
         login = f":{quote(password, safe='')}@" if password else ""
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
@@ -94,7 +94,7 @@ class SentinelSet:
         self._stack.close()
 
     def _known(self) -> bool:
-        """True if each sentinel knows the replicas and the other sentinels."""
+        """Tell whether each sentinel knows the replicas and the other sentinels."""
         for sentinel in self.sentinels:
             if len(sentinel.command("SENTINEL", "REPLICAS", SERVICE)) < 2:
                 return False
@@ -103,6 +103,6 @@ class SentinelSet:
         return True
 
     def named(self) -> int | None:
-        """The port of the primary that the sentinels agree on; None while they do not."""
+        """Return the port of the primary, or None while the sentinels do not agree on one."""
         told = {sentinel.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1] for sentinel in self.sentinels}
         return int(told.pop()) if len(told) == 1 else None

@@ -1,7 +1,8 @@
-"""`python -m tests.release PROGRAM`: an installed `polystow` is tried as its users would, outside of this checkout.
+"""`python -m tests.release PROGRAM`: tries an installed `polystow` outside of this checkout, as its users would.
 
-It serves with its embedded server; one record of each kind is written and read; `verify` replays a vendor's page, from
-the conversations in the package; `doctor` and `fsck` find nothing. The exit status is 0 if all of that is so.
+The program serves with its embedded Redis. One record of each kind is written and read. `verify` replays a vendor's
+page from the conversations in the package. `doctor` and `fsck` find nothing. The exit status is 0 if all of this is
+true.
 """
 
 import subprocess
@@ -15,7 +16,7 @@ from tests.running import Running, environment
 
 
 def command(program: Path, *arguments: str, **settings: object) -> str:
-    """Run one command of the program to its end; what it says. Fails, with that, if its status is not 0."""
+    """Run one command of the program, and return its output. Fail with the output if its exit status is not 0."""
     with tempfile.TemporaryDirectory() as outside:
         done = subprocess.run(
             [program, *arguments], cwd=outside, env=environment(settings), capture_output=True, text=True, timeout=60
@@ -25,7 +26,7 @@ def command(program: Path, *arguments: str, **settings: object) -> str:
 
 
 def try_out(program: Path) -> None:
-    """Fails with what the program did wrong."""
+    """Try the program; fail with what it did wrong."""
     assert command(program, "--version") == f"polystow {__version__}\n"
     with Running(program=program) as running:
         client = Client(running.wait_ready().url)

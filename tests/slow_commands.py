@@ -1,6 +1,6 @@
-"""Commands that hold Redis for too long, by Redis's own clock (SLOWLOG).
+"""Finds commands that block Redis for too long, by Redis's own clock (SLOWLOG).
 
-A busy machine interrupts Redis now and then, so a command counts only if it is slow in every one of several runs.
+Other processes interrupt Redis now and then, so a command counts only if it is slow in each of several runs.
 """
 
 import re
@@ -9,9 +9,9 @@ from typing import Any
 
 import redis
 
-HOLD_US = 5000  # the longest that a command may hold Redis
+HOLD_US = 5000  # microseconds that one command may block Redis
 RUNS = 12
-# What differs between two runs: ids that are made up, and tokens of versions.
+# The parts of a command that differ between two runs: random ids, and tokens of versions.
 DIFFERS = re.compile(rb"\b[0-9a-f]{32}\b|\d+:\d{10,}")
 
 
@@ -20,9 +20,9 @@ async def slow_commands(
     operation: Callable[[], Awaitable[object]],
     prepare: Callable[[], Awaitable[object]] | None = None,
 ) -> list[str]:
-    """The commands that held Redis too long while `operation` ran, in each of the runs; `prepare` goes before each.
+    """Return the commands that blocked Redis for too long in each run of `operation`. `prepare` runs before each run.
 
-    Not a bare GET, SET or MGET of one document: each is a single copy, which takes 10 MB 4 to 10 ms.
+    GET, SET and MGET of one document do not count: each is a single copy, which takes 4 to 10 ms for 10 MB.
     """
     client.config_set("slowlog-log-slower-than", HOLD_US)
     found: dict[bytes, str] = {}

@@ -1,6 +1,6 @@
-"""Rules of the code: the layers of imports, one word for one operation, sizes, habits.
+"""Rules of the code: layers of imports, one name for each operation, sizes and style.
 
-Each rule is about files, so a new module, script or dialect is held to it without being named here.
+Each rule goes over all files, so it holds for a new module, script or dialect without being changed.
 """
 
 import ast
@@ -31,7 +31,7 @@ def named(path: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a module imports, for its run or for the type checker: `from x import y` as x and as x.y."""
+    """Return every module that a module imports, also for the type checker; `from x import y` yields x and x.y."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -49,7 +49,7 @@ def within(module: str, *packages: str) -> bool:
 
 
 def strays(package: str, *allowed: str) -> list[str]:
-    """Imports of this service by modules of a package, outside of what it is allowed."""
+    """Return the imports of this service, by modules of a package, that are not allowed."""
     return [
         f"{module} imports {name}"
         for module, names in IMPORTS.items()
@@ -105,7 +105,7 @@ def test_a_dialect_is_found_and_not_named() -> None:
 
 
 def printed_layers(readme: Path) -> list[tuple[str, ...]]:
-    """The rooms or modules of each line of the map in a README: its first indented block, from the top down."""
+    """Return the folders or modules on each line of a README's map, its first indented block, from top to bottom."""
     block = re.search(r"(?:^    .+\n)+", readme.read_text(), re.MULTILINE)
     assert block is not None
     return [
@@ -115,7 +115,7 @@ def printed_layers(readme: Path) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("package", ["service", "service/storage"])
 def test_each_line_of_the_printed_map_imports_only_lines_below_it(package: str) -> None:
-    """Each room and module is on the map, except the package's own `__init__`."""
+    """Each folder and module is on the map, except the package's own `__init__`."""
     layers = printed_layers(ROOT / package / "README.md")
     level = {
         name.removesuffix("/").removesuffix(".py"): number for number, names in enumerate(layers) for name in names
@@ -140,7 +140,7 @@ def test_each_line_of_the_printed_map_imports_only_lines_below_it(package: str) 
 
 
 def test_imports_go_round_nowhere() -> None:
-    """`from package import module` inside of that package is no import of the package."""
+    """`from package import module` inside of that package does not count as an import of the package."""
     graph = {m: {name for name in set(IMPORTS) & names if not within(m, name)} for m, names in IMPORTS.items()}
     TopologicalSorter(graph).prepare()
 
@@ -227,7 +227,7 @@ def test_no_include_reads_what_its_includer_bound() -> None:
 
 
 def test_no_document_is_ever_encoded_by_lua() -> None:
-    """cjson and cmsgpack lose what a document says: only headers and replies are packed, and only names are decoded."""
+    """cjson and cmsgpack change documents. So only headers and replies are packed, and only names are decoded."""
     for path in (*OPERATIONS, *INCLUDES):
         code = re.sub(r"--.*", "", path.read_text())
         assert "cjson.encode" not in code, path.name
@@ -290,7 +290,7 @@ def test_a_docstring_says_what_a_thing_is_or_does() -> None:
 
 
 def test_lines_are_laid_out_by_the_formatter() -> None:
-    """Tables may be laid out by hand."""
+    """Only tables may be laid out by hand."""
     marked = sum(path.read_text().count("# fmt: " + "skip") for path in (*MODULES, *TESTS))
     assert marked <= 40
 

@@ -1,4 +1,4 @@
-"""Each target of the Makefile does what it says: its own command lines are run, in their shortest form."""
+"""Runs the command lines of each target of the Makefile, in their shortest form."""
 
 import re
 import shlex
@@ -11,11 +11,11 @@ import pytest
 
 from tests.running import ROOT, environment
 
-SECONDS = 100  # for a command in its short form; far beyond what it takes
+SECONDS = 100  # for a command in its short form: much longer than it takes
 
-# The shortest form of each target that runs what the target runs: arguments, and what it then says.
+# For each target, arguments that make it short without leaving out anything, and a part of its output.
 SHORT = {
-    "faults": ("--seconds 1 --operations 40 --dialect ainoflow --clients 2", "0 histories that cannot have been"),
+    "faults": ("--seconds 1 --operations 40 --dialect ainoflow --clients 2", "0 impossible histories"),
     "fuzz": ("--seconds 3 --seed 7 --help", "exit statuses"),
     "compare": ("--quick --help", "--systems"),
     "docs": ("--help", "--site-dir"),
@@ -27,7 +27,7 @@ SHORT = {
 
 
 def commands(target: str, arguments: str = "") -> list[str]:
-    """The commands that make would run, with this Python in the place of the environment's; nothing is installed."""
+    """Return the commands that make would run, with this Python in place of the environment's. Nothing is installed."""
     made = [
         "make",
         "--no-print-directory",
@@ -114,13 +114,13 @@ def test_make_compatibility_writes_the_page() -> None:
 
 
 def test_make_dist_builds_checks_and_tries_the_release() -> None:
-    """tests/test_release.py does what needs no package index."""
+    """tests/test_release.py tests everything that needs no package index."""
     modules = [line.split()[2] for line in commands("dist") if line.startswith(".venv/bin/python -m ")]
     assert modules == ["hatchling", "twine", "tests.release", "cyclonedx_py"]
 
 
 def copied(tmp_path: Path) -> Path:
-    """A tree with one module that is out of form, and its settings."""
+    """A directory with the settings of the tools and one badly formatted module."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "module.py").write_text("import sys\nimport os\nprint( os,sys )\n")
     return tmp_path
@@ -150,7 +150,7 @@ def test_make_lint_checks_the_dockerfile_and_the_composed_scripts(tmp_path: Path
     (tmp_path / ".lint").mkdir()
     assert run(compose, tmp_path).returncode == 0
     assert len(list((tmp_path / ".lint").glob("*.lua"))) > 20
-    if shutil.which("luacheck"):  # a machine without it has the tests all the same
+    if shutil.which("luacheck"):  # without luacheck, the rest is tested
         assert run(luacheck, tmp_path).returncode == 0
 
 

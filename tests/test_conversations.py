@@ -1,4 +1,4 @@
-"""The comparison of answers notices every difference; otherwise every conversation would pass."""
+"""Tests that the comparison of answers finds every difference. Otherwise every conversation would pass."""
 
 from http import HTTPStatus
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_status_and_headers_are_compared() -> None:
 
 
 def test_a_conversation_lies_in_the_package_of_its_dialect() -> None:
-    """Only there it is replayed by the tests and by `polystow verify`."""
+    """The tests and `polystow verify` replay only conversations in the packages of dialects."""
     files = {path for part in ("service", "tests") for path in (ROOT / part).rglob("*.http")}
     assert files == set(FILES)
 

@@ -1,4 +1,4 @@
-"""The contract of dialects, whichever vendor each speaks for. A new one is found and held to it."""
+"""Tests that every dialect fulfils the contract of dialects. A new dialect is found and tested, too."""
 
 from importlib import import_module
 from inspect import signature
@@ -18,13 +18,13 @@ README = (ROOT / "service" / "dialects" / "README.md").read_text()
 PAGE = (ROOT / "docs" / "dialects.md").read_text()
 DIALECTS = discover()
 NASTY = ["plain", 'quo"te', "line\r\nbreak: 1", "\x00\x7f", "é日\U0001f600", "", "x" * 200]
-OURS = (Unavailable, OutcomeUnknown, Failure)  # the service's fault; all others are the request's
+OURS = (Unavailable, OutcomeUnknown, Failure)  # the service failed; in all other refusals the request is wrong
 
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 
 
 def refusals() -> list[Refusal]:
-    """One of each that a dialect has to render."""
+    """Return one refusal of each class that a dialect must render."""
     special: list[Refusal] = [
         Throttled("1500000"),
         NoSuchMethod(["GET", "HEAD"]),
@@ -79,7 +79,7 @@ def test_a_route_is_documented_by_its_template(dialect: Dialect, route: Route) -
 
 @every_route
 def test_a_route_is_described(dialect: Dialect, route: Route) -> None:
-    """For the OpenAPI document: what it does in the handler's docstring, what it takes and answers beside the route."""
+    """The docstring of the handler and the description beside the route are the source of the OpenAPI document."""
     assert dialect.api is not None
     assert route.described is not None
     assert route.handler.__doc__
@@ -118,7 +118,7 @@ def test_a_dialect_is_called_what_its_module_is_called(dialect: Dialect) -> None
 @every_dialect
 @pytest.mark.parametrize("headers", [{}, {"Authorization": ""}, {"Authorization": "Bearer Bearer x"}], ids=str)
 def test_who_shows_no_credential_is_unauthenticated(dialect: Dialect, headers: dict[str, str]) -> None:
-    """Or it is told to be nobody, by a dialect that is open to all until passwords are declared."""
+    """A dialect that is open to all until passwords are declared returns no credential instead."""
     try:
         assert dialect.credential(CIMultiDict(headers)) is None
     except Unauthenticated:

@@ -1,4 +1,4 @@
-"""The documentation is complete: each key, setting, script, module and dialect is where a reader looks for it."""
+"""Tests that the documentation is complete: each key, setting, script, module and dialect is described in its page."""
 
 import re
 import shutil
@@ -67,7 +67,7 @@ def test_each_key_is_documented_where_keys_are_spelled() -> None:
         for name, value in vars(keys).items()
         if not name.startswith("_") and (name.isupper() or getattr(value, "__module__", "") == keys.__name__)
     }
-    # What is left makes no key of its own: names for what lies inside of keys, and the way back.
+    # The other functions make no keys: they make names inside of keys, or parse keys.
     assert spelled - set(made) == {
         "Collection",
         "collection",
@@ -118,7 +118,7 @@ def test_each_module_is_in_the_readme_of_its_folder(folder: str) -> None:
 
 
 def test_each_module_of_the_service_is_in_its_map() -> None:
-    """Rooms with a map of their own have their modules there."""
+    """A folder with a README of its own has its modules there."""
     readme = (ROOT / "service" / "README.md").read_text()
     rooms = [
         ROOT / "service",
@@ -136,7 +136,7 @@ PAGES = (*ROOT.glob("*.md"), *DOCS, *(page for part in PARTS for page in sorted(
 
 
 def anchors(page: Path) -> set[str]:
-    """The names of a page's headings, as links lead to them."""
+    """Return the anchors of a page's headings, as links name them."""
     headings = re.findall(r"^#+ (.+)", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -152,7 +152,7 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
 
 
 def test_the_picture_of_the_architecture_is_what_its_script_draws(tmp_path: Path) -> None:
-    """Run a copy of docs/architecture.py, and compare what it draws."""
+    """A copy of docs/architecture.py draws the same picture."""
     script = shutil.copy(ROOT / "docs" / "architecture.py", tmp_path)
     subprocess.run([sys.executable, str(script)], check=True)
     assert (tmp_path / "architecture.svg").read_text() == (ROOT / "docs" / "architecture.svg").read_text()
@@ -201,7 +201,7 @@ def test_each_test_that_is_named_in_the_docs_exists(path: Path) -> None:
 
 
 def test_each_guarantee_names_the_test_that_holds_it() -> None:
-    """Sentences that begin with "There is no" promise nothing."""
+    """Sentences that begin with "There is no" promise nothing, so they name no test."""
     text = (ROOT / "docs" / "GUARANTEES.md").read_text()
     promises = re.findall(r"^- .*(?:\n  .*)*", text, re.MULTILINE)
     assert len(promises) > 20

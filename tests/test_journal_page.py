@@ -1,4 +1,4 @@
-"""The clients of docs/journal.md: each is short, mirrors a category, whatever fails, and is what the page shows."""
+"""Tests the clients of docs/journal.md: each is as printed, is short, and mirrors a category despite faults."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def test_the_page_shows_the_client_that_is_tried(language: str) -> None:
 
 
 async def change(project: Client, round: int) -> None:
-    """Make changes of all kinds; one that failed may be done or not."""
+    """Make changes of all kinds. A change that failed may have been made or not."""
     for number in range(20):
         key = f"k{(7 * round + number) % 30}"
         method, body = [("PUT", b'{"round":\n%d}' % round), ("DELETE", None), ("PATCH", b'{"more":true}')][number % 3]
@@ -40,7 +40,7 @@ async def change(project: Client, round: int) -> None:
 
 
 async def killed(running: Running) -> bool:
-    """Kill a worker, if there is one."""
+    """Kill a worker, if one runs."""
     workers = running.worker_pids()
     if workers:
         os.kill(workers[0], signal.SIGKILL)
@@ -89,7 +89,7 @@ async def test_a_client_of_the_page_copies_again_what_the_journal_has_no_more(
     file = tmp_path / "mirror.json"
     project = await open_project(service, http)
     await keep_journal(project, entries=1)
-    for number in range(150):  # more than a page
+    for number in range(150):  # more than one page of a list
         await project.put("mirrored", f"k{number}")
     await project.put("mirrored", "__proto__", '["a\u2028b\\n"]'.encode())
     command = [program, str(ROOT / "docs" / name), service.url, project.key, "mirrored", str(file)]

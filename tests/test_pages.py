@@ -1,4 +1,4 @@
-"""The curl lines of the pages work as pasted: in a shell, against a running demo."""
+"""Tests that the curl lines of the pages work as they are printed, in a shell, against a running demo."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ from tests.running import ROOT, Running, environment
 PAGES = sorted(path for path in ROOT.rglob("*.md") if not {".venv", "tests"} & {*path.relative_to(ROOT).parts})
 AUTHORITY = "http://127.0.0.1:8080"
 OPERATIONS = "http://127.0.0.1:8081"
-SECONDS = 100  # for a line; far beyond what it takes
+SECONDS = 100  # for one line: much longer than it takes
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def demo() -> Iterator[Running]:
 
 
 def curl_lines(page: Path) -> list[str]:
-    """The curl commands of a page: of its indented and fenced blocks, and of its sentences."""
+    """Return the curl commands of a page: those in indented and fenced blocks, and those in sentences."""
     text = page.read_text()
     blocks = re.findall(r"^ *curl .*(?:(?<=\\)\n.*)*", text, re.MULTILINE)
     quoted = [re.sub(r"\s+", " ", found) for found in re.findall(r"`(curl -[^`]*http[^`]*)`?", text)]
@@ -51,7 +51,7 @@ def test_a_curl_line_of_a_page_works_as_pasted(demo: Running, tmp_path: Path, pa
     assert (done.returncode, done.stderr) == (0, "")
     assert status.startswith("2"), done.stdout
     if "/api/mktplace/" in line:
-        assert re.match(r'\{"code":0\b', re.sub(r"\s", "", body)), body  # every answer of Auravant's is 200
+        assert re.match(r'\{"code":0\b', re.sub(r"\s", "", body)), body  # Auravant answers errors with 200, too
 
 
 def test_the_pages_have_curl_lines_of_every_dialect() -> None:

@@ -1,4 +1,4 @@
-"""Errors of parameters and bodies are said in plain words, with their place."""
+"""Tests the messages for wrong parameters and bodies: they name the place and what would be right."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""The wheel and the source archive have what the tree has, and what `make dist` tries out works here as well."""
+"""Tests that the wheel and the source archive are complete, and that what `make dist` tries out works here, too."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def build(tree: Path, directory: Path) -> None:
 
 
 def files(*folders: str) -> set[str]:
-    """The files of these folders of the tree, without what Python and the editors leave there."""
+    """Return the files of these folders, without those that Python and editors leave there."""
     found = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
     return {str(path.relative_to(ROOT)) for path in found if "__pycache__" not in path.parts}
 

@@ -1,4 +1,4 @@
-"""Paths lead to their routes: trailing and repeated slashes, prefixes, and what the fast path may remember."""
+"""Tests of routing: trailing and repeated slashes, prefixes, and heads for which the fast path may reuse a route."""
 
 import pytest
 
@@ -88,6 +88,6 @@ def test_only_a_last_segment_that_is_a_parameter_may_be_another(path: str, varie
 
 
 def test_an_empty_last_segment_is_not_one_that_may_be_another() -> None:
-    """The fast path asks `is_unreserved` whether a last segment is one that it may put in the place of another."""
+    """The fast path reuses a route for another last segment only if `is_unreserved` is true for it."""
     assert is_unreserved(b"key")
     assert not is_unreserved(b"")

@@ -1,4 +1,4 @@
-"""The documentation site: it is built without a warning, has every page, and needs no other server."""
+"""Tests that the documentation site is built without warnings, has every page, and loads nothing from other servers."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from tests.running import ROOT, environment
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as `make docs` builds it."""
+    """The folder of the site, built as `make docs` builds it."""
     directory = tmp_path_factory.mktemp("site")
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(directory)]
     done = subprocess.run(
@@ -24,7 +24,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def documented() -> list[Path]:
-    """The pages that belong into the site."""
+    """Return the pages that the site must have."""
     folders = ("service", "lua", "k8s", "bench")
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     pages += [page for folder in folders for page in (ROOT / folder).rglob("README.md")]
@@ -43,7 +43,7 @@ def test_the_navigation_leads_to_each_page_but_the_single_decisions() -> None:
 
 
 def test_no_page_of_the_site_loads_anything_from_elsewhere(site: Path) -> None:
-    """Links may lead elsewhere; scripts, styles, fonts and pictures may not."""
+    """Links may lead to other servers; scripts, styles, fonts and pictures may not come from them."""
     loaded = re.compile(r"""<(?:script|img|iframe)[^>]+src=["']?(?:https?:)?//|<link[^>]+stylesheet[^>]+//""")
     for page in site.rglob("*.html"):
         assert not loaded.search(page.read_text()), page

@@ -1,4 +1,4 @@
-"""The dialect of docs/tutorial.md, put together from the page's code blocks: a real service serves it."""
+"""Tests the dialect of docs/tutorial.md, which is assembled from the page's code blocks, in a real service."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the service with the dialect in its place."""
+    """A copy of the tree that has the dialect of the page, too."""
     tree = tmp_path_factory.mktemp("tutorial")
     for part in ("service", "lua"):
         shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -35,7 +35,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def notes(tree: Path) -> Iterator[Running]:
-    """The service of that tree, with the access document of the page."""
+    """A running service of that tree, with the access document of the page."""
     program = tree / "polystow"
     program.write_text(f'#!/bin/sh\nPYTHONPATH="{tree}" exec "{sys.executable}" -m service "$@"\n')
     program.chmod(0o755)
@@ -61,7 +61,7 @@ async def test_the_dialect_of_the_page_has_an_openapi_document(notes: Running, h
 
 @pytest.mark.parametrize("command", ["ruff check", "mypy --follow-imports silent"])
 def test_the_dialect_of_the_page_passes_the_checks_of_the_tree(tree: Path, command: str) -> None:
-    """As `make lint` does them; the types of what it imports are checked there."""
+    """The checks are those of `make lint`; the types of imported modules are checked only there."""
     tool, *arguments = command.split()
     checked = [sys.executable, "-m", tool, *arguments, "service/dialects/notes.py"]
     done = run(checked, cwd=tree, env=environment({}), capture_output=True, text=True)

@@ -1,7 +1,8 @@
-"""`make faults`: trials for as long as asked, with a seed that repeats the same calls and faults.
+"""`make faults`: clients call a service while faults are injected; then the history of their calls is checked.
 
-The seed decides what is called and what is injected, and in which order; the moments are the machine's. Exit statuses:
-0 when every history can have been, 1 when one cannot; it is then written to a file.
+The seed decides which calls are made and which faults are injected, in which order. Their times depend on the machine.
+The exit status is 0 if every history is possible for a correct service, and 1 if one is impossible. An impossible
+history is written to a file.
 """
 
 import argparse
@@ -23,21 +24,21 @@ from tests.faults.trial import Plan, trial
 from tests.servers import binaries
 
 STANDS: dict[str, Callable[..., AbstractAsyncContextManager[Service]]] = {"single": standing, "cluster": clustered}
-NEEDS_VERSIONS = "fail_over"  # what a failover took is told by the versions
-LONGEST = 60.0  # seconds of one trial at the most; then a new stand, the next dialect or seed
+NEEDS_VERSIONS = "fail_over"  # this fault: only versions show which writes a failover has lost
+LONGEST = 60.0  # seconds of one trial, at most; the next one has a new stand, and another dialect or seed
 
 
 def arguments() -> argparse.Namespace:
     servers = dict(binaries())
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seconds", type=float, default=300, help="in all [300]")
-    parser.add_argument("--operations", type=int, help="end when so many calls were made")
+    parser.add_argument("--operations", type=int, help="end after this number of calls")
     parser.add_argument("--seed", type=int, default=1, help="of the first trial [1]")
     some = "; ".join(f"{topology}: {','.join(names(topology))}" for topology in FAULTS)
     parser.add_argument("--topology", choices=list(STANDS), default="single", help="of Redis [single]")
     parser.add_argument("--faults", help=f"some of these, comma-separated [all]. {some}")
     parser.add_argument("--appendfsync", choices=("everysec", "always"), default="everysec")
-    parser.add_argument("--slow-disk", action="store_true", help="single: 0.8 s for each sync of Redis's")
+    parser.add_argument("--slow-disk", action="store_true", help="single: each fsync of Redis takes 0.8 s")
     parser.add_argument("--dialect", choices=sorted(registers()), action="append", help="[each in turn]")
     parser.add_argument("--server", choices=list(servers), default=next(iter(servers)))
     parser.add_argument("--clients", type=int, default=16, help="[16]")
@@ -46,7 +47,7 @@ def arguments() -> argparse.Namespace:
 
 
 def keep(history: History, seed: int) -> Path:
-    """Write a history to a file of its own, for who looks into what was found."""
+    """Write a history to a new file, so that it can be examined, and return its path."""
     kept = Path(tempfile.mkstemp(prefix=f"history-{seed}-", suffix=".pickle")[1])
     kept.write_bytes(pickle.dumps(history))
     return kept
@@ -78,7 +79,7 @@ async def main(given: argparse.Namespace) -> int:
                 wrong += 1
                 print("\n".join([*verdict.found[:20], f"the history is in {keep(verdict.history, seed)}"]))
         seed += 1
-    print(f"{calls} calls, {wrong} histories that cannot have been")
+    print(f"{calls} calls, {wrong} impossible histories")
     return 1 if wrong else 0
 
 

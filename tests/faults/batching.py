@@ -1,11 +1,11 @@
 """`python -m tests.faults.batching`: looks for broken batches while Redis and workers are killed.
 
-Each writer has a category of its own and writes its documents by one batch after the other, so that their numbers must
-be equal at all times. A batch whose outcome is unknown is repeated under its idempotency key; sometimes it is abandoned
-together with its category. In the end each category must be as its last acknowledged batch left it, or as the abandoned
-one did, and its journal must have each of these batches once, whole and in order.
+Each writer has a category of its own. Each of its batches writes the batch's number into all documents, so the numbers
+must be equal at all times. A batch of unknown outcome is repeated with the same idempotency key. Sometimes it is
+abandoned instead, and its category with it. At the end, the documents of each category must be as the last acknowledged
+batch left them, or as the abandoned one did. The journal must have each of these batches once, complete and in order.
 
-Exit statuses: 0 if there was no violation, 1 if there was one.
+The exit status is 0 if there was no violation, and 1 if there was one.
 """
 
 import argparse
@@ -25,25 +25,27 @@ from aiohttp import ClientError, ClientSession
 from tests.dialects.ainoflow.client import Client, at, open_with
 from tests.dialects.ainoflow.following import all_changes
 from tests.faults.clients import answered
-from tests.faults.faults import kill_redis, kill_worker, told
+from tests.faults.faults import counts_of, kill_redis, kill_worker
 from tests.faults.stand import Stand, standing
 from tests.hot.wire import Wire, connected, request
 from tests.running import soon
 from tests.servers import binaries
 
 JOURNAL = {"entries": 1_000_000}
-LEARNED = 1.5  # seconds until each worker has learned of a journal
-LOOKS = 0.02  # of the batches: all documents are read after them
-ABANDONED = 0.2  # of the batches of unknown outcome
+LEARNED = 1.5  # seconds until each worker knows that there is a journal
+READ = 0.02  # share of the batches after which all documents are read
+ABANDONED = 0.2  # share of the batches of unknown outcome that are abandoned
 SHOWN = 20
 
-Entry = tuple[str, str, int | None, int | None]  # operation, key, version if it is known, number
+Entry = tuple[str, str, int | None, int | None]  # operation, key, version (None: not known), number of the batch
 
 
 @dataclass(slots=True)
 class Group:
-    """A category with its documents, which batch 1 creates. `sent` and `acknowledged` are the numbers of the last batch
-    that was sent, and that was answered."""
+    """A category with its documents, which batch 1 creates.
+
+    `sent` and `acknowledged` are the numbers of the last batch that was sent, and of the last one that succeeded.
+    """
 
     name: str
     size: int
@@ -51,7 +53,7 @@ class Group:
     acknowledged: int = 0
 
     def entries(self, number: int) -> list[Entry]:
-        """The changes of a batch. From three operations on, one document is created and another deleted by each."""
+        """Return the changes of a batch. A batch of three or more also creates one document and deletes another."""
         lasting = self.size if self.size < 3 else self.size - 2
         found: list[Entry] = [("put", f"k{n}", number, number) for n in range(lasting)]
         if number > 1:
@@ -69,13 +71,13 @@ class Group:
         return json.dumps({"operations": values}).encode()
 
     def state(self, number: int) -> dict[str, int]:
-        """The number of each document after a batch."""
+        """Return the number in each document after a batch."""
         return {key: number for op, key, _, _ in self.entries(number) if op != "delete"} if number else {}
 
 
 @dataclass(slots=True)
 class Account:
-    """All batches so far. `wrong` has the violations in words."""
+    """Counts of all batches so far; `wrong` has a message for each violation."""
 
     acknowledged: int = 0
     operations: int = 0
@@ -94,7 +96,7 @@ class Account:
         self.wrong.append(f"{group.name} after batch {group.acknowledged}: {text}")
 
     def judge(self, group: Group, items: list[dict[str, Any]]) -> int:
-        """Compare the documents of a group with the batches that it may be after; return the number of its batch."""
+        """Compare the documents of a group with its possible states; return the number of the batch that left them."""
         self.looks += 1
         found = {item["key"]: item["value"]["n"] for item in items}
         for number in range(group.acknowledged, group.sent + 1):
@@ -109,7 +111,7 @@ class Account:
         expected = [entry for number in range(1, last + 1) for entry in group.entries(number)]
         found = [(each["op"], each["key"], each["version"], each.get("value", {}).get("n")) for each in changes]
         if len(found) != len(expected):
-            self.blame(group, f"the journal has {len(found)} changes, of {len(expected)}")
+            self.blame(group, f"the journal has {len(found)} changes instead of {len(expected)}")
         for one, other in zip(found, expected, strict=False):
             if one != other and (other[0] != "delete" or one[:2] != other[:2]):
                 self.blame(group, f"the journal has {one}, not {other}")
@@ -120,12 +122,12 @@ class Account:
         return (
             f"{self.acknowledged} batches of {self.operations} operations acknowledged, {self.unknown} of unknown "
             f"outcome, {abandoned} abandoned; read {self.looks} times, {self.changes} changes in the journals; "
-            f"faults: {told(self.injected)}; {len(self.wrong)} violations"
+            f"faults: {counts_of(self.injected)}; {len(self.wrong)} violations"
         )
 
 
 class Writer:
-    """A client that writes batches on one connection after the other, until `over`."""
+    """A client that writes batches until `over`, and reconnects after each failure."""
 
     def __init__(self, project: Client, account: Account, size: int, random: Random) -> None:
         self._project, self._account, self._size, self._random = project, account, size, random
@@ -168,7 +170,7 @@ class Writer:
         group.acknowledged = number
         account.acknowledged += 1
         account.operations += len(entries)
-        if self._random.random() < LOOKS:
+        if self._random.random() < READ:
             await self._look(wire)
 
     async def _look(self, wire: Wire) -> None:
@@ -178,8 +180,8 @@ class Writer:
             self._account.judge(self._group, json.loads(response.body))
 
 
-async def harm(stand: Stand, account: Account, random: Random, pause: float, over: asyncio.Event) -> None:
-    """Kill Redis and workers in turn, until `over`: a Redis that was killed is started again before."""
+async def inject(stand: Stand, account: Account, random: Random, pause: float, over: asyncio.Event) -> None:
+    """Kill Redis and a worker in turn, until `over`. Redis is started again before the worker is killed."""
     while not over.is_set():
         for fault in (kill_redis, kill_worker):
             await asyncio.sleep(random.uniform(0.5, 1.5) * pause)
@@ -188,7 +190,7 @@ async def harm(stand: Stand, account: Account, random: Random, pause: float, ove
 
 
 async def finish(project: Client, account: Account) -> None:
-    """Judge each group by its documents and by its journal, once all workers serve again."""
+    """Wait until all workers serve again, then judge the documents and the journal of each group."""
 
     async def answers() -> bool:
         with suppress(ClientError, OSError):
@@ -213,30 +215,32 @@ async def write_batches(
     kills: int = 0,
     say: float = 0.0,
 ) -> Account:
-    """Write so many batches, and until there were so many kills. `pause` is the mean one between two of them, `say` the
-    one between two lines of output, both in seconds."""
+    """Write batches until there were `batches` of them and `kills` kills.
+
+    `pause`: mean time between two kills. `say`: time between two lines of output, 0 for none. Both are in seconds.
+    """
     account, over = Account(), asyncio.Event()
     async with ClientSession() as http:
         project = await open_with(stand.service, http, journal=JOURNAL)
         await asyncio.sleep(LEARNED)
         writers = [Writer(project, account, 2 + n % 9, Random(f"{seed}-{n}")) for n in range(clients)]
         tasks = [asyncio.create_task(writer.run(over)) for writer in writers]
-        harming = asyncio.create_task(harm(stand, account, Random(seed), pause, over))
+        injecting = asyncio.create_task(inject(stand, account, Random(seed), pause, over))
         said = monotonic()
         try:
             while (account.acknowledged < batches or account.injected.total() < kills) and not account.wrong:
-                if ended := [task for task in (*tasks, harming) if task.done()]:
-                    ended[0].result()  # raises what ended it
+                if ended := [task for task in (*tasks, injecting) if task.done()]:
+                    ended[0].result()  # raises the exception that ended it
                 await asyncio.sleep(0.05)
                 if say and monotonic() - said > say:
                     said = monotonic()
                     print(account, flush=True)
             over.set()
-            await asyncio.gather(*tasks, harming)
+            await asyncio.gather(*tasks, injecting)
         finally:
-            for task in (*tasks, harming):
+            for task in (*tasks, injecting):
                 task.cancel()
-            await asyncio.gather(*tasks, harming, return_exceptions=True)
+            await asyncio.gather(*tasks, injecting, return_exceptions=True)
         if not account.wrong:
             await finish(project, account)
     return account
@@ -258,7 +262,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, default=50_000, help="[50,000]")
     parser.add_argument("--clients", type=int, default=24, help="[24]")
     parser.add_argument("--seed", type=int, default=1, help="[1]")
-    parser.add_argument("--pause", type=float, default=2.0, help="mean one between two kills, seconds [2]")
+    parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between two kills [2]")
     parser.add_argument("--server", choices=list(servers), default=next(iter(servers)))
     return parser.parse_args()
 

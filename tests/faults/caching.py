@@ -1,4 +1,4 @@
-"""Services in this process, so that a test can give them a broken read cache: the checkers must notice it."""
+"""Services in the process of the test, which can give them a broken read cache to see that the checkers notice it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ from tests.servers import RedisProcess, binaries
 
 
 class WithoutBarrier(Tracker):
-    """Answers what is kept without asking whether it is still so."""
+    """A broken tracker: cached answers are not confirmed by Redis."""
 
     def wait(self, waiter: Waiter) -> None:
         self.shared.confirmations += 1
@@ -31,7 +31,7 @@ class WithoutBarrier(Tracker):
 
 
 class WithoutClock(Tracker):
-    """Does not look whether what is kept has expired."""
+    """A broken tracker: cached answers are used after their documents have expired."""
 
     def wait(self, waiter: Waiter) -> None:
         super().wait(cast(Waiter, Timeless(waiter)))
@@ -46,13 +46,13 @@ class Timeless:
 
 
 class NotEmptied(Tracker):
-    """Keeps what it had when its connection was lost."""
+    """A broken tracker: the cache is not emptied when the connection is lost."""
 
     def _empty(self) -> None: ...
 
 
 class Services:
-    """Some services on ports of their own; who connects is given one after the other."""
+    """Several services. `url` is the next one of them each time it is read."""
 
     def __init__(self, apps: list[App], urls: list[str]) -> None:
         self.apps = apps
@@ -74,7 +74,7 @@ class Services:
 async def caching(
     kind: type[Tracker] = Tracker, number: int = 2, **settings: Any
 ) -> AsyncIterator[tuple[Stand, Services]]:
-    """A stand of that many services, whose trackers are of that kind."""
+    """Yield a stand with this number of services, whose trackers are of class `kind`."""
     keeping = ("--appendonly", "yes", "--appendfsync", "always")
     with pytest.MonkeyPatch.context() as patch, RedisProcess(binaries()[0][1], *keeping) as redis:
         patch.setattr(client, "Tracker", kind)

@@ -1,4 +1,4 @@
-"""Clients that write and read over HTTP, each on a connection of its own, and note what comes of it."""
+"""Clients that write and read over HTTP, each on a connection of its own, and record their calls in a history."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from tests.faults.register import Keys, Register
 from tests.hot.wire import Response, Wire, connected
 from tests.running import Running
 
-PATIENCE = 4.0  # seconds for an answer, then its outcome is unknown and the connection left
-HEEDLESS = 0.002  # of the writes: the client breaks the connection and does not wait for the answer
-CUT_OFF = 0.002  # of the writes: it breaks before it has sent the request's last byte
+ANSWER_SECONDS = 4.0  # after these without an answer, the outcome is unknown and the client reconnects
+NOT_AWAITED = 0.002  # share of the writes after which the client closes the connection without waiting for the answer
+CUT_OFF = 0.002  # share of the writes in which it closes the connection before the last byte of the request
 
 
 class Broken(Exception):
-    """The client itself gives up the connection."""
+    """The client closes the connection on purpose."""
 
 
 class Client:
-    """One client. It calls until `over`, whatever happens to its connections."""
+    """One client. It makes calls until `over`, and reconnects after each failure."""
 
     def __init__(
         self, number: str, register: Register, keys: list[str], history: History, random: Random, writes: float = 0.6
@@ -48,11 +48,11 @@ class Client:
         write.invoked = monotonic()
         fate = self._random.random()
         if fate < CUT_OFF:
-            write.outcome = Outcome.REFUSED  # nobody carries out half a request
+            write.outcome = Outcome.REFUSED  # an incomplete request is never carried out
             await wire.send(request[: self._random.randrange(1, len(request))])
             raise Broken
         await wire.send(request)
-        if fate < CUT_OFF + HEEDLESS:
+        if fate < CUT_OFF + NOT_AWAITED:
             await asyncio.sleep(self._random.choice([0, 0.001]))
             raise Broken
         response = await answered(wire)
@@ -64,7 +64,7 @@ class Client:
         await self.look(wire, key, self._register.read(self._random, key))
 
     async def look(self, wire: Wire, key: str, request: bytes) -> bool:
-        """Read once; False when it was refused."""
+        """Read once. Return False if the read was refused."""
         read = Read(key, monotonic(), 0.0)
         await wire.send(request)
         response = await answered(wire)
@@ -75,5 +75,5 @@ class Client:
 
 
 async def answered(wire: Wire) -> Response:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(ANSWER_SECONDS):
         return await wire.response()

@@ -1,4 +1,4 @@
-"""A stand whose Redis is a cluster: primaries that die and are replaced, slots that move, under the same clients."""
+"""A stand whose Redis is a cluster: primaries are killed and replaced, and slots move."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,12 +14,13 @@ from tests.redis_cluster import NODE_TIMEOUT, ClusterNode, RedisCluster
 from tests.running import Running, eventually
 from tests.servers import binaries
 
-MOVED = 40  # slots of a reshard, at the most
-ANSWERED = 0.9 * NODE_TIMEOUT  # seconds after a kill: no worker has an answer of the dead one left; its heir gave none
+MOVED = 40  # slots that a reshard moves, at most
+# Seconds after the kill of a primary: all its replies have reached the workers, and its replica has not taken over yet.
+ANSWERED = 0.9 * NODE_TIMEOUT
 
 
 class ClusterStand(Service):
-    """A stand whose faults return when the cluster is whole again."""
+    """A stand with a cluster. Each fault returns only when the cluster is complete again."""
 
     topology = "cluster"
 
@@ -28,7 +29,7 @@ class ClusterStand(Service):
         self._cluster = cluster
 
     async def fail_over(self, random: Random) -> None:
-        """SIGKILL a primary; when its replica has taken over, it is started and follows that."""
+        """Kill a primary, wait until its replica has taken over, and start it again as a replica."""
         victim = await asyncio.to_thread(self._primary, random)
         heirs = await asyncio.to_thread(self._cluster.replicas, victim)
         await asyncio.to_thread(victim.kill)
@@ -39,7 +40,7 @@ class ClusterStand(Service):
         await asyncio.to_thread(self._cluster.settle)
 
     async def reshard(self, random: Random) -> None:
-        """Slots that have keys go to another primary, with their keys."""
+        """Move slots that have keys to another primary."""
         source = await asyncio.to_thread(self._primary, random)
         target = random.choice(await asyncio.to_thread(self._others, source))
         await asyncio.to_thread(self._move, source, target)
@@ -49,7 +50,7 @@ class ClusterStand(Service):
             await asyncio.to_thread(node.command, "FUNCTION", "FLUSH")
 
     def _primary(self, random: Random) -> ClusterNode:
-        """Mostly the one that has the most keys: what clients call for lies in few slots."""
+        """Return a primary, mostly the one with the most keys: the keys of the clients are in few slots."""
         primaries = sorted(self._cluster.primaries, key=lambda node: int(node.command("DBSIZE")))
         return primaries[-1] if random.random() < 0.7 else random.choice(primaries)
 
@@ -65,7 +66,7 @@ class ClusterStand(Service):
 
 @asynccontextmanager
 async def clustered(*, binary: Path | None = None, appendfsync: str = "everysec") -> AsyncIterator[ClusterStand]:
-    """A stand of three primaries and their replicas, and a service of two workers."""
+    """Yield a stand with three primaries, their replicas, and a service with two workers."""
     with RedisCluster(binary or binaries()[0][1], "--appendfsync", appendfsync) as cluster:
         given: dict[str, Any] = {"workers": 2, "request_timeout": 1, "redis_url": cluster.url}
         with Running(**given) as service:

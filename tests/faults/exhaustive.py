@@ -1,6 +1,6 @@
-"""The slow and obvious way to say whether a history can have been: try all orders of the calls of one key.
+"""Checks a history in the slow and obvious way: tries all orders of the calls of one key.
 
-What `versions.py` and `orders.py` say of small histories is compared with it. It shares nothing with them.
+Tests compare the verdicts of `versions.py` and `orders.py` on small histories with it. It shares no code with them.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from tests.faults.history import History, Outcome, Read, Write
 
 
 class State(NamedTuple):
-    """A register, and what is known of whose etags are whose."""
+    """The content of a register, and the pairs of etag and value that are known so far."""
 
     version: int = 0
     value: str | None = None
@@ -25,7 +25,7 @@ class Trial:
     dead: set[tuple[frozenset[int], State]] = field(default_factory=set)
 
     def possible(self, done: frozenset[int], state: State) -> bool:
-        """True if the calls that are left can follow on this."""
+        """Tell whether the calls that are not done can follow, in some order, on this state."""
         left = [number for number in range(len(self.calls)) if number not in done]
         if all(_may_never_be(self.calls[number]) for number in left):
             return True
@@ -43,7 +43,7 @@ class Trial:
 
 
 def possible(history: History) -> bool:
-    """True if there is an order of the calls, all of one key, in which each may answer as it did."""
+    """Tell whether there is an order of the calls, all of one key, in which each answer is right."""
     calls = [write for write in history.writes if write.outcome is not Outcome.REFUSED]
     return Trial([*calls, *history.reads]).possible(frozenset(), State(etags=_acknowledged(calls)))
 
@@ -61,7 +61,7 @@ def _ended(call: Write | Read) -> float:
 
 
 def _known(state: State, etag: str | None) -> State | None:
-    """The state once it is known that this etag is its value's; None where another one is."""
+    """Return the state with this etag known for its value; None if it contradicts what is known."""
     if etag is None:
         return state
     assert state.value is not None

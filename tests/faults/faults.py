@@ -1,9 +1,9 @@
-"""The faults, each a coroutine that does harm and heals it. A new one is a function with its place among `FAULTS`.
+"""The faults. Each is a coroutine that causes a fault and ends it again. A new one is added to `FAULTS`.
 
-Faults of one group come one after the other, those of different groups at once. A disk is not filled while Redis is
-killed: with `appendfsync everysec` the writes of one turn of Redis's loop are answered before it knows that the disk is
-full (docs/GUARANTEES.md). A cluster's worker is not paused for as long as a failover takes: `Service.failovers` counts
-on its answers being given by then.
+Faults of one group are injected one after the other, those of different groups at the same time. Filling the disk and
+killing Redis are in one group: with `appendfsync everysec`, Redis answers the writes of one turn of its event loop
+before it knows that the disk is full (docs/GUARANTEES.md). Workers of a cluster are not paused: `Service.failovers`
+relies on a worker reading all replies of a primary before its replica takes over.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from tests.faults.cluster import ClusterStand
 from tests.faults.stand import Service, Stand
 from tests.running import soon
 
-Fault = Callable[[Any, Random], Awaitable[None]]  # of the stand that it is listed for
+Fault = Callable[[Any, Random], Awaitable[None]]  # the stand is of the topology under which the fault is listed
 
 
 async def kill_redis(stand: Stand, random: Random) -> None:
@@ -36,7 +36,7 @@ async def pause_worker(stand: Service, random: Random) -> None:
 
 
 async def reset(stand: Stand, random: Random) -> None:
-    """All connections to Redis break; for a while no new ones come about."""
+    """Break all connections to Redis, and refuse new ones for a while."""
     stand.proxy.refuses = True
     stand.proxy.reset()
     await asyncio.sleep(random.choice([0, 0.1, 0.5]))
@@ -64,12 +64,12 @@ async def flush_scripts(stand: Stand | ClusterStand, random: Random) -> None:
 
 
 async def kill_clients(stand: Stand, random: Random) -> None:
-    """Redis ends all connections: what it tracked for them is forgotten."""
+    """Make Redis close all connections, so that it forgets what it tracked for them."""
     await stand.command("CLIENT", "KILL", "TYPE", "normal")
 
 
 async def track_few(stand: Stand, random: Random) -> None:
-    """Redis remembers for all clients no more than three keys, and says so of each that it forgets."""
+    """Limit Redis's tracking table to three keys, so that it invalidates nearly all tracked keys."""
     await stand.configure("tracking-table-max-keys", "3")
     await asyncio.sleep(random.choice([0.1, 0.5]))
     await stand.configure("tracking-table-max-keys", "1000000")
@@ -83,7 +83,7 @@ async def lag(stand: Stand, random: Random) -> None:
 
 
 async def fill_memory(stand: Stand, random: Random) -> None:
-    """Not while the functions are gone: to load them takes memory, and until then what needs them is refused."""
+    """Let all writes fail for want of memory; first wait until the functions are loaded, which needs memory itself."""
     await soon(lambda: stand.command("FUNCTION", "LIST"))
     await stand.configure("maxmemory", "1")
     await asyncio.sleep(random.choice([0.1, 0.5]))
@@ -114,11 +114,11 @@ FAULTS: dict[str, dict[str, tuple[Fault, ...]]] = {
 }
 
 
-def told(injected: Counter[str]) -> str:
-    """The faults that were injected, with their numbers."""
+def counts_of(injected: Counter[str]) -> str:
+    """Return the injected faults with their counts, for a message."""
     return ", ".join(f"{name} {number}" for name, number in sorted(injected.items())) or "none"
 
 
 def names(topology: str) -> tuple[str, ...]:
-    """The faults that a stand of this kind can have."""
+    """Return the names of all faults of a topology."""
     return tuple(fault.__name__ for group in FAULTS[topology].values() for fault in group)

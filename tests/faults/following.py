@@ -1,12 +1,12 @@
-"""`python -m tests.faults.following`: a million changes of one category, followed whole, while faults are injected.
+"""`python -m tests.faults.following`: follows a million changes of one category while faults are injected.
 
-Writers count versions of documents up, by single writes and by batches, under `kill -9` of Redis and of workers, with
-connections cut and clients killed. Followers poll or have streams. Each must get, for each document, every version once
-and in order, up to the one that is there in the end; all followers the same changes in the same order. A write of
-unknown outcome may or may not be among them, one that was acknowledged must be. No change is kept, so there can be any
-number.
+Writers raise the versions of documents by single writes and by batches. Meanwhile Redis and workers are killed with
+SIGKILL, and connections are cut. Half of the followers poll, the others read streams. Each follower must get every
+version of each document once and in order, up to the version that is stored at the end. All followers must get the same
+changes in the same order. An acknowledged write must be among them; a write of unknown outcome may be. Changes are not
+kept in memory, so there can be any number of them.
 
-Exit statuses: 0 if nothing was missed, doubled, disordered or invented, 1 if something was.
+The exit status is 0 if no change was missed, repeated, out of order or invented, and 1 otherwise.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from aiohttp import ClientSession
 
 from tests.dialects.ainoflow.client import Client, at, open_with
 from tests.dialects.ainoflow.events import EVENTS, feed
-from tests.faults.faults import FAULTS, told
+from tests.faults.faults import FAULTS, counts_of
 from tests.faults.stand import Stand, standing
 from tests.hot.wire import Wire, connected, request
 from tests.running import soon
@@ -37,20 +37,20 @@ CATEGORY = "followed"
 BATCH = "/api/v1/storage/batch/" + CATEGORY
 HARMS = ("kill_redis", "kill_worker", "reset", "kill_clients", "delay", "half_reply")
 JOURNAL = {"entries": 200_000}
-BEHIND = 50_000  # changes that the slowest follower may lack; then writers wait, so that none is trimmed before it came
+BEHIND = 50_000  # if the slowest follower lacks more changes, writers wait: no change may be trimmed before it is read
 DOCUMENTS = 16  # of one writer
-PATIENCE = 5.0  # seconds for an answer, then the connection is left
-PAUSE = 0.02  # seconds after a failure
+ANSWER_SECONDS = 5.0  # after these without an answer, the client reconnects
+PAUSE = 0.02  # seconds before a client reconnects
 BROKEN = (OSError, EOFError, TimeoutError)
 _change = re.compile(rb'"cursor":"([^"]+)","op":"put","key":"([^"]+)","version":(\d+)')
 
 
 class Wrong(Exception):
-    """A follower got something else than it had to get."""
+    """A follower did not get the changes that it had to get."""
 
 
 class Ledger:
-    """All changes that one follower got: the newest version of each document, their number, a digest of their order."""
+    """The changes that one follower got: the newest version of each document, their number, a digest of their order."""
 
     def __init__(self) -> None:
         self.versions: Counter[bytes] = Counter()
@@ -58,12 +58,12 @@ class Ledger:
         self._order = sha256()
 
     def take(self, changes: Iterable[tuple[bytes, bytes, bytes]]) -> None:
-        """Take changes as cursor, key and version. Raises Wrong unless each version is the one after the last."""
+        """Add changes, each with cursor, key and version. Raises Wrong unless each version follows the previous one."""
         versions = self.versions
         for cursor, key, version in changes:
             expected = versions[key] + 1
             if int(version) != expected:
-                raise Wrong(f"{key.decode()} at {cursor.decode()}: version {int(version)} came in place of {expected}")
+                raise Wrong(f"{key.decode()} at {cursor.decode()}: version {int(version)} came instead of {expected}")
             versions[key] = expected
             self._order.update(cursor)
             self.number += 1
@@ -74,7 +74,7 @@ class Ledger:
 
 
 class Follower:
-    """A client that goes on by its cursor whatever fails, by a stream or by polls."""
+    """A client that follows the changes by a stream or by polls. After a failure it continues from its cursor."""
 
     def __init__(self, stand: Stand, project: Client, *, polling: bool) -> None:
         self.ledger = Ledger()
@@ -82,7 +82,7 @@ class Follower:
         self._cursor, self._polling = "oldest", polling
 
     async def run(self) -> None:
-        """Follow until cancelled. Raises Wrong."""
+        """Follow until the task is cancelled. Raises Wrong."""
         while True:
             with suppress(*BROKEN):
                 async with connected(self._stand.service) as wire:
@@ -115,7 +115,7 @@ class Follower:
             if changes := _change.findall(whole):
                 self.ledger.take(changes)
                 self._cursor = changes[-1][0].decode()
-            if received.endswith(b"0\r\n\r\n"):  # the last chunk: the stream is over, and the connection is kept
+            if received.endswith(b"0\r\n\r\n"):  # the last chunk: the stream has ended, and the connection stays open
                 return
 
     def _check(self, status: int) -> None:
@@ -126,14 +126,14 @@ class Follower:
 
 
 class Writer:
-    """A client that writes its own documents. `acknowledged` has the newest version of each that was acknowledged."""
+    """A client that writes documents of its own. `acknowledged` has the newest acknowledged version of each."""
 
     def __init__(self, stand: Stand, project: Client, number: int, random: Random) -> None:
         self._stand, self._random = stand, random
         self._credential = f"Authorization: Bearer {project.key}"
         self.keys = [f"w{number}-{document}" for document in range(DOCUMENTS)]
         self.acknowledged: Counter[str] = Counter()
-        self.sent: Counter[str] = Counter()  # changes of each document that were asked for
+        self.sent: Counter[str] = Counter()  # number of changes of each document that were requested
         self.changes = self.unknown = 0
 
     async def run(self, goes_on: Callable[[], bool], room: asyncio.Event) -> None:
@@ -142,7 +142,7 @@ class Writer:
                 async with connected(self._stand.service) as wire:
                     while goes_on():
                         await room.wait()
-                        async with asyncio.timeout(PATIENCE):
+                        async with asyncio.timeout(ANSWER_SECONDS):
                             await self._write(wire)
             except BROKEN:
                 self.unknown += 1
@@ -170,10 +170,10 @@ class Writer:
         self.changes += len(keys)
 
 
-async def harm(
+async def inject(
     stand: Stand, group: str, between: float, random: Random, injected: Counter[str], done: Callable[[], int]
 ) -> None:
-    """Inject faults of one group, until cancelled. Between two of them something is done, on any machine."""
+    """Inject faults of one group until the task is cancelled. Between two faults some changes are acknowledged."""
     faults = [fault for fault in FAULTS[stand.topology][group] if fault.__name__ in HARMS]
     before = 0
 
@@ -200,8 +200,10 @@ async def follow(
     least_faults: int = 0,
     say: float = 0.0,
 ) -> str:
-    """Write until so many changes are acknowledged and so many faults injected. `between` is the longest time between
-    two faults of a group, `say` the one between two lines of output; in seconds. Return the figures. Raises Wrong.
+    """Write until `changes` are acknowledged and `least_faults` injected; return the figures in words. Raises Wrong.
+
+    `between`: longest time between two faults of a group. `say`: time between two lines of output, 0 for none. Both are
+    in seconds.
     """
     async with ClientSession() as http:
         project = await open_with(stand.service, http, journal=JOURNAL)
@@ -219,7 +221,7 @@ async def follow(
         works = [asyncio.create_task(writer.run(goes_on, room)) for writer in writing]
         tasks: list[asyncio.Task[None]] = [asyncio.create_task(follower.run()) for follower in following]
         tasks += [
-            asyncio.create_task(harm(stand, group, between, Random(f"{seed} {group}"), injected, done))
+            asyncio.create_task(inject(stand, group, between, Random(f"{seed} {group}"), injected, done))
             for group in FAULTS[stand.topology]
         ]
         said = monotonic()
@@ -229,14 +231,14 @@ async def follow(
                 f"{done()} changes acknowledged, "
                 f"{sum(writer.unknown for writer in writing)} writes of unknown outcome; "
                 f"{min(follower.ledger.number for follower in following)} or more changes reached each of {followers} "
-                f"followers; faults: {told(injected)}"
+                f"followers; faults: {counts_of(injected)}"
             )
 
         try:
             while not all(work.done() for work in works):
                 for task in (*works, *tasks):
                     if task.done():
-                        task.result()  # raises what ended it
+                        task.result()  # raises the exception that ended it
                 if done() - min(follower.ledger.number for follower in following) < BEHIND:
                     room.set()
                 else:
@@ -265,7 +267,7 @@ async def follow(
 
 
 async def stored(project: Client, writing: list[Writer]) -> Counter[bytes]:
-    """The version of each document that is stored in the end."""
+    """Return the version of each document that is stored at the end."""
     found: Counter[bytes] = Counter()
     for key in (key for writer in writing for key in writer.keys if writer.sent[key]):
 
@@ -282,11 +284,11 @@ async def stored(project: Client, writing: list[Writer]) -> Counter[bytes]:
 
 
 def compare(final: Counter[bytes], writing: list[Writer], following: list[Follower]) -> None:
-    """Raises Wrong unless each follower got what is stored, all in one order, with all that was acknowledged."""
+    """Compare what followers got with what is stored and acknowledged, and with each other. Raises Wrong."""
     for writer in writing:
         for key in writer.keys:
             if not writer.acknowledged[key] <= final[key.encode()] <= writer.sent[key]:
-                raise Wrong(f"{key}: {final[key.encode()]} versions are stored of {writer.sent[key]} that were sent")
+                raise Wrong(f"{key}: {final[key.encode()]} versions are stored, {writer.sent[key]} were sent")
     for follower in following:
         if follower.ledger.versions != final:
             raise Wrong(f"a follower has {follower.ledger.number} changes, and {final.total()} were made")

@@ -1,6 +1,6 @@
-"""The history of clients' calls: one entry a call, in seconds of one monotonic clock.
+"""The history of the clients' calls: one entry for each call, with its times in seconds of one monotonic clock.
 
-A write carries a value that no other write carries, so whoever reads it knows whose it is.
+Each write has a value that no other write has, so a read shows which write it saw.
 """
 
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ from math import inf
 
 
 class Outcome(Enum):
-    """The outcome of a call, as its client may conclude it."""
+    """The outcome of a call, as far as its client knows."""
 
     OK = "ok"
-    REFUSED = "refused"  # surely nothing was done
-    UNKNOWN = "unknown"  # it may have been done, may be done later, or never
+    REFUSED = "refused"  # nothing was done
+    UNKNOWN = "unknown"  # the write may have taken effect, may take effect later, or never
 
 
 @dataclass(slots=True)
 class Write:
-    """`replaces`: the whole record is new, otherwise only its value is. `expected` is the etag of a conditional write.
+    """A write. `replaces`: it writes the whole record, otherwise only the value. `expected`: the etag in its condition.
 
-    `version` and `etag` are what the answer said, None where the dialect does not say.
+    `version` and `etag` are from the answer, None if the answers of the dialect do not have them.
     """
 
     key: str
@@ -36,8 +36,10 @@ class Write:
 
 @dataclass(slots=True)
 class Read:
-    """The content of one answered read, as far as it says so: the value, the value that the record was last replaced
-    by, the version (0: there was no record), the etag."""
+    """A read that was answered. A member is None if the answer does not show it.
+
+    `replaced_by` is the value of the last write of the whole record. `version` 0 means that there was no record.
+    """
 
     key: str
     invoked: float

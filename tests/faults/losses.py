@@ -1,12 +1,13 @@
-"""The writes that a failover may lose, and those that it may not.
+"""Checks a history with failovers: finds the writes that a failover has lost, and everything that is impossible.
 
-Replication is asynchronous: the replica that takes the place of a dead primary has what that had done up to some moment
-before its end. So of each key the newest writes may be gone, also acknowledged ones, and versions go on from the one
-before. These are counted. Nothing else may differ: no write in the middle is gone, none that was acknowledged long
-before, none comes back, none is done twice, and what is read from then on is what is left.
+Replication is asynchronous: a replica that takes over has the writes of the dead primary up to some moment before its
+end. So the newest writes of each key may be lost, also acknowledged ones, and versions continue after the last one that
+is left. Lost writes are counted. Nothing else may happen: a failover does not lose a write and keep a later one, does
+not lose a write that was acknowledged more than LAG before, a lost write does not come back, and no write takes effect
+twice. All later reads see what is left.
 
-Judged failover by failover: the history up to it must have been possible as it is; what follows must be possible
-without the fewest newest writes that explain it.
+The failovers are checked in order. The history before a failover must be possible as it is. The rest must be possible
+without the newest writes; as few of them as possible count as lost.
 """
 
 from dataclasses import dataclass, field, replace
@@ -17,13 +18,15 @@ from tests.faults.history import History, Outcome, Read
 from tests.faults.orders import Undecided
 from tests.faults.versions import Chain
 
-LAG = 1.0  # seconds: what was acknowledged earlier than this before the primary's end had reached its replica
+LAG = 1.0  # seconds: writes acknowledged earlier than this before the primary's end have reached its replica
 
 
 @dataclass(slots=True)
 class Account:
-    """`found` and `undecided` as in versions.py; `lost`: acknowledged writes that a failover took; `left`: the history
-    without what failovers took."""
+    """The result of a check. `found` and `undecided` are as in versions.py.
+
+    `lost`: acknowledged writes that failovers have lost. `left`: the history without the lost writes.
+    """
 
     found: list[str] = field(default_factory=list)
     undecided: list[str] = field(default_factory=list)
@@ -32,8 +35,7 @@ class Account:
 
 
 def judge(history: History, failovers: list[float]) -> Account:
-    """`failovers`: moments before which the old primary had given its last answer, and after which the new one gave its
-    first."""
+    """Check a history. `failovers`: a moment between the old primary's last reply and the new one's first, for each."""
     account = Account()
     for key, part in history.by_key().items():
         left = part
@@ -54,7 +56,7 @@ def judge(history: History, failovers: list[float]) -> Account:
 
 
 def _until(history: History, moment: float) -> History:
-    """The state that was known at that moment."""
+    """Return the history as it was known at a moment: later answers are unknown."""
     writes = [
         write
         if write.returned < moment
@@ -66,8 +68,10 @@ def _until(history: History, moment: float) -> History:
 
 
 def _without_the_lost(history: History, moment: float, until: float) -> tuple[History, list[str]]:
-    """The history without the fewest newest writes that explain it, and the acknowledged ones of these; as it is when
-    nothing explains it."""
+    """Remove as few of the newest writes as make the history possible; return it and the acknowledged ones of them.
+
+    If that is not possible, return the history unchanged.
+    """
     before = Chain(_until(history, moment))
     before.faults()
     gone: set[str] = set()
@@ -84,13 +88,13 @@ def _without_the_lost(history: History, moment: float, until: float) -> tuple[Hi
 
 
 def _without(history: History, gone: set[str], before: Chain, moment: float) -> History:
-    """Without these writes, which nobody may see any more, and without the reads that saw them in time."""
+    """Return the history with these writes refused, and without the reads that saw them before the failover."""
     if not gone:
         return history
     highest = min(before.at[value] for value in gone)
 
     def saw(read: Read) -> bool:
-        """A write of unknown outcome and version counts too: it may have been lost, and may appear later."""
+        """Tell whether a read may have seen a removed write; a write without a known version may be a lost one."""
         unplaced = read.value is not None and read.value not in before.at
         return (
             unplaced

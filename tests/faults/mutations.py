@@ -1,10 +1,10 @@
-"""Changes to a history after which it mostly cannot have been any more."""
+"""Changes to a history, most of which make it impossible."""
 
 from collections.abc import Callable
 from random import Random
 
 from tests.faults.history import History, Outcome, Read, Write
-from tests.faults.made_up import etag
+from tests.faults.simulated import etag
 
 
 def _calls(made: History) -> list[Write | Read]:
@@ -12,27 +12,27 @@ def _calls(made: History) -> list[Write | Read]:
 
 
 def shifted(made: History, random: Random) -> None:
-    """A call was made at another time."""
+    """Move a call to another time."""
     call = random.choice(_calls(made))
     away = random.uniform(-6, 6)
     call.invoked, call.returned = call.invoked + away, call.returned + away
 
 
 def renumbered(made: History, random: Random) -> None:
-    """An answer told another version."""
+    """Change the version in an answer."""
     if calls := [call for call in _calls(made) if call.version]:
         random.choice(calls).version = random.randint(1, max(call.version or 1 for call in calls) + 1)
 
 
 def exchanged(made: History, random: Random) -> None:
-    """Two writes got each other's answer."""
+    """Exchange the versions in the answers of two writes."""
     if len(acknowledged := [write for write in made.writes if write.version]) > 1:
         one, other = random.sample(acknowledged, 2)
         one.version, other.version = other.version, one.version
 
 
 def seen_otherwise(made: History, random: Random) -> None:
-    """A read saw another write's value."""
+    """Let a read see the value of another write."""
     if (reads := [read for read in made.reads if read.value]) and made.writes:
         read = random.choice(reads)
         read.value = random.choice(made.writes).value
@@ -40,13 +40,13 @@ def seen_otherwise(made: History, random: Random) -> None:
 
 
 def based_otherwise(made: History, random: Random) -> None:
-    """A member that a patch does not name has the value of another write."""
+    """Let a read see, in the members that patches leave, the value of another write."""
     if (reads := [read for read in made.reads if read.replaced_by]) and made.writes:
         random.choice(reads).replaced_by = random.choice(made.writes).value
 
 
 def ended_otherwise(made: History, random: Random) -> None:
-    """A write was told another outcome."""
+    """Change the outcome of a write."""
     if made.writes:
         write = random.choice(made.writes)
         write.outcome = random.choice(list(Outcome))
@@ -55,13 +55,13 @@ def ended_otherwise(made: History, random: Random) -> None:
 
 
 def conditioned(made: History, random: Random) -> None:
-    """A write had a condition, or another one."""
+    """Add a condition to a write, or change it."""
     if made.writes and (etags := [each.etag for each in _calls(made) if each.etag]):
         random.choice(made.writes).expected = random.choice(etags)
 
 
 def lost(made: History, random: Random) -> None:
-    """A write was acknowledged, and never done: nobody sees it, and its version is another's."""
+    """Add an acknowledged write that never took effect: no read sees it, and another write has its version."""
     if made.writes:
         write = random.choice(made.writes)
         copy = Write(write.key, f"x{len(made.writes)}", write.invoked, returned=write.returned, outcome=Outcome.OK)

@@ -1,14 +1,15 @@
-"""Places for the writes of unknown outcome among the versions: any way to place them will do.
+"""Searches for versions of the writes of unknown outcome that make a history possible.
 
-A write of unknown outcome may have taken effect at any one moment from its beginning on, also after its answer, or
-never. So each version that no known write made was made by one of these, each value that was read has a version, and
-the calls that are known bound which: no call ends before another one of a lower version has begun; a condition follows
-directly on what it named; a read shows what the last write of the whole record left.
+A write of unknown outcome may have taken effect at one moment after its beginning, also after its answer, or never. If
+no version of it is known, it is a free write. Each version without a known write was made by a free write, and each
+value that was read has a version. The known calls restrict the choice: no call ends before another one of a lower
+version has begun, a conditional write directly follows the state that its condition named, and a read shows what the
+last write of the whole record left.
 
-The versions are walked upwards. Where one is known there is nothing to choose; in a gap every write that fits is tried,
-depth first, and no state is entered twice. Of the writes that nobody saw those of one kind differ in nothing but their
-beginning: whatever order holds with the later first holds with the earlier first too, so that only the earliest is
-tried. Sound whatever happens: a search that outgrows its bound is given up, and said to be undecided.
+The search goes from the lowest version to the highest. If the write of a version is known, there is no choice.
+Otherwise every write that fits is tried, depth first, and no state is visited twice. Writes of one kind that no read
+saw differ only in their beginning. If an order is possible with the later one first, it is also possible with the
+earlier one first, so only the earliest is tried. A search that takes too long is given up, and its key is undecided.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,11 +19,11 @@ from typing import NamedTuple, Protocol
 
 from tests.faults.history import Outcome, Read, Write
 
-STATES = 50_000  # of one key's search: a second or so; some dozens are usual
+STATES = 50_000  # visited for one key, at most: about a second; usually some dozens are enough
 
 
 class Undecided(Exception):
-    """The search was given up."""
+    """The search took too long and was given up."""
 
 
 class Event(NamedTuple):
@@ -42,11 +43,11 @@ class Event(NamedTuple):
 
 @dataclass(slots=True)
 class Sight:
-    """Calls that belong to one version: when the last of them began and the first one ended, and what reads told."""
+    """The calls of one version: when the last of them began, when the first one ended, and what reads showed."""
 
     begun: float = -inf
     ended: float = inf
-    seen: float = inf  # when the first read of it ended
+    seen: float = inf  # when the first read of this version ended
     bases: set[str] = field(default_factory=set)
     etags: set[str] = field(default_factory=set)
 
@@ -64,7 +65,7 @@ class Sight:
 
 
 class Facts(Protocol):
-    """The facts about one key; `versions.py` has them."""
+    """The facts about one key, which `versions.Chain` collects."""
 
     writes: list[Write]
     writer: dict[str, Write]
@@ -78,7 +79,7 @@ class Facts(Protocol):
 
 
 class State(NamedTuple):
-    """The register after so many writes. `latest` is when the last call up to here began."""
+    """The register at a version. `used`: free writes up to here. `latest`: when the last call up to here began."""
 
     version: int
     value: str | None
@@ -100,7 +101,7 @@ class Orders:
         self._deepest = (-1, "")
 
     def _due(self, free: set[str]) -> Iterator[tuple[str, float]]:
-        """Free writes that did take effect, and by when."""
+        """Yield the free writes that took effect, as reads show, and the moment before which they did."""
         for value, sight in self._facts.sights.items():
             if value in free and sight.ended < inf:
                 yield value, sight.ended
@@ -110,7 +111,7 @@ class Orders:
                     yield base, min(each.seen for each in self._facts.sights.values() if base in each.bases)
 
     def _horizon(self) -> Mapping[int, float]:
-        """When the first call of each version, or of a higher one, ended."""
+        """Return, for each version, when the first call of this or a higher version ended."""
         ends, least = {}, inf
         for version in range(self._highest, -1, -1):
             value = self._facts.holder.get(version)
@@ -120,7 +121,7 @@ class Orders:
         return ends
 
     def fault(self) -> str | None:
-        """Why there is no order; None if there is one. Raises Undecided."""
+        """Return why no order is possible, or None if one is. Raises Undecided."""
         nothing = self._facts.anonymous.get(0, Sight())
         stack, tried = [State(0, None, None, frozenset(), nothing.begun)], set()
         while stack:
@@ -139,18 +140,18 @@ class Orders:
         return self._deepest[1]
 
     def _note(self, version: int, fault: str) -> None:
-        """Of all that is in the way, what stands farthest on is told."""
+        """Remember the fault at the highest version that the search has reached."""
         if version > self._deepest[0]:
             self._deepest = (version, fault)
 
     def _through(self, state: State | None) -> State | None:
-        """Walk on over versions whose writes are known."""
+        """Go on over all versions whose writes are known."""
         while state and (value := self._facts.holder.get(state.version + 1)):
             state = self._step(state, value)
         return state
 
     def _choices(self, state: State) -> list[str]:
-        """Free writes for the next version, the most urgent one last."""
+        """Return the free writes for the next version; the one that must take effect first is the last."""
         left = [value for value in self._free if value not in state.used]
         unseen: dict[tuple[str | None, bool], str] = {}
         for value in left if state.version < self._highest else []:
@@ -161,7 +162,7 @@ class Orders:
         return [*unseen.values(), *sorted(wanted, key=lambda value: -self._wanted[value])]
 
     def _step(self, state: State, value: str) -> State | None:
-        """The state after this write; None where it cannot be the next."""
+        """Return the state after this write, or None if it cannot be the next write."""
         facts, version = self._facts, state.version + 1
         write, sight, more = facts.writer[value], facts.sights[value], facts.anonymous.get(version, Sight())
         latest = max(state.latest, sight.begun, more.begun)
@@ -185,7 +186,7 @@ class Orders:
         return None
 
     def _follows(self, write: Write, state: State) -> bool:
-        """True if the state is the one that the write was to follow on, as far as that is known."""
+        """Tell whether the state is the one that the write's condition named, as far as that is known."""
         facts, etag = self._facts, write.expected
         if etag is None or state.value is None:
             return etag is None

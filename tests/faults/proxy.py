@@ -1,4 +1,4 @@
-"""A TCP proxy between the service and Redis that can be told to fail as networks do."""
+"""A TCP proxy between the service and Redis, which simulates faults of a network."""
 
 import asyncio
 import contextlib
@@ -12,12 +12,12 @@ Way = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Proxy:
-    """Listens on a port of its own. `url` is Redis's through it.
+    """A proxy on a port of its own. `url` is the URL of Redis through the proxy.
 
-    delay    seconds that each piece waits, either way
-    lag      seconds that each piece waits besides on a connection that asked for CLIENT TRACKING
+    delay    seconds by which each piece of data is delayed, in both directions
+    lag      further seconds of delay on a connection that has sent CLIENT TRACKING
     refuses  new connections are closed at once
-    mark     from the command on that has these bytes, nothing that Redis replies comes through
+    mark     after a command that contains these bytes, no reply of Redis is forwarded
     """
 
     def __init__(self, target: Path) -> None:
@@ -51,17 +51,17 @@ class Proxy:
             link.abort()
 
     def heal(self) -> None:
-        """Let replies through again, on new connections."""
+        """Break all connections, and forward replies again on new ones."""
         self.mark, self.silent = b"", False
         self.reset()
 
     def cut_reply(self, random: Random) -> None:
-        """Let a part of the next piece of replies through, then break the connection; once for each that there is."""
+        """On each open connection, forward only a part of the next piece of replies, then break the connection."""
         for link in self._links:
             link.cut_reply = lambda size: random.randrange(size)
 
     def cut_request(self, random: Random) -> None:
-        """Let a part of the next piece of commands through, then break the connection."""
+        """On each open connection, forward only a part of the next piece of commands, then break the connection."""
         for link in self._links:
             link.cut_request = lambda size: random.randrange(size)
 
@@ -87,7 +87,7 @@ class Proxy:
 
 
 class Link:
-    """One connection through the proxy: two pumps that end together."""
+    """One connection through the proxy. Each direction has a task; when one ends, the other is cancelled."""
 
     def __init__(self, proxy: Proxy, outer: Way, inner: Way) -> None:
         self._proxy, self._outer, self._inner = proxy, outer, inner
@@ -124,7 +124,7 @@ class Link:
                     continue
                 if (cutting := getattr(self, cut)) is not None:
                     sink.write(data[: cutting(len(data))])
-                    await asyncio.sleep(0)  # so that it is written before the end is
+                    await asyncio.sleep(0)  # lets the data be written before the connection is closed
                     return
                 sink.write(data)
                 await sink.drain()

@@ -1,6 +1,6 @@
-"""A dialect as the history checker needs it: a record used as a register, one value in it.
+"""The contract of registers: requests of a dialect that use a record as a register with one value.
 
-A dialect takes part by having `tests/dialects/NAME/register.py` with a `REGISTER`; nothing else is edited.
+A dialect takes part in the trials if `tests/dialects/NAME/register.py` has a `REGISTER`; nothing else is needed.
 """
 
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from tests.hot.wire import Response
 
 @dataclass(slots=True)
 class Known:
-    """A client's knowledge of a key: the etag that it saw last, for writes under a condition."""
+    """The knowledge of a client about a key: the etag that it saw last, for conditional writes."""
 
     etag: str | None = None
 
 
 @dataclass(slots=True)
 class Keys:
-    """The keys of a run, and what each client remembers of them."""
+    """The keys of a run, and what one client knows about them."""
 
     names: list[str]
     known: dict[str, Known] = field(default_factory=dict)
@@ -33,24 +33,24 @@ class Keys:
 
 
 class Register(Protocol):
-    """`versions`: answers tell versions, so the history can be checked by them."""
+    """The requests of one dialect. `versions`: answers have versions, by which the history is checked."""
 
     versions: bool
 
     def write(self, random: Random, key: str, known: Known, value: str) -> tuple[Write, bytes]:
-        """A write of that value in one of the dialect's ways, and its request. `invoked` is filled in by the caller."""
+        """Return a random kind of write of this value, and its request. The caller sets `invoked`."""
 
     def wrote(self, write: Write, known: Known, response: Response) -> None:
-        """Note in the write what its answer says; it was of unknown outcome."""
+        """Set the outcome, version and etag of a write from its answer."""
 
     def read(self, random: Random, key: str) -> bytes:
-        """A request that reads the key, in one of the dialect's ways."""
+        """Return a random kind of request that reads the key."""
 
     def saw(self, read: Read, known: Known, response: Response) -> bool:
-        """Note in the read what its answer says. False: it says nothing, for it is a refusal."""
+        """Set the members of a read from its answer. Return False if the answer is a refusal."""
 
 
 def registers() -> dict[str, Register]:
-    """Those of the dialects that have one."""
+    """Return the registers of all dialects that have one, by name of the dialect."""
     names = [f"tests.dialects.{dialect.name}.register" for dialect in discover()]
     return {name.split(".")[2]: import_module(name).REGISTER for name in names if find_spec(name)}

@@ -1,4 +1,4 @@
-"""Clients that are slow, or mean to be: what a worker's memory is under so many of them.
+"""Measures the memory of a worker while many slow or hostile clients are connected.
 
 python -m tests.faults.slow          prints the figures of docs/TRACK_RECORD.md
 """
@@ -24,7 +24,7 @@ Attack = Callable[[socket.socket, int], Awaitable[None]]
 
 
 async def _send(client: socket.socket, data: bytes, within: float = 5.0) -> None:
-    """Send as much as the other side takes."""
+    """Send as much as the other side receives within some seconds."""
     try:
         async with asyncio.timeout(within):
             await asyncio.get_running_loop().sock_sendall(client, data)
@@ -33,34 +33,34 @@ async def _send(client: socket.socket, data: bytes, within: float = 5.0) -> None
 
 
 async def heads(client: socket.socket, number: int) -> None:
-    """A head that never ends (slowloris)."""
+    """Send a head that never ends (slowloris)."""
     await _send(client, request("GET", K)[:-2] + b"X-Slow: " + b"a" * 4000)
 
 
 async def bodies(client: socket.socket, number: int) -> None:
-    """A body of 9 MiB, of which the last byte never comes."""
+    """Send a body of 9 MiB without its last byte."""
     head = request("PUT", f"{K}{number}", None, f"Content-Length: {len(LARGE)}")
     await _send(client, head + LARGE[:-1])
 
 
 async def strangers(client: socket.socket, number: int) -> None:
-    """A body of 9 MiB without its end, with a credential that nobody knows."""
+    """Send a body of 9 MiB without its last byte, with an unknown credential."""
     head = request("PUT", f"{K}{number}", None, f"Content-Length: {len(LARGE)}").replace(b"ak-1", b"ak-?")
     await _send(client, head + LARGE[:-1])
 
 
 async def readers(client: socket.socket, number: int) -> None:
-    """Asks for large documents and reads none."""
+    """Request large documents and read no answer."""
     await _send(client, request("GET", K) * 3)
 
 
 async def pipelines(client: socket.socket, number: int) -> None:
-    """Ten thousand requests at once, and nothing is read."""
+    """Send ten thousand requests at once, and read no answer."""
     await _send(client, PIPELINE)
 
 
 async def eager(client: socket.socket, number: int) -> None:
-    """Ten thousand requests at once, whose answers are read as they come, for ten seconds."""
+    """Send ten thousand requests at once, and read the answers for ten seconds."""
     reading = asyncio.create_task(_receive(client))
     await _send(client, PIPELINE)
     await asyncio.wait([reading], timeout=10)
@@ -79,8 +79,10 @@ ATTACKS: dict[str, Attack] = {each.__name__: each for each in (heads, bodies, st
 
 @dataclass(slots=True)
 class Seen:
-    """Of one attack: bytes of the worker's memory before it and the most during it; requests of a client that behaves
-    that were served meanwhile, and the longest that one of them took, in seconds."""
+    """The figures of one attack: the worker's memory in bytes before it, and the most during it.
+
+    `served` requests of an ordinary client were answered meanwhile; the longest of them took `longest` seconds.
+    """
 
     before: int
     most: int
@@ -95,7 +97,7 @@ class Seen:
 
 
 async def _behave(running: Running, seen: Seen) -> None:
-    """Ask again and again, on one connection, as long as nobody says that it is enough."""
+    """Send one request after the other on one connection, as an ordinary client, until the task is cancelled."""
     async with connected(running) as wire:
         while True:
             begun = monotonic()
@@ -106,7 +108,7 @@ async def _behave(running: Running, seen: Seen) -> None:
 
 
 async def _watch(worker: int, seen: Seen, attacking: asyncio.Future[list[None]], after: float) -> None:
-    """Look at the worker's memory until the attack is over, and for so many seconds more."""
+    """Record the most memory of the worker until the attack has ended, and for `after` seconds more."""
     while not attacking.done():
         await asyncio.wait([attacking], timeout=0.1)
         seen.most = max(seen.most, resident(worker))
@@ -117,8 +119,10 @@ async def _watch(worker: int, seen: Seen, attacking: asyncio.Future[list[None]],
 
 
 async def under(running: Running, attack: Attack, connections: int, after: float = 0.5) -> Seen:
-    """The worker's figures while so many connections attack it at once, and for so many seconds after, with all
-    of them still open; then it answers."""
+    """Attack the worker on many connections at once, and return its figures.
+
+    The connections stay open for `after` seconds after the attack. Then the worker must answer again.
+    """
     async with connected(running) as wire:
         await warm(wire, SMALL)
         assert (await wire.ask("PUT", K, LARGE)).status == 200
@@ -134,9 +138,9 @@ async def under(running: Running, attack: Attack, connections: int, after: float
     behaving = asyncio.create_task(_behave(running, seen))
     try:
         await _watch(worker, seen, asyncio.gather(*(one(number) for number in range(connections))), after)
-        async with connected(running) as wire:  # who behaves is served
+        async with connected(running) as wire:  # an ordinary client is served
             while (await wire.ask("GET", SMALL)).status != 200:
-                pass  # Redis is still busy with what was asked for
+                pass  # Redis is still busy with the requests of the attack
         seen.most = max(seen.most, resident(worker))
         return seen
     finally:
@@ -147,7 +151,7 @@ async def under(running: Running, attack: Attack, connections: int, after: float
 
 
 async def _client(running: Running) -> socket.socket:
-    """A connection that takes little of an answer before it is read."""
+    """Open a connection whose socket receives only little before it is read."""
     host, port = running.url.removeprefix("http://").split(":")
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -1,11 +1,11 @@
 """`python -m tests.faults.stale`: looks for stale reads among millions, while faults are injected.
 
-It keeps no history, so there can be any number of reads. A document holds a number, which its only writer counts up.
-A read must not see less than what was acknowledged, or seen by another read that had ended, before it began; nor more
-than what was sent before it ended. A write of unknown outcome might be executed late, so its document is left then, and
-the writer goes on with a new one.
+It keeps no history, so there can be any number of reads. Each document has a number, which its only writer counts up. A
+read must see at least the largest number that was acknowledged, or seen by a completed read, before it began. It must
+see at most the largest number that was sent before it ended. A write of unknown outcome may be executed later, so its
+document is not used any more, and the writer continues with a new one.
 
-Exit statuses: 0 if no read was wrong, 1 if one was.
+The exit status is 0 if no read was wrong, and 1 if one was.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import cast
 import uvloop
 from aiohttp import ClientSession
 
-from tests.faults.faults import FAULTS, told
+from tests.faults.faults import FAULTS, counts_of
 from tests.faults.stand import Stand, standing
 from tests.hot.wire import DOCUMENTS, connected, request
 from tests.servers import binaries
@@ -37,13 +37,13 @@ HARMS = (
     "lag",
     "half_reply",
 )
-PATIENCE = 5.0  # seconds for an answer, then the connection is left
+ANSWER_SECONDS = 5.0  # after these without an answer, the client reconnects
 SHOWN = 20
 
 
 @dataclass(slots=True)
 class Document:
-    """A document: the least and the largest number that a read which begins now, and ends now, may see."""
+    """A document. `floor` and `sent` are the least and the largest number that a read may see now."""
 
     target: str
     floor: int = 0
@@ -56,7 +56,7 @@ class Document:
 
 @dataclass(slots=True)
 class Account:
-    """All reads so far. `wrong` has the first ones in words."""
+    """Counts of all reads so far; `wrong` has messages for the first wrong reads."""
 
     reads: int = 0
     refused: int = 0
@@ -74,12 +74,12 @@ class Account:
     def __str__(self) -> str:
         return (
             f"{self.reads} reads, and {self.refused} refused; {self.writes} writes, {self.unknown} of unknown outcome; "
-            f" faults: {told(self.injected)}; {len(self.wrong)} wrong reads"
+            f" faults: {counts_of(self.injected)}; {len(self.wrong)} wrong reads"
         )
 
 
 class Reader(asyncio.Protocol):
-    """A client that reads one document after the other on one connection. `lost` is done when the connection is."""
+    """A client that reads one document after the other on one connection. `lost` is done when the connection ends."""
 
     def __init__(self, documents: list[Document], account: Account, random: Random) -> None:
         self._documents, self._account, self._random = documents, account, random
@@ -121,7 +121,7 @@ class Reader(asyncio.Protocol):
 
 
 async def read(stand: Stand, documents: list[Document], account: Account, random: Random) -> None:
-    """Read until cancelled, on one connection after the other."""
+    """Read until the task is cancelled; reconnect when the connection ends."""
     loop = asyncio.get_running_loop()
     while True:
         host, port = stand.service.url.removeprefix("http://").split(":")
@@ -133,20 +133,20 @@ async def read(stand: Stand, documents: list[Document], account: Account, random
             await asyncio.sleep(0.05)
             continue
         try:
-            while not reader.lost.done() and monotonic() - reader.asked < PATIENCE:
-                await asyncio.wait([reader.lost], timeout=PATIENCE)
+            while not reader.lost.done() and monotonic() - reader.asked < ANSWER_SECONDS:
+                await asyncio.wait([reader.lost], timeout=ANSWER_SECONDS)
         finally:
             transport.abort()
 
 
 async def write(stand: Stand, documents: list[Document], place: int, account: Account, pause: float) -> None:
-    """Count up one document of the list, until cancelled."""
+    """Count up one document of the list until the task is cancelled."""
     random, number = Random(place), 0
     while True:
         try:
             async with connected(stand.service) as wire, asyncio.timeout(None) as patience:
                 while True:
-                    patience.reschedule(asyncio.get_running_loop().time() + PATIENCE)
+                    patience.reschedule(asyncio.get_running_loop().time() + ANSWER_SECONDS)
                     document = documents[place]
                     document.sent += 1
                     response = await wire.ask("PUT", document.target, b"[%d]" % document.sent)
@@ -164,8 +164,8 @@ async def write(stand: Stand, documents: list[Document], place: int, account: Ac
             await asyncio.sleep(0.02)
 
 
-async def harm(stand: Stand, group: str, chosen: tuple[str, ...], account: Account, pause: float) -> None:
-    """Inject faults of one group, until cancelled."""
+async def inject(stand: Stand, group: str, chosen: tuple[str, ...], account: Account, pause: float) -> None:
+    """Inject faults of one group until the task is cancelled."""
     random = Random(group)
     faults = [fault for fault in FAULTS[stand.topology][group] if fault.__name__ in chosen]
     while faults:
@@ -186,20 +186,23 @@ async def look(
     between: float = 2.0,
     say: float = 0.0,
 ) -> Account:
-    """Read so often. `pause` is the mean one between two writes of a document, `between` the longest one between two
-    faults of a group, `say` the one between two lines of output; all in seconds."""
+    """Read until there were so many reads.
+
+    `pause`: mean time between two writes of a document. `between`: longest time between two faults of a group. `say`:
+    time between two lines of output, 0 for none. All are in seconds.
+    """
     account = Account()
     documents = [Document(f"{DOCUMENTS}/stale/{place}-0") for place in range(keys)]
     tasks = [asyncio.create_task(write(stand, documents, place, account, pause)) for place in range(keys)]
     tasks += [
         asyncio.create_task(read(stand, documents, account, Random(100 + number))) for number in range(connections)
     ]
-    tasks += [asyncio.create_task(harm(stand, group, faults, account, between)) for group in FAULTS[stand.topology]]
+    tasks += [asyncio.create_task(inject(stand, group, faults, account, between)) for group in FAULTS[stand.topology]]
     said = monotonic()
     try:
         while account.reads < reads and not account.wrong:
             if ended := [task for task in tasks if task.done()]:
-                ended[0].result()  # raises what ended it
+                ended[0].result()  # raises the exception that ended it
             await asyncio.sleep(0.05)
             if say and monotonic() - said > say:
                 said = monotonic()

@@ -1,6 +1,6 @@
-"""The stand for faults: a Redis that keeps its data, a proxy before it, a service of some workers behind it.
+"""The stand of a trial: a service with some workers, a proxy, and a Redis that writes its data to disk.
 
-`cluster.py` has one with nodes where this one has a server; faults name what they do, not how it is done.
+`cluster.py` has a stand with a cluster. The faults use the methods that both stands have.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
 class Service:
-    """The base of all stands: workers that come to harm, and a verdict on what is stored in the end.
+    """The base of all stands: kills and pauses workers, and runs `polystow fsck`.
 
-    `failovers`: moments between the last answer of a primary that died and the first one of its heir.
+    `failovers`: for each failover, a moment between the last reply of the old primary and the first of the new one.
     """
 
     topology: str
@@ -45,7 +45,7 @@ class Service:
 
     async def pause_worker(self, random: Random, seconds: float) -> None:
         for pid in self._worker(random):
-            with suppress(ProcessLookupError):  # it was being killed when it was chosen
+            with suppress(ProcessLookupError):  # another fault has just killed it
                 os.kill(pid, signal.SIGSTOP)
                 await asyncio.sleep(seconds)
                 os.kill(pid, signal.SIGCONT)
@@ -54,13 +54,13 @@ class Service:
         return random.sample(pids, 1) if (pids := self.service.worker_pids()) else []
 
     async def fsck(self) -> tuple[int, str]:
-        """Exit status and what was said."""
+        """Run `polystow fsck`; return its exit status and output."""
         done = await asyncio.to_thread(polystow, "fsck", redis_url=self._url)
         return done.returncode, done.stdout + done.stderr
 
 
 class Stand(Service):
-    """See the module. What it does to Redis and to workers returns when it is done."""
+    """A stand with one Redis. Each method returns when its fault has ended."""
 
     topology = "single"
 
@@ -69,13 +69,13 @@ class Stand(Service):
         self.redis, self.proxy = redis, proxy
 
     async def kill_redis(self, away: float) -> None:
-        """SIGKILL; on its files again after `away` seconds."""
+        """Kill Redis with SIGKILL; start it on the same files after `away` seconds."""
         await asyncio.to_thread(self.redis.kill)
         await asyncio.sleep(away)
         await asyncio.to_thread(self._start)
 
     def _start(self) -> None:
-        """Start Redis as the embedded one is: when it refuses its append-only file, that is repaired."""
+        """Start Redis in the same way as the embedded one: if it refuses its append-only file, the file is repaired."""
         try:
             self.redis.start()
         except AssertionError:
@@ -98,18 +98,18 @@ class Stand(Service):
         await self.command("FUNCTION", "FLUSH")
 
     def fill_disk(self, left: int) -> None:
-        """No file of Redis's may grow by more than `left` bytes; what is written beyond fails as on a full disk."""
+        """Let writes of Redis fail, as on a full disk, when its largest file has grown by `left` bytes."""
         files = [path.stat().st_size for path in self.redis.directory.rglob("*.aof") if path.is_file()]
         resource.prlimit(self.redis.pid, resource.RLIMIT_FSIZE, (max(files) + left, resource.RLIM_INFINITY))
 
     async def free_disk(self) -> None:
-        """There is room again; a Redis that ended for want of it is started."""
+        """Let writes of Redis succeed again. If Redis has ended, start it."""
         with suppress(ProcessLookupError):
             resource.prlimit(self.redis.pid, resource.RLIMIT_FSIZE, UNLIMITED)
         await soon(self._written)
 
     async def _written(self) -> bool:
-        """Has Redis written what it could not while the disk was full? Killed before, it would lose that."""
+        """Tell whether Redis has written what it could not write before; until then, a kill would lose it."""
         if not self.redis.alive:
             await asyncio.to_thread(self._start)
         try:
@@ -127,11 +127,14 @@ async def standing(
     slow_disk: bool = False,
     **settings: object,
 ) -> AsyncIterator[Stand]:
-    """A stand; `config` is Redis's command line, `settings` are the service's. Its Redis keeps data as an embedded one
-    does: `everysec` is seen to from here, and so is a file that a full disk has left with a gap."""
+    """Yield a stand. `config` are further arguments of Redis's command line; `settings` are those of the service.
+
+    As for the embedded Redis, this process syncs the file each second for `everysec`, and lets Redis rewrite a file in
+    which a full disk has left a gap.
+    """
     path = binary or binaries()[0][1]
     keeping = ("--appendonly", "yes", "--appendfsync", "always" if appendfsync == "always" else "no")
-    # Not 64mb: what a full disk harms is a file that a rewrite has begun.
+    # A small minimum, so that there are rewrites: a full disk damages files that a rewrite has begun.
     rewriting = ("--auto-aof-rewrite-min-size", "1mb")
     with RedisProcess(path, *keeping, *rewriting, *config, preload=library() if slow_disk else None) as redis:
         beside = [asyncio.create_task(keep_synced(redis.directory))]
@@ -139,7 +142,7 @@ async def standing(
             beside.append(asyncio.create_task(keep_rewritten(redis.directory, redis.socket)))
         proxy = Proxy(redis.socket)
         await proxy.start()
-        # A deadline that faults outlast, so that there are outcomes nobody knows.
+        # The deadline is shorter than some faults, so that there are unknown outcomes.
         given: dict[str, Any] = {"workers": 2, "request_timeout": 1, "redis_url": proxy.url} | settings
         with Running(**given) as service:
             try:

@@ -1,4 +1,4 @@
-"""Batches while Redis and workers are killed: none is half done, none that was acknowledged is lost or done twice."""
+"""Tests batches while Redis and workers are killed: each is atomic, and an acknowledged one is carried out once."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.faults.stand import standing
 
 
 def changes(group: Group, *numbers: int) -> list[dict[str, Any]]:
-    """The changes of these batches, as a feed answers them."""
+    """Return the changes of these batches in the format of a feed."""
     return [
         {"op": op, "key": key, "version": version or 1} | ({} if value is None else {"value": {"n": value}})
         for number in numbers

@@ -1,4 +1,4 @@
-"""Reads from the worker's memory are linearizable: the same checkers, with the cache on, and with three broken ones."""
+"""Tests that reads from the worker's memory are linearizable, and that the checkers notice three broken caches."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tests.faults.stand import Stand
 from tests.faults.trial import Plan, Verdict, trial
 from tests.hot.wire import DOCUMENTS, Wire, connected, request
 
-SMALL = 30_000  # bytes: a third of what a trial reads, so that it is evicted all the time
+SMALL = 30_000  # bytes of the cache: a third of what a trial reads, so entries are evicted all the time
 INJECTIONS = either(3, 6)
 FAULTS = ("kill_redis", "pause_redis", "kill_clients", "track_few", "flush_scripts", "reset", "lag", "half_reply")
 
@@ -29,8 +29,10 @@ async def tried(
     keys: int = 6,
     size: int = 1 << 20,
 ) -> tuple[Verdict, int]:
-    """A trial that mostly reads, and how many of its reads were answered from memory. A slow machine may answer none
-    within the time of a trial, which then shows nothing and is tried again."""
+    """Run a trial that mostly reads. Return its verdict and the number of reads that were answered from memory.
+
+    On a slow machine that may be none within the time of a trial. Such a trial shows nothing and is repeated.
+    """
     while True:
         async with caching(kind, read_cache_bytes=size) as (stand, services):
             injections = min(INJECTIONS, len(faults))
@@ -68,7 +70,7 @@ async def test_reads_from_memory_are_linearizable_while_it_is_too_small() -> Non
 @pytest.mark.long
 async def test_none_of_many_reads_is_stale_whatever_fails() -> None:
     hits = 0
-    while not hits:  # on a slow machine none of so few reads may be answered from memory
+    while not hits:  # on a slow machine perhaps none of these few reads is answered from memory
         async with caching() as (stand, services):
             account = await stale.look(stand, either(5_000, 100_000), faults=FAULTS)
         assert account.wrong == []
@@ -85,14 +87,14 @@ async def test_one_stale_read_among_many_is_noticed() -> None:
 @pytest.mark.parametrize(("kind", "fault"), [(WithoutBarrier, "lag"), (NotEmptied, "kill_clients")])
 async def test_a_broken_cache_is_found_out(kind: type[Tracker], fault: str) -> None:
     found: list[str] = []
-    while not found:  # chance may spare it once
+    while not found:  # a single trial may not hit the defect
         found = (await tried(kind, fault))[0].found
     assert any("stale" in each for each in found)
 
 
 @dataclass(frozen=True)
 class Sight:
-    """A read that began at some moment (ms since the epoch) and saw the document, or did not."""
+    """A read of a document that expires: when it began (ms since the epoch), and whether it found the document."""
 
     began: float
     seen: bool
@@ -110,12 +112,12 @@ async def watch(wire: Wire, target: str, until: float) -> list[Sight]:
 
 
 def late(sights: list[Sight], expires: int) -> list[Sight]:
-    """Those that saw the document although they began after it had expired: Redis's clock is this machine's."""
+    """Return the reads that found the document although it had expired; Redis has the same clock as the test."""
     return [sight for sight in sights if sight.seen and sight.began >= expires + 1]
 
 
 async def expired(stand: Stand, services: Services) -> tuple[int, list[Sight]]:
-    """Documents that expire while they are read; how many reads there were, and the late ones."""
+    """Read documents while they expire. Return the number of reads, and those that came too late."""
     random, found, number = Random(4), list[Sight](), 0
     async with connected(stand.service) as writer, connected(stand.service) as one, connected(stand.service) as other:
         for each in range(either(6, 12)):
@@ -124,7 +126,7 @@ async def expired(stand: Stand, services: Services) -> tuple[int, list[Sight]]:
             began = time() * 1000
             await writer.send(request("PUT", f"{target}?expiresMs={lifetime}", b'{"a":1}'))
             assert (await writer.response()).status == 200
-            expires = int(time() * 1000 + lifetime)  # it was written before its answer came
+            expires = int(time() * 1000 + lifetime)  # at the latest: the document was written before the answer came
             seen = await asyncio.gather(*(watch(wire, target, began + lifetime + 100) for wire in (one, other)))
             sights = [sight for part in seen for sight in part]
             found, number = found + late(sights, expires), number + len(sights)
@@ -141,6 +143,6 @@ async def test_nothing_is_read_from_memory_after_its_expiry() -> None:
 
 async def test_a_cache_that_does_not_look_at_the_clock_is_found_out() -> None:
     async with caching(WithoutClock) as (stand, services):
-        await stand.configure("hz", "1")  # so that Redis itself takes a while to remove what has expired
+        await stand.configure("hz", "1")  # Redis itself removes expired keys only after a while
         _, found = await expired(stand, services)
     assert found

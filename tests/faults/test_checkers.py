@@ -1,4 +1,4 @@
-"""The checkers are believed only because they find what is wrong, and nothing where nothing is."""
+"""Tests the checkers of histories: they find every flaw, and nothing in a history without one."""
 
 from collections.abc import Callable
 from random import Random
@@ -11,8 +11,8 @@ from tests.effort import examples
 from tests.faults import losses, orders, versions, zones
 from tests.faults.exhaustive import possible
 from tests.faults.history import History, Outcome, Read, Write
-from tests.faults.made_up import FLAWS, history
 from tests.faults.mutations import MUTATIONS
+from tests.faults.simulated import FLAWS, history
 
 HISTORIES = 500
 OK, REFUSED, UNKNOWN = Outcome.OK, Outcome.REFUSED, Outcome.UNKNOWN
@@ -134,16 +134,16 @@ def test_a_patch_that_lost_what_it_did_not_name_is_found() -> None:
 
 
 def test_the_order_of_unknown_writes_is_no_guess() -> None:
-    """Two of unknown outcome took versions 2 and 3, the one that was read the later; a third followed on it."""
+    """Two writes of unknown outcome made versions 2 and 3. A read saw version 3, and a conditional write follows it."""
     early, late = write("x", 2, 9, None, UNKNOWN), write("y", 2, 3, None, UNKNOWN)
     after = write("c", 6, 7, 4)
     after.expected = "ey"
     seen = Read("k", 4, 5, "y", etag="ey")
     made = History([write("a", 0, 1, 1), early, late, after], [seen])
     assert versions.check(made) == zones.check(made) == []
-    after.version = 3  # then x was not done, or later
+    after.version = 3  # then x took effect later or never
     assert versions.check(made) == []
-    after.version = 5  # nobody made a fourth
+    after.version = 5  # no write made version 4
     assert "doubled" in versions.check(made)[0]
     after.version, early.outcome, early.version = 4, OK, 3
     assert "condition broken" in versions.check(made)[0]
@@ -157,15 +157,15 @@ def test_a_search_that_outgrows_its_bound_says_nothing(monkeypatch: pytest.Monke
 
 
 @each_checker
-def test_nothing_is_found_in_many_made_up_histories(check: Check) -> None:
+def test_nothing_is_found_in_simulated_histories(check: Check) -> None:
     for seed in range(HISTORIES):
         made, _ = history(Random(seed), clients=1 + seed % 6)
         assert check(made) == [], f"seed {seed}"
 
 
 @pytest.mark.parametrize("flaw", FLAWS)
-def test_a_flaw_in_a_made_up_history_is_found_each_time(flaw: str) -> None:
-    """Each of them is one that clients could notice, for the last read comes after everything."""
+def test_a_flaw_in_a_simulated_history_is_always_found(flaw: str) -> None:
+    """The last read comes after everything, so clients can notice each flaw."""
     flawed = 0
     for seed in range(HISTORIES):
         made, got_in = history(Random(seed), clients=1 + seed % 6, flaw=flaw)
@@ -177,9 +177,8 @@ def test_a_flaw_in_a_made_up_history_is_found_each_time(flaw: str) -> None:
 
 @examples(100, 500)
 @given(random=randoms(use_true_random=False), clients=integers(1, 4), calls=integers(1, 4), changes=integers(0, 2))
-def test_what_is_said_is_what_trying_all_orders_says(random: Random, clients: int, calls: int, changes: int) -> None:
-    """With writes of unknown outcome, and changed so that most of them cannot have been: never a false alarm, and
-    nothing is overlooked."""
+def test_the_verdict_is_that_of_trying_all_orders(random: Random, clients: int, calls: int, changes: int) -> None:
+    """The histories have writes of unknown outcome, and mutations make most of them impossible."""
     made, _ = history(random, clients=clients, calls=calls)
     for _ in range(changes):
         random.choice(MUTATIONS)(made, random)
@@ -189,7 +188,7 @@ def test_what_is_said_is_what_trying_all_orders_says(random: Random, clients: in
 
 
 def newest(*reads: Read, ended: float = 7) -> History:
-    """Three writes, the last of which was acknowledged so long before a failover at 8; and what is seen after it."""
+    """Return a history of three writes before a failover at 8, the last of them acknowledged at `ended`, and reads."""
     return History([write("a", 0, 1, 1), write("b", 2, 3, 2), write("c", 6, ended, 3)], [read("c", 7, 7.5, 3), *reads])
 
 
@@ -207,12 +206,12 @@ def test_what_a_failover_took_is_counted() -> None:
 @pytest.mark.parametrize(
     "made",
     [
-        newest(read("a", 9, 10, 1)),  # b was acknowledged long before
-        newest(read("b", 9, 10, 2), ended=6.5),  # and so was c
-        newest(read("b", 9, 10, 2), read("c", 11, 12, 3)),  # what was lost comes back
-        newest(read("c", 9, 10, 3), read("b", 11, 12, 2)),  # nothing was lost, and it is stale
-        newest(read("c", 9, 10, 4)),  # it is done twice
-        newest(Read("k", 9, 10, "b", replaced_by="c", version=2)),  # it is half there
+        newest(read("a", 9, 10, 1)),  # b, acknowledged long before, is lost
+        newest(read("b", 9, 10, 2), ended=6.5),  # c, acknowledged long before, is lost
+        newest(read("b", 9, 10, 2), read("c", 11, 12, 3)),  # a lost write comes back
+        newest(read("c", 9, 10, 3), read("b", 11, 12, 2)),  # nothing was lost, and the second read is stale
+        newest(read("c", 9, 10, 4)),  # c has taken effect twice
+        newest(Read("k", 9, 10, "b", replaced_by="c", version=2)),  # a part of c is left
     ],
 )
 def test_what_a_failover_may_not_do_is_found(made: History) -> None:

@@ -1,5 +1,4 @@
-"""No acknowledged write is lost and none is done twice, whatever fails: a short trial of each dialect. `make faults`
-goes on for as long as asked."""
+"""Short trials: no acknowledged write is lost, and none takes effect twice. `make faults` runs long ones."""
 
 import pytest
 
@@ -11,7 +10,7 @@ from tests.faults.register import registers
 from tests.faults.stand import standing
 from tests.faults.trial import Plan, trial
 
-ACKNOWLEDGED = 50  # writes, without which a trial shows nothing
+ACKNOWLEDGED = 50  # writes: with fewer of them, a trial shows nothing
 INJECTIONS = either(3, 6)
 KILLS = ("kill_redis", "kill_worker")
 
@@ -57,7 +56,7 @@ async def test_a_full_disk_stops_redis_or_its_writes_and_loses_none_that_was_ack
 
 @pytest.mark.long
 async def test_a_cluster_loses_doubles_and_reorders_nothing_but_what_a_failover_takes() -> None:
-    """A reshard takes nothing; a failover the newest writes at the most, and those are counted."""
+    """A reshard loses no write. A failover may lose the newest writes, and these are counted."""
     async with clustered() as stand:
         verdict = await trial(
             stand,

@@ -1,4 +1,4 @@
-"""Followers of a feed miss no change and get none twice, whatever fails."""
+"""Tests that followers of a feed get each change once while faults are injected."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""While Redis is away: 503 within the deadline, in bounded memory; soon after it is back, so is the service."""
+"""Tests a service whose Redis has ended: it answers 503 within the deadline in bounded memory, and recovers soon."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ LARGE = b'{"pad":"%b"}' % (b"x" * 20_000)
 
 
 async def insist(service: Running, until: float, statuses: Counter[int], longest: list[float]) -> None:
-    """Ask again and again, as a client that nobody told to wait."""
+    """Send requests one after the other, as a client that ignores Retry-After."""
     async with connected(service) as wire:
         while monotonic() < until:
             begun = monotonic()
@@ -42,7 +42,7 @@ async def test_requests_get_503_in_time_memory_stays_bounded_and_it_comes_back(h
         await asyncio.gather(*(insist(stand.service, until, statuses, longest) for _ in range(CLIENTS)))
         assert set(statuses) == {503}
         assert statuses[503] > CLIENTS
-        assert resident(worker) - early < 16 * MEBIBYTE  # twice as many requests, the same memory
+        assert resident(worker) - early < 16 * MEBIBYTE  # after twice as many requests, the memory is the same
         assert early < 256 * MEBIBYTE
         stand.proxy.refuses = False
         stand.redis.start()

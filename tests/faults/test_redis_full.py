@@ -1,5 +1,7 @@
-"""When Redis's memory is full: writes are refused and nothing is half done, reads and deletes go on, and all is well
-again as soon as there is room."""
+"""Tests a service whose Redis is out of memory.
+
+Writes are refused and leave nothing behind, reads and deletes work, and writes work again when memory is free.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -19,7 +21,7 @@ async def stand() -> AsyncIterator[Stand]:
 
 
 async def listed(project: Client) -> bytes:
-    """All that the project holds, as clients see it."""
+    """Return everything in the project, as clients see it."""
     return (await project.get("d", limit=100)).body + (await project.ask("GET", DOCUMENTS)).body
 
 
@@ -52,7 +54,7 @@ async def test_writes_are_refused_whole_and_reads_and_deletes_go_on(stand: Stand
 
 
 async def test_a_memory_that_is_really_full_is_freed_by_deletes(stand: Stand, http: ClientSession) -> None:
-    """Filled by the clients themselves, up to the last write that fits."""
+    """The clients fill the memory themselves, up to the last write that fits."""
     project = await open_project(stand.service, http)
     used = int(stand.redis.command("INFO", "memory")["used_memory"])
     await stand.configure("maxmemory", str(used + 3_000_000))

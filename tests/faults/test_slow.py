@@ -1,4 +1,4 @@
-"""Slow clients and mean ones hold little of a worker's memory, in all, and who behaves is served meanwhile."""
+"""Tests that slow and hostile clients together hold little memory of a worker, and that others are served meanwhile."""
 
 import asyncio
 from typing import cast
@@ -21,7 +21,7 @@ async def test_memory_stays_bounded_and_others_are_served(attack: str, connectio
     with Running() as running:
         await asyncio.to_thread(running.wait_ready)
         seen = await under(running, ATTACKS[attack], connections)
-    # What is held is bounded; making and joining large answers takes some times as much for a moment.
+    # What is held is bounded by HELD_BYTES. For a moment, making large answers needs several times as much.
     assert seen.most - seen.before < 4 * HELD_BYTES
 
 
@@ -45,7 +45,7 @@ def test_bodies_that_arrive_share_one_bound_and_give_it_back() -> None:
 
 
 class Waiting(Transport):
-    """A connection's transport that has so much left to send."""
+    """A transport that has `left` bytes to send."""
 
     left = 0
 
@@ -73,7 +73,7 @@ async def test_of_clients_that_do_not_read_the_slowest_is_ended_when_all_hold_to
     first, second, third = add(slow_readers, 50), add(slow_readers, 50), add(slow_readers, 1)
     assert [first.closed, second.closed, third.closed] == [True, False, False]
     alone = SlowReaders(100)
-    assert not add(alone, 1000).closed  # a single answer may be as large as it is
+    assert not add(alone, 1000).closed  # a single answer may be larger than the bound
 
 
 async def test_who_reads_slowly_is_waited_for_and_who_does_not_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

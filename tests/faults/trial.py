@@ -1,4 +1,4 @@
-"""One trial: clients call while faults are injected, then all is healed, read once more, and judged."""
+"""One trial: clients call while faults are injected. Then all keys are read once more, and the history is judged."""
 
 import asyncio
 from collections import Counter
@@ -9,7 +9,7 @@ from time import monotonic
 
 from tests.faults import losses, zones
 from tests.faults.clients import Client
-from tests.faults.faults import FAULTS, Fault, told
+from tests.faults.faults import FAULTS, Fault, counts_of
 from tests.faults.history import History, Outcome
 from tests.faults.register import Register
 from tests.faults.stand import Service
@@ -19,9 +19,11 @@ from tests.running import soon
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of a trial. It ends after `seconds` or, if that comes first, so many calls; on a slow machine not before
-    there were so many acknowledged writes and `injections` of faults. `pause` is the longest between two faults of a
-    group, in seconds; `writes` is their part of the calls."""
+    """The plan of a trial. It ends after `operations` calls, or after `seconds`, whichever comes first.
+
+    On a slow machine it takes longer than `seconds`: until there were so many `acknowledged` writes and `injections` of
+    faults. `pause`: longest time between two faults of a group, in seconds. `writes`: their share of the calls.
+    """
 
     seed: int
     seconds: float
@@ -37,22 +39,25 @@ class Plan:
 
 @dataclass(slots=True)
 class Verdict:
-    """The result of a trial; `found` is what cannot have been, `undecided` are keys of which nobody can say, `lost` are
-    acknowledged writes that failovers of a cluster took."""
+    """The result of a trial.
+
+    `found` has everything that is impossible, `undecided` the keys whose check took too long, and `lost` the
+    acknowledged writes that failovers of a cluster have lost.
+    """
 
     history: History
     injected: Counter[str] = field(default_factory=Counter)
     found: list[str] = field(default_factory=list)
     undecided: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    back: float = 0.0  # seconds from the end of the last fault until everything was answered again
+    back: float = 0.0  # seconds from the end of the last fault until all keys could be read
 
     def __str__(self) -> str:
         writes = {outcome.value: self.history.count(outcome) for outcome in Outcome}
         said = ", ".join(f"{number} {name}" for name, number in writes.items())
         return (
             f"{len(self.history.writes) + len(self.history.reads)} calls: writes {said}; "
-            f"{len(self.history.reads)} reads; faults: {told(self.injected)}; "
+            f"{len(self.history.reads)} reads; faults: {counts_of(self.injected)}; "
             f"back after {self.back:.2f} s; {len(self.found)} violations"
             + (f", {len(self.lost)} lost at failovers" if self.injected["fail_over"] else "")
             + (f", {len(self.undecided)} keys undecided" if self.undecided else "")
@@ -60,7 +65,7 @@ class Verdict:
 
 
 async def trial(stand: Service, register: Register, plan: Plan) -> Verdict:
-    """Carry out the plan."""
+    """Run the trial that the plan describes."""
     verdict = Verdict(History())
     names = [f"s{plan.seed}k{number}" for number in range(plan.keys)]
     end = monotonic() + plan.seconds
@@ -91,7 +96,7 @@ async def trial(stand: Service, register: Register, plan: Plan) -> Verdict:
             chosen = [fault for fault in faults if fault.__name__ in plan.faults]
             if chosen:
                 random = Random(f"{plan.seed} {name}")
-                group.create_task(_harm(stand, chosen, random, plan.pause, over, verdict.injected))
+                group.create_task(_inject(stand, chosen, random, plan.pause, over, verdict.injected))
     healed = monotonic()
     await soon(lambda: _look_at_all(stand, register, clients[0], names))
     verdict.back = monotonic() - healed
@@ -110,7 +115,7 @@ def _judge(verdict: Verdict, register: Register, failovers: list[float]) -> None
     verdict.found += zones.check(left)
 
 
-async def _harm(
+async def _inject(
     stand: Service, faults: list[Fault], random: Random, pause: float, over: Callable[[], bool], injected: Counter[str]
 ) -> None:
     while not over():
@@ -121,7 +126,7 @@ async def _harm(
 
 
 async def _look_at_all(stand: Service, register: Register, client: Client, names: list[str]) -> bool:
-    """Read every key in every way; False when something does not answer yet."""
+    """Read every key in every way that the dialect has. Return False if a read is refused or fails."""
     try:
         async with connected(stand.service) as wire:
             random = Random(0)

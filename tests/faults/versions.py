@@ -1,17 +1,17 @@
-"""Is a history that of one register for each key? Where answers tell versions, most of it is facts.
+"""Checks that a history is that of one register for each key, by the versions in the answers.
 
-A record's version grows by one with each write. So the order in which the known writes of a key took effect is known,
-and what would take a search through all orders is a few passes over the calls:
+Each write raises the version of a record by one. So the order in which the known writes of a key took effect is known,
+and a few passes over the calls replace a search through all orders. They check that:
 
-- each version was acknowledged once, and each value stands at one version;
-- no call that returned before another began has a higher version than that one;
-- a refused write is seen by nobody;
-- a write under a condition follows directly on the state that it named;
-- what a patch does not name is what the last write of the whole record left.
+- each version was acknowledged once, and each value has one version;
+- a call that ended before another began does not have a higher version;
+- no read sees a refused write;
+- a conditional write directly follows the state that its condition named;
+- members that a patch does not name are as the last write of the whole record left them.
 
-What is not known is which versions, if any, the writes of unknown outcome took. Nothing is concluded from a guess:
-`orders.py` looks whether there is any way to place them. Keys are never deleted here, for versions start again after
-that; `zones.py` needs no versions.
+The versions of writes of unknown outcome are not known. `orders.py` searches for any versions of them that make the
+history possible. Keys are never deleted in a trial, because versions would begin again. `zones.py` checks histories
+without versions.
 """
 
 from bisect import bisect_right
@@ -23,14 +23,14 @@ from tests.faults.orders import Event, Orders, Sight, Undecided
 
 
 class Judgement(NamedTuple):
-    """`found`: every way in which the history cannot have been. `undecided`: keys whose search was given up."""
+    """The result: `found` has everything that is impossible, `undecided` the keys whose search was given up."""
 
     found: list[str]
     undecided: list[str]
 
 
 def check(history: History) -> list[str]:
-    """Every way in which the history cannot have been; none when it can."""
+    """Return everything that is impossible in a history."""
     return judge(history).found
 
 
@@ -45,7 +45,7 @@ def judge(history: History) -> Judgement:
 
 
 class Chain:
-    """The history of one key."""
+    """The history of one key, and what is known about each value, version and etag in it."""
 
     def __init__(self, history: History) -> None:
         self.writes, self.reads = history.writes, history.reads
@@ -53,13 +53,13 @@ class Chain:
         for write in self.writes:
             assert write.value not in self.writer, f"two writes carry {write.value}"
             self.writer[write.value] = write
-        self.at: dict[str, int] = {}  # value -> the version that it stands at
-        self.holder: dict[int, str] = {}  # and back
-        self.values: dict[str, str] = {}  # etag -> value
-        self.etags: dict[str, str] = {}  # and back
+        self.at: dict[str, int] = {}  # value -> its version
+        self.holder: dict[int, str] = {}  # version -> its value
+        self.values: dict[str, str] = {}  # etag -> its value
+        self.etags: dict[str, str] = {}  # value -> its etag
         self.sights: dict[str, Sight] = {}  # value -> its write and the reads that saw it
-        self.anonymous: dict[int, Sight] = {}  # version -> the reads of it that told no value that is known
-        self.nameless: dict[str, int] = {}  # etag whose value nobody told -> its version
+        self.anonymous: dict[int, Sight] = {}  # version whose value is not known -> the reads of it
+        self.nameless: dict[str, int] = {}  # etag whose value is not known -> its version
         self.found: list[str] = []
 
     def faults(self) -> list[str]:
@@ -75,14 +75,14 @@ class Chain:
         return self.found
 
     def _stands(self, value: str, version: int, how: str) -> None:
-        """Note where a value stands, and complain where something else was said."""
+        """Record the version of a value; add a fault if it contradicts what is recorded."""
         if self.at.setdefault(value, version) != version:
             self.found.append(f"doubled: {value} is at version {self.at[value]} and, {how}, at {version}")
         elif (other := self.holder.setdefault(version, value)) != value:
             self.found.append(f"lost: version {version} is that of {other} and, {how}, of {value}")
 
     def _named(self, etag: str | None, value: str) -> None:
-        """Note whose an etag is."""
+        """Record the value of an etag; add a fault if it contradicts what is recorded."""
         if etag is not None and (
             self.values.setdefault(etag, value) != value or self.etags.setdefault(value, etag) != etag
         ):
@@ -113,7 +113,7 @@ class Chain:
                 self.found.append(f"doubled: one etag is at versions {self.nameless[read.etag]} and {read.version}")
 
     def value(self, read: Read) -> str | None:
-        """The write that a read saw, if that is known."""
+        """Return the value that a read saw, or None if it is not known."""
         return read.value if read.value is not None or read.etag is None else self.values.get(read.etag)
 
     def _version(self, read: Read) -> int | None:
@@ -121,7 +121,7 @@ class Chain:
         return read.version if read.version is not None or value is None else self.at.get(value)
 
     def _gathered(self) -> None:
-        """Bring all calls of a value together, and those of a version that nobody told the value of."""
+        """Group the calls by value, and reads whose value is not known by version."""
         for write in self.writes:
             if write.outcome is not Outcome.REFUSED:
                 self.sights[write.value] = Sight.of(write)
@@ -147,9 +147,9 @@ class Chain:
                 yield Event(version, True, read.invoked, read.returned, f"a read of version {version}")
 
     def _in_time(self) -> None:
-        """Whoever began after somebody returned saw at least as high a version."""
+        """Check that a call has at least the version of each call that had ended before it began."""
         latest = Event(0, False, float("-inf"), float("inf"), "")
-        begun: list[Event] = []  # of one version: its write, or the reads of what it wrote; the write is the earlier
+        begun: list[Event] = []  # the write of one version, or the reads of it; the write comes first
         for event in sorted(self._events()):
             if begun and begun[-1][:2] != event[:2]:
                 latest, begun = max([latest, *begun], key=lambda each: each.invoked), []
@@ -177,6 +177,6 @@ class Chain:
             version, base = self._version(read), read.replaced_by
             if base is None or version is None or base not in self.at:
                 continue
-            last = whole[bisect_right(whole, version) - 1]  # the last write of the whole record up to then
+            last = whole[bisect_right(whole, version) - 1]  # the last write of the whole record up to this version
             if self.at[base] > version or self.at[base] < last <= version:
                 self.found.append(f"torn: version {version} shows what {base} left at version {self.at[base]}")

@@ -1,12 +1,12 @@
-"""Is a history that of one register for each key, where answers tell no versions?
+"""Checks that a history is that of one register for each key, without versions.
 
-Each value is written once, so all calls of a value belong together: the write, and the reads that saw it. Such a
-cluster is a *forward zone* where some call of it had ended before another of it began: in between, the register held
-this value. Otherwise all of its calls were under way together, and it is a *backward zone*. The calls can be put into
-an order exactly if no two forward zones overlap and no backward zone lies within a forward one (Gibbons and Korach,
-Testing Shared Memories, SIAM J. Comput. 26(4), 1997).
+Each value is written once, so the calls of a value form a cluster: the write, and the reads that saw it. If a call of
+the cluster ended before another one began, the register had this value in between, and the cluster is a *forward zone*.
+Otherwise all of its calls overlap, and it is a *backward zone*. An order of the calls is possible exactly if no two
+forward zones overlap and no backward zone is inside of a forward one (Gibbons and Korach, Testing Shared Memories, SIAM
+J. Comput. 26(4), 1997).
 
-The record that is not there yet counts as a value that was written before everything.
+A record that does not exist yet counts as a value that was written before all others.
 """
 
 from bisect import bisect_left
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from tests.faults.history import History, Outcome
 
-NOTHING = ""  # the value of a record that is not there
+NOTHING = ""  # the value of a record that does not exist
 
 
 class Zone(NamedTuple):
@@ -28,7 +28,7 @@ class Zone(NamedTuple):
 
 
 def check(history: History) -> list[str]:
-    """Every way in which the history cannot have been; none when it can. Keys are never deleted."""
+    """Return everything that is impossible in a history, in which keys are never deleted."""
     return [
         f"{key}: {fault}"
         for key, part in history.by_key().items()
@@ -37,7 +37,7 @@ def check(history: History) -> list[str]:
 
 
 def _whole(history: History) -> History:
-    """The register that only writes of the whole record change: what the others do not name."""
+    """Return the history of the members that only writes of the whole record change."""
     return History(
         [write for write in history.writes if write.replaces],
         [replace(read, value=read.replaced_by) for read in history.reads if read.replaced_by or read.version == 0],
@@ -66,14 +66,14 @@ def _faults(history: History) -> list[str]:
                 continue
             if read.returned < writer.invoked:
                 found.append(f"foreseen: {value} was read before it was written")
-            if not calls[value]:  # its outcome is unknown, but somebody saw it
+            if not calls[value]:  # the outcome is unknown, but a read saw it
                 calls[value].append((writer.invoked, inf))
         calls[value].append((read.invoked, read.returned))
     return found + _overlapping([Zone(*_ends(spans), value) for value, spans in calls.items() if spans])
 
 
 def _ends(spans: list[tuple[float, float]]) -> tuple[float, float]:
-    """The end of the call that ended first, the beginning of the one that began last."""
+    """Return the end of the call that ended first, and the beginning of the one that began last."""
     return min(end for _, end in spans), max(begin for begin, _ in spans)
 
 
@@ -85,7 +85,7 @@ def _overlapping(zones: list[Zone]) -> list[str]:
             found.append(f"stale: {other.value or 'nothing'} was there, and {one.value or 'nothing'} before and after")
     starts = [zone.low for zone in forward]
     for zone in zones:
-        before = bisect_left(starts, zone.high) - 1  # the last forward zone that began before this one did
+        before = bisect_left(starts, zone.high) - 1  # the last forward zone that began before this zone did
         if zone.low >= zone.high and before >= 0 and zone.low < forward[before].high:
             found.append(f"lost: {zone.value} was written while {forward[before].value or 'nothing'} stayed there")
     return found

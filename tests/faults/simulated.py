@@ -1,8 +1,8 @@
-"""Histories that never were: of a register as it should be, or of one with a single flaw.
+"""Simulates histories of one register, either a correct one or one with a single flaw.
 
-Clients call one after the other, all at once; each call takes effect at one moment between its beginning and its end,
-and the register is what these moments make of it. Writes replace the record, patch it, or do so under a condition;
-reads tell all, the value alone, or the version and etag alone.
+Several clients call concurrently; each makes one call after the other. A call takes effect at one moment between its
+beginning and its end, in the order of these moments. Writes replace the record or patch it, some under a condition.
+Reads show everything, only the value, or only version and etag.
 """
 
 from dataclasses import dataclass, field
@@ -39,8 +39,8 @@ def etag(value: str | None) -> str | None:
     return value and f"etag of {value}"
 
 
-def told(read: Read, state: State, kind: str) -> Read:
-    """The part of a state that a read of that kind shows."""
+def shown(read: Read, state: State, kind: str) -> Read:
+    """Fill in what a read of this kind shows of a state, and return the read."""
     if state.version == 0:
         read.version = 0
         return read
@@ -52,15 +52,17 @@ def told(read: Read, state: State, kind: str) -> Read:
     return read
 
 
-class Making:
-    """One history of one key. One with a flaw has no write of unknown outcome, which might be an innocent reason for
-    what is seen; and no reads that tell too little to see the flaw by."""
+class Simulation:
+    """The simulation of one history of one key.
+
+    With a flaw, there are no writes of unknown outcome, which could explain the flaw, and each read shows everything.
+    """
 
     def __init__(self, random: Random, flaw: str) -> None:
         self.random, self.flaw, self.flawed = random, flaw, not flaw
         self.register, self.made = Register(), History()
-        self.due: list[tuple[float, Write]] = []  # writes that take effect after their caller gave up, or once more
-        self.etags: list[str] = []  # that clients have been told
+        self.due: list[tuple[float, Write]] = []  # writes that take effect after their caller has given up, or twice
+        self.etags: list[str] = []  # that clients have seen
 
     def calls(self, clients: int, calls: int) -> None:
         moments = sorted(_moments(self.random, clients, calls))
@@ -77,19 +79,19 @@ class Making:
         for _, write in self.due:
             self.register.write(write)
         end = max(ended for _, _, ended in moments) + 100
-        self.made.reads.append(told(Read(KEY, end, end + 1), self.register.now, "all"))
+        self.made.reads.append(shown(Read(KEY, end, end + 1), self.register.now, "all"))
 
     def _read(self, begun: float, ended: float, wanted: bool) -> None:
         state = self.register.now
         if self.flaw == "stale" and wanted and self._settled(begun):
             state, self.flawed = self.register.past[-2], True
         kind = "all" if self.flaw else self.random.choice(["all", "all", "value", "version"])
-        self.made.reads.append(told(Read(KEY, begun, ended), state, kind))
+        self.made.reads.append(shown(Read(KEY, begun, ended), state, kind))
         if tag := self.made.reads[-1].etag:
             self.etags.append(tag)
 
     def _settled(self, begun: float) -> bool:
-        """Had the newest write been acknowledged before that?"""
+        """Tell whether the newest write had been acknowledged before this moment."""
         return any(w.version == self.register.now.version and w.returned < begun for w in self.made.writes)
 
     def _write(self, value: str, begun: float, ended: float, wanted: bool) -> None:
@@ -120,14 +122,14 @@ class Making:
                 self.due.append((write.returned + 5 * self.random.random(), write))
 
     def _flaw(self, write: Write) -> bool:
-        """Let the flaw in, if the moment is one for it."""
+        """Make the flaw with this write if the state allows it. Return False if it does not."""
         register, before = self.register, self.made.writes[-1:]
         if self.flaw == "two winners" and len(register.past) > 2:
             write.expected, write.version = etag(register.past[-2].value), register.write(write)
         elif self.flaw == "torn" and not write.replaces and register.past[-1].base != register.past[-2].base:
             write.expected, write.version = None, register.write(write)
             register.past[-1] = register.now._replace(base=register.past[-3].base or "v?")
-            self.made.reads.append(told(Read(KEY, write.returned, write.returned), register.now, "all"))
+            self.made.reads.append(shown(Read(KEY, write.returned, write.returned), register.now, "all"))
         elif self.flaw in ("lost", "doubled", "half refused"):
             write.expected = None
             write.version = register.now.version + 1 if self.flaw == "lost" else register.write(write)
@@ -136,7 +138,7 @@ class Making:
             if self.flaw == "half refused":
                 write.outcome, write.version = Outcome.REFUSED, None
         elif self.flaw == "reordered" and before and before[0].version == register.now.version:
-            other = before[0]  # acknowledged in an order that is not the one in which they were asked for
+            other = before[0]  # took effect after this write, although it was acknowledged before this write began
             if other.returned > write.invoked - 0.5:
                 return False
             write.expected = other.expected = None
@@ -149,14 +151,14 @@ class Making:
 
 
 def history(random: Random, *, clients: int = 4, calls: int = 12, flaw: str = "") -> tuple[History, bool]:
-    """A history of one key, and whether the flaw got into it."""
-    making = Making(random, flaw)
-    making.calls(clients, calls)
-    return making.made, making.flawed and bool(flaw)
+    """Simulate a history of one key. The second result is True if the history has the flaw."""
+    simulation = Simulation(random, flaw)
+    simulation.calls(clients, calls)
+    return simulation.made, simulation.flawed and bool(flaw)
 
 
 def _moments(random: Random, clients: int, calls: int) -> list[tuple[float, float, float]]:
-    """When each call took effect, began and ended."""
+    """Return the moments at which each call takes effect, begins and ends."""
     made = []
     for _ in range(clients):
         now = random.random()
