@@ -9,6 +9,7 @@
 --- 12. One step pays for 32 bytes of the two texts, 16 of a name or number, 8 of a skipped array or object,
 --- or 16 copied from the patch (so the result has at most 32 bytes a step). In all includes, `left` is the
 --- rest of the budget: below 0, the other results mean nothing.
+--- @include splice_one
 --- @include splice_read
 --- @include splice_text
 --- @include splice_merge
@@ -16,6 +17,8 @@ local function splice(target, patch, budget, flat)
   local find, byte = string.find, string.byte
   local left = budget - (#target + #patch) / 32
   if left < 0 then return nil end
+  local replaced = splice_one(target, patch, flat)
+  if replaced then return replaced end
   local from, at = find(patch, '%S'), find(target, '%S')
   if byte(patch, from) ~= 123 then return patch end -- 123: {
   local whole, rest, run = {from = from, to = 0, members = false}, target

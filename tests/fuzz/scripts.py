@@ -9,7 +9,7 @@ from tests.servers import RedisProcess, binaries
 from tests.storage.splice.conftest import in_python
 from tests.storage.splice.reference import merge
 from tests.storage.splice.script import Script
-from tests.storage.splice.texts import pairs
+from tests.storage.splice.texts import pairs, pairs_of_one
 
 ROUND = 500  # examples of one seed
 
@@ -34,7 +34,7 @@ def agree(seconds: float, seed: int) -> tuple[int, str]:
             database=None,
             suppress_health_check=slow,
             phases=(Phase.generate, Phase.shrink),
-        )(given(pair=pairs())(same))
+        )(given(pair=pairs() | pairs_of_one())(same))
         try:
             while monotonic() < end:
                 seeded(seed)(given_pairs)()

@@ -3,19 +3,20 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 
 from tests.effort import examples
-from tests.storage.splice.conftest import in_python
+from tests.storage.splice.conftest import Splice, in_python
 from tests.storage.splice.reference import merge
 from tests.storage.splice.script import Script
-from tests.storage.splice.texts import large_pairs, pairs
+from tests.storage.splice.texts import large_pairs, pairs, pairs_of_one
 
 Pair = tuple[str, str]
 
 
-@examples(150, 1000)
-@given(pair=pairs())
+@examples(300, 2000)
+@given(pair=pairs() | pairs_of_one())
 def test_every_splice_gives_the_bytes_of_the_reference(splicers: dict[str, Script], pair: Pair) -> None:
     expected = merge(*pair)
     assert in_python(*pair) == expected
@@ -27,6 +28,33 @@ def test_every_splice_gives_the_bytes_of_the_reference(splicers: dict[str, Scrip
 @given(pair=large_pairs())
 def test_long_and_deep_values_are_passed_over_whole(pair: Pair) -> None:
     assert in_python(*pair) == merge(*pair)
+
+
+@pytest.mark.parametrize(
+    ("target", "patch"),
+    [
+        (r'{"\"a":1,"b":2}', '{"a":3}'),
+        (r'{"a":1,"\u0061":2}', '{"a":3}'),
+        (r'{"x/y":1,"x\/y":2}', '{"x/y":3}'),
+        ('{"a":":1"}', '{":":2}'),
+        ('{"a" : ":1"}', '{" : ":2}'),
+        ('{"a":["",":1"]}', '{",":2}'),
+        ('{"a":"x"}', '{"a":" y, z "}'),
+        ('{"a":"x"}', '{"a":2 }'),
+        (r'{"a":"\"","b":"}"}', '{"a":"y"}'),
+        ('{"b":[["a","c"],{"a":1}],"a":1}', '{"a":2}'),
+        ('{"b":["a"]}', '{"a":2}'),
+        ('["a"]', '{"a":2}'),
+        ('{"a":1,"b":2,"a":3}', '{"a":4}'),
+        ('{"b":{"a":1},"c":2}', '{"a":3}'),
+        ('{"a":1,"b":2}', '{"a":null}'),
+        ('{"a":[1],"b":2}', '{"a":3}'),
+    ],
+)
+def test_a_name_is_replaced_where_it_is_a_member_of_the_outermost_object(
+    apply: Splice, target: str, patch: str
+) -> None:
+    assert apply(target, patch) == merge(target, patch)
 
 
 def loaded(text: str) -> Any:

@@ -13,7 +13,7 @@ from tests.effort import examples
 from tests.storage.splice.conftest import Splice, in_python
 from tests.storage.splice.reference import merge
 from tests.storage.splice.script import Script
-from tests.storage.splice.texts import pairs
+from tests.storage.splice.texts import pairs, pairs_of_one
 
 
 def of(members: list[str]) -> str:
@@ -45,8 +45,8 @@ def test_budget_that_does_not_suffice_gives_nothing_and_the_worker_still_does_it
     assert in_python(target, patch) == expected
 
 
-@examples(30, 100)
-@given(pair=pairs())
+@examples(60, 200)
+@given(pair=pairs() | pairs_of_one())
 def test_any_budget_gives_the_whole_result_or_nothing(splicers: dict[str, Script], pair: tuple[str, str]) -> None:
     expected = merge(*pair)
     steps = {script.least_budget(*pair, expected) for script in splicers.values()}

@@ -76,6 +76,21 @@ def pairs(draw: st.DrawFn) -> tuple[str, str]:
 
 
 @st.composite
+def pairs_of_one(draw: st.DrawFn) -> tuple[str, str]:
+    """A target and a patch of one scalar member; most of the targets have a member of that name, at any depth."""
+    spaces = draw(st.sampled_from([[""], ["", " "]]))
+    escapes = draw(st.sampled_from([False, False, True]))
+    name, space = draw(strings(["a", "a", "a", "name", "é", "x/y", ","], escapes)), draw(st.sampled_from(spaces))
+    texts = [draw(objects(2, spaces, escapes)), draw(objects(1, spaces, escapes)), draw(values(1, spaces, escapes))]
+    members = [f"{name}:{draw(values(draw(st.sampled_from([0, 0, 1])), spaces, escapes))}"]
+    members += [f'"b":{text}' for text in draw(st.lists(st.sampled_from(texts), max_size=3))]
+    targets = st.one_of(
+        st.permutations(members).map(lambda each: f"{{{space}{','.join(each)}}}"), st.sampled_from(texts)
+    )
+    return draw(targets), f"{{{name}:{space}{draw(values(0, spaces, escapes))}}}"
+
+
+@st.composite
 def large_pairs(draw: st.DrawFn) -> tuple[str, str]:
     """Pairs with a member in front whose value is long, or nested deep, and may end in white space and brackets."""
     spaces = draw(st.sampled_from([[""], SPACES]))

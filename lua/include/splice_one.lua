@@ -1,0 +1,27 @@
+--- The text of `target` with the value of one member replaced, for the usual patch: `{"name":scalar}`, and an
+--- object that has this name once, with a scalar, and no object before it. Otherwise nil, and splice.lua reads
+--- both texts member by member. The length of the texts, which splice.lua charges, pays for these searches.
+---
+--- The name is the right one: it begins with a character that cannot follow a string, and its quote is not
+--- escaped, so it is a whole string; before a colon it is a member's name; and only objects have names, so
+--- after a single brace it belongs to the outermost. Without slashes, the name is written otherwise only
+--- with `\u`, which must not occur; so a second member of this name would be found.
+local function splice_one(target, patch, flat)
+  local find, byte = string.find, string.byte
+  if #patch > 255 or byte(target) ~= 123 then return nil end -- 123: {
+  local _, _, name, value = find(patch, '^{("[^%s,:%]}"\\/][^"\\/]*"):%s*("?[^"\\{%[]*[^%s}])}$')
+  if not name or value == 'null' and not flat then return nil end
+  local place, last = find(target, name, 2, true)
+  if not place or byte(target, place - 1) == 92 or find(target, name, last, true) then return nil end -- 92: backslash
+  if (find(target, '{', 2, true) or place) < place or find(target, '\\u', 1, true) then return nil end
+  local _, before, quote = find(target, '^%s*:%s*("?)', last + 1)
+  if not before then return nil end
+  if quote == '"' then
+    last, before = find(target, quote, before + 1, true), before - 1
+    if byte(target, last - 1) == 92 then return nil end
+  else
+    _, last = find(target, '^[%w.+-]+', before + 1)
+    if not last then return nil end
+  end
+  return string.sub(target, 1, before) .. value .. string.sub(target, last + 1)
+end
