@@ -3,8 +3,9 @@
 Redis executes the commands that have arrived in one turn of its event loop, writes its file at the end of the turn, and
 sends the replies after that. There is one exception: if replies did not fit into the socket, the rest of them is sent
 in the middle of the next turn, together with the replies to what was executed in that turn, so before the file is
-written. If Redis is killed in this turn, a write that was acknowledged is lost. Only with `appendfsync always` does
-Redis avoid this (AE_BARRIER in its sources).
+written. A socket is full of one long reply, or of some hundred short ones that nobody has read. If Redis is killed in
+this turn, a write that was acknowledged is lost. Only with `appendfsync always` does Redis avoid this (AE_BARRIER in
+its sources).
 
 So a write whose reply may have been sent in such a turn is followed by a PING. Redis executes it in a later turn, so
 its reply proves that the file was written. The caller gets the reply of the write then. `Backlog` tells when.
@@ -16,8 +17,12 @@ from typing import Any, NamedTuple
 from service.redis.errors import Failed, Rejected, Unanswered
 from service.redis.outcome import Outcome
 
-# Redis sends at most 64 KiB to a connection in a turn, and a socket that nobody reads takes about that much.
+# Redis sends at least 64 KiB to a connection in a turn, if its socket takes them. A socket of Linux that nobody reads
+# has room for more than 64 KiB. A piece that Redis sends takes 768 bytes of this room and at most twice its own bytes,
+# so at most twice what is counted here. (The Unix sockets of macOS have room for 8 KiB, which is not enough.)
 SAFE_BYTES = 32 * 1024
+PIECE_BYTES = 512
+READ_BYTES = 16 * 1024  # that Redis reads from a connection in a turn; it answers them with one piece
 CONFIRM = b"*1\r\n$4\r\nPING\r\n"
 
 
@@ -33,34 +38,40 @@ class Backlog:
     """An upper limit of the replies that Redis had not sent to a connection yet when it executed a command.
 
     Replies that wait in Redis at some moment belong to commands that were sent before, and are received after it. So
-    a command is safe if few bytes arrived between two moments: its reply, and the flush of the oldest command that had
-    no reply when the command itself was flushed. Numbers of commands are counted from the first of the connection.
+    a command is safe if little arrived between two moments: its reply, and the flush of the oldest command that had
+    no reply when the command itself was flushed. What arrives is counted in bytes, with PIECE_BYTES for each piece, and
+    numbers of commands from the first of the connection.
     """
 
-    __slots__ = ("_flushes", "_received")
+    __slots__ = ("_due", "_flushes", "_received")
 
     def __init__(self) -> None:
-        self._received = 0  # bytes since the connection was made
-        # For each flush with unanswered commands, oldest first: the number of its last command, the bytes received
-        # before it, and the bytes received before the oldest flush that had unanswered commands then.
-        self._flushes: deque[tuple[int, int, int]] = deque()
+        self._received = 0  # replies, and the pieces of flushes that are answered
+        self._due = 0  # pieces of flushes with unanswered commands
+        # For each flush with unanswered commands, oldest first: the number of its last command, its pieces, what was
+        # received before it, and what was received before the oldest flush that had unanswered commands then.
+        self._flushes: deque[tuple[int, int, int, int]] = deque()
 
-    def flushed(self, last: int) -> None:
-        """Note that the commands up to number `last` have been written."""
+    def flushed(self, last: int, size: int) -> None:
+        """Note that the commands up to number `last` have been written, in `size` bytes."""
         received, flushes = self._received, self._flushes
-        flushes.append((last, received, flushes[0][1] if flushes else received))
+        pieces = PIECE_BYTES * (1 + size // READ_BYTES)
+        self._due += pieces
+        flushes.append((last, pieces, received, flushes[0][2] if flushes else received))
 
     def received(self, size: int) -> bool:
         """Count `size` bytes of replies. Return True if a write among them must be confirmed."""
         self._received += size
         flushes = self._flushes
-        return bool(flushes) and self._received - flushes[0][2] > SAFE_BYTES
+        return bool(flushes) and self._received + self._due - flushes[0][3] > SAFE_BYTES
 
     def answered(self, number: int) -> None:
         """Note that the commands up to `number` have been answered."""
         flushes = self._flushes
         while flushes and flushes[0][0] <= number:
-            flushes.popleft()
+            pieces = flushes.popleft()[1]
+            self._due -= pieces
+            self._received += pieces
 
 
 class Confirmation:

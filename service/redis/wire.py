@@ -116,7 +116,7 @@ class Wire(asyncio.Protocol):
     def _write(self, packed: bytes, commands: int) -> None:
         self.commands += commands
         self.writes += 1
-        self._backlog.flushed(self.commands)
+        self._backlog.flushed(self.commands, len(packed))
         self.transport.write(packed)
 
     def asking(self, command: Command) -> bool:
