@@ -1,4 +1,4 @@
-"""Clusters and sentinels for these tests, and clients of them; all of it on the event loop that the service has."""
+"""Clusters for these tests, and clients of them. The event loop is the one that the service has (uvloop)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -10,6 +10,7 @@ import uvloop
 
 from service.redis.client import Redis
 from tests.redis_cluster import RedisCluster
+from tests.running import Running
 from tests.servers import Certificates, binaries
 
 Open = Callable[..., Any]
@@ -21,7 +22,7 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 @pytest.fixture(scope="session")
 def newest() -> Path:
-    """The server that a user would have; where the rules are the same on all of them, one is enough."""
+    """The server program for tests that do not depend on the program: the first one of this machine."""
     return binaries()[0][1]
 
 
@@ -32,22 +33,36 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="session")
 def shared(binary: Path) -> Iterator[RedisCluster]:
-    """A cluster that every test of the session uses: its slots may move, its nodes stay alive."""
+    """A cluster for all tests of the session. They may move slots, but must not stop nodes."""
     with RedisCluster(binary) as started:
         yield started
 
 
 @pytest.fixture
 def cluster(shared: RedisCluster) -> RedisCluster:
-    """The shared cluster, empty."""
+    """The shared cluster without any keys."""
     for node in shared.primaries:
         node.command("FLUSHALL")
     return shared
 
 
+@pytest.fixture(scope="module")
+def own_cluster(newest: Path) -> Iterator[RedisCluster]:
+    """A cluster for the tests of one file, which may stop its nodes."""
+    with RedisCluster(newest) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def own_service(own_cluster: RedisCluster) -> Iterator[Running]:
+    """A service on the cluster of the file."""
+    with Running(redis_url=own_cluster.url) as started:
+        yield started.wait_ready()
+
+
 @pytest.fixture
 async def client_of() -> AsyncIterator[Open]:
-    """Makes connected clients, and closes them after the test."""
+    """A function that opens a connected client. All clients are closed after the test."""
     opened: list[Redis] = []
 
     async def connect(url: str, **settings: Any) -> Redis:

@@ -1,4 +1,4 @@
-"""The acknowledged writes that a failover of Redis Cluster loses: primaries are killed under load, again and again.
+"""Counts the acknowledged writes that failovers of Redis Cluster lose, by killing primaries under load.
 
 python -m tests.topologies.failovers --times 10          prints the figures of docs/TRACK_RECORD.md
 """
@@ -21,7 +21,7 @@ CALM = 2.0  # seconds of load before the kill
 
 @dataclass(frozen=True, slots=True)
 class Failover:
-    """The effects of one kill of a primary. Seconds count from the kill."""
+    """The effects of killing one primary. Times are in seconds from the kill."""
 
     acknowledged: int
     refused: int
@@ -31,7 +31,7 @@ class Failover:
 
 
 async def fail_over(running: Running, cluster: RedisCluster) -> Failover:
-    """Kill a primary under load, and wait until its replica has taken over and every category was written again."""
+    """Kill a primary under load. Wait until its replica has taken over and a write to each category has succeeded."""
     async with ClientSession() as http:
         load = Load(await open_project(running, http))
         victim = cluster.primaries[0]

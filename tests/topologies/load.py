@@ -1,4 +1,4 @@
-"""A load of writes and reads on a running service, which remembers what was answered."""
+"""A load of writes and reads on a running service, which records the answers."""
 
 import asyncio
 from collections import Counter
@@ -15,15 +15,15 @@ PAUSE = 0.01  # seconds between two requests of a writer
 
 
 class Load:
-    """While it runs, each writer puts a new document and gets it again, in categories all over the slots."""
+    """Writers that each put a new document, get it, and repeat that. Their categories are spread over the slots."""
 
     def __init__(self, project: Client) -> None:
         self._project = project
-        self.stored: dict[tuple[str, str], bytes] = {}  # answered with 200
-        self.refused: Counter[tuple[int, str]] = Counter()  # status, and what was said
-        self.unhelpful = 0  # refusals without Retry-After
-        self.longest = 0.0  # seconds that a request took
-        self.last: dict[str, float] = {}  # category -> when a write to it was answered last
+        self.stored: dict[tuple[str, str], bytes] = {}  # (category, key) of each PUT that was answered with 200
+        self.refused: Counter[tuple[int, str]] = Counter()  # by status and body
+        self.unhelpful = 0  # number of refusals without Retry-After
+        self.longest = 0.0  # seconds that the slowest request took
+        self.last: dict[str, float] = {}  # category -> when a write to it last succeeded
         self._numbers = count()
 
     @asynccontextmanager
@@ -57,7 +57,7 @@ class Load:
         return False
 
     async def everywhere(self, since: float) -> None:
-        """Return when a write to each category was answered after that moment."""
+        """Wait until a write to each category has succeeded after the moment `since`."""
 
         async def written() -> bool:
             return len(self.last) == WRITERS and min(self.last.values()) > since
@@ -65,7 +65,7 @@ class Load:
         await soon(written)
 
     async def lost(self) -> list[tuple[str, str]]:
-        """The writes that were answered and are not there."""
+        """Return the category and key of acknowledged writes that cannot be read again."""
         found = []
         for (category, key), body in self.stored.items():
             if (await self._project.get(category, key)).body != body:

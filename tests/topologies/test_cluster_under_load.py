@@ -1,10 +1,10 @@
-"""A service on a cluster, under load, while the cluster changes: what clients see of it.
+"""Tests what the clients of a service see while its cluster changes under load.
 
-The tests of this file use one cluster and one service, in this order; the last ones take from the cluster for good.
+The tests of this file use one cluster and one service, in this order. The last ones stop nodes for good.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
 
@@ -21,86 +21,74 @@ from tests.redis_cluster import ClusterNode, RedisCluster
 from tests.running import Running, eventually, polystow, soon
 from tests.topologies.load import WRITERS, Load
 
-RESHARDED = 3000  # slots at a time
+RESHARDED = 3000  # slots that move in one reshard
 DEADLINE = 5.0  # seconds: the default of POLYSTOW_REQUEST_TIMEOUT
-RECOVERY = 30.0  # seconds, beyond what the cluster itself takes; the rest is a machine with other work
-
-
-@pytest.fixture(scope="module")
-def cluster(newest: Path) -> Iterator[RedisCluster]:
-    with RedisCluster(newest) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def running(cluster: RedisCluster) -> Iterator[Running]:
-    with Running(redis_url=cluster.url) as started:
-        yield started.wait_ready()
+RECOVERY = 30.0  # seconds: long enough that other work on the machine does not fail a test
 
 
 @pytest.fixture
-async def project(running: Running) -> AsyncIterator[Client]:
+async def project(own_service: Running) -> AsyncIterator[Client]:
     async with ClientSession() as http:
-        yield await open_project(running, http)
+        yield await open_project(own_service, http)
 
 
-async def test_three_reshards_fail_no_request_and_lose_no_write(cluster: RedisCluster, project: Client) -> None:
-    first, second, third = cluster.primaries
+async def test_three_reshards_fail_no_request_and_lose_no_write(own_cluster: RedisCluster, project: Client) -> None:
+    first, second, third = own_cluster.primaries
     async with Load(project).running() as load:
         for source, target in ((first, second), (second, third), (third, first)):
             before = len(load.stored)
-            await asyncio.to_thread(cluster.reshard, source, target, RESHARDED)
+            await asyncio.to_thread(own_cluster.reshard, source, target, RESHARDED)
             assert len(load.stored) > before
     assert load.refused == {}
     assert await load.lost() == []
 
 
-async def test_scripts_that_all_nodes_forget_are_not_missed(cluster: RedisCluster, project: Client) -> None:
+async def test_scripts_that_all_nodes_forget_are_not_missed(own_cluster: RedisCluster, project: Client) -> None:
     async with Load(project).running() as load:
         for _ in range(3):
-            for node in cluster.primaries:
+            for node in own_cluster.primaries:
                 node.command("FUNCTION", "FLUSH")
             await load.everywhere(monotonic())
     assert load.refused == {}
 
 
-async def test_a_new_primary_is_given_the_scripts(cluster: RedisCluster, newest: Path, project: Client) -> None:
-    """It comes empty, takes slots, gives them back and goes."""
-    first = cluster.primaries[0]
+async def test_a_new_primary_is_given_the_scripts(own_cluster: RedisCluster, newest: Path, project: Client) -> None:
+    """A new node joins without scripts, gets slots, gives them back and leaves."""
+    first = own_cluster.primaries[0]
     with ClusterNode(newest, "--cluster-allow-replica-migration", "no") as joining:
         joining.command("CLUSTER", "MEET", *first.place)
-        await asyncio.to_thread(eventually, lambda: joining.knows() == len(cluster.nodes) + 1)
+        await asyncio.to_thread(eventually, lambda: joining.knows() == len(own_cluster.nodes) + 1)
         await asyncio.to_thread(eventually, lambda: b"cluster_state:ok" in joining.command("CLUSTER", "INFO"))
         assert joining.command("FUNCTION", "LIST") == []
         async with Load(project).running() as load:
-            await asyncio.to_thread(cluster.reshard, first, joining, RESHARDED)
+            await asyncio.to_thread(own_cluster.reshard, first, joining, RESHARDED)
             await load.everywhere(monotonic())
             assert len(joining.command("FUNCTION", "LIST")) == 1
-            await asyncio.to_thread(cluster.reshard, joining, first, RESHARDED)
+            await asyncio.to_thread(own_cluster.reshard, joining, first, RESHARDED)
             await load.everywhere(monotonic())
-        await asyncio.to_thread(cluster.agree)
-        for node in cluster.nodes:
+        await asyncio.to_thread(own_cluster.agree)
+        for node in own_cluster.nodes:
             node.command("CLUSTER", "FORGET", joining.id)
     assert load.refused == {}
     assert await load.lost() == []
 
 
-async def test_fsck_finds_nothing_wrong(cluster: RedisCluster, project: Client) -> None:
+async def test_fsck_finds_nothing_wrong(own_cluster: RedisCluster, project: Client) -> None:
     await project.put("d", "k")
-    checked = await asyncio.to_thread(polystow, "fsck", redis_url=cluster.url)
+    checked = await asyncio.to_thread(polystow, "fsck", redis_url=own_cluster.url)
     assert (checked.returncode, checked.stdout) == (0, "0 faults found\n"), checked.stderr
 
 
-async def test_a_primary_is_killed(cluster: RedisCluster, running: Running, project: Client) -> None:
-    """Requests for its slots wait, or are told in time that nothing was done or that nobody knows; the others go on."""
-    victim = cluster.primaries[0]
-    heirs = cluster.replicas(victim)
+async def test_a_primary_is_killed(own_cluster: RedisCluster, own_service: Running, project: Client) -> None:
+    """Requests for its slots wait, or get 503 within the deadline. Other requests are answered."""
+    victim = own_cluster.primaries[0]
+    heirs = own_cluster.replicas(victim)
     async with Load(project).running() as load, ClientSession() as http:
         await load.everywhere(monotonic())
         await asyncio.to_thread(victim.kill)
 
         async def inherited() -> bool:
-            async with http.get(running.ops_url + "/readyz") as ready:
+            async with http.get(own_service.ops_url + "/readyz") as ready:
                 assert ready.status == 200, await ready.text()
             return await asyncio.to_thread(lambda: any(heir.is_primary() for heir in heirs))
 
@@ -110,26 +98,26 @@ async def test_a_primary_is_killed(cluster: RedisCluster, running: Running, proj
     assert {status for status, _ in load.refused} <= {503}
     assert load.unhelpful == 0
     assert load.longest < DEADLINE + 5
-    # Replication is asynchronous: what the primary answered in its last instant may not have reached its replica.
+    # Replication is asynchronous: the last writes that the primary acknowledged may not have reached its replica.
     assert len(await load.lost()) <= WRITERS
 
 
 async def test_where_a_shard_is_away_its_slots_are_refused_and_the_others_are_served(
-    cluster: RedisCluster, running: Running, http: ClientSession
+    own_cluster: RedisCluster, own_service: Running, http: ClientSession
 ) -> None:
-    """One shard has lost both of its nodes; a slot of another was given to nobody."""
-    lost, sound, *_ = cluster.primaries
-    gone, served = set(cluster.slots(lost)), set(cluster.slots(sound))
-    project = await open_project(running, http)
-    while needed(project) & gone:  # what is declared of a caller lies in slots, too
-        project = await open_project(running, http)
+    """One shard loses both of its nodes. Later, a slot of another shard has no node either."""
+    lost, sound, *_ = own_cluster.primaries
+    gone, served = set(own_cluster.slots(lost)), set(own_cluster.slots(sound))
+    project = await open_project(own_service, http)
+    while needed(project) & gone:  # the declarations of the caller must not be in the lost slots
+        project = await open_project(own_service, http)
     slots = {name: slot(f"{{ainoflow:{project.project}:{name}}}") for name in (f"c{n}" for n in range(60))}
     away = next(name for name, number in slots.items() if number in gone)
     there = next(name for name, number in slots.items() if number in served)
     for name in (away, there):
         await project.put(name, "k")
-    for node in cluster.nodes:
-        if node is lost or node in cluster.replicas(lost):
+    for node in own_cluster.nodes:
+        if node is lost or node in own_cluster.replicas(lost):
             node.kill()
     refused, *answered = await asyncio.gather(
         project.ask("PUT", at(away, "k"), b"{}"), *(project.put(there, f"k{n}") for n in range(20))
@@ -137,10 +125,10 @@ async def test_where_a_shard_is_away_its_slots_are_refused_and_the_others_are_se
     assert "Retry-After" in refused.headers
     refused.refused(503)
     assert len(answered) == 20
-    async with http.get(running.ops_url + "/readyz") as ready:
+    async with http.get(own_service.ops_url + "/readyz") as ready:
         assert ready.status == 200
     sound.command("CLUSTER", "DELSLOTS", slots[there])
-    redis, key = Redis.open(cluster.url, timeout=0.5), f"{{ainoflow:{project.project}:{there}}}"
+    redis, key = Redis.open(own_cluster.url, timeout=0.5), f"{{ainoflow:{project.project}:{there}}}"
     await redis.connect()
     with pytest.raises(NotSent):
         await redis.execute("INCR", key, key=key, write=True)
@@ -148,6 +136,6 @@ async def test_where_a_shard_is_away_its_slots_are_refused_and_the_others_are_se
 
 
 def needed(project: Client) -> set[int]:
-    """The slots of what is declared of a caller, which each of its requests may have to look up."""
+    """Return the slots with the declarations of a caller, which each of its requests may need."""
     entries = (("token", digest(project.key)), ("project", project.project))
     return {slot(keys.entry("ainoflow", kind, id)) for kind, id in entries}

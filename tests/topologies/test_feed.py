@@ -1,10 +1,7 @@
-"""Feeds on a cluster, whose slots move while they are followed."""
+"""Tests feeds on a cluster while the slots of their categories move."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from aiohttp import ClientSession
 
 from service.redis.topology import slot
@@ -16,20 +13,8 @@ from tests.redis_cluster import RedisCluster
 from tests.running import Running
 
 
-@pytest.fixture(scope="module")
-def cluster(newest: Path) -> Iterator[RedisCluster]:
-    with RedisCluster(newest) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def running(cluster: RedisCluster) -> Iterator[Running]:
-    with Running(redis_url=cluster.url) as started:
-        yield started.wait_ready()
-
-
 def move(cluster: RedisCluster, project: str) -> None:
-    """Move the slot of the followed category, and whatever lies beside it, to another node."""
+    """Move the slot of the followed category to another node."""
     number = slot(keys.collection("ainoflow", project, CATEGORY, "cusn").tag)
     source = next(node for node in cluster.primaries if number in cluster.slots(node))
     target = next(node for node in cluster.primaries if node is not source)
@@ -37,33 +22,33 @@ def move(cluster: RedisCluster, project: str) -> None:
     while cluster.move_keys(source, target, number):
         pass
     cluster.end_move(source, target, number)
-    cluster.agree()  # a slot that moves again before all nodes know would confuse them
+    cluster.agree()  # before the slot moves again
 
 
 async def test_followers_miss_nothing_while_the_slot_moves(
-    cluster: RedisCluster, running: Running, http: ClientSession
+    own_cluster: RedisCluster, own_service: Running, http: ClientSession
 ) -> None:
-    project = await open_project(running, http)
+    project = await open_project(own_service, http)
     await keep_journal(project, entries=1_000_000)
 
     async def moves() -> None:
         for _ in range(3):
             await asyncio.sleep(0.5)
-            await asyncio.to_thread(move, cluster, project.project)
+            await asyncio.to_thread(move, own_cluster, project.project)
         await asyncio.sleep(0.5)
 
     print(await followed(project, moves(), writers=8, followers=10))
 
 
 async def test_a_slot_that_moves_without_a_key_loses_no_follower(
-    cluster: RedisCluster, running: Running, http: ClientSession
+    own_cluster: RedisCluster, own_service: Running, http: ClientSession
 ) -> None:
-    project = await open_project(running, http)
+    project = await open_project(own_service, http)
     await keep_journal(project)
     stream = await follow(project, CATEGORY, since="now")
     poll = asyncio.create_task(project.ask("GET", feed(CATEGORY, since="now", wait=60)))
     await asyncio.sleep(0.5)
-    await asyncio.to_thread(move, cluster, project.project)
+    await asyncio.to_thread(move, own_cluster, project.project)
     await project.put(CATEGORY, "k")
     assert len(await stream.take(1)) == 1
     async with asyncio.timeout(20):

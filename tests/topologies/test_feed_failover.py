@@ -1,4 +1,4 @@
-"""Feeds whose primary is killed while they are followed, on a cluster and beside sentinels."""
+"""Tests feeds while their primary is killed, on a cluster and with sentinels."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,10 +24,10 @@ from tests.servers import RedisProcess
 
 @dataclass
 class Topology:
-    """A set of servers, with ways to find the primary of a collection."""
+    """A cluster, or servers with sentinels, in the same terms."""
 
     url: str
-    primary: Callable[[str], RedisProcess]  # of a key
+    primary: Callable[[str], RedisProcess]  # returns the primary of a key
     replicas: Callable[[RedisProcess], list[RedisProcess]]
 
     async def kill(self, victim: RedisProcess, key: str) -> None:
@@ -49,7 +49,7 @@ def _replicates(server: RedisProcess) -> bool:
     try:
         role = server.command("ROLE")
     except Disconnected:
-        return False  # the sentinels disconnect all clients of a server when they change its role
+        return False  # sentinels disconnect the clients of a server whose role they change
     return bool(role[0] == b"slave" and role[3] == b"connected")
 
 

@@ -1,4 +1,4 @@
-"""Reads from memory where there are several servers: what is kept ends where a slot moves or a primary is replaced."""
+"""Tests that cached answers become invalid when their slot moves or their primary is replaced."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ ABSENT = "{moving}absent"
 
 
 class Reader:
-    """Waits for barriers with something that depends on a key which is not there."""
+    """Waits for barriers with an entry that depends on a missing key."""
 
     def __init__(self, tracker: Tracker) -> None:
         self.held = Dependent(tracker, [], (probe(ABSENT),), 0, True)
@@ -51,7 +51,7 @@ async def reading(tracker: Tracker) -> Reader:
 async def test_what_depends_on_a_missing_key_is_not_good_once_its_slot_begins_to_move(
     cluster: RedisCluster, client_of: Open
 ) -> None:
-    """The key may be made on the node that the slot moves to, of which this one is not told."""
+    """The key may be created on the target of the move, and the source is not informed."""
     redis = await client_of(cluster.url, tracking=True)
     number = slot(ABSENT)
     source = next(node for node in cluster.primaries if number in cluster.slots(node))
@@ -84,7 +84,7 @@ async def test_a_document_is_read_from_memory_while_its_slot_moves_to_and_fro(cl
             source = next(node for node in cluster.primaries if number in cluster.slots(node))
             target = next(node for node in cluster.primaries if node is not source)
             cluster.begin_move(source, target, number)
-            assert json.loads((await reader.ask("GET", DOCUMENT))[1]) == {"n": at - 1}  # the slot is of two nodes
+            assert json.loads((await reader.ask("GET", DOCUMENT))[1]) == {"n": at - 1}  # the slot is at two nodes
             await asyncio.to_thread(cluster.end_move, source, target, number)
 
             async def written(body: bytes = b'{"n":%d}' % at) -> bool:

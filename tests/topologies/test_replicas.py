@@ -1,4 +1,4 @@
-"""Reads from replicas: where they go, what they see, and that nobody waits for a replica in vain."""
+"""Tests reads from replicas: which node answers, what it has, and that no read waits for a missing replica."""
 
 import asyncio
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def watched(newest: Path) -> Iterator[SentinelSet]:
 
 
 async def opened(client_of: Open, url: str, replicas: int) -> Redis:
-    """A client that reads from replicas, once it is connected to them."""
+    """Return a client that reads from replicas, after it has connected to them."""
     redis: Redis = await client_of(url, read_replicas=True)
 
     async def connected() -> bool:
@@ -41,13 +41,13 @@ async def opened(client_of: Open, url: str, replicas: int) -> Redis:
 
 
 def gets(server: RedisProcess) -> int:
-    """The number of GETs that a server has answered."""
+    """Return the number of GETs that a server has answered."""
     told = server.command("INFO", "commandstats").get("cmdstat_get")
     return int(told["calls"]) if told else 0
 
 
 async def has_keys(*servers: RedisProcess) -> bool:
-    """True if all that was written to a primary has arrived."""
+    """Tell whether a replica has everything that was written to its primary."""
     return all(server.command("DBSIZE") for server in servers)
 
 

@@ -1,4 +1,4 @@
-"""The node that a command goes to, and the redirections if that is another one by now."""
+"""Tests to which node a command is sent, and that redirections to another node are followed."""
 
 import asyncio
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def lane_to(redis: Redis, node: ClusterNode) -> Lane:
 
 
 def looks(cluster: RedisCluster) -> int:
-    """The number of times that the nodes were asked for their slots, since they began to count."""
+    """Return how many times the nodes were asked for their slots since their counters were reset."""
     found = 0
     for node in cluster.primaries:
         stats = {**node.ask("INFO", "commandstats")}
@@ -36,7 +36,7 @@ def looks(cluster: RedisCluster) -> int:
 
 
 class Taken:
-    """An outcome that is no future, as the fast path's are."""
+    """An outcome that is not a future, as on the fast path."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -53,14 +53,14 @@ class Taken:
 
 @pytest.fixture
 def key(cluster: RedisCluster) -> str:
-    """A key whose slot belongs to the first primary."""
+    """Return a key whose slot belongs to the first primary."""
     mine = set(cluster.slots(cluster.primaries[0]))
     return next(key for key in KEYS if slot(key) in mine)
 
 
 @contextmanager
 def moving(cluster: RedisCluster, key: str) -> Iterator[tuple[int, ClusterNode, ClusterNode]]:
-    """The slot of a key is on its way from the first primary to the second, and comes back in the end."""
+    """Move the slot of a key from the first primary to the second one during the block, and back afterwards."""
     source, target, *_ = cluster.primaries
     number = slot(key)
     cluster.begin_move(source, target, number)
@@ -91,7 +91,7 @@ async def test_commands_go_to_the_node_of_their_key(cluster: RedisCluster, clien
 
 async def test_commands_of_many_slots_are_one_write_for_each_node(cluster: RedisCluster, client_of: Open) -> None:
     redis = await client_of(cluster.url)
-    keys = KEYS[:30]  # fewer for each node than a lane writes before the tick's end
+    keys = KEYS[:30]  # for each node fewer than a lane writes before the end of the tick
     before = [(lane.commands, lane.round_trips) for lane in redis.lanes]
     await asyncio.gather(*(redis.execute("GET", key, key=key, write=False) for key in keys))
     spent = [(lane.commands - b[0], lane.round_trips - b[1]) for lane, b in zip(redis.lanes, before, strict=True)]
@@ -127,7 +127,7 @@ async def test_many_moved_commands_ask_for_the_map_once(cluster: RedisCluster, c
         await asyncio.gather(*(redis.execute("GET", key, key=key, write=False) for _ in range(500)))
         await soon(lambda: _later(lambda: looks(cluster) > calls))
         await asyncio.sleep(0.5)
-        # Three nodes at a time, twice if commands moved while it looked.
+        # Each look-up asks three nodes. There are two of them if commands were redirected during the first one.
         assert looks(cluster) - calls <= 3 * 2 * 2
 
 
@@ -138,7 +138,7 @@ async def _later(check: Any) -> bool:
 async def test_a_slot_on_its_way_is_asked_for_where_its_keys_are(
     cluster: RedisCluster, client_of: Open, key: str
 ) -> None:
-    """Old keys at the source, new ones at the target, each command of 200 answered once and rightly."""
+    """Old keys are at the source and new ones at the target. Each of 200 commands is answered once."""
     redis = await client_of(cluster.url)
     await redis.execute("SET", key, "old", key=key, write=True)
     with moving(cluster, key) as (number, source, target):
@@ -148,7 +148,7 @@ async def test_a_slot_on_its_way_is_asked_for_where_its_keys_are(
         assert await asyncio.gather(*asked) == [1] * 100 + [b"old"] * 100
         assert target.command("CLUSTER", "COUNTKEYSINSLOT", number) == 100
         assert source.command("CLUSTER", "COUNTKEYSINSLOT", number) == 1
-        # ASKING held for the commands that it was sent with, and for no other.
+        # ASKING had an effect only on the commands that it was sent with.
         lane = lane_to(redis, target)
         assert (await asyncio.gather(lane.execute("PING", write=False)))[0] == b"PONG"
         names = [await redis.execute("GET", name, key=name, write=False) for name in new]
@@ -224,7 +224,7 @@ async def test_a_node_that_has_lost_its_slots_is_left_and_its_counts_stay(
 
 
 async def _count_until(redis: Redis, stop: asyncio.Event) -> int:
-    """Write to all slots until told to stop: none of it may fail while a replica takes over from a sound primary."""
+    """Write to all slots until `stop` is set. No write may fail while a replica takes over from a running primary."""
     rounds = 0
     while not stop.is_set():
         await asyncio.gather(*(redis.execute("INCR", f"n{key}", key=f"n{key}", write=True) for key in KEYS))

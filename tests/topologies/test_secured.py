@@ -1,4 +1,4 @@
-"""Clusters and sentinels behind TLS, passwords and ACL users."""
+"""Tests clusters and sentinels with TLS, passwords and ACL users."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.servers import Certificates, binaries, speaks_tls
 from tests.topologies.conftest import Open
 
 PASSWORD = "p:a/s,s@ w%rd"
-TLS = [path for _, path in binaries() if speaks_tls(path)][:1]  # not every one is built with it
+TLS = [path for _, path in binaries() if speaks_tls(path)][:1]  # not every server is built with TLS
 
 
 @pytest.mark.parametrize("path", TLS, ids=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""A service whose primary is watched by sentinels. The last two tests each cost it a primary."""
+"""Tests a service whose primary is watched by sentinels. Each of the last two tests kills a primary."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +18,7 @@ from tests.servers import RedisProcess
 from tests.topologies.conftest import Open
 from tests.topologies.load import Load
 
-RECOVERY = 30.0  # seconds, beyond what the sentinels themselves take; the rest is a machine with other work
+RECOVERY = 30.0  # seconds: long enough that other work on the machine does not fail a test
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ async def test_a_primary_that_hangs_is_left(watched: SentinelSet, client_of: Ope
 
 
 def _follows(server: RedisProcess, primary: RedisProcess, offset: int) -> bool:
-    """True if a replica of this primary has all that was written up to an offset."""
+    """Tell whether a replica of this primary has everything up to an offset of its replication stream."""
     role = server.command("ROLE")
     return bool(role[0] == b"slave" and role[2] == primary.port and role[3] == b"connected" and role[4] >= offset)
 
@@ -78,9 +78,9 @@ async def test_a_killed_primary_is_followed_by_the_next(watched: SentinelSet, pr
                 offset = victim.command("ROLE")[1]
                 return all(_follows(each, victim, offset) for each in followers)
             except Disconnected:
-                return False  # the sentinels disconnect all clients of a server when they change its role
+                return False  # sentinels disconnect the clients of a server whose role they change
 
-        # Whoever follows has the scripts and the project's key, also where an earlier failover has just ended.
+        # The replica must have the scripts and the project's key, also if an earlier failover has just ended.
         await asyncio.to_thread(eventually, replicated)
         await asyncio.to_thread(victim.kill)
 

@@ -1,4 +1,4 @@
-"""Records of every kind of all dialects, out of a service, into a cluster and out of it again, as clients see them."""
+"""Tests that records of all kinds are the same for clients after a transfer into a cluster and back."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def read(url: str) -> dict[str, bytes]:
 def moved(file: Path, source: str, target: str) -> None:
     done = polystow("export", str(file), "--with-access", redis_url=source)
     assert done.returncode == 0, done.stderr
-    for _ in range(2):  # the second time everything is there
+    for _ in range(2):  # the second time, everything is stored already
         done = polystow("import", str(file), redis_url=target)
         assert done.returncode == 0, done.stderr
         assert "0 different, 0 expired; 0 faults found" in done.stderr

@@ -1,4 +1,4 @@
-"""A trial of the feed: writers change a category while something harms the service, and followers must miss nothing."""
+"""A trial of the feed: writers change a category during a fault, and followers must get every change once."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -13,13 +13,15 @@ from tests.dialects.ainoflow.events import events_of, feed
 from tests.running import soon
 
 CATEGORY = "followed"
-PAUSE = 0.02  # seconds after a failure
+PAUSE = 0.02  # seconds before a client reconnects
 BROKEN = (ClientError, ConnectionError, TimeoutError, asyncio.IncompleteReadError)
 
 
 class Following:
-    """A client that follows the category whatever fails, by streams or by polls. It begins anew if it has a
-    change that Redis has lost."""
+    """A client that follows the category by streams or by polls, and continues from its cursor after a failure.
+
+    It starts again if the feed answers 410, because Redis has lost a change that the client has.
+    """
 
     def __init__(self, project: Client, *, polling: bool) -> None:
         self.changes: list[dict[str, Any]] = []
@@ -62,7 +64,7 @@ class Following:
 
 
 class Writing:
-    """A client that puts one document again and again, and notes the versions that were acknowledged."""
+    """A client that puts one document repeatedly, and records the acknowledged versions."""
 
     def __init__(self, project: Client, key: str) -> None:
         self.key, self._project = key, project
@@ -82,7 +84,7 @@ class Writing:
 
 
 async def all_changes(project: Client, category: str = CATEGORY) -> list[dict[str, Any]]:
-    """The whole journal of a category, page by page."""
+    """Return all changes in the journal of a category."""
     found: list[dict[str, Any]] = []
     since, more = "oldest", True
     while more:
@@ -94,18 +96,19 @@ async def all_changes(project: Client, category: str = CATEGORY) -> list[dict[st
 
 @asynccontextmanager
 async def several(running: Client) -> AsyncIterator[Client]:
-    """A client of the same project with as many connections as it needs."""
+    """Yield a client of the same project without a limit of connections."""
     async with ClientSession(connector=TCPConnector(limit=0)) as http:
         yield Client(http, running.running, running.key, running.project)
 
 
 async def followed(
-    one: Client, harm: Awaitable[object], writers: int = 32, followers: int = 20, *, losing: bool = False
+    one: Client, fault: Awaitable[object], writers: int = 32, followers: int = 20, *, losing: bool = False
 ) -> str:
-    """Let writers write and followers follow until the harm is done and all followers have all changes. Fails if one of
-    them missed a change, got one twice or out of order, or one that is not in the journal; or if the journal lacks a
-    write that was acknowledged. With `losing`, it may lack the newest such writes, and followers may begin anew.
-    Return a line about what was tried.
+    """Let writers write and followers follow until `fault` has ended and all followers have all changes.
+
+    Fail if a follower missed a change, or got one twice, out of order, or one that is not in the journal. Fail if the
+    journal lacks an acknowledged write. With `losing`, it may lack acknowledged writes, and followers may start again.
+    Return a summary in one line.
     """
     async with several(one) as project:
         writing = [Writing(project, f"k{number}") for number in range(writers)]
@@ -113,7 +116,7 @@ async def followed(
         tasks = [asyncio.create_task(follower.run()) for follower in following]
         works = [asyncio.create_task(writer.run()) for writer in writing]
         try:
-            await harm
+            await fault
             for writer in writing:
                 writer.over = True
             await asyncio.gather(*works)
@@ -140,5 +143,5 @@ async def followed(
     anew = sum(follower.begun - 1 for follower in following)
     return (
         f"{acknowledged} writes acknowledged, {len(changes)} changes, each to {followers} followers once and in order; "
-        f"{anew} times a follower began anew"
+        f"{anew} times a follower started again"
     )

@@ -3,19 +3,16 @@
 import asyncio
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import pytest
 from aiohttp import ClientSession
 
 from service.storage.records.record import etag
 from tests.dialects.ainoflow.client import Client, at, declare, open_project, open_with
+from tests.dialects.ainoflow.events import feed
 from tests.running import Running, soon
 
-
-def feed(category: str, **query: object) -> str:
-    path = f"/api/v1/storage/changes/{quote(category, safe='')}"
-    return f"{path}?{urlencode(query)}" if query else path
+pytestmark = pytest.mark.journal
 
 
 async def read(project: Client, category: str, **query: object) -> Any:
@@ -23,11 +20,6 @@ async def read(project: Client, category: str, **query: object) -> Any:
     assert reply.status == 200, reply.body
     assert list(reply.json) == ["category", "changes", "next", "more"]
     return reply.json
-
-
-@pytest.fixture
-async def project(service: Running, http: ClientSession) -> Client:
-    return await open_with(service, http, journal={})
 
 
 async def test_each_write_is_a_change(project: Client) -> None:

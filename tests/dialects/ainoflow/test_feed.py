@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,18 +12,11 @@ from aiohttp import ClientSession
 from service.storage.access.directory import FRESH, POLL
 from service.storage.feed.watcher import TICK
 from tests.dialects.ainoflow.client import Client, at, declare, on_the_wire, open_project
-from tests.dialects.ainoflow.events import EVENTS, Stream, close_all, feed, follow, keep_journal, listed
+from tests.dialects.ainoflow.events import EVENTS, Stream, feed, follow, keep_journal, listed
 from tests.running import Running, soon
 
 Serve = Callable[..., Running]
 WAYS = [{}, {"fast_path": False}, {"read_cache_bytes": 0}, {"workers": 2}]
-
-
-@pytest.fixture(autouse=True)
-async def _closed() -> AsyncIterator[None]:
-    """Close what each test leaves open."""
-    yield
-    close_all()
 
 
 @pytest.fixture

@@ -1,24 +1,17 @@
 """Feeds and histories that are asked for in odd ways, and documents with odd names."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import ClientSession
 
 from tests.dialects.ainoflow.client import Client, at, declare, open_project
-from tests.dialects.ainoflow.events import EVENTS, close_all, feed, follow, keep_journal, listed
-from tests.running import Running, soon
+from tests.dialects.ainoflow.events import EVENTS, feed, follow, keep_journal, listed
+from tests.running import soon
+
+pytestmark = pytest.mark.journal
 
 ODD = ["a\nb", "a\r\nid: 0-0\r\n\r\nevent: change", "\u2028\u2029\x85", "\0", "data: x\n\ndata:", "\ufeff"]
-
-
-@pytest.fixture
-async def project(service: Running, http: ClientSession) -> AsyncIterator[Client]:
-    found = await open_project(service, http)
-    await keep_journal(found)
-    yield found
-    close_all()
 
 
 async def test_a_cursor_of_another_category_or_project_is_410(project: Client, http: ClientSession) -> None:

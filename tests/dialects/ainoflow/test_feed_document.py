@@ -1,29 +1,20 @@
 """The live feed is what the OpenAPI document says."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
 from openapi_schema_validator import OAS31Validator
 
 from service.dialects.ainoflow import DIALECT
 from service.openapi.document import document
-from tests.dialects.ainoflow.client import Client, at, open_project
-from tests.dialects.ainoflow.events import EVENTS, close_all, follow, keep_journal
-from tests.running import Running
+from tests.dialects.ainoflow.client import Client, at
+from tests.dialects.ainoflow.events import EVENTS, follow
+
+pytestmark = pytest.mark.journal
 
 DOCUMENT = document(DIALECT)
 ANSWER = DOCUMENT["paths"]["/api/v1/storage/changes/{category}"]["get"]["responses"]["200"]
-
-
-@pytest.fixture
-async def project(service: Running, http: ClientSession) -> AsyncIterator[Client]:
-    found = await open_project(service, http)
-    await keep_journal(found)
-    yield found
-    close_all()
 
 
 def check(change: Any) -> None:

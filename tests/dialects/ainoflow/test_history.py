@@ -3,17 +3,12 @@
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
 
 from service.storage.records.record import etag
-from tests.dialects.ainoflow.client import Client, Reply, at, open_with
+from tests.dialects.ainoflow.client import Client, Reply, at
 from tests.dialects.ainoflow.test_changes import read
-from tests.running import Running
 
-
-@pytest.fixture
-async def project(service: Running, http: ClientSession) -> Client:
-    return await open_with(service, http, journal={})
+pytestmark = pytest.mark.journal
 
 
 async def history(project: Client, key: str, **query: object) -> Any:
