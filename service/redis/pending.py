@@ -44,8 +44,9 @@ class Unexpected(Exception):
 class Command(Struct, eq=False):
     """One command, with its outcome.
 
-    `write` is True if it must not run twice, False for a read, which is sent again when the connection is lost, and
-    None for a read that a replica may answer, so that the answer may be slightly old. `deadline` is in seconds.
+    `write` is True if it must not run twice, or if its reply acknowledges a write; False for another read, which is
+    sent again when the connection is lost; None for a read that a replica may answer, so that the answer may be
+    slightly old. `deadline` is in seconds.
     `attempts` counts the temporary refusals. `key` determines the node.
     """
 

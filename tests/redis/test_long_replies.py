@@ -5,7 +5,6 @@ With `appendfsync always` it does not send and receive on one connection in one 
 """
 
 import asyncio
-import socket
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -14,44 +13,12 @@ import pytest
 
 from service.redis.errors import Unanswered
 from service.redis.lane import EAGER_COMMANDS
-from service.redis.wire import pack
 from tests.redis.conftest import Open
 from tests.running import soon
 from tests.servers import RedisProcess
+from tests.turns import A_MOMENT, LONG, Client
 
-LONG = 240_000  # bytes: more than a socket takes, by less than Redis sends in one turn
-BUSY = "for i = 1, 20000000 do end"  # 0.1 s; with 5 s Redis would refuse what comes next
 PIECES = 300  # more than a Unix socket takes
-A_MOMENT = 0.03  # seconds, in which Redis begins what it was sent; if it does not, the test is easier to pass
-
-
-class Client:
-    """A connection on which commands are sent before their replies are read."""
-
-    def __init__(self, redis: RedisProcess) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(str(redis.socket))
-
-    def close(self) -> None:
-        self.socket.close()
-
-    def send(self, *command: str | bytes) -> None:
-        self.socket.sendall(pack(command))
-
-    def receive_what_is_there(self) -> None:
-        self.socket.setblocking(False)
-        try:
-            while self.socket.recv(65_536):
-                pass
-        except BlockingIOError:
-            self.socket.setblocking(True)
-
-    def receive(self, ending: bytes) -> None:
-        received = b""
-        while not received.endswith(ending):
-            piece = self.socket.recv(65_536)
-            assert piece, "Redis closed the connection"
-            received += piece
 
 
 def test_with_always_a_write_behind_a_long_reply_survives(binary: Path) -> None:
@@ -62,11 +29,11 @@ def test_with_always_a_write_behind_a_long_reply_survives(binary: Path) -> None:
         writer.receive(b"+OK\r\n")
         writer.send("GET", "long")
         time.sleep(A_MOMENT)  # Redis has sent what the socket takes, and waits with the rest
-        busy.send("EVAL", BUSY, "0")
+        busy.keep_busy()
         time.sleep(A_MOMENT)  # while it is busy, the next turn of its event loop is prepared:
         writer.receive_what_is_there()  # there is room for the rest of the reply,
         writer.send("SET", "written", "1")  # a write to execute,
-        next_busy.send("EVAL", BUSY, "0")  # and a script that makes the turn long
+        next_busy.keep_busy()  # and a script that makes the turn long
         writer.receive(b"+OK\r\n")
         redis.kill()
         redis.start()
@@ -84,12 +51,12 @@ async def test_a_lane_does_not_acknowledge_what_is_lost(binary: Path, lane_to: O
         read = lane.execute("GET", "long", write=False)
         await asyncio.sleep(0)
         time.sleep(A_MOMENT)  # noqa: ASYNC251  nothing is read meanwhile
-        busy.send("EVAL", BUSY, "0")
+        busy.keep_busy()
         time.sleep(A_MOMENT)  # noqa: ASYNC251
         write = lane.execute("SET", "written", "1", write=True)
         for _ in range(20):  # what is there is received
             await asyncio.sleep(0)
-        next_busy.send("EVAL", BUSY, "0")
+        next_busy.keep_busy()
         await soon(lambda: asyncio.sleep(0, write.done() or lane.commands == before + 3))
         await asyncio.to_thread(redis.kill)
         await asyncio.to_thread(redis.start)
@@ -112,12 +79,12 @@ async def test_a_lane_does_not_acknowledge_what_is_lost_behind_many_short_replie
             earlier += [lane.execute("SET", "short", "1", write=True) for _ in range(EAGER_COMMANDS)]
             time.sleep(0.001)  # noqa: ASYNC251  nothing is read meanwhile, and Redis answers them by themselves
         before = lane.commands
-        busy.send("EVAL", BUSY, "0")
+        busy.keep_busy()
         time.sleep(A_MOMENT)  # noqa: ASYNC251
         write = lane.execute("SET", "written", "1", write=True)
         for _ in range(20):  # what is there is received
             await asyncio.sleep(0)
-        next_busy.send("EVAL", BUSY, "0")
+        next_busy.keep_busy()
         await soon(lambda: asyncio.sleep(0, write.done() or lane.commands >= before + 3))
         await asyncio.to_thread(redis.kill)
         await asyncio.to_thread(redis.start)

@@ -1,7 +1,10 @@
 """Operations that are carried out once: what is remembered, where, for how long, and what a repetition is told."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from service.redis.pending import Command
 from service.storage import keys
 from service.storage.access.secret import SECRET_BYTES
-from service.storage.errors import AlreadyExists, Changed, NotFound, QuotaExceeded, Reused
+from service.storage.errors import AlreadyExists, Changed, NotFound, OutcomeUnknown, QuotaExceeded, Reused
 from service.storage.records.conditions import UNCONDITIONAL, Condition
 from service.storage.records.quota import Quota
 from service.storage.records.record import Saved, etag
@@ -20,8 +23,10 @@ from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES
 from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.runner import Runner
 from tests.runners import Connect
+from tests.running import soon
 from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, LIMIT, ME, RECORD, USAGE, Keyspace, words
+from tests.turns import A_MOMENT, LONG, Client
 
 DAY_MS = 86_400_000
 OBJECT = b'{"n":0}'
@@ -301,3 +306,35 @@ async def test_every_worker_has_the_secret_and_nobody_makes_another(
     assert await Storage(runner).secret.read() == secrets[0] == keyspace.command("GET", keys.SECRET)
     redis.command("FLUSHALL")
     assert await Storage(runner).secret.read() != secrets[0]
+
+
+async def test_a_repetition_is_not_told_what_is_then_lost_with_redis(binary: Path, connect: Connect) -> None:
+    """Redis sends both replies behind a long one, before it writes its file (service/redis/confirmation.py)."""
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisProcess(binary, "--appendonly", "yes", "--appendfsync", "no"))
+        busy, next_busy = (stack.enter_context(closing(Client(redis))) for _ in range(2))
+        runner = await connect(redis)
+        storage, lane = Storage(runner), runner.redis.lanes[0]
+        await fill(storage, "put")
+        await runner.command("SET", "long", b"x" * LONG, key="long", write=True)
+        first, repetition = request(), request()
+        first.whole = False  # its body is still arriving, so that it is not looked up before
+        read = runner.redis.execute("GET", "long", key="long", write=False)
+        await asyncio.sleep(0)
+        time.sleep(A_MOMENT)  # noqa: ASYNC251  nothing is read meanwhile
+        busy.keep_busy()
+        time.sleep(A_MOMENT)  # noqa: ASYNC251
+        before = lane.commands
+        writes = [asyncio.create_task(ask(storage, WRITES["put"], each)) for each in (first, repetition)]
+        for _ in range(20):  # what is there is received
+            await asyncio.sleep(0)
+        assert lane.commands == before + 2
+        next_busy.keep_busy()
+        await soon(lambda: asyncio.sleep(0, writes[1].done() or lane.commands > before + 2))
+        await asyncio.to_thread(redis.kill)
+        await asyncio.to_thread(redis.start)
+        assert len(await read) == LONG
+        for told in await asyncio.gather(*writes, return_exceptions=True):
+            assert isinstance(told, Saved | OutcomeUnknown)
+            if isinstance(told, Saved):
+                assert (await versions(storage))["a"] == told.version

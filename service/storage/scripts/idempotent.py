@@ -85,7 +85,8 @@ async def _remembered(
         return None
     for collection in target if isinstance(target, list) else (target.collection,):
         key = keys.remembered(collection.tag, idempotency.digest)
-        if (packed := await runner.command("GET", key, key=key)) is not None:
+        # Its reply acknowledges the first request, so it may have to be confirmed (service/redis/confirmation.py).
+        if (packed := await runner.command("GET", key, key=key, write=True)) is not None:
             return _unpacked(packed, idempotency)
     return None
 
