@@ -26,6 +26,7 @@ from tests.dialects.ainoflow.client import Client, at, open_with
 from tests.dialects.ainoflow.following import all_changes
 from tests.faults.clients import answered
 from tests.faults.faults import counts_of, kill_redis, kill_worker
+from tests.faults.groups import AFTER_DUE, Group
 from tests.faults.stand import Stand, standing
 from tests.hot.wire import Wire, connected, request
 from tests.running import soon
@@ -35,44 +36,8 @@ JOURNAL = {"entries": 1_000_000}
 LEARNED = 1.5  # seconds until each worker knows that there is a journal
 READ = 0.02  # share of the batches after which all documents are read
 ABANDONED = 0.2  # share of the batches of unknown outcome that are abandoned
+REFUSALS = 0.15  # share of the batches after which one is sent that must be refused
 SHOWN = 20
-
-Entry = tuple[str, str, int | None, int | None]  # operation, key, version (None: not known), number of the batch
-
-
-@dataclass(slots=True)
-class Group:
-    """A category with its documents, which batch 1 creates.
-
-    `sent` and `acknowledged` are the numbers of the last batch that was sent, and of the last one that succeeded.
-    """
-
-    name: str
-    size: int
-    sent: int = 0
-    acknowledged: int = 0
-
-    def entries(self, number: int) -> list[Entry]:
-        """Return the changes of a batch. A batch of three or more also creates one document and deletes another."""
-        lasting = self.size if self.size < 3 else self.size - 2
-        found: list[Entry] = [("put", f"k{n}", number, number) for n in range(lasting)]
-        if number > 1:
-            found[0] = ("patch", "k0", number, number)
-        if self.size >= 3:
-            found.append(("put", f"made{number % 2}", 1, number))
-            found += [("delete", f"made{(number + 1) % 2}", None, None)] if number > 1 else []
-        return found
-
-    def batch(self, number: int) -> bytes:
-        values: list[dict[str, Any]] = [
-            {"op": op, "key": key} | ({} if value is None else {"value": {"n": value}})
-            for op, key, _, value in self.entries(number)
-        ]
-        return json.dumps({"operations": values}).encode()
-
-    def state(self, number: int) -> dict[str, int]:
-        """Return the number in each document after a batch."""
-        return {key: number for op, key, _, _ in self.entries(number) if op != "delete"} if number else {}
 
 
 @dataclass(slots=True)
@@ -81,6 +46,7 @@ class Account:
 
     acknowledged: int = 0
     operations: int = 0
+    refused: int = 0
     unknown: int = 0
     looks: int = 0
     changes: int = 0
@@ -100,7 +66,7 @@ class Account:
         self.looks += 1
         found = {item["key"]: item["value"]["n"] for item in items}
         for number in range(group.acknowledged, group.sent + 1):
-            if found == group.state(number):
+            if group.is_after(number, found):
                 return number
         self.blame(group, found)
         return group.acknowledged
@@ -108,8 +74,10 @@ class Account:
     def judge_journal(self, group: Group, changes: list[dict[str, Any]], last: int) -> None:
         """Compare the journal of a group with all batches up to `last`."""
         self.changes += len(changes)
-        expected = [entry for number in range(1, last + 1) for entry in group.entries(number)]
+        expected = [entry for number in range(1, last + 1) for entry in group.changes(number)]
         found = [(each["op"], each["key"], each["version"], each.get("value", {}).get("n")) for each in changes]
+        if len(found) == len(expected) + 1 and found[-1] == group.changes(last + 1)[0]:
+            del found[-1]  # what the last batch made has expired
         if len(found) != len(expected):
             self.blame(group, f"the journal has {len(found)} changes instead of {len(expected)}")
         for one, other in zip(found, expected, strict=False):
@@ -120,9 +88,9 @@ class Account:
     def __str__(self) -> str:
         abandoned = sum(group.sent > group.acknowledged for group in self.groups)
         return (
-            f"{self.acknowledged} batches of {self.operations} operations acknowledged, {self.unknown} of unknown "
-            f"outcome, {abandoned} abandoned; read {self.looks} times, {self.changes} changes in the journals; "
-            f"faults: {counts_of(self.injected)}; {len(self.wrong)} violations"
+            f"{self.acknowledged} batches of {self.operations} operations acknowledged, {self.refused} refused, "
+            f"{self.unknown} of unknown outcome, {abandoned} abandoned; read {self.looks} times, {self.changes} "
+            f"changes in the journals; faults: {counts_of(self.injected)}; {len(self.wrong)} violations"
         )
 
 
@@ -160,17 +128,35 @@ class Writer:
             if self._random.random() < ABANDONED:
                 self._group = account.group(self._size)
             raise
-        entries = group.entries(number)
         if response.status != 200:
             account.blame(group, f"batch {number} was answered {response.status}: {response.body!r}")
             raise TimeoutError
-        receipts = [(each["op"], each["key"], each.get("version")) for each in json.loads(response.body)["results"]]
-        if receipts != [entry[:3] for entry in entries]:
-            account.blame(group, f"batch {number} was answered {receipts}")
+        results = json.loads(response.body)["results"]
+        if fault := group.learn(number, results):
+            account.blame(group, fault)
         group.acknowledged = number
         account.acknowledged += 1
-        account.operations += len(entries)
+        account.operations += len(results)
+        await asyncio.sleep(AFTER_DUE)
+        if self._random.random() < REFUSALS:
+            await self._be_refused(wire)
         if self._random.random() < READ:
+            await self._look(wire)
+
+    async def _be_refused(self, wire: Wire) -> None:
+        """Send a batch with an operation that must be refused. Whatever is answered, it must have changed nothing."""
+        group, account = self._group, self._account
+        body, place, status = group.refused(self._random)
+        await wire.send(request("POST", f"/api/v1/storage/batch/{group.name}", body, credential=self._credential))
+        response = await answered(wire)
+        if response.status == 503:
+            return
+        account.refused += 1
+        if response.status != status or json.loads(response.body)["error"].get("operation") != place:
+            account.blame(
+                group, f"not {status} for operation {place}: {response.status} {response.body!r}, of {body!r}"
+            )
+        if self._random.random() < 0.2:
             await self._look(wire)
 
     async def _look(self, wire: Wire) -> None:

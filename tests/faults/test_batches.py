@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from tests.effort import either
-from tests.faults.batching import Account, Group, write_batches
+from tests.faults.batching import Account, write_batches
+from tests.faults.groups import DUE, REFUSED, Group
 from tests.faults.stand import standing
 
 
@@ -14,7 +15,7 @@ def changes(group: Group, *numbers: int) -> list[dict[str, Any]]:
     return [
         {"op": op, "key": key, "version": version or 1} | ({} if value is None else {"value": {"n": value}})
         for number in numbers
-        for op, key, version, value in group.entries(number)
+        for op, key, version, value in group.changes(number)
     ]
 
 
@@ -34,10 +35,49 @@ def test_a_batch_that_is_half_done_or_lost_is_a_violation() -> None:
     group = Group("g", 5, 4, 3)
     half = group.state(3) | {"k1": 4}
     gone = {key: number for key, number in group.state(3).items() if key != "k1"}
-    for flaw in (half, gone, group.state(2), group.state(5), {}):
+    refused = group.state(3) | {"k1": REFUSED}
+    made = group.state(3) | {"absent": REFUSED}
+    for flaw in (half, gone, refused, made, group.state(3) | {DUE: 2}, group.state(2), group.state(5), {}):
         account = Account()
         account.judge(group, items(flaw))
         assert len(account.wrong) == 1
+
+
+def receipts(group: Group, number: int) -> list[dict[str, Any]]:
+    """The results of a batch, as the service answers them."""
+    return [
+        {"op": op, "key": key} | ({} if op == "delete" else {"version": version, "etag": "e", "expiresAt": expires})
+        for op, key, version, _ in group.entries(number)
+        for expires in ["soon" if op in ("put", "patch") or key == DUE else None]
+    ]
+
+
+@pytest.mark.parametrize("key", ["k0", "k1", "made0", DUE])
+def test_a_receipt_with_another_expiry_or_version_is_a_violation(key: str) -> None:
+    """Of a put without its expiry, a patch that moves one, and a create with one, or with a version that is taken."""
+    for flaw in ({"expiresAt": None}, {"expiresAt": "later"}, {"version": 9}):
+        group = Group("g", 5)
+        assert group.learn(1, receipts(group, 1)) is None
+        results = receipts(group, 2)
+        assert group.learn(2, results) is None
+        if (key == "made0" and flaw == {"expiresAt": None}) or (key in ("k1", DUE) and flaw == {"expiresAt": "later"}):
+            continue  # as it must be
+        next(each for each in results if each["key"] == key).update(flaw)
+        assert group.learn(2, results)
+
+
+def test_a_document_that_expires_does_so_once_between_two_batches() -> None:
+    group = Group("g", 5, 2, 2)
+    right = changes(group, 1, 2)
+    ended = group.changes(2)[0]
+    expired = {"op": ended[0], "key": ended[1], "version": ended[2]}
+    for flaw in ([each for each in right if each["op"] != "expire"], [*right, expired, expired], [expired, *right]):
+        account = Account()
+        account.judge_journal(group, flaw, 2)
+        assert account.wrong
+    account = Account()
+    account.judge_journal(group, [*right, expired], 2)
+    assert not account.wrong
 
 
 def test_a_journal_that_lacks_doubles_or_reorders_batches_is_a_violation() -> None:
