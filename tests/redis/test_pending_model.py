@@ -1,27 +1,33 @@
 """Any interleaving of writes, replies, refusals, cancellations, disconnects and deadlines keeps the queue's promises.
 
-A toy server executes what it is sent in order, and says how often each command was executed or refused.
+A toy server executes what it is sent in order, and says how often each command was executed or refused. Replies may be
+doubtful: the server has written its file only when it has answered the confirmation of them, in any way.
 """
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from service.redis.confirmation import CONFIRM, Confirmation
 from service.redis.errors import NotSent, Overloaded, Rejected, Unanswered, rejected
-from service.redis.pending import NOTHING, Command, Pending
+from service.redis.pending import NOTHING, Command, Pending, Unexpected
 from tests.effort import examples
 
 TIMEOUT = 1.0
 
+KINDS = st.lists(st.sampled_from(["ok", "ok", "BUSY no", "DENIED no"]), max_size=6)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.booleans(), st.integers(1, 40)),
         st.tuples(st.just("add"), st.booleans(), st.integers(1, 40)),
         st.tuples(st.just("take"), st.integers(1, 60)),
-        st.tuples(st.just("reply"), st.lists(st.sampled_from(["ok", "ok", "BUSY no", "DENIED no"]), max_size=6)),
+        st.tuples(st.just("reply"), KINDS, st.booleans()),
+        st.tuples(st.just("stray")),
         st.tuples(st.just("cancel"), st.integers(0, 30)),
         st.tuples(st.just("pass"), st.sampled_from([0.001, 0.02, 0.3, 0.9])),
         st.tuples(st.just("disconnect")),
@@ -47,6 +53,9 @@ class World:
         self.wire: deque[bytes] = deque()  # sent on this connection, not yet answered
         self.sent: Counter[bytes] = Counter()
         self.refused: Counter[bytes] = Counter()
+        self.doubted: list[bytes] = []  # executed on this connection, and not in a confirmation yet
+        self.confirmations: deque[list[bytes]] = deque()  # sent on this connection, with the commands of each
+        self.unproven: set[bytes] = set()  # answered with a doubtful reply, and not confirmed
 
     def add(self, write: bool, length: int) -> None:
         name = b"%d" % len(self.commands)
@@ -60,13 +69,33 @@ class World:
             self.wire.append(packed)
             self.sent[packed] += 1
 
-    def reply(self, kinds: list[str]) -> None:
+    def reply(self, kinds: list[str], doubtful: bool) -> None:
         replies: list[Any] = []
         for kind in kinds[: len(self.wire)]:
             packed = self.wire.popleft()
+            if packed == CONFIRM:
+                self.unproven -= set(self.confirmations.popleft())
+            elif doubtful and kind == "ok":
+                self.doubted.append(packed)
             self.refused[packed] += kind.startswith("BUSY")
             replies.append(packed if kind == "ok" else rejected(kind))
-        self.queue.answer(iter([*replies, NOTHING]).__next__, self.now)
+        self.unproven |= set(self.doubted)
+        self.queue.answer(iter([*replies, NOTHING]).__next__, self.now, doubtful)
+        if confirming := self.queue.confirm():
+            self.wire.append(confirming)
+            self.confirmations.append(self.doubted)
+        self.doubted = []
+
+    def stray(self) -> None:
+        """All commands are answered, doubtfully, and one more that was not sent: the connection is closed."""
+        for packed in self.wire:
+            if packed == CONFIRM:
+                self.unproven -= set(self.confirmations.popleft())
+            else:
+                self.unproven.add(packed)
+        with pytest.raises(Unexpected):
+            self.queue.answer(iter([*self.wire, b"stray"]).__next__, self.now, True)
+        self.disconnect()
 
     def cancel(self, number: int) -> None:
         if number < len(self.commands):
@@ -74,6 +103,7 @@ class World:
 
     def disconnect(self) -> None:
         self.wire.clear()
+        self.confirmations.clear()
         self.queue.disconnect("gone")
 
     def let_pass(self, seconds: float) -> None:
@@ -88,9 +118,13 @@ class World:
         assert [c.packed for c in queue.flight] == list(self.wire)
         held = [*queue.flight, *queue.waiting, *(rest[2] for rest in queue.resting)]
         assert queue.size == sum(len(c.packed) for c in held)
-        assert queue.depth == len(held) <= 12
+        assert queue.depth == len(held) <= 12 + len(self.confirmations)
         open_ones = [c for c in self.commands if not c.told.done()]
-        assert {id(c) for c in open_ones} <= {id(c) for c in held}
+        outcomes = {id(c.outcome) for c in held}
+        for command in queue.flight:
+            if isinstance(command.outcome, Confirmation):
+                outcomes |= {id(each.outcome) for each in command.outcome._held}
+        assert {id(c.told) for c in open_ones} <= outcomes
         if open_ones:
             event = queue.next_event()
             assert event is not None
@@ -107,6 +141,7 @@ class World:
         error = command.told.exception()
         if error is None:
             assert command.told.result() == command.packed
+            assert not command.write or command.packed not in self.unproven
         elif isinstance(error, Rejected):
             assert error.word == "DENIED"
         elif isinstance(error, Unanswered):
@@ -118,10 +153,10 @@ class World:
             assert executions == 0
 
 
-OVERTAKEN = [
+OVERTAKEN: list[tuple[Any, ...]] = [
     ("add", True, 1),
     ("take", 60),
-    ("reply", ["BUSY no"]),
+    ("reply", ["BUSY no"], False),
     ("pass", 0.001),
     ("add", True, 1),
     ("take", 60),
@@ -129,9 +164,38 @@ OVERTAKEN = [
     ("take", 60),
 ]
 
+TWO_WRITES: list[tuple[Any, ...]] = [("add", True, 1), ("add", True, 1), ("take", 60)]
+BOTH_DOUBTFUL = [*TWO_WRITES, ("reply", ["ok", "ok"], True)]
+TWO_DEADLINES: list[tuple[Any, ...]] = [("add", True, 1), ("pass", 0.3), ("add", True, 1), ("take", 60)]
+# The confirmation of a write, whose deadline is the earliest, is sent behind another command.
+BEHIND_ANOTHER: list[tuple[Any, ...]] = [
+    ("add", True, 1),
+    ("pass", 0.3),
+    ("add", False, 1),
+    ("take", 60),
+    ("reply", ["ok"], True),
+]
+CONFIRMED: dict[str, list[tuple[Any, ...]]] = {
+    "with a refusal": [*BOTH_DOUBTFUL, ("reply", ["BUSY no"], True)],
+    "for one caller": [*BOTH_DOUBTFUL, ("cancel", 0), ("reply", ["ok"], False)],
+    "too late": [*BOTH_DOUBTFUL, ("pass", 0.9), ("pass", 0.3), ("reply", ["BUSY no"], True)],
+    "too late for the first": [*TWO_DEADLINES, ("reply", ["ok", "ok"], True), ("pass", 0.75)],
+    "behind another": [*BEHIND_ANOTHER, ("reply", ["ok", "ok"], False)],
+    "never": [*BOTH_DOUBTFUL, ("disconnect",)],
+    "never, for one caller": [*BOTH_DOUBTFUL, ("cancel", 0), ("disconnect",)],
+    "never, because a reply is too many": [*TWO_WRITES, ("stray",)],
+}
+
+
+def interleavings(test: Callable[..., None]) -> Callable[..., None]:
+    """Let Hypothesis try these interleavings first."""
+    for steps in (OVERTAKEN, *CONFIRMED.values()):
+        test = example(steps)(test)
+    return test
+
 
 @examples(100, 600)
-@example(OVERTAKEN)
+@interleavings
 @given(STEPS)
 def test_each_caller_gets_exactly_one_outcome_and_never_anothers_reply(steps: list[tuple[Any, ...]]) -> None:
     loop = asyncio.new_event_loop()
