@@ -76,6 +76,7 @@ METRICS = (
     Metric("polystow_feed_followers", Kind.GAUGE, "Clients that follow a stream of changes."),
     Metric("polystow_feed_events_total", Kind.COUNTER, "Events given to clients that follow a stream of changes."),
     Metric("polystow_feed_cut_total", Kind.COUNTER, "Clients cut off because more waited for them than is allowed."),
+    Metric("polystow_feed_unread_bytes", Kind.GAUGE, "Memory of changes that clients of a feed have not read."),
     Metric("polystow_feed_reads_total", Kind.COUNTER, "Reads of followed streams, each for all followers of a worker."),
     Metric("polystow_worker_resident_bytes", Kind.GAUGE, "Resident memory of a worker.", ("worker",)),
     Metric("polystow_worker_cpu_seconds_total", Kind.COUNTER, "Processor time of a worker.", ("worker",)),

@@ -83,6 +83,11 @@ class Settings:
         between(0, 1024**4),
         "Memory per worker for the answers to frequent reads; 0 turns the cache off.",
     )
+    feed_unread_bytes: int = _set(
+        64 * MEBIBYTE,
+        between(MEBIBYTE, 1024**4),
+        "Memory per worker for changes that clients of a feed have not read; above it, the slowest are cut off.",
+    )
     cors_origins: tuple[str, ...] = _set((), kinds.ORIGINS, "Origins that browsers may call from; none when empty.")
     dialects: tuple[str, ...] = _set((), kinds.DIALECTS, "Dialects to serve; all of them when empty.")
     docs: bool = _set(True, SWITCH, "Serve /docs and /openapi/, without authentication.")

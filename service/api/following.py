@@ -2,19 +2,18 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from time import time
 
 from service.api.dialect import Request, Stream
 from service.storage.errors import Refusal
-from service.storage.feed.follower import PIECE_BYTES, Follower
-from service.storage.feed.tail import Event, Position
+from service.storage.feed.follower import Follower
+from service.storage.feed.tail import Event, Piece, Position
 
 EVENT_STREAM = "text/event-stream"
 _excludes = re.compile(r"q\s*=\s*0(\.0*)?").fullmatch
 HEARTBEAT_SECONDS = 15.0
 LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
-PORTION = 100  # events that are looked for at a time
 
 Cursor = Callable[[Position], str]
 Confirm = Callable[[], Awaitable[None]]  # raises Refusal if the caller may not follow any longer
@@ -60,39 +59,51 @@ class _Events:
         self._start = b"event: %b\nid: " % name.encode()
         self._clock = asyncio.get_running_loop().time
         self._expiry = _expiry(request)
+        self._piece: Piece | None = None  # the next one
+        self._beat = 0.0  # when it is time for a heartbeat
         self._generation: int | None = None  # of the access directory in which the caller was last confirmed
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield an empty piece when the first events were read, then all events. Raises Refusal before that."""
+        """Yield an empty piece when the first events were read, then all events. Raises Refusal before that.
+
+        What was yielded is not kept: while thousands of streams wait, that would be most of their memory.
+        """
         follower = self._follower
         with follower.counted():
-            found: Sequence[Event] | None = await follower.take(PORTION, 0)
+            self._piece = await follower.take_piece(0, self._render)
             yield b""
-            beat = self._clock() + HEARTBEAT_SECONDS
-            while found is not None:
-                for piece in _in_pieces(found):
-                    if not await self._may_follow():
-                        return
-                    follower.position = piece[-1].position
-                    with follower.unread():
-                        yield b"".join(map(self._render, piece))
-                if not found and self._clock() >= beat:
-                    yield b"event: heartbeat\nid: %b\ndata: {}\n\n" % self._cursor(follower.position).encode()
-                if found or self._clock() >= beat:
-                    beat = self._clock() + HEARTBEAT_SECONDS
-                found = await self._next(beat)
+            self._set_beat()
+            while self._piece is not None or await self._next():
+                if (piece := self._piece) is None:
+                    continue
+                if not await self._may_follow():
+                    return
+                self._piece = None
+                with follower.unread(piece):
+                    yield piece.data
+                del piece
+                self._set_beat()
 
-    async def _next(self, beat: float) -> Sequence[Event] | None:
-        """Return the next events, none if it is time for a heartbeat or a second look, None at the end."""
-        if self._follower.over or not await self._may_follow():
-            return None
+    def _set_beat(self) -> None:
+        self._beat = self._clock() + HEARTBEAT_SECONDS
+
+    async def _next(self) -> bool:
+        """Wait for the next events, or until it is time for a heartbeat or a second look. Return False at the end."""
+        follower = self._follower
+        if follower.over or not await self._may_follow():
+            return False
         try:
-            found = await self._follower.take(PORTION, min(beat, self._expiry))
+            self._piece = await follower.take_piece(min(self._beat, self._expiry), self._render)
         except Refusal:
-            return None
-        if not found and (self._follower.over or not await self._may_follow()):
-            return None
-        return found
+            return False
+        if self._piece is not None:
+            return True
+        if follower.over or not await self._may_follow():
+            return False
+        if self._clock() >= self._beat:
+            at = follower.position
+            self._piece = Piece(at, at, b"event: heartbeat\nid: %b\ndata: {}\n\n" % self._cursor(at).encode())
+        return True
 
     async def _may_follow(self) -> bool:
         """Return False if the caller may not follow any longer. It is looked up again if access has changed, also while
@@ -109,24 +120,8 @@ class _Events:
         return True
 
     def _render(self, event: Event) -> bytes:
-        if not event.sent:
-            data = event.data.translate(LINE_ENDS)  # in JSON they are white space between tokens, and nothing else
-            event.sent = b"%b%b\ndata: %b\n\n" % (self._start, self._cursor(event.position).encode(), data)
-        return event.sent
-
-
-def _in_pieces(events: Sequence[Event]) -> Iterator[list[Event]]:
-    """Yield the events in order, so many at a time that they are no more than `PIECE_BYTES`, or one."""
-    piece: list[Event] = []
-    size = 0
-    for event in events:
-        if piece and size + len(event.data) > PIECE_BYTES:
-            yield piece
-            piece, size = [], 0
-        piece.append(event)
-        size += len(event.data)
-    if piece:
-        yield piece
+        data = event.data.translate(LINE_ENDS)  # in JSON they are white space between tokens, and nothing else
+        return b"%b%b\ndata: %b\n\n" % (self._start, self._cursor(event.position).encode(), data)
 
 
 def _expiry(request: Request) -> float:

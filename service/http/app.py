@@ -39,7 +39,8 @@ class App:
         self.redis = runner.redis
         watcher, directory = Watcher(runner.redis), Directory(runner)
         watcher.generation = lambda: directory.generation
-        service = Service(settings, Storage(runner), directory, Followers(watcher))
+        followers = Followers(watcher, settings.feed_unread_bytes)
+        service = Service(settings, Storage(runner), directory, followers)
         self.state = State(service, discover(settings.dialects), meter)
         self.cache = ReadCache(settings.read_cache_bytes, runner.redis)
         held = max(HELD_BYTES, 4 * settings.max_document_bytes)

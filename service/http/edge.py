@@ -5,8 +5,11 @@ It uses aiohttp's low-level server instead of `web.Application`: routing (http/r
 
 import asyncio
 import logging
+import socket
+import sys
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from typing import Any, cast
 
 from aiohttp import web
@@ -17,6 +20,7 @@ from service.api.dialect import BODILESS, Answer, Headers, Request, Stream, Unsu
 from service.http.backpressure import BODY_RATE, BODY_SECONDS, HELD_BYTES, IncomingBodies, SlowReaders
 from service.http.parser import BrokenChunks, Fault, Parser
 from service.storage.errors import Invalid, TooLarge
+from service.storage.feed.follower import Follower
 
 PIECE_BYTES = 262_144  # bytes that are decompressed at a time: 0.3 ms of work
 # A compressed body that is stored while it arrives may decompress to at most `FREE_BYTES`, plus `RATIO` bytes for each
@@ -24,6 +28,7 @@ PIECE_BYTES = 262_144  # bytes that are decompressed at a time: 0.3 ms of work
 FREE_BYTES = 65_536
 RATIO = 20
 CODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+UNSENT_BYTES = 65_536  # of a stream that follows something, in the kernel; else it would take up to 4 MB of each
 LINGER_SECONDS = 2.0  # time for a refused client to close its connection
 ACCEPTED = "gzip, deflate, identity"
 
@@ -36,6 +41,7 @@ class Server(web.Server):
     def __init__(self, handler: Any, *, slow_readers_bytes: int = HELD_BYTES, **options: Any) -> None:
         super().__init__(handler, access_log=None, **options)
         self.slow_readers = SlowReaders(slow_readers_bytes)
+        self.slow_followers = SlowReaders(sys.maxsize)
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)
@@ -44,10 +50,11 @@ class Server(web.Server):
 class Connection(RequestHandler):
     """One connection, with a parser of our own. `asked`: the last request that aiohttp's task got."""
 
-    __slots__ = ("_refused_body", "_slow_readers", "asked")
+    __slots__ = ("_refused_body", "_server", "_slow_readers", "asked")
 
     def __init__(self, server: "Server", **options: Any) -> None:
         super().__init__(server, **options)
+        self._server = server
         self._slow_readers = server.slow_readers
         self.asked: Request | None = None
         self._parser = parser = Parser(self, self._loop, self._read_bufsize)
@@ -60,6 +67,20 @@ class Connection(RequestHandler):
     def resume_writing(self) -> None:
         self._slow_readers.remove(self)
         super().resume_writing()
+
+    def follow(self, unsent: int) -> None:
+        """Begin to send a stream that follows something, of which the kernel buffers `unsent` bytes; 0: it has ended.
+
+        Its memory is accounted for by its follower (service/storage/feed/unread.py).
+        """
+        self._slow_readers.remove(self)
+        self._slow_readers = self._server.slow_followers if unsent else self._server.slow_readers
+        if self._paused:
+            self._slow_readers.add(self)
+        sock = self.transport.get_extra_info("socket") if self.transport is not None else None
+        if sock is not None:
+            with suppress(OSError):  # a system that does not have this option buffers as much as it likes
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
 
     async def drain(self) -> None:
         """Wait while the write buffer is full. Raises ConnectionError if the connection is lost."""
@@ -229,30 +250,48 @@ async def send(
 async def _stream(
     request: web.BaseRequest, answer: Stream, response: web.StreamResponse, closing: bool
 ) -> web.StreamResponse:
-    """Send a stream as fast as the client reads it: `write` waits while the connection's buffer is full.
-
-    There may be thousands of streams with a follower, so of these one piece at a time is buffered: the buffer counts as
-    full as soon as it holds what the kernel does not take.
-    """
+    """Send a stream as fast as the client reads it: `write` waits while the connection's buffer is full."""
     if closing:
         response.force_close()
     response.content_length = answer.length
-    transport, follower = request.transport, answer.follower
-    if follower is not None and transport is not None:
-        follower.abort = transport.abort
-        transport.set_write_buffer_limits(high=0)
+    if answer.follower is not None:
+        await _follow(request, answer, answer.follower, response)
+        return response
     await response.prepare(request)
     if request.method != "HEAD":
-        try:
-            async for piece in answer.pieces:
-                if piece:
-                    await response.write(piece)
-                if follower is not None:
-                    await cast(Connection, request.protocol).drain()
-        finally:  # a lost connection leaves the generator of a follower suspended, and it would count on as one
-            if follower is not None:
-                await cast(AsyncGenerator[bytes, None], answer.pieces).aclose()
+        async for piece in answer.pieces:
+            if piece:
+                await response.write(piece)
     await response.write_eof()
-    if follower is not None and transport is not None:
-        transport.set_write_buffer_limits()
     return response
+
+
+async def _follow(request: web.BaseRequest, answer: Stream, follower: Follower, response: web.StreamResponse) -> None:
+    """Send a stream that follows something.
+
+    There may be thousands, so of each one piece at a time is buffered: the buffer counts as full as soon as it holds
+    what the kernel does not take, and the kernel takes `UNSENT_BYTES` at most. Pieces are shared by the clients that
+    get them, so they are neither copied nor kept.
+    """
+    transport, connection = request.transport, cast(Connection, request.protocol)
+    pieces = cast(AsyncGenerator[bytes, None], answer.pieces)
+    try:
+        if transport is None:
+            raise ConnectionResetError("the client has left")
+        follower.abort = transport.abort
+        connection.follow(UNSENT_BYTES)
+        transport.set_write_buffer_limits(high=0)
+        await response.prepare(request)
+        chunked = "Transfer-Encoding" in response.headers
+        while request.method != "HEAD" and (piece := await anext(pieces, None)) is not None:
+            if transport.is_closing():
+                raise ConnectionResetError("the client has left")
+            if piece:
+                transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n") if chunked else (piece,))
+            del piece
+            await connection.drain()
+    finally:  # a lost connection leaves the generator suspended, and its follower would count on as one
+        await pieces.aclose()
+    await response.write_eof()
+    transport.set_write_buffer_limits()
+    connection.follow(0)

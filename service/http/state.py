@@ -35,11 +35,11 @@ async def start_stream(stream: Stream) -> Answer | Stream:
     """Read the first two pieces of a stream, so that an early failure is still rendered as a refusal.
 
     A stream with at most one piece is returned as an Answer, with its length. Of a stream that follows changes,
-    only the first piece is read: the next one may come much later.
+    only the first piece is read, which is empty: the next one may come much later.
     """
     first = await anext(stream.pieces, b"")
     if stream.follower is not None:
-        return replace(stream, pieces=_begun(first, stream.pieces))
+        return stream
     second = await anext(stream.pieces, None)
     if second is None:
         return Answer(stream.status, first, stream.content_type, stream.headers)
@@ -49,11 +49,5 @@ async def start_stream(stream: Stream) -> Answer | Stream:
 async def _resumed(first: bytes, second: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
     yield second
-    async for piece in rest:
-        yield piece
-
-
-async def _begun(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
     async for piece in rest:
         yield piece

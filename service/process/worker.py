@@ -89,6 +89,7 @@ def _watch(meter: Meter, app: App) -> None:
     meter.watch("polystow_feed_followers", lambda: followers.now)
     meter.watch("polystow_feed_events_total", lambda: followers.events)
     meter.watch("polystow_feed_cut_total", lambda: followers.cut)
+    meter.watch("polystow_feed_unread_bytes", lambda: followers.unread.bytes)
     meter.watch("polystow_feed_reads_total", lambda: followers.watcher.reads)
 
 

@@ -10,7 +10,7 @@ from service.redis.tracking import Tracker
 from service.storage.errors import NotFound
 from service.storage.feed import watcher as watching
 from service.storage.feed.follower import WAITING_BYTES
-from service.storage.feed.tail import BEGINNING
+from service.storage.feed.tail import BEGINNING, Piece
 from service.storage.feed.watcher import QUIET
 from tests.runners import Connect
 from tests.running import soon
@@ -197,7 +197,7 @@ async def test_who_does_not_read_is_cut_off_once_too_much_waits_for_it(
     slow.abort = cut.set
     assert len(await slow.take(100, 0)) == 1
     assert await slow.take(100, 0) == []
-    with slow.unread():
+    with slow.unread(Piece(BEGINNING, slow.position, b"piece")):
         await quick.has(1)
         writer.add(9, 100_000)
         await quick.has(10)

@@ -4,19 +4,27 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from service.storage.feed.tail import Event, Position, Tail
+from service.storage.feed.tail import Event, Piece, Position
+from service.storage.feed.turns import LEAST_BYTES
+from service.storage.feed.unread import Unread
 from service.storage.feed.watcher import PORTION, Source, Watcher
 
 PIECE_BYTES = 65_536  # of events that are given to a client at a time
 FIRST = 16  # events of the first read for one follower, at most; then twice as many, while they are short
 WAITING_BYTES = 1_000_000  # of events that wait for a client; with more it is cut off
+UNREAD_BYTES = 64 * 1024 * 1024  # of pieces that all clients of a worker have not read
+LOOK_BYTES = 1_024  # that a look at a client which does not read counts as: it takes 1 us
 
 
 class Followers:
-    """Makes followers, and counts them. `events` were given to them; `cut` of them were too slow."""
+    """Makes followers, and counts them. `events` were given to them; `cut` of them were too slow.
 
-    def __init__(self, watcher: Watcher) -> None:
+    `unread` is what they were given and have not read.
+    """
+
+    def __init__(self, watcher: Watcher, most_unread: int = UNREAD_BYTES) -> None:
         self.watcher = watcher
+        self.unread = Unread(most_unread)
         self.now = self.events = self.cut = 0
 
     def follow(self, source: Source, position: Position) -> "Follower":
@@ -40,6 +48,8 @@ class Follower:
         self._left = False
         self._live = False
         self._unread = False  # events were given to the client, and it has not read them yet
+        self._slow = False  # the client is to be cut off, if it does not read at its next turn
+        self._in_pieces = False  # the client is given pieces, and not all events that there are
 
     @property
     def over(self) -> bool:
@@ -70,13 +80,45 @@ class Follower:
 
         Raises Refusal, also if one of the next events was trimmed.
         """
-        found = await self._take(limit)
-        if not found and not self.over and asyncio.get_running_loop().time() < until:
-            await self._wait(until)
-            found = await self._take(limit)
+        return self._given(await self._next(limit, until))
+
+    async def take_piece(self, until: float, render: Callable[[Event], bytes]) -> Piece | None:
+        """Return the next events as one piece, which has no more than `PIECE_BYTES` or one event; None if there still
+        are none at a moment of the event loop's clock, as in `take`.
+
+        Events that do not fit are not kept for the client: they are looked for again when it has read the piece.
+        """
+        start = self.position
+        self._in_pieces = True
+        found = self._given(_fitting(await self._next(PORTION, until)))
+        if not found:
+            return None
+        tail = self._watcher.follow(self._source).tail
+        shared, end = tail.piece, self.position
+        if shared is not None and shared.start == start and shared.end == end:
+            return shared
+        piece = Piece(start, end, b"".join(map(render, found)))
+        if tail.base is not None and tail.base <= start:
+            tail.piece = piece
+        return piece
+
+    def _given(self, found: list[Event]) -> list[Event]:
         if found:
             self.position = found[-1].position
             self._followers.events += len(found)
+        return found
+
+    async def _next(self, limit: int, until: float) -> list[Event]:
+        tail = self._watcher.follow(self._source).tail
+        found: list[Event] = []
+        if tail.base is not None and tail.last == self.position:
+            self._live = True
+        else:
+            await self._turn()
+            found = await self._take(limit)
+        if not found and not self.over and asyncio.get_running_loop().time() < until:
+            await self._wait(until)
+            found = await self._take(limit)
         return found
 
     async def _take(self, limit: int) -> list[Event]:
@@ -90,35 +132,56 @@ class Follower:
         return found or []
 
     async def _read(self, limit: int) -> list[Event]:
-        limit = min(limit, self._portion)
-        found = await self._source.read(self.position, limit)
+        reading = self._watcher.follow(self._source).read(self._source, self.position, min(limit, self._portion))
+        reading.waiting.append(self)
+        while not reading.events.done():
+            await self._woken()
+            if self._left:
+                return []
+        found = reading.events.result()[:limit]
         self._live |= not found
-        large = sum(len(event.data) for event in found) > PIECE_BYTES
-        self._portion = FIRST if large else min(2 * self._portion, PORTION)
+        size = sum(len(event.data) for event in found)
+        if found:
+            fitting = max(1, PIECE_BYTES * len(found) // (size or 1))
+            self._portion = min(fitting, 2 * self._portion, PORTION)
         return found
 
-    async def _wait(self, until: float) -> None:
-        followed, loop = self._watcher.follow(self._source), asyncio.get_running_loop()
-        self._future = loop.create_future()
-        timer = loop.call_at(until, self.wake)
-        followed.followers.add(self)
+    async def _turn(self) -> None:
+        """Wait until it is this follower's turn to be given events."""
+        if not self._watcher.turns.at_once():
+            self._watcher.turns.add((self,))
+            await self._woken()
+
+    async def _woken(self) -> None:
+        """Wait until it is woken."""
+        self._future = asyncio.get_running_loop().create_future()
         try:
             await self._future
         finally:
-            timer.cancel()
-            followed.followers.discard(self)
             self._future = None
 
+    async def _wait(self, until: float) -> None:
+        followed = self._watcher.follow(self._source)
+        timer = asyncio.get_running_loop().call_at(until, self.wake)
+        followed.followers.add(self)
+        try:
+            await self._woken()
+        finally:
+            timer.cancel()
+            followed.followers.discard(self)
+
     @contextmanager
-    def unread(self) -> Iterator[None]:
+    def unread(self, piece: Piece) -> Iterator[None]:
         """The time in which the client has not read all that it was given."""
         followed = self._watcher.follow(self._source)
         followed.followers.add(self)
-        self._unread = True
+        self._unread, self._slow = True, False
+        self._followers.unread.add(self, piece)
         try:
             yield
         finally:
             self._unread = False
+            self._followers.unread.remove(self)
             followed.followers.discard(self)
 
     def wake(self) -> None:
@@ -126,17 +189,37 @@ class Follower:
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
-    def measure(self, tail: Tail) -> None:
-        """Cut the client off if it does not read and too much waits for it. See Waiting."""
-        if self._unread and not self._left and (self._watcher.stopping or self._too_slow(tail)):
-            self._followers.cut += not self._watcher.stopping
-            self.leave()
-            self.abort()
+    def serve(self) -> int:
+        """Let it look for events; close the connection of a client that does not read and is to be cut off, for which
+        too much waits, or whose worker ends. See Waiting."""
+        behind = self._watcher.follow(self._source).tail.behind(self.position)
+        if not self._unread:
+            self.wake()
+            return LEAST_BYTES if self._in_pieces else max(LEAST_BYTES, behind)
+        slow = self._slow or (self._live and behind > WAITING_BYTES)
+        if self._left or not (slow or self._watcher.stopping):
+            return LOOK_BYTES
+        self._followers.cut += slow
+        self.leave()
+        self.abort()
+        return LEAST_BYTES
 
-    def _too_slow(self, tail: Tail) -> bool:
-        return self._live and tail.behind(self.position) > WAITING_BYTES
+    def cut_off(self) -> None:
+        """Close the connection when it is this follower's turn: thousands at once would take seconds."""
+        self._slow = True
+        self._watcher.turns.add((self,))
 
     def leave(self) -> None:
         """The client has left."""
         self._left = True
         self.wake()
+
+
+def _fitting(events: list[Event]) -> list[Event]:
+    """Return the first events: so many that they have no more than `PIECE_BYTES`, or one."""
+    size = 0
+    for count, event in enumerate(events):
+        size += len(event.data)
+        if size > PIECE_BYTES and count:
+            return events[:count]
+    return events

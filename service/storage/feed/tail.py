@@ -15,17 +15,28 @@ _position = attrgetter("position")
 
 
 class Event(Struct):
-    """An event of a stream, rendered as clients get it. `total` is the size of all events of its tail up to it; `sent`
-    is the event as streams send it, once one has."""
+    """An event of a stream, rendered as clients get it. `total` is the size of all events of its tail up to it."""
 
     position: Position
     data: bytes
     total: int = 0
-    sent: bytes = b""
+
+
+class Piece(Struct, eq=False):
+    """The events after `start` up to `end`, as streams send them. `waiting` counts the clients that have not read it.
+
+    Clients that are equally far get one and the same piece, so its bytes are in memory once.
+    """
+
+    start: Position
+    end: Position
+    data: bytes
+    waiting: int = 0
 
 
 class Tail:
-    """The events after `base` up to `last`. Both are None until the stream's end was read once.
+    """The events after `base` up to `last`. `base` is None until the stream's end was read once. `piece` is the last
+    piece that was made of them.
 
     Invariant: between `base` and `last` no event is missing.
     """
@@ -33,35 +44,54 @@ class Tail:
     def __init__(self) -> None:
         self.base: Position | None = None
         self.last: Position = BEGINNING
+        self.piece: Piece | None = None
         self.total = 0  # bytes of all events that ever were added
         self._base_total = 0
         self._events: list[Event] = []
 
     @property
     def size(self) -> int:
-        """The bytes that the events take."""
-        return self.total - self._base_total
+        """The bytes that the events and the piece take."""
+        return self.total - self._base_total + (len(self.piece.data) if self.piece is not None else 0)
 
     def begin(self, position: Position) -> None:
         """Forget all events, and continue after this position."""
         self.base = self.last = position
         self._base_total = self.total
         self._events.clear()
+        self.piece = None
 
     def add(self, events: list[Event]) -> None:
         """Add the events that follow `last`, and drop the oldest ones if there are too many."""
         for event in events:
-            self.total += len(event.data) + EVENT_BYTES
+            self.total += _size(event)
             event.total = self.total
         if not events:
             return
         self._events += events
         self.last = events[-1].position
-        if self.size > KEPT_BYTES:
+        if self.total - self._base_total > KEPT_BYTES:
             bound = self.total - KEPT_BYTES // 2
             dropped = bisect_right(self._events, bound, key=attrgetter("total"))
             self.base, self._base_total = self._events[dropped - 1].position, self._events[dropped - 1].total
             del self._events[:dropped]
+
+    def begin_earlier(self, position: Position, events: list[Event]) -> None:
+        """Begin after an earlier position, if these events that follow it lead up to the present beginning. Then other
+        followers that are as far need not read them from Redis.
+        """
+        if self.base is None or position >= self.base:
+            return
+        count = bisect_right(events, self.base, key=_position)
+        size = sum(_size(event) for event in events[:count])
+        if not count or events[count - 1].position != self.base or self.total - self._base_total + size > KEPT_BYTES:
+            return
+        self._events[:0] = events[:count]
+        self.base, self._base_total = position, self._base_total - size
+        total = self._base_total
+        for event in events[:count]:
+            total += _size(event)
+            event.total = total
 
     def after(self, position: Position, limit: int) -> list[Event] | None:
         """Return the events after a position, at most `limit`; None if they have to be read from Redis.
@@ -82,3 +112,7 @@ class Tail:
         """Return the size of the events after a position; at least so much if not all of them are in memory."""
         first = bisect_right(self._events, position, key=_position)
         return self.total - (self._events[first - 1].total if first else self._base_total)
+
+
+def _size(event: Event) -> int:
+    return len(event.data) + EVENT_BYTES

@@ -22,6 +22,7 @@ from service.redis.pending import Command
 from service.redis.tracking import Dependent, Tracker
 from service.redis.wire import pack
 from service.storage.feed.tail import BEGINNING, Event, Position, Tail
+from service.storage.feed.turns import Turns, Waiting
 
 TICK = 0.1  # seconds between two looks at what is due
 QUIET = 1.0  # seconds after which a stream is read again although no push came
@@ -53,21 +54,12 @@ class Source(Protocol):
         ...
 
 
-class Waiting(Protocol):
-    """A follower that waits for events, or for its client to read them."""
-
-    def wake(self) -> None: ...
-
-    def measure(self, tail: Tail) -> None:
-        """End the follower if its client is too far behind."""
-        ...
-
-
 class Followed:
     """A stream that is followed, and its tail."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, turns: Turns) -> None:
         self.source = source
+        self._turns = turns
         self.tail = Tail()
         self.followers: set[Waiting] = set()
         self.portion = PORTION  # events of the next read, at most
@@ -75,14 +67,32 @@ class Followed:
         self.read_at = 0.0  # when the last read was sent
         self.due = 0.0  # when the next one is, if no push comes before
         self.used = 0.0  # when somebody followed it last
+        self.reads: dict[Position, SharedRead] = {}  # that are on their way, by the position after which they begin
         self.armed: Armed | None = None
         self.timer: asyncio.TimerHandle | None = None  # of a read that a push asked for
 
     def wake(self) -> None:
-        """Let all followers look for events."""
-        for follower in tuple(self.followers):
-            follower.measure(self.tail)
-            follower.wake()
+        """Let all followers look for events, when it is their turn."""
+        self._turns.add(self.followers)
+
+    def read(self, source: Source, after: Position, limit: int) -> "SharedRead":
+        """Read events that are not in memory, once for all followers that have come as far at that time."""
+        if (reading := self.reads.get(after)) is None:
+            reading = self.reads[after] = SharedRead(asyncio.ensure_future(source.read(after, limit)), [])
+            reading.events.add_done_callback(lambda events: self._has_read(after, events))
+        return reading
+
+    def _has_read(self, after: Position, events: "asyncio.Future[list[Event]]") -> None:
+        self._turns.add(self.reads.pop(after).waiting)
+        if not events.cancelled() and events.exception() is None:
+            self.tail.begin_earlier(after, events.result())
+
+
+class SharedRead(Struct, eq=False):
+    """A read for some followers, and those that wait for it. They are served when it is their turn."""
+
+    events: "asyncio.Future[list[Event]]"
+    waiting: list[Waiting]
 
 
 class Armed(Dependent):
@@ -100,11 +110,15 @@ class Armed(Dependent):
 
 
 class Watcher:
-    """The followed streams of a worker, by their keys. `reads` counts commands; `stopping`: all followers end."""
+    """The followed streams of a worker, by their keys. `reads` counts commands; `stopping`: all followers end.
+
+    `turns` decides when each follower is served.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._loop = asyncio.get_running_loop()
+        self.turns = Turns()
         self._followed: dict[str, Followed] = {}
         self._ticking = False
         self._generation: int | None = None
@@ -116,7 +130,7 @@ class Watcher:
         """Return a stream that is, or is now, watched. It is watched as long as it has followers, and a bit longer."""
         followed = self._followed.get(source.key)
         if followed is None:
-            followed = self._followed[source.key] = Followed(source)
+            followed = self._followed[source.key] = Followed(source, self.turns)
             self._read(followed)
         followed.used = self._loop.time()
         if not self._ticking:
