@@ -1,5 +1,5 @@
 --- Count the live records of a collection.
---- Replies with: the number.
+--- Replies with: the number, and the earliest expiry among them (ms, nil = none), until which it stays as it is.
 --- Flags: no-writes
 
 local index  = KEYS[1] -- zset: any index of the collection
@@ -9,4 +9,5 @@ local expiry = KEYS[2] -- zset: id -> expiry (ms)
 --- @include due
 
 local _, moment = now()
-return redis.call('ZCARD', index) - redis.call('ZCOUNT', expiry, '-inf', due(moment))
+local expired = redis.call('ZCOUNT', expiry, '-inf', due(moment))
+return {redis.call('ZCARD', index) - expired, redis.call('ZRANGE', expiry, expired, expired, 'WITHSCORES')[2]}

@@ -302,10 +302,12 @@ class Probe(Struct, eq=False):
 def probe(key: str | bytes) -> bytes:
     """Return a command that fails if a primary does not serve the slot of a key, or serves it only in part.
 
-    The command asks for a key that does not exist. While a slot is moved, a node redirects such commands.
+    The command asks for a key that does not exist. While a slot is moved, a node redirects such commands. A key without
+    a hash tag has the slot of its whole name.
     """
     text = key.decode() if isinstance(key, bytes) else key
-    return pack(("EXISTS", f"{text[text.index('{') : text.index('}') + 1]}?"))
+    tag = text[text.index("{") : text.index("}") + 1] if "{" in text else f"{{{text}}}"
+    return pack(("EXISTS", f"{tag}?"))
 
 
 async def start_tracking(ask: Ask) -> None:

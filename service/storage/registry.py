@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from service.storage import keys
 from service.storage.keys import Collection
+from service.storage.scripts.reply import for_ever
 from service.storage.scripts.runner import Runner
 
 STEP = 1000  # members per command: below 1 ms of Redis's time
@@ -36,12 +37,12 @@ async def collections(runner: Runner, dialect: str, namespace: str, kinds: str) 
 
 
 async def scan(runner: Runner, command: str, key: str) -> AsyncIterator[tuple[str, str]]:
-    """Walk over the pairs of a hash or a sorted set. A pair may be visited twice if the key is changed
-    meanwhile.
+    """Walk over the pairs of a hash or a sorted set that does not expire. A pair may be visited twice if the key is
+    changed meanwhile.
     """
     cursor = b"0"
     while True:
-        cursor, pairs = await runner.command(command, key, cursor, "COUNT", STEP, key=key)
+        cursor, pairs = await runner.command(command, key, cursor, "COUNT", STEP, key=key, until=for_ever)
         for first, second in zip(pairs[::2], pairs[1::2], strict=True):
             yield first.decode(), second.decode()
         if cursor == b"0":

@@ -48,6 +48,14 @@ async def reading(tracker: Tracker) -> Reader:
     return reader
 
 
+@pytest.mark.parametrize("key", ["{tag}k", "polystow:links:d:k:id", b"polystow:epoch"])
+def test_a_probe_asks_for_the_slot_of_its_key(key: str | bytes) -> None:
+    text = key if isinstance(key, str) else key.decode()
+    asked = probe(key).split(b"\r\n")[-2].decode()
+    assert slot(asked) == slot(text)
+    assert asked != text
+
+
 async def test_what_depends_on_a_missing_key_is_not_good_once_its_slot_begins_to_move(
     cluster: RedisCluster, client_of: Open
 ) -> None:

@@ -118,6 +118,13 @@ def all_until(replies: Iterable[bytes | int | None]) -> int:
     return earliest
 
 
+def count_until(reply: Sequence[Any]) -> int:
+    """Return the time (ms) at which the first live record of a collection expires, for Reply.until of count.lua's
+    reply.
+    """
+    return int(reply[1]) if len(reply) > 1 else 0
+
+
 def page_until(reply: Sequence[Any]) -> int:
     """Return the time (ms) at which the first record of a collection expires, for Reply.until of page.lua's reply."""
     return int(reply[3]) if len(reply) > 3 and reply[3] is not None else 0

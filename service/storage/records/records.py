@@ -39,6 +39,7 @@ from service.storage.records.record import (
     Saved,
     Swept,
     all_until,
+    count_until,
     etag,
     listed_page,
     page_until,
@@ -238,8 +239,8 @@ class Records:
 
     async def collections(self, dialect: str, namespace: str, kinds: str) -> dict[Collection, int]:
         """Return the collections of a namespace and the number of live records in each, which may be 0."""
-        collections = list(await registry.collections(self._runner, dialect, namespace, kinds))
-        return dict(zip(collections, map(int, await all_of(map(self._counting, collections))), strict=True))
+        found = list(await registry.collections(self._runner, dialect, namespace, kinds))
+        return {each: reply[0] for each, reply in zip(found, await all_of(map(self._counting, found)), strict=True)}
 
     @idempotent(nothing)
     def delete(self, write: Write) -> Coroutine[Any, Any, None]:
@@ -298,10 +299,10 @@ class Records:
 
     async def count(self, collection: Collection) -> int:
         """Return the number of live records of a collection with indexes."""
-        return int(await self._counting(collection))
+        return int((await self._counting(collection))[0])
 
     def _counting(self, collection: Collection) -> Reply:
-        return self._run("count", (collection.indexes[0], collection.expiry))
+        return self._run("count", (collection.indexes[0], collection.expiry), until=count_until)
 
     async def sweep(self, collection: Collection) -> Swept:
         """Remove expired members from the indexes, at most `SWEEP_MEMBERS`; trim the journal."""

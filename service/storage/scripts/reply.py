@@ -23,6 +23,12 @@ from service.storage.errors import BY_WORD, OutcomeUnknown, QuotaExceeded, Refus
 
 NO_TIME = -1  # see Reply.until
 
+
+def for_ever(reply: Any) -> int:
+    """Return 0, for Reply.until: the reply is about data that does not expire."""
+    return 0
+
+
 _by_hand = False  # a Driver is stepping a coroutine right now
 
 

@@ -26,13 +26,14 @@ from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from struct import Struct
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from service.storage import keys
 from service.storage.errors import AlreadyExists
 from service.storage.keys import Collection
 from service.storage.records.write import Write
 from service.storage.scripts.idempotent import idempotent, nothing
+from service.storage.scripts.reply import for_ever
 from service.storage.scripts.runner import Runner
 from service.storage.variables.id_allocator import IdAllocator
 
@@ -209,7 +210,7 @@ class Variables:
         total, ids, packed = await self._run(
             "select",
             (collection.acl, keys.variables(collection), *_lists(collection)),
-            until=_for_ever,
+            until=for_ever,
             subject=subject,
             list=selecting(by),
             since=by.since.to_bytes(7, "big"),
@@ -226,7 +227,7 @@ class Variables:
     async def recall(self, collection: Collection, subject: str, user: int, key: str) -> Variable | None:
         """Read one variable; return None if there is none."""
         names = (collection.acl, keys.variables(collection), keys.names(collection))
-        reply = await self._run("recall", names, until=_for_ever, subject=subject, name=name(user, key))
+        reply = await self._run("recall", names, until=for_ever, subject=subject, name=name(user, key))
         return Variable.unpack(*reply) if reply else None
 
     @idempotent(nothing)
@@ -254,11 +255,6 @@ class Variables:
             "audit", names, id=id, seen=seen, right=right, repair=int(repair), claims=[*chain.from_iterable(claims)]
         )
         return [fault.decode() for fault in faults]
-
-
-def _for_ever(reply: Any) -> int:
-    """Return 0, for Reply.until: variables do not expire."""
-    return 0
 
 
 @lru_cache(maxsize=2048)
