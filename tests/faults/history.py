@@ -20,7 +20,8 @@ class Outcome(Enum):
 class Write:
     """A write. `replaces`: it writes the whole record, otherwise only the value. `expected`: the etag in its condition.
 
-    `version` and `etag` are from the answer, None if the answers of the dialect do not have them.
+    `version` and `etag` are from the answer, None if the answers of the dialect do not have them. `batch`: the name of
+    the batch that it is an operation of, None if it is a request of its own.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Write:
     outcome: Outcome = Outcome.UNKNOWN
     version: int | None = None
     etag: str | None = None
+    batch: str | None = None
 
 
 @dataclass(slots=True)
@@ -39,6 +41,7 @@ class Read:
     """A read that was answered. A member is None if the answer does not show it.
 
     `replaced_by` is the value of the last write of the whole record. `version` 0 means that there was no record.
+    `together`: the name of the read of several keys that it is a part of, None if it is a request of its own.
     """
 
     key: str
@@ -48,6 +51,7 @@ class Read:
     replaced_by: str | None = None
     version: int | None = None
     etag: str | None = None
+    together: str | None = None
 
 
 @dataclass(slots=True)

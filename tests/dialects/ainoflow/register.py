@@ -15,6 +15,7 @@ VALUE = re.compile(rb'\{"replaced":"([^"]+)","value":"([^"]+)"')
 
 class Documents:
     versions = True
+    pads: tuple[int, ...] = PADS
 
     def write(self, random: Random, key: str, known: Known, value: str) -> tuple[Write, bytes]:
         target = f"{DOCUMENTS}/faults/{key}"
@@ -24,7 +25,7 @@ class Documents:
         body = b'{"replaced":"%b","value":"%b","pad":"%b"}' % (
             value.encode(),
             value.encode(),
-            b"x" * random.choice(PADS),
+            b"x" * random.choice(self.pads),
         )
         if kind < 0.35:
             return Write(key, value, 0.0), request("POST", target, body)
