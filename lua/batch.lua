@@ -13,7 +13,7 @@ local kinds           = ARGV[2] -- see include/score.lua
 local registered      = ARGV[3] -- see include/admission_error.lua
 local remaining_quota = ARGV[4] -- see include/admission_error.lua
 local journal         = ARGV[5] -- see include/open_journal.lua; '': there is none
-local operations      = {unpack(ARGV, 6)} -- eight for each: op, id, lifetime, condition, state, failure, etag, body
+local operations      = {unpack(ARGV, 6)} -- eight for each: op, id, lifetime, condition, state, failure, start, body
 
 --- @include now
 --- @include header
@@ -21,19 +21,19 @@ local operations      = {unpack(ARGV, 6)} -- eight for each: op, id, lifetime, c
 --- @include admission_error
 --- @include set
 --- @include open_journal
---- @include part
+--- @include batched_change
 --- @include replaced
+--- @include enter_batch
 
 local FIELDS, DUE = 8, 10 -- DUE: members that are due and removed here at most; the sweeper removes the others
-
 local log = journal ~= '' and open_journal(journal, targets, '', ' ') or nil
 if log then log.weight = 0 end
 local at, moment = now()
 local indexes, records = {unpack(targets, 1, #kinds)}, {unpack(targets, #kinds + 1)}
-local was, is, bodies, ids, entries, reply = {}, {}, {}, {}, {}, {0, 0}
-local documents, bytes = 0, 0
+local was, is, bodies, ids, changes, starts = {}, {}, {}, {}, {}, {}
+local reply, documents, bytes = {0, 0}, 0, 0
 for i, record in ipairs(records) do
-  local op, id, lifetime, condition, state, failure, etag, body = unpack(operations, (i - 1) * FIELDS + 1, i * FIELDS)
+  local op, id, lifetime, condition, state, failure, start, body = unpack(operations, (i - 1) * FIELDS + 1, i * FIELDS)
   if not ids[record] then
     ids[record], was[record] = id, header(record, at)
     is[record] = was[record]
@@ -42,7 +42,7 @@ for i, record in ipairs(records) do
   local before = is[record]
   local after, refusal = decided(op, before, at, caller, lifetime, condition, failure, #body)
   if refusal then return redis.error_reply(string.format('OPERATION %d %s', i - 1, refusal)) end
-  if log then entries[i] = {part(log, op, etag, id, body), id, before, after, at} end
+  if log then changes[i], starts[record] = batched_change(log, start, id, (after or before).version, body), start end
   is[record], bodies[record] = after, body
   documents = documents + (after and 1 or 0) - (before and 1 or 0)
   bytes = bytes + (after and after.size or 0) - (before and before.size or 0)
@@ -56,5 +56,5 @@ for record in pairs(ids) do
   if is[record] then set(record, is[record], bodies[record]) else redis.call('UNLINK', record) end
 end
 reply[1], reply[2] = replaced(expiry, indexes, kinds, ids, was, is, moment, DUE, log)
-for i = 1, #entries do reply[2] = reply[2] + enter_write(unpack(entries[i], 1, 5)) end
+if changes[1] then reply[2] = reply[2] + enter_batch(log, changes, ids, was, is, starts, at) end
 return reply

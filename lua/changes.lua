@@ -13,6 +13,7 @@ local limit = ARGV[2] -- most entries
 local most  = ARGV[3] -- bytes of values after which no further entry is added
 
 --- @include is_before
+--- @include journal_entry
 
 local trimmed = redis.call('HGET', state, 'trimmed') or ''
 local start = trimmed == '' and '0-0' or trimmed
@@ -27,9 +28,9 @@ while true do
   local portion = redis.call('XRANGE', stream, position, '+', 'COUNT', '32')
   for _, entry in ipairs(portion) do
     if count == tonumber(limit) or bytes > tonumber(most) then return {trimmed, 1, found} end
-    local fields = entry[2]
-    found[#found + 1], found[#found + 2], found[#found + 3] = entry[1], fields[2], fields[6]
-    count, bytes, position = count + 1, bytes + #fields[6], '(' .. entry[1]
+    local header, value = journal_entry(entry[2])
+    found[#found + 1], found[#found + 2], found[#found + 3] = entry[1], header, value
+    count, bytes, position = count + 1, bytes + #value, '(' .. entry[1]
   end
   if #portion < 32 then return {trimmed, 0, found} end
 end

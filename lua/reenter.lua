@@ -8,7 +8,7 @@ local state  = KEYS[2] -- hash: see include/enter_change.lua and include/trim_po
 local cursor = ARGV[1] -- of the entry; '' if there is none, and only the counts are set
 local freed  = ARGV[2] -- bytes of all entries that were removed before this one
 local weight = ARGV[3] -- bytes that the entry counts
-local header = ARGV[4] -- packed
+local header = ARGV[4] -- packed, without its last value, the total
 local value  = ARGV[5] -- '' if none is kept
 
 local bytes = redis.call('HGET', state, 'bytes')
@@ -18,11 +18,11 @@ if not bytes then
   if freed ~= '0' then redis.call('HSET', state, 'freed', freed) end
 end
 if cursor == '' then return 1 end
-local total = string.format('%.0f', bytes + weight)
-local added = redis.pcall('XADD', stream, cursor, 'h', header, 't', total, 'v', value)
+local total = bytes + weight
+local added = redis.pcall('XADD', stream, cursor, header .. cmsgpack.pack(total), value)
 if type(added) == 'table' then
   if string.find(added.err, 'equal or smaller', 1, true) then return 0 end
   return added
 end
-redis.call('HSET', state, 'bytes', total)
+redis.call('HSET', state, 'bytes', string.format('%.0f', total))
 return 1

@@ -2,15 +2,19 @@
 --- A record that was written before the journal was declared has no state there.
 --- @include enter_change
 local function enter_expired(journal, ids, at)
-  local grown = 0
-  for _, id in ipairs(ids) do
-    local state = redis.call('HGET', journal.state, ':' .. id)
-    local version, etag
-    if state then
-      version, etag = string.match(state, '^(%d+) (%x*)$')
-      redis.call('HDEL', journal.state, ':' .. id)
-    end
-    grown = grown + enter_change(journal, 'expire', id, tonumber(version or 0), etag or '', '', at, 0, '')
+  local names, entered = {}, 0
+  for i, id in ipairs(ids) do
+    names[i], entered = ':' .. id, entered + 64 + #id
   end
-  return grown
+  local states = redis.call('HMGET', journal.state, unpack(names))
+  redis.call('HDEL', journal.state, unpack(names))
+  local total = redis.call('HINCRBY', journal.state, 'bytes', entered) - entered
+  for i, id in ipairs(ids) do
+    local version, etag = string.match(states[i] or '0 ', '^(%d+) (%x*)$')
+    local start = '\152' .. cmsgpack.pack(id, 'expire', '', 0, etag) -- 152: an array of eight
+    total = total + 64 + #id
+    enter_change(journal, start, tonumber(version), at, total, '')
+  end
+  journal.entered = journal.entered + entered
+  return entered
 end

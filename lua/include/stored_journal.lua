@@ -4,5 +4,5 @@ local function stored_journal(keys)
   local state = table.remove(keys)
   local stream = table.remove(keys)
   local limits = redis.call('HGET', state, 'limits')
-  return limits and {stream = stream, state = state, limits = limits}
+  return limits and {stream = stream, state = state, limits = limits, entered = 0}
 end

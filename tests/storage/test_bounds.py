@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from service.storage.journal.retention import Retention
 from service.storage.records.records import SWEEP_MEMBERS
 from service.storage.records.write import Write
 from service.storage.root import Storage
@@ -108,3 +109,26 @@ async def test_a_large_collection_can_be_paged_swept_and_counted(
     assert await shortest(redis, lambda: storage.records.count(COLLECTION), lambda: None) < MOST
     assert await shortest(redis, lambda: storage.records.sweep(COLLECTION), due) < MOST
     assert await shortest(redis, lambda: storage.records.put(Write(COLLECTION, "new", ME), b"[]"), due) < MOST
+
+
+@pytest.mark.parametrize("then", [Retention(10_000, seconds=0), Retention(entries=1)], ids=["too old", "too many"])
+async def test_a_long_journal_that_is_beyond_its_limits(
+    storage: Storage, redis: RedisProcess, keyspace: Keyspace, then: Retention
+) -> None:
+    """The first write after a long silence, or under a lower limit; and the sweeps behind it."""
+    journal, largest = COLLECTION.journal, BODIES["the largest inline"]
+
+    async def fill() -> None:
+        keyspace.command("DEL", *COLLECTION.journaled)
+        for _ in range(1000):
+            await storage.records.put(Write(COLLECTION, "a", ME, journal=Retention()), largest)
+        keyspace.wait_past(int((await storage.journal.latest(COLLECTION)).split("-")[0]))
+
+    async def work() -> None:
+        await storage.records.put(Write(COLLECTION, "a", ME, journal=then), largest)
+        keyspace.wait_past(int((await storage.journal.latest(COLLECTION)).split("-")[0]))
+        while (await storage.records.sweep(COLLECTION)).more:
+            pass
+
+    assert await shortest(redis, work, fill) < MOST
+    assert keyspace.command("XLEN", journal) == (0 if then.seconds == 0 else 1)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from service.storage import registry
-from service.storage.journal.change import decode, weight
+from service.storage.journal.change import unpacked, weight
 from service.storage.keys import Collection
 from service.storage.scripts.runner import Runner
 
@@ -45,9 +45,8 @@ class JournalCheck:
         """Compare the counted bytes with those that the first and the last entry tell."""
         right = (counted[0], counted[0])
         if first and last:
-            oldest = decode(*first[0])
-            counts = weight(oldest.id, oldest.author or "", oldest.value or b"")
-            right = (int(last[0][1][3]), int(first[0][1][3]) - counts)
+            oldest, total, value = unpacked(first[0][1])
+            right = (unpacked(last[0][1])[1], total - weight(oldest.id, oldest.author, value))
         if counted == right:
             return
         self._fault(f"{state}: counts {counted} bytes, added and removed; the entries say {right}")

@@ -1,12 +1,16 @@
-"""A change, as it is stored in a journal by lua/include/enter_change.lua."""
+"""A change, as it is stored in a journal by lua/include/enter_change.lua.
+
+An entry of the stream has one field: its name is the packed header, its value is the body. Entries of a former version
+have three, `h`, `t` and `v`: a header without the total, the total, and the body. They are read as well.
+"""
 
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgpack import packb
 from msgspec import Struct
-from msgspec.msgpack import Decoder
+from msgspec.msgpack import Decoder, Encoder
 
 from service.storage.errors import Invalid
 
@@ -14,11 +18,15 @@ Operation = Literal["create", "put", "patch", "delete", "expire"]
 
 BEGINNING = "0-0"  # the cursor before all changes
 
+_EIGHT = b"\x98"  # begins an array of eight values
 _cursor = re.compile(r"(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})", re.ASCII).fullmatch
 
 
 class Header(Struct, array_like=True, gc=False):
-    """An entry's header. `version` is 0, `etag` and `author` are "" where they are not known."""
+    """An entry's header in archives and in the entries of a former version.
+
+    `version` is 0, `etag` and `author` are "" where they are not known.
+    """
 
     id: str
     operation: Operation
@@ -27,6 +35,26 @@ class Header(Struct, array_like=True, gc=False):
     author: str
     at: int
     size: int
+
+
+class Stored(Struct, array_like=True, gc=False):
+    """An entry's header as it is stored. `total` are the bytes of all entries that ever were added, up to this one.
+
+    The first five are known to the worker, which packs them; the script appends the others. The id comes first, because
+    a history is searched for by it.
+    """
+
+    id: str
+    operation: Operation
+    author: str
+    size: int
+    etag: str
+    version: int
+    at: int
+    total: int
+
+
+Entered: TypeAlias = tuple[Header, int, bytes]  # header, total and value of an entry
 
 
 class Change(Struct, frozen=True):
@@ -49,9 +77,21 @@ class Change(Struct, frozen=True):
     value: bytes | None = None
 
 
-def start(id: str) -> bytes:
-    """Return the first bytes of the packed headers of a record's entries: an array of seven, and the id."""
-    return b"\x97" + bytes(packb(id))
+def packed_id(id: str) -> bytes:
+    """Return what stands behind the first byte of the packed headers of a record's entries."""
+    return bytes(packb(id))
+
+
+def start(operation: str, id: str, author: str, size: int, etag: str) -> bytes:
+    """Return the packed header of an entry up to its etag; lua/include/enter_change.lua appends the other three."""
+    return _EIGHT + _encode((id, operation, author, size, etag))[1:]
+
+
+def without_total(header: Header) -> bytes:
+    """Return the packed header of an entry up to its total; lua/reenter.lua appends it."""
+    return start(header.operation, header.id, header.author, header.size, header.etag) + b"".join(
+        (_encode(header.version), _encode(header.at))
+    )
 
 
 def weight(id: str, author: str, value: bytes) -> int:
@@ -68,12 +108,23 @@ def position(cursor: str) -> tuple[int, int]:
 
 def decode(cursor: bytes, fields: Sequence[bytes]) -> Change:
     """Make a change of an entry of the stream: its id, and names and values of its fields in turn."""
-    return change(cursor, fields[1], fields[5])
+    if len(fields) > 2:  # of a former version
+        return change(cursor, fields[1], fields[5])
+    return change(cursor, fields[0], fields[1])
+
+
+def unpacked(fields: Sequence[bytes]) -> Entered:
+    """Return an entry's header, total and value. Raises msgspec.DecodeError."""
+    if len(fields) > 2:  # of a former version
+        return decode_header(fields[1]), int(fields[3]), fields[5]
+    found = _decode(fields[0])
+    header = Header(found.id, found.operation, found.version, found.etag, found.author, found.at, found.size)
+    return header, found.total, fields[1]
 
 
 def change(cursor: bytes, packed: bytes, value: bytes = b"") -> Change:
     """Make a change of an entry's cursor, packed header and value."""
-    header = decode_header(packed)
+    header = _decode(packed) if packed.startswith(_EIGHT) else decode_header(packed)
     leaves = header.operation in ("delete", "expire")
     return Change(
         cursor.decode(),
@@ -89,3 +140,6 @@ def change(cursor: bytes, packed: bytes, value: bytes = b"") -> Change:
 
 
 decode_header = Decoder(Header).decode
+encode_header = Encoder().encode
+_decode = Decoder(Stored).decode
+_encode = Encoder().encode

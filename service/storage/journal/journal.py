@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from service.storage.errors import Trimmed
-from service.storage.journal.change import BEGINNING, Change, change, decode, position, start
+from service.storage.journal.change import BEGINNING, Change, change, decode, packed_id, position
 from service.storage.keys import Collection
 from service.storage.scripts.runner import Runner
 
@@ -97,7 +97,12 @@ class Journal:
         at = before or ""
         while len(found) <= limit:
             scanned, entries = await self._runner.run(
-                "history", (collection.journal,), start=start(id), before=at, limit=limit + 1 - len(found), most=SCANNED
+                "history",
+                (collection.journal,),
+                start=packed_id(id),
+                before=at,
+                limit=limit + 1 - len(found),
+                most=SCANNED,
             )
             found += [change(*each) for each in zip(entries[::2], entries[1::2], strict=True)]
             if not scanned:

@@ -1,6 +1,10 @@
 """The limits of a journal: how much of it is kept."""
 
+from functools import lru_cache
+
 from msgspec import Struct
+
+from service.storage.journal.change import start
 
 
 class Retention(Struct, frozen=True):
@@ -12,6 +16,15 @@ class Retention(Struct, frozen=True):
     seconds: int = 604_800
     values: bool = True
 
-    def entry(self, operation: str, etag: str, author: str) -> str:
+    def entry(self, operation: str, id: str, author: str, size: int, etag: str) -> bytes:
         """Return what a script needs to know to enter a change; lua/include/open_journal.lua reads it."""
-        return f"{self.entries} {self.seconds} {self.values:d} {operation} {etag} {author}"
+        return self.opening(author) + start(operation, id, author, size, etag)
+
+    def opening(self, author: str) -> bytes:
+        """Return the first part of `entry`, which all changes of an author have in common."""
+        return _opening(self.entries, self.seconds, self.values, author)
+
+
+@lru_cache(maxsize=1024)
+def _opening(entries: int, seconds: int, values: bool, author: str) -> bytes:
+    return b"%d%c%010d %010d" % (values, len(author.encode()), entries, seconds)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from msgspec import Struct
 
 from service.storage import keys
-from service.storage.journal.change import decode_header, position, weight
+from service.storage.journal.change import decode_header, encode_header, position, unpacked, weight, without_total
 from service.storage.keys import Collection
 from service.storage.outcomes import Outcome
 from service.storage.scripts.fan_out import all_of
@@ -24,7 +24,9 @@ BYTES, FREED, TRIMMED = "bytes", "freed", "trimmed"
 
 
 class Entry(Struct, frozen=True):
-    """An entry as it is stored: `total` are the bytes of all entries that ever were added, up to this one."""
+    """An entry as an archive has it. `header` is a packed `Header`; `total` are the bytes of all entries that ever were
+    added, up to this one.
+    """
 
     cursor: str
     header: bytes
@@ -98,15 +100,14 @@ class JournalTransfer:
 
     def reenter(self, collection: Collection, freed: int, entry: Entry | None = None) -> Reply:
         """Return the command that adds one entry. `freed` bytes were removed before, if it is the first one."""
-        said = Entry("", b"", 0, b"") if entry is None else entry
         return self._run(
             "reenter",
             collection.journaled,
-            cursor=said.cursor,
+            cursor=entry.cursor if entry else "",
             freed=freed,
-            weight=said.total - freed if entry else 0,
-            header=said.header,
-            value=said.value,
+            weight=entry.total - freed if entry else 0,
+            header=without_total(decode_header(entry.header)) if entry else "",
+            value=entry.value if entry else "",
         )
 
     async def restore_many(self, collection: Collection, entries: Sequence[Entry]) -> list[Outcome]:
@@ -125,8 +126,8 @@ class JournalTransfer:
         key, state = collection.journal, collection.journal_state
         found = await self._command("XRANGE", key, entry.cursor, entry.cursor, key=key)
         if found:
-            _, header, _, _, _, value = found[0][1]
-            same = (header, value) == (entry.header, entry.value)
+            header, _, value = unpacked(found[0][1])
+            same = (header, value) == (decode_header(entry.header), entry.value)
             return Outcome.PRESENT if same else Outcome.DIFFERENT
         trimmed = await self._command("HGET", state, TRIMMED, key=state)
         gone = trimmed is not None and position(entry.cursor) <= position(trimmed.decode())
@@ -134,5 +135,6 @@ class JournalTransfer:
 
 
 def _entry(found: tuple[bytes, list[bytes]]) -> Entry:
-    id, said = found
-    return Entry(id.decode(), said[1], int(said[3]), said[5])
+    cursor, fields = found
+    header, total, value = unpacked(fields)
+    return Entry(cursor.decode(), encode_header(header), total, value)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from service.storage.errors import Changed, TooLarge, Unavailable
+from service.storage.journal.change import start
 from service.storage.keys import Collection
 from service.storage.records import offload
 from service.storage.records.conditions import ABSENT, ANYTHING, PRESENT, UNCONDITIONAL, Condition, exactly
@@ -85,7 +86,7 @@ class Batches:
                 await held.enter_async_context(self._records.rewriting.turn(map(collection.record, wanted)))
             for _ in range(ATTEMPTS):
                 found = await self._read(collection, sorted(wanted), patched) if wanted else {}
-                plan = await _planned(operations, found, limit)
+                plan = await _planned(write, operations, found, limit)
                 with suppress(Changed):
                     return await self._commit(write, operations, plan)
         raise Unavailable("the records keep changing; nothing was done")
@@ -98,7 +99,7 @@ class Batches:
         records = [collection.record(each.id) for each in operations[: len(plan.etags)]]
         arguments: dict[str, Any] = {"caller": write.caller, "operations": plan.arguments, "journal": ""}
         if write.journal is not None:
-            arguments["journal"] = write.journal.entry("batch", "", write.caller)
+            arguments["journal"] = write.journal.opening(write.caller)
         reply = await self._records.admitted("batch", (*collection.tail, *records), arguments, write)
         if write.quota:
             await self._records.adjust_usage(collection, reply[0], reply[1])
@@ -117,7 +118,7 @@ class Batches:
         return found
 
 
-async def _planned(operations: Sequence[Operation], found: dict[str, Found], limit: int) -> Plan:
+async def _planned(write: Write, operations: Sequence[Operation], found: dict[str, Found], limit: int) -> Plan:
     """Apply a batch to the records that were read, up to the first operation that they make fail."""
     plan = Plan([], [])
     now: dict[str, Found] = {}
@@ -134,9 +135,12 @@ async def _planned(operations: Sequence[Operation], found: dict[str, Found], lim
         except (Changed, TooLarge) as refusal:
             failure, body = f"{refusal.word} {refusal}", b""
         tag = "" if each.op == "delete" else etag(body)
-        entered = known.etag if each.op == "delete" and known is not None else tag
+        entry: bytes | str = ""
+        if write.journal is not None:
+            left = known.etag if each.op == "delete" and known is not None else tag
+            entry = start(each.op, each.id, write.caller, len(body), left)
         lifetime = KEEP if each.op == "patch" else each.lifetime
-        plan.arguments += (each.op, each.id, lifetime, _literal(each.condition), state, failure, entered, body)
+        plan.arguments += (each.op, each.id, lifetime, _literal(each.condition), state, failure, entry, body)
         plan.etags.append(tag)
         if failure:
             break

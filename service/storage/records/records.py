@@ -86,7 +86,7 @@ class Records:
 
         Raises Denied, AlreadyExists, Invalid (lifetime), QuotaExceeded.
         """
-        journal = "" if write.journal is None else entry_of(write, "create", body)
+        journal = write.entry("create", body)
         if len(body) > INLINE_BYTES:
             return self.publish(write, body, NEW, journal)
         arguments = {
@@ -107,7 +107,7 @@ class Records:
         return self._compare_etag(write, partial(self._put, write, body))
 
     def _put(self, write: Write, body: bytes, state: str, operation: str = "put") -> Coroutine[Any, Any, Saved]:
-        journal = "" if write.journal is None else entry_of(write, operation, body)
+        journal = write.entry(operation, body)
         if len(body) > INLINE_BYTES:
             return self.publish(write, body, state, journal)
         arguments = {
@@ -121,11 +121,11 @@ class Records:
         }
         return self.commit("put", (write.collection.record(write.id), *write.collection.guarded), arguments, write)
 
-    async def publish(self, write: Write, body: bytes, state: str, journal: str = "") -> Saved:
+    async def publish(self, write: Write, body: bytes, state: str, journal: bytes | str = "") -> Saved:
         """Store a large record: send the body ahead to a staging key, then make that key the record.
 
         `state` has the format of lua/include/precondition_error.lua and replaces `write.condition`; `journal` is of
-        `entry_of`. Raises what `create` and `put` raise.
+        `Write.entry`. Raises what `create` and `put` raise.
         """
         collection = write.collection
         if write.subject:  # a caller who may not write must not make Redis store the body
@@ -256,12 +256,12 @@ class Records:
         for _ in range(ATTEMPTS):
             record = await self.find_current(write.collection, write.id)
             state = write.condition.on_nothing() if record is None else write.condition.on(record)
-            journal = "" if record is None else entry_of(write, "delete", record.body)
+            journal = "" if record is None else write.entry("delete", record.body)
             with suppress(Changed):
                 return await self._delete(write, state, journal)
         raise Unavailable("the record keeps changing; nothing was done")
 
-    async def _delete(self, write: Write, state: str, journal: str = "") -> None:
+    async def _delete(self, write: Write, state: str, journal: bytes | str = "") -> None:
         collection = write.collection
         documents, size = await self._run(
             "delete",
@@ -387,11 +387,6 @@ class Records:
             with suppress(Changed):
                 return await commit(state)
         raise Unavailable("the record keeps changing; nothing was done")
-
-
-def entry_of(write: Write, operation: str, body: bytes) -> str:
-    """Return the entry that the journal gets, for a script; '' if there is no journal."""
-    return "" if write.journal is None else write.journal.entry(operation, etag(body), write.caller)
 
 
 def _record(packed: bytes | None) -> Record:

@@ -6,6 +6,7 @@ from service.storage.journal.retention import Retention
 from service.storage.keys import Collection
 from service.storage.records.conditions import UNCONDITIONAL, Condition
 from service.storage.records.quota import Quota
+from service.storage.records.record import etag
 from service.storage.scripts.idempotency import Idempotency
 
 
@@ -26,3 +27,12 @@ class Write(Struct):
     quota: Quota | None = None
     journal: Retention | None = None
     idempotency: Idempotency | None = None
+
+    def entry(self, operation: str, body: bytes) -> bytes | str:
+        """Return the entry that the journal gets, for a script; "" if there is no journal. `body` is the record's;
+        of a delete, the one that it removes.
+        """
+        if self.journal is None:
+            return ""
+        size = 0 if operation == "delete" else len(body)
+        return self.journal.entry(operation, self.id, self.caller, size, etag(body))

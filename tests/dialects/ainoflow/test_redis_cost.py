@@ -17,6 +17,8 @@ from tests.slow_commands import slow_commands
 
 NAMES = [f"project-{n:03}" for n in range(100)]
 UNUSED = iter(NAMES)  # each test takes one
+JOURNALED = "journaled"
+ENTRIES = 1000  # that its journal keeps of each category
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,9 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """
     keys = [{"key": f"key-{name}", "id": name, "project": name} for name in NAMES]
     file = tmp_path_factory.mktemp("access") / "access.yaml"
-    file.write_text(json.dumps({"ainoflow": {"keys": keys}}))
+    keys.append({"key": f"key-{JOURNALED}", "id": JOURNALED, "project": JOURNALED})
+    projects = [{"id": JOURNALED, "journal": {"entries": ENTRIES}}]
+    file.write_text(json.dumps({"ainoflow": {"keys": keys, "projects": projects}}))
     with Running(access=file, read_cache_bytes=0) as running:
         running.wait_ready()
         with running.redis as client:
@@ -219,6 +223,23 @@ async def test_no_batch_of_a_hundred_documents_of_10_kb_holds_redis_for_long(
             await batch(many("delete", 0))
 
     assert await held(alone.running, partial(batch, body), prepare) == []
+
+
+@pytest.mark.parametrize("body", BATCHES, ids=["put", "put with expiry", "patch", "delete"])
+async def test_no_batch_that_enters_and_trims_a_long_journal_holds_redis_for_long(
+    idle: Running, http: ClientSession, body: bytes
+) -> None:
+    """Each batch adds 100 entries of 10 KB, or 100 of deletes, to a full journal, and removes what is beyond."""
+    project = Client(http, idle, f"key-{JOURNALED}", JOURNALED)
+
+    async def batch(body: bytes) -> None:
+        assert (await project.ask("POST", "/api/v1/storage/batch/b", body)).status == 200
+
+    for _ in range(ENTRIES // 100 + 2):
+        await batch(many("put", 9_900))
+    assert await held(idle, partial(batch, body), partial(batch, many("put", 9_900))) == []
+    answer = await project.ask("GET", "/api/v1/storage/changes/b?since=oldest&limit=1")
+    assert answer.json["changes"][0]["version"] > 1  # the first ones are gone
 
 
 async def test_a_batch_is_one_command_and_its_etags_cost_two_looks(alone: Client) -> None:

@@ -1,0 +1,5 @@
+--- The state of a record that will expire, as its journal keeps it: version and etag. `start` is that of the entry of
+--- its last change (enter_change.lua); the etag is its end.
+local function expiry_state(after, start)
+  return after.version .. ' ' .. string.sub(start, -32)
+end
