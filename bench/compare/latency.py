@@ -95,6 +95,9 @@ def _medians(outcomes: list[Outcome]) -> dict[str, float]:
         "p99_ms": median(each.p99 for each in outcomes),
         "p999_ms": median(each.p999 for each in outcomes),
         "longest_ms": max(each.longest for each in outcomes),
+        "late_p50_ms": median(each.late_p50 for each in outcomes),
+        "late_p99_ms": median(each.late_p99 for each in outcomes),
+        "cpu": median(each.cpu for each in outcomes),
     }
 
 
@@ -106,8 +109,11 @@ def _table(figures: dict[str, Any]) -> str:
             share,
             f"{found['rate']:,}",
             *(f"{found[name]:.2f}" for name in ("p50_ms", "p99_ms", "p999_ms", "longest_ms")),
+            f"{found['late_p50_ms']:.2f}, {found['late_p99_ms']:.2f}",
+            f"{found['cpu']:.0%}",
         ]
         for title, each in figures.items()
         for share, found in each["shares"].items()
     ]
-    return table(["", "at most, /s", "share", "/s", "p50, ms", "p99, ms", "p99.9, ms", "longest, ms"], rows)
+    times = ("p50, ms", "p99, ms", "p99.9, ms", "longest, ms", "client late: p50, p99, ms", "client's CPU")
+    return table(["", "at most, /s", "share", "/s", *times], rows)

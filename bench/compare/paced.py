@@ -6,9 +6,15 @@ the first free one. Its latency counts from the moment at which it was due and n
 So a stall of the server delays all requests that were due meanwhile; a client that waits for an answer before it times
 the next request leaves them out ("coordinated omission").
 
+The client may be late itself, because its timers are coarse or because it is busy. This is part of the latencies, and
+is told beside them: a latency that is not much longer says nothing of the server.
+
+Before a run, each connection sends a request that is not counted. The requests are sent on the connections in turn.
+
 If the rate is 0, each connection sends its next request when the last one is answered: the most that this client gets.
 
-Invariant: every request that was due is counted once: as answered, or as broken.
+Invariant: every request that was due is counted once: as answered, or as broken. An answer whose end is not known,
+because it is chunked for example, is broken.
 """
 
 import asyncio
@@ -16,7 +22,9 @@ import random
 import sys
 from array import array
 from collections import deque
-from time import perf_counter
+from collections.abc import Sequence
+from math import ceil
+from time import perf_counter, process_time
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -59,7 +67,11 @@ class Order(msgspec.Struct):
 
 
 class Outcome(msgspec.Struct):
-    """The latencies of a run in milliseconds. `refused` are answers with a status from 400 on."""
+    """The latencies of a run in milliseconds. `refused` are answers with a status from 400 on.
+
+    `late_p50` and `late_p99`: by how much the client itself noticed too late that requests were due, in milliseconds.
+    `cpu`: the share of a core that the client used.
+    """
 
     requests: int
     seconds: float
@@ -67,6 +79,9 @@ class Outcome(msgspec.Struct):
     p99: float
     p999: float
     longest: float
+    late_p50: float
+    late_p99: float
+    cpu: float
     refused: int
     broken: int
 
@@ -82,20 +97,30 @@ class Run:
         self.deck = [chosen.choice(each) for each in chosen.choices(texts, weights, k=DECK)]
         self.sent = self.refused = self.broken = 0
         self.latencies = array("d")
+        self.lateness = array("d")  # of the client itself
         self.due: deque[float] = deque()
         self.clients: list[Client] = []
-        self.free: list[Client] = []
+        self.free: deque[Client] = deque()
         self.over = asyncio.Event()
         self.began = self.until = 0.0
         self._steps = self._scheduled = 0
         self._more_due = bool(order.rate)
 
-    async def carry_out(self) -> Outcome:
+    async def connect(self) -> None:
+        """Open the connections, and send one request on each. Raises OSError, TimeoutError."""
         loop, where = asyncio.get_running_loop(), urlsplit(self.order.url)
         for _ in range(self.order.connections):
             _, client = await loop.create_connection(lambda: Client(self), where.hostname or "", where.port or 80)
             self.clients.append(client)
-        self.free = list(self.clients)
+        for client in self.clients:
+            client.send(0.0)
+        async with asyncio.timeout(LATE_SECONDS):
+            await self.over.wait()
+        self.over.clear()
+        self.latencies, self.sent, self.refused = array("d"), 0, 0
+
+    async def carry_out(self) -> Outcome:
+        used = process_time()
         self.began = perf_counter()
         self.until = self.began + self.order.seconds
         if self.order.rate:
@@ -113,13 +138,14 @@ class Run:
         self.broken += len(self.due) + busy
         for client in self.clients:
             client.close()
-        return self._outcome(max(seconds, self.order.seconds))
+        return self._outcome(max(seconds, self.order.seconds), process_time() - used)
 
     def _step(self) -> None:
         """Add the requests that have become due since the last step, and send those that find a free connection."""
         now, order = perf_counter(), self.order
         while (moment := self.began + self._steps * STEP) <= now and moment < self.until:
             self._steps += 1
+            self.lateness.append(now - moment)
             count = int(self._steps * STEP * order.rate) - self._scheduled
             self._scheduled += count
             self.due.extend([moment] * count)
@@ -132,7 +158,7 @@ class Run:
 
     def _send_due(self) -> None:
         while self.free and self.due:
-            self.free.pop().send(self.due.popleft())
+            self.free.popleft().send(self.due.popleft())
 
     def next_request(self) -> bytes:
         self.sent += 1
@@ -150,8 +176,9 @@ class Run:
             self.end_if_done()
 
     def end_if_done(self) -> None:
-        """End the run if all that was due is answered and nothing more becomes due."""
-        if len(self.free) == len(self.clients) and not self.due and not self._more_due:
+        """End the run if all that was due is answered and nothing more becomes due, or if no connection is left."""
+        idle = len(self.free) == len(self.clients)
+        if not self.clients or (idle and not self.due and (not self._more_due or not self.began)):
             self.over.set()
 
     def lost(self, client: "Client") -> None:
@@ -160,17 +187,25 @@ class Run:
             self.free.remove(client)
         else:
             self.broken += 1
-        if not self.clients:
-            self.over.set()
+        self.end_if_done()
 
-    def _outcome(self, seconds: float) -> Outcome:
-        found = sorted(self.latencies)
-
-        def at(share: float) -> float:
-            return round(1000 * found[min(int(share * len(found)), len(found) - 1)], 3) if found else 0.0
-
-        spread = at(0.5), at(0.99), at(0.999), at(1.0)
-        return Outcome(len(found), round(seconds, 6), *spread, self.refused, self.broken)
+    def _outcome(self, seconds: float, used: float) -> Outcome:
+        found, late = sorted(self.latencies), sorted(self.lateness)
+        p50, p99, p999, longest = (in_ms(found, share) for share in (0.5, 0.99, 0.999, 1.0))
+        late_p50, late_p99 = (in_ms(late, share) for share in (0.5, 0.99))
+        return Outcome(
+            requests=len(found),
+            seconds=round(seconds, 6),
+            p50=p50,
+            p99=p99,
+            p999=p999,
+            longest=longest,
+            late_p50=late_p50,
+            late_p99=late_p99,
+            cpu=round(used / seconds, 3),
+            refused=self.refused,
+            broken=self.broken,
+        )
 
 
 class Client(asyncio.Protocol):
@@ -195,6 +230,10 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         received = self._received + data if self._received else data
         length = whole_length(received)
+        if length is None or len(received) > length > 0:
+            assert self._transport is not None
+            self._transport.abort()
+            return
         if not length or len(received) < length:
             self._received = received
             return
@@ -213,18 +252,32 @@ class Client(asyncio.Protocol):
         self._transport.close()
 
 
-def whole_length(received: bytes) -> int:
-    """Return the length of the answer that begins here; 0 if its head has not arrived whole."""
+def whole_length(received: bytes) -> int | None:
+    """Return the length of the answer that begins here; 0 if its head has not arrived whole, None if the head does not
+    tell."""
     end = received.find(b"\r\n\r\n")
     if end < 0:
         return 0
     _, named, rest = received[:end].lower().partition(b"\r\ncontent-length:")
+    if not named and received[9:12] not in (b"204", b"304"):
+        return None
     return end + 4 + (int(rest.partition(b"\r\n")[0]) if named else 0)
 
 
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return the least value that this share of the values does not exceed; 0 if there are none."""
+    return ordered[max(ceil(share * len(ordered)) - 1, 0)] if ordered else 0.0
+
+
+def in_ms(ordered: Sequence[float], share: float) -> float:
+    return round(1000 * percentile(ordered, share), 3)
+
+
 async def pace(order: Order) -> Outcome:
-    """Carry out an order. Raises OSError if the server does not accept a connection."""
-    return await Run(order).carry_out()
+    """Carry out an order. Raises OSError if no connection can be made, TimeoutError if one is not answered."""
+    run = Run(order)
+    await run.connect()
+    return await run.carry_out()
 
 
 def main() -> None:
