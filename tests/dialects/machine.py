@@ -1,5 +1,8 @@
-"""The base of all dialects' models: a service of their own to ask over HTTP, with a Redis that is killed and that
-forgets its scripts, and fsck, which finds nothing at the end of each run."""
+"""The base of the models of all dialects.
+
+A model has a service of its own, which is asked over HTTP. Its Redis is killed, and forgets its functions. At the end
+of each run, fsck must find nothing.
+"""
 
 import asyncio
 import json
@@ -16,14 +19,14 @@ from tests.http_client import Reply
 from tests.running import Running, eventually
 
 STEPS = 30
-COSTLY = either(4, 12)  # restarts, and what else takes up to a second, in all examples of a run
+COSTLY = either(4, 12)  # restarts and other steps that take up to a second, in all examples of a run together
 
 
 class Machine(RuleBasedStateMachine):
-    """A model of a dialect. `costly` is how many costly steps are left in all examples together.
+    """A model of a dialect. `costly`: number of costly steps that are left for all examples together.
 
-    A costly step for which nothing is left does nothing. It is no precondition of the step: an example that is run
-    again would draw other steps then, and Hypothesis would report that instead of the failure.
+    When none is left, a costly step does nothing. This is not a precondition of the step: Hypothesis would then draw
+    other steps when it repeats an example, and would report that instead of the failure.
     """
 
     running: ClassVar[Running]
@@ -35,10 +38,10 @@ class Machine(RuleBasedStateMachine):
 
     @abstractmethod
     def serves(self) -> bool:
-        """Does the service answer a read as it does while Redis is there?"""
+        """Tell whether the service answers a read as it does while Redis runs."""
 
     def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Reply:
-        """Send one request; `_` in a header's name stands for `-`."""
+        """Send a request and return the answer. In names of headers, `_` stands for `-`."""
         return self.send(method, target, body, {name.replace("_", "-"): text for name, text in headers.items()})
 
     def send(self, method: str, target: str, body: bytes | None, headers: dict[str, str]) -> Reply:
@@ -62,7 +65,7 @@ class Machine(RuleBasedStateMachine):
             redis.function_flush("SYNC")
 
     def can_afford(self) -> bool:
-        """Take one of the costly steps that are left; False: there is none."""
+        """Count a costly step. Return False if none is left."""
         type(self).costly -= 1
         return type(self).costly >= 0
 
@@ -85,7 +88,7 @@ def connection(url: str) -> HTTPConnection:
 
 
 def try_out(machine: type[Machine], running: Running, *, costly: int = COSTLY) -> None:
-    """Runs of the machine, until one finds that the service is not what the model says."""
+    """Run the machine with many examples. Fail if the service differs from the model."""
     machine.running, machine.costly = running, costly
     few = some(8, 30, stateful_step_count=STEPS)
     run_state_machine_as_test(machine, settings=few)

@@ -1,4 +1,4 @@
-"""Cross-origin requests: refused like any other unless origins are configured."""
+"""Tests that cross-origin requests are allowed only from configured origins."""
 
 from collections.abc import Callable, Iterator
 

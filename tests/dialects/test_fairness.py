@@ -1,8 +1,7 @@
-"""Fairness: while a worker works on the largest documents, it answers other tenants.
+"""Tests fairness: while a worker handles the largest documents, it also answers other tenants.
 
-What an event loop does in one go nobody else is served beside, so the longest wait would be all of that time, in each
-of several runs. A busy machine makes somebody wait in some of them.
-`python -m bench.fairness` measures the waits.
+If the event loop did the work in one piece, another tenant would wait for all of it in every run. On a busy machine the
+other tenant waits long in some runs, so one good run of several is enough. `python -m bench.fairness` measures it.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ from tests.running import Running
 Work = Callable[[], Awaitable[object]]
 RUNS = 4
 SIZE = 9_000_000  # bytes
-UNIT = b'"a":' + b"[" * 33 + b"]" * 33  # takes a merge longest for its size
+UNIT = b'"a":' + b"[" * 33 + b"]" * 33  # the document that takes a merge longest for its size
 LONG = b"{%b}" % b",".join([UNIT] * (SIZE // len(UNIT)))
 ENCODED = b"key=k&overwrite=true&value=%5B" + b"%5B%5D%2C" * (SIZE // 9) + b"1%5D&id="
 
@@ -37,7 +36,7 @@ class Worker:
         assert reply.status == 200
 
     async def serves_beside(self, *work: Work) -> None:
-        """The other tenant is answered often while the work is done, and never waits for a large part of it."""
+        """Check that another tenant is answered often during the work, and never waits for a large part of it."""
         runs: list[tuple[float, list[float]]] = []
         while len(runs) < RUNS:
             took, waits = await self._waits_beside(*work)
@@ -49,7 +48,7 @@ class Worker:
         )
 
     async def _waits_beside(self, *work: Work) -> tuple[float, list[float]]:
-        """The seconds that the work takes, and those of each answer to the other tenant meanwhile."""
+        """Return the seconds of the work, and the seconds of each answer to the other tenant meanwhile."""
         began, waits = monotonic(), list[float]()
         done = asyncio.ensure_future(asyncio.gather(*(each() for each in work)))
         while not done.done():
@@ -61,7 +60,7 @@ class Worker:
 
 
 async def in_turn(ask: Callable[[], Awaitable[Reply]]) -> Reply:
-    """The first answer that is no 503: on a slow machine the turn of long work may not come in time."""
+    """Repeat a request until its answer is not 503. On a slow machine, the turn of long work may not come in time."""
     while (reply := await ask()).status == 503:
         pass
     return reply

@@ -1,4 +1,4 @@
-"""The headers of every answer of a dialect, whatever it is and whichever end it comes from."""
+"""Tests the headers that every answer of a dialect has, also refusals, on the fast path and on aiohttp's."""
 
 from collections.abc import Iterator
 
@@ -34,7 +34,7 @@ def told(name: str, response: Response) -> None:
 
 
 AT = "Authorization: Bearer at-owner"
-# By dialect: what is asked, with which header that says who asks, and the status. (Auravant refuses with 200, too.)
+# By dialect: the request, the header with the credential, and the status. (Auravant also refuses with 200.)
 ASKED: dict[str, list[tuple[str, str, bytes | None, str, int]]] = {
     "ainoflow": [
         ("PUT", K, b"{}", "Authorization: Bearer ak-1", 200),
@@ -66,11 +66,11 @@ ASKED: dict[str, list[tuple[str, str, bytes | None, str, int]]] = {
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 @pytest.mark.parametrize("name", ASKED)
 async def test_each_answer_says_who_may_keep_it(running: Running, name: str, version: str) -> None:
-    """HTTP/1.0 is aiohttp's everywhere."""
+    """Requests with HTTP/1.0 are always answered by aiohttp."""
     async with connected(running) as wire:
         for method, target, body, credential, status in ASKED[name]:
             more = ("Connection: keep-alive",) if version == "1.0" else ()
-            for _ in range(3):  # once its head is known, too
+            for _ in range(3):  # the head is new at first, and then known
                 await wire.send(request(method, target, body, *more, version=version, credential=credential))
                 response = await wire.response(method)
                 assert response.status == status, response.body

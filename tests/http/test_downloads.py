@@ -1,4 +1,4 @@
-"""`Content-Disposition`: a name is handed out whole, or cut between two characters, with its extension."""
+"""Tests `Content-Disposition`: a file name is complete, or shortened between two characters with its extension."""
 
 from urllib.parse import unquote
 
@@ -8,7 +8,7 @@ from service.api.downloads import NAME_BYTES, disposition
 
 
 def names(header: str) -> tuple[str, str]:
-    """The plain name, and the one as it is."""
+    """Return the ASCII name and the exact name of a header."""
     plain, _, extended = header.removeprefix('attachment; filename="').partition("\"; filename*=UTF-8''")
     return plain.rstrip('"'), unquote(extended)
 

@@ -1,4 +1,4 @@
-"""Heartbeats of streams that follow something, and their end with the caller's credential."""
+"""Tests the heartbeats of streams of events, and that a stream ends with the credential of its caller."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from service.storage.feed.tail import Event, Piece, Position
 
 
 class Follower:
-    """A follower whose events a test adds."""
+    """A follower to which a test adds events."""
 
     position: Position = (1, 0)
     over = False
@@ -51,7 +51,7 @@ class Follower:
 
 
 class Asked:
-    """The parts of a request that a stream needs."""
+    """The parts of a request that a stream uses."""
 
     follower: Any = None
 
@@ -101,7 +101,7 @@ async def test_a_client_that_catches_up_gets_nothing_more_once_its_credential_is
     assert await anext(stream) == b""
     assert (await anext(stream)).count(b"event: change") == 2
     confirm = revoked
-    assert (await anext(stream)).count(b"event: change") == 2  # access is not known to have changed yet
+    assert (await anext(stream)).count(b"event: change") == 2  # the worker has not noticed the change of access yet
     follower.generation = generation
     assert [piece async for piece in stream] == []
 

@@ -1,4 +1,4 @@
-"""Forms: both kinds come out alike, wherever the wire cuts them."""
+"""Tests forms: multipart and URL-encoded forms give the same fields, however the body is divided into pieces."""
 
 import random
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ async def cut(body: bytes, size: int) -> AsyncIterator[bytes]:
 async def read(
     headers: dict[str, str], body: bytes, size: int = 65_536, limits: Limits = ROOMY
 ) -> list[tuple[str, str]]:
-    """The names and texts of a form that is read as it arrives, found to be those of a form that has arrived."""
+    """Read a form as it arrives; check that it equals the form parsed as a whole; return its names and texts."""
     outcomes: list[list[tuple[str, str]] | Refusal] = []
     for complete in (False, True):
         found = []
@@ -151,7 +151,7 @@ def test_long_values_are_decoded_as_in_one_go(unit: bytes) -> None:
 
 
 async def named(disposition: str) -> str | None:
-    """The name of the file in a form whose part has this Content-Disposition."""
+    """Return the file name in a form whose part has this Content-Disposition."""
     body = f"--b\r\nContent-Disposition: {disposition}\r\n\r\nx\r\n--b--\r\n".encode()
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     (filename,) = [part.filename async for part in parts(headers, cut(body, 99), ROOMY)]

@@ -1,4 +1,4 @@
-"""Messages that HTTP forbids are refused: in the dialect's shape, with the right status, behind those before them."""
+"""Tests that messages that HTTP forbids are refused in order, in the dialect's format, with the right status."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ GET = request("GET", K)
 LONG = "X: " + "x" * 9_000
 NO_HOST = GET.replace(b"Host: x\r\n", b"")
 
-# By path, what an error's body looks like.
+# The format of an error's body, by path.
 SHAPES: dict[str, Callable[[dict[str, object]], bool]] = {
     "/api/v1/storage/json/c/k": lambda body: list(body) == ["error"] and isinstance(body["error"], dict),
     "/api/mktplace/storage/users": lambda body: set(body) == {"code", "res", "msg", "info"},
@@ -25,7 +25,7 @@ SHAPES: dict[str, Callable[[dict[str, object]], bool]] = {
 
 
 async def refused(running: Running, *segments: bytes) -> Response:
-    """The one answer to a message that ends its connection, found to be of HTTP/1.1."""
+    """Send a message that ends its connection, and return the only answer, which must be HTTP/1.1."""
     async with connected(running) as wire:
         await wire.send(*segments)
         got = await wire.rest()
@@ -102,13 +102,13 @@ async def test_sound_messages_before_a_faulty_one_are_answered(service: Running,
         assert [(await wire.response()).status for _ in range(before)] == [200] * before
         last = await wire.response()
         assert last.status == 431
-        if before < 32:  # else it is parsed when those before it have been answered, and its beginning is not known
+        if before < 32:  # otherwise it is parsed after the earlier answers
             assert set(json.loads(last.body)) == {"exception", "message"}
         assert await wire.rest() == b""
 
 
 async def test_a_body_whose_chunks_break_is_refused_at_once(service: Running) -> None:
-    """It is not waited for until its time is over."""
+    """The service does not wait until the deadline for bodies."""
     head = request("PUT", f"{DOCUMENTS}/messages/broken", None, "Transfer-Encoding: chunked")
     found = await _closing(service, head + b"1\r\n{\r\n", b"zz\r\n}\r\n0\r\n\r\n")
     assert found.status == 400
@@ -128,7 +128,7 @@ async def _closing(running: Running, *segments: bytes) -> Response:
 @pytest.mark.parametrize("field", ["Authorization: Bearer ak-3", "X-Request-Id: another", "X: y"])
 @pytest.mark.parametrize("cut", [1, 3, 1_000])
 async def test_a_trailer_is_no_header_of_the_next_message(service: Running, field: str, cut: int) -> None:
-    """A client behind a proxy could lend its own credential to whoever comes next on the same connection."""
+    """Otherwise a client behind a proxy could put its credential into the next request on the same connection."""
     body = f"2\r\n{{}}\r\n0\r\nX-First: y\r\n{field}\r\n\r\n".encode()
     head = request("PUT", K, None, "Transfer-Encoding: chunked")
     stranger = request("GET", "/api/v1/whoami", credential="X-Nothing: y")
@@ -198,7 +198,7 @@ async def test_http_1_0_needs_no_host_and_has_no_chunks(service: Running) -> Non
 
 
 async def created(wire: Wire, target: str, name: str) -> str:
-    """The URL of a file that was just stored, which begins with the host that the service was asked by."""
+    """Store a file and return its URL, which begins with the host that the request named."""
     form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\nx\r\n--b--\r\n'
     type = "Content-Type: multipart/form-data; boundary=b"
     prefix = target.partition("/genesys")[0]
@@ -280,7 +280,7 @@ CREDENTIALS = [
 @pytest.mark.parametrize(("message", "status"), CREDENTIALS)
 async def test_a_credential_that_is_shown_twice_is_none(service: Running, message: bytes, status: int) -> None:
     async with connected(service) as wire:
-        await wire.send(GET)  # so that the caller is known
+        await wire.send(GET)  # afterwards the caller is cached
         assert (await wire.response()).status in (200, 404)
         for _ in range(2):
             await wire.send(message)

@@ -1,4 +1,4 @@
-"""Packed bodies: unpacked behind the credential, within bounds, and whole or not at all."""
+"""Tests compressed bodies: decompressed only for a known caller, within limits, and completely or not at all."""
 
 import gzip
 import json
@@ -59,7 +59,7 @@ async def wire(service: Running) -> AsyncIterator[Wire]:
 
 @pytest.mark.parametrize("coding", PACKED)
 async def test_a_packed_document_is_stored_unpacked(wire: Wire, coding: str) -> None:
-    for _ in range(2):  # also where its head is known
+    for _ in range(2):  # the second time, the head is known
         assert (await put(wire, coding, PACKED[coding])).status == 200
         assert (await wire.ask("GET", K)).body == DOCUMENT
         assert (await wire.ask("PUT", K, b"{}")).status == 200
@@ -107,7 +107,7 @@ async def test_a_body_that_is_not_what_its_coding_says_stores_nothing(wire: Wire
 
 
 async def test_a_body_is_not_unpacked_for_a_stranger(service: Running) -> None:
-    """It is not even looked at: what is no gzip is 401, as everything else is."""
+    """The body is not examined, so one that is not gzip also gets 401."""
     async with connected(service) as wire:
         sent = request("PUT", K, b"no gzip", "Content-Encoding: gzip", credential="Authorization: Bearer none")
         for body in (b"no gzip", gzip.compress(b" " * 1_000_000)):
@@ -122,7 +122,7 @@ async def test_what_an_anonymous_area_may_become_is_bounded(service: Running) ->
             found = await wire.ask("POST", AREA, packed, "Content-Encoding: gzip", FORM)
             assert found.status == status, found.body
         assert f"over {RATIO} times its size".encode() in found.body
-        random = Random(1).randbytes(300_000).hex().encode()  # twice as large as it is packed
+        random = Random(1).randbytes(300_000).hex().encode()  # twice as large as its compressed form
         assert (
             await wire.ask("POST", AREA, gzip.compress(b"a=" + random), "Content-Encoding: gzip", FORM)
         ).status == 200

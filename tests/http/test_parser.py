@@ -1,4 +1,4 @@
-"""The parser: messages come out as they were sent wherever the wire cuts them, and no segment holds the worker."""
+"""Tests the parser: messages are the same however they are divided into segments, and no segment blocks the worker."""
 
 import asyncio
 from random import Random
@@ -37,7 +37,7 @@ def chunked(random: Random, body: bytes) -> bytes:
 
 
 def message(random: Random, number: int) -> tuple[bytes, bytes]:
-    """A message, and its body."""
+    """A message with its body."""
     body = b"".join(random.choice(BREAKS) for _ in range(random.randrange(8)))
     kind = random.randrange(3)
     if kind == 0:
@@ -79,7 +79,7 @@ MEAN = {
 
 @pytest.mark.parametrize("data", MEAN.values(), ids=MEAN)
 async def test_no_segment_holds_the_worker(parser: Parser, data: bytes) -> None:
-    """Cut at each line break, the first would take a second of the processor."""
+    """If segments were divided at each line break, the first would take one second of CPU."""
     start = thread_time()
     parser.feed_data(data)
     assert thread_time() - start < 0.5

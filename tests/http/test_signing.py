@@ -1,6 +1,6 @@
-"""Signed permissions: what was signed is accepted until it expires, and whatever differs in anything is refused.
+"""Tests signed policies: exactly what was signed is accepted until it expires, and everything else is refused.
 
-The approach is that of S3's POST policies; its documentation's rules are held one by one.
+The approach is that of S3's POST policies. Each rule of their documentation is tested.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Streams that follow something hold one piece each at most, however slowly their clients read."""
+"""Tests that a stream of events holds at most one piece in memory, however slowly its client reads."""
 
 import asyncio
 import socket
@@ -11,11 +11,11 @@ from service.api.dialect import Stream
 from service.http import edge
 
 PIECE = b"x" * 60_000
-PIECES = 200  # more than the kernel keeps
+PIECES = 200  # more than the kernel buffers
 
 
 class Follower:
-    """The part of a follower that sending needs."""
+    """The part of a follower that sending uses."""
 
     def abort(self) -> None: ...
 
@@ -62,7 +62,7 @@ async def test_a_stream_whose_connection_is_cut_off_is_closed_at_once() -> None:
         finally:
             ended.set()
 
-    body = pieces()  # held here, so that only the sender can end it
+    body = pieces()  # referenced here, so that only the sender can close it
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         return await edge.send(request, Stream(200, body, "text/event-stream", follower=follower), (), closing=True)  # type: ignore[arg-type]
@@ -74,7 +74,7 @@ async def test_a_stream_whose_connection_is_cut_off_is_closed_at_once() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1], limit=1024)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
-        await asyncio.sleep(0.2)  # until it waits for the client
+        await asyncio.sleep(0.2)  # long enough to wait for the client
         follower.abort()
         async with asyncio.timeout(20):
             await ended.wait()
@@ -84,7 +84,7 @@ async def test_a_stream_whose_connection_is_cut_off_is_closed_at_once() -> None:
 
 
 def read_all(port: int) -> int:
-    """Ask, and read until the server closes; return the number of bytes."""
+    """Send a request, read until the server closes the connection, and return the number of bytes."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""Servers for these tests: each test runs on every redis-server here, and on asyncio and uvloop alike."""
+"""Servers for these tests. Each test runs on every server program of this machine, with asyncio and with uvloop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -24,21 +24,21 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="session")
 def shared(binary: Path) -> Iterator[RedisProcess]:
-    """A server that every test of the session uses, over its socket: not to be stopped or reconfigured."""
+    """A server for all tests of the session, which use its socket. They must not stop or reconfigure it."""
     with RedisProcess(binary) as process:
         yield process
 
 
 @pytest.fixture
 def redis(shared: RedisProcess) -> RedisProcess:
-    """The shared server, empty."""
+    """The shared server without any keys."""
     shared.command("FLUSHALL")
     return shared
 
 
 @pytest.fixture
 def own(binary: Path) -> Iterator[RedisProcess]:
-    """A server that this test may kill, pause and restart; it keeps what it acknowledged."""
+    """A server that one test may kill, pause and restart. It keeps all acknowledged writes."""
     with RedisProcess(binary, "--appendonly", "yes", "--appendfsync", "always") as process:
         yield process
 
@@ -48,7 +48,7 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 async def lane_to() -> AsyncIterator[Open]:
-    """Makes connected lanes to a URL, and closes them after the test."""
+    """A function that opens a connected lane to a URL. All lanes are closed after the test."""
     lanes: list[Lane] = []
 
     async def open_lane(url: str, *, connect: bool = True, **settings: Any) -> Lane:

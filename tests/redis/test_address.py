@@ -1,4 +1,4 @@
-"""Redis URLs: those that are accepted, and that their passwords stay out of sight."""
+"""Tests Redis URLs: which are accepted, and that no message shows their passwords."""
 
 import pytest
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection

@@ -1,4 +1,4 @@
-"""A data directory that lost its append-only file: Redis would start empty, and is not started."""
+"""Tests that Redis is not started on a data directory that has lost its append-only file: it would start empty."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from tests.servers import binaries
 
 @pytest.fixture
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("a") / "d"  # short, for a socket
+    return tmp_path_factory.mktemp("a") / "d"  # a short path, because it is that of a socket
 
 
 @asynccontextmanager
@@ -48,7 +48,7 @@ async def test_a_directory_that_lost_its_files_is_refused_in_words(data_dir: Pat
 async def test_a_directory_that_lost_its_manifest_is_refused_in_words(
     data_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A Redis that ends is not started again without it either."""
+    """It is not started again either if the manifest is lost while it runs."""
     newest = max((path for _, path in binaries()), key=lambda path: version_of(path) or (0, 0))
     manifest = data_dir / "appendonlydir" / "appendonly.aof.manifest"
     async with embedded(data_dir, newest) as server:
@@ -58,7 +58,7 @@ async def test_a_directory_that_lost_its_manifest_is_refused_in_words(
         os.kill(server.pid or 0, signal.SIGKILL)
         await soon(lambda: asyncio.sleep(0, "cannot be started" in caplog.text))
         assert server.restarts == 0
-    (data_dir / "redis.used").unlink()  # the files alone tell
+    (data_dir / "redis.used").unlink()  # so that only the files show it
     told = (
         r"appendonly\.aof\.1\.incr\.aof, but appendonly\.aof\.manifest, .* is missing.* would start empty.*move .* away"
     )

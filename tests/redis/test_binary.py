@@ -1,4 +1,4 @@
-"""The choice of the redis-server that the embedded Redis runs."""
+"""Tests which redis-server the embedded Redis runs."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_without_any_server_the_ways_out_are_named(tmp_path: Path, monkeypatch: 
 
 
 def saying(path: Path, words: str) -> Path:
-    """A program that answers `--version` with these words."""
+    """Make a program that answers `--version` with this text, and return its path."""
     path.write_text(f"#!/bin/sh\necho '{words}'\n")
     path.chmod(0o755)
     return path

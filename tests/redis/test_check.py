@@ -1,4 +1,4 @@
-"""Reasons against using a Redis server."""
+"""Tests the reasons for which a Redis server is refused."""
 
 from functools import partial
 from pathlib import Path

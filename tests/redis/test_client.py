@@ -1,4 +1,4 @@
-"""The client as storage sees it."""
+"""Tests the client that storage uses."""
 
 import asyncio
 from typing import Any

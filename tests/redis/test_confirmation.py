@@ -1,4 +1,4 @@
-"""Writes that Redis may have acknowledged before it wrote its file are confirmed (service/redis/confirmation.py)."""
+"""Tests that writes that Redis may have acknowledged before it wrote its file are confirmed (redis/confirmation.py)."""
 
 import asyncio
 from collections import deque
@@ -16,8 +16,8 @@ from tests.effort import examples
 from tests.redis.conftest import Open
 from tests.servers import RedisProcess
 
-SOCKET_BYTES = 40_000  # that the socket of the model takes, a little more than the least that is assumed
-TURN_BYTES = 64 * 1024  # that Redis writes to a connection in one turn
+SOCKET_BYTES = 40_000  # that the socket of the model buffers: a little more than the minimum that the code assumes
+TURN_BYTES = 64 * 1024  # that Redis writes to a connection in one turn of its event loop
 
 
 class Queue:
@@ -139,18 +139,21 @@ async def test_under_constant_load_of_short_replies_nothing_is_confirmed(redis: 
 
 
 class Connection:
-    """A model of Redis, its socket and a client that uses `Backlog`. `premature` has the commands whose replies were
-    sent before the file was written, and `noticed` those that `Backlog` called doubtful."""
+    """A model of Redis, its socket and a client that uses `Backlog`.
+
+    `premature`: the commands whose replies were sent before the file was written. `noticed`: the commands that
+    `Backlog` considers doubtful.
+    """
 
     def __init__(self) -> None:
         self.backlog = Backlog()
-        self.sizes: list[int] = []  # of the reply to each command, in bytes
-        self.reads: deque[int] = deque()  # commands that Redis reads at once
-        self.executed = self.answered = 0  # commands
+        self.sizes: list[int] = []  # bytes of the reply to each command
+        self.reads: deque[int] = deque()  # numbers of commands that Redis reads together
+        self.executed = self.answered = 0  # numbers of commands
         self.made = self.written = self.received = 0  # bytes of replies
-        self.ends: deque[int] = deque()  # of the replies that are not received, in bytes from the first
-        self.pieces: deque[int] = deque()  # in the socket, in bytes
-        self.waits = False  # for room in the socket: a write handler is installed
+        self.ends: deque[int] = deque()  # ends of the replies that are not received, in bytes from the first reply
+        self.pieces: deque[int] = deque()  # bytes of each piece in the socket
+        self.waits = False  # True: Redis waits until the socket has space (a write handler is installed)
         self.premature: set[int] = set()
         self.noticed: set[int] = set()
 
@@ -173,7 +176,7 @@ class Connection:
             self.made += self.sizes[number]
             self.ends.append(self.made)
             self.executed += 1
-        if self.waits:  # the event that the socket has room is handled before the file is written
+        if self.waits:  # Redis handles the event that the socket has space before it writes the file
             self._write()
             unsent = sum(end > self.written for end in self.ends)
             self.premature |= set(range(first, self.executed - unsent))

@@ -1,4 +1,4 @@
-"""The Redis of our own: started, supervised, stopped, and never twice on one directory."""
+"""Tests that the embedded Redis is started, supervised and stopped, and never runs twice on one directory."""
 
 import asyncio
 import fcntl
@@ -21,13 +21,13 @@ from service.redis.embedded import Embedded, running
 from tests.running import soon
 from tests.slow_disk import library
 
-# The loop that the service runs on; both loops would cost 10 s more.
+# These tests run only on the event loop of the service; the other one would take 10 s more.
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
 
 @pytest.fixture
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # Short, with a space and a character outside ASCII, and not there yet.
+    # The path is short, has a space and a character outside of ASCII, and does not exist yet.
     return tmp_path_factory.mktemp("e") / "dätä dir"
 
 
@@ -36,7 +36,7 @@ Start = Callable[..., Any]
 
 @pytest.fixture
 async def start(data_dir: Path, binary: Path) -> AsyncIterator[Start]:
-    """Starts embedded servers on the data directory, and stops them after the test."""
+    """A function that starts an embedded server on the data directory. All are stopped after the test."""
     started: list[Embedded] = []
 
     async def start(**settings: Any) -> Embedded:
@@ -51,7 +51,7 @@ async def start(data_dir: Path, binary: Path) -> AsyncIterator[Start]:
 
 
 async def once(url: str, *args: str | int, write: bool = True) -> Any:
-    """One command on a connection of its own."""
+    """Run one command on a connection of its own, and return its reply."""
     client = Redis.open(url)
     await client.connect()
     try:
@@ -117,7 +117,7 @@ async def test_when_killed_it_is_started_again_on_its_files_and_nobody_notices(s
 async def test_what_was_acknowledged_survives_kill_9_while_the_disk_is_slow(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Redis's own `everysec` holds writes back while a sync is under way, and would lose hundreds here."""
+    """With Redis's own `everysec`, writes wait in memory while a sync runs, so hundreds would be lost here."""
     monkeypatch.setenv("LD_PRELOAD", str(library()))
     embedded = await start()
     client = Redis.open(embedded.url)
@@ -207,7 +207,7 @@ async def test_a_damaged_file_is_told_with_what_redis_says_about_it(start: Start
 
 
 def newest_file(data_dir: Path) -> Path:
-    """The file that is appended to; Redis 7 keeps several in a directory."""
+    """Return the file that Redis appends to; Redis 7 has several files in a directory."""
     [path] = [*data_dir.glob("appendonlydir/*.incr.aof"), *data_dir.glob("appendonly.aof")]
     return path
 

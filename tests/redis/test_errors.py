@@ -1,4 +1,4 @@
-"""Error replies become words."""
+"""Tests that the first word of an error reply is its kind."""
 
 import pytest
 

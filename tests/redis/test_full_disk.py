@@ -1,6 +1,6 @@
-"""A disk that fills up while Redis writes a file that a rewrite has begun: nothing that was acknowledged is lost.
+"""Tests a disk that fills up while Redis writes a file that a rewrite has begun: no acknowledged write is lost.
 
-No file of Redis's may grow beyond a limit, so that a part of a command is written, as on a full disk.
+A limit for the size of Redis's files stands for a full disk: the command that exceeds it is written partially.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from tests.running import soon
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-PART = 77  # bytes of a command that the full disk takes
+PART = 77  # bytes of a command that are written before the disk is full
 NEVER = 1e9  # seconds
 
 
@@ -43,7 +43,7 @@ async def get(embedded: Embedded, *keys: str) -> list[Any]:
 
 
 async def says(embedded: Embedded, **wanted: str) -> None:
-    """Wait until `INFO` says so of the append-only file."""
+    """Wait until `INFO` has this value for the append-only file."""
 
     async def check() -> bool:
         state, _ = await looked(embedded)
@@ -53,7 +53,7 @@ async def says(embedded: Embedded, **wanted: str) -> None:
 
 
 async def looked(embedded: Embedded) -> tuple[dict[str, str], int]:
-    """Look until the files stand still and Redis answers: a rewrite ends with the removal of files."""
+    """Wait until the files do not change any more and Redis answers: a rewrite ends with the removal of files."""
     while True:
         with suppress(OSError):
             return await look(embedded.data_dir, embedded.data_dir / "redis.sock")
@@ -66,7 +66,7 @@ async def rewrite(embedded: Embedded) -> None:
 
 
 async def fill_and_free(embedded: Embedded, key: str) -> None:
-    """Acknowledge a write of which only PART bytes are written at first, and one when there is room again."""
+    """Make a write of which only PART bytes are written at first, and another one when the disk has space again."""
     newest = listed(embedded.data_dir, "i")[-1]
     limit = newest.stat().st_size + PART
     resource.prlimit(embedded.pid or 0, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -82,7 +82,7 @@ def gaps(embedded: Embedded) -> int:
 
 
 async def kill(embedded: Embedded) -> None:
-    """SIGKILL; return when it answers again."""
+    """Kill Redis with SIGKILL, and wait until it answers again."""
     os.kill(embedded.pid or 0, signal.SIGKILL)
     await soon(lambda: asyncio.sleep(0, embedded.restarts > 0))
     await soon(lambda: answers(embedded.data_dir / "redis.sock"))
@@ -108,7 +108,7 @@ async def test_a_gap_that_a_full_disk_left_is_repaired_when_redis_is_started(
 async def test_a_gap_is_repaired_when_redis_is_started_again_after_it_died(
     embedded: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gap may be in a file before the last one, if the rewrite after it has failed."""
+    """The gap is in a file before the last one if the rewrite after it has failed."""
     monkeypatch.setattr(rewriting, "PAUSE", NEVER)
     await embedded.start(20)
     await once(embedded.url, "SET", "large", os.urandom(5000).hex())
@@ -126,7 +126,7 @@ async def test_a_gap_is_repaired_when_redis_is_started_again_after_it_died(
 
 
 async def test_a_disk_that_is_full_twice_takes_nothing(embedded: Embedded) -> None:
-    """The gap is rewritten away before Redis could cut off what stands behind it."""
+    """A rewrite removes the gap before Redis can cut off what is behind it."""
     await embedded.start(20)
     await rewrite(embedded)
     await fill_and_free(embedded, "first")
@@ -140,7 +140,7 @@ async def test_a_disk_that_is_full_twice_takes_nothing(embedded: Embedded) -> No
 async def test_a_file_of_which_redis_cut_off_a_part_is_left_alone_and_told(
     embedded: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the rewrite, which is the reason for it."""
+    """This is what happens without the rewrite after the first gap, and so the reason for it."""
     monkeypatch.setattr(rewriting, "PAUSE", NEVER)
     await embedded.start(20)
     await rewrite(embedded)

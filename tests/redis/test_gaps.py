@@ -1,4 +1,4 @@
-"""Runs of NUL bytes that a full disk leaves in an append-only file: found, taken out, and nothing else."""
+"""Tests that gaps (runs of NUL bytes that a full disk leaves in an append-only file) are removed, and nothing else."""
 
 import os
 import resource
@@ -109,7 +109,7 @@ VALUE = "does not begin as it should"
 def test_anything_else_that_is_wrong_is_left_alone_and_told(
     data_dir: Path, wrong: bytes, offset: int, said: str
 ) -> None:
-    """A file before the wrong one is left alone too, even if it could be repaired."""
+    """No file is changed, also not an earlier one that could be repaired."""
     place(data_dir, FIRST).write_bytes(A + bytes(5) + A)
     place(data_dir, LAST).write_bytes(A + wrong)
     advice = rf"{LAST} is damaged at offset {len(A) + offset}: .*{said}.*No file was changed.*backup.*redis-check-aof"
@@ -135,7 +135,7 @@ def test_a_command_that_the_end_of_the_file_cuts_off_is_left_to_redis(
 
 
 def test_memory_is_bounded_whatever_the_values_and_gaps(data_dir: Path) -> None:
-    """A value of 32 MiB, and a gap of 8 GiB, which takes no room on the disk."""
+    """There is a value of 32 MiB, and a gap of 8 GiB, which needs no space on the disk (a sparse file)."""
     value = 32 * MEBIBYTE
     head, tail = b"*1\r\n$%d\r\n" % value, b"\r\n" + A
     with place(data_dir, LAST).open("wb") as file:

@@ -1,4 +1,4 @@
-"""A lane on a server that behaves."""
+"""Tests a lane to a server without faults."""
 
 import asyncio
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ async def test_commands_of_a_tick_are_written_together_and_answered_in_order(
 
 
 class Recorder:
-    """A transport that also keeps what is written."""
+    """A transport that also records what is written."""
 
     def __init__(self, transport: Any, written: list[bytes]) -> None:
         self._transport = transport

@@ -1,4 +1,4 @@
-"""A lane whose server dies, hangs, loads, is demoted, or talks nonsense."""
+"""Tests a lane whose server dies, hangs, loads its data, becomes a replica, or sends invalid replies."""
 
 import asyncio
 import itertools
@@ -60,7 +60,7 @@ async def test_a_read_in_flight_is_repeated_on_the_next_connection_and_a_write_i
     await asyncio.to_thread(own.start)
     assert await read == b"read"
     assert await late == 1
-    # More than once if a connection was still accepted while the server died.
+    # More than one loss is counted if the dying server has accepted another connection.
     assert lane.retries >= 1
     assert lane.connected
 
@@ -72,7 +72,7 @@ async def test_while_redis_is_away_commands_wait_until_their_deadline_and_no_lon
     await asyncio.to_thread(own.kill)
     futures = [lane.execute("INCR", "n", write=True) for _ in range(3)]
     results = await asyncio.wait_for(asyncio.gather(*futures, return_exceptions=True), 5)
-    # One that was written before the loss was noticed may be unanswered; the rest was surely not sent.
+    # A command that was written before the loss was noticed may be unanswered. All others were not sent.
     assert all(isinstance(result, NotSent | Unanswered) for result in results)
     with pytest.raises(NotSent, match=r"not sent before the deadline: .*redis.sock"):
         await asyncio.wait_for(lane.execute("INCR", "n", write=True), 5)
@@ -108,7 +108,7 @@ async def test_a_pause_within_the_deadline_delays_answers_but_shifts_none(own: R
 
 
 async def test_a_loading_redis_is_waited_for(binary: Path, lane_to: Open) -> None:
-    # It looks at connections after every 1024 commands that it has loaded, 100 us each.
+    # While it loads, Redis handles connections after every 1024 commands, each of which takes 100 us here.
     with RedisProcess(binary, "--appendonly", "yes", "--appendfsync", "always", "--key-load-delay", "100") as process:
         lane = await lane_to(process.url)
         process.command("EVAL", "for n = 1, 5000 do redis.call('SET', n, n) end", 0)

@@ -1,7 +1,7 @@
-"""Redis is killed in the turn of its event loop in which it acknowledged a write behind a long reply.
+"""Tests a Redis that is killed in the turn of its event loop in which it acknowledged a write behind a long reply.
 
-With `appendfsync always` it does not send and receive on one connection in one turn, so its file is written first. With
-`everysec` and `no` it does, and the write is lost. A lane has it confirmed (service/redis/confirmation.py).
+With `appendfsync always`, Redis does not send and receive on one connection in one turn, so its file is written first.
+With `everysec` and `no` it does, and the write is lost. A lane has such writes confirmed (redis/confirmation.py).
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from tests.running import soon
 from tests.servers import RedisProcess
 from tests.turns import A_MOMENT, LONG, Client
 
-PIECES = 300  # more than a Unix socket takes
+PIECES = 300  # more than a Unix socket buffers
 
 
 def test_with_always_a_write_behind_a_long_reply_survives(binary: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands that were refused for want of something, and are repeated behind what brings it along."""
+"""Tests commands that were refused because their function was missing: they are sent again behind its library."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ MISSING = "ERR Function not found"
 
 
 class Told:
-    """The outcome that the caller of a command was given."""
+    """Records the outcome of a command."""
 
     def __init__(self) -> None:
         self.said: Any = None
@@ -67,7 +67,7 @@ def test_a_refused_command_is_repeated_behind_what_mends_it(queue: Queue) -> Non
 
 
 def test_many_that_are_refused_are_mended_once(queue: Queue) -> None:
-    """Commands that were sent meanwhile are mended too, also if another client has mended the server before."""
+    """Commands that were sent meanwhile are repeated too, also if another client has loaded the library before."""
     writes = [queue.call(f"call {n}") for n in range(3)]
     queue.take(ALL)
     queue.answer(replies(rejected(MISSING), rejected(MISSING)), 1.0)
@@ -143,7 +143,7 @@ def test_a_remedy_is_given_to_no_other_server(queue: Queue) -> None:
 
 
 def test_a_remedy_that_was_sent_when_the_connection_is_lost_is_not_sent_again(queue: Queue) -> None:
-    """On the next connection the library is there, or the command is refused and mended once more."""
+    """On the next connection the library exists, or the command is refused and repeated once more."""
     call = queue.call("call 1", write=False)
     queue.take(ALL)
     queue.answer(replies(rejected(MISSING)), 1.0)

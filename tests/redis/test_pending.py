@@ -1,4 +1,4 @@
-"""The queue of a lane, without a socket."""
+"""Tests the queue of a lane, without a socket."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ ALL = 1 << 30
 
 @pytest.fixture
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """Futures need a loop to be made; it never runs."""
+    """An event loop that never runs; a future cannot be made without one."""
     loop = asyncio.new_event_loop()
     yield loop
     loop.close()
@@ -43,7 +43,7 @@ def replies(*values: Any) -> Callable[[], Any]:
 
 
 def outcome(future: "asyncio.Future[Any]") -> Any:
-    """The result, the class of the failure, or None."""
+    """Return the result of a future, the class of its failure, or None if it is not done."""
     if not future.done():
         return None
     return "cancelled" if future.cancelled() else type(future.exception()) if future.exception() else future.result()
@@ -250,7 +250,7 @@ def test_closing_gives_every_command_its_outcome(queue: Pending, add: Add) -> No
 
 
 class Stepping:
-    """An outcome that is used for one command after the other, as the exchange of a request is: never done."""
+    """An outcome that is never done and serves for one command after the other, like the exchange of a request."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
@@ -284,7 +284,7 @@ def test_a_reply_after_the_deadline_is_not_taken_for_that_of_a_later_command(que
 
 @pytest.mark.parametrize("end", ["disconnect", "close", "refusal"])
 def test_a_command_that_was_given_up_has_no_second_outcome(queue: Pending, end: str) -> None:
-    """In flight and waiting, whatever comes of it afterwards."""
+    """The command is in flight or waits, and is answered, refused or lost afterwards."""
     flying, waiting = Stepping(), Stepping()
     queue.add(Command(flying, b"a", True, 5.0))
     queue.take(ALL)

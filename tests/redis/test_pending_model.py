@@ -1,6 +1,6 @@
-"""Any interleaving of writes, replies, refusals, cancellations, disconnects and deadlines keeps the queue's promises.
+"""Tests the queue of a lane with any order of writes, replies, refusals, cancellations, disconnects and deadlines.
 
-A toy server executes what it is sent in order, and says how often each command was executed or refused. Replies may be
+A simulated server executes commands in order, and counts how often each was executed or refused. Replies may be
 doubtful: the server has written its file only when it has answered the confirmation of them, in any way.
 """
 
@@ -37,20 +37,20 @@ STEPS = st.lists(
 
 
 class Called(Command, kw_only=True):
-    """A command with its caller's future: one that was given up is nobody's."""
+    """A command with its caller's future; a cancelled command has no caller."""
 
     told: asyncio.Future[Any]
 
 
 class World:
-    """The queue, its callers, one connection to the toy server, and a clock."""
+    """The queue, its callers, one connection to the simulated server, and a clock."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.queue = Pending(max_commands=12, max_bytes=150)
         self.now = 0.0
         self.commands: list[Called] = []
-        self.wire: deque[bytes] = deque()  # sent on this connection, not yet answered
+        self.wire: deque[bytes] = deque()  # commands that were sent on this connection and are not answered
         self.sent: Counter[bytes] = Counter()
         self.refused: Counter[bytes] = Counter()
         self.doubted: list[bytes] = []  # executed on this connection, and not in a confirmation yet
@@ -133,7 +133,7 @@ class World:
             self.check_outcome(command)
 
     def check_outcome(self, command: Called) -> None:
-        executions = self.sent[command.packed] - self.refused[command.packed]  # at most, that is
+        executions = self.sent[command.packed] - self.refused[command.packed]  # at most
         if command.write:
             assert executions <= 1
         if not command.told.done() or command.told.cancelled():
@@ -145,7 +145,7 @@ class World:
         elif isinstance(error, Rejected):
             assert error.word == "DENIED"
         elif isinstance(error, Unanswered):
-            # Not `executions == 1`: a refusal may come after the caller was told at its deadline.
+            # Not `executions == 1`: a refusal may arrive after the caller's deadline.
             assert command.write
             assert self.sent[command.packed] >= 1
         elif command.write:

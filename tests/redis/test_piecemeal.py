@@ -1,4 +1,4 @@
-"""Long commands, a piece at a time."""
+"""Tests that long commands are written a piece at a time."""
 
 import asyncio
 from typing import Any

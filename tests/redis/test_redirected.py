@@ -1,4 +1,4 @@
-"""Commands that go from one queue to another: what a server refused because another one has the slot."""
+"""Tests commands that move from one queue to another, because the server says that another one has the slot."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from service.redis.pending import ASKING, DIRECT, NOTHING, Command, Pending
 
 
 def replies(*given: Any) -> Callable[[], Any]:
-    """The replies that the parser of a connection yields, one after the other."""
+    """Return a parser that yields these replies, one after the other."""
     left = [rejected(reply) if isinstance(reply, str) else reply for reply in given]
     return lambda: left.pop(0) if left else NOTHING
 

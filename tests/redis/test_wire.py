@@ -1,4 +1,4 @@
-"""The one private name of redis-py that is leaned on."""
+"""Tests that redis-py still has the only private name of it that the service uses."""
 
 import asyncio
 from importlib.metadata import version
@@ -19,7 +19,7 @@ class Collector(asyncio.Protocol):
 
 
 async def test_the_transport_of_a_redis_py_connection_can_be_taken_over(redis: RedisProcess) -> None:
-    """Seen with redis-py 8.1: if this fails after an upgrade, `take_over` is the only place to mend."""
+    """It was written for redis-py 8.1. If this test fails after an upgrade, change `take_over`."""
     connection = address.connection(address.parse(redis.url))
     await connection.connect()  # type: ignore[no-untyped-call]
     writer = connection._writer

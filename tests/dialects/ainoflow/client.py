@@ -1,4 +1,4 @@
-"""A client of one project, and requests as bytes on a bare socket."""
+"""A client of one Ainoflow project, and functions to send requests as bytes on a socket."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ DOCUMENTS = "/api/v1/storage/json"
 
 
 def at(*names: str, **query: object) -> str:
-    """The target of these path segments below `DOCUMENTS`, every character that may be encoded encoded."""
+    """Return the target of these path segments below `DOCUMENTS`, with all reserved characters encoded."""
     path = DOCUMENTS + "".join("/" + quote(name, safe="") for name in names)
     return f"{path}?{urlencode(query)}" if query else path
 
@@ -25,7 +25,7 @@ class Reply(http_client.Reply):
     __slots__ = ()
 
     def refused(self, status: int) -> str:
-        """The message of a refusal, found to have this status and the vendor's shape, and nothing else in it."""
+        """Check that an answer is a refusal with this status in the vendor's format; return its message."""
         assert self.status == status, (self.status, self.body)
         assert self.headers["Content-Type"] == "application/json"
         assert list(self.json) == ["error"]
@@ -49,7 +49,7 @@ class Client(HttpClient[Reply]):
         return {"Authorization": f"Bearer {self.key}"}
 
     async def put(self, category: str, key: str, body: bytes = b"{}", **query: object) -> Reply:
-        """Put a document, which is to succeed."""
+        """Put a document. Fail if it is refused."""
         reply = await self.ask("PUT", at(category, key, **query), body)
         assert reply.status == 200, reply.body
         return reply
@@ -58,27 +58,27 @@ class Client(HttpClient[Reply]):
         return await self.ask("GET", at(*names, **query))
 
     async def keys(self, category: str, **query: object) -> list[str]:
-        """The keys that a list holds, in its order."""
+        """Return the keys in a list, in its order."""
         return [item["key"] for item in (await self.get(category, **query)).json]
 
     async def nothing_stored(self) -> None:
-        """Fails when the project has a document."""
+        """Fail if the project has a document."""
         assert (await self.ask("GET", DOCUMENTS)).json == []
 
 
 async def declare(running: Running, http: ClientSession, section: Mapping[str, object]) -> list[dict[str, str]]:
-    """Apply a section `ainoflow` of the access document; the tokens that were generated."""
+    """Apply a section `ainoflow` of the access document; return the generated tokens."""
     tokens: list[dict[str, str]] = (await http_client.declare(running, http, ainoflow=section))["tokens"]
     return tokens
 
 
 async def open_project(running: Running, http: ClientSession, quota: Mapping[str, int] | None = None) -> Client:
-    """A new project with one key, whose id is the project's name."""
+    """Make a new project with one key, and return a client of it. The id of the key is the name of the project."""
     return await open_with(running, http, **({"quota": quota} if quota else {}))
 
 
 async def open_with(running: Running, http: ClientSession, **limits: Mapping[str, object]) -> Client:
-    """A new project with a quota or a journal, or both, and one key, whose id is the project's name."""
+    """Make a new project with one key and these limits (`quota`, `journal`), and return a client of it."""
     name = uuid4().hex
     projects = [{"id": name, **limits}] if limits else []
     await declare(running, http, {"keys": [{"key": f"key-{name}", "id": name, "project": name}], "projects": projects})
@@ -86,7 +86,7 @@ async def open_with(running: Running, http: ClientSession, **limits: Mapping[str
 
 
 async def on_the_wire(running: Running, request: bytes) -> Reply:
-    """Send these very bytes and read one answer, without waiting for the request's end."""
+    """Send exactly these bytes on a new connection, and read one answer. The request need not be complete."""
     host, port = running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -97,7 +97,7 @@ async def on_the_wire(running: Running, request: bytes) -> Reply:
 
 
 async def read_reply(reader: asyncio.StreamReader, *, head: bool = False) -> Reply:
-    """One answer that says how long it is; `head` says that its body is not sent."""
+    """Read one answer that has a Content-Length. `head`: the answer is to HEAD, so it has no body."""
     async with asyncio.timeout(START_SECONDS):
         start, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
         headers: CIMultiDict[str] = CIMultiDict(tuple(line.split(": ", 1)) for line in lines)  # type: ignore[misc]

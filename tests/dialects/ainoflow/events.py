@@ -18,13 +18,13 @@ _opened: list[ClientResponse] = []
 
 
 def close_all() -> None:
-    """Close all streams that were opened since."""
+    """Close all streams that are open."""
     while _opened:
         _opened.pop().close()
 
 
 class Event(NamedTuple):
-    """One event: its name, its cursor, and what it holds."""
+    """One event: its name, its cursor and its data."""
 
     name: str
     cursor: str
@@ -32,12 +32,12 @@ class Event(NamedTuple):
 
 
 def feed(category: str, **query: object) -> str:
-    """The target of a category's feed."""
+    """Return the target of a category's feed."""
     return f"/api/v1/storage/changes/{quote(category, safe='')}?{urlencode(query)}"
 
 
 async def keep_journal(project: Client, **limits: object) -> None:
-    """Let the project keep a journal."""
+    """Declare a journal for the project, and wait until its feed is answered."""
     await declare(project.running, project.http, {"projects": [{"id": project.project, "journal": limits}]})
 
     async def kept() -> bool:
@@ -47,7 +47,7 @@ async def keep_journal(project: Client, **limits: object) -> None:
 
 
 async def events_of(response: ClientResponse) -> AsyncIterator[Event]:
-    """The events of a response, until it ends."""
+    """Yield the events of a response until it ends."""
     fields: CIMultiDict[str] = CIMultiDict()
     async for line in response.content:
         name, _, value = line.decode().rstrip("\n").partition(": ")
@@ -71,13 +71,13 @@ class Stream:
             return [await anext(self._events) for _ in range(count)]
 
     async def rest(self) -> list[Event]:
-        """The events until the end of the stream."""
+        """Return all events until the end of the stream."""
         async with asyncio.timeout(20):
             return [event async for event in self._events]
 
 
 async def follow(project: Client, category: str, cursor: str = "", **query: object) -> Stream:
-    """Open a stream, after the cursor of `Last-Event-ID` if there is one."""
+    """Open a stream. If there is a `cursor`, it is sent as `Last-Event-ID`."""
     headers = project.credential() | {"Accept": EVENTS} | ({"Last-Event-ID": cursor} if cursor else {})
     response = await project.http.get(project.running.url + feed(category, **query), headers=headers)
     assert response.status == 200, await response.read()
@@ -86,6 +86,6 @@ async def follow(project: Client, category: str, cursor: str = "", **query: obje
 
 
 async def listed(project: Client, category: str) -> list[dict[str, Any]]:
-    """All changes that the journal has."""
+    """Return all changes in the journal of a category, at most 1,000."""
     found: list[dict[str, Any]] = (await project.ask("GET", feed(category, limit=1000))).json["changes"]
     return found

@@ -1,4 +1,4 @@
-"""Rules for schemathesis that OpenAPI cannot express. Bad requests stay as they are."""
+"""Rules for schemathesis that OpenAPI cannot express. They do not change bad requests."""
 
 from typing import Any
 
@@ -22,9 +22,9 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     operations = case.body.get("operations", ()) if isinstance(case.body, dict) else ()
     for each in (query or {}, *operations):
         _live(each)
-    if query and "cursor" in query:  # it excludes `page`
+    if query and "cursor" in query:  # `cursor` and `page` exclude each other
         query.pop("page", None)
-    if query and "prefix" in query and "category" in (case.path_parameters or {}):  # documents have it by key alone
+    if query and "prefix" in query and "category" in (case.path_parameters or {}):  # only lists by key have `prefix`
         query["sortBy"] = "key"
     # It is for what was deleted, say; in a sequence of requests `{}` would pass for a document that is still there.
     if query and meta.phase.name.value == "stateful":
@@ -32,7 +32,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
 
 
 def _live(lifetime: dict[str, Any]) -> None:
-    """Let an expiry be in the future and given once: what is stored is to be there for the requests after it."""
+    """Let an expiry be in the future and be given only once, so that later requests find the document."""
     if "expiresAt" in lifetime:
         lifetime.pop("expiresMs", None)
         lifetime["expiresAt"] = max(lifetime["expiresAt"], FAR)

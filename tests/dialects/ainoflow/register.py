@@ -1,4 +1,4 @@
-"""A document as a register, for the history checker: PUT and POST replace it, PATCH changes one member of it."""
+"""Uses a document as a register, for the checkers of histories. PUT and POST replace it, PATCH changes one member."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from tests.faults.history import Outcome, Read, Write
 from tests.faults.register import Known
 from tests.hot.wire import DOCUMENTS, Response, request
 
-# Small ones go the fast path; larger ones are staged and published; patches of those are merged in the worker.
+# Small documents take the fast path. Large ones are staged and published, and their patches are merged in the worker.
 PADS = (*[0] * 30, *[2_000] * 6, *[40_000] * 2, 150_000)
 VALUE = re.compile(rb'\{"replaced":"([^"]+)","value":"([^"]+)"')
 

@@ -1,4 +1,4 @@
-"""API keys: declared, replaced, expired and revoked, in every worker."""
+"""Tests that API keys are declared, replaced, expired and revoked in every worker."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ WHOAMI = "/api/v1/whoami"
 
 
 async def heard(client: Client, status: int) -> None:
-    """Wait until a worker answers this key so."""
+    """Wait until a request with this key is answered with this status."""
 
     async def check() -> bool:
         return (await client.ask("GET", WHOAMI)).status == status
@@ -25,7 +25,7 @@ async def heard(client: Client, status: int) -> None:
 
 
 async def statuses(running: Running, key: str, connections: int = 20) -> set[int]:
-    """The statuses that this key gets on many new connections, so from all workers."""
+    """Return the statuses of requests with this key on many new connections, and so from all workers."""
     async with ClientSession(connector=TCPConnector(force_close=True, limit=0)) as http:
         client = Client(http, running, key, "")
         return {(await client.ask("GET", WHOAMI)).status for _ in range(connections)}

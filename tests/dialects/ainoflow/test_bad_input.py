@@ -1,4 +1,4 @@
-"""Bad input gets a clear refusal in the vendor's shape, never a 5xx, and nothing of it is stored."""
+"""Tests that bad input is refused in the vendor's format, never with a 5xx, and that nothing of it is stored."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A request without a good key is answered 401, and nothing of it is done."""
+"""Tests that a request without a valid key is answered with 401 and does nothing."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Batches: several writes of a category in one request."""
+"""Tests batches: several writes to one category in one request."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ async def batch(project: Client, *operations: dict[str, Any], category: str = "d
 
 
 def refused(reply: Reply, status: int, operation: int) -> str:
-    """The message of a refusal that names an operation, without its beginning."""
+    """Check that a refusal names an operation of the batch; return the rest of its message."""
     assert reply.status == status, reply.body
     assert list(reply.json) == ["error"]
     assert list(reply.json["error"]) == ["message", "operation"]

@@ -1,4 +1,4 @@
-"""Bodies on their way: their limit is known before they are read whole, and a broken one stores nothing."""
+"""Tests that too large bodies are refused before they are read completely, and that incomplete ones store nothing."""
 
 import asyncio
 import gzip
@@ -123,7 +123,7 @@ async def test_a_body_that_is_cut_off_stores_nothing(project: Client, method: st
     async with connected(project) as (_, writer):
         writer.write(head(project, method, kind) + (b'{"a":1}' if "Length" in kind else b'7\r\n{"a":1}\r\n'))
         await writer.drain()
-    await asyncio.sleep(0.1)  # so that what should not be stored could have been
+    await asyncio.sleep(0.1)  # long enough for a wrong write to be carried out
     await project.nothing_stored()
 
 

@@ -1,4 +1,4 @@
-"""The feed: every change of a category, from a cursor on."""
+"""Tests the feed: all changes of a category after a cursor."""
 
 import asyncio
 from datetime import datetime
@@ -96,7 +96,7 @@ async def test_a_trimmed_cursor_is_gone(service: Running, http: ClientSession) -
     assert found["changes"] == (await read(project, "d"))["changes"]
     kept = [each["value"] for each in found["changes"]]
     assert kept == [[n] for n in range(111 - len(kept), 111)]
-    assert 10 <= len(kept) < 111  # a write trims at 110, and a sweep whenever it comes
+    assert 10 <= len(kept) < 111  # a write trims the journal when it has 110 entries, a sweep at any time
 
 
 async def test_an_expiry_is_a_change(project: Client) -> None:

@@ -1,4 +1,4 @@
-"""Conditional requests: If-Match and If-None-Match on writes, If-None-Match on reads."""
+"""Tests conditional requests: If-Match and If-None-Match for writes, If-None-Match for reads."""
 
 import pytest
 
@@ -13,7 +13,7 @@ async def write(project: Client, method: str, **headers: str) -> Reply:
 
 
 async def stored(project: Client, body: bytes = b'{"old":1}') -> str:
-    """Store the document; its etag."""
+    """Store the document, and return its etag."""
     etag: str = (await project.put("d", "k", body)).json["etag"]
     return etag
 

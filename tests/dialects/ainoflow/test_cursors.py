@@ -1,4 +1,4 @@
-"""Lists by cursor and by prefix."""
+"""Tests lists by cursor and by prefix."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ def shown(reply: Reply) -> list[str]:
 
 
 async def walk(project: Client, *names: str, **query: Any) -> list[Reply]:
-    """Every answer from the first to the last."""
+    """Return the answers with all pages of a list."""
     replies = [await project.ask("GET", f"{at(*names, **query)}{'&' if query else '?'}cursor=")]
     while cursor := replies[-1].headers.get("X-Next-Cursor"):
         replies.append(await project.get(*names, cursor=cursor, **query))

@@ -1,4 +1,4 @@
-"""Creating, storing, reading and deleting documents."""
+"""Tests creating, storing, reading and deleting documents."""
 
 from hashlib import md5
 

@@ -1,4 +1,4 @@
-"""Documents that expire: from that moment they do not exist, in any answer."""
+"""Tests that an expired document does not exist in any answer."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ def instant(text: str) -> datetime:
 
 
 async def expired(project: Client, category: str, key: str) -> None:
-    """Wait until that document has expired."""
+    """Wait until a document has expired."""
 
     async def check() -> bool:
         return (await project.get(category, key)).status == 404
@@ -110,7 +110,7 @@ HALF = 1000
 
 
 async def fill(project: Client, numbers: Iterable[int], **query: str) -> None:
-    """Documents k0000, k0001...; their sizes and their keys run against each other."""
+    """Store documents k0000, k0001, ... with falling sizes."""
     busy = asyncio.Semaphore(64)
 
     async def put(n: int) -> None:
@@ -121,7 +121,7 @@ async def fill(project: Client, numbers: Iterable[int], **query: str) -> None:
 
 
 async def exact(project: Client) -> None:
-    """Every list, total, count and sort knows the half that lives, and no other."""
+    """Check that every list, total and count has exactly the half that has not expired, in every order."""
     living = [f"k{n:04}" for n in range(0, 2 * HALF, 2)]
     assert (await project.ask("GET", DOCUMENTS)).json == [{"category": "half", "count": HALF}]
     for sort, expected in (("key", living), ("size", living[::-1])):
@@ -146,11 +146,11 @@ async def test_when_half_of_2000_documents_expire_every_answer_is_exact_at_once(
     project = await open_project(running, http)
     began = monotonic()
     await fill(project, range(2 * HALF))
-    # Enough time to write half of them again, on a machine of any speed.
+    # The lifetime is long enough to write half of the documents again, also on a slow machine.
     moment = datetime.now(UTC) + timedelta(seconds=1 + 2 * (monotonic() - began))
     await fill(project, range(1, 2 * HALF, 2), expiresAt=moment.isoformat())
     assert (await project.ask("GET", DOCUMENTS)).json == [{"category": "half", "count": 2 * HALF}]
-    await asyncio.sleep((moment - datetime.now(UTC)).total_seconds() + 0.002)  # it lives through its last millisecond
+    await asyncio.sleep((moment - datetime.now(UTC)).total_seconds() + 0.002)  # after its last millisecond
     await exact(project)
     await asyncio.to_thread(running.restart)
     await exact(project)

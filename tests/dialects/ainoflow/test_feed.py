@@ -1,4 +1,4 @@
-"""The live feed: long polls and server-sent events, to every end that they may have."""
+"""Tests the live feed: long polls and server-sent events, and every way in which they end."""
 
 import asyncio
 import signal
@@ -26,14 +26,14 @@ async def journaled(project: Client) -> Client:
 
 
 async def begun(serve: Serve, http: ClientSession, **settings: object) -> Client:
-    """A project with a journal in a service of this test's own."""
+    """Start a service for this test, and return a project in it that keeps a journal."""
     project = await open_project(serve(**settings), http)
     await keep_journal(project)
     return project
 
 
 async def gauge(project: Client, name: str) -> float:
-    """A metric of the service, as its workers last reported it."""
+    """Return a metric of the service; its workers report it every second."""
     async with project.http.get(project.running.ops_url + "/metrics") as response:
         lines = (await response.text()).splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith(name))
@@ -151,7 +151,7 @@ async def test_a_cursor_that_was_trimmed_is_410_with_the_oldest(project: Client)
 
 
 async def ended(stream: Stream, poll: "asyncio.Task[Any]") -> Any:
-    """The answer to the poll, once both have ended."""
+    """Wait until poll and stream have ended; return the answer to the poll."""
     async with asyncio.timeout(20):
         assert await stream.rest() == []
         return await poll

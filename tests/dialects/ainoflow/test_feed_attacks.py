@@ -1,4 +1,4 @@
-"""Feeds and histories that are asked for in odd ways, and documents with odd names."""
+"""Tests feeds and histories with unusual requests, and with unusual names of documents."""
 
 import asyncio
 

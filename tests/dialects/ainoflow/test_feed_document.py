@@ -1,4 +1,4 @@
-"""The live feed is what the OpenAPI document says."""
+"""Tests that the live feed is as the OpenAPI document describes it."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ ANSWER = DOCUMENT["paths"]["/api/v1/storage/changes/{category}"]["get"]["respons
 
 
 def check(change: Any) -> None:
-    """Fail if it is no change as the document describes them."""
+    """Fail if a change is not as the document describes it."""
     schema = {"$ref": "#/components/schemas/Change", "components": DOCUMENT["components"]}
     OAS31Validator(schema).validate(change)
 

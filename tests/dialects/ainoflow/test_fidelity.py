@@ -1,7 +1,7 @@
-"""Generated documents come back byte for byte, and generated patches change what they name and nothing else.
+"""Tests that generated documents come back byte for byte, and that generated patches change only what they name.
 
-The reference merge works on texts: a value that is no object is its text, an object is its members in order. So digits,
-escapes and the order of members are compared as they stand; white space, which it leaves open, is compared apart.
+The reference merge works on texts: an object is the list of its members in order, any other value is its text. So
+digits, escapes and the order of members must be equal. White space is compared separately.
 """
 
 import json
@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from tests.dialects.ainoflow.client import Client, at
 from tests.effort import some
 
-Value = str | list[tuple[str, "Value"]]  # names are texts too, in their quotes
+Value = str | list[tuple[str, "Value"]]  # a name is its text, too, with its quotes
 
 PADS = [0] * 57 + [31_000, 130_000, 600_000]  # bytes: stored inline, sent ahead, merged in the worker
 
 _token = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+|[{}\[\],:]')
 
-# Drawn from lists where that will do: a generated text costs Hypothesis ten times as much as a choice.
+# Values are drawn from lists where possible: for Hypothesis, generating a text takes ten times as long as a choice.
 STRINGS = [
     '""',
     '"a"',
@@ -73,7 +73,7 @@ quoted = st.sampled_from(STRINGS) | st.text(characters, max_size=5).map(json.dum
 numbers = st.sampled_from(NUMBERS) | st.floats(allow_nan=False, allow_infinity=False).map(repr)
 plain = st.one_of(quoted, numbers, st.sampled_from(["true", "false", "[]"]))
 arrays = st.lists(plain | st.just("null"), max_size=3).map(lambda items: f"[{' ,'.join(items)} ]")
-# Few names, so that patches meet documents; the same name is spelled in several ways.
+# There are only a few names, so that patches and documents have some in common. Some are one name in several spellings.
 names = st.sampled_from(STRINGS[:15])
 
 
@@ -89,7 +89,7 @@ styles = st.sampled_from(["", " ", "\n  ", "\t", "\r\n"])
 
 
 def written(value: Value, space: str) -> str:
-    """The text of a value, with this white space wherever there may be some."""
+    """Return the text of a value, with this white space wherever it is allowed."""
     if isinstance(value, str):
         return value
     members = (f"{space}{name}{space}:{space}{written(inner, space)}{space}" for name, inner in value)
@@ -97,7 +97,7 @@ def written(value: Value, space: str) -> str:
 
 
 def merged(target: Value, patch: Value) -> Value:
-    """RFC 7386, section 2, where what is new goes to the end."""
+    """Merge as in RFC 7386, section 2; new members are added at the end."""
     if isinstance(patch, str):
         return patch
     changes = {json.loads(name): (name, change) for name, change in patch}
@@ -110,7 +110,7 @@ def merged(target: Value, patch: Value) -> Value:
 
 
 def ask(connection: HTTPConnection, key: str, method: str, target: str, body: str = "") -> bytes:
-    """The body of an answer, which is 200."""
+    """Return the body of an answer. Fail if its status is not 200."""
     connection.request(method, target, body.encode() or None, {"Authorization": f"Bearer {key}"})
     answer = connection.getresponse()
     found = answer.read()

@@ -1,4 +1,4 @@
-"""The history of a document, and putting it back."""
+"""Tests the history of a document, and the restoring of an earlier version."""
 
 from typing import Any
 

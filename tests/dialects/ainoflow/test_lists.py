@@ -1,4 +1,4 @@
-"""Lists: pages, sorting, totals, in both shapes."""
+"""Tests lists: pages, sorting and totals, in both formats."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ PAGING = ("X-Total-Count", "X-Page", "X-Limit", "X-Total-Pages")
 
 
 async def fill(project: Client, count: int, category: str = "d") -> list[str]:
-    """Documents k00, k01, ... made in this order; their keys."""
+    """Store documents k00, k01, ... in this order, and return their keys."""
     keys = [f"k{n:02}" for n in range(count)]
     for key in keys:
         await project.put(category, key, b'{"key":"%b"}' % key.encode())
@@ -29,7 +29,7 @@ async def test_an_item_says_all_of_a_document(project: Client) -> None:
 
 async def test_without_parameters_the_first_50_in_the_order_of_their_creation(project: Client) -> None:
     keys = await fill(project, 53)
-    await project.put("d", "k00", b'{"again":1}')  # an update does not change when it was created
+    await project.put("d", "k00", b'{"again":1}')  # an update does not change the time of creation
     reply = await project.get("d")
     assert [item["key"] for item in reply.json] == keys[:50]
     assert [reply.headers[name] for name in PAGING] == ["53", "1", "50", "2"]

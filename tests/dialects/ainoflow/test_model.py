@@ -1,5 +1,8 @@
-"""The dialect over HTTP against a plain dict, through any sequence of requests, expiries, restarts of Redis, flushes of
-its scripts and changes of access; fsck finds nothing at the end of each."""
+"""Compares the dialect over HTTP with a dict in any sequence of requests.
+
+The sequences also have expiries, restarts of Redis, flushes of its functions, and changes of access. At the end of
+each, fsck must find nothing.
+"""
 
 import json
 import time
@@ -28,7 +31,7 @@ CONDITIONS = st.sampled_from(["none", "none", "none", "any", "absent", "same", "
 
 @dataclass
 class Held:
-    """A document as the model knows it; `made` and `written` order creations and updates."""
+    """A document of the model. `made` and `written` give the order of creations and of updates."""
 
     body: bytes
     version: int
@@ -74,7 +77,7 @@ class Documents(Machine):
         }[word]
 
     def refusal(self, key: str, word: str, missing: int = 0) -> int:
-        """With which status a conditional write is refused; 0: it is not. `missing`: where nothing is there."""
+        """Return the status that refuses a conditional write, 0 if none does. `missing`: that without a document."""
         if not self.admitted:
             return 401
         there = key in self.held

@@ -1,4 +1,4 @@
-"""Categories and keys hold any character, within their length, and never reach beyond themselves."""
+"""Tests that names of categories and keys may have any character, within their length, and never mean another name."""
 
 import pytest
 

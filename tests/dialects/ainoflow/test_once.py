@@ -1,4 +1,4 @@
-"""Requests with an `Idempotency-Key`: carried out once, whatever happens between the client and Redis."""
+"""Tests that requests with an `Idempotency-Key` are carried out once, whatever fails between the client and Redis."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ def two_workers() -> Iterator[Running]:
 
 
 async def contents(project: Client) -> dict[str, tuple[int, bytes]]:
-    """Version and body of every document."""
+    """Return version and body of every document."""
     found = {}
     for category in (item["category"] for item in (await project.get()).json):
         for key in await project.keys(category):
@@ -54,7 +54,7 @@ async def test_a_retry_is_answered_the_same_and_does_nothing(
     await project.put("d", "k", b'{"z":0}')
     first = await project.ask(method, target, body, Idempotency_Key="k-1")
     assert first.status == status, first.body
-    await project.put("d", "k", b'{"later":true}')  # so that doing it again would show
+    await project.put("d", "k", b'{"later":true}')  # so that a second execution would show
     before = await contents(project)
     for _ in range(2):
         again = await project.ask(method, target, body, Idempotency_Key="k-1")
@@ -193,7 +193,7 @@ async def test_what_is_remembered_lies_with_the_record_for_a_day(project: Client
 async def test_a_write_whose_answer_was_lost_is_done_once(
     method: str, target: str, body: bytes, status: int, *, killed: bool
 ) -> None:
-    """Redis carries it out, and its reply never reaches the worker."""
+    """Redis executes the write, and its reply does not reach the worker."""
     async with standing(workers=1) as stand, ClientSession(connector=TCPConnector(force_close=True)) as http:
         project = await open_project(stand.service, http)
         await project.put("d", "k", b'{"n":0}')
@@ -208,7 +208,7 @@ async def test_a_write_whose_answer_was_lost_is_done_once(
             (pid,) = stand.service.worker_pids()
             os.kill(pid, signal.SIGKILL)
             assert not asking.done()
-            asking.cancel()  # aiohttp would ask again by itself
+            asking.cancel()  # otherwise aiohttp would repeat the request by itself
         else:
             assert "may or may not" in (await asking).refused(503)
         stand.proxy.heal()

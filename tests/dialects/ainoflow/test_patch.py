@@ -1,10 +1,10 @@
-"""PATCH is RFC 7386 over the stored bytes."""
+"""Tests that PATCH applies RFC 7386 to the stored bytes."""
 
 import pytest
 
 from tests.dialects.ainoflow.client import Client, at
 
-# RFC 7386, appendix A, as far as documents and patches are objects or arrays.
+# The examples of RFC 7386, appendix A, in which document and patch are objects or arrays.
 RFC_7386 = [
     ('{"a":"b"}', '{"a":"c"}', '{"a":"c"}'),
     ('{"a":"b"}', '{"b":"c"}', '{"a":"b","b":"c"}'),

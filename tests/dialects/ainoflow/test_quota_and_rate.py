@@ -1,4 +1,4 @@
-"""The quota of a project and the rate of a key."""
+"""Tests the quota of a project and the rate of a key."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ async def test_a_quota_of_documents_is_exact(service: Running, http: ClientSessi
     full(await project.ask("PUT", at("a", "3"), b"{}"))
     full(await project.ask("POST", at("c", "1"), b"{}"))
     full(await project.ask("POST", at("c"), b"{}"))
-    await project.put("a", "1", b'{"larger":"document"}')  # bytes are not limited
+    await project.put("a", "1", b'{"larger":"document"}')  # the number of bytes is not limited
     assert (await project.ask("DELETE", at("b", "1"))).status == 200
     await project.put("c", "1")
     full(await project.ask("PUT", at("c", "2"), b"{}"))
@@ -30,15 +30,15 @@ async def test_a_quota_of_documents_is_exact(service: Running, http: ClientSessi
 
 async def test_a_quota_of_bytes_is_exact(service: Running, http: ClientSession) -> None:
     project = await open_project(service, http, {"bytes": 100})
-    await project.put("d", "k1", b"[" + b" " * 58 + b"]")  # 60
-    full(await project.ask("PUT", at("d", "k2"), b"[" + b" " * 39 + b"]"))  # 41
-    await project.put("d", "k2", b"[" + b" " * 38 + b"]")  # 40: all of it
+    await project.put("d", "k1", b"[" + b" " * 58 + b"]")  # 60 bytes
+    full(await project.ask("PUT", at("d", "k2"), b"[" + b" " * 39 + b"]"))  # 41 bytes are too many
+    await project.put("d", "k2", b"[" + b" " * 38 + b"]")  # 40 bytes fit exactly
     full(await project.ask("POST", at("d", "k3"), b"{}"))
     full(await project.ask("PATCH", at("d", "k1"), b'{"a":"' + b"x" * 60 + b'"}'))
     full(await project.ask("PUT", at("d", "k2"), b"[" + b" " * 39 + b"]"))
-    await project.put("d", "k2", b"[" + b"0" + b" " * 37 + b"]")  # as large as before
+    await project.put("d", "k2", b"[" + b"0" + b" " * 37 + b"]")  # the same size
     await project.put("d", "k2", b"{}")
-    await project.put("d", "k3", b"[" + b" " * 36 + b"]")  # the 38 bytes that this gave back
+    await project.put("d", "k3", b"[" + b" " * 36 + b"]")  # 38 bytes that are free again
     full(await project.ask("PUT", at("d", "k4"), b"{}"))
     assert (await project.ask("DELETE", at("d", "k1"))).status == 200
     await project.put("d", "k4", b"[" + b" " * 58 + b"]")

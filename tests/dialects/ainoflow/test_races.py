@@ -1,4 +1,4 @@
-"""Racing writers: nothing is done twice, nothing is lost."""
+"""Tests concurrent writers: no write takes effect twice, and none is lost."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ RACERS = 64
 
 @pytest.fixture(scope="module")
 def two_workers() -> Iterator[Running]:
-    """Racers are to meet in Redis, not in one worker's queue."""
+    """A service with two workers, so that concurrent writes meet in Redis and not in the queue of one worker."""
     with Running(workers=2) as running:
         yield running.wait_ready()
 
 
 async def race(project: Client, ask: Callable[[Client, int], Awaitable[Reply]], racers: int) -> list[Reply]:
-    """The replies to requests that start together, each on a connection of its own."""
+    """Send requests at the same time, each on a connection of its own, and return the answers."""
     async with ClientSession(connector=TCPConnector(force_close=True, limit=0)) as http:
         client = Client(http, project.running, project.key, project.project)
         return await asyncio.gather(*(ask(client, n) for n in range(racers)))
@@ -34,7 +34,7 @@ def create(key: str, client: Client, n: int) -> Awaitable[Reply]:
 
 async def test_of_64_racing_creates_one_wins(two_workers: Running, http: ClientSession) -> None:
     project = await open_project(two_workers, http)
-    for key in ("first", "second"):  # the category's first document, and one more
+    for key in ("first", "second"):  # the first document of the category, and another one
         replies = await race(project, partial(create, key), RACERS)
         statuses = [reply.status for reply in replies]
         assert sorted(statuses) == [201] + [409] * (RACERS - 1)
@@ -70,7 +70,7 @@ async def test_of_racing_writers_with_one_etag_one_wins(
         assert (await project.get("d", "k", "meta")).json["version"] == 2
 
 
-# A document over 128,000 bytes is merged in the worker, one below in Redis.
+# A document of more than 128,000 bytes is merged in the worker, a smaller one in Redis.
 @pytest.mark.parametrize(("pad", "racers"), [(0, RACERS), (1_000, RACERS), (150_000, RACERS), (700_000, 16)])
 async def test_of_racing_patches_none_is_lost_and_every_version_is_seen_once(
     two_workers: Running, http: ClientSession, pad: int, racers: int

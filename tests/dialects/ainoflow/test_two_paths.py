@@ -1,4 +1,4 @@
-"""The fast path and the ordinary one answer the same."""
+"""Tests that the fast path and aiohttp's path give the same answers."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ ETAG = "99914b932bd37a50b983c5e7c90ae93b"  # of {}
 
 @pytest.fixture(scope="module")
 def ordinary() -> Iterator[Running]:
-    """A service whose fast path is off."""
+    """A service without the fast path."""
     with Running(fast_path="false") as running:
         yield running.wait_ready()
 
@@ -63,7 +63,7 @@ REQUESTS: list[tuple[str, str, bytes | None, dict[str, str]]] = [
 
 
 def comparable(reply: Reply, client: Client) -> tuple[int, dict[str, str], str]:
-    """A reply without what differs from one moment, or one project, to the next."""
+    """Return an answer without the parts that depend on the time or the project."""
     body = re.sub(r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME", reply.body.decode()).replace(client.project, "PROJECT")
     body = re.sub(r'"key":"[0-9a-f]{32}"', '"key":"KEY"', body)
     headers = {name.lower(): text for name, text in reply.headers.items()}

@@ -1,4 +1,4 @@
-"""While Redis does not answer: 503 in the vendor's shape, and never half an answer that looks whole."""
+"""Tests a service whose Redis does not answer: 503 in the vendor's format, and never a part that looks complete."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from tests.running import Running, soon
 
 @contextmanager
 def paused(running: Running) -> Iterator[None]:
-    """Redis stands still."""
+    """Pause Redis during the block."""
     pid = running.redis_pid()
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -55,7 +55,7 @@ async def test_a_list_that_cannot_be_finished_is_cut_and_never_looks_whole(
 ) -> None:
     project = await open_project(serve(request_timeout=1), http)
     body = b'{"a":"%b"}' % (b"x" * 500_000)
-    for n in range(60):  # one at a time, so that each is in time on a slow machine
+    for n in range(60):  # one after the other, so that each is in time on a slow machine
         await project.put("d", f"k{n}", body)
     headers = {"Authorization": f"Bearer {project.key}"}
     url = project.running.url + at("d", limit=100)

@@ -1,4 +1,4 @@
-"""The vendor's page works as printed: each of its examples, and each of its cURL lines in a real shell."""
+"""Tests that the vendor's page works as printed: each example, and each cURL line in a shell."""
 
 import json
 import re
@@ -23,7 +23,7 @@ async def test_a_conversation_goes_as_it_is_written(conversation: Path, project:
 
 
 def curl(line: str, project: Client) -> tuple[int, Any]:
-    """Run one of the page's lines; the status and the JSON that it got."""
+    """Run one line of the page in a shell; return the status and the JSON of the answer."""
     line = line.replace("https://api.ainoflow.io", project.running.url).replace("YOUR_API_KEY", project.key)
     line = line.replace("curl ", r"curl --silent --show-error --write-out '\n%{http_code}' ", 1)
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
@@ -38,7 +38,7 @@ def receipt(category: str, key: str, version: int) -> dict[str, object]:
 async def test_the_curl_lines_work_as_pasted(project: Client) -> None:
     text = (HERE / "vendor_curl.sh").read_text()
     lines = ["curl " + line for line in text.split("\ncurl ")[1:]]
-    # Two invoices, of which the line that sorts by size is to show the larger one first.
+    # Two invoices. The line that sorts by size must show the larger one first.
     await project.put("invoices", "small", b'{"n":1}')
     await project.put("invoices", "large", b'{"n":1000}')
     answers = [curl(line, project) for line in lines]

@@ -1,4 +1,4 @@
-"""Applies sections of the access document to a Redis, past any service, and tells what is granted there."""
+"""Applies sections of the access document directly to a Redis, and reads the grants there."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from tests.servers import RedisProcess
 
 
 class Applying:
-    """As the command line does it."""
+    """Applies sections in the same way as the command line."""
 
     def __init__(self, server: RedisProcess) -> None:
         self.server = server
@@ -25,14 +25,14 @@ class Applying:
         await apply(Directory(self.runner), self.storage, json.dumps({"auravant": section}), discover())
 
     def granted(self, scope: str, id: str) -> dict[str, str] | None:
-        """Subject -> verbs; None where the resource is not declared."""
+        """Return the verbs of each subject, or None if the resource is not declared."""
         found = self.server.command("HGETALL", keys.collection("auravant", scope, id, "").acl)
         verbs = {subject.decode(): "".join(sorted(value.decode())) for subject, value in found.items()}
         revision = verbs.pop("", "-")
         return None if "-" in revision else verbs
 
     def leaders(self, user: str) -> dict[str, str]:
-        """The grants of others at a user."""
+        """Return the grants that others have at a user."""
         verbs = self.granted("users", user)
         assert verbs is not None
         assert (verbs.pop(user), verbs.pop("*")) == ("drw", "r")

@@ -1,4 +1,4 @@
-"""Users, fields and farms of a test's own, and clients with their tokens."""
+"""Users, fields and farms of one test, and clients with their tokens."""
 
 import json
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Reply(http_client.Reply):
 
     @property
     def code(self) -> int:
-        """The code, found to be in the envelope that it belongs into."""
+        """Check the envelope of an answer, and return its code."""
         assert self.headers["Content-Type"] == "application/json"
         body = self.json
         code: int = body["code"]
@@ -58,7 +58,7 @@ class Client(HttpClient[Reply]):
         return {"Authorization": f"Bearer {self.token}"}
 
     async def storage(self, scope: str, operation: str, body: object) -> Reply:
-        """One operation; `body` is the bytes of the body, or what they are as JSON."""
+        """Send one operation. `body` is the bytes of the body, or a value that is encoded as JSON."""
         text = body if isinstance(body, bytes) else json.dumps(body).encode()
         target = f"{STORAGE}/{scope}?operation={operation}"
         return await self.ask("POST", target, text, Content_Type="application/json")
@@ -82,13 +82,13 @@ class Client(HttpClient[Reply]):
 
 
 async def declare(running: Running, http: ClientSession, section: Mapping[str, object]) -> list[dict[str, str]]:
-    """Apply a section of the access document, beside what is declared; the tokens that were generated for it."""
+    """Apply a section of the access document in addition to what is declared; return the generated tokens."""
     tokens: list[dict[str, str]] = (await http_client.declare(running, http, auravant=section))["tokens"]
     return tokens
 
 
 class World:
-    """Names that no other test has, and who may do what with them."""
+    """Names that no other test uses, and the permissions of callers on them."""
 
     def __init__(self, running: Running, http: ClientSession) -> None:
         self.running, self.http = running, http
@@ -102,7 +102,7 @@ class World:
         return await declare(self.running, self.http, section)
 
     async def open(self, *users: str, **section: Any) -> list[Client]:
-        """Users that are called so, each with a token of this world's extension; `section` is declared as well."""
+        """Declare users, each with a token of this world's extension, and `section` as well; return their clients."""
         tokens = [
             {"token": self.name(f"at-{user}"), "user": self.name(user), "extension": self.extension, "version": "1"}
             for user in users

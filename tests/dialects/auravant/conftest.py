@@ -1,4 +1,4 @@
-"""A world of its own for each test, so that what one declares no other sees; and bare servers to apply documents to."""
+"""A world for each test, with names that no other test uses; and empty servers to which documents are applied."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ def server(binary: Path) -> Iterator[RedisProcess]:
 
 @pytest.fixture
 async def access(server: RedisProcess) -> AsyncIterator[Applying]:
-    """An empty Redis but for some users."""
+    """A Redis with some users and nothing else."""
     server.command("FLUSHALL")
     applying = Applying(server)
     await applying.redis.connect()

@@ -1,4 +1,4 @@
-"""A client for files: it initiates uploads, uploads as the vendor's page says, and downloads by the URL that it got."""
+"""A client for files: initiates uploads, uploads as the vendor's page says, and downloads from the URL of an answer."""
 
 import json
 from base64 import b64encode
@@ -26,7 +26,7 @@ def digest(content: bytes) -> str:
 
 
 def form(fields: Mapping[str, str], content: bytes | None, *, type: str = "application/pdf") -> bytes:
-    """A form as browsers write it; the file, if any, is the last field."""
+    """Return a form as browsers write it. The file, if there is one, is the last field."""
     said = [
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
         for name, value in fields.items()
@@ -38,7 +38,7 @@ def form(fields: Mapping[str, str], content: bytes | None, *, type: str = "appli
 
 
 class Files:
-    """A client with one token; it sends uploads and downloads without the token."""
+    """A client with one token. Uploads and downloads are sent without the token."""
 
     def __init__(self, client: Client, http: ClientSession) -> None:
         self.client, self.running, self._http = client, client.running, http
@@ -66,13 +66,13 @@ class Files:
         )
 
     async def announced(self, scope: str, id: object, key: str, content: bytes = b"bytes", **more: Any) -> Any:
-        """The `data` of what was announced: where to upload it, with which fields."""
+        """Initiate an upload; return the `data` of the answer, which has the URL and the fields of the form."""
         reply = await self.announce(scope, id, key, content, **more)
         assert (reply.status, {**reply.json, "data": 0}) == (200, {**OK, "data": 0}), reply.body
         return reply.json["data"]
 
     async def upload(self, data: Any, content: bytes = b"bytes", **changed: str | None) -> Reply:
-        """Upload as the page says; `changed` fields have another value, None leaves one out."""
+        """Upload as the page says. `changed` fields get another value; None removes a field."""
         fields = {**data["fields"], "Content-MD5": digest(content)}
         for name, value in changed.items():
             fields[name.replace("_", "-")] = value
@@ -89,7 +89,7 @@ class Files:
         assert (reply.status, reply.body) == (204, b""), reply.body
 
     async def get(self, scope: str, ids: object, *keys: str, get_url: object = True) -> Any:
-        """The objects of a listing."""
+        """Return the objects of a list."""
         reply = await self.ask(
             scope, "GET", {"keys": keys, "get_url": get_url, **({} if ids is None else {"ids": ids})}
         )
@@ -97,7 +97,7 @@ class Files:
         return reply.json["objects"]
 
     async def delete(self, scope: str, id: object, *keys: str) -> Any:
-        """The keys that were there."""
+        """Delete keys; return those that existed."""
         reply = await self.ask(scope, "DELETE", {"keys": keys, **({} if id is None else {"id": id})})
         assert (reply.status, {**reply.json, "data": 0}) == (200, {**OK, "data": 0}), reply.body
         return reply.json["data"]["keys"]
@@ -108,7 +108,7 @@ class Files:
             return Reply(answer.status, answer.headers, await answer.read())
 
     async def content(self, scope: str, id: str, key: str) -> bytes | None:
-        """The bytes of a file, None where there is none to be downloaded."""
+        """Return the bytes of a file, or None if there is nothing to download."""
         url = (await self.get(scope, [id], key)).get(id, {}).get(key, {}).get("url")
         if url is None:
             return None
@@ -121,7 +121,7 @@ class Files:
 
 
 def chunks(running: Running, world: str) -> list[bytes]:
-    """The chunks of a world's resources, also those that are about to go away."""
+    """Return the chunks of a world's resources, also those that will expire soon."""
     with running.redis as client:
         return [key for key in client.scan_iter("{auravant:*}b:*") if world.encode() in key]
 

@@ -1,5 +1,7 @@
-"""A public value as a register, for the history checker: PUT and PATCH replace it, an append changes one member of it;
-it is read by who owns it, and as what everybody may read."""
+"""Uses a public value as a register, for the checkers of histories.
+
+PUT and PATCH replace it, an append changes one member. Its owner reads it, and it is read as a public value.
+"""
 
 import json
 import re
@@ -10,9 +12,9 @@ from tests.faults.history import Outcome, Read, Write
 from tests.faults.register import Known
 from tests.hot.wire import Response, request
 
-# Small ones go the fast path; larger ones are staged, told in portions, and appended to in the worker.
+# Small values take the fast path. Large ones are staged, answered in portions, and appended to in the worker.
 PADS = (*[0] * 30, *[2_000] * 6, *[40_000] * 2, 150_000)
-# Keys are kept at each of them in turn: scope, id, and how /publicvalues calls the scope.
+# The resources whose keys are used in turn: scope, id, and the name of the scope in /publicvalues.
 PLACES = (("users", "UID-owner", "user"), ("fields", "12345", "field"), ("farms", "777", "farm"))
 TOKEN = "Authorization: Bearer at-owner"
 VALUE = re.compile(rb'(?:"replaced": ?"([^"]+)", ?)?"value": ?"([^"]+)"')
@@ -62,7 +64,7 @@ class Values:
         kind = random.random()
         if kind < 0.6:
             return storage(scope, "GET", {"ids": [id], "keys": [stored(key)]})
-        # Whoever does not say which users asks for all that have, or had, such a key.
+        # A request that names no users returns all users that have, or had, such a key.
         ids = "" if scope == "users" and kind < 0.8 else f"&{scope}={id}"
         return request("GET", f"/publicvalues/{name}?key={key}{ids}", credential=TOKEN)
 

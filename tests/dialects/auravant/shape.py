@@ -1,4 +1,4 @@
-"""The vendor's error shape, which tests/test_dialects.py holds every refusal to."""
+"""Checks the vendor's format of errors; tests/test_dialects.py applies it to every refusal."""
 
 import json
 
@@ -6,7 +6,7 @@ from service.api.dialect import Answer
 
 
 def check(answer: Answer) -> None:
-    """Fails where an answer is no refusal in the vendor's envelope."""
+    """Fail if an answer is not a refusal in the vendor's envelope."""
     assert answer.status in (200, 400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 503)
     assert answer.content_type == "application/json"
     body = json.loads(answer.body)

@@ -1,4 +1,4 @@
-"""Permissions follow from what was declared, also if it is declared later, again, or taken away."""
+"""Tests that permissions follow from what is declared, also if it is declared later, again, or removed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Permissions follow from what was declared, also by many at once, by one that is slow, or only by half."""
+"""Tests that permissions follow from what is declared if documents are applied concurrently, slowly or incompletely."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ from tests.dialects.auravant.applying import Applying
 
 
 async def test_documents_applied_at_once_end_as_one_of_them_says(access: Applying) -> None:
-    """Each grant has its link at every moment."""
+    """At every moment, each grant has its link."""
     ids = [f"f{n}" for n in range(30)]
     for _ in range(10):
         who = [{"u1": "owner"}, {"u2": "read"}, {"admin": "edit", "u1": "read"}]
@@ -49,7 +49,7 @@ async def test_documents_applied_at_once_end_as_one_of_them_says(access: Applyin
 async def test_a_slow_apply_never_brings_back_what_a_later_one_took(
     access: Applying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has read what was declared and stands still; meanwhile a revoke is applied and answered."""
+    """One apply pauses after it has read the declarations. Meanwhile a revocation is applied and answered."""
     await access.apply(fields=[{"id": 1, "permissions": {"u1": "owner"}}])
     slow, reached, later = Applying(access.server), asyncio.Event(), asyncio.Event()
     await slow.redis.connect()
@@ -81,7 +81,7 @@ async def test_a_slow_apply_never_brings_back_what_a_later_one_took(
 async def test_an_apply_that_stops_anywhere_leaves_what_the_next_one_mends(
     access: Applying, document: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped before each of its commands in turn: links stay supersets, and applying again ends as if nothing was."""
+    """An apply is stopped before each of its commands in turn. No link is missing, and the next apply completes it."""
     first = {
         "fields": [{"id": 1, "permissions": {"u1": "owner", "u2": "read"}}],
         "spaces": [{"id": "s", "admins": ["admin"], "members": ["u1", "u2"]}],
@@ -151,7 +151,7 @@ async def test_a_large_document_is_applied_in_portions(access: Applying) -> None
 
 
 async def test_too_many_at_once_end_in_words(access: Applying, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody always knows better."""
+    """The revision is always outdated, because another apply is faster."""
     grant, revise = access.storage.grants.grant, Storage(access.runner).grants.revise
 
     async def outrun(collection: Any, verbs: Any, revision: int) -> list[str]:

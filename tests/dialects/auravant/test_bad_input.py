@@ -1,4 +1,4 @@
-"""Whatever is sent: its code, nothing stored, never a fault of the service's; by either path."""
+"""Tests that bad input gets the right code, stores nothing, and is never a 5xx, on the fast path and on aiohttp's."""
 
 import json
 from collections.abc import Callable
@@ -44,7 +44,7 @@ async def unchanged(owner: Client, world: World, redis_keys: set[bytes]) -> None
 
 
 def keys_of(running: Running) -> set[bytes]:
-    """Every record, staged body and link."""
+    """Return the keys of all records, staged bodies and links."""
     with running.redis as client:
         found: list[bytes] = client.keys("*")
     return {key for key in found if b"}r:" in key or b"}s:" in key or b":links:" in key}
@@ -63,13 +63,13 @@ def writes(id: str) -> dict[str, tuple[str, dict[str, Any]]]:
 Spoil = Callable[[dict[str, Any]], object]
 
 BAD: dict[str, tuple[Spoil, int]] = {
-    # What is missing: 1.
+    # A missing member: code 1.
     "no id": (lambda b: b.pop("id", None) or b.pop("keys"), 1),
     "no key": (lambda b: b.pop("key", None) or b.pop("keys", None), 1),
     "an empty id": (lambda b: b.update(id="") if "id" in b else b.update(keys=[]), 1),
     "null for a key": (lambda b: b.update(key=None) if "key" in b else b.update(keys=None), 1),
     "no value": (lambda b: b.pop("value") if "value" in b else b.update(keys=[]), 1),
-    # Wrong types: -4.
+    # A wrong type: code -4.
     "an object for a key": (lambda b: b.update(key={}) if "key" in b else b.update(keys=[{}]), -4),
     "a number for a key": (lambda b: b.update(key=1) if "key" in b else b.update(keys=[1]), -4),
     "a text for keys": (lambda b: b.update(key=["k"]) if "key" in b else b.update(keys="k"), -4),
@@ -267,7 +267,7 @@ async def test_no_token_is_minus_three(owner: Client, header: str) -> None:
 
 
 async def test_checks_come_in_the_order_of_the_page(service: Running, owner: Client) -> None:
-    """1 missing, 2 key, 4 version, 5 unknown id, 3 permission."""
+    """The order is: 1 (missing member), 2 (key), 4 (version), 5 (unknown id), 3 (permission)."""
     old, stranger = Client(owner.http, service, "at-owner-old"), Client(owner.http, service, "at-stranger")
     body: dict[str, Any] = {"ids": ["none", "UID-owner"]}
     assert (await old.storage("users", "GET", body)).code == 1
@@ -288,7 +288,7 @@ async def test_an_operation_is_taken_in_any_case(owner: Client, name: str) -> No
 
 
 async def test_an_unknown_id_counts_before_forbidden_ones_wherever_it_stands(owner: Client, world: World) -> None:
-    """More ids than are asked for at a time, and each way around."""
+    """There are more ids than one portion has, and the unknown one is before or behind the forbidden ones."""
     hidden = [world.name(f"hidden-{n}") for n in range(600)]
     await world.declare(fields=[{"id": id, "permissions": {"UID-owner": "owner"}} for id in hidden])
     assert (await owner.get("fields", hidden, "k")).code == 3
@@ -314,7 +314,7 @@ async def test_what_is_too_much_is_413(owner: Client, world: World) -> None:
 
 
 async def test_ids_forge_no_keys(world: World) -> None:
-    """Braces, colons, percent signs: each is an id of its own."""
+    """Ids with braces, colons and percent signs are different ids."""
     nasty = ["{a}", "a:b", "a%3Ab", "}r:x{", "*", "a b", "\u0000", "é", "a/b", "'", "a\nb"]
     fields = [{"id": world.name(id), "permissions": {world.name("owner"): "owner"}} for id in nasty]
     (owner,) = await world.open("owner", fields=fields)
@@ -326,7 +326,7 @@ async def test_ids_forge_no_keys(world: World) -> None:
 
 
 async def test_more_values_than_a_request_may_name_are_refused_however_long_the_list(world: World) -> None:
-    """Short lists are read in the event loop, long ones are not. An id counts once."""
+    """Short lists are decoded in the event loop, long ones elsewhere. A repeated id counts once."""
     (owner,) = await world.open("owner")
     id = world.name("owner")
     for count in (20_001, 300_000):

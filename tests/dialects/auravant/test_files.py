@@ -1,4 +1,4 @@
-"""Files: announced, uploaded, listed, downloaded, replaced, deleted, shared, byte for byte."""
+"""Tests that files are initiated, uploaded, listed, downloaded, replaced, deleted and shared, byte for byte."""
 
 import os
 from collections.abc import Callable
@@ -17,7 +17,7 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
 async def opened(world: World, *more: str) -> tuple[Files, str]:
-    """The owner of a new field, and the field; `more` users may read it."""
+    """Declare a new field; return its owner's client and its id. `more` users may read it."""
     field = world.name("field")
     permissions = {world.name("owner"): "owner"} | {world.name(user): "read" for user in more}
     clients = await world.open("owner", *more, fields=[{"id": field, "permissions": permissions}])
@@ -110,7 +110,7 @@ async def test_what_put_and_patch_do_where_there_is_a_file_and_where_there_is_no
     before = (await files.get("fields", [field], "k"))[field]["k"]
     for more in ({"operation": "PUT", "overwrite": True}, {"operation": "PATCH"}):
         data = await files.announced("fields", field, "k", b"2" * 300_000, **more)
-        assert staying(files.running, world.mark) == []  # the replaced file is dropped at once
+        assert staying(files.running, world.mark) == []  # the replaced file is removed at once
         reply = await files.download(before["url"])
         assert (reply.status, reply.code) == (404, 5)
         assert (await files.upload(data, b"2" * 300_000)).status == 204
@@ -234,7 +234,7 @@ async def test_links_begin_with_the_public_url(serve: Callable[..., Running], ht
     here = url.replace("https://files.example/base", running.url)
     assert (await files.download(here)).body == b"bytes"
     key = (running.data_dir / "signing.key").read_text()
-    running.restart()  # the key that it made is kept
+    running.restart()  # the generated signing key is kept
     assert (await files.download(here)).status == 200
     assert (running.data_dir / "signing.key").read_text() == key
     assert key not in running.log + running.output

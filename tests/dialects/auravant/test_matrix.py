@@ -1,6 +1,6 @@
-"""The table of permissions: every caller, scope and operation, as the vendor's page says it.
+"""Tests the permissions of every caller for every scope and operation.
 
-The table is this test's own, written from the page; the dialect's is not looked at.
+The expected table was written from the vendor's page, independently of the dialect's table.
 """
 
 import itertools
@@ -67,7 +67,7 @@ def test_the_matrix_is_large() -> None:
 
 
 def declared(world: World, scope: str, id: str, user: dict[str, str]) -> dict[str, object]:
-    """The section that makes each caller what it is called; `user` are their ids."""
+    """Return the section of the access document that gives each caller its role. `user`: the ids of the callers."""
     if scope == "users":
         return {
             "spaces": [
@@ -110,7 +110,7 @@ def declared(world: World, scope: str, id: str, user: dict[str, str]) -> dict[st
 
 
 def narrowed(world: World, scope: str, id: str, user: dict[str, str]) -> dict[str, object]:
-    """Declarations that take from the former ones what they had."""
+    """Return declarations that remove the permissions of earlier ones."""
     if scope == "users":
         return {"spaces": [{"id": world.name("s1"), "admins": [user["space admin"]]}]}
     roles = ("owner", "administration", "edit", "add", "read")
@@ -118,7 +118,7 @@ def narrowed(world: World, scope: str, id: str, user: dict[str, str]) -> dict[st
 
 
 async def outcome(client: Client, scope: str, id: str, operation: str) -> int:
-    """The code of one operation on a resource whose key `there` holds a list, and `absent` nothing."""
+    """Return the code of one operation on a resource with a list under the key `there` and nothing under `absent`."""
     match operation.split():
         case ["PUT"]:
             reply = await client.put(scope, id, "absent", [1])

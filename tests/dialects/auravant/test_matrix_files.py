@@ -1,4 +1,4 @@
-"""The table of permissions for files: as for values, every caller, scope and operation."""
+"""Tests the permissions for files of every caller for every scope and operation; they are those for values."""
 
 import itertools
 
@@ -20,7 +20,7 @@ OPERATIONS = {
 
 
 async def outcome(files: Files, scope: str, id: str, operation: str) -> int:
-    """The code of one operation on a resource whose key `there` has a file, and `absent` none."""
+    """Return the code of one operation on a resource that has a file under the key `there`, and none under `absent`."""
     match operation.split():
         case ["PUT"]:
             reply = await files.announce(scope, id, "absent")
@@ -69,7 +69,7 @@ async def test_each_caller_may_do_with_files_what_the_page_says(world: World, sc
 
 @pytest.mark.parametrize("scope", MAY)
 async def test_delete_without_an_id_passes_over_where_the_caller_may_not(world: World, scope: str) -> None:
-    """It answers as if nothing was there; what the caller may delete goes."""
+    """Resources where the caller may not delete are answered as if they had no file. The other files are deleted."""
     callers = list(MAY[scope])
     names = {caller: caller.replace(" ", "-").replace("'", "") for caller in callers}
     opened = await world.open(*names.values())

@@ -1,5 +1,7 @@
-"""The dialect over HTTP against plain dicts, through any sequence of writes and reads by callers whose permissions are
-given and taken in between, with restarts of Redis, flushes of its scripts and tokens that are revoked."""
+"""Compares the dialect over HTTP with dicts in any sequence of writes and reads.
+
+In between, permissions are granted and revoked, tokens are revoked, Redis is restarted, and its functions are flushed.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -44,7 +46,7 @@ some = st.lists(each_caller, unique=True)
 
 
 def appended(old: Any, new: Any) -> Any:
-    """The result of appending; None if the two do not go together."""
+    """Return the result of appending, or None if the types do not match."""
     if isinstance(old, list):
         return [*old, *(new if isinstance(new, list) else [new])]
     if isinstance(old, dict) and isinstance(new, dict):
@@ -97,7 +99,7 @@ class Values(Machine):
         return user == caller or led or role == "edit" or (role == "read" and verb == R)
 
     def serves(self) -> bool:
-        """Every token has its effect."""
+        """Tell whether every token has its permissions."""
         return all(
             self.storage(caller, "users", "GET", {"keys": ["k"]}).status == (401 if caller == self.revoked else 200)
             for caller in CALLERS
@@ -113,13 +115,13 @@ class Values(Machine):
         )
 
     def code(self, caller: str, answer: Reply) -> int:
-        """The code of an answer; that of a revoked token has no other one."""
+        """Return the code of an answer. Check that a revoked token gets no other code than the one for it."""
         code: int = answer.json["code"]
         assert (answer.status, code == -3) == ((401, True) if caller == self.revoked else (200, False)), answer
         return code
 
     def wrote(self, caller: str, place: tuple[str, str], operation: str, body: dict[str, object], due: int) -> bool:
-        """Ask for a write to which, were it permitted, this code is due; True where it was carried out."""
+        """Send a write that gets this code if it is permitted; return True if it was carried out."""
         answer = self.storage(caller, place[0], operation, {"id": self.name(place[1])} | body)
         verb = D if operation == "DELETE" else W
         expected = -3 if caller == self.revoked else due if self.may(caller, verb, place) else 3

@@ -1,4 +1,4 @@
-"""Writes with an `Idempotency-Key`: each operation is carried out once, for who asks and on behalf of what."""
+"""Tests that a write with an `Idempotency-Key` is carried out once for each caller and extension."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The cost of requests: commands, round trips, the worker's memory, the time for which a script holds Redis."""
+"""Tests the cost of requests: commands, round trips, memory of the worker, and the time of scripts in Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -17,14 +17,14 @@ from service.storage.scripts.runner import Runner
 from tests.dialects.auravant.client import STORAGE, Client, World
 from tests.running import Running
 
-RUNS = 10  # what a worker does by itself meanwhile, or the machine, is in some runs and not in all
+RUNS = 10  # other work of the worker or the machine disturbs some of the runs, not all
 MEBIBYTE = 1024 * 1024
 HOLD_US = 5000
 
 
 @pytest.fixture(scope="module", params=["true", "false"], ids=["fast path", "ordinary path"])
 def alone(request: pytest.FixtureRequest) -> Iterator[Running]:
-    """A service of which nobody else asks anything, and which does not sweep: someone else seems to hold that job."""
+    """A service that no other test uses, and that does not sweep, because another worker seems to have the lease."""
     with Running(read_cache_bytes=0, fast_path=request.param) as running:
         running.wait_ready()
         with running.redis as client:
@@ -33,20 +33,20 @@ def alone(request: pytest.FixtureRequest) -> Iterator[Running]:
 
 
 class Cost:
-    """The commands and reads that Redis counts, without those of asking for the counts."""
+    """The commands and reads from the network that Redis has counted, without those that read the counters."""
 
     def __init__(self, running: Running) -> None:
         self._running = running
 
     def now(self) -> tuple[int, int]:
-        """Scripts and reads from the network."""
+        """Return the numbers of scripts and of reads from the network."""
         with self._running.redis as client:
             stats: dict[str, Any] = client.info("commandstats")
             reads: dict[str, Any] = client.info("stats")
         return stats.get("cmdstat_fcall", {"calls": 0})["calls"], reads["total_reads_processed"]
 
     async def least(self, ask: Callable[[], Awaitable[object]]) -> tuple[int, int]:
-        """Of several runs the least: what the worker does by itself meanwhile only adds."""
+        """Return the minimum of several runs, because other work of the worker only adds to the counts."""
         found = []
         for _ in range(RUNS):
             before = await asyncio.to_thread(self.now)
@@ -56,7 +56,7 @@ class Cost:
         return min(scripts for scripts, _ in found), min(reads for _, reads in found)
 
     async def of(self, ask: Callable[[], Awaitable[object]]) -> tuple[int, int]:
-        """Scripts and round trips of a request."""
+        """Return the numbers of scripts and round trips of a request."""
         scripts, reads = await self.least(ask)
         return scripts, reads - (await self.least(lambda: asyncio.sleep(0)))[1]
 
@@ -67,13 +67,13 @@ async def opened(running: Running, http: ClientSession, fields: int) -> tuple[Wo
     (owner,) = await world.open(
         "owner", fields=[{"id": id, "permissions": {world.name("owner"): "owner"}} for id in ids]
     )
-    await owner.get("users", [], "k")  # so that token and extension are known
+    await owner.get("users", [], "k")  # afterwards, token and extension are cached
     return world, owner, ids
 
 
 @asynccontextmanager
 async def storage_of(running: Running) -> AsyncIterator[Storage]:
-    """A storage core of our own on the service's Redis, to fill it with."""
+    """Return a storage core on the service's Redis, which fills it with records."""
     runner = Runner.open(f"unix://{running.data_dir}/redis.sock")
     await runner.redis.connect()
     yield Storage(runner)
@@ -120,7 +120,7 @@ async def test_ten_keys_of_ten_ids_are_one_round_trip_of_ten_scripts(alone: Runn
 
 
 async def test_fifty_keys_of_two_hundred_ids_stay_within_memory_and_time(alone: Running, http: ClientSession) -> None:
-    """10,000 values, of 100 bytes and then of 10,000 (100 MB); the answer is never whole in the worker."""
+    """There are 10,000 values of 100 bytes, then of 10,000 bytes (100 MB). The worker never has the whole answer."""
     world, owner, ids = await opened(alone, http, 200)
     names = [f"k{n}" for n in range(50)]
     await fill(alone, world, ids, names, b'"%b"' % (b"x" * 98))
@@ -143,11 +143,11 @@ async def test_fifty_keys_of_two_hundred_ids_stay_within_memory_and_time(alone: 
         stats: dict[str, Any] = client.info("commandstats")
     for command, calls in (("fcall", 200), ("mget", 200)):
         assert stats[f"cmdstat_{command}"]["calls"] <= calls + 5
-        assert stats[f"cmdstat_{command}"]["usec_per_call"] < HOLD_US / 2  # a mean: some the machine interrupts
+        assert stats[f"cmdstat_{command}"]["usec_per_call"] < HOLD_US / 2  # a mean: some are interrupted
 
 
 async def test_an_unknown_id_is_refused_by_the_first_portion_that_has_one(alone: Running, http: ClientSession) -> None:
-    """It refuses the whole request, so 10,800 of them cost no more than 500."""
+    """The refusal ends the request, so 10,800 ids cost no more than 500."""
     _, owner, _ = await opened(alone, http, 1)
     unknown = [f"none-{n}" for n in range(10_800)]
 
@@ -159,7 +159,7 @@ async def test_an_unknown_id_is_refused_by_the_first_portion_that_has_one(alone:
 
 
 def peak(running: Running) -> int:
-    """The most memory that the worker ever had (bytes)."""
+    """Return the peak memory of the worker in bytes."""
     (pid,) = running.worker_pids()
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024

@@ -1,4 +1,4 @@
-"""A permission that was taken back is gone from the moment the taking back was answered."""
+"""Tests that a revoked permission has no effect from the moment at which the revocation is answered."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ CONNECTIONS = 12
 
 
 async def test_no_write_lands_after_a_revoke_was_answered(serve: Callable[..., Running]) -> None:
-    """1,000 writes over several connections to two workers; the permission goes in their midst, and comes back."""
+    """While 1,000 writes are sent to two workers on several connections, a permission is revoked and granted again."""
     running = serve(workers=2)
     async with ClientSession(connector=TCPConnector(limit=CONNECTIONS)) as http, ClientSession() as admin:
         world = World(running, admin)
@@ -56,7 +56,7 @@ async def test_no_write_lands_after_a_revoke_was_answered(serve: Callable[..., R
 
 
 async def stored(reader: Client, field: str) -> set[int]:
-    """The numbers of the writes that landed."""
+    """Return the numbers of the writes that were carried out."""
     found = (await reader.get("fields", [field], *(f"k{n}" for n in range(WRITES)))).objects
     return {int(key[1:]) for key in found.get(field, {})}
 

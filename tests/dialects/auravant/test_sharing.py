@@ -1,4 +1,4 @@
-"""Public values: who reads what of whom, and how two of them are told as one."""
+"""Tests public values: who may read whose values, and how two values under one key are merged into one."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ def values(reply: Reply, name: str = "user") -> Mapping[object, object]:
 
 
 async def another(world: World, client: Client, user: str) -> Client:
-    """A client of this user with a token of another extension."""
+    """Return a client of the same user with a token of another extension."""
     other = world.name("ext-other")
     token = {"token": world.name(f"other-{user}"), "user": world.name(user), "extension": other, "version": "1"}
     await world.declare(extensions=[{"client_id": other, "versions": ["1"], "claims": ["storage"]}], tokens=[token])
@@ -45,7 +45,7 @@ async def test_an_extension_reads_its_own_public_values_of_everybody(world: Worl
 
 @pytest.mark.parametrize("level", ["user", "field", "farm"])
 async def test_a_key_is_taken_as_it_is_stored_and_without_its_prefixes(world: World, level: str) -> None:
-    """The vendor's page says it one way for users, and another for fields and farms."""
+    """The vendor's page shows one form for users, and the other for fields and farms."""
     scope, id = f"{level}s", world.name("a")
     plot = {} if level == "user" else {scope: [{"id": id, "permissions": {id: "owner"}}]}
     (a,) = await world.open("a", **plot)
@@ -190,7 +190,7 @@ async def test_who_was_removed_shares_nothing_until_declared_again(world: World)
 
 
 async def test_a_write_that_is_refused_links_nobody(world: World) -> None:
-    """A link tells that there may be a value: who may not write leaves none."""
+    """A link says that there may be a value, so a refused write must not leave one."""
     a, _ = await world.open("a", "b")
     with a.running.redis as client:
         before = client.keys("*:links:*public*")

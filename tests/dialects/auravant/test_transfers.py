@@ -1,4 +1,4 @@
-"""Uploads and downloads: what is signed holds, once and in time, and nothing else does; races leave nothing half."""
+"""Tests uploads and downloads: a signed URL permits one request in time and no other; races leave no partial file."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ LARGE = os.urandom(3_000_000)
 
 
 def late(purpose: str, fields: dict[str, str], seconds: float = 10, keys: tuple[str, ...] = (SIGNING_KEY,)) -> Any:
-    """The query that the service would have signed that many seconds ago, for 10 s."""
+    """Return the query that the service would have signed so many seconds ago for 10 s."""
     rest = {name: text for name, text in fields.items() if name not in ("policy", "key-id", "signature")}
     return Signer(keys, lambda: time() - seconds).sign(purpose, rest, seconds=10, bytes=1000)
 
@@ -62,7 +62,7 @@ async def test_an_upload_that_is_late_is_refused(world: World) -> None:
     reply = await files.post(late("download", known, 0), b"bytes")
     assert "another kind of request" in reply.json["msg"]
     assert await files.content("fields", field, "k") is None
-    assert (await files.post(late("upload", known, 9), b"bytes")).status == 204  # it is this that counts, and the time
+    assert (await files.post(late("upload", known, 9), b"bytes")).status == 204  # the signature and the time are valid
 
 
 async def test_a_download_that_is_late_or_changed_is_refused(world: World) -> None:
@@ -108,7 +108,7 @@ async def test_an_upload_works_once(world: World) -> None:
 
 
 async def begun(files: Files, data: Any, content: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
-    """An upload of which the first half was sent, and the other half."""
+    """Send the first half of an upload; return the connection and the other half."""
     host, port = files.running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     body = form({**data["fields"], "Content-MD5": digest(content)}, content)

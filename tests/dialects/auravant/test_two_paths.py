@@ -1,4 +1,4 @@
-"""The fast path and the ordinary one answer the same."""
+"""Tests that the fast path and aiohttp's path give the same answers."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @pytest.fixture(scope="module")
 def ordinary() -> Iterator[Running]:
-    """A service whose fast path is off."""
+    """A service without the fast path."""
     with Running(fast_path="false") as running:
         yield running.wait_ready()
 
@@ -83,7 +83,7 @@ async def test_the_same_requests_get_the_same_answers(
 
 
 def comparable(reply: Reply) -> tuple[int, dict[str, str], bytes]:
-    """A reply without what differs from one moment to the next."""
+    """Return an answer without the parts that depend on the time."""
     headers = {name.lower(): text for name, text in reply.headers.items()}
     for name in ("date", "x-request-id"):
         headers.pop(name, None)

@@ -1,4 +1,4 @@
-"""The form that uploads a file: the order and case of its fields, the file's size and MD5, and what is no such form."""
+"""Tests the form that uploads a file: order and case of its fields, size and MD5 of the file, and malformed forms."""
 
 from urllib.parse import urlencode
 
@@ -22,7 +22,7 @@ async def test_another_file_than_was_announced_is_refused(world: World) -> None:
 
 
 async def test_a_file_may_be_smaller_than_announced_and_not_larger_than_its_rounded_size(world: World) -> None:
-    """Clients count 1000 or 1024 bytes as a KB, and round up or down."""
+    """A KB is 1000 bytes for some clients and 1024 for others, and they round up or down."""
     files, field = await opened(world)
     for kilobytes in (0.0, 3.0):
         data = await files.announced("fields", field, "k", b"x" * 5000, overwrite=True, file_size_kb=kilobytes)

@@ -1,4 +1,4 @@
-"""Values: stored and answered as their bytes stand, and the codes that depend on what is there."""
+"""Tests that values come back byte for byte, and the codes that depend on whether there is a value."""
 
 import json
 
@@ -31,7 +31,7 @@ EXACT = [
 async def test_a_value_comes_back_byte_for_byte(world: World, value: bytes) -> None:
     owner, id = (await world.open("owner"))[0], world.name("owner")
     body = b'{"id":"%b","key":"k","value":\n %b ,"overwrite":true}' % (id.encode(), value)
-    for _ in range(2):  # by the handler, and by the short way
+    for _ in range(2):  # by the handler, then by the fast path
         reply = await owner.storage("users", "PUT", body)
         assert (reply.status, reply.json) == (200, DONE)
         reply = await owner.storage("users", "GET", {"keys": ["k"]})
@@ -41,7 +41,7 @@ async def test_a_value_comes_back_byte_for_byte(world: World, value: bytes) -> N
 
 
 async def test_large_values_come_back_too(world: World) -> None:
-    """Larger than what the first step of a read brings, and more of them than are held at once."""
+    """The values are larger than the first portion of a read, and more than are held in memory at the same time."""
     owner, id = (await world.open("owner"))[0], world.name("owner")
     values = {f"k{n}": "x" * (n * 400_000 + 1) for n in range(6)} | {"huge": ["y" * 9_000_000]}
     for key, value in values.items():
@@ -176,7 +176,7 @@ async def test_one_unknown_or_forbidden_id_fails_the_whole_call(world: World) ->
     assert (await owner.get("fields", [other, world.name("none")], "k")).code == 5
     assert (await owner.get("fields", [world.name("none")], "k")).code == 5
     assert (await owner.get("fields", ["x" * 201], "k")).code == 5
-    for id in (world.name("none"), "x" * 201, other):  # their 5 means something else
+    for id in (world.name("none"), "x" * 201, other):  # their code 5 has another reason
         assert (await owner.put("fields", id, "k", 1)).code == 3
         assert (await owner.patch("fields", id, "k", 1, create=True)).code == 3
         assert (await owner.patch("fields", id, "k", 1, append=True)).code == 3
@@ -240,7 +240,7 @@ async def test_a_value_of_a_form_that_is_no_json_is_a_string(world: World) -> No
 
 
 async def test_json_is_json_whatever_its_type_says(world: World) -> None:
-    """As `curl -d` sends it."""
+    """`curl -d` sends JSON with the type of a form."""
     (owner,) = await world.open("owner")
     target, body = (
         "/api/mktplace/storage/users?operation=PUT",

@@ -1,4 +1,4 @@
-"""The vendor's two pages work as printed: each of their examples, and each code that they list."""
+"""Tests that the vendor's two pages work as printed: each example, and each code that they list."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A client of an agent of its own."""
+"""A client with a token, and functions that declare agents."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from tests import http_client
 from tests.http_client import HttpClient
 from tests.running import Running
 
-FIRST = randrange(10**6, 10**9) * 10**6  # so that tests of two runs against one service share no agent
+FIRST = randrange(10**6, 10**9) * 10**6  # random, so that two runs of the tests on one service use different agents
 _agents = count(FIRST)
 
 
@@ -21,7 +21,7 @@ class Reply(http_client.Reply):
     __slots__ = ()
 
     def refused(self, status: int) -> str:
-        """The message of a refusal, found to have this status and the vendor's shape, and nothing else in it."""
+        """Check that an answer is a refusal with this status in the vendor's format; return its message."""
         assert self.status == status, (self.status, self.body)
         assert self.headers["Content-Type"] == "application/json"
         assert list(self.json) == ["error"]
@@ -32,7 +32,7 @@ class Reply(http_client.Reply):
 
 
 class Client(HttpClient[Reply]):
-    """A client with a token, and an agent that it asks about where nothing else is said."""
+    """A client with a token, and the agent that its requests name by default."""
 
     reply_type = Reply
 
@@ -44,17 +44,17 @@ class Client(HttpClient[Reply]):
         return {"Access-Token": self.token}
 
     async def send(self, user: str, setting: object) -> Reply:
-        """Ask for a variable to be set; `setting` is the body."""
+        """Send a request that sets a variable; `setting` is its body."""
         body = setting if isinstance(setting, bytes) else json.dumps(setting).encode()
         return await self.ask("POST", set_storage(user), body)
 
     async def set(self, user: str, key: str, value: object) -> None:
-        """Set a variable of a user, which is to succeed."""
+        """Set a variable of a user. Fail if that is refused."""
         reply = await self.send(user, {"key": key, "value": value, "bot_id": self.agent})
         assert (reply.status, reply.json) == (200, {"status": 201}), reply.body
 
     async def list(self, **query: object) -> Any:
-        """The answer to a list, which is to succeed."""
+        """Return the answer to a list. Fail if it is refused."""
         reply = await self.ask("GET", storages(self.agent, **query))
         assert reply.status == 200, reply.body
         return reply.json
@@ -63,7 +63,7 @@ class Client(HttpClient[Reply]):
         return (await self.list(**query))["storage"]
 
     async def pairs(self, **query: object) -> Any:
-        """Key and value of each row."""
+        """Return key and value of each row of a list."""
         return [(row["key"], row["value"]) for row in await self.rows(**query)]
 
 
@@ -82,12 +82,12 @@ def global_storage(key: str, **query: object) -> str:
 
 
 async def declare(running: Running, http: ClientSession, section: Mapping[str, object], status: int = 200) -> Any:
-    """Apply a section `avaamo` of the access document; what was answered."""
+    """Apply a section `avaamo` of the access document; return the answer."""
     return await http_client.declare(running, http, status, avaamo=section)
 
 
 async def open_agent(running: Running, http: ClientSession, permission: str = "edit") -> Client:
-    """A new agent, and a client with a token that has this permission on it."""
+    """Declare a new agent and a token with this permission on it; return a client of them."""
     agent = next(_agents)
     token = {"token": f"token-{agent}", "agents": {str(agent): permission}}
     await declare(running, http, {"agents": [{"id": agent}], "tokens": [token]})

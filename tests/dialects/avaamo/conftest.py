@@ -1,4 +1,4 @@
-"""An agent of its own for each test, so that what one stores another never lists."""
+"""An agent for each test, so that no test lists the variables of another one."""
 
 import pytest
 from aiohttp import ClientSession

@@ -1,4 +1,4 @@
-"""A variable as a register, for the history checker: a user's is read from lists, a global one also by itself."""
+"""Uses a variable as a register, for the checkers of histories. Lists show it; a global one is also read by itself."""
 
 import json
 from random import Random

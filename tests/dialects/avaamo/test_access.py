@@ -1,4 +1,4 @@
-"""Permissions: view to read, edit to write, checked where the data lies."""
+"""Tests permissions: `view` permits reads, `edit` permits writes, and the scripts check them in Redis."""
 
 import asyncio
 from typing import Any
@@ -9,11 +9,11 @@ from aiohttp import ClientSession
 from tests.dialects.avaamo.client import Client, declare, global_storage, open_agent, set_storage, storages
 from tests.running import Running, soon
 
-UNKNOWN = 999_999_999_999  # an agent that nobody declared
+UNKNOWN = 999_999_999_999  # an agent that is not declared
 
 
 def requests(agent: int) -> list[tuple[str, str, bytes | None, str]]:
-    """Every route: method, target, body, and the permission that it takes."""
+    """Return a request for every route: method, target, body, and the permission that it needs."""
     return [
         ("GET", storages(agent), None, "view"),
         ("HEAD", storages(agent), None, "view"),
@@ -97,7 +97,7 @@ async def test_the_document_replaces_what_a_token_may_do(agent: Client, service:
         await declare(service, http, {"tokens": [{"token": agent.token, "agents": agents}]})
         return [(await agent.ask("GET", storages(each))).status for each in (agent.agent, other.agent)]
 
-    assert await statuses({other.agent: "view"}) == [403, 200]  # from the moment that the document was applied
+    assert await statuses({other.agent: "view"}) == [403, 200]  # from the moment at which the document was applied
     assert await statuses({}) == [403, 403]
     assert await statuses({agent.agent: "view", other.agent: "edit"}) == [200, 200]
     (await agent.send("u", {"key": "k", "value": "v", "bot_id": agent.agent})).refused(403)
@@ -129,7 +129,7 @@ async def test_tokens_are_generated_once_and_removed_by_name(
 
 
 async def known(client: Client) -> bool:
-    """Does a worker still rely on what it knows of a token? Its grants are gone in any case."""
+    """Tell whether a worker still uses its cached entry of a token; the grants of the token are removed in any case."""
     return (await client.ask("GET", storages(UNKNOWN))).status != 401
 
 

@@ -1,4 +1,4 @@
-"""Access documents that are applied at the same time, step by step in an order that is forced."""
+"""Tests access documents that are applied at the same time, in a forced order of their steps."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,14 +25,16 @@ async def runner(binary: Path) -> AsyncIterator[Runner]:
 
 
 def section(agent: int) -> Access:
-    """A section that lets one token do everything on one agent and nothing on others."""
+    """Return a section that permits a token everything on one agent and nothing on the others."""
     document = {"agents": [{"id": 1}, {"id": 2}], "tokens": [{"token": "t", "agents": {str(agent): "edit"}}]}
     return msgspec.convert(document, Access, strict=False)
 
 
 async def test_links_stay_where_a_later_revision_found_another_document_declared(runner: Runner) -> None:
-    """The first document is written, then the second; what follows from the second is granted, then what follows from
-    the first, which has the higher revision and grants what the second declared."""
+    """The first document is written, then the second one. The grants of the second are made, then those of the first.
+
+    The first has the higher revision, and its grants follow from what the second document declared.
+    """
     storage, directory = Storage(runner), Directory(runner)
     first, second = section(1), section(2)
     for written in (first, second):
@@ -43,4 +45,4 @@ async def test_links_stay_where_a_later_revision_found_another_document_declared
     acl = keys.collection("avaamo", "agents", "2", "").acl
     assert await runner.command("HGET", acl, subject, key=acl) is not None
     assert await storage.links.linked("avaamo", TOKENS, "2") == [subject]
-    assert "2" in await storage.links.linked("avaamo", AGENTS, subject)  # a superset
+    assert "2" in await storage.links.linked("avaamo", AGENTS, subject)  # links may be too many, never too few

@@ -1,4 +1,4 @@
-"""Bad input: a clear error in the vendor's shape, nothing stored, and never a fault of the service's own."""
+"""Tests that bad input is refused in the vendor's format, never with a 5xx, and that nothing of it is stored."""
 
 import json
 
@@ -12,7 +12,7 @@ from tests.effort import examples
 
 
 def setting(key: bytes = b'"k"', value: bytes = b'"v"', bot_id: bytes = b"B") -> bytes:
-    """A body; `B` stands for the agent."""
+    """Return a body in which `B` is replaced by the agent."""
     return b'{"key":%b,"value":%b,"bot_id":%b}' % (key, value, bot_id)
 
 

@@ -1,4 +1,4 @@
-"""Global Storage, Clear Data, and users that are seen for the first time."""
+"""Tests Global Storage, Clear Data, and users that appear for the first time."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Lists: filters alone and combined, dates, pages, users."""
+"""Tests lists: single and combined filters, dates, pages, users."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from tests.running import Running, soon
 
 @pytest.fixture
 async def filled(agent: Client) -> tuple[Client, dict[str, int]]:
-    """Users, keys and values that share each other, and a global variable; with the numbers of the users."""
+    """Set variables whose users, keys and values overlap, and a global one; return the numbers of the users."""
     for user in ("ann", "ben"):
         for key, value in (("plan", "gold"), ("city", "gold"), ("role", "guest")):
             await agent.set(f"{user}-{agent.agent}", key, value)

@@ -1,5 +1,7 @@
-"""The dialect over HTTP against a plain dict, through any sequence of sets, removals and clearings by tokens whose
-permissions change in between, listed through any filter, with restarts of Redis and flushes of its scripts."""
+"""Compares the dialect over HTTP with a dict in any sequence of sets, removals and clearings, listed by any filter.
+
+In between, permissions of tokens change, Redis is restarted, and its functions are flushed.
+"""
 
 import json
 from collections.abc import Callable
@@ -36,8 +38,7 @@ VIEW, EDIT = "view", "edit"
 
 @dataclass
 class Held:
-    """A variable as the model knows it: what was kept, and in which order it was set. Its id is known once it was
-    seen."""
+    """A variable of the model: its value, and its place in the order of sets. Its id is known after it was listed."""
 
     value: str
     written: int
@@ -47,13 +48,13 @@ class Held:
 
 class Variables(Machine):
     agents: ClassVar["count[int]"] = count(randrange(10**6, 10**12))
-    numbers: ClassVar[dict[str, int]]  # of users, the same on every agent
-    ids: ClassVar[set[int]]  # every one that was seen on any agent
+    numbers: ClassVar[dict[str, int]]  # of users; they are the same for all agents
+    ids: ClassVar[set[int]]  # all that were listed for any agent
 
     def __init__(self) -> None:
         super().__init__()
         self.agent = next(self.agents)
-        self.held: dict[tuple[str | None, str], Held] = {}  # no user: a global one
+        self.held: dict[tuple[str | None, str], Held] = {}  # by user and key; a global variable has no user
         self.steps = count()
         self.permissions: dict[str, str | None] = {}
         self.declared = True
@@ -76,7 +77,7 @@ class Variables(Machine):
         return self.by("one", "GET", storages(self.agent)).status != 503
 
     def refusal(self, token: str, needed: str) -> int:
-        """With which status a request is refused; 0: it is not."""
+        """Return the status with which a request is refused, 0 if it is not."""
         if not self.declared:
             return 404
         return 0 if self.permissions[token] in (needed, EDIT) else 403
@@ -119,7 +120,7 @@ class Variables(Machine):
 
     @rule(token=TOKENS, sure=st.integers(0, 3))
     def clear(self, token: str, sure: int) -> None:
-        if sure:  # rarely, so that there is something to list
+        if sure:  # rarely, so that there are variables to list
             return
         target = f"/dashboard/agents/{self.agent}/clear_data.json"
         answer = self.by(token, "POST", target, '{"data_types": ["storage_data"]}')
@@ -136,8 +137,11 @@ class Variables(Machine):
         per_page=st.integers(1, 5),
     )
     def list(self, token: str, user: str | None, key: str | None, value: str | None, page: int, per_page: int) -> None:
-        """List one page through a filter. A user who was never listed has no known number, and so no filter.
-        An empty parameter counts as absent, so an empty value is no filter either."""
+        """List one page by a filter.
+
+        A user who was never listed has no known number, and so no filter. An empty parameter counts as absent, so an
+        empty value is not a filter either.
+        """
         user = user if user in self.numbers else None
         query: dict[str, object] = {"page": page, "per_page": per_page}
         query |= {"user_id": self.numbers[user]} if user else {}
@@ -164,7 +168,7 @@ class Variables(Machine):
             self.same(place, row)
 
     def same(self, place: tuple[str | None, str], row: dict[str, Any]) -> None:
-        """A row says of its user, its id and its creation what was said before, and nobody else has these."""
+        """Check that user, id and time of creation of a row are as they were, and that no other row has them."""
         held, user = self.held[place], place[0]
         assert ("user" in row) == (user is not None)
         if user is not None:
@@ -183,7 +187,7 @@ class Variables(Machine):
 
     @rule(sure=st.integers(0, 3))
     def remove_or_declare_agent(self, sure: int) -> None:
-        """It comes back with what it had."""
+        """An agent that is declared again has the variables that it had."""
         if self.declared and sure:
             return
         self.declare(avaamo={"agents": [{"id": self.agent, "remove": self.declared}]})

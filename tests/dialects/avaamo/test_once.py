@@ -1,4 +1,4 @@
-"""Writes with an `Idempotency-Key`: a variable is set, removed or cleared once."""
+"""Tests that a write with an `Idempotency-Key` sets, removes or clears variables only once."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The cost of requests for Redis: the commands that each sends, once its token, its user and the names are known."""
+"""Tests the cost of requests: the commands that each sends when its token, its user and the names are cached."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ AGENT = 4711
 
 @pytest.fixture(scope="module", params=[True, False], ids=["fast path", "ordinary path"])
 def idle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A service of which nobody else asks anything."""
+    """A service that no other test uses."""
     file = tmp_path_factory.mktemp("access") / "access.yaml"
     tokens = [{"token": "t", "agents": {AGENT: "edit"}}]
     file.write_text(json.dumps({"avaamo": {"agents": [{"id": AGENT}], "tokens": tokens}}))
@@ -60,7 +60,7 @@ async def test_a_user_costs_two_commands_more_when_first_seen(alone: Client) -> 
     with sent_commands(alone.running, "{avaamo") as sent:
         await alone.set(f"first seen at {alone.running.url}", "k", "v")
         await alone.set(f"first seen at {alone.running.url}", "k", "v")
-    assert sent == ["FCALL"] * 4  # may the caller write, the user's number, and two sets
+    assert sent == ["FCALL"] * 4  # the permission, the user's number, and two sets
 
 
 async def test_who_may_not_write_makes_no_user(idle: Running, http: ClientSession) -> None:

@@ -1,4 +1,4 @@
-"""While Redis does not answer: 503 in the vendor's shape, and everything works again after."""
+"""Tests a service whose Redis does not answer: 503 in the vendor's format; afterwards everything works again."""
 
 import os
 import signal

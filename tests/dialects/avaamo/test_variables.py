@@ -1,4 +1,4 @@
-"""Variables: set, changed, listed as they were sent."""
+"""Tests that variables are set and changed, and listed as they were sent."""
 
 import time
 
@@ -76,7 +76,7 @@ async def test_the_largest_values_are_kept_and_listed_whole(agent: Client) -> No
 
 
 async def test_a_value_of_many_bytes_can_be_a_filter(agent: Client) -> None:
-    long = "é" * 10_000  # 60,000 characters of a URL
+    long = "é" * 10_000  # 60,000 characters in a URL
     await agent.set("u", "k", long)
     await agent.set("u", "other", long[1:])
     assert await agent.pairs(value=long) == [("k", long)]

@@ -1,4 +1,4 @@
-"""The vendor's page works as printed: each of its examples, and each of its cURL lines in a real shell."""
+"""Tests that the vendor's page works as printed: each example, and each cURL line in a shell."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ async def test_a_conversation_goes_as_it_is_written(conversation: Path, agent: C
 
 
 def curl(line: str, agent: Client) -> tuple[int, Any]:
-    """Run one of the page's lines; the status and the JSON that it got."""
+    """Run one line of the page in a shell; return the status and the JSON of the answer."""
     for printed, ours in (
         ("https://cx.avaamo.com", agent.running.url),
         ("xxxxxx8d9952499ea466fc007dxxxxxx", agent.token),

@@ -1,4 +1,4 @@
-"""A client, and forms."""
+"""A client of the Genesys dialect, and forms."""
 
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +22,7 @@ def at(*names: str) -> str:
 
 
 def multipart(*fields: tuple[str, str | File]) -> bytes:
-    """A form as browsers write it."""
+    """Return a form as browsers write it."""
     body: list[bytes] = []
     for name, value in fields:
         head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"'
@@ -39,7 +39,7 @@ class Reply(http_client.Reply):
     __slots__ = ()
 
     def refused(self, status: int) -> str:
-        """The message of a refusal, found to have this status and the vendor's shape, and its cache headers."""
+        """Check status, format and cache headers of a refusal; return its message."""
         assert self.status == status, (self.status, self.body)
         assert list(self.json) == ["exception", "message"]
         assert (self.headers["Cache-Control"], self.headers["Pragma"]) == ("no-cache, no-store", "no-cache")
@@ -50,10 +50,10 @@ class Reply(http_client.Reply):
 
 
 class Client(HttpClient[Reply]):
-    """A client of one user, or of nobody."""
+    """A client with the credential of one user, or without one."""
 
     reply_type = Reply
-    omitted = ("Content-Type",)  # sent only where it is given
+    omitted = ("Content-Type",)  # sent only if a test gives it
 
     def __init__(self, http: ClientSession, running: Running, user: str = "") -> None:
         super().__init__(http, running)
@@ -66,7 +66,7 @@ class Client(HttpClient[Reply]):
         return await self.ask("POST", at(*names), multipart(*fields), Content_Type=MULTIPART)
 
     async def create(self, *fields: tuple[str, str | File], ttl: int = 600) -> str:
-        """The id of a new area."""
+        """Create an area, and return its id."""
         reply = await self.post(str(ttl), fields=fields)
         assert reply.status == 200, reply.body
         id: str = reply.json["id"]
@@ -76,13 +76,13 @@ class Client(HttpClient[Reply]):
         return await self.ask("GET", at(*names), None, **headers)
 
     async def all(self, id: str) -> Any:
-        """All that an area holds."""
+        """Return all keys and values of an area."""
         reply = await self.get(id)
         assert reply.status == 200, reply.body
         return reply.json
 
 
 def areas(running: Running) -> set[str]:
-    """The keys of this dialect that do not go away within a minute."""
+    """Return the Redis keys of this dialect that do not expire within a minute."""
     with running.redis as client:
         return {key.decode() for key in client.scan_iter("{genesys:*") if not 0 <= int(client.pttl(key)) <= 60_000}

@@ -14,7 +14,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
 
 @schemathesis.hook
 def after_call(context: Any, case: Any, response: Any) -> None:
-    # The vendor calls one segment `{ttl}` in one place and `{id}` or `{key}` in another: two templates, to OpenAPI, and
-    # to HTTP one path, whose `Allow` has the methods of both.
+    # The vendor names one segment `{ttl}` in one place and `{id}` or `{key}` in another. These are two templates for
+    # OpenAPI, but one path for HTTP, whose `Allow` has the methods of both.
     if response.request.method == "OPTIONS":
         response.headers.pop("allow", None)

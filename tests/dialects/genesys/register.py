@@ -1,5 +1,7 @@
-"""A storage area as a register, for the history checker: a text and a file that carry the same value. Creating the area
-replaces all of it, with a third key that an update leaves as it is. A file of two values is of none that was written.
+"""Uses a storage area as a register, for the checkers of histories.
+
+The area has a text and a file with the same value. Creating the area replaces it, and writes a third key that an update
+does not change. A file whose lines have two different values counts as a value that was never written.
 """
 
 import json
@@ -10,7 +12,7 @@ from tests.faults.history import Outcome, Read, Write
 from tests.faults.register import Known
 from tests.hot.wire import Response, request
 
-# Lines of the text, and of the file: short ones lie in the record, longer ones in one chunk or in several.
+# Numbers of lines of the text, and of the file. Short ones are in the record, longer ones in one or several chunks.
 LINES = (*[1] * 30, *[600] * 6, *[2_500] * 2, 40_000)
 USER = "gms_user: faults"
 LIFETIME = "3600"

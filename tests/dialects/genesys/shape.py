@@ -1,4 +1,4 @@
-"""The vendor's error shape, which tests/test_dialects.py holds every refusal to."""
+"""Checks the vendor's format of errors; tests/test_dialects.py applies it to every refusal."""
 
 import json
 
@@ -6,7 +6,7 @@ from service.api.dialect import Answer
 
 
 def check(answer: Answer) -> None:
-    """Fails where an answer is no refusal as the vendor gives it."""
+    """Fail if an answer is not a refusal in the vendor's format."""
     assert 400 <= answer.status <= 599
     assert answer.content_type == "application/json"
     body = json.loads(answer.body)

@@ -1,4 +1,4 @@
-"""Storage areas over HTTP: lifetimes, custom ids, whose they are, names of any kind."""
+"""Tests storage areas over HTTP: lifetimes, custom ids, owners, and names of any kind."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ ODD = ["a b", "ä/日\U0001f600", "%", "{}:*", "..", "é" * 256, "'\"<>&", "\x7f
 
 
 def left(running: Running, id: str, user: str = "") -> int:
-    """The time that an area has left, in ms, read past the code under test."""
+    """Return the remaining lifetime of an area in ms, read directly from Redis."""
     with running.redis as client:
         keys = client.keys(f"{{genesys:{user}:{id}}}f:")
         assert len(keys) == 1
@@ -80,7 +80,7 @@ async def test_a_custom_id_and_a_key_hold_any_character(service: Running, http: 
 
 async def test_an_id_that_is_too_long_or_empty_is_refused(service: Running, http: ClientSession) -> None:
     mine = Client(http, service, uuid4().hex)
-    for id, status in (("x" * 257, 400), ("é" * 300, 400), ("", 404)):  # `//` is `/`, and there is no /custom/60
+    for id, status in (("x" * 257, 400), ("é" * 300, 400), ("", 404)):  # `//` is `/`: no route /custom/60
         (await mine.post("custom", id, "60")).refused(status)
         (await mine.get(id)).refused(404)
     (await Client(http, service, "u" * 257).post("custom", "a", "60")).refused(400)

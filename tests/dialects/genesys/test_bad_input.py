@@ -1,4 +1,4 @@
-"""Malformed or too large input, or input of an unknown type, is refused in words, and nothing of it is stored."""
+"""Tests that input that is malformed, too large or of an unknown type is refused, and that nothing of it is stored."""
 
 from collections.abc import Callable
 

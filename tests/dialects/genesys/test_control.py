@@ -1,4 +1,4 @@
-"""File control: what a file says that it is, what its bytes show, and what is allowed must be one."""
+"""Tests file control: the declared type of a file, the type of its bytes, and an allowed type must be the same."""
 
 import io
 import random

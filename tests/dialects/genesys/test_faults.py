@@ -1,4 +1,4 @@
-"""Requests that are broken off leave nothing half stored: a client that goes away, a Redis that is killed, races."""
+"""Tests that interrupted requests store nothing partially: clients that disconnect, a Redis that is killed, races."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ LARGE = bytes(range(256)) * 16_384  # 4 MiB
 
 
 async def begun(gms: Client, target: str, body: bytes, part: int) -> asyncio.StreamWriter:
-    """A request of which only so much was sent."""
+    """Send only the first bytes of a request; return the connection."""
     host, port = gms.running.url.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     head = f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Type: {MULTIPART}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -42,7 +42,7 @@ async def test_a_client_that_goes_away_leaves_nothing(serve: Callable[..., Runni
 
         await soon(some)
         writer.transport.abort()
-        await soon(none)  # at once; without the worker it would take a minute
+        await soon(none)  # at once; if the worker did nothing, the chunks would expire after a minute
     assert await gms.all(id) == {"a": "kept"}
     assert areas(running) == {f"{{genesys::{id}}}f:"}
     assert (await asyncio.to_thread(polystow, "fsck", data_dir=running.data_dir)).stdout == "0 faults found\n"
@@ -91,7 +91,7 @@ async def test_updates_that_race_in_two_workers_leave_one_of_them_whole(
     found = await gms.all(id)
     assert (await gms.get("binary", id, "file")).body == states[found["n"]]
     assert {f"mine {n}": n for n in states}.items() <= found.items()
-    assert len(areas(running)) == before + 1  # the record, and the one chunk of the last file
+    assert len(areas(running)) == before + 1  # the record, and the only chunk of the last file
 
 
 async def test_downloads_that_race_deletes_and_updates_are_one_file_or_none(
@@ -117,7 +117,7 @@ async def test_downloads_that_race_deletes_and_updates_are_one_file_or_none(
                 try:
                     reply = await Client(own, running, "me").get("binary", "x", "file")
                 except ClientError:
-                    continue  # cut off: it does not look whole
+                    continue  # the answer is cut off, so the client sees that it is incomplete
                 seen.append(reply.status)
                 assert reply.status == 404 or reply.body in files
 

@@ -1,4 +1,4 @@
-"""Files: byte for byte, whole and in part, and safe to hand out whatever they are called and hold."""
+"""Tests files: they come back byte for byte, whole and in part, and with safe headers for any name and content."""
 
 import os
 from hashlib import md5
@@ -116,7 +116,7 @@ async def test_a_replaced_or_deleted_file_leaves_nothing(gms: Client) -> None:
 
 
 async def test_files_that_are_sent_in_odd_pieces_arrive(gms: Client) -> None:
-    """Chunked, and with boundaries cut anywhere."""
+    """The body is chunked, and its boundaries are split anywhere."""
     import asyncio
 
     body = multipart(("a", "1"), ("file", ("a", "", os.urandom(3000))), ("b", "2"))

@@ -1,5 +1,8 @@
-"""The dialect over HTTP against plain dicts, through any sequence of creates, updates, deletes and reads, by users who
-may hold areas of the same id, with expiries of single keys, restarts of Redis and flushes of its scripts."""
+"""Compares the dialect over HTTP with dicts in any sequence of creates, updates, deletes and reads.
+
+Users may have areas with the same id. In between, single keys expire, Redis is restarted, and its functions are
+flushed.
+"""
 
 import time
 from collections.abc import Callable
@@ -18,7 +21,7 @@ from tests.http_client import Reply
 from tests.running import Running
 
 LONG, SHORT = 600, 1  # seconds to live
-MANY = 4  # areas whose keys end at once
+MANY = 4  # areas whose keys expire at the same time
 
 USERS = st.sampled_from(["", "u", "v"])
 IDS = st.sampled_from(["a", "{x}", "b/c", "é"])
@@ -42,7 +45,7 @@ Fields = list[tuple[str, str]]  # key, name of its content
 
 @dataclass
 class Held:
-    """The content of a key, as the model knows it."""
+    """The content of a key of the model."""
 
     content: str
     short: bool
@@ -54,7 +57,7 @@ class Held:
 
 @dataclass
 class Area:
-    """`short`: how it lives while it has no key."""
+    """An area of the model. `short`: it has the short lifetime while it has no key."""
 
     short: bool
     keys: dict[str, Held] = field(default_factory=dict)
@@ -75,13 +78,13 @@ class Areas(Machine):
         super().__init__()
         self.mark = uuid4().hex
         self.areas: dict[tuple[str, str], Area] = {}
-        self.made: list[str] = []  # ids by the service
+        self.made: list[str] = []  # ids that the service has chosen
 
     def serves(self) -> bool:
         return self.ask("GET", at("nothing")).status == 404
 
     def by(self, user: str, method: str, *names: str, fields: Fields | None = None) -> Reply:
-        """Ask as that user."""
+        """Send a request of a user, and return the answer."""
         headers = {"gms_user": f"{user}-{self.mark}"} if user else {}
         body = None
         if fields is not None:
@@ -93,12 +96,12 @@ class Areas(Machine):
         return self.send(method, at(*names), body, headers)
 
     def found(self, user: str, id: str) -> tuple[str, str] | None:
-        """The area that is meant: the user's own goes first."""
+        """Return the area that an id means for a user: the user's own one, if there is one."""
         own, plain = (user, id), ("", id)
         return own if user and own in self.areas else plain if id in self.made and plain in self.areas else None
 
     def pick(self, id: str, number: int) -> str:
-        """One of the ids that the service made, or that one."""
+        """Return one of the ids that the service has chosen, or the given one."""
         return self.made[number % len(self.made)] if self.made and number % 2 else id
 
     @rule(user=USERS, fields=FIELDS)
@@ -172,7 +175,7 @@ class Areas(Machine):
 
     @rule(user=USERS, fields=FIELDS, key=KEYS, content=st.sampled_from(list(CONTENTS)))
     def let_end(self, user: str, fields: Fields, key: str, content: str) -> None:
-        """Keys that live shortly come into areas that are there and into a new one; one key lives on by an update."""
+        """Add keys with a short lifetime to existing areas and to a new one; an update makes one key live longer."""
         if not self.can_afford():
             return
         before, begun = list(self.areas)[:MANY], time.monotonic()
@@ -182,7 +185,7 @@ class Areas(Machine):
             if time.monotonic() < begun + SHORT:
                 raise
         if time.monotonic() > begun + 0.9 * SHORT:
-            reject()  # the machine is so slow that a key may have expired before it was read
+            reject()  # on this slow machine, a key may have expired before it was read
         time.sleep(SHORT)
         self.areas = {place: area for place, area in self.areas.items() if not area.ends_soon}
         for area in self.areas.values():
@@ -190,7 +193,7 @@ class Areas(Machine):
         self.read_all([*before, ("", self.made[-1])], key)
 
     def add_short_keys(self, places: list[tuple[str, str]], user: str, fields: Fields, key: str, content: str) -> None:
-        """Add keys that live shortly, and find them all."""
+        """Add keys with a short lifetime, and read them all."""
         for place in places:
             self.update(*place, 0, fields, SHORT)
         self.create(user, fields, SHORT)

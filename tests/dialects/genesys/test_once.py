@@ -1,4 +1,4 @@
-"""Writes with an `Idempotency-Key`: an area is made, updated or removed once, also when a form comes in new clothes."""
+"""Tests that a write with an `Idempotency-Key` creates, updates or removes an area once, also with another boundary."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ async def ask(gms: Client, *names: str, value: str = "1", boundary: str = "b0", 
 
 @pytest.mark.parametrize("value", ["1", BIG], ids=["short", "in chunks"])
 async def test_retries_of_a_create_make_one_area(gms: Client, value: str) -> None:
-    """Each with a boundary of its own, as clients send them."""
+    """Each retry has another boundary, as with real clients."""
     key = f"create-{id(gms)}-{len(value)}"
     replies = await asyncio.gather(
         *(ask(gms, "600", value=value, boundary=f"boundary-{n}", key=key) for n in range(16))
@@ -77,7 +77,7 @@ async def test_a_malformed_key_is_refused(gms: Client, key: str) -> None:
 
 
 async def test_an_areas_id_takes_a_secret(gms: Client, service: Running) -> None:
-    """Whoever knows the request, its key too, cannot find the area by it."""
+    """The request and its key are not enough to calculate the id of the area."""
     key = f"guess-{id(gms)}"
     made = (await ask(gms, "600", key=key)).json["id"]
     idempotency = Idempotency(who=(key, ANYONE.id, json.dumps(ANYONE.claims)), what=("POST", at("600")), how=("",))
@@ -89,11 +89,11 @@ async def test_an_areas_id_takes_a_secret(gms: Client, service: Running) -> None
         secret = client.get(SECRET)
     assert isinstance(secret, bytes)
     assert len(secret) == 32
-    assert str(UUID(idempotency.id(secret))) == made  # so these guesses lack nothing else
+    assert str(UUID(idempotency.id(secret))) == made  # with the secret, the same calculation gives the id
 
 
 async def test_a_retry_at_another_service_gives_the_same_id(serve: Callable[..., Running]) -> None:
-    """Two services on one Redis: workers of two machines."""
+    """Two services on one Redis stand for workers on two machines."""
     first = serve()
     second = serve(redis_url=f"unix://{first.data_dir}/redis.sock")
     async with ClientSession() as http:

@@ -1,4 +1,4 @@
-"""Basic authentication: nobody needs a password until one is declared, then everybody does."""
+"""Tests Basic authentication: no request needs a password until one is declared; then every request needs one."""
 
 import asyncio
 from base64 import b64encode
@@ -26,14 +26,14 @@ async def declare(running: Running, http: ClientSession, *credentials: Mapping[s
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Running]:
-    """A service whose passwords nobody else declares."""
+    """A service for the tests of this file, which declare passwords."""
     with Running() as running:
         yield running.wait_ready()
 
 
 @pytest.fixture
 async def guarded(shared: Running, http: ClientSession) -> Client:
-    """A client without a password, of a service where two are declared; those of earlier tests are gone."""
+    """A client without a password, of a service with two declared passwords. Those of earlier tests are removed."""
     gms = Client(http, shared)
     with shared.redis as client:
         client.flushall()
@@ -50,7 +50,7 @@ async def guarded(shared: Running, http: ClientSession) -> Client:
 
     began = monotonic()
     await soon(closed)
-    assert monotonic() - began < 10  # a second, and what a slow machine adds
+    assert monotonic() - began < 10  # about one second, and longer on a slow machine
     return gms
 
 

@@ -1,4 +1,4 @@
-"""The cost of requests for Redis: few commands each, none that holds it for long, and little memory on either side."""
+"""Tests the cost of requests: few commands, none that blocks Redis for long, and little memory in worker and Redis."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from tests.slow_commands import slow_commands
 
 @pytest.fixture(scope="module")
 def idle() -> Iterator[Running]:
-    """A service of which nobody else asks anything."""
+    """A service that no other test uses."""
     with Running(read_cache_bytes=0) as running:
         yield running.wait_ready()
 
@@ -24,7 +24,7 @@ def idle() -> Iterator[Running]:
 @pytest.fixture
 async def alone(idle: Running, http: ClientSession) -> Client:
     gms = Client(http, idle)
-    await gms.create()  # whatever is looked up once, is
+    await gms.create()  # afterwards, everything that is looked up only once is cached
     return gms
 
 
@@ -56,7 +56,7 @@ async def test_a_file_costs_a_command_for_each_chunk_and_two_to_read_it(alone: C
     assert sent == ["SET"] * 4 + ["FCALL"]
     with sent_commands(alone.running, "{genesys:") as sent:
         await alone.get("binary", id, "a")
-    assert sent == ["FCALL"] + ["GETRANGE"] * 9  # 128 KiB at the most: of the last, long chunk three
+    assert sent == ["FCALL"] + ["GETRANGE"] * 9  # each reads at most 128 KiB; the last chunk is long and needs three
 
 
 async def test_the_largest_requests_hold_redis_shortly(alone: Client) -> None:

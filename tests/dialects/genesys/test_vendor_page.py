@@ -1,4 +1,4 @@
-"""The vendor's page works as printed, each of its examples, on either path; and what it leaves open is as decided."""
+"""Tests that each example of the vendor's page works as printed, on both paths, and that open points are as decided."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ CONVERSATIONS = pytest.mark.parametrize("conversation", shipped("genesys"), ids=
 
 @pytest.fixture(scope="module")
 def ordinary() -> Iterator[Running]:
-    """A service whose fast path is off."""
+    """A service without the fast path."""
     with Running(fast_path="false") as running:
         yield running.wait_ready()
 
