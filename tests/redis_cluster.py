@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-import redis
-
 from tests.running import eventually
 from tests.servers import Certificates, RedisProcess, reserved
 
@@ -55,7 +53,6 @@ class ClusterNode(RedisProcess):
         self._reserved, self._reserved_bus = reserved_with_bus()
         self.port = self._reserved.getsockname()[1]
         self.id = ""
-        self._client = redis.Redis(unix_socket_path=str(self.socket), password=password or None)
 
     @property
     def place(self) -> tuple[str, int]:
@@ -67,13 +64,8 @@ class ClusterNode(RedisProcess):
             self.id = self.command("CLUSTER", "MYID").decode()
 
     def __exit__(self, *error: Any) -> None:
-        self._client.close()
         super().__exit__(*error)
         self._reserved_bus.close()
-
-    def ask(self, *arguments: str | int | bytes) -> Any:
-        """Run a command on a connection that stays open, and return its reply."""
-        return self._client.execute_command(*arguments)  # type: ignore[no-untyped-call]
 
     def ask_all(self, *commands: tuple[str | int | bytes, ...]) -> list[Any]:
         """Run several commands in one pipeline, and return their replies."""

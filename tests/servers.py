@@ -189,6 +189,8 @@ class RedisProcess:
         self._environment = os.environ | ({"LD_PRELOAD": str(preload)} if preload else {})
         self._process: subprocess.Popen[bytes] | None = None
         self._front = TlsFront(self.port, tls, self.socket) if tls and not speaks_tls(path) else None
+        once = Retry(NoBackoff(), 0)
+        self._client = redis.Redis(unix_socket_path=str(self.socket), password=password or None, retry=once)
 
     @property
     def url(self) -> str:
@@ -221,6 +223,7 @@ class RedisProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._client.close()
         self.kill()  # its directory is removed anyway, and Redis notices SIGTERM only after up to 0.1 s
         if self._front:
             self._front.stop()
@@ -271,10 +274,8 @@ class RedisProcess:
                 return False
 
     def command(self, *arguments: str | int | bytes) -> Any:
-        """Run one command on a connection of its own, and return its reply; texts are bytes."""
-        path, password, once = str(self.socket), self.password or None, Retry(NoBackoff(), 0)
-        with redis.Redis(unix_socket_path=path, password=password, retry=once) as client:
-            return client.execute_command(*arguments)
+        """Run one command on a connection that stays open, and return its reply; texts are bytes."""
+        return self._client.execute_command(*arguments)  # type: ignore[no-untyped-call]
 
     def stop(self) -> None:
         """Send SIGTERM, and wait for the end. It may be paused, or have ended already."""

@@ -29,7 +29,7 @@ def looks(cluster: RedisCluster) -> int:
     """Return how many times the nodes were asked for their slots since their counters were reset."""
     found = 0
     for node in cluster.primaries:
-        stats = {**node.ask("INFO", "commandstats")}
+        stats = node.command("INFO", "commandstats")
         told = stats.get("cmdstat_cluster|slots") or stats.get("cmdstat_cluster") or {"calls": 0}
         found += int(told["calls"])
     return found
@@ -77,7 +77,7 @@ def moving(cluster: RedisCluster, key: str) -> Iterator[tuple[int, ClusterNode, 
 
 @pytest.mark.parametrize("key", ["", "k", "{a}b", "{a}", "a{}b{c}", "{}{c}", "a{b", "a}b{c}d", "{{a}}", "ключ{é}"])
 def test_a_slot_is_what_redis_says_it_is(cluster: RedisCluster, key: str) -> None:
-    assert slot(key) == slot(key.encode()) == cluster.nodes[0].ask("CLUSTER", "KEYSLOT", key)
+    assert slot(key) == slot(key.encode()) == cluster.nodes[0].command("CLUSTER", "KEYSLOT", key)
 
 
 async def test_commands_go_to_the_node_of_their_key(cluster: RedisCluster, client_of: Open) -> None:
