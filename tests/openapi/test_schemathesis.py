@@ -1,7 +1,7 @@
 """Every dialect does what its OpenAPI document says, whatever it is sent: schemathesis runs all of its checks.
 
 What is sent comes from the document and from `SEED`. For more of it, and other:
-`make test ARGS='tests/openapi --examples 1000 --seed 7'`.
+`make test-long ARGS='tests/openapi --examples 1000 --seed 7'`.
 `tests/dialects/NAME/schemathesis.toml` has a credential of the dialect, and what OpenAPI cannot say.
 """
 
@@ -20,7 +20,8 @@ from service.openapi.document import document
 from tests.effort import either
 from tests.running import ROOT, Running, environment, polystow
 
-PHASES = {"examples", "coverage", "fuzzing", "stateful"}
+# The long form also sends each value at a limit of the document (`coverage`), which is most of all requests.
+PHASES = either({"examples", "fuzzing", "stateful"}, {"examples", "coverage", "fuzzing", "stateful"})
 
 every_dialect = pytest.mark.parametrize("dialect", discover(), ids=lambda dialect: dialect.name)
 
@@ -69,7 +70,7 @@ def checked(running: Running, dialect: Dialect, where: str | Path, scratch: Path
 def test_schemathesis_finds_nothing(
     dialect: Dialect, target: Running, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    examples = pytestconfig.getoption("--examples") or either(5, 40)
+    examples = pytestconfig.getoption("--examples") or either(3, 40)
     seed = str(pytestconfig.getoption("--seed"))
     report = checked(
         target,
@@ -80,10 +81,13 @@ def test_schemathesis_finds_nothing(
         str(examples),
         "--seed",
         seed,
+        "--phases",
+        ",".join(PHASES),
     )
     assert (report["failures"], report["errors"]) == ([], [])
     assert report["complete"]
-    assert {name: phase["status"] for name, phase in report["phases"].items()} == dict.fromkeys(PHASES, "success")
+    assert {name for name, phase in report["phases"].items() if phase["status"] == "success"} == PHASES
+    assert {phase["status"] for phase in report["phases"].values()} <= {"success", "skip"}
     assert report["operations"]["tested"] == len(dialect.routes)
     assert report["test_cases"]["generated"] > examples * len(dialect.routes)
     assert not target.log.count("a request failed")
