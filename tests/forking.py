@@ -22,6 +22,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import IO
@@ -236,14 +237,28 @@ def _main(arguments: list[str]) -> int:
     return main(arguments)
 
 
-if __name__ == "__main__":
+def _warm() -> None:
+    """Import and compute what each process of the service would import and compute again, and the same each time."""
     for module in MODULES:
         import_module(module)
-    import_module("service.dialects").discover()
+    commands, routing = import_module("service.__main__"), import_module("service.http.routing")
+    commands.__dict__["parser"] = cache(commands.parser)
+    commands.parser()
+    import_module("service.storage.scripts.library").installed()
+    routing.Router(import_module("service.dialects").discover())  # Python keeps its regular expressions
+
+
+if __name__ == "__main__":
+    _warm()
     Worker._spawn = _spawn  # type: ignore[method-assign,assignment]
     gc.collect()
     gc.freeze()
     served = _serve(socket.socket(fileno=int(sys.argv[1])))
     if served is not None:
         sys.argv[1:] = served
-        sys.exit(_main(served))
+        status = _main(served)
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # Python would first take all modules apart, and copy the memory that they are in

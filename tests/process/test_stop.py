@@ -1,4 +1,7 @@
-"""Stopping and starting: no request fails, nothing is left behind, and the exit status says how it went."""
+"""Stopping and starting: no request fails, nothing is left behind, and the exit status says how it went.
+
+These services are started as users start them, because the tests are about signals, terminals and exit statuses.
+"""
 
 import asyncio
 import json
@@ -7,7 +10,8 @@ import pty
 import re
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -20,6 +24,13 @@ from tests.running import ACCESS, START_SECONDS, Running, eventually, polystow
 
 KEY = {"Authorization": "Bearer ak-1", "Content-Type": "application/json"}
 DOCUMENT = "/api/v1/storage/json/stop/one"
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Running]]:
+    """As everywhere, but by the command."""
+    with ExitStack() as started:
+        yield lambda **settings: started.enter_context(Running(forked=False, **settings)).wait_ready()
 
 
 class Load:
