@@ -5,6 +5,7 @@
 `--server` runs all tests on one Redis or Valkey instead of on each one of this machine, for example `--server valkey`.
 """
 
+import gc
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.servers import binaries, choose
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the length of tests and the servers before tests are collected: many tests are made for each server."""
+    gc.disable()
     effort.choose(long=config.getoption("--long"))
     if name := config.getoption("--server"):
         directory = tempfile.TemporaryDirectory(prefix="server-")
@@ -57,6 +59,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen[item.path.is_relative_to(dialects) and used == {"service"}].append(item)
     config.hook.pytest_deselected(items=chosen[False])
     items[:] = chosen[True]
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, but not in what was imported and collected, which stays."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
