@@ -19,7 +19,7 @@ local caller          = ARGV[3] -- id of the caller
 local kinds           = ARGV[4] -- see include/score.lua
 local registered      = ARGV[5] -- see include/admission_error.lua
 local limit           = ARGV[6] -- bytes of the largest body
-local longest         = ARGV[7] -- bytes of the largest body and value, together, that are joined in Redis
+local last            = ARGV[7] -- last byte of the record to read: 255 (header) more than body and value may have
 local budget          = ARGV[8] -- steps that the append may take (include/splice.lua)
 local creating        = ARGV[9] -- '1': if there is no record, the value becomes one
 local remaining_quota = ARGV[10] or '' -- see include/admission_error.lua
@@ -38,10 +38,10 @@ local subject         = ARGV[11] or '' -- see include/denied.lua
 local OVERBUDGET = 'OVERBUDGET it is to be appended in the worker'
 
 local at, moment = now()
-local before, stored = header(record, at, longest + 255) -- 255: the longest header
+local before, stored = header(record, at, last)
 local refusal = denied(acl, subject, 'w')
   or not before and creating ~= '1' and 'NOTFOUND no such key'
-  or (before and before.size or 0) + #value > tonumber(longest) and OVERBUDGET
+  or (before and before.size or 0) + #value > last - 255 and OVERBUDGET
 if refusal then return redis.error_reply(refusal) end
 
 local body, left = value, 0

@@ -16,7 +16,7 @@ local patch           = ARGV[2] -- a JSON object or array, validated
 local caller          = ARGV[3] -- id of the caller
 local kinds           = ARGV[4] -- see include/score.lua
 local limit           = ARGV[5] -- bytes of the largest body
-local longest         = ARGV[6] -- bytes of the largest body and patch, together, that are merged in Redis
+local last            = ARGV[6] -- last byte of the record to read: 255 (header) more than body and patch may have
 local budget          = ARGV[7] -- steps that the merge may take (include/splice.lua)
 local condition       = ARGV[8] or '' -- see include/precondition_error.lua
 local remaining_quota = ARGV[9] or '' -- see include/admission_error.lua
@@ -36,11 +36,11 @@ local subject         = ARGV[10] or '' -- see include/denied.lua
 local OVERBUDGET = 'OVERBUDGET the merge is to be done in the worker'
 
 local at, moment = now()
-local before, stored = header(record, at, longest + 255) -- 255: the longest header
+local before, stored = header(record, at, last)
 local refusal = denied(acl, subject, 'w')
   or precondition_error(condition, before)
   or not before and 'NOTFOUND no such key'
-  or before.size + #patch > tonumber(longest) and OVERBUDGET
+  or before.size + #patch > last - 255 and OVERBUDGET
 if refusal then return redis.error_reply(refusal) end
 
 local body = splice(string.sub(stored, before.offset + 1), patch, tonumber(budget))

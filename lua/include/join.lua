@@ -7,6 +7,10 @@
 --- @include splice_back
 local function join(text, value, left)
   local find, byte, sub = string.find, string.byte, string.sub
+  if byte(text) == 91 and byte(value) == 123 and byte(value, -1) == 125 then -- an object to an array: 123: {  125: }
+    local before, last = byte(text, -2, -1)
+    if before == 125 and last == 93 then return sub(text, 1, -2) .. ',' .. value .. ']', left end
+  end
   local from, first = find(text, '%S'), find(value, '%S')
   local kind, added = byte(text, from), byte(value, first)
   if kind == 123 and added == 123 then -- 123: {

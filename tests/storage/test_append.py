@@ -90,10 +90,12 @@ def pairs(draw: st.DrawFn) -> tuple[str, str]:
     space = st.sampled_from(spaces)
     fillers = draw(st.sampled_from([0, 0, 8, 50]))
     big = objects(2, spaces, escapes, fillers)
+    log = st.lists(objects(1, spaces, escapes), max_size=3).map(lambda entries: f"[{','.join(entries)}]")
     target, value = draw(
         st.one_of(
             st.tuples(big, objects(2, spaces, escapes)),
             st.tuples(values(2, spaces, escapes), values(2, spaces, escapes)),
+            st.tuples(log, objects(1, spaces, escapes)),
         )
     )
     return draw(space) + target + draw(space), draw(space) + value + draw(space)

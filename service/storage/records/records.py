@@ -52,7 +52,7 @@ from service.storage.records.registration import RegistrationCache
 from service.storage.records.rewriting import Rewriting
 from service.storage.records.splice import splice
 from service.storage.records.write import Write
-from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
+from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES, MERGE_LAST, MERGE_STEPS
 from service.storage.scripts.fan_out import all_of
 from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.reply import Reply
@@ -176,7 +176,7 @@ class Records:
                     subject=write.subject,
                     remaining_quota=remaining_quota,
                     limit=limit,
-                    longest=MERGE_BYTES,
+                    last=MERGE_LAST,
                     budget=MERGE_STEPS,
                 )
                 if quota:

@@ -19,7 +19,7 @@ from service.storage.records.join import join
 from service.storage.records.record import Listed, Record, Saved, all_until, saved
 from service.storage.records.records import Records
 from service.storage.records.write import Write
-from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES, MERGE_BYTES, MERGE_STEPS
+from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES, MERGE_LAST, MERGE_STEPS
 from service.storage.scripts.fan_out import FAN_OUT
 from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.reply import Replies
@@ -126,7 +126,7 @@ class Scoped:
                 "creating": int(creating),
                 "subject": write.subject,
                 "limit": limit,
-                "longest": MERGE_BYTES,
+                "last": MERGE_LAST,
                 "budget": MERGE_STEPS,
             }
             with suppress(OverBudget):
