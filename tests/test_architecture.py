@@ -6,9 +6,11 @@ Each rule goes over all files, so it holds for a new module, script or dialect w
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -30,18 +32,83 @@ def named(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(path: Path) -> set[str]:
-    """Return every module that a module imports, also for the type checker; `from x import y` yields x and x.y."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # the fields of a statement that contain statements
+
+
+class Function(NamedTuple):
+    """The facts about a function that rules here ask for."""
+
+    name: str
+    lines: int
+    parameters: int
+    decorated: bool
+    catches: bool
+
+
+class Module(NamedTuple):
+    """The facts about a module that rules here ask for. They are kept instead of its tree, which costs collections."""
+
+    lines: int
+    docstring: str | None
+    docstrings: list[str]
+    imports: set[str]
+    functions: list[Function]
+    methods: set[str]
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a statement and all statements inside of it. Expressions are passed over: they contain no statement."""
+    left = [node]
+    while left:
+        node = left.pop()
+        yield node
+        for block in BLOCKS:
+            left += getattr(node, block, ())
+
+
+def imported(node: ast.AST) -> set[str]:
+    """Return the modules that a statement imports, also for the type checker; `from x import y` yields x and x.y."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    if isinstance(node, ast.ImportFrom):
+        return {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return set()
+
+
+def described(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Function:
+    """Return the facts about a function."""
+    return Function(
+        name=node.name,
+        lines=(node.end_lineno or 0) - node.lineno + 1,
+        parameters=len(node.args.args) + len(node.args.kwonlyargs) - (node.name == "__init__"),
+        decorated=bool(node.decorator_list),
+        catches=any(isinstance(each, ast.Try) for each in statements(node)),
+    )
+
+
+@cache
+def parsed(path: Path) -> Module:
+    """Parse a module, once for all rules."""
+    text = path.read_text()
+    tree = ast.parse(text)
+    found = Module(len(text.splitlines()), ast.get_docstring(tree), [], set(), [], set())
+    for node in statements(tree):
+        found.imports.update(imported(node))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.functions.append(described(node))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.docstrings.append(ast.get_docstring(node) or "")
+        if isinstance(node, ast.ClassDef) and node in tree.body:
+            found.methods.update(
+                each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+            )
     return found
 
 
-IMPORTS = {named(path): imported(path) for path in MODULES}
+@cache
+def imports() -> dict[str, set[str]]:
+    """Return the imports of each module of the service."""
+    return {named(path): parsed(path).imports for path in MODULES}
 
 
 def within(module: str, *packages: str) -> bool:
@@ -52,7 +119,7 @@ def strays(package: str, *allowed: str) -> list[str]:
     """Return the imports of this service, by modules of a package, that are not allowed."""
     return [
         f"{module} imports {name}"
-        for module, names in IMPORTS.items()
+        for module, names in imports().items()
         if within(module, package)
         for name in names
         if within(name, "service") and name != "service" and not within(name, *allowed)
@@ -81,7 +148,7 @@ def test_a_dialect_knows_neither_http_server_nor_redis_nor_scripts() -> None:
     machinery = ("libraries", "scripts.runner", "scripts.library", "scripts.reply", "fsck", "sweeper", "registry")
     found = [
         f"{module} imports {name}"
-        for module, names in IMPORTS.items()
+        for module, names in imports().items()
         if within(module, "service.dialects") and module != "service.dialects"
         for name in names
         if within(name, *foreign, *(f"service.storage.{each}" for each in machinery))
@@ -100,7 +167,9 @@ def test_nobody_reaches_past_the_operations_of_storage() -> None:
 def test_a_dialect_is_found_and_not_named() -> None:
     """So that a fifth one needs no edit anywhere else."""
     dialects = tuple(f"service.dialects.{path.name}" for path in DIALECTS)
-    found = [m for m, names in IMPORTS.items() if not within(m, *dialects) for name in names if within(name, *dialects)]
+    found = [
+        m for m, names in imports().items() if not within(m, *dialects) for name in names if within(name, *dialects)
+    ]
     assert found == []
 
 
@@ -130,7 +199,7 @@ def test_each_line_of_the_printed_map_imports_only_lines_below_it(package: str) 
 
     wrong = {
         f"{module} imports {name}"
-        for module, names in IMPORTS.items()
+        for module, names in imports().items()
         if within(module, root) and module != root
         for name in names
         if within(name, root) and room(name) in level and room(name) != room(module)
@@ -141,7 +210,7 @@ def test_each_line_of_the_printed_map_imports_only_lines_below_it(package: str) 
 
 def test_imports_go_round_nowhere() -> None:
     """`from package import module` inside of that package does not count as an import of the package."""
-    graph = {m: {name for name in set(IMPORTS) & names if not within(m, name)} for m, names in IMPORTS.items()}
+    graph = {m: {name for name in set(imports()) & names if not within(m, name)} for m, names in imports().items()}
     TopologicalSorter(graph).prepare()
 
 
@@ -150,21 +219,20 @@ def test_few_modules_stand_at_the_top() -> None:
 
 
 def test_only_the_command_line_stands_above_everything() -> None:
-    assert [module for module, names in IMPORTS.items() if "service.__main__" in names] in ([], ["service.demo"])
+    assert [module for module, names in imports().items() if "service.__main__" in names] in ([], ["service.demo"])
 
 
 # One word for one operation. -----------------------------------------------------------------------------------------
 
 
-def methods() -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
-    """The public methods of the classes in service/storage, by name."""
+@cache
+def methods() -> set[str]:
+    """Return the names of the public methods of the classes in service/storage."""
     return {
-        node.name: node
-        for path in sorted((ROOT / "service" / "storage").rglob("*.py"))
-        for definition in ast.parse(path.read_text()).body
-        if isinstance(definition, ast.ClassDef)
-        for node in definition.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
+        name
+        for path in (ROOT / "service" / "storage").rglob("*.py")
+        for name in parsed(path).methods
+        if not name.startswith("_")
     }
 
 
@@ -249,31 +317,27 @@ def test_each_include_is_used() -> None:
 
 @pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_is_short_and_says_why_it_exists(path: Path) -> None:
-    text = path.read_text()
-    assert len(text.splitlines()) <= 400
-    assert not text.strip() or ast.get_docstring(ast.parse(text))
-
-
-def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    module = parsed(path)
+    assert module.lines <= 400
+    assert module.lines == 0 or module.docstring
 
 
 def test_a_function_is_short() -> None:
     long = [
-        f"{path.name}: {function.name} has {lines} lines"
+        f"{path.name}: {function.name} has {function.lines} lines"
         for path in MODULES
-        for function in functions(path)
-        if (lines := (function.end_lineno or 0) - function.lineno + 1) > 60
+        for function in parsed(path).functions
+        if function.lines > 60
     ]
     assert long == []
 
 
 def test_a_function_has_few_parameters() -> None:
     many = [
-        f"{path.name}: {function.name} has {count} parameters"
+        f"{path.name}: {function.name} has {function.parameters} parameters"
         for path in MODULES
-        for function in functions(path)
-        if (count := len(function.args.args) + len(function.args.kwonlyargs) - (function.name == "__init__")) > 8
+        for function in parsed(path).functions
+        if function.parameters > 8
     ]
     assert many == []
 
@@ -285,9 +349,8 @@ def test_a_docstring_says_what_a_thing_is_or_does() -> None:
     found = [
         f"{path.name}: {docstring.splitlines()[0]}"
         for path in (*MODULES, *TESTS)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if (docstring := ast.get_docstring(node)) and HALF_QUESTION.match(docstring)
+        for docstring in parsed(path).docstrings
+        if HALF_QUESTION.match(docstring)
     ]
     assert found == []
 
@@ -304,9 +367,8 @@ def test_a_handler_catches_nothing() -> None:
         f"{path.parent.name}/{path.name}: {function.name}"
         for dialect in DIALECTS
         for path in sorted(dialect.rglob("*.py"))
-        for function in functions(path)
-        if function.decorator_list or path.name == "handlers.py"
-        if any(isinstance(node, ast.Try) for node in ast.walk(function))
+        for function in parsed(path).functions
+        if function.catches and (function.decorated or path.name == "handlers.py")
     ]
     assert found == []
 
