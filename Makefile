@@ -13,7 +13,7 @@ LUACHECK := luacheck --quiet --std lua51 --max-line-length 140 --ignore '43.' '2
 	--read-globals redis cjson cmsgpack bit struct KEYS ARGV --
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run check test test-long lint faults fuzz bench compare docs compatibility picture dist format clean
+.PHONY: help venv run check unit test test-long lint faults fuzz bench compare docs compatibility picture dist format clean
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +38,12 @@ venv: .venv/.ready ## make a virtual environment with all packages, in .venv
 run: .venv/.run ## serve with demo access on loopback, and print curl commands to try
 	@exec $(BIN)/python -m service.demo
 
-check: lint ## run make lint and the tests that start no process; takes seconds
-	$(BIN)/python -m pytest --quiet --numprocesses $(JOBS) -m "not processes" $(ARGS)
+check: ## run make lint and, beside it, the tests that start no process; takes seconds
+	@+$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
+
+# These tests wait for nothing, and each worker collects all tests first: one for each core, and no more than four.
+unit: venv
+	$(BIN)/python -m pytest --quiet --numprocesses auto --maxprocesses $(JOBS) --dist worksteal -m "not processes" $(ARGS)
 
 test: venv ## run all tests; ARGS='-k ping' chooses some
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)

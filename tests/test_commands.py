@@ -154,6 +154,10 @@ def test_make_lint_checks_the_dockerfile_and_the_composed_scripts(tmp_path: Path
         assert run(luacheck, tmp_path).returncode == 0
 
 
+def test_make_check_runs_lint_too() -> None:
+    assert {*commands("lint")} < {*commands("check")}
+
+
 def test_make_lint_checks_types_as_it_is_written() -> None:
     (mypy,) = (line for line in commands("lint") if "mypy" in line)
     assert run(f"{mypy} --version").returncode == 0
