@@ -3,12 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("svg")
-from matplotlib import pyplot
-from matplotlib.patches import Rectangle
-
 from bench.compare.report import Measured
 from bench.compare.rounds import summary
 from bench.compare.workloads import BY_NAME
@@ -31,11 +25,16 @@ STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "polystow", "font.size": 9
 
 
 def draw(measured: Measured, path: Path, note: str) -> None:
-    """Write the picture as SVG."""
+    """Write the picture as SVG. Only this function imports matplotlib, which takes half a second."""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
     shown = [name for name in SHOWN if name in measured] or list(measured)
     systems = list(dict.fromkeys(system for name in shown for system in measured[name]))
     with matplotlib.rc_context(STYLE):
-        figure, axes = pyplot.subplots(figsize=(7.5, 0.8 + 0.17 * sum(len(measured[name]) + 1 for name in shown)))
+        figure = Figure(figsize=(7.5, 0.8 + 0.17 * sum(len(measured[name]) + 1 for name in shown)))
+        axes = figure.subplots()
         at, ticks = 0.0, []
         for name in shown:
             present = [system for system in systems if system in measured[name]]
@@ -55,4 +54,3 @@ def draw(measured: Measured, path: Path, note: str) -> None:
         handles = [Rectangle((0, 0), 1, 1, color=COLOURS[system]) for system in systems]
         axes.legend(handles, systems, loc="lower right", frameon=False, fontsize=8)
         figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
-        pyplot.close(figure)

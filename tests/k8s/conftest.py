@@ -1,10 +1,22 @@
 """The overlays, built once in every way that there is here."""
 
+from collections.abc import Iterator
+from functools import cache
+
 import pytest
+from kubernetes_validate import utils
 
 from tests.k8s.kustomize import OVERLAYS, Object, ways
 
 BUILT = {name: {overlay: build(overlay) for overlay in OVERLAYS} for name, build in ways().items()}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def schemas() -> Iterator[None]:
+    """Read each schema of Kubernetes once: kubernetes_validate parses a megabyte of definitions for each object."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "schema_contents", cache(utils.schema_contents))
+        yield
 
 
 @pytest.fixture(params=OVERLAYS)
