@@ -1,7 +1,7 @@
 """Finds the tests that start processes by reading their code, so that `make check` can leave them out.
 
-A test starts processes if its function, or the function of one of its fixtures, refers to one of STARTERS, directly or
-through other functions and classes of this tree.
+A test starts processes if its function, the function of one of its fixtures, or one of its parameters refers to one of
+STARTERS, directly or through other functions and classes of this tree.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,11 @@ _known: dict[object, bool] = {}
 
 
 def starts_processes(item: pytest.Function) -> bool:
-    """Tell whether a test or one of its fixtures starts a process."""
+    """Tell whether a test, one of its fixtures or one of its parameters starts a process."""
     definitions = item._fixtureinfo.name2fixturedefs.values()
-    return any(_starts(each) for each in (item.function, *(each.func for found in definitions for each in found)))
+    parameters = filter(_is_ours, item.callspec.params.values()) if hasattr(item, "callspec") else ()
+    fixtures = (each.func for found in definitions for each in found)
+    return any(_starts(each) for each in (item.function, *fixtures, *parameters))
 
 
 def _starts(thing: object) -> bool:
