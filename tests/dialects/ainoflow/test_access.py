@@ -10,6 +10,7 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 
 from tests.dialects.ainoflow.client import Client, at, declare, open_project
+from tests.hot.wire import connected, request
 from tests.running import Running, polystow, soon, while_it_lives
 
 WHOAMI = "/api/v1/whoami"
@@ -78,6 +79,40 @@ async def test_a_revoked_key_stops_working_within_a_second_in_every_worker(
     await asyncio.to_thread(running.restart)
     assert await statuses(running, project.key) == {401}
     assert await statuses(running, other.key) == {200}
+
+
+@pytest.mark.parametrize("then", ["revoked", "another project's"])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_that_arrives_after_its_key_was_revoked_is_not_written(
+    service: Running, http: ClientSession, then: str, chunked: bool
+) -> None:
+    """A body may take minutes to arrive, and its key is known from its head."""
+    project, other = await open_project(service, http), await open_project(service, http)
+    slow = Client(http, service, uuid4().hex, project.project)
+    key = {"key": slow.key, "id": slow.key, "project": project.project}
+    await declare(service, http, {"keys": [key]})
+    framing = "Transfer-Encoding: chunked" if chunked else "Content-Length: 10"
+    first, last = (b"5\r\n[1234\r\n", b"5\r\n5678]\r\n0\r\n\r\n") if chunked else (b"[1234", b"5678]")
+
+    async with connected(service) as wire, connected(service) as undisturbed:
+        for each, target in ((wire, at("d", "slow")), (undisturbed, at("d", "before"))):
+            await each.send(request("PUT", target, None, framing, credential=f"Authorization: Bearer {slow.key}"))
+            await each.send(first)
+        await heard(slow, 200)
+        await undisturbed.send(last)
+        assert (await undisturbed.response()).status == 200
+        changed = {"remove": True} if then == "revoked" else {"project": other.project}
+        await declare(service, http, {"keys": [key | changed]})
+
+        async def known() -> bool:
+            reply = await slow.ask("GET", WHOAMI)
+            return reply.status == 401 or reply.json["project"] == other.project
+
+        await soon(known)
+        await wire.send(last)
+        assert (await wire.response()).status == 401
+    assert await project.keys("d") == ["before"]
+    assert (await other.get("d")).json == []
 
 
 async def test_a_key_that_is_declared_works_at_once_even_where_it_was_refused_before(
