@@ -14,21 +14,21 @@ from tests.servers import RedisProcess, binaries
 
 @pytest.fixture(scope="session")
 def ordinary() -> Iterator[Running]:
-    """As `service`, without the fast path."""
+    """A shared service without the fast path."""
     with Running(fast_path="false") as running:
         yield running.wait_ready()
 
 
 @pytest.fixture(params=["fast", "ordinary"])
 def serve_either(request: pytest.FixtureRequest, serve: Callable[..., Running]) -> Callable[..., Running]:
-    """`serve`, once with the fast path and once without."""
+    """A function that starts a service. The test runs once with the fast path and once without it."""
     fast = request.param == "fast"
     return lambda **settings: serve(fast_path=fast, **settings)
 
 
 @pytest.fixture(scope="module", params=["fast", "ordinary"])
 def either(request: pytest.FixtureRequest) -> Iterator[Running]:
-    """A service with the fast path, then one without; whatever a test does to it, it is to be well again after."""
+    """A service with the fast path, then one without it. A test may disturb it, but must let it recover."""
     with Running(fast_path=request.param == "fast") as running:
         yield running.wait_ready()
 
@@ -48,7 +48,7 @@ async def app(redis: RedisProcess) -> AsyncIterator[App]:
 
 
 def known(app: App) -> set[str]:
-    """The projects that the directory keeps, if it does."""
+    """Return the projects that the directory has cached, if any."""
     directory = app.state.service.directory
     return (
         {id for dialect, kind, id in directory._entries if kind == "project"}
@@ -59,7 +59,7 @@ def known(app: App) -> set[str]:
 
 @pytest.fixture
 async def rig(app: App) -> Rig:
-    """A connection that has just answered some requests; so all is known."""
+    """A connection that has answered some requests, so that everything is cached."""
     rig, rounds = Rig(app), 0
     while "p" not in known(app):
         rig.receive(request("PUT", DOCUMENTS + "/c/k", b'{"a":1}'))

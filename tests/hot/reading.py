@@ -1,4 +1,4 @@
-"""Clients of an application in this process, without a socket, that read until the answer is kept."""
+"""Clients of an application in the process of the test, without a socket, that read until an answer is cached."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class Client:
             self.connection.data_received(data)
 
     async def ask(self, method: str, target: str, body: bytes | None = None, *headers: str) -> tuple[int, bytes]:
-        """Status and body of an answer."""
+        """Send a request; return status and body of the answer."""
         return await self.answer(request(method, target, body, *headers))
 
     async def answer(self, data: bytes) -> tuple[int, bytes]:
@@ -49,7 +49,7 @@ class Client:
 
 
 async def started(url: str, **settings: Any) -> App:
-    """An application on that Redis, which knows one caller."""
+    """Start an application on a Redis that has one caller."""
     app = await start(Settings(**settings), url, Meter())
     directory = app.state.service.directory
     await directory.declare("ainoflow", [token_entry(digest("ak-1"), Caller("me", {"project": "p"}))])
@@ -62,7 +62,7 @@ async def started(url: str, **settings: Any) -> App:
 
 
 async def kept(client: Client, target: str = DOCUMENT) -> None:
-    """Read until the answer is kept."""
+    """Read until the answer is cached."""
 
     async def is_kept() -> bool:
         await client.ask("GET", target)

@@ -1,4 +1,4 @@
-"""One connection without a socket: the real application and its Redis, but replies arrive when the test lets them."""
+"""One connection without a socket, to the real application with its Redis. Replies arrive when the test says so."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from tests.running import soon
 
 
 class Transport(asyncio.Transport):
-    """A transport that keeps what the service wrote; `slow`: it takes no more after the next write."""
+    """A transport that records what the service writes. `slow`: it pauses writing after the next write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Transport(asyncio.Transport):
 
 @contextmanager
 def outside_of_tasks() -> Iterator[None]:
-    """As a transport calls its protocol: in the event loop, but in none of its tasks."""
+    """Call a function as a transport calls its protocol: in the event loop, but outside of its tasks."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     asyncio.tasks._leave_task(loop, task)
@@ -58,7 +58,7 @@ def outside_of_tasks() -> Iterator[None]:
 
 
 class Rig:
-    """`held` are the commands of handlers that the connection steps, `ordinary` counts requests of aiohttp's."""
+    """The connection. `held`: commands of handlers that the connection steps. `ordinary`: requests left to aiohttp."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -95,12 +95,12 @@ class Rig:
             self.connection.resume_writing()
 
     def leave(self) -> None:
-        """The client goes away."""
+        """Disconnect the client."""
         with outside_of_tasks():
             self.connection.connection_lost(None)
 
     async def reply(self) -> None:
-        """Let the oldest command be carried out, and its reply arrive."""
+        """Execute the oldest command, and let its reply arrive."""
         command = self.held.pop(0)
         answered = asyncio.get_running_loop().create_future()
         self._really_send(Command(answered, command.packed, command.write, key=command.key))
@@ -114,17 +114,19 @@ class Rig:
         await self.rest()
 
     def fail(self, command: Command, error: Failed) -> None:
-        """Let a command have no reply."""
+        """Let the oldest command fail without a reply."""
         command.outcome.set_exception(error)
 
     async def rest(self) -> None:
-        """Let everything that can happen happen, but for what waits for Redis."""
+        """Run the event loop until only replies of Redis are awaited."""
         for _ in range(20):
             await asyncio.sleep(0)
 
     async def answered(self, count: int) -> None:
-        """Wait until there were so many writes, and let each command that is sent meanwhile be carried out: one may
-        come late, from a handler that waits for a task."""
+        """Wait until there were so many answers, and execute each command that is sent meanwhile.
+
+        A command may come late, from a handler that waits for a task.
+        """
 
         async def written() -> bool:
             while self.held:

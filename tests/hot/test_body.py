@@ -1,4 +1,4 @@
-"""Bodies that have arrived with their request."""
+"""Tests bodies that have arrived together with their request."""
 
 import pytest
 

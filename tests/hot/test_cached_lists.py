@@ -57,6 +57,6 @@ async def test_a_list_ends_when_its_first_record_expires(app: App) -> None:
     await kept(client)
     (answer,) = [each for each in app.cache.answers.values() if each.data.startswith(f"GET {LIST} ".encode())]
     assert answer.until > 0
-    while await listed(client) != ["a"]:  # by Redis's clock: the document itself is gone at that moment, and not before
+    while await listed(client) != ["a"]:  # until it has expired by Redis's clock
         pass
     assert (await client.ask("GET", f"{LIST}/soon"))[0] == 404

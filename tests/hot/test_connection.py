@@ -1,4 +1,4 @@
-"""One connection, moment by moment: who is answered when, and that nothing stays behind whatever happens."""
+"""Tests one connection step by step: the order of its answers, and that nothing is left of it after any event."""
 
 import asyncio
 import gc
@@ -118,7 +118,7 @@ async def test_a_connection_is_not_idle_while_redis_is_asked(rig: Rig) -> None:
 
 
 def depth() -> int:
-    """The number of frames that the caller is in."""
+    """Return the depth of the caller's stack."""
     frame, count = sys._getframe(), 0
     while frame.f_back:
         frame, count = frame.f_back, count + 1
@@ -201,7 +201,7 @@ OTHER = DOCUMENTS + "/other/k"
 
 
 def handled(rig: Rig, monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
-    """Let this handler answer what is asked of a category of its own."""
+    """Let a handler answer the requests for a category of the test."""
     router = rig.app.state.router
     found, find = router.find("GET", OTHER), router.find
     own = found[0], replace(found[1], handler=handler), found[2]
@@ -231,7 +231,7 @@ async def test_a_handler_runs_to_its_end_when_its_client_goes_away(rig: Rig, mon
 
 
 def long_answer(rig: Rig, *, asks: bool) -> tuple[Handler, list[int]]:
-    """A handler with a long answer, and how many were in flight when each piece was asked for."""
+    """Make a handler with a long answer; return it with the list of requests in flight at each of its pieces."""
     runner, counts = runner_of(rig.app.state), list[int]()
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -252,7 +252,7 @@ def long_answer(rig: Rig, *, asks: bool) -> tuple[Handler, list[int]]:
 async def test_a_long_answer_is_sent_by_aiohttp_and_in_flight_until_then(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, messages: list[bytes], asks: bool
 ) -> None:
-    """Whatever is before and behind it, and also where its first pieces are there at once."""
+    """This holds with any requests before and behind it, and if its first pieces are ready at once."""
     handler, counts = long_answer(rig, asks=asks)
     handled(rig, monkeypatch, handler)
     whole = b"".join(messages)
@@ -279,7 +279,7 @@ async def test_a_long_answer_is_sent_by_aiohttp_and_in_flight_until_then(
 async def test_a_client_that_leaves_a_long_answer_leaves_nothing_in_flight(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the moment in which it is handed over."""
+    """The client disconnects at the moment at which the answer is handed over to aiohttp."""
     handler, _ = long_answer(rig, asks=True)
     handled(rig, monkeypatch, handler)
     rig.receive(ASK)
@@ -295,7 +295,7 @@ async def test_a_client_that_leaves_a_long_answer_leaves_nothing_in_flight(
 async def test_a_client_that_leaves_a_long_answer_is_no_error(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Before its head is sent."""
+    """The client disconnects before the head of the answer is sent."""
     handler, _ = long_answer(rig, asks=False)
     handled(rig, monkeypatch, handler)
     rig.receive(ASK)
@@ -310,7 +310,7 @@ async def test_a_client_that_leaves_a_long_answer_is_no_error(
 async def test_a_client_that_leaves_what_aiohttp_was_to_answer_is_no_error(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Before aiohttp's task comes to it."""
+    """The client disconnects before aiohttp's task begins with the request."""
     rig.receive(request("HEAD", K))
     rig.leave()
     await rig.rest()
@@ -335,7 +335,7 @@ async def test_a_client_that_left_before_its_long_answer_leaves_nothing_in_fligh
 async def test_a_shutdown_does_not_wait_for_a_long_answer_that_comes_after_it_began(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """aiohttp's task is over by then."""
+    """aiohttp's task has ended by then."""
     handler, _ = long_answer(rig, asks=True)
     handled(rig, monkeypatch, handler)
     rig.receive(ASK)
@@ -370,7 +370,7 @@ async def test_a_long_answer_while_draining_announces_the_end(rig: Rig, monkeypa
 
 @pytest.mark.parametrize("count", [29, 1500])
 async def test_many_that_end_at_once_do_not_pile_up(rig: Rig, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """As many as the connection takes by itself, and more than a stack has room for."""
+    """There are as many as the connection answers itself, and more than the stack could hold."""
     depths = set[int]()
 
     async def handler(_: Request) -> Answer:

@@ -1,8 +1,7 @@
-"""A message that arrives in pieces is the message: nothing is answered before it is whole, and nothing is done that it
-does not say, whatever heads its connection has served before.
+"""Tests messages that arrive in pieces: nothing is answered or done before the message is complete.
 
-Whether a piece had an effect is seen without waiting: a request on another connection of the one worker is answered
-after everything that an earlier piece could have started.
+This must hold whatever heads the connection has served before. The tests need not wait to see whether a piece had an
+effect: the worker answers a request on another connection after everything that an earlier piece could have started.
 """
 
 import random
@@ -29,11 +28,11 @@ K = f"{DOCUMENTS}/cut/k"
 CONVERSATIONS = shipped()
 ROUNDS = either(2, 4)  # of each conversation: each message is cut elsewhere in each of them
 LENGTH = b"Content-Length: "
-NOT_THERE = 'If-Match: "of-another"'  # nothing has this tag, so nothing is ever written
+NOT_THERE = 'If-Match: "of-another"'  # no document has this etag, so nothing is written
 
 
 class Cutter:
-    """Cuts messages on connections of their own, and sees beside them whether anything has come of a piece."""
+    """Sends messages in pieces, each on a connection of its own, and checks that no piece has an effect."""
 
     def __init__(self, running: Running, beside: Wire) -> None:
         self._running, self._beside = running, beside
@@ -73,7 +72,7 @@ def method(message: bytes) -> str:
 
 
 def with_length(message: bytes, at: int) -> bytes:
-    """The message with the line of its body's length at this place among its headers; the last one: -1."""
+    """Return the message with its Content-Length at this position among its headers; -1 is the last position."""
     head, _, body = message.partition(b"\r\n\r\n")
     start, *lines = [line for line in head.split(b"\r\n") if not line.startswith(LENGTH)]
     at = len(lines) if at < 0 else min(at, len(lines))
@@ -82,7 +81,7 @@ def with_length(message: bytes, at: int) -> bytes:
 
 
 def telling(message: bytes) -> list[int]:
-    """The points around every line's end, inside of the length's line, at the head's end and in the body."""
+    """Return the points around the ends of lines and of the head, inside of the Content-Length, and in the body."""
     ends = [point for point in range(1, len(message)) if message[point - 1 : point + 1] in (b"\r\n", b"\n\r")]
     head = message.index(b"\r\n\r\n") + 4
     points = {point + shift for point in ends[:40] for shift in (-1, 0, 1)}
@@ -104,7 +103,7 @@ CONDITIONAL = [
 
 
 def earlier(message: bytes) -> list[bytes]:
-    """Messages whose heads begin as this one's does, each a line longer, and end with the length of no body."""
+    """Return messages whose heads begin like this one's, each one line longer, and end with `Content-Length: 0`."""
     head = message.partition(b"\r\n\r\n")[0]
     _, *lines = [line for line in head.split(b"\r\n") if not line.startswith(LENGTH)]
     start = b"DELETE " + K.encode() + b"-none HTTP/1.1"
@@ -120,7 +119,7 @@ async def state(cutter: Cutter) -> bytes:
 @pytest.mark.parametrize("at", [2, -1])
 @pytest.mark.parametrize("message", CONDITIONAL, ids=lambda message: method(message))
 async def test_every_prefix_of_a_message_waits_for_its_rest(service: Running, message: bytes, at: int) -> None:
-    """Only the telling ones in the short form, and where the body's length comes last."""
+    """The short form uses only the telling points, with the Content-Length as the last header."""
     message = with_length(message, at) if LENGTH in message else message
     async with cutting(service) as cutter:
         assert (await cutter.whole(request("PUT", K, b'{"a":1}'))).status == 200
@@ -133,7 +132,7 @@ async def test_every_prefix_of_a_message_waits_for_its_rest(service: Running, me
 
 
 def raw(exchange: Exchange, known: dict[str, str], at: int) -> bytes:
-    """A conversation's request as it goes over the wire."""
+    """Return the bytes of a request of a conversation."""
     asked = filled(exchange, known)
     host = [] if any(name == "Host" for name, _ in asked.headers) else ["Host: x"]
     lines = [f"{asked.method} {asked.target} HTTP/1.1", *host, *(": ".join(pair) for pair in asked.headers)]
@@ -146,7 +145,7 @@ def raw(exchange: Exchange, known: dict[str, str], at: int) -> bytes:
 
 
 async def known_for(dialect: str, running: Running, http: ClientSession) -> dict[str, str]:
-    """The names that the conversations of a dialect use, for callers of this replay alone."""
+    """Return the values that the conversations of a dialect name, for callers that only this replay uses."""
     if dialect == "ainoflow":
         project = await open_project(running, http)
         return {"key": project.key}
@@ -159,7 +158,7 @@ async def known_for(dialect: str, running: Running, http: ClientSession) -> dict
 
 
 def points(message: bytes, choice: random.Random) -> Iterator[int]:
-    """One or two points, the telling ones more often."""
+    """Return one or two points at which a message is divided; telling points are more likely."""
     few = telling(message)
     count = choice.choice([1, 1, 2])
     chosen = {choice.choice(few) if choice.random() < 0.8 else choice.randrange(1, len(message)) for _ in range(count)}
@@ -210,7 +209,7 @@ async def test_of_any_message_no_piece_is_taken_for_a_whole_one(
     earliest: int,
     data: st.DataObject,
 ) -> None:
-    """The lines came before with the body's length elsewhere, and without the condition."""
+    """The connection has served the same lines before, with the Content-Length elsewhere and without the condition."""
     behind = [line for line in behind if line not in before]
     message = with_length(request(name, K, body, *before, NOT_THERE, *behind), length)
     cuts = data.draw(st.lists(st.sampled_from(telling(message)), min_size=1, max_size=2, unique=True).map(sorted))

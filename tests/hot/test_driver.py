@@ -1,4 +1,4 @@
-"""The driver: whatever a handler awaits, in whatever order, it goes on as it would in a task, and it ends once."""
+"""Tests the driver: a handler that awaits anything in any order continues as it would in a task, and ends once."""
 
 import asyncio
 import re
@@ -36,7 +36,7 @@ KEY = "list"
 
 
 class Client:
-    """A connection that keeps what it is given."""
+    """A connection that records the answers."""
 
     def __init__(self) -> None:
         self.ends: list[bytes | Stream] = []
@@ -62,7 +62,7 @@ def asking(state: State) -> Request:
 
 
 async def driven(state: State, handler: Handler) -> bytes | Stream:
-    """The answer that an exchange with this handler gives to a connection."""
+    """Return the answer that the driver gives to a connection with this handler."""
     client, request = Client(), asking(state)
     coroutine: Any = handler(request)
     exchange = Exchange(coroutine, client, state, DIALECT, "/x", request, perf_counter())
@@ -75,7 +75,7 @@ async def driven(state: State, handler: Handler) -> bytes | Stream:
 
 
 async def in_a_task(state: State, handler: Handler) -> bytes | Stream:
-    """The answer that a connection would be given if aiohttp's task ran the handler."""
+    """Return the answer of the same handler when a task runs it."""
     request = asking(state)
     answer: Answer | Stream
     try:
@@ -100,7 +100,7 @@ def state(app: App) -> State:
     return app.state
 
 
-# What a handler may await, by name: each says something that the answer shows. ---------------------------------------
+# Things that a handler may await, by name. Each returns a text that the answer shows. --------------------------------
 
 Step = Callable[[Runner, asyncio.Lock], Awaitable[Any]]
 
@@ -172,7 +172,7 @@ async def nap(_: Runner, __: asyncio.Lock) -> Any:
 
 
 async def locked(runner: Runner, lock: asyncio.Lock) -> Any:
-    """Somebody else has it, and gives it away."""
+    """The lock is held by another task, which releases it."""
     await lock.acquire()
     asyncio.get_running_loop().call_later(0.001, lock.release)
     async with lock:
@@ -301,7 +301,7 @@ async def test_a_long_answer_is_handed_over_with_its_first_pieces_read(state: St
 
 
 class Failing:
-    """A way to Redis on which nothing gets through."""
+    """A Redis client whose commands fail."""
 
     def __init__(self, *failures: Failed | None) -> None:
         self.failures = list(failures)
@@ -329,7 +329,7 @@ class Failing:
 async def test_a_command_that_fails_while_it_is_sent_fails_its_handler_later(
     state: State, failure: Failed, status: int
 ) -> None:
-    """A handler may send again when a queue is full, say, so the queues are to be at rest."""
+    """A handler may send the command again, for example if the queue was full, so the queue must not be in use."""
     runner = Runner()
     runner.redis = failing = Failing(failure, failure)  # type: ignore[assignment]
     went_on = []
@@ -360,7 +360,7 @@ async def test_replies_of_which_all_fail_while_they_are_sent(state: State) -> No
 
 
 async def test_replies_whose_last_outcome_is_a_failure_or_a_reply(state: State) -> None:
-    """The next command is not sent while the driver walks through the queues."""
+    """The next command is not sent while the driver iterates over the queues."""
     for failures in ((None, NotSent("away"), None), (None, None, NotSent("away"))):
         runner = Runner()
         runner.redis = failing = Failing(*failures, None)  # type: ignore[assignment]
@@ -382,7 +382,7 @@ async def test_replies_whose_last_outcome_is_a_failure_or_a_reply(state: State) 
 
 
 async def test_many_commands_in_a_row_do_not_pile_up(state: State) -> None:
-    """Each is answered in the midst of the reading of replies, and the next one sent there."""
+    """Each reply is handled while replies are read, and the next command is sent from there."""
     deepest = 0
 
     async def handler(request: Request) -> Answer:

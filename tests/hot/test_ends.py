@@ -1,4 +1,4 @@
-"""The requests that the connection answers itself, and those that are left to aiohttp."""
+"""Tests which requests the connection answers itself, and which are left to aiohttp."""
 
 import pytest
 
@@ -57,7 +57,7 @@ async def declared(rig: Rig) -> Rig:
 
 
 async def ask(rig: Rig, messages: list[bytes], answers: int) -> None:
-    """Send each message when the one before is answered, until there are so many answers in all."""
+    """Send each message after the answer to the previous one, until there are so many answers."""
     for left, message in zip(reversed(range(len(messages))), messages, strict=True):
         rig.receive(message)
         await rig.rest()

@@ -1,4 +1,4 @@
-"""One connection, when something fails: for that request alone, told once, and nothing stays behind."""
+"""Tests failures on one connection: only that request is affected, it is logged once, and nothing is left of it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,7 +58,7 @@ async def test_a_script_that_was_forgotten_is_sent_again_and_done_once(rig: Rig,
 
 
 async def all_of(rig: Rig) -> None:
-    """Let all commands be carried out, one after the other."""
+    """Execute all commands, one after the other."""
     while rig.held:
         await rig.reply()
         await rig.rest()
@@ -69,7 +69,7 @@ def raising(*_: Any, **__: Any) -> Any:
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], Answer]) -> None:
-    """Let the first exchange that is begun answer so, after its command; those that follow, as they do."""
+    """Give the first exchange this outcome after its command. Later exchanges are not changed."""
     handled, once = Middleware.handle, [answer]
 
     async def other(self: Middleware, *arguments: Any) -> Answer | Stream:

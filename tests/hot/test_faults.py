@@ -1,5 +1,7 @@
-"""Redis dies, clients vanish or do not read, the service stops: on both paths each request is answered once or not at
-all, and the connection goes on or ends cleanly."""
+"""Tests faults on both paths: Redis dies, clients disconnect or do not read, the service stops.
+
+Each request is answered once or not at all, and the connection continues or ends cleanly.
+"""
 
 import asyncio
 import os
@@ -39,7 +41,7 @@ async def warmed(running: Running, count: int) -> AsyncIterator[list[Wire]]:
 
 
 async def in_flight(running: Running) -> float:
-    """The number of requests that are being answered."""
+    """Return the number of requests in flight."""
     async with ClientSession() as http, http.get(running.ops_url + "/metrics") as answer:
         found = re.search(r"^polystow_requests_in_flight (\S+)", await answer.text(), re.MULTILINE)
         return float(found[1]) if found else -1
@@ -55,7 +57,7 @@ async def version(wire: Wire) -> int:
 
 
 async def in_time(wire: Wire, *asked: Any) -> Response:
-    """The first answer that is no 503: with a short deadline there may be some after a fault, or on a slow machine."""
+    """Repeat a request until its answer is not 503, which is possible after a fault or on a slow machine."""
     answers: list[Response] = []
 
     async def answered() -> bool:
@@ -91,7 +93,7 @@ async def test_when_redis_dies_a_read_is_repeated_and_a_write_says_that_it_does_
         await reading.send(GET)
         await writing.send(PUT)
         await both.send(PUT + GET)
-        await soon(lambda: busy(running, 3))  # so that the commands are with Redis
+        await soon(lambda: busy(running, 3))  # so that Redis has the commands
         os.kill(pid, signal.SIGKILL)
         assert (await reading.response()).status == 200
         for wire in (writing, both):
@@ -155,7 +157,7 @@ async def test_a_client_that_does_not_read_takes_little_memory(either: Running) 
         (pid,) = either.worker_pids()
         before = resident(pid)
         await wire.send(GET * 150)
-        await asyncio.sleep(0.5)  # so that what should not be held could have been
+        await asyncio.sleep(0.5)  # long enough for a wrong answer to be held
         assert resident(pid) - before < 30_000_000
         for _ in range(150):
             assert (await wire.response()).body == document

@@ -1,4 +1,4 @@
-"""The parts of aiohttp that the fast path needs are there; if they are not, the service works without the fast path."""
+"""Tests that aiohttp has the parts that the fast path needs, and that without them the service works without it."""
 
 import ast
 from pathlib import Path

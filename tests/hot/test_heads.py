@@ -1,4 +1,4 @@
-"""A known head means what the parser says: for any message, however it arrives, and whatever came before."""
+"""Tests that a known head gives the result of the parser, for any message in any pieces after any other messages."""
 
 import asyncio
 from typing import Any
@@ -29,7 +29,7 @@ GET, PUT = request("GET", K), request("PUT", K, b'{"a":1}')
 
 
 def parsed(data: bytes) -> list[tuple[Any, Any]]:
-    """The messages that aiohttp's parser makes of these bytes."""
+    """Return the messages that aiohttp's parser makes of these bytes."""
     loop = asyncio.new_event_loop()
     try:
         parser = HttpRequestParser(BaseProtocol(loop), loop, 2**16)
@@ -190,7 +190,7 @@ def test_what_is_kept_is_bounded() -> None:
 
 
 def test_what_request_lines_mean_is_bounded_too() -> None:
-    """A client may ask with one head, or with many, for any number of paths."""
+    """A client may request any number of paths with one head, or with many."""
     heads, _ = learnt(GET)
     number = count = 0
     while heads.read(GET) is not None:
@@ -208,7 +208,7 @@ def test_what_request_lines_mean_is_bounded_too() -> None:
 
 
 def test_what_a_connection_holds_of_a_head_is_bounded_too() -> None:
-    """A connection may go on with its last head for as long as it lives."""
+    """A connection may keep its last head as long as it is open."""
     heads, _ = learnt(PUT)
     found = heads.read(PUT)
     assert found is not None
@@ -231,7 +231,7 @@ def test_what_a_connection_holds_of_a_head_is_bounded_too() -> None:
 
 
 def test_a_head_that_is_learnt_again_is_kept_as_it_is() -> None:
-    """A client may send each body apart from its head."""
+    """A client may send each body separately from its head."""
     heads, _ = learnt(PUT)
     found = heads.read(PUT)
     assert found is not None
@@ -264,7 +264,7 @@ def test_only_short_beginnings_of_lines_are_kept_and_each_is_counted_once() -> N
 
 
 def test_a_head_that_was_never_seen_whole_has_no_meanings() -> None:
-    """The meaning of a message that the parser has read is kept with no head."""
+    """The route of a message that only the parser has read is not cached with any head."""
     for message in (GET, PUT):
         head = ordinary_head(parsed(message)[0][0])
         assert head is not None
@@ -280,7 +280,7 @@ def test_a_head_of_a_request_that_is_to_be_carried_out_once_is_not_kept() -> Non
 
 @pytest.fixture
 def fed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The bytes that connections gave to the parser."""
+    """A list of the bytes that connections gave to the parser."""
     given: list[bytes] = []
     parse = FastPathConnection._parse
 

@@ -1,4 +1,4 @@
-"""The read cache while replies on the tracking connection are late: who waits, for how long, and what is kept."""
+"""Tests the read cache while replies on the tracking connection are late: which reads wait, and what stays cached."""
 
 import asyncio
 import socket
@@ -31,7 +31,7 @@ class Held:
 
 
 async def stored(app: App) -> Client:
-    """A client whose next read of the document is answered from memory."""
+    """Return a client whose next read of the document is answered from memory."""
     client = Client(app)
     await client.ask("PUT", DOCUMENT, b'{"a":1}')
     await kept(client)

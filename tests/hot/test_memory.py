@@ -1,4 +1,4 @@
-"""A worker's memory of requests is bounded, however many different ones there are."""
+"""Tests that the memory that a worker needs for known requests is limited, however many different ones there are."""
 
 from tests.hot.wire import DOCUMENTS, connected, request
 from tests.memory import resident

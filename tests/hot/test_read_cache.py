@@ -1,4 +1,4 @@
-"""The read cache on one server: what it keeps, what ends that, and that nobody can tell it from none."""
+"""Tests the read cache on one server: what it caches, what invalidates it, and that it never changes an answer."""
 
 import json
 from time import time

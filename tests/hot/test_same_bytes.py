@@ -1,4 +1,4 @@
-"""Whatever arrives, and however it is cut: both paths answer the same, in order, and keep or close the connection."""
+"""Tests that both paths give the same answers in order, and keep or close the connection, however messages arrive."""
 
 import gzip
 import json
@@ -23,8 +23,7 @@ ZIPPED = gzip.compress(b'{"zipped":true}')
 
 
 class Case(NamedTuple):
-    """A conversation: the pieces that are sent, and the status of each response; `closes`: the connection ends with the
-    last one."""
+    """A conversation: the pieces that are sent, and the status of each answer. `closes`: the last answer ends it."""
 
     segments: list[bytes]
     statuses: list[int]
@@ -138,7 +137,7 @@ async def converse(running: Running, category: str, case: Case) -> list[Response
 
 
 async def undisturbed(wire: Wire) -> None:
-    """The connection goes on, and nothing else lies in it."""
+    """Check that the connection works, and that it has no other bytes."""
     assert json.loads((await wire.ask("GET", WHOAMI)).body)
 
 

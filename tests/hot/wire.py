@@ -1,4 +1,4 @@
-"""Bytes on a bare socket: requests as they are written, and all that comes back, response by response."""
+"""Sends requests as bytes on a socket, and reads all answers."""
 
 import asyncio
 import re
@@ -21,7 +21,7 @@ def request(
     version: str = "1.1",
     credential: str = "Authorization: Bearer ak-1",
 ) -> bytes:
-    """A whole request of a caller that `tests/access.yaml` knows, and whom the line `credential` names."""
+    """Return the bytes of a request. `credential`: the header line of a caller in `tests/access.yaml`."""
     lines = [f"{method} {target} HTTP/{version}", "Host: x", credential, *headers]
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")
@@ -36,7 +36,7 @@ class Response:
 
     @property
     def comparable(self) -> tuple[int, dict[str, str], bytes]:
-        """Without what differs from one moment to the next. The order of headers says nothing."""
+        """Return an answer without the parts that depend on the time, and without the order of its headers."""
         odd = self.headers.get("X-Request-Id", "mine") != "mine"
         other = {"Date", "Last-Modified", *(["X-Request-Id"] if odd else [])}
         headers = {name: text for name, text in self.headers.items() if name not in other}
@@ -50,7 +50,7 @@ class Wire:
         self._reader, self._writer = reader, writer
 
     async def send(self, *segments: bytes) -> None:
-        """Send each piece by itself, so that it arrives alone."""
+        """Send each piece separately, so that it arrives alone."""
         for number, segment in enumerate(segments):
             if number:
                 await asyncio.sleep(0.004)
@@ -70,7 +70,7 @@ class Wire:
         return Response(status, headers, body)
 
     async def _chunks(self) -> bytes:
-        """A body that comes in chunks (RFC 9112, 7.1)."""
+        """Read a chunked body (RFC 9112, 7.1)."""
         body = bytearray()
         while size := int(await self._reader.readuntil(b"\r\n"), 16):
             body += await self._reader.readexactly(size)
@@ -83,11 +83,11 @@ class Wire:
         return await self.response(method)
 
     async def some(self) -> bytes:
-        """Bytes of the answers that are here, or come next; none at the end."""
+        """Return the next bytes of the answers; b"" at the end of the connection."""
         return await self._reader.read(1 << 16)
 
     async def silent(self) -> bool:
-        """True if nothing of an answer is here."""
+        """Tell whether no bytes of an answer have arrived."""
         try:
             async with asyncio.timeout(0):
                 await self._reader.read(1)
@@ -96,7 +96,7 @@ class Wire:
         return False
 
     async def rest(self) -> bytes:
-        """All that comes until the service closes."""
+        """Return all bytes until the service closes the connection."""
         async with asyncio.timeout(START_SECONDS):
             return await self._reader.read()
 
@@ -105,7 +105,7 @@ class Wire:
 async def connected(running: Running) -> AsyncIterator[Wire]:
     host, port = running.url.removeprefix("http://").split(":")
     client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # so that who does not read is soon noticed
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # a client that does not read is noticed soon
     client.setblocking(False)
     try:
         await asyncio.get_running_loop().sock_connect(client, (host, int(port)))
@@ -120,6 +120,6 @@ async def connected(running: Running) -> AsyncIterator[Wire]:
 
 
 async def warm(wire: Wire, target: str) -> None:
-    """Let the service know the caller, the project and the category, so that it can take the fast path."""
+    """Send requests until caller, project and category are cached, so that the fast path is used."""
     assert (await wire.ask("PUT", target, b"{}")).status == 200
     assert (await wire.ask("GET", target)).status == 200

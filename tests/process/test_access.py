@@ -1,4 +1,4 @@
-"""The access document: what is refused, where an error says that it is, and that nothing of the document is told."""
+"""Tests the access document: what is refused, the place that an error names, and that no error quotes the document."""
 
 import asyncio
 import json
@@ -134,7 +134,7 @@ async def whoami(http: ClientSession, running: Running, key: str) -> int:
 
 
 async def test_keys_that_change_places_both_work_afterwards(service: Running, http: ClientSession) -> None:
-    """One id gets the key that another had, in either order of the document."""
+    """One id gets the key that another one had, whichever comes first in the document."""
     for first, second in (("ak-x", "ak-y"), ("ak-y", "ak-x")):
         keys = [{"id": "swap-1", "project": "p", "key": first}, {"id": "swap-2", "project": "p", "key": second}]
         document = json.dumps({"ainoflow": {"keys": keys}})

@@ -1,4 +1,4 @@
-"""The command line: what it says, and with which exit status."""
+"""Tests the command line: its output and its exit status."""
 
 import json
 from pathlib import Path

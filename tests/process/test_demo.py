@@ -1,4 +1,4 @@
-"""`make run`: the lines that it prints, and those of the README, work as they are pasted."""
+"""Tests that the lines that `make run` prints, and those of the README, work as they are printed."""
 
 import asyncio
 import shlex
@@ -31,7 +31,7 @@ for option in ("-H", "-F"):
 
 
 async def pasted(http: ClientSession, line: str) -> tuple[int, bytes]:
-    """Run one line as a shell and curl would; the status and the body of the answer."""
+    """Run one line as a shell and curl would; return the status and the body of the answer."""
     given = CURL.parse_args(shlex.split(line, comments=True)[1:])
     headers = dict(header.split(": ", 1) for header in given.H)
     data: str | FormData | None = given.d

@@ -1,4 +1,4 @@
-"""A full disk: reads are served, writes are refused, and `/readyz`, the log and `polystow doctor` say so."""
+"""Tests a full disk: reads work, writes are refused, and `/readyz`, the log and `polystow doctor` report it."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ async def ask(http: ClientSession, running: Running, method: str, data: bytes | 
 
 
 async def ready(http: ClientSession, running: Running, wanted: dict[str, Any]) -> None:
-    """Wait until `/readyz`, which never says no, says this."""
+    """Wait until `/readyz` has this text; its status must be 200 all the time."""
 
     async def check() -> bool:
         told = await status(http, running.ops_url + "/readyz")
@@ -93,7 +93,7 @@ async def persistence(running: Running, **wanted: object) -> bool:
 
 
 async def refused(http: ClientSession, running: Running) -> bool:
-    """The write that meets the full disk is acknowledged, those after it are not."""
+    """Tell whether a write is refused. The one that meets the full disk is acknowledged, later ones are not."""
     return await ask(http, running, "PUT", b"[2]") == 503
 
 

@@ -1,5 +1,4 @@
-"""`polystow doctor` finds each misconfiguration of a real server, of settings and of the access document, and says what
-to do about it."""
+"""Tests that `polystow doctor` finds each wrong configuration of Redis, settings and access document, with a remedy."""
 
 import asyncio
 import shutil
@@ -23,14 +22,14 @@ APPLIED = ("SET", "polystow:epoch", "1")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisProcess]:
-    """A server with which nothing is wrong."""
+    """A server with a correct configuration."""
     with RedisProcess(binaries()[0][1], "--appendonly", "yes") as process:
         process.command(*APPLIED)
         yield process
 
 
 def examined(url: str, **settings: Any) -> tuple[int, str]:
-    """The exit status, and all that is said."""
+    """Run `polystow doctor`; return its exit status and output."""
     said: list[str] = []
     status = asyncio.run(doctor.run(Settings(redis_url=url, signing_key=KEYS, **settings), said.append))
     return status, "\n".join(said)
@@ -276,7 +275,7 @@ def test_what_a_server_says_of_itself_is_judged(info: dict[str, str], text: str)
 
 
 def test_a_server_of_ones_own_is_to_rewrite_its_file_after_a_full_disk() -> None:
-    """The embedded one is asked to by the service."""
+    """The service asks only the embedded Redis for a rewrite."""
     info = {"aof_enabled": "1", "aof_last_write_status": "err"}
     for settings, told in ((Settings(), False), (Settings(redis_url="redis://localhost"), True)):
         [finding] = diagnosis.of_server(Server(info=info), {}, settings)

@@ -1,4 +1,4 @@
-"""The link: reports arrive whole or not at all, and its end is the other side's."""
+"""Tests the link: a report arrives completely or not at all, and each side notices the end of the other."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, and never a credential."""
+"""Tests logs: each line is one JSON object, and none has a credential."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Metrics: counting in a worker, summing in the parent, and what Prometheus then reads."""
+"""Tests metrics: they are counted in a worker and added up in the parent, and Prometheus can read them."""
 
 import msgpack
 import pytest
@@ -22,7 +22,7 @@ def seen(totals: Totals) -> dict[str, float]:
 
 
 def snapshot(meter: Meter) -> Snapshot:
-    """A snapshot that went over the link."""
+    """Return a snapshot after it was sent over the link."""
     taken: Snapshot = msgpack.unpackb(msgpack.packb(meter.snapshot()))
     return taken
 

@@ -1,4 +1,4 @@
-"""The operations port of a running service: health, readiness, metrics, administration."""
+"""Tests the operations port of a running service: health, readiness, metrics, administration."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ JSON = "application/json"
 
 @contextmanager
 def paused(pid: int) -> Any:
-    """The process as it is while it is stopped (SIGSTOP)."""
+    """Stop a process during the block (SIGSTOP)."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -37,7 +37,7 @@ async def status(http: ClientSession, url: str) -> tuple[int, Any]:
 
 
 async def until(http: ClientSession, url: str, wanted: int) -> Any:
-    """Ask until the answer has the wanted status; its body."""
+    """Repeat a request until the answer has the wanted status; return its body."""
 
     async def check() -> Any:
         given, body = await status(http, url)

@@ -1,4 +1,4 @@
-"""Listening sockets: shared among workers, never with a second service."""
+"""Tests listening sockets: workers share them, and a second service cannot."""
 
 import socket
 from collections.abc import Iterator

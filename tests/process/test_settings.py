@@ -1,4 +1,4 @@
-"""Settings: the table, what is accepted, and how a refusal reads."""
+"""Tests settings: the table, the accepted values, and the messages for others."""
 
 import argparse
 from dataclasses import fields

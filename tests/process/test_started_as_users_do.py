@@ -1,4 +1,4 @@
-"""Each command as users start it, beside the forked processes that the other tests start in its place."""
+"""Tests that a forked process, which other tests start, behaves like the command that users start."""
 
 import os
 import re
@@ -44,7 +44,7 @@ def test_a_command_says_and_ends_as_when_it_is_forked(service: Running, argument
 
 
 def _timeless(text: str) -> list[str]:
-    """Lines without times and without the ids that a command makes up."""
+    """Return the lines of an output without times and random ids."""
     lines = (line.partition('"level"')[2] or line for line in text.splitlines())
     return [re.sub("[0-9a-f]{32}", "ID", line) for line in lines]
 
@@ -77,7 +77,7 @@ def _replaced(running: Running, before: list[int]) -> bool:
 
 
 def _state(pid: int) -> tuple[object, ...]:
-    """Sockets and event loops by their number, signals, session and working directory of a process."""
+    """Return the state of a process: numbers of sockets and event loops, signals, session, working directory."""
     process = Path(f"/proc/{pid}")
     opened = [_target(each).partition(":[") for each in (process / "fd").iterdir()]
     # A forked worker is waited for by a descriptor, another one by SIGCHLD.

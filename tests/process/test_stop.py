@@ -34,7 +34,7 @@ def serve() -> Iterator[Callable[..., Running]]:
 
 
 class Load:
-    """Clients that put and get without pause, until the load balancer (`/readyz`) says that they should not."""
+    """Clients that put and get without a pause, until `/readyz` is refused, as for a load balancer."""
 
     def __init__(self, running: Running) -> None:
         self.statuses: dict[int, int] = {}
@@ -144,7 +144,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_parent_alone_and_ends_all_in_order(
 
 
 async def test_a_terminal_that_is_closed_drains_the_service(http: ClientSession) -> None:
-    """Its processes get SIGHUP; those that are still asked for are answered, and a second SIGHUP changes nothing."""
+    """All processes get SIGHUP. Requests are still answered meanwhile, and a second SIGHUP has no effect."""
     terminal, inside = pty.openpty()
     with Running(drain_seconds=3600, terminal=inside) as running:
         os.close(inside)
@@ -159,7 +159,7 @@ async def test_a_terminal_that_is_closed_drains_the_service(http: ClientSession)
 
 
 def test_sighup_that_is_ignored_stays_ignored(serve: Callable[..., Running]) -> None:
-    """As nohup has it."""
+    """`nohup` starts a program with SIGHUP ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         running = serve()

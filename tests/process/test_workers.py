@@ -1,4 +1,4 @@
-"""Workers of a running service: they share the port, and one that dies is replaced."""
+"""Tests the workers of a running service: they share the port, and a worker that dies is replaced."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ DOCUMENT = "/api/v1/storage/json/workers/one"
 
 
 def alone() -> ClientSession:
-    """A client that opens a connection per request, as many as there are requests."""
+    """A client that opens a new connection for each request."""
     return ClientSession(connector=TCPConnector(force_close=True, limit=0), headers=KEY)
 
 
@@ -41,7 +41,7 @@ async def get(http: ClientSession, running: Running) -> int:
 
 
 async def total(http: ClientSession, running: Running, name: str) -> float:
-    """The sum over all labels."""
+    """Return the sum of a metric over all labels."""
     async with http.get(running.ops_url + "/metrics") as answer:
         families = text_string_to_metric_families(await answer.text())
     return sum(sample.value for family in families for sample in family.samples if sample.name == name)

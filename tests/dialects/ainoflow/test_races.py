@@ -70,7 +70,7 @@ async def test_of_racing_writers_with_one_etag_one_wins(
         assert (await project.get("d", "k", "meta")).json["version"] == 2
 
 
-# A document of more than 128,000 bytes is merged in the worker, a smaller one in Redis.
+# Document and patch of more than 32,000 bytes together are merged in the worker, smaller ones in Redis.
 @pytest.mark.parametrize(("pad", "racers"), [(0, RACERS), (1_000, RACERS), (150_000, RACERS), (700_000, 16)])
 async def test_of_racing_patches_none_is_lost_and_every_version_is_seen_once(
     two_workers: Running, http: ClientSession, pad: int, racers: int
