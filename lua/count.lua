@@ -8,6 +8,10 @@ local expiry = KEYS[2] -- zset: id -> expiry (ms)
 --- @include now
 --- @include due
 
+local count = redis.call('ZCARD', index)
+local earliest = redis.call('ZRANGE', expiry, '0', '0', 'WITHSCORES')[2]
+if not earliest then return {count} end
 local _, moment = now()
 local expired = redis.call('ZCOUNT', expiry, '-inf', due(moment))
-return {redis.call('ZCARD', index) - expired, redis.call('ZRANGE', expiry, expired, expired, 'WITHSCORES')[2]}
+if expired > 0 then earliest = redis.call('ZRANGE', expiry, expired, expired, 'WITHSCORES')[2] end
+return {count - expired, earliest}
