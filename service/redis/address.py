@@ -3,10 +3,11 @@
 Invariant: no printed form of an Address (`str`, `repr`, errors) contains its password.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection, parse_url
@@ -98,29 +99,29 @@ def _single(scheme: str, url: str, port: int = 6379) -> Address:
     return Address(scheme, place, settings.setdefault("db", 0), settings.get("username", ""), settings)
 
 
-def _each(scheme: str, url: str, path: str, query: str, port: int) -> list[Address]:
-    """Return an address for each host of a URL with several hosts."""
-    login, at, hosts = urlsplit(url).netloc.rpartition("@")
+def _each(scheme: str, hosts: str, path: str, query: str, port: int) -> list[Address]:
+    """Return an address for each of the hosts, which may have a login before them."""
+    login, at, hosts = hosts.rpartition("@")
     base = _base(scheme)
     return [_single(base, f"{base}://{login}{at}{host}{path}?{query}", port) for host in hosts.split(",")]
 
 
 def _cluster(scheme: str, url: str) -> Address:
-    _, _, path, query, _ = _split(url)
-    nodes = _each(scheme, url, path, query, 6379)
+    hosts, path, query = _split(url)
+    nodes = _each(scheme, hosts, path, query, 6379)
     if nodes[0].db:
         raise ValueError("the Redis URL of a cluster must not name a database: a cluster has only database 0")
     return _gathered(scheme, nodes)
 
 
 def _sentinel(scheme: str, url: str) -> Address:
-    _, _, path, query, _ = _split(url)
+    hosts, path, query = _split(url)
     service, _, database = path.strip("/").partition("/")
     if not service:
         raise ValueError(f"the Redis URL must name the service: {scheme}://host:26379,host:26379/service")
     options = dict(parse_qsl(query))
     own = {name: options.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in options}
-    found = _gathered(scheme, _each(scheme, url, f"/{database}", urlencode(options), 26379))
+    found = _gathered(scheme, _each(scheme, hosts, f"/{database}", urlencode(options), 26379))
     shared = {name: value for name, value in found.settings.items() if name in TLS_OPTIONS}
     return replace(found, service=unquote(service), sentinel=own | shared | {"ssl": _base(scheme) == "rediss"})
 
@@ -130,11 +131,12 @@ def _gathered(scheme: str, nodes: list[Address]) -> Address:
     return replace(nodes[0], scheme=scheme, place=",".join(node.place for node in nodes), seeds=seeds)
 
 
-def _split(url: str) -> SplitResult:
-    try:
-        return urlsplit(url)
-    except ValueError:
-        raise ValueError("the Redis URL is malformed; it must be like redis://user:password@host:6379/0") from None
+def _split(url: str) -> tuple[str, str, str]:
+    """Return the hosts of a URL, its path and its query. urlsplit may refuse several hosts with an IPv6 address."""
+    scheme, _, rest = url.partition("://")
+    hosts = re.split("[/?#]", rest, maxsplit=1)[0]
+    without = urlsplit(f"{scheme}://{rest[len(hosts) :]}")
+    return hosts, without.path, without.query
 
 
 def _base(scheme: str) -> str:

@@ -258,7 +258,8 @@ class Embedded:
             await asyncio.wait({work})  # also if this is cancelled, because the locks must last until the work is done
 
     def _ended(self) -> str:
-        return f"the embedded Redis ended at its start; it logged:\n{self._tail()}"
+        logged = self._tail() or "nothing; the disk may be full"
+        return f"the embedded Redis ended at its start; it logged:\n{logged}"
 
     def _tail(self) -> str:
         """Return the last lines that the present child has logged."""

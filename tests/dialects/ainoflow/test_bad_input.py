@@ -38,8 +38,8 @@ NOT_DOCUMENTS = {
     "text": b'"text"',
     "true": b"true",
     "null": b"null",
-    "2,000 deep": b"[" * 2000 + b"]" * 2000,
-    "2,000 objects deep": b'{"a":' * 2000 + b"1" + b"}" * 2000,
+    "20,000 deep": b"[" * 20_000 + b"]" * 20_000,
+    "20,000 objects deep": b'{"a":' * 20_000 + b"1" + b"}" * 20_000,
     "100,000 deep, cut off": b"[" * 100_000,
 }
 
