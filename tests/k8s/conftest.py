@@ -1,4 +1,4 @@
-"""The overlays, built once in every way that there is here."""
+"""The overlays, built once in every way that there is here, by the first test that asks for them."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -8,7 +8,7 @@ from kubernetes_validate import utils
 
 from tests.k8s.kustomize import OVERLAYS, Object, ways
 
-BUILT = {name: {overlay: build(overlay) for overlay in OVERLAYS} for name, build in ways().items()}
+WAYS = ways()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,12 +27,12 @@ def overlay(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def objects(overlay: str) -> list[Object]:
+def objects(built: dict[str, dict[str, list[Object]]], overlay: str) -> list[Object]:
     """All objects of the overlay, as Kubernetes gets them."""
-    return list(BUILT.values())[-1][overlay]
+    return list(built.values())[-1][overlay]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def built() -> dict[str, dict[str, list[Object]]]:
     """All builds: way -> overlay -> objects."""
-    return BUILT
+    return {name: {overlay: build(overlay) for overlay in OVERLAYS} for name, build in WAYS.items()}
