@@ -1,7 +1,7 @@
-"""`make fuzz`: what strangers send, for as long as asked. Exit statuses: 0 when nothing was found, 1 otherwise.
+"""`make fuzz`: sends broken and random input to the service. The exit status is 0 if nothing was found, 1 otherwise.
 
-Broken requests to a service of two workers; each target under atheris, where there is atheris; made-up merges in Redis.
-Each gets an equal part of the time.
+There are broken requests to a service with two workers, each target under atheris (if it is installed), and random
+merges in Redis. Each gets an equal part of the time.
 """
 
 import argparse
@@ -18,7 +18,7 @@ ROUND = 1_000  # requests of one seed
 
 
 async def requests(seconds: float, seed: int) -> list[str]:
-    """Broken requests on sockets; what was wrong."""
+    """Send broken requests on sockets; return what was wrong."""
     end, found, statuses = monotonic() + seconds, [], Counter[int]()
     with Running(workers=2) as running:
         await asyncio.to_thread(running.wait_ready)

@@ -1,7 +1,6 @@
-"""Sends broken requests to a running service, and looks at what comes back.
+"""Sends broken requests to a running service, and checks the answers.
 
-Whatever is sent: what is answered is HTTP, no answer is a 5xx that tells of a fault, and the same workers serve on
-afterwards.
+Every answer must be valid HTTP, and none may be a 5xx that reports a fault. The same workers must serve afterwards.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ PATIENCE = 0.15  # seconds for what comes of a request that the service may stil
 
 
 async def fuzz(running: Running, seed: int, requests: int, at_once: int = 32) -> tuple[Counter[int], list[str]]:
-    """The number of answers of each status, and the errors."""
+    """Send requests; return the number of answers of each status, and the errors."""
     statuses: Counter[int] = Counter()
     found: list[str] = []
     workers = running.worker_pids()

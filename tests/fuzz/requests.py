@@ -1,4 +1,4 @@
-"""Requests as no client would send them: sound ones, broken in some places."""
+"""Makes broken requests: valid ones that are changed in some places."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Runs a target under atheris, and says what came of it.
+"""Runs a target under atheris, and returns the result.
 
 Atheris has wheels for Linux on x86-64 and Python before 3.14; elsewhere `COVERED` names no target.
 """

@@ -1,5 +1,4 @@
-"""Short runs of what is fuzzed with coverage as the guide, and what it has found. `make fuzz` goes on for as long as
-asked."""
+"""Short runs of fuzzing guided by coverage, and tests of what it has found. `make fuzz` makes long runs."""
 
 import pytest
 

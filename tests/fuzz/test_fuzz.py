@@ -1,4 +1,4 @@
-"""Requests of strangers break nothing: a short run. `make fuzz` goes on for as long as asked."""
+"""A short run with broken requests, which must break nothing. `make fuzz` makes long runs."""
 
 from collections.abc import Callable
 from random import Random
@@ -29,7 +29,7 @@ def test_the_fuzzer_sends_sound_requests_and_broken_ones() -> None:
 
 @pytest.mark.parametrize("token", ["ak-1", "unknown"])
 async def test_a_body_that_is_no_gzip_logs_no_traceback(serve: Callable[..., Running], token: str) -> None:
-    """Anybody could fill the log with them, also who has no key."""
+    """Otherwise anybody could fill the log, even without a key."""
     running = serve()
     sent = request("PUT", f"{DOCUMENTS}/c/k", b"this is no gzip", "Content-Encoding: gzip")
     async with connected(running) as wire:

@@ -1,7 +1,7 @@
-"""A Service and its endpoints, as Kubernetes has them: one address, connections spread over the pods that are ready.
+"""Simulates a Kubernetes Service: one address whose connections are spread over the pods that are ready.
 
-Like kube-proxy it picks a pod for each connection, and leaves alone those that are there: a pod that is no longer ready
-gets no new ones. Like the kubelet it asks `/readyz` now and then, and believes a refusal after `THRESHOLD` of them.
+Like kube-proxy, it chooses a pod for each new connection, and does not change open connections. A pod that is not ready
+gets no new ones. Like the kubelet, it asks `/readyz` periodically; after `THRESHOLD` refusals a pod is not ready.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Balancer:
         self.url = ""
 
     def ready(self, pod: int) -> bool:
-        """True if new connections go there."""
+        """True if the pod gets new connections."""
         return self._ready[pod]
 
     def chosen_since(self, pod: int, connections: int) -> bool:

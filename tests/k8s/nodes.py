@@ -1,6 +1,6 @@
 """Redis nodes that are started by the overlays' own `start.sh`, each in a directory of its own, on a free port.
 
-Invariant: a Node that was left leaves no process and no file behind.
+Invariant: when the `with` block of a Node has ended, no process and no file of it is left.
 """
 
 import os
@@ -114,7 +114,7 @@ class Node:
         self._data.mkdir()
 
     def kill(self) -> None:
-        """SIGKILL, and wait."""
+        """Send SIGKILL, and wait for the end."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()

@@ -1,4 +1,4 @@
-"""Looking things up in the objects of an overlay."""
+"""Finds objects in an overlay, and their parts."""
 
 from collections.abc import Iterator
 from typing import Any

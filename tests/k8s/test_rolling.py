@@ -1,4 +1,4 @@
-"""A rolling update as Kubernetes does it: two pods on one Redis, replaced one after the other under load."""
+"""Tests a rolling update as Kubernetes does it: two pods on one Redis are replaced one after the other under load."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The worst vendor: it throttles, breaks down, cuts connections, and carries out requests twice."""
+"""A hostile vendor: it throttles, fails, cuts connections, and carries out requests twice."""
 
 from collections import Counter
 from random import Random
@@ -14,7 +14,7 @@ TROUBLES = ("throttled", "unavailable", "cut before", "cut behind", "repeated")
 
 
 class Hostile:
-    """The behaviour of a proxy that troubles a share of the requests; `did` counts the troubles."""
+    """The behaviour of a proxy that disturbs a share of the requests; `did` counts the disturbances."""
 
     def __init__(self, seed: int, share: float = 0.3) -> None:
         self._random, self._share = Random(seed), share

@@ -1,4 +1,4 @@
-"""Ainoflow documents move between two services over the vendor's API, through a proxy that plays the worst vendor."""
+"""Tests the migration of Ainoflow documents between two services, through a proxy that acts as a hostile vendor."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Answers of vendors that no client expects end a migration in words, not in a traceback, and never go on for ever."""
+"""Tests that invalid answers of a vendor end a migration with a message, not with a traceback or an endless loop."""
 
 import json
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ META: dict[str, Any] = {"version": 1, "etag": ETAG, "createdAt": "2026-01-01T00:
 
 @asynccontextmanager
 async def vendor(body: bytes) -> AsyncIterator[Remote]:
-    """A vendor that answers everything so."""
+    """Start a vendor that gives this answer to every request."""
 
     async def behaviour(request: web.Request, forward: Forward) -> Reply:
         return Reply(200, {}, body)

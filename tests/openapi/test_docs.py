@@ -1,4 +1,4 @@
-"""The pages under /docs: open to all, whole without any other server, and under a policy that lets nothing else in."""
+"""Tests the pages under /docs: they need no credential and no other server, and their policy permits nothing else."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A dialect's OpenAPI document: lawful, whole, and true where that can be seen without sending a request."""
+"""Tests the OpenAPI document of each dialect: it is valid and complete, and true as far as no request is needed."""
 
 import json
 from collections.abc import Iterator

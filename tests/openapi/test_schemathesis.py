@@ -1,6 +1,6 @@
-"""Every dialect does what its OpenAPI document says, whatever it is sent: schemathesis runs all of its checks.
+"""Tests that every dialect behaves as its OpenAPI document says: schemathesis runs all of its checks.
 
-What is sent comes from the document and from `SEED`. For more of it, and other:
+The requests are generated from the document and from `SEED`. For more and for other requests:
 `make test-long ARGS='tests/openapi --examples 1000 --seed 7'`.
 `tests/dialects/NAME/schemathesis.toml` has a credential of the dialect, and what OpenAPI cannot say.
 """

@@ -1,4 +1,4 @@
-"""Stopping and starting: no request fails, nothing is left behind, and the exit status says how it went.
+"""Tests stopping and starting: no request fails, no process is left, and the exit status shows the reason.
 
 These services are started as users start them, because the tests are about signals, terminals and exit statuses.
 """

@@ -1,4 +1,4 @@
-"""Storage on real servers: each test runs on every redis-server here."""
+"""Storage on real servers. Each test runs on every server program of this machine."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,21 +18,21 @@ from tests.storage.streams import Client, Stream
 
 @pytest.fixture(scope="session")
 def shared(binary: Path) -> Iterator[RedisProcess]:
-    """A server that every test of the session uses: not to be stopped or reconfigured."""
+    """A server for all tests of the session. They must not stop or reconfigure it."""
     with RedisProcess(binary) as process:
         yield process
 
 
 @pytest.fixture
 def redis(shared: RedisProcess) -> RedisProcess:
-    """The shared server, empty."""
+    """The shared server without any keys."""
     shared.command("FLUSHALL")
     return shared
 
 
 @pytest.fixture
 def own(binary: Path) -> Iterator[RedisProcess]:
-    """A server that this test may stop and reconfigure; it keeps what it acknowledged."""
+    """A server that one test may stop and reconfigure. It keeps all acknowledged writes."""
     with RedisProcess(binary, "--appendonly", "yes", "--appendfsync", "always") as process:
         yield process
 
@@ -44,7 +44,7 @@ def keyspace(redis: RedisProcess) -> Keyspace:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """Makes runners, as workers have them, and closes them after the test."""
+    """A function that opens a runner as workers have it. All runners are closed after the test."""
     async with runners() as opening:
         yield opening
 
@@ -61,7 +61,7 @@ def storage(runner: Runner) -> Storage:
 
 @pytest.fixture
 async def follow() -> AsyncIterator[Callable[..., list[Client]]]:
-    """Makes clients of a stream, and lets them leave after the test."""
+    """A function that makes clients of a stream. All of them leave after the test."""
     clients: list[Client] = []
 
     def following(followers: Followers, stream: Stream, count: int = 1, after: Position = BEGINNING) -> list[Client]:

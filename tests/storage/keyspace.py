@@ -1,4 +1,4 @@
-"""The keys of a Redis, seen past the code under test, and the collection that tests use."""
+"""Reads the keys of a Redis directly, without the code under test; and the collection that tests use."""
 
 import time
 from typing import Any
@@ -29,16 +29,16 @@ class Keyspace:
         self.command = redis.command
 
     def names(self) -> set[str]:
-        """Every key."""
+        """Return the names of all keys."""
         return {key.decode() for key in self.command("KEYS", "*")}
 
     def scores(self, key: str) -> dict[str, int]:
-        """A sorted set."""
+        """Return the members and scores of a sorted set."""
         pairs = self.command("ZRANGE", key, 0, -1, "WITHSCORES")
         return {member.decode(): int(score) for member, score in pairs}
 
     def indexes(self) -> dict[str, dict[str, int]]:
-        """The indexes of PLACE by letter, its expiry set as `x`; the empty ones are left out."""
+        """Return the indexes of PLACE by letter, without empty ones; its expiry set is `x`."""
         found = {key[-1]: self.scores(key) for key in (*COLLECTION.indexes, COLLECTION.expiry)}
         return {letter: scores for letter, scores in found.items() if scores}
 
@@ -50,14 +50,14 @@ class Keyspace:
         return bytes(packed[: packed[0] + 1])
 
     def expires(self, id: str) -> int:
-        """The native expiry (ms since the epoch), -1 for ever."""
+        """Return the expiry of a key in Redis (ms since the epoch), -1 if it has none."""
         before = left = after = 0
-        while not before == after > 0:  # all in one millisecond, so that the sum is exact
+        while not before == after > 0:  # until all is in one millisecond, so that the sum is exact
             before, left, after = self.command("EVAL", EXPIRES, 1, RECORD(id))
         return left if left < 0 else int(before + left)
 
     def plant(self, id: str, **scores: int) -> None:
-        """Give an id these scores, by the letter of the index."""
+        """Write scores of an id into indexes, by the letter of the index."""
         for letter, score in scores.items():
             self.command("ZADD", f"{COLLECTION.tag}{letter}", score, id)
 
@@ -66,12 +66,12 @@ class Keyspace:
             self.command("ZADD", f"{COLLECTION.tag}{letter}", *(word for id in ids for word in (score, id)))
 
     def now(self) -> int:
-        """Redis's clock (us)."""
+        """Return Redis's clock in microseconds."""
         seconds, micros = self.command("TIME")
         return int(seconds) * 1_000_000 + int(micros)
 
     def wait_past(self, ms: int) -> None:
-        """Until Redis's clock is past that millisecond."""
+        """Wait until Redis's clock is past a millisecond."""
         while self.now() // 1000 <= ms:
             time.sleep(0.001)
 
@@ -85,7 +85,7 @@ def ids(listed: Any) -> list[str]:
 
 
 def words(packed: bytes) -> list[bytes]:
-    """The words of a packed command."""
+    """Return the words of an encoded command."""
     reader = hiredis.Reader()
     reader.feed(packed)
     found: list[bytes] = reader.gets()

@@ -1,4 +1,4 @@
-"""Bodies that arrive piece by piece, and what lies in Redis of them."""
+"""Makes bodies that arrive piece by piece, and reads what Redis has of them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,12 +44,12 @@ async def body_of(areas: Areas, area: Area, key: str) -> bytes:
 
 
 async def held(areas: Areas) -> dict[str, bytes]:
-    """All that the area holds."""
+    """Return all keys and values of an area."""
     area = await areas.find_first([AREA])
     return {key: await body_of(areas, area, key) for key in area.values}
 
 
 def blob_chunks(keyspace: Keyspace, *, let_go: bool = False) -> set[str]:
-    """The chunks that are there, without those that are about to go, or these alone."""
+    """Return the names of the chunks that stay, or only of those that will expire soon."""
     found = {name for name in keyspace.names() if name.startswith(AREA.chunks)}
     return {name for name in found if (0 < int(keyspace.command("PTTL", name)) <= 61_000) == let_go}

@@ -1,4 +1,4 @@
-"""Streams for tests of followers: as Redis has them, with their writers and clients."""
+"""Streams in Redis for tests of followers, with writers and clients."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -31,7 +31,7 @@ for n = 1, ARGV[2] do redis.call('XADD', KEYS[1], '*', 'e', n) end
 
 
 class Stream:
-    """A stream as Redis has it; what was trimmed is refused."""
+    """A stream in Redis. A read of events that were trimmed is refused."""
 
     def __init__(self, runner: Runner, key: str = KEY) -> None:
         self.key = key
@@ -73,7 +73,7 @@ class Writer:
             self.count += 1
 
     def lose(self, lost: int, instead: int) -> None:
-        """Take away the newest events, as a failover does that came before they were replicated, and add others."""
+        """Remove the newest events, as a failover does before they are replicated, and add others."""
         self._redis.command("EVAL", LOSE, 1, self._key, lost, instead)
 
     def trim(self, left: int) -> None:
@@ -81,7 +81,7 @@ class Writer:
 
 
 class Client:
-    """Takes events until it is told to stop."""
+    """A client that takes events until it is stopped."""
 
     def __init__(self, follower: Follower) -> None:
         self.follower = follower
@@ -93,7 +93,7 @@ class Client:
         while not self.follower.over:
             try:
                 found = await self.follower.take(100, loop.time() + 60)
-            except Unavailable:  # the store lost both connections of a read; clients come again
+            except Unavailable:  # both connections of a read were lost; clients try again
                 await asyncio.sleep(0.02)
                 continue
             self.got += [int(event.data) for event in found]

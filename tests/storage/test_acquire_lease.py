@@ -1,4 +1,4 @@
-"""acquire_lease: one worker at a time sweeps. test_sweeper.py has what it does."""
+"""Tests acquire_lease: only one worker at a time has the lease. test_sweeper.py tests its use."""
 
 from service.storage import keys
 from service.storage.root import Storage

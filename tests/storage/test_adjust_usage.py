@@ -1,4 +1,4 @@
-"""adjust_usage: a namespace's usage follows each write, where it is kept at all. test_quota.py has what it is for."""
+"""Tests adjust_usage: each write changes the usage of its namespace, if it is counted. test_quota.py tests its use."""
 
 import pytest
 
@@ -25,7 +25,7 @@ async def test_documents_and_bytes_grow_and_shrink_and_the_expiry_stays(storage:
 async def test_a_write_is_not_refused_for_what_follows_it(
     storage: Storage, redis: RedisProcess, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By then it is done, and only the usage is off, until it is counted again."""
+    """The write is committed by then. Only the usage is wrong, until it is counted again."""
     redis.command("SET", USAGE, "1 1", "EX", 100)
 
     async def away(*args: object, **arguments: object) -> object:

@@ -35,7 +35,7 @@ PLENTY = 10**9  # steps
 
 
 def added(target: Object, value: Object) -> Object:
-    """The members of one object in another, shallowly."""
+    """Return an object with the members of another one added, not recursively."""
     changes = {member.name: member for member in value.members}
     members = [
         replace(member, value=changes[member.name].value) if member.name in changes else member
@@ -49,7 +49,7 @@ def added(target: Object, value: Object) -> Object:
 
 
 def elements(text: str) -> list[str]:
-    """The elements of an array as they are written, without the white space around them."""
+    """Return the texts of an array's elements, without the white space around them."""
     parser, found = Parser(text), []
     parser.place = 1
     parser.space()
@@ -64,7 +64,7 @@ def elements(text: str) -> list[str]:
 
 
 def reference(text: str, value: str) -> str | None:
-    """An append, slow and plain; None if the two do not go together."""
+    """Append in a slow and simple way; return None if the types do not match."""
     lead, target, trail = parse(text)
     _, change, _ = parse(value)
     if isinstance(target, Object) or (isinstance(change, Object) and not text.strip(SPACE).startswith("[")):
@@ -230,7 +230,7 @@ async def test_the_budget_is_kept(joiners: dict[str, Any]) -> None:
 
 
 async def test_no_append_is_lost(storage: Storage) -> None:
-    """Small ones in Redis and large ones in the worker, all onto the same record."""
+    """Small values are appended in Redis and large ones in the worker, all to the same record."""
     await storage.records.put(Write(FIELD, "a", ME), b"[]")
     large = b'"' + b"x" * (MERGE_BYTES // 2) + b'"'
     values = [large if n % 10 == 0 else b"%d" % n for n in range(60)]

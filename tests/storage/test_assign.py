@@ -89,7 +89,7 @@ async def test_a_list_of_many_becomes_long_and_stays_so_until_it_is_empty(runner
 
 
 async def test_a_member_is_found_only_where_one_starts(runner: Runner, redis: RedisProcess) -> None:
-    """Here the end of one and the start of the next are, together, what one looks like."""
+    """Here the end of one member and the beginning of the next one look like a member."""
     variables = await opened(runner)
     await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v")
     list = selecting(Filter(user=1))
@@ -101,7 +101,7 @@ async def test_a_member_is_found_only_where_one_starts(runner: Runner, redis: Re
 
 
 async def test_names_cannot_be_forged(runner: Runner) -> None:
-    """Texts that look the same when they are put together are told apart."""
+    """Pairs of texts that are the same when they are joined are different names."""
     variables = await opened(runner)
     pairs = [("a", "bc"), ("ab", "c"), ("", "abc"), ("1:a", "bc"), ("a1:b", "c"), ("a\0b", "c"), ("aa", "b\0c")]
     for key, value in pairs:

@@ -38,7 +38,7 @@ async def attach(
 
 
 def left(keyspace: Keyspace) -> set[int]:
-    """The minutes that the chunks have left; -1: for ever."""
+    """Return the remaining lifetimes of the chunks in minutes; -1 means no expiry."""
     return {round(int(keyspace.command("PTTL", name)) / 60_000) for name in blob_chunks(keyspace)}
 
 
@@ -53,7 +53,7 @@ async def test_a_blob_is_attached_for_ever_or_for_as_long_as_the_record(
     await attach(attachments, lifetime=f"+{HOUR}", before=attached)
     assert left(keyspace) == {60}
     assert round(int(keyspace.command("PTTL", RECORD)) / 60_000) == 60
-    for name in blob_chunks(keyspace):  # who began to read in time can read on
+    for name in blob_chunks(keyspace):  # a client that began to read in time can continue
         assert int(keyspace.command("PTTL", name)) - int(keyspace.command("PTTL", RECORD)) > GRACE_MS - 1000
 
 
@@ -148,7 +148,7 @@ async def test_what_a_dead_sender_leaves_expires_by_itself(attachments: Attachme
 async def test_few_chunks_of_a_sender_wait_for_redis(
     attachments: Attachments, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While Redis stands still, no more is asked of who sends than fits into what is on its way."""
+    """While Redis is paused, no more is read from the sender than may be in flight."""
     asked = 0
 
     async def endless() -> AsyncIterator[bytes]:

@@ -35,7 +35,7 @@ async def filled(runner: Runner) -> Variables:
 
 
 def first(redis: RedisProcess) -> bytes:
-    """An id that there is."""
+    """Return an id that exists."""
     return bytes(min(redis.command("HKEYS", VARIABLES)))
 
 
@@ -44,7 +44,7 @@ def packed(redis: RedisProcess) -> bytes:
 
 
 SHORT, LONG = fixed(0, "k0"), selecting(Filter(value="v0"))
-MEMBER = bytes(7) + b"\xff" * 6  # of no variable
+MEMBER = bytes(7) + b"\xff" * 6  # a member that belongs to no variable
 
 
 def text(redis: RedisProcess, list: bytes) -> bytes:
@@ -120,7 +120,7 @@ async def test_damage_is_found_told_and_repaired(filled: Variables, redis: Redis
     status, out = await check(redis)
     assert status == 1
     assert any(fault in line for line in out)
-    assert await check(redis) == (1, out)  # looking changed nothing
+    assert await check(redis) == (1, out)  # the check changed nothing
     assert (await check(redis, repair=True))[0] == 1
     assert await check(redis) == (0, ["0 faults found"])
 

@@ -1,7 +1,7 @@
-"""No script holds Redis for more than 5 ms, whatever it is given.
+"""Tests that no script blocks Redis for more than 5 ms, whatever its arguments are.
 
-That is a bound on work, but it shows as time. Redis itself takes the time of each script (SLOWLOG); of several runs the
-shortest counts, for a longer one may have been interrupted by the machine's other work.
+Redis itself measures the time of each script (SLOWLOG). Other work on the machine may interrupt a run and make it
+longer, so the shortest of several runs counts.
 """
 
 import json
@@ -37,7 +37,7 @@ def members(size: int) -> bytes:
 
 
 async def shortest(redis: RedisProcess, work: Callable[[], Awaitable[Any]], prepare: Callable[[], Any]) -> int:
-    """Of the longest script of each run (us)."""
+    """Return the time of the longest script in the shortest run, in microseconds."""
     longest: list[int] = []
     for _ in range(RUNS):
         prepared = prepare()

@@ -1,4 +1,4 @@
-"""Turns of long commands, and the commands that take them."""
+"""Tests the turns of long commands, and which commands wait for them."""
 
 import asyncio
 from collections import deque
@@ -18,7 +18,7 @@ from tests.servers import RedisProcess
 
 
 class Slow:
-    """A Redis that answers when it is told to."""
+    """A Redis that answers when the test says so."""
 
     def __init__(self) -> None:
         self.asked: list[Command] = []
@@ -105,7 +105,7 @@ async def test_who_is_cancelled_with_the_turn_in_hand_passes_it_on() -> None:
 
 
 async def test_a_turn_is_given_back_when_the_command_fails(redis: RedisProcess) -> None:
-    runner = Runner.open(redis.url, timeout=0.1, bulk=True)  # which nobody connected
+    runner = Runner.open(redis.url, timeout=0.1, bulk=True)  # not connected
     for _ in range(AT_ONCE + 1):
         with pytest.raises(Unavailable, match="cannot be reached"):
             await runner.bulk("GET", "k", key="k")
@@ -130,7 +130,7 @@ STEPS = st.lists(st.one_of(st.just("take"), st.just("release"), st.tuples(st.jus
 @examples(50, 200)
 @given(STEPS)
 def test_turns_are_few_and_first_come_first_served(steps: list[Any]) -> None:
-    """Whoever is cancelled meanwhile, and whenever."""
+    """This holds if waiters are cancelled at any time."""
 
     async def world() -> None:
         turns_, number = Turns(AT_ONCE), 0

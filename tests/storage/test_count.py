@@ -32,7 +32,7 @@ async def test_what_is_due_is_subtracted_at_once(storage: Storage, keyspace: Key
 
 
 async def test_the_count_and_the_record_agree_to_the_millisecond(storage: Storage, keyspace: Keyspace) -> None:
-    """Whatever the moment: a record that is counted can be read, and one that can be read is counted."""
+    """At every moment, the records that are counted are those that can be read."""
     for n in range(20):
         saved = await storage.records.put(Write(COLLECTION, "a", ME, lifetime=f"+{2 + n % 3}"), b"[]")
         while keyspace.now() // 1000 <= saved.expires:

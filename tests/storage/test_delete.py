@@ -1,4 +1,4 @@
-"""delete: a record and all that speaks of it."""
+"""Tests delete: removes a record and its index entries."""
 
 import asyncio
 

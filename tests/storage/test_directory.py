@@ -1,4 +1,4 @@
-"""The access directory: who may call, known everywhere within a second."""
+"""Tests the access directory: callers and their changes are known to every worker within a second."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ async def directory(runner: Runner) -> Directory:
 
 
 async def seen(found: Callable[[], object]) -> None:
-    """Wait until `found` is true; no longer than a change may take to be known, and what a slow machine adds."""
+    """Wait until `found` is true: a change must be known within a second, or longer on a slow machine."""
     deadline = time.monotonic() + 30
     while not found():
         assert time.monotonic() < deadline
@@ -37,11 +37,11 @@ async def seen(found: Callable[[], object]) -> None:
 
 
 class Asked(Exception):
-    """Redis would be asked."""
+    """A look-up would need Redis."""
 
 
 def kept_caller(directory: Directory, token: str) -> Caller | None:
-    """The caller with that token, if that is known without asking Redis. Raises Unauthenticated."""
+    """Return the cached caller with a token. Raises Asked if Redis would be asked, and Unauthenticated."""
 
     def asked(*command: str, key: str) -> None:
         raise Asked
@@ -61,7 +61,7 @@ def kept_caller(directory: Directory, token: str) -> Caller | None:
 
 @pytest.fixture
 async def watching(directory: Directory) -> AsyncIterator[Directory]:
-    """One that may keep what it looked up, as in a worker."""
+    """A directory that caches what it has looked up, as in a worker."""
     watch = asyncio.create_task(directory.watch())
     await seen(lambda: directory.generation is not None)
     yield directory
@@ -108,7 +108,7 @@ async def test_tokens_are_nowhere_in_the_clear(directory: Directory, keyspace: K
 async def test_what_was_looked_up_is_not_asked_for_again(watching: Directory, redis: RedisProcess) -> None:
     assert kept_caller(watching, TOKEN) is None
     await watching.caller("ainoflow", TOKEN)
-    redis.command("DEL", keys.entry("ainoflow", "token", digest(TOKEN)))  # not announced, and so not seen
+    redis.command("DEL", keys.entry("ainoflow", "token", digest(TOKEN)))  # not announced, so not noticed
     assert kept_caller(watching, TOKEN) == CALLER
     assert await watching.caller("ainoflow", TOKEN) == CALLER
 
@@ -131,7 +131,7 @@ async def test_a_revoked_token_stops_working_when_the_change_is_seen(
 
 
 async def test_what_cannot_be_confirmed_is_used_for_a_second_at_the_most(own: RedisProcess, connect: Connect) -> None:
-    """Redis is away: whether a token was revoked cannot be known."""
+    """While Redis does not answer, the worker cannot know whether a token was revoked."""
     directory = Directory(await connect(own))
     await directory.declare("ainoflow", [token_entry(digest(TOKEN), CALLER)])
     watch = asyncio.create_task(directory.watch())
@@ -152,10 +152,10 @@ async def test_the_watch_outlives_every_error(own: RedisProcess, connect: Connec
     directory = Directory(await connect(own))
     watch = asyncio.create_task(directory.watch())
     await seen(lambda: directory.generation is not None)
-    own.command("RPUSH", keys.GENERATION, "foreign")  # an error that is no refusal
+    own.command("RPUSH", keys.GENERATION, "foreign")  # makes a script fail with an error that is not a refusal
     await seen(lambda: directory.generation is None)
     own.restart()
-    own.command("DEL", keys.GENERATION)  # after the restart: one that is killed may forget it
+    own.command("DEL", keys.GENERATION)  # after the restart, because a killed Redis may lose the deletion
     await seen(lambda: directory.generation is not None)
     assert not watch.done()
     watch.cancel()
@@ -164,7 +164,7 @@ async def test_the_watch_outlives_every_error(own: RedisProcess, connect: Connec
 async def test_an_answer_older_than_the_change_is_not_kept(
     watching: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The look-up was under way when the change was seen: its answer may be the old one."""
+    """The look-up was in flight when the change was noticed, so its reply may be older."""
     command = watching._command
 
     async def overtaken(*args, **arguments):  # type: ignore[no-untyped-def]
@@ -191,7 +191,7 @@ async def test_unknown_tokens_do_not_grow_the_cache_without_bound(
 async def test_long_tokens_and_long_entries_do_not_grow_the_cache_without_bound(
     directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A token is kept by its digest, whatever its length; entries, which may be long, have a bound in bytes."""
+    """A token is cached by its digest, so its length does not matter. Entries have a limit in bytes."""
     guess = "guess" * 1600
     with pytest.raises(Unauthenticated):
         await directory.caller("ainoflow", guess)
@@ -214,7 +214,7 @@ async def test_entries_are_found_replaced_and_removed(directory: Directory) -> N
 
 
 async def test_what_meters_a_namespace_has_its_usage_counted_afresh(directory: Directory, keyspace: Keyspace) -> None:
-    """Without a quota nobody keeps count: an old usage would be wrong from then on."""
+    """Without a quota the usage is not updated, so a usage of before would be wrong."""
     usage = keys.usage("ainoflow", "acme")
     for declared in ({"quota": None}, None, {"quota": {"documents": 1}}):
         keyspace.command("SET", usage, "7 70")

@@ -1,4 +1,4 @@
-"""examine: one record against what is said of it. test_fsck.py plants damage of every kind."""
+"""Tests examine: compares one record with its index entries. test_fsck.py plants damage of every kind."""
 
 from service.storage import keys
 from service.storage.records.write import Write
@@ -33,7 +33,7 @@ async def test_entries_without_a_record_are_taken_away(storage: Storage, keyspac
 
 
 async def test_entries_that_wait_to_be_swept_are_left_to_the_sweeper(storage: Storage, keyspace: Keyspace) -> None:
-    """Taken away here, they would be missing from what a sweep gives back to the quota."""
+    """If examine removed them, a sweep would not return their size to the quota."""
     keyspace.plant("due", c=1, u=2, s=3, n=0, x=1)
     assert await storage.records.examine(COLLECTION, "due", repair=True) == []
     assert set(keyspace.indexes()) == set("cusnx")

@@ -1,4 +1,4 @@
-"""Files under keys: announced, uploaded once, read, removed, and what races does to what."""
+"""Tests files under keys: they are initiated, uploaded once, read and removed, also by racing requests."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -59,7 +59,7 @@ async def body_of(storage: Storage) -> bytes | None:
 
 
 def staying(keyspace: Keyspace) -> set[str]:
-    """The chunks that do not go away."""
+    """Return the chunks that do not expire."""
     return {
         name for name in keyspace.names() if name.startswith(COLLECTION.chunks) and keyspace.command("PTTL", name) == -1
     }

@@ -27,7 +27,7 @@ async def check(redis: RedisProcess, *, repair: bool = False) -> tuple[int, list
 
 @pytest.fixture
 async def filled(storage: Storage) -> Storage:
-    """Records of every sort: with and without expiry, small and large, expired and not swept."""
+    """Store records of every kind: with and without expiry, small and large, expired and not swept."""
     quota = Quota(documents=100)
     for id in numbered(5):
         await storage.records.put(Write(COLLECTION, id, ME, quota=quota), b'["%s"]' % id.encode())
@@ -102,7 +102,7 @@ async def test_damage_is_found_told_and_repaired(
     assert status == 1
     assert any(fault in line for line in out)
     assert out[-1].endswith("found")
-    assert await check(redis) == (1, out)  # looking changed nothing
+    assert await check(redis) == (1, out)  # the check changed nothing
     status, repaired = await check(redis, repair=True)
     assert (status, repaired[-1].endswith("repaired")) == (1, True)
     assert await check(redis) == (0, ["0 faults found"])

@@ -1,4 +1,4 @@
-"""fsck and files: chunks that nobody names, and names of chunks that are not there."""
+"""Tests fsck on files: chunks that no record names, and records that name missing chunks."""
 
 import asyncio
 from collections.abc import Callable

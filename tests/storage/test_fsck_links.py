@@ -1,4 +1,4 @@
-"""fsck over grants: who may read a collection and is not linked to it is found, and linked."""
+"""Tests fsck on grants: a subject that may read a collection and is not linked to it is found, and linked."""
 
 import pytest
 
@@ -23,7 +23,7 @@ async def check(redis: RedisProcess, *, repair: bool = False) -> list[str]:
 
 @pytest.fixture
 async def granted(storage: Storage) -> Storage:
-    """A field that one may write and read, one read, and one only write; the readers are linked to it."""
+    """Grant three subjects read and write, read, or only write on a field, and link those who may read."""
     revision = await storage.grants.revise()
     for user in ("owner", "reader"):
         await storage.links.link("auravant", READERS["auravant", "fields"], user, [FIELD.name], revision)

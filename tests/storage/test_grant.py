@@ -1,4 +1,4 @@
-"""grant: who may do what in a collection, all at once; and that every write looks at it."""
+"""Tests grant: replaces all grants of a collection in one step; and that every write checks the grants."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -61,7 +61,7 @@ async def filled(storage: Storage) -> Storage:
 
 
 def held(redis: RedisProcess) -> dict[bytes, bytes]:
-    """The grants as they lie in Redis."""
+    """Return the grants that Redis has."""
     found: dict[bytes, bytes] = redis.command("HGETALL", FIELD.acl)
     return found
 
@@ -96,7 +96,7 @@ async def test_the_keys_left_by_grant(grants: Granting, keyspace: Keyspace, redi
 async def test_what_follows_from_less_never_replaces_what_follows_from_more(
     grants: Granting, redis: RedisProcess
 ) -> None:
-    """Whichever comes later, also where the resource was undeclared."""
+    """This holds whichever is written last, also if the resource was undeclared."""
     earlier, later = await grants.inner.revise(), await grants.inner.revise()
     for latest in ({"owner": "r"}, None):
         await grants.inner.grant(FIELD, latest, later)
@@ -104,7 +104,7 @@ async def test_what_follows_from_less_never_replaces_what_follows_from_more(
         with pytest.raises(OutdatedGrants) as caught:
             await grants.inner.grant(FIELD, {"owner": "rwd"}, earlier)
         assert (caught.value.revision, held(redis)) == (later, there)
-        await grants.inner.grant(FIELD, latest, later)  # it is safe to repeat
+        await grants.inner.grant(FIELD, latest, later)  # granting is idempotent
 
 
 @pytest.mark.parametrize("count", [0, 1, PORTION - 1, PORTION, PORTION + 1, 3 * PORTION])
@@ -145,7 +145,7 @@ async def test_a_resource_that_nobody_declared_is_told_from_a_forbidden_one(
 
 
 async def test_permission_is_looked_at_before_the_record(filled: Storage, grants: Granting) -> None:
-    """So that nobody learns from a refusal what is there."""
+    """Otherwise a refusal would show whether there is a record."""
     await grants.grant(FIELD, {})
     absent = Condition(none_match=frozenset({"*"}))
     for condition in (UNCONDITIONAL, absent):
@@ -171,7 +171,7 @@ async def test_a_collection_without_scopes_asks_for_none(filled: Storage, grants
 
 
 async def test_no_write_lands_after_it_was_revoked(storage: Storage, grants: Granting, redis: RedisProcess) -> None:
-    """The writes are on their way, in any order with the revoke: what was refused or came later left nothing."""
+    """Writes are in flight in any order with the revocation. A refused or later write stores nothing."""
     await grants.grant(FIELD, {"owner": "rwd"})
     writes = [
         asyncio.create_task(storage.records.put(Write(FIELD, f"k{n}", "me", subject="owner"), b"[]"))

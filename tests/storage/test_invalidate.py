@@ -1,4 +1,4 @@
-"""invalidate: every worker looks up again what it kept. test_directory.py has what that means."""
+"""Tests invalidate: makes every worker look up again what it has cached. test_directory.py tests the effect."""
 
 from service.storage import keys
 from service.storage.access.directory import Directory

@@ -1,4 +1,4 @@
-"""The names of keys: nothing from outside can forge one, and each can be read back."""
+"""Tests the names of keys: no name from outside can forge one, and each can be parsed again."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""When Redis's memory is full, or it cannot save: writes are refused with nothing half done, what frees goes on."""
+"""Tests storage when Redis is out of memory or cannot save: writes are refused completely, deletes work."""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ LARGE = b'["' + b"x" * INLINE_BYTES + b'"]'
 
 @contextmanager
 def full(redis: RedisProcess) -> Iterator[None]:
-    """A limit that is reached already; nothing may be thrown out for it."""
+    """A Redis whose memory limit is exceeded, and which may not evict keys."""
     redis.command("CONFIG", "SET", "maxmemory", 1)
     try:
         yield
@@ -35,7 +35,7 @@ def full(redis: RedisProcess) -> Iterator[None]:
 
 @contextmanager
 def not_saving(redis: RedisProcess) -> Iterator[None]:
-    """The last snapshot failed, and Redis takes no writes then."""
+    """A Redis whose last snapshot has failed, so that it accepts no writes."""
     redis.command("CONFIG", "SET", "save", "3600 1000000")
     (redis.directory / "dump.rdb").mkdir()
     redis.command("BGSAVE")

@@ -1,4 +1,4 @@
-"""Storage against a plain dict, through any sequence of operations; fsck finds nothing at the end of each."""
+"""Compares storage with a dict in any sequence of operations. At the end of each, fsck must find nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -38,7 +38,7 @@ CONDITIONS = st.sampled_from(["none", "none", "none", "any", "absent", "same", "
 
 @dataclass
 class Held:
-    """A record as the model knows it; `written` orders the updates, `made` the creations."""
+    """A record of the model. `written` and `made` give the order of updates and of creations."""
 
     body: bytes
     version: int

@@ -1,4 +1,4 @@
-"""Long work is done by a second process, which comes and goes without anybody noticing."""
+"""Tests that long work is done by a second process, and that its starts and ends do not affect requests."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Operations that are carried out once: what is remembered, where, for how long, and what a repetition is told."""
+"""Tests operations with an idempotency key: what is remembered, where, for how long, and the reply to a repetition."""
 
 import asyncio
 import time
@@ -76,7 +76,7 @@ async def ask(storage: Storage, write: Ask, idempotency: Idempotency | None) -> 
 
 
 async def fill(storage: Storage, name: str) -> None:
-    """The record that a write finds."""
+    """Store the record that a write finds."""
     await storage.records.register(COLLECTION)
     bodies = {"a": OBJECT, "list": b"[0]", "large": LARGE} | dict.fromkeys(
         MANY if name == "discard, many" else [], b"1"
@@ -158,7 +158,7 @@ async def test_another_request_with_the_same_key_is_refused_and_does_nothing(
 
 
 async def test_racing_requests_with_one_key_are_one_and_refusals(storage: Storage) -> None:
-    """The one that loses is refused inside of the script."""
+    """The request that loses is refused inside of the script."""
 
     async def put(n: int) -> Saved:
         return await storage.records.put(Write(COLLECTION, f"k{n}", ME, idempotency=request(body=b"%d" % n)), b"%d" % n)
@@ -257,7 +257,7 @@ async def test_when_memory_is_full_a_write_is_refused_whole_and_a_delete_is_reme
 async def test_without_a_key_what_is_sent_is_what_the_script_takes(
     storage: Storage, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No key, no argument and no other script."""
+    """There is no further key or argument, and no other function."""
     sent: list[Command] = []
     send = runner.redis.send
 

@@ -14,7 +14,7 @@ from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, 
 
 @pytest.fixture
 async def filled(storage: Storage) -> Storage:
-    """Ten records whose sizes run against their ids; k00003 is written again at the end."""
+    """Store ten records with falling sizes; write k00003 again at the end."""
     for n, id in enumerate(numbered(10)):
         await storage.records.put(Write(COLLECTION, id, ME), b'"%s"' % (b"x" * (100 - n)))
     await storage.records.put(Write(COLLECTION, "k00003", ME), b'"%s"' % (b"x" * 97))
@@ -90,7 +90,7 @@ async def test_what_expires_later_does_not_stand_in_the_way(storage: Storage) ->
 async def test_a_page_comes_to_an_end_where_records_expire_all_the_time(
     storage: Storage, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Something falls due between each sweep and the page that follows: the page is of the sweep's moment."""
+    """Records expire between each sweep and the page after it. The page is of the moment of the sweep."""
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     sweeps = 0
     sweep = storage.records.sweep

@@ -1,4 +1,4 @@
-"""peek: a record with files, and when it was read."""
+"""Tests peek: reads a record with files, and the time."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""permit: may a caller go on to what leads to a write."""
+"""Tests permit: checks whether a caller may write, before the steps that lead to a write."""
 
 import pytest
 

@@ -39,7 +39,7 @@ async def test_a_large_body_comes_back_byte_for_byte(storage: Storage, size: int
 
 
 async def test_a_large_body_is_never_an_argument_of_a_script(storage: Storage, redis: RedisProcess) -> None:
-    """A script copies its arguments, and the record once more: INLINE_BYTES says from when on that is too slow."""
+    """A script copies its arguments, and then the record once more. Above INLINE_BYTES this is too slow."""
     redis.command("CONFIG", "RESETSTAT")
     await storage.records.put(Write(COLLECTION, "a", ME), LARGE)
     stats = redis.command("INFO", "commandstats")
@@ -84,7 +84,7 @@ async def test_each_refusal_leaves_the_old_record_and_no_staged_body(storage: St
 async def test_a_staged_body_that_expired_says_come_again(
     storage: Storage, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its minute may pass while Redis, or this process, stands still."""
+    """Its minute may pass while Redis or this process is paused."""
     commit = storage.records.commit
 
     async def late(*arguments: Any) -> Saved:

@@ -1,4 +1,4 @@
-"""put: a record, whether it was there or not."""
+"""Tests put: stores a record, whether it exists or not."""
 
 import asyncio
 
@@ -134,7 +134,7 @@ async def test_of_many_writers_with_one_etag_exactly_one_wins(storage: Storage, 
 
 
 class Meddler(Records):
-    """Deletes a record, and writes the same bytes again, between the look at its etag and the write."""
+    """Deletes a record and writes the same bytes again, between the comparison of its etag and the write."""
 
     meddle = True
 

@@ -1,4 +1,4 @@
-"""The usage of a namespace: exact for one writer, nearly so for many, and counted again every hour."""
+"""Tests the usage of a namespace: exact for one writer, nearly exact for many, and counted again every hour."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""read: many records of one collection, once it is found that the caller may."""
+"""Tests read: reads many records of one collection, if the caller may."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A record as it lies in Redis: what the scripts wrote, Python reads."""
+"""Tests the stored format of a record: Python reads what the scripts have written."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from service.storage.root import Storage
 from tests.storage.keyspace import COLLECTION, Keyspace
 
 LAST_MS = 253_402_300_799_999  # the end of the year 9999
-LONGEST = 255  # bytes, for one byte says how long a header is
+LONGEST = 255  # bytes of a header, because its length is one byte
 
 
 @given(

@@ -1,4 +1,4 @@
-"""revise: revisions of who may do what, each higher than all before."""
+"""Tests revise: takes a revision of the grants that is higher than all before."""
 
 from service.storage import keys
 from service.storage.root import Storage

@@ -1,4 +1,4 @@
-"""Running scripts: forgotten ones, and every error that Redis may answer with."""
+"""Tests running scripts: functions that Redis has lost, and every error that Redis may answer."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""Turns are taken in order, end in time, and none is lost, whatever becomes of those who wait."""
+"""Tests turns: they are taken in order and in time, and none is lost if a waiter is cancelled or fails."""
 
 import asyncio
 

@@ -1,7 +1,7 @@
 """unregister: an empty collection leaves its registry, and no order of steps can hide a record.
 
-A writer registers (r) and writes with that proof (w); a cleaner reads the registry (s), finds the collection empty (e)
-and unregisters (u). Every order of these five is tried, with every age that the registration may have had.
+A writer registers (r) and writes with this registration (w). A cleaner reads the registry (s), finds the collection
+empty (e) and unregisters it (u). The test tries every order of these five steps, with registrations of every age.
 """
 
 from itertools import permutations

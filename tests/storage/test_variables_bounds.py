@@ -1,7 +1,7 @@
-"""No script about variables holds Redis for more than 5 ms, and none asks for more where there are more of them.
+"""Tests that no script on variables blocks Redis for more than 5 ms, and that more variables do not cost more commands.
 
-What it costs is counted in Redis: the commands that each script runs, and the time of its longest (of several runs the
-shortest counts: a longer one may have been interrupted by the machine's other work).
+Redis counts the commands of each script and measures its time. Other work on the machine may interrupt a run, so the
+shortest of several runs counts.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Variables against a plain dict, through any sequence of sets, removals and clearings, listed through any filter."""
+"""Compares variables with a dict in any sequence of sets, removals and clearings, listed by any filter."""
 
 import asyncio
 from collections.abc import Awaitable
