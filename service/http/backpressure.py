@@ -1,7 +1,7 @@
 """Limits on the memory that slow clients hold: request bodies that arrive, answers that are not read.
 
 Over the limit for bodies, a request is refused with 503. Over the limit for answers, the slowest connection is closed.
-Heads need no such limit: the parser has one of a few KB for each connection, and a head that never ends is closed with
+Heads need no such limit: the parser has one of 96 KiB for each connection, and a head that never ends is closed with
 its idle connection.
 """
 

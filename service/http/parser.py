@@ -22,6 +22,7 @@ from yarl import URL
 LINE_BYTES = 65_536
 FIELD_BYTES = 8_190  # the longest header line
 FIELDS = 128  # most header lines of a message
+HEAD_BYTES = LINE_BYTES + 32_768  # the longest head; before it ends, it takes twice as much memory
 QUEUE = MAX_MSG_QUEUE_SIZE  # most messages of one connection that wait for their answers
 END = b"\r\n\r\n"  # the end of a head, and of chunks with trailers
 CHUNK_SIZE = 17  # bytes at the beginning of a chunk: at most 16 digits of its size, and one character after them
@@ -44,6 +45,10 @@ Message = tuple[RawRequestMessage, StreamReader]
 
 class BrokenChunks(RequestPayloadError):
     """The chunks of a body are malformed (RFC 9112, section 7.1)."""
+
+
+class HeadTooLong(BadHttpMessage):
+    """The lines of a head are too long together."""
 
 
 class Fault(NamedTuple):
@@ -71,9 +76,10 @@ class Parser(HttpRequestParser):
     """aiohttp's parser, which gets the bytes of one message at a time, so that the end of each message is known.
 
     `_rest` are bytes that have arrived and are not parsed yet. `_begun` is the beginning of a head, or of a chunk's
-    first line, that is still incomplete. `_seen` are the last bytes that were parsed. `_body` is the body of the last
-    message; `_remaining` bytes of it, or of its current chunk, have not arrived. `_chunked`: more chunks may follow;
-    `_trailing`: the last chunk has arrived and trailers may follow. After `_broken`, nothing more is parsed.
+    first line, that is still incomplete; `_head` counts the bytes of a head that have arrived. `_seen` are the last
+    bytes that were parsed. `_body` is the body of the last message; `_remaining` bytes of it, or of its current chunk,
+    have not arrived. `_chunked`: more chunks may follow; `_trailing`: the last chunk has arrived and trailers may
+    follow. After `_broken`, nothing more is parsed.
     """
 
     def __init__(self, connection: RequestHandler, loop: Any, limit: int) -> None:
@@ -90,7 +96,7 @@ class Parser(HttpRequestParser):
         self._waiting = connection._messages
         self._body: StreamReader = EMPTY_PAYLOAD
         self._rest = self._begun = self._seen = b""
-        self._remaining = 0
+        self._remaining = self._head = 0
         self._chunked = self._trailing = self._broken = False
         self.no_body = StreamReader(connection, limit, loop=loop)  # the body of a refused message: it never arrives
 
@@ -156,9 +162,13 @@ class Parser(HttpRequestParser):
         """Parse a piece of one message. Return True if the connection has changed to another protocol (Upgrade)."""
         self._seen = (self._seen + piece[-len(LAST_CHUNK) :])[-len(LAST_CHUNK) :]
         within = not self._body.is_eof()
+        if not within:
+            self._head += len(piece)
+            if self._head > HEAD_BYTES:
+                raise HeadTooLong("the head is too long")
         found, upgraded, _ = super().feed_data(piece)
         for message, self._body in found:
-            self._begun = b""
+            self._begun, self._head = b"", 0
             self._chunked = bool(message.chunked)
             self._remaining = 0 if self._chunked else int(message.headers.get("Content-Length", 0))
             message = check(message)
@@ -181,6 +191,8 @@ def _refusal_of(error: HttpProcessingError, text: bytes) -> Refused:
         fault = Fault(505, "the version of HTTP is not supported: use HTTP/1.1")
     elif isinstance(error, LineTooLong) and error.args[1] == LINE_BYTES:
         fault = Fault(414, f"the request's target must have at most {LINE_BYTES} bytes")
+    elif isinstance(error, HeadTooLong):
+        fault = Fault(431, f"the request's head must have at most {HEAD_BYTES} bytes")
     elif isinstance(error, LineTooLong):
         fault = Fault(431, f"a header line must have at most {FIELD_BYTES} bytes")
     elif error.message.startswith("Too many headers"):

@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
+from service.http.parser import HEAD_BYTES
 from tests.hot.wire import DOCUMENTS, Response, Wire, connected, request
 from tests.running import Running
 
 K = f"{DOCUMENTS}/messages/k"
 GET = request("GET", K)
 LONG = "X: " + "x" * 9_000
+FULL = [f"X-{number}: {'x' * 8_000}" for number in range(16)]  # lines that are too long together
 NO_HOST = GET.replace(b"Host: x\r\n", b"")
 
 # The format of an error's body, by path.
@@ -49,6 +51,7 @@ def host(*lines: str, target: str = K, version: str = "1.1") -> bytes:
     [
         (431, lambda path: request("GET", path, None, LONG)),
         (431, lambda path: request("GET", path, None, *(f"X-{number}: y" for number in range(200)))),
+        (431, lambda path: request("GET", path, None, *FULL)),
         (414, lambda path: request("GET", path + "?" + "x" * 70_000)),
         (505, lambda path: request("GET", path, version="2.0")),
         (505, lambda path: request("GET", path, version="3.1")),
@@ -58,7 +61,19 @@ def host(*lines: str, target: str = K, version: str = "1.1") -> bytes:
         (400, lambda path: request("GET", path, None, "Host: x")),
         (400, lambda path: request("GET", path, None, "X : y")),
     ],
-    ids=["long header", "many headers", "long line", "2.0", "3.1", "method", "fragment", "no host", "two", "space"],
+    ids=[
+        "long header",
+        "many headers",
+        "long headers",
+        "long line",
+        "2.0",
+        "3.1",
+        "method",
+        "fragment",
+        "no host",
+        "two",
+        "space",
+    ],
 )
 async def test_a_faulty_message_is_refused_in_the_shape_of_its_dialect(
     service: Running, path: str, status: int, message: Callable[[str], bytes]
@@ -75,9 +90,31 @@ async def test_the_shape_is_known_where_a_head_comes_in_pieces(service: Running)
         assert (found.status, set(json.loads(found.body))) == (431, {"exception", "message"})
 
 
+async def test_a_head_that_grows_is_refused_before_its_end(service: Running) -> None:
+    """Without a limit of all its lines together, a head would take 2 MB of memory."""
+    message = request("GET", "/genesys/1/storage/60", None, *FULL)[:-2]
+    for size in (10_000, 40_000):
+        pieces = [message[start : start + size] for start in range(0, len(message), size)]
+        found = await refused(service, *pieces)
+        assert (found.status, set(json.loads(found.body))) == (431, {"exception", "message"})
+
+
+async def test_the_longest_head_is_served_again_and_again(service: Running) -> None:
+    target = K + "?" + "x" * 60_000
+    more = HEAD_BYTES - len(request("GET", target, None, *FULL[:4], "Y: "))
+    long = request("GET", target, None, *FULL[:4], "Y: " + "y" * more)
+    assert len(long) == HEAD_BYTES
+    async with connected(service) as wire:
+        for segments in ((long,), (long + long,), (long[:50_000], long[50_000:]), (GET,)):
+            await wire.send(*segments)
+            for _ in range(len(b"".join(segments)) // HEAD_BYTES or 1):
+                assert (await wire.response()).status == 404
+
+
 async def test_messages_name_the_limit_and_quote_nothing(service: Running) -> None:
     told = {
         request("GET", K, None, LONG): "a header line must have at most 8190 bytes",
+        request("GET", K, None, *FULL): "the request's head must have at most 98304 bytes",
         request("GET", K + "x" * 70_000): "the request's target must have at most 65536 bytes",
         NO_HOST: "the header Host is missing",
         request("GET", K, None, "Host: y"): "the header Host may be given only once",
