@@ -10,6 +10,7 @@ local acl     = KEYS[2] -- hash: subject -> verbs
 local expiry  = KEYS[3] -- zset: id -> expiry (ms)
 local indexes = {unpack(KEYS, 4)} -- zsets: id -> the score that `kinds` defines; then the keys of `journal`
 
+local journal = #KEYS > 3 + #ARGV[4] and table.remove(ARGV) or '' -- sent last, with its keys: include/open_journal.lua
 local id              = ARGV[1] -- the id of the record, as the indexes hold it
 local body            = ARGV[2] -- stored byte for byte
 local caller          = ARGV[3] -- id of the caller
@@ -18,7 +19,6 @@ local registered      = ARGV[5] -- see include/admission_error.lua
 local lifetime        = ARGV[6] or '' -- see include/deadline.lua
 local remaining_quota = ARGV[7] or '' -- see include/admission_error.lua
 local subject         = ARGV[8] or '' -- see include/denied.lua
-local journal         = ARGV[9] or '' -- see include/open_journal.lua; '': there is none
 
 --- @include now
 --- @include header

@@ -10,11 +10,11 @@ local acl     = KEYS[2] -- hash: subject -> verbs
 local expiry  = KEYS[3] -- zset: id -> expiry (ms)
 local indexes = {unpack(KEYS, 4)} -- zsets: id -> the score that `kinds` defines; then the keys of `journal`
 
+local journal = #KEYS > 3 + #ARGV[3] and table.remove(ARGV) or '' -- sent last, with its keys: include/open_journal.lua
 local id        = ARGV[1] -- the id of the record, as the indexes hold it
 local condition = ARGV[2] -- see include/precondition_error.lua
 local kinds     = ARGV[3] -- see include/score.lua
 local subject   = ARGV[4] or '' -- see include/denied.lua
-local journal   = ARGV[5] or '' -- see include/open_journal.lua; '': there is none
 
 --- @include now
 --- @include header

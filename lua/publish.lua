@@ -12,6 +12,7 @@ local acl     = KEYS[3] -- hash: subject -> verbs
 local expiry  = KEYS[4] -- zset: id -> expiry (ms)
 local indexes = {unpack(KEYS, 5)} -- zsets: id -> the score that `kinds` defines; then the keys of `journal`
 
+local journal = #KEYS > 4 + #ARGV[4] and table.remove(ARGV) or '' -- sent last, with its keys: include/open_journal.lua
 local id              = ARGV[1] -- the id of the record, as the indexes hold it
 local margin          = ARGV[2] -- bytes before the body in `staged`
 local caller          = ARGV[3] -- id of the caller
@@ -21,7 +22,6 @@ local lifetime        = ARGV[6] or '' -- see include/deadline.lua
 local condition       = ARGV[7] or '' -- see include/precondition_error.lua
 local remaining_quota = ARGV[8] or '' -- see include/admission_error.lua
 local subject         = ARGV[9] or '' -- see include/denied.lua
-local journal         = ARGV[10] or '' -- see include/open_journal.lua; '': there is none
 
 --- @include now
 --- @include header

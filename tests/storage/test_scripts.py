@@ -143,6 +143,7 @@ def test_the_scripts_of_each_small_write_say_what_varies() -> None:
     found = library.installed().scripts
     varying = {name for name, script in found.items() if script.varies and not name.endswith(library.ONCE)}
     assert varying == {"append", "create", "delete", "merge", "put"}
+    assert {name for name in varying if found[name].journaled} == {"create", "delete", "put"}
     for name in varying:
         script = found[name]
         assert script.varies == (script.keys[0], *script.arguments[:2])
@@ -162,6 +163,9 @@ def test_a_packed_script_is_what_hiredis_packs_of_the_same_words(data: st.DataOb
     given = list(script.pick(arguments))
     while len(given) > len(script.arguments) - script.optional and given[-1] == "":
         del given[-1]
+    if script.journaled:
+        arguments["journal"] = data.draw(st.binary(), "journal")
+        given += [arguments["journal"]] if arguments["journal"] else []
     words = ("FCALL", script.function, len(names), *names, *given)
     assert script.packed(names, arguments) == pack(words)
     assert script.packed(names, arguments) == pack(words)  # from what was kept

@@ -4,7 +4,8 @@ A script binds names once: `local record = KEYS[1] -- ...` and `local body = ARG
 `local indexes = {unpack(KEYS, 4)}` takes any number of keys, `{unpack(ARGV, 3)}` any number of arguments.
 These lines are the interface: Python calls by name, no position is written twice.
 
-The last arguments may be bound with `or ''`: empty ones at the end are left out.
+The last arguments may be bound with `or ''`: empty ones at the end are left out. An entry of a journal is sent behind
+those that are left: `local journal = ... table.remove(ARGV) or ''`, before the others are bound.
 
 A header may say `Varies: record, id, body`: the names of the first key and of the first two arguments, which are
 different in each call; all else is the same again and again, so it is packed once and kept.
@@ -41,6 +42,7 @@ _binding = re.compile(r"^local (\w+) *= (KEYS|ARGV)\[(\d+)\]", re.MULTILINE)
 _tail = re.compile(r"^local (\w+) *= \{unpack\((KEYS|ARGV), (\d+)\)\}", re.MULTILINE)
 _foreign = re.compile(r"\b(redis|string|math|cmsgpack|struct|table)\.(\w+)")
 _optional = re.compile(r"^local (\w+) *= ARGV\[\d+\] or ''", re.MULTILINE)
+_journal = re.compile(r"^local journal = .*table\.remove\(ARGV\) or ''", re.MULTILINE)
 _repeats = re.compile(r"^--- Idempotent: ", re.MULTILINE)
 _flags = re.compile(r"^--- Flags: (.+)$", re.MULTILINE)
 _varies = re.compile(r"^--- Varies: (.+)\.$", re.MULTILINE)
@@ -84,7 +86,7 @@ class Script:
     flags: tuple[str, ...]
     varies: tuple[str, ...]
     pick: Callable[[dict[str, Any]], tuple[Any, ...]]
-    journaled: bool  # the last argument is the entry of a journal, which is different in each call too
+    journaled: bool  # the argument `journal`, if it is not empty, is sent behind all others
 
     @property
     def writes(self) -> bool:
@@ -97,16 +99,16 @@ class Script:
         a PUT takes 113,000 instructions instead of 121,000.
         """
         picked = self.pick(arguments)
+        journal = arguments["journal"] if self.journaled else b""
         if more or not self.varies:
-            return pack(("FCALL", self.function, len(keys), *keys, *_sent(picked, self.optional), *more))
+            sent = (*_sent(picked, self.optional), *((journal,) if journal else ()), *more)
+            return pack(("FCALL", self.function, len(keys), *keys, *sent))
         key, id, body = keys[0].encode(), picked[0].encode(), picked[1]
         if not isinstance(body, bytes):
             body = str(body).encode()
-        if self.journaled and picked[-1]:
-            count, rest = _packed(picked[2:-1], 0)
-            count, rest = count + 1, rest + pack(picked[-1:])[4:]  # without the *1 in front
-        else:
-            count, rest = _packed(picked[2:], self.optional)
+        count, rest = _packed(picked[2:], self.optional)
+        if journal:
+            count, rest = count + 1, b"".join((rest, sized(len(journal)), journal, END))
         return b"".join(
             (
                 counted(5 + len(keys) + count),
@@ -226,7 +228,7 @@ def _script(name: str, source: str, where: Path, digest: str) -> Script:
         flags=_flagged(source),
         varies=_varying(name, source, keys, arguments),
         pick=_picker(arguments, several=any(kind == "ARGV" for _, kind, _ in _tail.findall(source))),
-        journaled=arguments[-1:] == ("journal",),
+        journaled=_journal.search(source) is not None,
     )
 
 
