@@ -187,10 +187,10 @@ async def test_a_forgotten_script_is_sent_again_on_either_kind_of_lane(runner: R
     """Replies that are awaited together too."""
     redis.command("FUNCTION", "FLUSH")
     names = (COLLECTION.indexes[0], COLLECTION.expiry)
-    assert await Replies([runner.run("count", names) for _ in range(30)]) == [0] * 30
+    assert await Replies([runner.run("count", names) for _ in range(30)]) == [[0]] * 30
     retries = runner.redis.total("retries")
     assert retries >= 1
-    assert await Replies([runner.run("count", names) for _ in range(30)]) == [0] * 30
+    assert await Replies([runner.run("count", names) for _ in range(30)]) == [[0]] * 30
     assert runner.redis.total("retries") == retries
 
 
