@@ -166,3 +166,19 @@ async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
     assert keyspace.names() == {RECORD("a"), COLLECTION.expiry} | INDEXES | REGISTRIES
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
+
+
+@pytest.mark.parametrize("length", [999, 1000, 1001, 20_000])
+@pytest.mark.parametrize("lifetime", ["", "+60000"])
+async def test_a_long_body_is_stored_as_a_short_one_is(
+    storage: Storage, keyspace: Keyspace, length: int, lifetime: str
+) -> None:
+    """Its header and its body are written one after the other, also in place of a longer or a shorter one."""
+    write = Write(COLLECTION, "a", ME, lifetime=lifetime)
+    for version, size in enumerate((length, 30_000, length, 2, length), 1):
+        body = b"x" * size
+        saved = await storage.records.put(write, body)
+        record = keyspace.record("a")
+        assert (record.version, record.body, record.updated) == (version, body, saved.updated)
+        assert keyspace.expires("a") == (saved.expires or -1)
+        assert keyspace.command("STRLEN", RECORD("a")) == len(keyspace.header("a")) + size
