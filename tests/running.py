@@ -59,6 +59,7 @@ def polystow(
             status = process.wait(timeout)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
             raise
         said = [_text(stream) for stream in (out, err)]
     return subprocess.CompletedProcess([*arguments], status, *said)

@@ -5,7 +5,6 @@ import json
 import re
 import shlex
 import signal
-import sys
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +19,7 @@ from service.migration.command import Migration, migrate_ainoflow
 from service.remote.client import Reply
 from service.settings import BadSetting
 from tests.dialects.ainoflow.client import DOCUMENTS, Client, open_project
+from tests.forking import Forked
 from tests.migration.hostile import TROUBLES, Hostile
 from tests.remote.proxy import Behaviour, Forward, proxied
 from tests.running import ROOT, Running, environment, polystow
@@ -170,26 +170,25 @@ async def test_a_migration_that_is_killed_goes_on_and_doubles_nothing(
     count = await filled(there if incoming else here, 150)
     chance = Random(11)
     left = [0]  # requests until the process is killed
-    running: list[asyncio.subprocess.Process] = []
+    running: list[Forked] = []
 
     async def behaviour(request: web.Request, forward: Forward) -> Reply | None:
         left[0] -= 1
         if left[0] == 0:
             running[-1].kill()
-            await running[-1].wait()
         return await forward()
 
     async with proxied(there.running.url, behaviour) as url:
         direction = ("--from" if incoming else "--to", url)
         named = ("--project", here.project, "--token-env", "POLYSTOW_KEY", "--state", str(tmp_path / "state"))
-        command = (sys.executable, "-m", "service", "migrate", "ainoflow", *direction, *named)
         outside = environment({"redis_url": redis(here), "key": there.key})
         for attempt in range(6):
             left[0] = chance.randrange(5, 30) if attempt < 5 else 0
-            pipe = asyncio.subprocess.PIPE
-            running.append(await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=outside, stderr=pipe))
-            _, said = await running[-1].communicate()
-    assert [process.returncode for process in running] == [-signal.SIGKILL] * 5 + [0], said
+            with (tmp_path / "said").open("w+b") as said:
+                running.append(Forked(["migrate", "ainoflow", *direction, *named], outside, said, said, said))
+                await asyncio.to_thread(running[-1].wait)
+    ended = [process.returncode for process in running]
+    assert ended == [-signal.SIGKILL] * 5 + [0], (tmp_path / "said").read_text()
     sides = await everything(here), await everything(there)
     assert len(sides[0]) == len(sides[1]) == count
     bodies = [{name: (body, meta["expiresAt"]) for name, (body, meta) in side.items()} for side in sides]

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import os
-import sys
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +20,7 @@ from service.storage.root import Storage
 from service.transfer.commands import REPLACE, SKIP, export, import_
 from service.transfer.rest import Selection
 from tests.runners import Connect
-from tests.running import ROOT, environment
+from tests.running import polystow
 from tests.servers import RedisProcess
 from tests.transfer.stores import contents
 
@@ -161,18 +162,11 @@ async def test_a_stopped_import_goes_on(
     await export(source.url, file, ALL, quiet=True)
     chance = Random(7)
 
-    async def begin() -> asyncio.subprocess.Process:
-        command = (sys.executable, "-m", "service", "import", file, "--quiet", "--redis", target.url)
-        return await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment({}))
-
+    command = ("import", file, "--quiet", "--redis", target.url)
     for _ in range(20):
-        started = await begin()
-        try:
-            await asyncio.wait_for(started.wait(), chance.uniform(0.1, 1.0))
-        except TimeoutError:
-            started.kill()
-            await started.wait()
-    assert await (await begin()).wait() == 0
+        with suppress(subprocess.TimeoutExpired):
+            polystow(*command, timeout=chance.uniform(0.02, 0.3))
+    assert polystow(*command).returncode == 0
     left = {key: value for key, value in alive(target).items() if "}s:" not in key}
     assert left == alive(source)
 
