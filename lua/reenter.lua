@@ -1,18 +1,24 @@
 --- Add an entry to a journal as it was elsewhere, if its cursor is behind all that are there. Its total goes on from the
---- bytes of this journal. A journal without a count of bytes begins with what was removed elsewhere.
+--- bytes of this journal. A journal without a count of bytes begins with what was removed elsewhere. A journal that never
+--- had an entry begins behind the last one that was removed elsewhere, so that later changes are behind it too.
 --- Replies with: 1 if the entry was added, 0 if its cursor is not behind all that are there.
 
 local stream = KEYS[1] -- stream: an entry for each change
 local state  = KEYS[2] -- hash: see include/enter_change.lua and include/trim_portion.lua
 
-local cursor = ARGV[1] -- of the entry; '' if there is none, and only the counts are set
-local freed  = ARGV[2] -- bytes of all entries that were removed before this one
-local weight = ARGV[3] -- bytes that the entry counts
-local header = ARGV[4] -- packed, without its last value, the total
-local value  = ARGV[5] -- '' if none is kept
+local cursor  = ARGV[1] -- of the entry; '' if there is none, and only what was removed is set
+local trimmed = ARGV[2] -- cursor of the last entry that was removed before all others; '' if it is not to be set
+local freed   = ARGV[3] -- bytes of all entries that were removed before this one; '' if they are not to be set
+local weight  = ARGV[4] -- bytes that the entry counts
+local header  = ARGV[5] -- packed, without its last value, the total
+local value   = ARGV[6] -- '' if none is kept
 
+if trimmed ~= '' and redis.call('EXISTS', stream) == 0 then
+  redis.call('XDEL', stream, redis.call('XADD', stream, trimmed, 'h', ''))
+  redis.call('HSET', state, 'trimmed', trimmed)
+end
 local bytes = redis.call('HGET', state, 'bytes')
-if not bytes then
+if not bytes and freed ~= '' then
   bytes = freed
   redis.call('HSET', state, 'bytes', bytes)
   if freed ~= '0' then redis.call('HSET', state, 'freed', freed) end

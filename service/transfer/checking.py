@@ -11,13 +11,14 @@ import msgspec
 
 from service.api.parsing import validate
 from service.storage.errors import Invalid
-from service.storage.journal.change import Header, decode_header, weight
-from service.storage.journal.transfer import FREED
+from service.storage.journal.change import BEGINNING, Header, decode_header, position, weight
+from service.storage.journal.transfer import FREED, TRIMMED
 from service.storage.records.record import CALLER_ID_BYTES
 from service.storage.scripts.bounds import INLINE_BYTES
 from service.storage.variables.variables import KEY_BYTES, VALUE_BYTES
 from service.transfer.archive import Damaged
 from service.transfer.lines import (
+    CURSOR,
     EXACT,
     ChangeLine,
     Declared,
@@ -25,6 +26,7 @@ from service.transfer.lines import (
     Files,
     JournalLine,
     Line,
+    Namespace,
     Piece,
     Stored,
     VariableLine,
@@ -32,21 +34,31 @@ from service.transfer.lines import (
     body_of,
 )
 
-_remembered = re.compile(r"[0-9]{1,16} [0-9a-f]{0,32}").fullmatch  # version and etag of a record that will expire
+STATE_FIELDS = 10_000  # of a journal in one line; an export has about 500 in each
+# Version and etag of a record that will expire. Numbers of 15 digits are exact in Lua.
+_remembered = re.compile(r"[0-9]{1,15} [0-9a-f]{0,32}").fullmatch
+_etag = re.compile(r"[0-9a-f]{0,32}").fullmatch
 _STATE = {  # the fields beside a journal, which lua/include/enter_write.lua and trim_portion.lua write
-    "limits": re.compile(r"[0-9]{1,10} [0-9]{1,10}").fullmatch,
-    "trimmed": re.compile(r"[0-9]{1,15}-[0-9]{1,15}").fullmatch,
+    # Nine digits of seconds are 31 years. With ten, lua/include/trim_journal.lua could compute a negative cursor.
+    "limits": re.compile(r"[0-9]{1,10} 0?[0-9]{1,9}").fullmatch,
+    TRIMMED: re.compile(CURSOR).fullmatch,
     FREED: re.compile(r"[0-9]{1,16}").fullmatch,
 }
 
 
-class _Counts:
-    """The byte counts of the journal that is being checked. Its state comes first, then its entries."""
+class _Journals:
+    """The byte counts and cursors of the journal that is being checked. Its state comes first, then its entries."""
 
     def __init__(self) -> None:
+        self._namespaces = set[tuple[str, str]]()  # dialect and namespace
+        self._cursor = BEGINNING  # of the last entry that was removed or checked
         self._place = ("", "", "")  # dialect, namespace and collection
         self._bytes = self._freed = 0
         self._entered = False
+
+    def namespace(self, line: Namespace) -> None:
+        """Note a namespace whose collections are listed."""
+        self._namespaces.add((line.dialect, line.namespace))
 
     def state(self, line: JournalLine) -> None:
         """Check a line of a journal's state; later lines must agree with the first one. Raises Damaged."""
@@ -55,12 +67,17 @@ class _Counts:
             raise Damaged("journals must be in the order of their names, and each state before its entries")
         if place > self._place:
             self._place, self._bytes, self._freed, self._entered = place, line.bytes, 0, False
+            self._cursor = BEGINNING
         if line.bytes != self._bytes:
             raise Damaged(f"`bytes` must be {self._bytes}, as in the line of this journal before it")
         if FREED in line.state:
             self._freed = max(self._freed, int(line.state[FREED]))
         if self._freed > self._bytes:
             raise Damaged(f"`freed` must be at most the journal's `bytes`, {self._bytes}")
+        if TRIMMED in line.state:
+            self._cursor = max(self._cursor, line.state[TRIMMED], key=position)
+        if place[:2] not in self._namespaces:  # neither exports nor checks would find the journal
+            raise Damaged("it must be behind the `namespace` of its collection")
 
     def entry(self, line: ChangeLine, header: Header, value: bytes) -> None:
         """Check one entry. Raises Damaged.
@@ -73,7 +90,9 @@ class _Counts:
         least = weight(header.id, header.author, value) + (0 if self._entered else self._freed)
         if not least <= line.total <= self._bytes:
             raise Damaged(f"`total` must be from {least} (its bytes, behind `freed`) to the journal's {self._bytes}")
-        self._entered = True
+        if position(line.cursor) <= position(self._cursor):
+            raise Damaged(f"`cursor` must be behind {self._cursor}, the entry before it")
+        self._entered, self._cursor = True, line.cursor
 
 
 class Checked:
@@ -82,7 +101,7 @@ class Checked:
     def __init__(self, blocks: Iterable[list[Line]], dialects: Container[str]) -> None:
         self._lines = chain.from_iterable(blocks)
         self._dialects = dialects
-        self._counts = _Counts()
+        self._journals = _Journals()
         self._number = 1  # of the line that was read last
 
     def __iter__(self) -> Iterator[Line]:
@@ -101,6 +120,8 @@ class Checked:
                     continue
                 if isinstance(line, Declared):
                     self._known(line.dialect)
+                if isinstance(line, Namespace):
+                    self._journals.namespace(line)
                 if isinstance(line, ChangeLine | JournalLine):
                     self._journal(line)
                 if isinstance(line, VariableLine):
@@ -115,6 +136,8 @@ class Checked:
                 header = decode_header(line.header)
             except msgspec.DecodeError:
                 raise Damaged("`header` is not that of a change") from None
+            if not _etag(header.etag):
+                raise Damaged("`header` is not that of a change")
             if not (0 <= header.at <= EXACT and 0 <= header.version <= EXACT and 0 <= header.size <= EXACT):
                 raise Damaged("`header` has a number that is too large or negative")
             document = body_of(line) or b""
@@ -122,13 +145,19 @@ class Checked:
                 if len(document) > INLINE_BYTES:  # reading 32 larger values would block Redis for too long
                     raise Damaged(f"its value must have at most {INLINE_BYTES} bytes")
                 validate(document)
-            self._counts.entry(line, header, document)
+                if header.operation in ("delete", "expire"):
+                    raise Damaged("a delete or expire must have no value")
+                if header.size != len(document):
+                    raise Damaged(f"`header` must have the size of the value, {len(document)}")
+            self._journals.entry(line, header, document)
             return
+        if len(line.state) > STATE_FIELDS:
+            raise Damaged(f"`state` must have at most {STATE_FIELDS} fields in one line")
         for name, value in line.state.items():
             form = _remembered if name.startswith(":") else _STATE.get(name)
             if form is None or not form(value):
                 raise Damaged("`state` is not that of a journal")
-        self._counts.state(line)
+        self._journals.state(line)
 
     def _variable(self, line: VariableLine) -> None:
         if len(line.key.encode()) > KEY_BYTES or len(line.value.encode()) > VALUE_BYTES:

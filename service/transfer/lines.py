@@ -16,6 +16,7 @@ FORMAT = 1
 PIECE_BYTES = 256 * 1024  # of a body in one line; the rest of a longer body is in the lines that follow
 LINE_BYTES = 16 * 1024 * 1024  # a longer line is refused, because a line is held in memory as a whole
 EXACT = (1 << 53) - 1  # the largest integer that Lua and readers of JSON represent exactly
+CURSOR = "^(?!0-0$)(0|[1-9][0-9]{0,14})-(0|[1-9][0-9]{0,14})$"  # as Redis writes the id of an entry of a stream
 LAST = 253_402_300_799_999  # ms since the epoch: the end of the year 9999; later times cannot be shown in an answer
 
 Number = Annotated[int, Meta(ge=0, le=EXACT)]
@@ -199,7 +200,7 @@ class JournalLine(InCollection, tag="journal"):
 class ChangeLine(InCollection, tag="change"):
     """An entry of a journal: cursor, packed header, value, and the total bytes of all entries up to this one."""
 
-    cursor: Annotated[str, Meta(pattern="^[0-9]{1,15}-[0-9]{1,15}$")]
+    cursor: Annotated[str, Meta(pattern=CURSOR)]
     header: Annotated[bytes, Meta(max_length=4096)]
     total: Bytes
     text: str | None = None

@@ -58,15 +58,15 @@ def beside(type: str, **members: Any) -> bytes:
     return signed(encode({"type": type, "dialect": "ainoflow", "namespace": "acme", "collection": "orders"} | members))
 
 
-def entry(version: int = 1, at: int = 1, text: str = "{}", total: int = 67) -> bytes:
+def entry(version: int = 1, at: int = 1, text: str = "{}", total: int = 67, cursor: str = "1-1") -> bytes:
     """An entry of a journal that the service never writes."""
     header: bytes = packb(["k", "put", version, "", "", at, 2])
-    return beside("change", cursor="1-1", header=header, total=total, text=text)
+    return beside("change", cursor=cursor, header=header, total=total, text=text)
 
 
 def behind(*files: bytes) -> bytes:
-    """A file of the lines of these files of one line."""
-    return signed(*(file.splitlines()[1] for file in files))
+    """A file of the lines of these files of one line, behind their namespace."""
+    return signed(encode(SPACE), *(file.splitlines()[1] for file in files))
 
 
 def state(bytes: int, collection: str = "orders", **fields: str) -> bytes:
@@ -202,8 +202,8 @@ def test_a_hostile_line_is_refused_in_words(data: bytes, said: str) -> None:
 
 def test_a_journal_with_the_largest_counts_is_read() -> None:
     whole = 1 << 52
-    assert len(found(behind(state(whole, freed=str(whole - 67)), entry(total=whole), entry(total=67)))) == 3
-    assert len(found(behind(state(whole, freed=str(whole)), state(0, "other")))) == 2
+    assert len(found(behind(state(whole, freed=str(whole - 67)), entry(total=whole), entry(cursor="1-2")))) == 4
+    assert len(found(behind(state(whole, freed=str(whole)), state(0, "other")))) == 3
 
 
 def test_a_packed_file_cannot_ask_for_much_memory() -> None:

@@ -15,7 +15,7 @@ from service.transfer.archive import Writer, read
 from service.transfer.checking import Checked
 from service.transfer.commands import import_
 from service.transfer.journals import export_journal
-from service.transfer.lines import ChangeLine, JournalLine
+from service.transfer.lines import ChangeLine, JournalLine, Namespace
 from tests.runners import Connect
 from tests.servers import RedisProcess
 from tests.transfer.stores import contents
@@ -48,6 +48,7 @@ async def test_an_export_beside_writers_counts_the_bytes_of_its_entries(
     await written(storage, 20)
     out = BytesIO()
     writer = Writer(out, compress=False)
+    writer.write("ainoflow", [Namespace("ainoflow", "acme", "cusn")])
     await export_journal(Raced(await connect(source)), SHORT.collection, writer.write)
     writer.end()
     lines = [*Checked(read(BytesIO(out.getvalue())), DIALECTS)]
@@ -59,9 +60,9 @@ async def test_an_export_beside_writers_counts_the_bytes_of_its_entries(
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        (behind(state((1 << 53) - 1), entry()), "line 2: `bytes` must be at most"),
-        (behind(state(99, freed="100"), entry()), "line 2: `freed` must be at most"),
-        (behind(state(99, freed="99"), entry(total=99)), "line 3: `total` must be from"),
+        (behind(state((1 << 53) - 1), entry()), "line 3: `bytes` must be at most"),
+        (behind(state(99, freed="100"), entry()), "line 3: `freed` must be at most"),
+        (behind(state(99, freed="99"), entry(total=99)), "line 4: `total` must be from"),
     ],
     ids=["large", "freed", "total"],
 )

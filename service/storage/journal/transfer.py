@@ -84,35 +84,43 @@ class JournalTransfer:
     async def restore_state(self, collection: Collection, fields: dict[str, str], most: int) -> None:
         """Restore what stands beside a journal of `most` bytes, where nothing is there yet.
 
-        The counts of bytes follow from the entries; they are restored here only if all entries were removed. The state
-        of a record that will expire is left out if the record is not there, or does not expire.
+        The counts of bytes follow from the entries; they are restored here only if all entries were removed. The cursor
+        of the last removed entry is restored only if this journal never had an entry: readers of one that had have
+        missed nothing. The state of a record that will expire is left out if the record is not there, or does not
+        expire.
         """
         key, expiry = collection.journal_state, collection.expiry
-        left_out = {BYTES, FREED}
+        left_out = {BYTES, FREED, TRIMMED}
         if expiring := [name for name in fields if name.startswith(":")]:
             scores = await self._command("ZMSCORE", expiry, *(name[1:] for name in expiring), key=expiry)
             left_out |= {name for name, score in zip(expiring, scores, strict=True) if score is None}
         others = [field for field in fields.items() if field[0] not in left_out]
         commands = [self._command("HSETNX", key, *field, key=key, write=True) for field in others]
         if int(fields.get(FREED, 0)) == most:
-            commands.append(self.reenter(collection, most))
+            commands.append(self.reenter(collection, freed=most))
+        if TRIMMED in fields:
+            commands.append(self.reenter(collection, trimmed=fields[TRIMMED]))
         await all_of(commands)
 
-    def reenter(self, collection: Collection, freed: int, entry: Entry | None = None) -> Reply:
-        """Return the command that adds one entry. `freed` bytes were removed before, if it is the first one."""
+    def reenter(
+        self, collection: Collection, entry: Entry | None = None, *, freed: int | None = None, trimmed: str = ""
+    ) -> Reply:
+        """Return the command that adds an entry, or sets what was removed from the exported journal."""
+        before = freed if entry is None else entry.before
         return self._run(
             "reenter",
             collection.journaled,
             cursor=entry.cursor if entry else "",
-            freed=freed,
-            weight=entry.total - freed if entry else 0,
+            trimmed=trimmed,
+            freed="" if before is None else before,
+            weight=entry.total - entry.before if entry else 0,
             header=without_total(decode_header(entry.header)) if entry else "",
             value=entry.value if entry else "",
         )
 
     async def restore_many(self, collection: Collection, entries: Sequence[Entry]) -> list[Outcome]:
         """Restore entries, oldest first, and return what became of each."""
-        replies = await all_of(self.reenter(collection, one.before, one) for one in entries)
+        replies = await all_of(self.reenter(collection, one) for one in entries)
         outcomes = [
             Outcome.STORED if added else await self._compare(collection, entry)
             for entry, added in zip(entries, replies, strict=True)
