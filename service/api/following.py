@@ -69,11 +69,18 @@ class _Events:
         What was yielded is not kept: while thousands of streams wait, that would be most of their memory.
         """
         follower = self._follower
+        follower.served = self._push
         with follower.counted():
             self._piece = await follower.take_piece(0, self._render)
             yield b""
             self._set_beat()
             while self._piece is not None or await self._next():
+                if (sent := follower.sent) is not None:  # nothing is to be written, but the client is to read
+                    follower.sent = None
+                    with follower.unread(sent):
+                        yield b""
+                    del sent
+                    continue
                 if (piece := self._piece) is None:
                     continue
                 if not await self._may_follow():
@@ -83,6 +90,13 @@ class _Events:
                     yield piece.data
                 del piece
                 self._set_beat()
+
+    def _push(self) -> None:
+        """Send the next events without waking this stream, if nothing but that is to be done."""
+        if self._generation is None or self._generation != self._follower.generation or self._clock() >= self._expiry:
+            self._follower.wake()
+        elif self._follower.push(self._render):
+            self._set_beat()
 
     def _set_beat(self) -> None:
         self._beat = self._clock() + HEARTBEAT_SECONDS

@@ -8,7 +8,7 @@ import logging
 import socket
 import sys
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -81,6 +81,19 @@ class Connection(RequestHandler):
         if sock is not None:
             with suppress(OSError):  # a system that does not have this option buffers as much as it likes
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
+
+    def sender(self, *, chunked: bool) -> Callable[[bytes], bool]:
+        """Return a function that writes a piece of a stream, and returns False if not all of it could be sent at
+        once."""
+        transport = self.transport
+
+        def send(piece: bytes) -> bool:
+            if transport is None or transport.is_closing():
+                return False
+            transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n") if chunked else (piece,))
+            return not self._paused
+
+        return send
 
     async def drain(self) -> None:
         """Wait while the write buffer is full. Raises ConnectionError if the connection is lost."""
@@ -282,16 +295,17 @@ async def _follow(request: web.BaseRequest, answer: Stream, follower: Follower, 
         connection.follow(UNSENT_BYTES)
         transport.set_write_buffer_limits(high=0)
         await response.prepare(request)
-        chunked = "Transfer-Encoding" in response.headers
+        follower.send = connection.sender(chunked="Transfer-Encoding" in response.headers)
         while request.method != "HEAD" and (piece := await anext(pieces, None)) is not None:
             if transport.is_closing():
                 raise ConnectionResetError("the client has left")
             if piece:
-                transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n") if chunked else (piece,))
+                follower.send(piece)
             del piece
             await connection.drain()
     finally:  # a lost connection leaves the generator suspended, and its follower would count on as one
         await pieces.aclose()
+        follower.forget_client()
     await response.write_eof()
     transport.set_write_buffer_limits()
     connection.follow(0)

@@ -19,6 +19,8 @@ class Follower:
 
     position: Position = (1, 0)
     over = False
+    sent: Piece | None = None
+    served: Any = None
     generation: int | None = 1
 
     def __init__(self) -> None:

@@ -19,6 +19,8 @@ class Follower:
 
     def abort(self) -> None: ...
 
+    def forget_client(self) -> None: ...
+
 
 @pytest.mark.parametrize("follower", [Follower(), None])
 async def test_a_stream_with_a_follower_is_asked_for_a_piece_when_the_last_one_has_left(

@@ -16,6 +16,9 @@ UNREAD_BYTES = 64 * 1024 * 1024  # of pieces that all clients of a worker have n
 LOOK_BYTES = 1_024  # that a look at a client which does not read counts as: it takes 1 us
 
 
+Render = Callable[[Event], bytes]
+
+
 class Followers:
     """Makes followers, and counts them. `events` were given to them; `cut` of them were too slow.
 
@@ -35,21 +38,33 @@ class Follower:
     """See the module. `position` is that of the last event that `take` returned. `over`: there is nothing to wait for
     any more, because the client has left or the worker ends.
 
+    `abort` closes the client's connection. `send` writes a piece, and returns False if not all of it could be sent at
+    once. `served` is called instead of waking a follower that waits for events, when it is its turn. `sent` is a piece
+    that was pushed, and that the client has not read.
+
     A client that has once had all events is cut off, by `abort`, if it does not read while more than `WAITING_BYTES` of
     newer ones wait. A client that catches up reads as slowly as it likes.
     """
 
     def __init__(self, followers: Followers, source: Source, position: Position) -> None:
         self.position = position
-        self.abort: Callable[[], None] = lambda: None
+        self.forget_client()
+        self.sent: Piece | None = None
         self._followers, self._watcher, self._source = followers, followers.watcher, source
         self._future: asyncio.Future[None] | None = None
         self._portion = FIRST
         self._left = False
         self._live = False
+        self._waiting = False  # for events; and it is not woken yet
         self._unread = False  # events were given to the client, and it has not read them yet
         self._slow = False  # the client is to be cut off, if it does not read at its next turn
         self._in_pieces = False  # the client is given pieces, and not all events that there are
+
+    def forget_client(self) -> None:
+        """Do nothing to the client any more, and keep nothing of it."""
+        self.abort: Callable[[], None] = _nothing
+        self.send: Callable[[bytes], bool] = _refuse
+        self.served: Callable[[], None] | None = None
 
     @property
     def over(self) -> bool:
@@ -82,22 +97,45 @@ class Follower:
         """
         return self._given(await self._next(limit, until))
 
-    async def take_piece(self, until: float, render: Callable[[Event], bytes]) -> Piece | None:
+    async def take_piece(self, until: float, render: Render) -> Piece | None:
         """Return the next events as one piece, which has no more than `PIECE_BYTES` or one event; None if there still
-        are none at a moment of the event loop's clock, as in `take`.
+        are none at a moment of the event loop's clock, as in `take`, or if a piece was `sent` meanwhile.
 
         Events that do not fit are not kept for the client: they are looked for again when it has read the piece.
         """
-        start = self.position
         self._in_pieces = True
-        found = self._given(_fitting(await self._next(PORTION, until)))
-        if not found:
-            return None
+        found = await self._next(PORTION, until)
+        return self._piece(found, render) if found else None
+
+    def push(self, render: Render) -> bool:
+        """Send the next piece without waking the stream, which waits for events. Return False, and wake it, if there is
+        none in memory. Wake it, too, if the client does not read all of the piece at once: then the piece is `sent`."""
+        tail = self._watcher.follow(self._source).tail
+        piece = tail.piece
+        if piece is None or piece.start != self.position or piece.end != tail.last:
+            found = tail.after(self.position, PORTION)
+            if not found:
+                self.wake()
+                return False
+            piece = self._piece(found, render)
+        else:
+            self.position = piece.end
+            self._followers.events += piece.count
+        if not self.send(piece.data):
+            self.sent = piece
+            self.wake()
+        elif self.position != tail.last:
+            self._watcher.turns.add((self,))
+        return True
+
+    def _piece(self, found: list[Event], render: Render) -> Piece:
+        """Return the first of these events as a piece, and go on behind it."""
+        start, found = self.position, self._given(_fitting(found))
         tail = self._watcher.follow(self._source).tail
         shared, end = tail.piece, self.position
         if shared is not None and shared.start == start and shared.end == end:
             return shared
-        piece = Piece(start, end, b"".join(map(render, found)))
+        piece = Piece(start, end, b"".join(map(render, found)), len(found))
         if tail.base is not None and tail.base <= start:
             tail.piece = piece
         return piece
@@ -118,7 +156,8 @@ class Follower:
             found = await self._take(limit)
         if not found and not self.over and asyncio.get_running_loop().time() < until:
             await self._wait(until)
-            found = await self._take(limit)
+            if self.sent is None:
+                found = await self._take(limit)
         return found
 
     async def _take(self, limit: int) -> list[Event]:
@@ -164,9 +203,11 @@ class Follower:
         followed = self._watcher.follow(self._source)
         timer = asyncio.get_running_loop().call_at(until, self.wake)
         followed.followers.add(self)
+        self._waiting = True
         try:
             await self._woken()
         finally:
+            self._waiting = False
             timer.cancel()
             followed.followers.discard(self)
 
@@ -194,7 +235,10 @@ class Follower:
         too much waits, or whose worker ends. See Waiting."""
         behind = self._watcher.follow(self._source).tail.behind(self.position)
         if not self._unread:
-            self.wake()
+            if self.served is not None and self._waiting and self.sent is None and not self.over:
+                self.served()
+            else:
+                self.wake()
             return LEAST_BYTES if self._in_pieces else max(LEAST_BYTES, behind)
         slow = self._slow or (self._live and behind > WAITING_BYTES)
         if self._left or not (slow or self._watcher.stopping):
@@ -223,3 +267,10 @@ def _fitting(events: list[Event]) -> list[Event]:
         if size > PIECE_BYTES and count:
             return events[:count]
     return events
+
+
+def _nothing() -> None: ...
+
+
+def _refuse(piece: bytes) -> bool:
+    return False

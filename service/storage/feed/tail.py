@@ -23,7 +23,8 @@ class Event(Struct):
 
 
 class Piece(Struct, eq=False):
-    """The events after `start` up to `end`, as streams send them. `waiting` counts the clients that have not read it.
+    """The events after `start` up to `end`, as streams send them; `count` is their number. `waiting` counts the clients
+    that have not read it.
 
     Clients that are equally far get one and the same piece, so its bytes are in memory once.
     """
@@ -31,6 +32,7 @@ class Piece(Struct, eq=False):
     start: Position
     end: Position
     data: bytes
+    count: int = 0
     waiting: int = 0
 
 
