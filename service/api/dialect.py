@@ -131,7 +131,20 @@ class Request(msgspec.Struct):
     caller: Caller = ANYONE
     declared: Mapping[str, Any] | None = None  # the directory entry that `Dialect.depends` names
     idempotency: Idempotency | None = None  # the identity of a request with an Idempotency-Key
-    follower: Follower | None = None  # if the handler waits for events: it is told when the client has left
+    follower: Follower | None = None  # if the handler waits for events
+    left: bool = False  # the client has left
+
+    def follow(self, follower: Follower) -> None:
+        """Let the handler wait for events with this follower, which ends when the client leaves, or has left before."""
+        self.follower = follower
+        if self.left:
+            follower.leave()
+
+    def leave(self) -> None:
+        """Note that the client has left."""
+        self.left = True
+        if self.follower is not None:
+            self.follower.leave()
 
     def query(self, *kept: str) -> dict[str, str]:
         """Return the query parameters, decoded. The last of repeated parameters counts; empty ones are left out, except

@@ -31,7 +31,7 @@ def asks_for_events(accept: str) -> bool:
 async def poll(request: Request, follower: Follower, limit: int, seconds: float, confirm: Confirm) -> Sequence[Event]:
     """Return the next events as soon as there are some. There are none if the time is over, the client has left, or the
     worker ends. Raises Refusal."""
-    request.follower = follower
+    request.follow(follower)
     clock = asyncio.get_running_loop().time
     end = min(clock() + seconds, _expiry(request))
     with follower.counted():
@@ -48,7 +48,7 @@ def stream(request: Request, follower: Follower, name: str, cursor: Cursor, conf
     The stream ends if the caller may not follow any longer, if an event that comes next was trimmed, or if the worker
     ends. The client then resumes with the last id.
     """
-    request.follower = follower
+    request.follow(follower)
     events = _Events(request, follower, name, cursor, confirm)
     return Stream(200, events.pieces(), EVENT_STREAM, follower=follower)
 

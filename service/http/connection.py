@@ -243,8 +243,8 @@ class FastPathConnection(Connection):
             if self._task_handler is not None:
                 self._task_handler.cancel()
         super().connection_lost(exc)
-        if isinstance(self._exchange, Exchange) and self._exchange.request.follower is not None:
-            self._exchange.request.follower.leave()
+        if isinstance(self._exchange, Exchange):
+            self._exchange.request.leave()
         if self._paused and self._exchange is not None:
             self._release()
 

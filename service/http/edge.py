@@ -103,8 +103,8 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._slow_readers.remove(self)
         self._refused_body.feed_eof()
-        if self.asked is not None and self.asked.follower is not None:
-            self.asked.follower.leave()
+        if self.asked is not None:
+            self.asked.leave()
         if self._waiter is not None and self._waiter.done() and self._task_handler is not None:
             self._task_handler.cancel()  # aiohttp's task was woken, but the connection that it needs is gone
         super().connection_lost(exc)
@@ -306,6 +306,8 @@ async def _follow(request: web.BaseRequest, answer: Stream, follower: Follower, 
     finally:  # a lost connection leaves the generator suspended, and its follower would count on as one
         await pieces.aclose()
         follower.forget_client()
+    if transport.is_closing():  # the follower has ended because the client has left
+        raise ConnectionResetError("the client has left")
     await response.write_eof()
     transport.set_write_buffer_limits()
     connection.follow(0)

@@ -55,7 +55,7 @@ class Follower:
 class Asked:
     """The parts of a request that a stream uses."""
 
-    follower: Any = None
+    def follow(self, follower: Any) -> None: ...
 
     def __init__(self, expires: float | None = None) -> None:
         self.caller = Caller("id", {}, expires=expires)

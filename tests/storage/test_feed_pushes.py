@@ -18,8 +18,9 @@ from tests.storage.streams import Stream, Writer, followers_on
 class Asked:
     """The parts of a request that a stream needs."""
 
-    follower: Any = None
     caller = Caller("id", {})
+
+    def follow(self, follower: Any) -> None: ...
 
 
 class Client:
