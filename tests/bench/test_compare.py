@@ -1,4 +1,4 @@
-"""The side-by-side: its arithmetic, and that it measures nobody who answers wrongly."""
+"""Tests the side-by-side: its arithmetic, and that a system with a wrong answer is not measured."""
 
 import asyncio
 import json
@@ -106,7 +106,7 @@ def test_where_404_is_due_nothing_else_will_do() -> None:
 
 
 class Counted(System):
-    """Notes its turns instead of measuring anything."""
+    """Records its turns instead of measuring anything."""
 
     about = ""
     turns: list[str]
@@ -200,7 +200,7 @@ def test_the_parts_of_a_record_in_memory_add_up(tmp_path: Path) -> None:
 
 
 def costs(**subject: float) -> dict[str, Any]:
-    """A run in which bare aiohttp takes 20 us, and the service so many microseconds and 5 of Redis's."""
+    """Return a run in which bare aiohttp takes 20 us, the service the given time, and Redis 5 us."""
     bare = {"cpu_us": {"server": 20.0}}
     found = {
         name: {"polystow": {"cpu_us": {"server": us, "redis": 5.0}}, "aiohttp": bare} for name, us in subject.items()

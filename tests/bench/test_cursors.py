@@ -1,4 +1,4 @@
-"""The walk by cursor beside writers: a short one, and that its check notices what is missing or comes twice."""
+"""Tests the walk by cursor beside writers: a short one, and that its check notices missing and repeated documents."""
 
 import pytest
 

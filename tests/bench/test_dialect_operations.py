@@ -1,4 +1,4 @@
-"""The operations of all dialects: a real service answers each of them rightly, and wrk asks for what is meant."""
+"""Tests the operations of all dialects: a real service answers each correctly, and wrk sends the intended requests."""
 
 import asyncio
 import shutil
@@ -63,7 +63,7 @@ def test_wrk_is_answered_for_every_key(system: FastPath, name: str) -> None:
 
 
 def test_wrk_puts_the_key_into_a_body(system: FastPath) -> None:
-    """Every key that the reads ask for was stored by wrk: keys of one digit and of two."""
+    """Every key that is read was stored by wrk, keys of one digit and of two."""
     keys = 12
     write = replace(OPERATIONS_BY_NAME["auravant-put"], keys=keys, fill=())
     body = write.request.body.replace(b'"KEY"', b'"by_wrk_KEY"')

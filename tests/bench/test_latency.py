@@ -1,4 +1,4 @@
-"""Latencies at a fixed rate: each request counts from the moment at which it was due, whatever the server does."""
+"""Tests latencies at a fixed rate: a request is timed from the moment at which it was due, whatever the server does."""
 
 import asyncio
 import time
@@ -63,7 +63,7 @@ async def test_as_many_requests_as_the_rate_says_are_sent_and_counted() -> None:
 
 
 async def test_a_stall_delays_all_requests_that_were_due_meanwhile() -> None:
-    """Two connections: if only those that were sent were delayed, 2 of 500 latencies would be long."""
+    """With two connections, only 2 of 500 latencies would be long if only requests that were sent were delayed."""
     async with listening(Served(stall=0.3, at=100)) as url:
         outcome = await pace(Order(url, [GET], rate=500, seconds=1.0, connections=2))
     assert outcome.requests == 500

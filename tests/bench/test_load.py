@@ -1,4 +1,4 @@
-"""The load test, as its users run it: a Locust of its own, a few seconds long, judged by its exit status."""
+"""Tests the load test as its users run it: Locust runs for a few seconds, and its exit status is checked."""
 
 import re
 import subprocess

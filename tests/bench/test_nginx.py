@@ -1,4 +1,4 @@
-"""nginx + Lua, the peer: its configuration, and what is said when it is not installed."""
+"""Tests nginx + Lua as a system under test: its configuration, and the message if it is not installed."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

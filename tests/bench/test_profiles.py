@@ -24,7 +24,7 @@ def test_a_soak_rises_slowly_and_then_stays() -> None:
 
 
 def climbed(most: int, rate: Callable[[int], float]) -> Ramp:
-    """A ramp to its end, against a service that answers so many requests per second with so many users."""
+    """Run a ramp to its end, with a function that returns the requests per second for a number of users."""
     ramp, at, requests = Ramp(most), 0.0, 0.0
     while (users := ramp.users(at, int(requests))) is not None:
         at, requests = at + 1, requests + rate(users)

@@ -41,7 +41,7 @@ class N8nNode(PublicClient):
     )
 
     async def do(self, call: str, *names: str, data: object = None, **query: object) -> Any:
-        """Carry out an operation; the data that the next node gets."""
+        """Carry out an operation; return the data that the next node gets."""
         body = None if data is None else json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
         given = {name: str(value).lower() if value is True else value for name, value in query.items()}
