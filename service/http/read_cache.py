@@ -70,6 +70,7 @@ class ReadCache:
 
     def __init__(self, limit: int, redis: Redis) -> None:
         self.limit = limit
+        self.most_keys = limit // LARGEST // PER_KEY  # that an answer may depend on, which is then too large itself
         self.answers: OrderedDict[bytes, CachedAnswer] = OrderedDict()
         self.bytes = 0
         self.misses = 0  # reads that were not cached

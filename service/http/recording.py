@@ -1,7 +1,8 @@
 """Records an answer for the read cache: its handler's reads are sent on the connection that tracks their keys.
 
 The recording is abandoned, and the request goes on like any other, if the handler does more than read: a write, a reply
-without a known end of its validity, a lock or timer, reads from two primaries, a late or lost connection, a refusal.
+without a known end of its validity, a lock or timer, reads from two primaries, reads of more keys than one answer may
+depend on, a late or lost connection, a refusal.
 """
 
 import asyncio
@@ -63,6 +64,9 @@ class Recording(Exchange):
             self._abandon()
             return
         cached.tracker.link(cached, command.keys or (command.key,))
+        if len(cached.keys) > self.cache.most_keys:
+            self._abandon()
+            return
         if self.cache.cluster and (asking := probe(command.key)) not in cached.probes:
             cached.probes += (asking,)
         if until and not 0 < cached.until < until:

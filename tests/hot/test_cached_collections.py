@@ -1,12 +1,14 @@
 """Answers in the read cache that are made from many collections: lists of categories, and values of all fields."""
 
 import json
+from collections.abc import Iterable
 
 import pytest
 
 from service.dialects import discover
 from service.http.app import App
 from service.operations.access import apply
+from service.redis.tracking import Dependent, Tracker
 from tests.hot.reading import Client, hits, kept
 from tests.hot.wire import DOCUMENTS, request
 from tests.running import soon
@@ -62,6 +64,27 @@ async def test_a_list_of_categories_ends_when_the_first_document_expires(client:
     while (now := await counted(client)) != {"a": 2, "b": 1}:
         assert now == {"a": 2, "b": 2}
     assert (await client.ask("GET", first))[0] == 404
+
+
+async def test_the_recording_of_very_many_categories_is_given_up(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(30):
+        await client.ask("PUT", f"{DOCUMENTS}/c{n}/1", b"[1]")
+    most, ordinary = 0, Tracker.link
+
+    def link(self: Tracker, dependent: Dependent, keys: Iterable[str | bytes]) -> None:
+        nonlocal most
+        ordinary(self, dependent, keys)
+        most = max(most, len(dependent.keys))
+
+    monkeypatch.setattr(Tracker, "link", link)
+    client.app.cache.most_keys = 10
+    while not most:
+        assert len(await counted(client)) == 32
+    assert len(await counted(client)) == 32
+    assert most <= 12
+    assert request("GET", DOCUMENTS) not in client.app.cache.answers
 
 
 def access_to(fields: list[int]) -> str:
