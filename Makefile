@@ -4,8 +4,8 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 # Compiled modules are kept, because a test run starts Python hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
-# Tests wait for servers, expiries and processes as long as they compute: four keep two cores busy.
-JOBS ?= 4
+# Tests wait for servers, expiries and processes as long as they compute: six keep two cores busy.
+JOBS ?= 6
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # The composed scripts are Lua 5.1 with the globals that Redis adds. 43.: the parameters of an include may have the same
 # names as variables of the script that includes it. 212: a function of the library may ignore its arguments.
@@ -41,7 +41,7 @@ run: .venv/.run ## serve with demo access on loopback, and print curl commands t
 check: ## run make lint and, beside it, the tests that start no process; takes seconds
 	@+$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
 
-# These tests wait for nothing, and each worker collects all tests first: one for each core, and no more than four.
+# These tests wait for nothing, and each worker collects all tests first: one for each core, and no more than JOBS.
 unit: venv
 	$(BIN)/python -m pytest --quiet --numprocesses auto --maxprocesses $(JOBS) --dist worksteal -m "not processes" $(ARGS)
 
