@@ -9,6 +9,7 @@ from service.dialects import discover
 from tests.running import ACCESS, ROOT, Running, environment
 
 FEW = ("--users", "5", "--documents", "20", "--sizes", "125,1024")
+NAMES = ("GET", "GET meta", "GET page of 20", "PUT", "PATCH", "POST", "PUT, to fill")
 
 
 def locust(service: Running, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -32,10 +33,12 @@ def locust(service: Running, *arguments: str) -> subprocess.CompletedProcess[str
 
 
 def test_a_run_without_a_failure_succeeds_and_asks_for_everything(service: Running) -> None:
-    done = locust(service, "--run-time", "3s", "--max-p99", "60000")
-    assert done.returncode == 0, done.stdout
-    for name in ("GET", "GET meta", "GET page of 20", "PUT", "PATCH", "POST", "PUT, to fill"):
-        assert re.search(rf"^\S+ +{name} +[1-9]\d* +0\(0\.00%\)", done.stdout, re.MULTILINE), done.stdout
+    for seconds in (3, 40):  # a busy machine does not come to all of them in three
+        done = locust(service, "--run-time", f"{seconds}s", "--max-p99", "60000")
+        assert done.returncode == 0, done.stdout
+        if all(re.search(rf"^\S+ +{name} +[1-9]\d* +0\(0\.00%\)", done.stdout, re.MULTILINE) for name in NAMES):
+            return
+    raise AssertionError(done.stdout)
 
 
 def test_failed_requests_fail_the_run(service: Running) -> None:

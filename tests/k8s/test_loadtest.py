@@ -43,7 +43,7 @@ async def test_the_master_tells_how_the_load_test_went(
                 each.kill()
                 await each.wait()
     assert [each.returncode for each in (master, *workers)] == [0, 0, 0], said.decode()
-    assert "GET page of 20" in said.decode()
+    assert "PUT, to fill" in said.decode()  # with which each user begins
 
 
 def test_the_jobs_fit_together(built: dict[str, dict[str, list[Object]]]) -> None:
