@@ -10,6 +10,7 @@ Invariant: a child ends as a process of `python -m service` would, and the fork 
 
 import asyncio
 import atexit
+import contextlib
 import gc
 import json
 import os
@@ -81,7 +82,8 @@ class Forked:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended since
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)

@@ -96,12 +96,14 @@ def eventually(check: Callable[[], Any], within: float = START_SECONDS) -> Any:
 
 async def soon(check: Callable[[], Awaitable[Any]]) -> Any:
     """Await `check` until its result is true, and return the result. Fail if that takes too long."""
+    pause = 0.001
     async with asyncio.timeout(START_SECONDS):
         while True:
             answer = await check()
             if answer:
                 return answer
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.02)
 
 
 async def while_it_lives(seconds: float, act: Callable[[float], Awaitable[Any]]) -> Any:

@@ -189,8 +189,12 @@ class RedisProcess:
         self._environment = os.environ | ({"LD_PRELOAD": str(preload)} if preload else {})
         self._process: subprocess.Popen[bytes] | None = None
         self._front = TlsFront(self.port, tls, self.socket) if tls and not speaks_tls(path) else None
-        once = Retry(NoBackoff(), 0)
-        self._client = redis.Redis(unix_socket_path=str(self.socket), password=password or None, retry=once)
+        self._client = redis.Redis(
+            unix_socket_path=str(self.socket),
+            password=password or None,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=START_SECONDS,  # WAIT may take long
+        )
 
     @property
     def url(self) -> str:
