@@ -1,11 +1,7 @@
-"""Tests that no script blocks Redis for more than 5 ms, whatever its arguments are.
-
-Redis itself measures the time of each script (SLOWLOG). Other work on the machine may interrupt a run and make it
-longer, so the shortest of several runs counts.
-"""
+"""Tests that no script blocks Redis for more than 5 ms, whatever its arguments are."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -17,10 +13,9 @@ from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES
 from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
+from tests.slow_commands import slow_commands
 from tests.storage.keyspace import COLLECTION, LIMIT, ME, Keyspace, numbered
 
-MOST = 5000  # us
-RUNS = 12  # at the most
 MANY = 100_000
 
 
@@ -36,24 +31,6 @@ def members(size: int) -> bytes:
     return json.dumps({f"k{n}": n for n in range(size // 16)}).encode()
 
 
-async def shortest(redis: RedisProcess, work: Callable[[], Awaitable[Any]], prepare: Callable[[], Any]) -> int:
-    """Return the time of the longest script in the shortest run, in microseconds."""
-    longest: list[int] = []
-    for _ in range(RUNS):
-        prepared = prepare()
-        if prepared is not None:
-            await prepared
-        redis.command("SLOWLOG", "RESET")
-        redis.command("CONFIG", "SET", "slowlog-log-slower-than", 0)
-        await work()
-        redis.command("CONFIG", "SET", "slowlog-log-slower-than", -1)
-        log = redis.command("SLOWLOG", "GET", 1000)
-        longest.append(max(int(took) for _, _, took, words, *_ in log if words[0] == b"FCALL"))
-        if longest[-1] < MOST:
-            break
-    return min(longest)
-
-
 BODIES = {
     "the largest inline": text(INLINE_BYTES),
     "the smallest staged": text(INLINE_BYTES + 1),
@@ -66,8 +43,8 @@ async def test_a_body_of_any_size_can_be_written_and_deleted(storage: Storage, r
     def put() -> Awaitable[Any]:
         return storage.records.put(Write(COLLECTION, "a", ME), BODIES[body])
 
-    assert await shortest(redis, put, lambda: None) < MOST
-    assert await shortest(redis, lambda: storage.records.delete(Write(COLLECTION, "a")), put) < MOST
+    assert await slow_commands(redis.command, put) == []
+    assert await slow_commands(redis.command, lambda: storage.records.delete(Write(COLLECTION, "a")), put) == []
 
 
 DOCUMENTS = {
@@ -92,7 +69,7 @@ async def test_a_document_of_any_shape_can_be_merged(
     def merge() -> Awaitable[Any]:
         return storage.records.merge(Write(COLLECTION, "a", ME), PATCHES[patch], LIMIT)
 
-    assert await shortest(redis, merge, put) < MOST
+    assert await slow_commands(redis.command, merge, put) == []
 
 
 async def test_a_large_collection_can_be_paged_swept_and_counted(
@@ -102,13 +79,16 @@ async def test_a_large_collection_can_be_paged_swept_and_counted(
         some = [f"{start + n:08}" for n in range(10_000)]
         keyspace.plant_many(some, c=start, u=start, s=start, n=0, x=9_000_000_000_000)
 
-    def due() -> None:
+    def put() -> Awaitable[Any]:
+        return storage.records.put(Write(COLLECTION, "new", ME), b"[]")
+
+    async def due() -> None:
         keyspace.plant_many(numbered(SWEEP_MEMBERS), c=1, u=1, s=1, n=0, x=1)
 
-    assert await shortest(redis, lambda: storage.records.page(COLLECTION, "c", MANY // 2, 1000), lambda: None) < MOST
-    assert await shortest(redis, lambda: storage.records.count(COLLECTION), lambda: None) < MOST
-    assert await shortest(redis, lambda: storage.records.sweep(COLLECTION), due) < MOST
-    assert await shortest(redis, lambda: storage.records.put(Write(COLLECTION, "new", ME), b"[]"), due) < MOST
+    assert await slow_commands(redis.command, lambda: storage.records.page(COLLECTION, "c", MANY // 2, 1000)) == []
+    assert await slow_commands(redis.command, lambda: storage.records.count(COLLECTION)) == []
+    assert await slow_commands(redis.command, lambda: storage.records.sweep(COLLECTION), due) == []
+    assert await slow_commands(redis.command, put, due) == []
 
 
 @pytest.mark.parametrize("then", [Retention(10_000, seconds=0), Retention(entries=1)], ids=["too old", "too many"])
@@ -130,5 +110,5 @@ async def test_a_long_journal_that_is_beyond_its_limits(
         while (await storage.records.sweep(COLLECTION)).more:
             pass
 
-    assert await shortest(redis, work, fill) < MOST
+    assert await slow_commands(redis.command, work, fill) == []
     assert keyspace.command("XLEN", journal) == (0 if then.seconds == 0 else 1)

@@ -140,7 +140,7 @@ async def held(
 ) -> list[str]:
     """The commands that held Redis too long while the operation ran."""
     with running.redis as client:
-        return await slow_commands(client, operation, prepare)
+        return await slow_commands(client.execute_command, operation, prepare)
 
 
 def shapes(size: int) -> dict[str, bytes]:

@@ -16,10 +16,10 @@ from service.storage.scripts.fan_out import FAN_OUT, fan_out
 from service.storage.scripts.runner import Runner
 from tests.dialects.auravant.client import STORAGE, Client, World
 from tests.running import Running
+from tests.slow_commands import HOLD_US
 
 RUNS = 10  # other work of the worker or the machine disturbs some of the runs, not all
 MEBIBYTE = 1024 * 1024
-HOLD_US = 5000
 
 
 @pytest.fixture(scope="module", params=["true", "false"], ids=["fast path", "ordinary path"])

@@ -77,7 +77,7 @@ async def test_the_largest_requests_hold_redis_shortly(alone: Client) -> None:
         assert len(await alone.all(id)) == 1000
 
     with alone.running.redis as client:
-        assert await slow_commands(client, act) == []
+        assert await slow_commands(client.execute_command, act) == []
 
 
 async def test_eight_files_at_once_take_little_memory(alone: Client) -> None:
