@@ -23,7 +23,8 @@ LONGEST = 2048  # bytes of the longest request that is cached or remembered
 LARGEST = 16  # the largest answer is 1/16 of the limit
 SEEN = 1 << 16  # slots of the table of recent requests, 8 bytes each; two requests in one slot replace each other
 RETRY = 16  # a request whose recording failed is tried again once in so many repetitions
-SPARING = 64  # while recording does not pay off, one in so many requests is considered
+SPARING = 128  # while recording does not pay off, one in so many requests is considered, and one in so many targets
+SAMPLED = 16  # other targets are considered after 2 ** 16 misses
 MEMORY = 32  # bound of the score of recordings
 WASTE = 3  # a wasted recording costs as much as so many uses of an answer save
 OBJECTS = 900  # bytes of memory for the objects of an answer, besides its own bytes and those of its request
@@ -86,9 +87,11 @@ class ReadCache:
         if not self.limit or len(data) > LONGEST or not (data[0] == 71 or data.startswith(b"POST")):  # 71: G
             return False
         self.misses += 1
-        if self._worth < 0 and self.misses % SPARING:
-            return False
         hashed = hash(data)
+        # Of few targets, some requests are considered; of many, some targets with all their requests, for a target is
+        # recorded only at its second request.
+        if self._worth < 0 and self.misses % SPARING and (hashed ^ self.misses >> SAMPLED) % SPARING:
+            return False
         place = hashed & SEEN - 1
         seen = self._seen[place]
         if seen == hashed:

@@ -301,18 +301,38 @@ def test_requests_are_remembered_in_little_room() -> None:
     assert cache.misses == 3 + 10 * RETRY
 
 
-def test_recording_is_rare_while_it_does_not_pay_off_and_comes_back() -> None:
+def without_success() -> ReadCache:
+    """Return a cache whose recorded answers were never asked for."""
     cache = ReadCache(1000, Untracked())  # type: ignore[arg-type]
-    requests = [request("GET", f"{DOCUMENTS}/c/{number}") for number in range(7)]
-    for data in requests * MEMORY:
-        cache.should_record(data)
-        cache.recording_wasted(data)
-    asked = len(requests) * SPARING * 10
-    recorded = sum(cache.should_record(data) for data in requests * (SPARING * 10))
-    assert 0 < recorded <= asked // SPARING
+    for _ in range(MEMORY):
+        cache.recording_wasted(request("GET", DOCUMENT))
+    return cache
+
+
+def targets(count: int) -> list[bytes]:
+    return [request("GET", f"{DOCUMENTS}/c/{number}") for number in range(count)]
+
+
+def test_recording_is_rare_while_it_does_not_pay_off() -> None:
+    cache, requests = without_success(), targets(10_000) * 4
+    recorded = sum(cache.should_record(data) for data in requests)
+    assert 0 < recorded <= len(requests) * 3 // SPARING
     for _ in range(MEMORY):
         cache.recording_used()
-    assert all(cache.should_record(data) for data in requests)
+    assert sum(cache.should_record(data) for data in requests) > len(requests) // 2
+
+
+@pytest.mark.parametrize("count", [1, 7, 10_000])
+def test_recording_comes_back_when_it_pays_off(count: int) -> None:
+    """Also where there are many targets, each of which is asked for only a few times."""
+    cache, recorded = without_success(), set[bytes]()
+    for data in targets(count) * max(5, 3 * MEMORY * SPARING // count):
+        if data in recorded:
+            recorded.remove(data)
+            cache.recording_used()
+        elif cache.should_record(data):
+            recorded.add(data)
+    assert cache._worth == MEMORY
 
 
 async def test_an_answer_that_is_used_counts_once_and_at_once(app: App, redis: RedisProcess) -> None:
