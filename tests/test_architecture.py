@@ -129,21 +129,21 @@ def strays(package: str, *allowed: str) -> list[str]:
 # Layers. -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_redis_layer_knows_nothing_of_the_service() -> None:
+def test_the_redis_layer_imports_nothing_of_the_service() -> None:
     assert strays("service.redis", "service.redis") == []
 
 
-def test_storage_knows_only_redis_below_it() -> None:
+def test_storage_imports_only_the_redis_layer() -> None:
     assert strays("service.storage", "service.storage", "service.redis") == []
 
 
 @pytest.mark.parametrize("dialect", [path.name for path in DIALECTS])
-def test_a_dialect_knows_the_contract_and_no_other_dialect(dialect: str) -> None:
+def test_a_dialect_imports_the_contract_and_no_other_dialect(dialect: str) -> None:
     own = f"service.dialects.{dialect}"
     assert strays(own, own, "service.api", "service.storage") == []
 
 
-def test_a_dialect_knows_neither_http_server_nor_redis_nor_scripts() -> None:
+def test_a_dialect_imports_neither_http_server_nor_redis_nor_scripts() -> None:
     foreign = ("aiohttp", "redis", "hiredis", "uvloop", "service.redis", "asyncio", "socket")
     machinery = ("libraries", "scripts.runner", "scripts.library", "scripts.reply", "fsck", "sweeper", "registry")
     found = [
@@ -156,7 +156,7 @@ def test_a_dialect_knows_neither_http_server_nor_redis_nor_scripts() -> None:
     assert found == []
 
 
-def test_nobody_reaches_past_the_operations_of_storage() -> None:
+def test_storage_is_used_through_its_operations_only() -> None:
     """A dialect does not send commands of its own; tests and measurements use no private member of storage."""
     runner, private = re.compile(r"\bstorage\.runner\b"), re.compile(r"\bstorage(\.\w+)*\._\w")
     dialects, others = (ROOT / "service" / "dialects").rglob("*.py"), [*TESTS, *(ROOT / "bench").rglob("*.py")]
@@ -164,7 +164,7 @@ def test_nobody_reaches_past_the_operations_of_storage() -> None:
     assert found + [path for path in others if private.search(path.read_text())] == []
 
 
-def test_a_dialect_is_found_and_not_named() -> None:
+def test_no_module_outside_of_a_dialect_imports_it() -> None:
     """So that a fifth one needs no edit anywhere else."""
     dialects = tuple(f"service.dialects.{path.name}" for path in DIALECTS)
     found = [
@@ -208,17 +208,17 @@ def test_each_line_of_the_printed_map_imports_only_lines_below_it(package: str) 
     assert wrong == set()
 
 
-def test_imports_go_round_nowhere() -> None:
+def test_there_are_no_circular_imports() -> None:
     """`from package import module` inside of that package does not count as an import of the package."""
     graph = {m: {name for name in set(imports()) & names if not within(m, name)} for m, names in imports().items()}
     TopologicalSorter(graph).prepare()
 
 
-def test_few_modules_stand_at_the_top() -> None:
+def test_few_modules_are_at_the_top_level() -> None:
     assert len([path for path in (ROOT / "service").glob("*.py") if path.stem != "__init__"]) <= 8
 
 
-def test_only_the_command_line_stands_above_everything() -> None:
+def test_only_the_demo_imports_the_command_line() -> None:
     assert [module for module, names in imports().items() if "service.__main__" in names] in ([], ["service.demo"])
 
 
@@ -241,10 +241,10 @@ def test_an_operation_has_one_script_one_method_and_one_test_file(verb: str) -> 
     assert verb in methods()
     tests = ROOT / "tests" / "storage" / f"test_{verb}.py"
     assert tests.is_file()
-    assert "async def test_the_keys_left" in tests.read_text()
+    assert "async def test_only_the_expected_keys_remain" in tests.read_text()
 
 
-def test_each_script_is_run_from_one_place() -> None:
+def test_each_script_is_called_from_one_place() -> None:
     text = "".join(path.read_text() for path in sorted((ROOT / "service" / "storage").rglob("*.py")))
     calls = re.findall(r'(?:_run|\.run|\.commit|\.admitted)(?:\(|, )\s*"(\w+)"', text)
     assert sorted(calls) == [path.stem for path in OPERATIONS]
@@ -265,7 +265,7 @@ def test_each_word_that_a_script_refuses_with_is_a_refusal() -> None:
 
 
 @pytest.mark.parametrize("path", OPERATIONS, ids=lambda path: path.stem)
-def test_a_script_starts_with_what_it_does_and_replies(path: Path) -> None:
+def test_a_script_begins_with_its_description_and_reply(path: Path) -> None:
     lines = path.read_text().splitlines()
     header = "\n".join(line for line in next(group for _, group in groupby(lines, lambda line: line[:4])))
     assert re.match(r"--- [A-Z][^.:]+[.:]", header)
@@ -274,7 +274,7 @@ def test_a_script_starts_with_what_it_does_and_replies(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", INCLUDES, ids=lambda path: path.stem)
-def test_an_include_is_one_function_of_its_own_name(path: Path) -> None:
+def test_an_include_defines_one_function_with_its_name(path: Path) -> None:
     text = path.read_text()
     functions = re.findall(r"^local function (\w+)\(", text, re.MULTILINE)
     assert functions == [path.stem]
@@ -282,14 +282,14 @@ def test_an_include_is_one_function_of_its_own_name(path: Path) -> None:
     assert len(text.splitlines()) <= 40
 
 
-def test_a_binding_says_what_it_is() -> None:
+def test_each_argument_of_a_script_has_a_comment() -> None:
     for path in OPERATIONS:
         for line in path.read_text().splitlines():
             if re.match(r"local \w+ *= .*(KEYS|ARGV)", line):
                 assert re.search(r" -- \S", line), f"{path.name}: {line}"
 
 
-def test_no_include_reads_what_its_includer_bound() -> None:
+def test_no_include_reads_keys_or_arguments_itself() -> None:
     for path in INCLUDES:
         assert not re.search(r"\b(KEYS|ARGV)\b", re.sub(r"--.*", "", path.read_text())), path.name
 
@@ -316,7 +316,7 @@ def test_each_include_is_used() -> None:
 
 
 @pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_is_short_and_says_why_it_exists(path: Path) -> None:
+def test_a_module_is_short_and_has_a_docstring(path: Path) -> None:
     module = parsed(path)
     assert module.lines <= 400
     assert module.lines == 0 or module.docstring
@@ -345,7 +345,7 @@ def test_a_function_has_few_parameters() -> None:
 HALF_QUESTION = re.compile(r"(What|Who|Whose|Which|How|Whether|The same|Nor)\b")
 
 
-def test_a_docstring_says_what_a_thing_is_or_does() -> None:
+def test_a_docstring_begins_with_a_noun_phrase_or_an_imperative() -> None:
     found = [
         f"{path.name}: {docstring.splitlines()[0]}"
         for path in (*MODULES, *TESTS)
@@ -373,6 +373,6 @@ def test_a_handler_catches_nothing() -> None:
     assert found == []
 
 
-def test_no_module_has_a_name_that_says_nothing() -> None:
+def test_no_module_has_a_meaningless_name() -> None:
     nothing = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}
     assert [path.name for path in (*MODULES, *TESTS) if path.stem.removeprefix("test_") in nothing] == []

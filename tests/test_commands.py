@@ -126,7 +126,7 @@ def copied(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_make_format_mends_what_make_lint_finds(tmp_path: Path) -> None:
+def test_make_format_corrects_findings_of_make_lint(tmp_path: Path) -> None:
     check, form, *_ = lint = commands("lint")
     tree = copied(tmp_path)
     assert [run(line, tree).returncode for line in (check, form)] == [1, 1]
@@ -158,12 +158,12 @@ def test_make_check_runs_lint_too() -> None:
     assert {*commands("lint")} < {*commands("check")}
 
 
-def test_make_lint_checks_types_as_it_is_written() -> None:
+def test_make_lint_checks_types_as_configured() -> None:
     (mypy,) = (line for line in commands("lint") if "mypy" in line)
     assert run(f"{mypy} --version").returncode == 0
 
 
-def test_make_clean_removes_what_was_made_and_keeps_the_data(tmp_path: Path) -> None:
+def test_make_clean_removes_generated_files_and_keeps_the_data(tmp_path: Path) -> None:
     kept, made = (
         ["data/redis.aof", "service/__init__.py"],
         [".venv/x", ".ruff_cache/x", "a/b/__pycache__/x.pyc", "dist/x"],

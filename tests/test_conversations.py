@@ -47,16 +47,16 @@ def test_every_exchange_of_a_conversation_is_read(file: Path) -> None:
 
 
 @pytest.mark.parametrize(("expected", "actual"), ALIKE)
-def test_what_says_the_same_is_the_same(expected: str, actual: str) -> None:
+def test_equivalent_answers_are_equal(expected: str, actual: str) -> None:
     assert compare(expected, actual, {"known": "it"}) == []
 
 
 @pytest.mark.parametrize(("expected", "actual"), DIFFERENT)
-def test_what_says_something_else_is_not(expected: str, actual: str) -> None:
+def test_different_answers_are_not_equal(expected: str, actual: str) -> None:
     assert compare(expected, actual, {"known": "it"})
 
 
-def test_a_recorded_value_is_known_from_then_on() -> None:
+def test_a_recorded_value_can_be_used_afterwards() -> None:
     known: dict[str, str] = {}
     assert compare('["{{etag:hex}}"]', f'["{"a" * 32}"]', known) == []
     assert compare('["{{etag}}"]', f'["{"a" * 32}"]', known) == []
@@ -95,7 +95,7 @@ def test_status_and_headers_are_compared() -> None:
     ]
 
 
-def test_a_conversation_lies_in_the_package_of_its_dialect() -> None:
+def test_a_conversation_is_in_the_package_of_its_dialect() -> None:
     """The tests and `polystow verify` replay only conversations in the packages of dialects."""
     files = {path for part in ("service", "tests") for path in (ROOT / part).rglob("*.http")}
     assert files == set(FILES)
@@ -105,7 +105,7 @@ FORMER_PHRASES = {422: "Unprocessable Entity"}  # before Python 3.13
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parts[-3]}/{file.stem}")
-def test_the_phrase_of_an_expected_status_is_its_own(file: Path) -> None:
+def test_each_expected_status_has_its_standard_phrase(file: Path) -> None:
     for exchange in load(file):
         _, status, phrase = exchange.answer.start.split(" ", 2)
         assert phrase in (HTTPStatus(int(status)).phrase, FORMER_PHRASES.get(int(status))), exchange.where

@@ -60,14 +60,14 @@ def test_every_refusal_is_rendered_in_the_vendors_shape(dialect: Dialect, refusa
 
 
 @every_dialect
-def test_what_a_refusal_says_reaches_the_client(dialect: Dialect) -> None:
+def test_the_message_of_a_refusal_reaches_the_client(dialect: Dialect) -> None:
     for refusal in refusals():
         answer = dialect.refuse(refusal, ())
         assert str(refusal).encode() in answer.body
 
 
 @every_route
-def test_a_route_lies_below_a_prefix_of_its_dialect(dialect: Dialect, route: Route) -> None:
+def test_a_route_is_below_a_prefix_of_its_dialect(dialect: Dialect, route: Route) -> None:
     assert any(route.template.startswith(prefix) for prefix in dialect.prefixes)
     assert Router(DIALECTS).owner(route.template.replace("{", "").replace("}", "")) is dialect
 
@@ -86,7 +86,7 @@ def test_a_route_is_described(dialect: Dialect, route: Route) -> None:
 
 
 @every_route
-def test_a_handler_says_whether_its_answer_is_long(dialect: Dialect, route: Route) -> None:
+def test_a_handler_declares_if_its_answer_is_long(dialect: Dialect, route: Route) -> None:
     assert signature(route.handler).return_annotation in (Answer, Stream, Answer | Stream, Handling)
 
 
@@ -107,7 +107,7 @@ def test_no_two_dialects_share_a_prefix() -> None:
 
 
 @every_dialect
-def test_a_dialect_is_called_what_its_module_is_called(dialect: Dialect) -> None:
+def test_a_dialect_has_the_name_of_its_module(dialect: Dialect) -> None:
     assert import_module(f"service.dialects.{dialect.name}").DIALECT is dialect
     assert f"| {dialect.name} |" in README
     assert f"\n## {dialect.name}\n" in PAGE
@@ -117,7 +117,7 @@ def test_a_dialect_is_called_what_its_module_is_called(dialect: Dialect) -> None
 
 @every_dialect
 @pytest.mark.parametrize("headers", [{}, {"Authorization": ""}, {"Authorization": "Bearer Bearer x"}], ids=str)
-def test_who_shows_no_credential_is_unauthenticated(dialect: Dialect, headers: dict[str, str]) -> None:
+def test_a_request_without_a_credential_is_unauthenticated(dialect: Dialect, headers: dict[str, str]) -> None:
     """A dialect that is open to all until passwords are declared returns no credential instead."""
     try:
         assert dialect.credential(CIMultiDict(headers)) is None
@@ -139,7 +139,7 @@ def test_dialects_are_chosen_by_name() -> None:
         discover(("nonsense",))
 
 
-def test_a_path_of_no_dialect_belongs_to_none() -> None:
+def test_a_path_outside_all_prefixes_belongs_to_no_dialect() -> None:
     router = Router(DIALECTS)
     assert router.owner("/nothing") is None
     with pytest.raises(NoSuchPath):

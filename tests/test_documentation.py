@@ -20,7 +20,7 @@ PARTS = ("service", "lua", "k8s", "bench")
 SCRIPTS = sorted(LUA.rglob("*.lua"))
 
 
-def test_each_key_is_documented_where_keys_are_spelled() -> None:
+def test_each_key_is_documented_in_the_module_of_keys() -> None:
     collection = keys.Collection("d", "n", "c", "cusn")
     made = {
         "variables": keys.variables(collection),
@@ -89,7 +89,7 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
 
-def test_the_glossary_has_few_entries_in_their_order() -> None:
+def test_the_glossary_has_few_entries_in_alphabetical_order() -> None:
     text = (ROOT / "docs" / "GLOSSARY.md").read_text()
     terms = [term for term in re.findall(r"^\| ([^|]+?) \|", text, re.MULTILINE) if term not in ("term", "---")]
     assert terms == sorted(terms)
@@ -142,7 +142,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+def test_each_link_of_a_page_has_a_target(page: Path) -> None:
     dead = []
     for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#?([^)]*)\)", page.read_text()):
         there = page.parent / target if target else page
@@ -151,14 +151,14 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     assert dead == []
 
 
-def test_the_picture_of_the_architecture_is_what_its_script_draws(tmp_path: Path) -> None:
+def test_the_picture_of_the_architecture_is_the_output_of_its_script(tmp_path: Path) -> None:
     """A copy of docs/architecture.py draws the same picture."""
     script = shutil.copy(ROOT / "docs" / "architecture.py", tmp_path)
     subprocess.run([sys.executable, str(script)], check=True)
     assert (tmp_path / "architecture.svg").read_text() == (ROOT / "docs" / "architecture.svg").read_text()
 
 
-def test_the_page_of_compatibility_is_what_the_tests_make_of_it() -> None:
+def test_the_page_of_compatibility_is_up_to_date() -> None:
     assert compatibility.PAGE.read_text() == compatibility.page(), "docs/COMPATIBILITY.md is stale: make compatibility"
 
 
@@ -200,7 +200,7 @@ def test_each_test_that_is_named_in_the_docs_exists(path: Path) -> None:
     assert missing == []
 
 
-def test_each_guarantee_names_the_test_that_holds_it() -> None:
+def test_each_guarantee_names_its_test() -> None:
     """Sentences that begin with "There is no" promise nothing, so they name no test."""
     text = (ROOT / "docs" / "GUARANTEES.md").read_text()
     promises = re.findall(r"^- .*(?:\n  .*)*", text, re.MULTILINE)

@@ -22,7 +22,7 @@ CLIENTS = {"python": ("mirror.py", sys.executable), "js": ("mirror.mjs", "node")
 
 
 @pytest.mark.parametrize("language", CLIENTS)
-def test_the_page_shows_the_client_that_is_tried(language: str) -> None:
+def test_the_page_shows_the_tested_client(language: str) -> None:
     blocks = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     assert blocks == [(ROOT / "docs" / CLIENTS[language][0]).read_text()]
     assert len(blocks[0].splitlines()) <= 30
@@ -53,7 +53,7 @@ async def stored(project: Client) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("language", CLIENTS)
-async def test_a_client_of_the_page_mirrors_a_category_whatever_fails(
+async def test_a_client_of_the_page_mirrors_a_category_despite_any_fault(
     language: str, http: ClientSession, tmp_path: Path
 ) -> None:
     name, program = CLIENTS[language]
@@ -82,7 +82,7 @@ async def test_a_client_of_the_page_mirrors_a_category_whatever_fails(
 
 
 @pytest.mark.parametrize("language", CLIENTS)
-async def test_a_client_of_the_page_copies_again_what_the_journal_has_no_more(
+async def test_a_client_of_the_page_copies_again_after_410(
     language: str, service: Running, http: ClientSession, tmp_path: Path
 ) -> None:
     name, program = CLIENTS[language]

@@ -65,22 +65,22 @@ def refused(read: Callable[..., Any], *arguments: Any) -> str:
 
 
 @pytest.mark.parametrize(("body", "message"), MISTAKES)
-def test_what_is_wrong_with_a_body_is_said(body: bytes, message: str) -> None:
+def test_the_message_names_the_error_in_a_body(body: bytes, message: str) -> None:
     assert refused(parse, body) == message
 
 
 @pytest.mark.parametrize(("body", "message"), BOUNDED)
-def test_which_bound_a_member_broke_is_said(body: bytes, message: str) -> None:
+def test_the_message_names_the_limit_that_a_member_exceeds(body: bytes, message: str) -> None:
     assert refused(json_parser(Bounded), body) == message
 
 
-def test_a_field_is_called_by_its_name() -> None:
+def test_a_message_names_a_form_field() -> None:
     assert refused(json_parser(list[int]), b'["x"]', "ids") == "`ids[0]` must be an integer, not a string"
     assert refused(json_parser(list[int]), b"{}", "ids") == "`ids` must be an array, not an object"
     assert refused(json_parser(list[int]), b"[1,", "ids") == "`ids` must be JSON, but is cut off"
 
 
-def test_words_are_read_in_any_case() -> None:
+def test_words_are_accepted_in_any_case() -> None:
     sorts = {"createdAt": 1, "key": 2}
     assert [choice({"by": word}, "by", "key", sorts) for word in ("createdAt", "CREATEDAT", "createdat")] == [1, 1, 1]
     assert choice({}, "by", "key", sorts) == 2
@@ -105,16 +105,16 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("text", "message"), NUMBERS, ids=[f"{text:.9}" for text, _ in NUMBERS])
-def test_which_bound_a_number_broke_is_said(text: str, message: str) -> None:
+def test_the_message_names_the_limit_that_a_number_exceeds(text: str, message: str) -> None:
     assert refused(number, {"limit": text}, "limit", 50, 1, 1000) == message
 
 
-def test_a_number_without_a_bound_may_be_any() -> None:
+def test_a_number_without_a_limit_may_be_large() -> None:
     assert number({"page": "9" * 30}, "page", 1, 1) == 10**30 - 1
     assert number({}, "user", None, 0) is None
 
 
-def test_what_begins_as_json_is_json_whatever_its_type_says() -> None:
+def test_a_body_that_begins_like_json_is_json_with_any_content_type() -> None:
     form = f"{FORM}; charset=utf-8"
     assert form_fields(form, b"a=1&b=&a=%C3%A9+x") == {"a": "\u00e9 x", "b": ""}
     assert [form_fields(form, body) for body in (b'{"a":1}', b" \r\n[1]", b"", b" \n")] == [None] * 4

@@ -37,7 +37,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_the_wheel_has_what_the_tree_has(dist: Path) -> None:
+def test_the_wheel_contains_the_files_of_the_tree(dist: Path) -> None:
     with zipfile.ZipFile(dist / WHEEL) as wheel:
         found = {name for name in wheel.namelist() if ".dist-info/" not in name}
     lua = {f"service/{name}" for name in files("lua")}
@@ -45,7 +45,7 @@ def test_the_wheel_has_what_the_tree_has(dist: Path) -> None:
     assert {"service/py.typed", "service/demo.yaml", "service/lua/put.lua", "service/openapi/static/docs.js"} <= found
 
 
-def test_the_source_archive_has_what_the_tree_has_and_makes_the_same_wheel(dist: Path, tmp_path: Path) -> None:
+def test_the_source_archive_contains_the_tree_and_builds_the_same_wheel(dist: Path, tmp_path: Path) -> None:
     with tarfile.open(dist / f"{NAME}.tar.gz") as archive:
         found = {name.removeprefix(f"{NAME}/") for name in archive.getnames()}
         archive.extractall(tmp_path, filter="data")
@@ -59,7 +59,7 @@ def test_the_source_archive_has_what_the_tree_has_and_makes_the_same_wheel(dist:
     assert (tmp_path / WHEEL).read_bytes() == (dist / WHEEL).read_bytes()
 
 
-def test_the_changelog_speaks_of_this_version() -> None:
+def test_the_changelog_has_this_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     assert f"\n## [{__version__}] - " in text
 
@@ -70,7 +70,7 @@ def test_the_tools_of_the_release_are_pinned() -> None:
     assert {tool.partition(">")[0] for tool in project["optional-dependencies"]["dist"]} <= pinned
 
 
-def test_a_program_that_is_tried_out_keeps_one_record_of_each_kind(tmp_path: Path) -> None:
+def test_an_installed_release_stores_one_record_of_each_kind(tmp_path: Path) -> None:
     program = tmp_path / "polystow"
     program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m service "$@"\n')
     program.chmod(0o755)

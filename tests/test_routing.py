@@ -32,7 +32,7 @@ FOUND = [
 
 
 @pytest.mark.parametrize(("method", "path", "template", "parameters"), FOUND)
-def test_slashes_that_name_nothing_are_passed_over(
+def test_slashes_at_the_end_of_a_path_are_ignored(
     method: str, path: str, template: str, parameters: tuple[str, ...]
 ) -> None:
     _, route, found = ROUTER.find(method, path)
@@ -40,7 +40,7 @@ def test_slashes_that_name_nothing_are_passed_over(
 
 
 @pytest.mark.parametrize("path", ["/", "//", "", GENESYS + "/", GENESYS + "//", "/api//v1/storage/json", "/api/v1/"])
-def test_a_path_without_a_route_stays_one(path: str) -> None:
+def test_a_path_without_a_route_stays_unknown(path: str) -> None:
     with pytest.raises(NoSuchPath):
         ROUTER.find("POST", path)
 
@@ -65,7 +65,7 @@ def test_a_path_without_a_route_stays_one(path: str) -> None:
         ("/apiXv1/", None),
     ],
 )
-def test_a_prefix_is_its_dialects_with_and_without_its_slash(path: str, owner: str | None) -> None:
+def test_a_prefix_belongs_to_its_dialect_with_and_without_its_slash(path: str, owner: str | None) -> None:
     found = ROUTER.owner(path)
     assert (found and found.name) == owner
 
@@ -83,11 +83,11 @@ def test_a_prefix_is_its_dialects_with_and_without_its_slash(path: str, owner: s
         (GENESYS + "/x", False),
     ],
 )
-def test_only_a_last_segment_that_is_a_parameter_may_be_another(path: str, varies: bool) -> None:
+def test_only_a_last_segment_that_is_a_parameter_may_vary(path: str, varies: bool) -> None:
     assert ROUTER.varies(path) is varies
 
 
-def test_an_empty_last_segment_is_not_one_that_may_be_another() -> None:
+def test_an_empty_last_segment_may_not_vary() -> None:
     """The fast path reuses a route for another last segment only if `is_unreserved` is true for it."""
     assert is_unreserved(b"key")
     assert not is_unreserved(b"")

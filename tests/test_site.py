@@ -37,7 +37,7 @@ def test_the_site_has_each_page_of_the_tree(site: Path) -> None:
         assert (site / page.parent / name).is_file(), page
 
 
-def test_the_navigation_leads_to_each_page_but_the_single_decisions() -> None:
+def test_the_navigation_has_each_page_except_single_decisions() -> None:
     led_to = set(re.findall(r": ([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
     assert led_to == {str(page) for page in documented() if not re.match(r"docs/decisions/\d", str(page))}
 

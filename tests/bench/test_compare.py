@@ -63,7 +63,7 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert found == Spread(median=1.2, least=1.0, most=3.0)
 
 
-def test_a_system_that_was_not_asked_has_no_ratio() -> None:
+def test_a_system_without_a_measurement_has_no_ratio() -> None:
     assert ratios(MEASURED["get"], "polystow", "aiohttp") is None
 
 
@@ -89,7 +89,7 @@ def test_the_picture_is_drawn_and_the_same_figures_draw_the_same(tmp_path: Path)
     assert "GET, 125 B" in (tmp_path / "one.svg").read_text()
 
 
-def test_medians_stand_for_a_system() -> None:
+def test_a_system_is_reported_by_its_medians() -> None:
     assert summary(MEASURED["get"]["polystow"])["rate"] == 100
 
 
@@ -99,7 +99,7 @@ def test_one_wrong_answer_ends_the_run(wrong: Sample) -> None:
         check("some", "get", wrong)
 
 
-def test_where_404_is_due_nothing_else_will_do() -> None:
+def test_a_measurement_of_missing_documents_accepts_only_404() -> None:
     check("some", "missing", sample(10, refused=10), missing=True)
     with pytest.raises(Wrong):
         check("some", "missing", sample(10, refused=9), missing=True)
@@ -137,7 +137,7 @@ def test_systems_take_turns(tmp_path: Path) -> None:
     assert Counted.turns == ["a0", "b0", "a1", "b1"]
 
 
-def test_an_order_is_lua_that_holds_any_bytes() -> None:
+def test_an_order_for_wrk_is_written_as_lua_with_any_bytes() -> None:
     body = bytes(range(256))
     text = literal({"body": body, "parts": [1, 'a"b\\']})
     assert text.isascii()
@@ -147,13 +147,13 @@ def test_an_order_is_lua_that_holds_any_bytes() -> None:
     assert Order("same", [(100, Request("GET", "/KEY"))], 1).text().startswith("return {")
 
 
-def test_every_workload_has_a_name_of_its_own_and_the_subject_knows_them_all(tmp_path: Path) -> None:
+def test_every_workload_has_a_unique_name_that_the_service_knows(tmp_path: Path) -> None:
     assert len(BY_NAME) == len(WORKLOADS)
     subject = FastPath(HERE, tmp_path)
     assert all(subject.knows(workload) for workload in WORKLOADS)
 
 
-def test_every_system_has_a_name_of_its_own() -> None:
+def test_every_system_has_a_unique_name() -> None:
     assert len({each.name for each in SYSTEMS}) == len(SYSTEMS)
 
 
@@ -169,7 +169,7 @@ def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
 HERE_ANY = placement()
 
 
-def test_a_system_is_loaded_and_answers_each_kind_of_request_rightly(system: System) -> None:
+def test_each_system_answers_each_kind_of_request_correctly(system: System) -> None:
     few = [
         replace(each, keys=60, main=True, cached=True)
         for each in (GET, PUT, EXPIRING, NEW, PATCH, LIST, MISSING, MIX, EVEN, SKEWED, ONCE)
@@ -177,7 +177,7 @@ def test_a_system_is_loaded_and_answers_each_kind_of_request_rightly(system: Sys
     asyncio.run(prepare(system, few))
 
 
-def test_a_system_that_answers_wrongly_is_not_measured(tmp_path: Path) -> None:
+def test_a_system_with_wrong_answers_is_not_measured(tmp_path: Path) -> None:
     class Liar(Bare):
         name = "liar"
 
@@ -208,13 +208,13 @@ def costs(**subject: float) -> dict[str, Any]:
     return {"operations": {name: {"systems": systems} for name, systems in found.items()}}
 
 
-def test_a_request_that_takes_more_cpu_time_than_before_is_named() -> None:
+def test_a_request_with_more_cpu_time_than_before_is_reported() -> None:
     grown = against.grown(costs(get=10.0, put=25.0, new=9.0), costs(get=9.5, put=20.0))
     assert [line.partition(":")[0] for line in grown] == ["put"]
     assert "+20%" in grown[0]
 
 
-def test_a_slower_machine_is_not_a_slower_service() -> None:
+def test_a_slower_machine_is_not_reported_as_a_slower_service() -> None:
     slow = costs(get=10.0)
     for system in slow["operations"]["get"]["systems"].values():
         system["cpu_us"] = {name: 3 * us for name, us in system["cpu_us"].items()}

@@ -13,13 +13,13 @@ def test_each_document_is_listed_once(capsys: pytest.CaptureFixture[str]) -> Non
     assert all("0 missing, 0 repeated" in line for line in lines)
 
 
-def test_what_is_missing_or_comes_twice_is_counted() -> None:
+def test_missing_and_repeated_documents_are_counted() -> None:
     walk = Walk("key", 10)
     walk.seen = ["000000000", "000000002", "000000002", "000000001-7", "000000001-7"]
     assert walk.faults(3) == (1, 1)
 
 
-def test_a_service_that_is_not_there_ends_it_in_words(
+def test_an_unreachable_service_ends_the_run_with_a_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cursors, "TARGET", "/api/v1/storage/json/paged/none")

@@ -41,7 +41,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastPath]:
 
 
 @pytest.mark.parametrize("name", OPERATIONS_BY_NAME)
-def test_the_service_answers_it_rightly(system: FastPath, name: str) -> None:
+def test_the_service_answers_each_operation_correctly(system: FastPath, name: str) -> None:
     operation = few(name)
     names = asyncio.run(fill(system, [operation]))  # checks one answer, status and body
     # It can be done again and again, as wrk does it.
@@ -56,7 +56,7 @@ def test_a_wrong_status_or_body_ends_the_run(system: FastPath, wrong: dict[str, 
 
 
 @pytest.mark.parametrize("name", ["ainoflow-304", "ainoflow-post", "auravant-get", "avaamo-one", "genesys-one"])
-def test_wrk_is_answered_for_every_key(system: FastPath, name: str) -> None:
+def test_wrk_gets_an_answer_for_every_key(system: FastPath, name: str) -> None:
     operation = few(name)
     names = asyncio.run(fill(system, [operation]))
     check_sample(system.name, name, turn(system, operation, {system.name: names}, 1)(0))
@@ -74,7 +74,7 @@ def test_wrk_puts_the_key_into_a_body(system: FastPath) -> None:
     asyncio.run(check(system, [replace(read, request=each) for each in asked], {}))
 
 
-def test_the_service_of_another_checkout_is_the_one_that_runs(tmp_path: Path) -> None:
+def test_the_service_of_the_given_checkout_is_started(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     for folder in ("service", "lua"):
         shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -90,14 +90,16 @@ def test_the_service_of_another_checkout_is_the_one_that_runs(tmp_path: Path) ->
     assert before.version() == ""
 
 
-def test_a_directory_without_a_service_is_no_checkout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_directory_without_a_service_is_refused_as_a_checkout(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--before", str(tmp_path)])
     assert ended.value.code == 2
     assert "has no service/__main__.py" in capsys.readouterr().err
 
 
-def test_every_dialect_has_its_operations_each_with_a_name_of_its_own() -> None:
+def test_every_dialect_has_operations_with_unique_names() -> None:
     assert len(OPERATIONS_BY_NAME) == len(OPERATIONS)
     assert not OPERATIONS_BY_NAME.keys() & BY_NAME.keys()
     dialects = {dialect.name for dialect in discover()}

@@ -20,13 +20,13 @@ def found(**more: object) -> dict[str, object]:
     } | more
 
 
-def test_the_verdict_wants_all_of_it() -> None:
+def test_the_verdict_requires_every_bound() -> None:
     assert verdict([found()])[0]
     for fault in ({"times": 3.1}, {"files": 0}, {"growth_bytes": 121 * MEBIBYTE}, {"held_too_long": ["SET: 6 us"]}):
         assert not verdict([found(**fault)])[0], fault
 
 
-def test_of_several_rounds_the_median_counts_and_every_script() -> None:
+def test_over_several_rounds_the_median_counts_and_each_script_must_be_fast() -> None:
     assert verdict([found(), found(times=9.0), found()])[0]
     assert not verdict([found(), found(), found(held_too_long=["SET: 6000 us"])])[0]
 

@@ -14,7 +14,7 @@ def test_each_follower_receives_each_change(capsys: pytest.CaptureFixture[str]) 
     assert 0 < told["PUT in ms"]["median"] <= told["PUT in ms"]["p99"] <= told["PUT in ms"]["most"]
 
 
-def test_streams_that_nobody_reads(capsys: pytest.CaptureFixture[str]) -> None:
+def test_streams_that_nobody_reads_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert followers.main(["--followers", "5", "--seconds", "0.2", "--unread"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["changes received"] == 0

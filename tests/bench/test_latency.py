@@ -53,7 +53,7 @@ async def listening(served: Served) -> AsyncIterator[str]:
         yield f"http://{host}:{port}"
 
 
-async def test_as_many_requests_as_the_rate_says_are_sent_and_counted() -> None:
+async def test_requests_are_sent_and_counted_at_the_given_rate() -> None:
     served = Served()
     async with listening(served) as url:
         outcome = await pace(Order(url, [GET], rate=300, seconds=0.5, connections=3, keys=5))
@@ -62,7 +62,7 @@ async def test_as_many_requests_as_the_rate_says_are_sent_and_counted() -> None:
     assert {each.split(b" ")[1] for each in served.requests} == {b"/0", b"/1", b"/2", b"/3", b"/4"}
 
 
-async def test_a_stall_delays_all_requests_that_were_due_meanwhile() -> None:
+async def test_a_stall_counts_as_latency_of_all_requests_that_were_due_meanwhile() -> None:
     """With two connections, only 2 of 500 latencies would be long if only requests that were sent were delayed."""
     async with listening(Served(stall=0.3, at=100)) as url:
         outcome = await pace(Order(url, [GET], rate=500, seconds=1.0, connections=2))
@@ -77,7 +77,7 @@ async def test_a_run_that_stalls_at_its_end_is_not_cut_short() -> None:
     assert (outcome.requests, outcome.broken) == (100, 0)
 
 
-async def test_without_a_rate_a_connection_sends_when_it_was_answered() -> None:
+async def test_without_a_rate_a_connection_sends_after_each_answer() -> None:
     served = Served()
     async with listening(served) as url:
         outcome = await pace(Order(url, [GET], rate=0, seconds=0.2, connections=2))
@@ -93,7 +93,7 @@ async def test_refusals_and_lost_connections_are_counted() -> None:
     assert (outcome.requests, outcome.broken) == (19, 1)
 
 
-async def test_each_connection_is_warm_and_gets_its_share() -> None:
+async def test_each_connection_is_warmed_up_and_gets_its_share() -> None:
     """Those that are used first, if one is enough for the rate, are not used again and again."""
     served = Served()
     async with listening(served) as url:
@@ -102,7 +102,7 @@ async def test_each_connection_is_warm_and_gets_its_share() -> None:
     assert min(served.connections) >= 1 + 5
 
 
-async def test_a_client_that_is_late_itself_says_so() -> None:
+async def test_a_client_that_sends_late_reports_it() -> None:
     """The server stalls the client too, because they share an event loop here."""
     async with listening(Served(stall=0.3, at=20)) as url:
         outcome = await pace(Order(url, [GET], rate=100, seconds=0.5, connections=3))
@@ -127,7 +127,7 @@ async def test_a_connection_that_is_lost_at_the_end_does_not_prolong_the_run() -
     ],
     ids=["in chunks", "until the connection is closed", "with more behind it"],
 )
-async def test_an_answer_whose_end_is_not_known_is_not_counted(answer: bytes) -> None:
+async def test_an_answer_without_a_known_end_is_not_counted(answer: bytes) -> None:
     served = Served()
     async with listening(served) as url:
         run = Run(Order(url, [GET], rate=100, seconds=0.2, connections=2))
@@ -138,7 +138,7 @@ async def test_an_answer_whose_end_is_not_known_is_not_counted(answer: bytes) ->
     assert outcome.broken >= 2
 
 
-def test_a_percentile_is_the_latency_that_so_many_requests_did_not_exceed() -> None:
+def test_a_percentile_is_the_latency_that_this_share_of_requests_did_not_exceed() -> None:
     latencies = [float(number) for number in range(1, 1001)]
     assert [percentile(latencies, share) for share in (0.5, 0.99, 0.999, 1.0)] == [500, 990, 999, 1000]
     assert percentile([3.0], 0.5) == 3

@@ -32,7 +32,7 @@ def locust(service: Running, *arguments: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=ROOT, env=environment({}), stdout=pipe, stderr=same, text=True, timeout=60)
 
 
-def test_a_run_without_a_failure_succeeds_and_asks_for_everything(service: Running) -> None:
+def test_a_run_without_a_failure_succeeds_and_sends_every_kind_of_request(service: Running) -> None:
     for seconds in (3, 40):  # a busy machine does not come to all of them in three
         done = locust(service, "--run-time", f"{seconds}s", "--max-p99", "60000")
         assert done.returncode == 0, done.stdout
@@ -58,13 +58,13 @@ def test_a_slow_tail_fails_the_run(service: Running) -> None:
     assert "the 99th percentile is" in done.stdout
 
 
-def test_a_run_that_could_ask_for_nothing_fails(service: Running) -> None:
+def test_a_run_without_any_request_fails(service: Running) -> None:
     done = locust(service, "--run-time", "1s", "--access", "")
     assert done.returncode == 1
     assert "no API key" in done.stdout
 
 
-def test_master_and_workers_are_judged_as_one(service: Running) -> None:
+def test_the_results_of_master_and_workers_are_judged_together(service: Running) -> None:
     done = locust(service, "--run-time", "2s", "--processes", "2", "--max-p99", "60000")
     assert done.returncode == 0, done.stdout
     done = locust(service, "--run-time", "2s", "--processes", "2", "--credentials", "unknown")

@@ -23,7 +23,7 @@ def peer(tmp_path: Path) -> Iterator[Nginx]:
         yield system
 
 
-async def test_a_key_is_read_as_it_was_written_and_404_before(peer: Nginx, http: ClientSession) -> None:
+async def test_a_key_is_404_before_it_is_written_and_read_back_unchanged(peer: Nginx, http: ClientSession) -> None:
     for body in (b"{}", bytes(range(256)), document(10 * 1024), document(100 * 1024)):
         url = f"{peer.url}/key-{len(body)}"
         async with http.get(url) as answer:
@@ -34,7 +34,7 @@ async def test_a_key_is_read_as_it_was_written_and_404_before(peer: Nginx, http:
             assert (answer.status, await answer.read()) == (200, body)
 
 
-async def test_a_write_with_an_expiry_has_one_and_one_without_has_none(peer: Nginx, http: ClientSession) -> None:
+async def test_only_a_write_with_an_expiry_sets_one(peer: Nginx, http: ClientSession) -> None:
     with peer.redis.client() as redis:
         for query, least, most in ((f"?expires={LIFETIME}", 1, LIFETIME), ("", -1, -1)):
             async with http.put(f"{peer.url}/key{query}", data=b"value") as answer:
@@ -51,20 +51,20 @@ async def test_connections_to_redis_are_kept(peer: Nginx, http: ClientSession) -
     assert peer.redis.info("stats")["total_connections_received"] <= before + 2
 
 
-async def test_a_redis_that_is_gone_is_an_error_and_no_answer(peer: Nginx, http: ClientSession) -> None:
+async def test_an_unreachable_redis_is_an_error_and_not_an_answer(peer: Nginx, http: ClientSession) -> None:
     peer.redis.stop()
     for request in (http.get(f"{peer.url}/key"), http.put(f"{peer.url}/key", data=b"value")):
         async with request as answer:
             assert answer.status == 500
 
 
-def test_it_is_one_worker_whose_time_is_counted(peer: Nginx) -> None:
+def test_nginx_has_one_worker_whose_cpu_time_is_counted(peer: Nginx) -> None:
     master, worker = peer.processes["server"]
     assert Path(f"/proc/{worker}/status").read_text().count(f"PPid:\t{master}\n") == 1
     assert peer.version().startswith("1.")
 
 
-def test_what_is_missing_is_named_with_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_is_named_with_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nginx, "NEEDED", (tmp_path / "ngx_http_lua_module.so",))
     with pytest.raises(Unusable, match="apt-get install " + PACKAGES) as raised:
         nginx.installed()

@@ -44,6 +44,6 @@ def test_a_ramp_goes_on_while_throughput_grows() -> None:
     assert ramp.best == (500, 5000)
 
 
-def test_a_ramp_survives_one_step_that_brought_nothing() -> None:
+def test_a_ramp_continues_after_one_step_without_more_throughput() -> None:
     ramp = climbed(500, lambda users: 700 if users == 7 else min(users * 100, 3000))
     assert ramp.best[1] == pytest.approx(3000)

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.results import shown, table, write
 
 
-def test_results_say_how_when_and_on_what_but_not_where(tmp_path: Path) -> None:
+def test_results_have_command_date_and_hardware_but_no_paths(tmp_path: Path) -> None:
     path = write(tmp_path, "some", ["--quick", "--out", str(tmp_path)], {"figure": 1})
     written = json.loads(path.read_text())
     assert written["figure"] == 1
@@ -25,12 +25,12 @@ def test_the_directory_of_the_results_is_left_out_of_the_command() -> None:
     assert shown(["--out=x"]) == []
 
 
-def test_the_directory_of_an_earlier_checkout_is_not_told() -> None:
+def test_the_directory_of_an_earlier_checkout_is_not_in_the_results() -> None:
     assert shown(["--before", "/home/x", "--quick"]) == shown(["--before=/home/x", "--quick"])
     assert shown(["--before", "/home/x", "--quick"]) == ["--before", "DIR", "--quick"]
 
 
-def test_a_table_is_markdown_with_its_figures_to_the_right() -> None:
+def test_a_table_is_markdown_with_right_aligned_figures() -> None:
     assert table(["", "a"], [["row", 1], ["r", 100]]).splitlines() == [
         "|     |   a |",
         "| --- | --: |",

@@ -7,7 +7,7 @@ def points(*resident: float) -> list[Point]:
     return [Point(200_000 * (i + 1), int(each * MEBIBYTE)) for i, each in enumerate(resident)]
 
 
-def test_memory_that_stays_is_flat() -> None:
+def test_constant_memory_is_flat() -> None:
     flat, said = verdict(points(49.9, 50, 50.1, 49.9, 50, 50, 50.1, 49.9, 50, 50))
     assert flat
     assert said.startswith("flat: ")
@@ -19,5 +19,5 @@ def test_memory_that_rises_with_every_request_is_not_flat() -> None:
     assert "bytes per request" in said
 
 
-def test_growth_is_that_of_the_whole_run() -> None:
+def test_growth_is_computed_over_the_whole_run() -> None:
     assert round(growth(points(*range(50, 60))) / MEBIBYTE) == 10

@@ -12,7 +12,7 @@ from tests.running import START_SECONDS
 SHORT = ["--documents", "300", "--quiet", "0.2"]
 
 
-def test_both_ways_are_measured(
+def test_export_and_import_are_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """The times are not compared with bounds here, because they are the machine's."""
@@ -38,7 +38,9 @@ def test_a_broken_bound_is_named() -> None:
     ]
 
 
-def test_a_refused_client_ends_it_in_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_request_of_the_client_ends_the_run_with_a_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(transfer, "HEAD", "Host: bench\r\nAuthorization: Bearer none\r\n")
     assert transfer.main(SHORT) == 1
     assert "transfer: PUT: HTTP/1.1 401" in capsys.readouterr().err

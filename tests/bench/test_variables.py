@@ -9,7 +9,7 @@ from bench.redis_server import RedisServer
 
 
 @pytest.mark.parametrize("part", ["lists", "writes", "clear"])
-async def test_a_part_is_measured_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+async def test_a_part_can_be_measured_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     monkeypatch.setattr(variables, "FEW", 50)
     monkeypatch.setattr(variables, "TIMES", 2)
     monkeypatch.setattr(variables, "ROUNDS", 2)
@@ -22,6 +22,6 @@ async def test_a_part_is_measured_by_itself(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("text", ["", "list", "lists,"])
-def test_another_word_is_no_part(text: str) -> None:
+def test_an_unknown_part_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"^{text}$"):
         variables.only(text)

@@ -72,7 +72,7 @@ async def test_a_page_stores_a_form_and_reads_it_back(service: Running, http: Cl
     assert (await page.call("query all keys", id)).status == 404
 
 
-async def test_a_page_of_a_customer_finds_its_own_area_again(service: Running, http: ClientSession) -> None:
+async def test_a_page_of_a_customer_finds_the_same_area_again(service: Running, http: ClientSession) -> None:
     page = Page(http, service.url, gms_user="customer-4711")
     coded = {"Content-Type": "application/x-www-form-urlencoded"}
     created = await page.call("create with a custom id", "order-17", "60", body=b"Key1=two+words%21", headers=coded)

@@ -68,22 +68,22 @@ FAULTY = {
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_nothing_is_found_where_batches_are_whole(name: str) -> None:
+def test_no_fault_is_found_if_batches_are_atomic(name: str) -> None:
     assert found(SOUND[name]) == []
 
 
 @pytest.mark.parametrize("name", FAULTY)
-def test_each_batch_that_is_done_or_seen_in_part_is_found(name: str) -> None:
+def test_each_batch_that_is_written_or_read_in_part_is_found(name: str) -> None:
     assert found(FAULTY[name])
 
 
 @pytest.mark.parametrize("name", ["half seen by one read", "half seen by two reads", "two batches in two orders"])
-def test_what_each_key_alone_could_have_been_is_found_by_the_order_of_all(name: str) -> None:
+def test_a_partial_batch_that_no_single_key_shows_is_found_by_the_order_of_all(name: str) -> None:
     assert versions.check(FAULTY[name]) == zones.check(FAULTY[name]) == []
     assert "not atomic" in atomic.check(FAULTY[name])[0]
 
 
-def test_a_batch_of_which_a_failover_takes_a_part_is_found() -> None:
+def test_a_batch_that_a_failover_loses_in_part_is_found() -> None:
     writes = [*FIRST, *batch("y", 6, 7.5, {"a": 2, "b": 2})]
     for kept in ("x", "y"):
         history = History(writes, [read("a", "x.a", 9, 10), read("b", f"{kept}.b", 9, 10)])
@@ -148,7 +148,7 @@ def made(seed: int, flaw: str, unknown: float = 0.2) -> Store:
     return store
 
 
-def test_nothing_is_found_in_many_histories_of_a_store_whose_batches_are_whole() -> None:
+def test_no_fault_is_found_in_many_histories_of_a_store_with_atomic_batches() -> None:
     for seed in range(HISTORIES):
         assert found(made(seed, "").made) == [], f"seed {seed}"
 
@@ -160,7 +160,7 @@ def test_a_store_that_carries_out_batches_in_part_is_found_each_time() -> None:
     assert all(found(store.made) for store in flawed)
 
 
-def test_a_store_that_shows_batches_in_part_is_found_each_time_and_by_no_key_alone() -> None:
+def test_a_store_that_shows_partial_batches_is_found_each_time_and_by_no_single_key() -> None:
     """It stores the first operation, lets a reader see all keys, and then stores the others."""
     flawed = [store for seed in range(HISTORIES) if (store := made(seed, "seen in part", 0.0)).flawed]
     assert len(flawed) > HISTORIES / 2
@@ -227,7 +227,7 @@ CHANGES: tuple[Callable[[History, Random], None], ...] = (moved, exchanged)
 
 @examples(150, 1000)
 @given(random=randoms(use_true_random=False), clients=integers(1, 3), calls=integers(1, 3), changes=integers(0, 2))
-def test_what_is_said_of_batches_is_what_trying_all_orders_says(
+def test_the_verdict_on_batches_is_that_of_trying_all_orders(
     random: Random, clients: int, calls: int, changes: int
 ) -> None:
     """All versions are known here, so nothing is overlooked either."""
@@ -241,7 +241,7 @@ def test_what_is_said_of_batches_is_what_trying_all_orders_says(
 
 @examples(100, 1000)
 @given(random=randoms(use_true_random=False), clients=integers(1, 3), calls=integers(1, 3), changes=integers(0, 2))
-def test_no_alarm_is_false_where_outcomes_are_unknown(random: Random, clients: int, calls: int, changes: int) -> None:
+def test_unknown_outcomes_cause_no_false_alarm(random: Random, clients: int, calls: int, changes: int) -> None:
     store = Store(random)
     store.calls(clients, calls, 0.4)
     for _ in range(changes):

@@ -24,14 +24,14 @@ def items(state: dict[str, int]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("sent", "last"), [(2, 2), (3, 2), (3, 3)])
-def test_batches_that_are_whole_are_no_violation(sent: int, last: int) -> None:
+def test_atomic_batches_are_no_violation(sent: int, last: int) -> None:
     account, group = Account(), Group("g", 5, sent, 2)
     assert account.judge(group, items(group.state(last))) == last
     account.judge_journal(group, changes(group, *range(1, last + 1)), last)
     assert not account.wrong
 
 
-def test_a_batch_that_is_half_done_or_lost_is_a_violation() -> None:
+def test_a_partial_or_lost_batch_is_a_violation() -> None:
     group = Group("g", 5, 4, 3)
     half = group.state(3) | {"k1": 4}
     gone = {key: number for key, number in group.state(3).items() if key != "k1"}
@@ -66,7 +66,7 @@ def test_a_receipt_with_another_expiry_or_version_is_a_violation(key: str) -> No
         assert group.learn(2, results)
 
 
-def test_a_document_that_expires_does_so_once_between_two_batches() -> None:
+def test_a_document_expires_once_between_two_batches() -> None:
     group = Group("g", 5, 2, 2)
     right = changes(group, 1, 2)
     ended = group.changes(2)[0]
@@ -80,7 +80,7 @@ def test_a_document_that_expires_does_so_once_between_two_batches() -> None:
     assert not account.wrong
 
 
-def test_a_journal_that_lacks_doubles_or_reorders_batches_is_a_violation() -> None:
+def test_a_journal_with_missing_repeated_or_reordered_batches_is_a_violation() -> None:
     group = Group("g", 5, 3, 3)
     right = changes(group, 1, 2, 3)
     flaws = [right[:-1], right[1:], [*right[:5], *right[6:]], changes(group, 1, 2, 2, 3), changes(group, 1, 3, 2)]
@@ -91,7 +91,7 @@ def test_a_journal_that_lacks_doubles_or_reorders_batches_is_a_violation() -> No
 
 
 @pytest.mark.long
-async def test_no_batch_is_half_done_while_redis_and_workers_are_killed() -> None:
+async def test_no_batch_is_partial_while_redis_and_workers_are_killed() -> None:
     async with standing() as stand:
         account = await write_batches(stand, either(300, 5000), clients=12, seed=5, pause=0.6, kills=4)
     print(account)

@@ -61,7 +61,7 @@ async def test_reads_from_memory_are_linearizable_while_one_fault_comes_again_an
 
 
 @pytest.mark.long
-async def test_reads_from_memory_are_linearizable_while_it_is_too_small() -> None:
+async def test_reads_from_memory_are_linearizable_while_the_cache_is_too_small() -> None:
     verdict, hits = await tried(Tracker, "lag", keys=60, size=SMALL)
     assert verdict.found == []
     assert hits > 0
@@ -141,7 +141,7 @@ async def test_nothing_is_read_from_memory_after_its_expiry() -> None:
     assert number > 100
 
 
-async def test_a_cache_that_does_not_look_at_the_clock_is_found_out() -> None:
+async def test_a_cache_that_ignores_the_clock_is_found_out() -> None:
     async with caching(WithoutClock) as (stand, services):
         await stand.configure("hz", "1")  # Redis itself removes expired keys only after a while
         _, found = await expired(stand, services)

@@ -88,12 +88,12 @@ FAULTY: dict[str, tuple[str, History]] = {
 
 @each_checker
 @pytest.mark.parametrize("name", SOUND)
-def test_nothing_is_found_in_a_sound_history(name: str, check: Check) -> None:
+def test_no_fault_is_found_in_a_correct_history(name: str, check: Check) -> None:
     assert check(SOUND[name]) == []
 
 
 @pytest.mark.parametrize("name", FAULTY)
-def test_each_fault_is_found_and_called_what_it_is(name: str) -> None:
+def test_each_fault_is_found_and_named(name: str) -> None:
     kind, made = FAULTY[name]
     assert any(f": {kind}: " in fault for fault in versions.check(made)), versions.check(made)
 
@@ -109,7 +109,7 @@ def test_each_fault_is_found_and_called_what_it_is(name: str) -> None:
         "a value from the future",
     ],
 )
-def test_what_needs_no_version_is_found_without(name: str) -> None:
+def test_faults_that_need_no_version_are_found_without_versions(name: str) -> None:
     assert zones.check(FAULTY[name][1])
 
 
@@ -133,7 +133,7 @@ def test_a_patch_that_lost_what_it_did_not_name_is_found() -> None:
     assert versions.check(History(writes, [seen])) == zones.check(History(writes, [seen])) == []
 
 
-def test_the_order_of_unknown_writes_is_no_guess() -> None:
+def test_the_order_of_writes_with_unknown_outcome_is_not_guessed() -> None:
     """Two writes of unknown outcome made versions 2 and 3. A read saw version 3, and a conditional write follows it."""
     early, late = write("x", 2, 9, None, UNKNOWN), write("y", 2, 3, None, UNKNOWN)
     after = write("c", 6, 7, 4)
@@ -149,7 +149,7 @@ def test_the_order_of_unknown_writes_is_no_guess() -> None:
     assert "condition broken" in versions.check(made)[0]
 
 
-def test_a_search_that_outgrows_its_bound_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_exceeds_its_limit_gives_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orders, "STATES", 0)
     assert versions.judge(History([], [read("a", 0, 1, 1)])).found
     made = History([write("a", 0, 1, None, UNKNOWN), write("b", 2, 3, 2), write("c", 4, 5, 4)], [])
@@ -157,14 +157,14 @@ def test_a_search_that_outgrows_its_bound_says_nothing(monkeypatch: pytest.Monke
 
 
 @each_checker
-def test_nothing_is_found_in_simulated_histories(check: Check) -> None:
+def test_no_fault_is_found_in_simulated_histories(check: Check) -> None:
     for seed in range(HISTORIES):
         made, _ = history(Random(seed), clients=1 + seed % 6)
         assert check(made) == [], f"seed {seed}"
 
 
 @pytest.mark.parametrize("flaw", FLAWS)
-def test_a_flaw_in_a_simulated_history_is_always_found(flaw: str) -> None:
+def test_a_fault_in_a_simulated_history_is_always_found(flaw: str) -> None:
     """The last read comes after everything, so clients can notice each flaw."""
     flawed = 0
     for seed in range(HISTORIES):
@@ -192,7 +192,7 @@ def newest(*reads: Read, ended: float = 7) -> History:
     return History([write("a", 0, 1, 1), write("b", 2, 3, 2), write("c", 6, ended, 3)], [read("c", 7, 7.5, 3), *reads])
 
 
-def test_what_a_failover_took_is_counted() -> None:
+def test_writes_that_a_failover_lost_are_counted() -> None:
     made = newest(read("b", 9, 10, 2))
     made.writes.append(write("d", 11, 12, 3))
     account = losses.judge(made, [8])
@@ -214,11 +214,11 @@ def test_what_a_failover_took_is_counted() -> None:
         newest(Read("k", 9, 10, "b", replaced_by="c", version=2)),  # a part of c is left
     ],
 )
-def test_what_a_failover_may_not_do_is_found(made: History) -> None:
+def test_a_failover_that_does_more_than_lose_the_newest_writes_is_found(made: History) -> None:
     assert losses.judge(made, [8]).found
 
 
-def test_what_was_wrong_before_a_failover_is_found_though_the_failover_took_it() -> None:
+def test_a_fault_before_a_failover_is_found_even_if_the_failover_lost_it() -> None:
     made = newest(read("b", 9, 10, 2))
     made.reads.append(read("b", 7.2, 7.6, 2))
     assert losses.judge(made, [8]).found

@@ -17,7 +17,7 @@ KILLS = ("kill_redis", "kill_worker")
 
 @pytest.mark.long
 @pytest.mark.parametrize("dialect", registers())
-async def test_no_fault_loses_doubles_or_reorders_a_write(dialect: str) -> None:
+async def test_no_fault_loses_repeats_or_reorders_a_write(dialect: str) -> None:
     async with standing() as stand:
         verdict = await trial(
             stand,
@@ -46,7 +46,7 @@ async def test_kill_9_of_redis_and_of_workers_loses_no_acknowledged_write(append
     assert set(verdict.injected) == set(KILLS)
 
 
-async def test_a_full_disk_stops_redis_or_its_writes_and_loses_none_that_was_acknowledged() -> None:
+async def test_a_full_disk_stops_redis_or_its_writes_and_loses_no_acknowledged_write() -> None:
     for appendfsync in ("everysec", "always"):
         async with standing(appendfsync=appendfsync) as stand:
             verdict = await trial(stand, registers()["ainoflow"], Plan(seed=13, seconds=2, faults=("fill_disk",)))
@@ -55,7 +55,7 @@ async def test_a_full_disk_stops_redis_or_its_writes_and_loses_none_that_was_ack
 
 
 @pytest.mark.long
-async def test_a_cluster_loses_doubles_and_reorders_nothing_but_what_a_failover_takes() -> None:
+async def test_a_cluster_loses_repeats_and_reorders_nothing_except_the_losses_of_a_failover() -> None:
     """A reshard loses no write. A failover may lose the newest writes, and these are counted."""
     async with clustered() as stand:
         verdict = await trial(
@@ -69,6 +69,6 @@ async def test_a_cluster_loses_doubles_and_reorders_nothing_but_what_a_failover_
     assert verdict.lost == [] or verdict.injected["fail_over"] > 0
 
 
-def test_each_fault_has_a_name_of_its_own() -> None:
+def test_each_fault_has_a_unique_name() -> None:
     for topology, groups in FAULTS.items():
         assert len(set(names(topology))) == sum(len(group) for group in groups.values())

@@ -8,7 +8,7 @@ from tests.faults.stand import standing
 
 
 @pytest.mark.long
-async def test_no_fault_hides_doubles_or_reorders_a_change_for_a_follower() -> None:
+async def test_no_fault_hides_repeats_or_reorders_a_change_for_a_follower() -> None:
     async with standing() as stand:
         print(await follow(stand, either(2_000, 20_000), seed=21, between=1.0, least_faults=either(6, 30)))
 

@@ -26,7 +26,9 @@ async def insist(service: Running, until: float, statuses: Counter[int], longest
             longest.append(monotonic() - begun)
 
 
-async def test_requests_get_503_in_time_memory_stays_bounded_and_it_comes_back(http: ClientSession) -> None:
+async def test_without_redis_requests_get_503_in_time_memory_is_bounded_and_service_resumes(
+    http: ClientSession,
+) -> None:
     async with standing(workers=1, max_in_flight=100) as stand:
         project = await open_project(stand.service, http)
         await project.put("d", "k")

@@ -25,7 +25,9 @@ async def listed(project: Client) -> bytes:
     return (await project.get("d", limit=100)).body + (await project.ask("GET", DOCUMENTS)).body
 
 
-async def test_writes_are_refused_whole_and_reads_and_deletes_go_on(stand: Stand, http: ClientSession) -> None:
+async def test_with_full_memory_writes_are_refused_completely_and_reads_and_deletes_work(
+    stand: Stand, http: ClientSession
+) -> None:
     project = await open_project(stand.service, http)
     for name, body in (("a", b'{"n":1}'), ("b", b"[2]"), ("large", LARGE)):
         await project.put("d", name, body)
@@ -53,7 +55,7 @@ async def test_writes_are_refused_whole_and_reads_and_deletes_go_on(stand: Stand
     assert await project.keys("d", sortBy="key") == ["a", "large"]
 
 
-async def test_a_memory_that_is_really_full_is_freed_by_deletes(stand: Stand, http: ClientSession) -> None:
+async def test_deletes_free_a_memory_that_is_really_full(stand: Stand, http: ClientSession) -> None:
     """The clients fill the memory themselves, up to the last write that fits."""
     project = await open_project(stand.service, http)
     used = int(stand.redis.command("INFO", "memory")["used_memory"])

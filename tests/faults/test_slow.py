@@ -33,7 +33,7 @@ async def test_a_head_that_never_ends_is_closed_with_its_connection() -> None:
             assert await wire.rest() == b""
 
 
-def test_bodies_that_arrive_share_one_bound_and_give_it_back() -> None:
+def test_arriving_bodies_share_one_limit_of_memory_and_release_it() -> None:
     incoming = IncomingBodies(100)
     with incoming.body() as one, incoming.body() as other:
         one.add(b"x" * 60)
@@ -68,7 +68,7 @@ def add(slow_readers: SlowReaders, left: int) -> Waiting:
     return client.transport
 
 
-async def test_of_clients_that_do_not_read_the_slowest_is_ended_when_all_hold_too_much() -> None:
+async def test_over_the_limit_the_slowest_of_the_clients_that_do_not_read_is_closed() -> None:
     slow_readers = SlowReaders(100)
     first, second, third = add(slow_readers, 50), add(slow_readers, 50), add(slow_readers, 1)
     assert [first.closed, second.closed, third.closed] == [True, False, False]
@@ -76,7 +76,9 @@ async def test_of_clients_that_do_not_read_the_slowest_is_ended_when_all_hold_to
     assert not add(alone, 1000).closed  # a single answer may be larger than the bound
 
 
-async def test_who_reads_slowly_is_waited_for_and_who_does_not_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_reader_is_served_and_a_client_that_does_not_read_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(backpressure, "UNREAD_SECONDS", 1.0)
     slow_readers = SlowReaders(100_000)
     slow, still = add(slow_readers, 10_000), add(slow_readers, 10_000)

@@ -16,7 +16,7 @@ def test_no_input_does_what_the_target_forbids(target: str) -> None:
     assert done.coverage > 50
 
 
-def test_a_form_whose_header_has_a_line_break_inside_means_the_same_however_it_is_cut() -> None:
+def test_a_form_with_a_line_break_in_a_header_is_parsed_the_same_however_it_is_cut() -> None:
     head = b'Content-Disposition: form-data; name="f"; filename="q"\rC\nontent-Type: text/plain'
     form = b"--b\r\n%b\r\n\r\nx\r\n--b--\r\n" % head
     for cut in range(len(form)):

@@ -13,7 +13,7 @@ from tests.running import Running
 REQUESTS = 1_500
 
 
-async def test_no_broken_request_is_a_5xx_or_ends_a_worker(serve: Callable[..., Running]) -> None:
+async def test_no_malformed_request_gets_a_5xx_or_ends_a_worker(serve: Callable[..., Running]) -> None:
     running = serve()
     statuses, found = await fuzz(running, seed=1, requests=REQUESTS)
     assert found == []
@@ -21,14 +21,14 @@ async def test_no_broken_request_is_a_5xx_or_ends_a_worker(serve: Callable[..., 
     assert "Traceback" not in running.log
 
 
-def test_the_fuzzer_sends_sound_requests_and_broken_ones() -> None:
+def test_the_fuzzer_sends_valid_and_malformed_requests() -> None:
     sent = {broken(Random(number)) for number in range(1000)}
     assert len(sent) > 800
     assert len(sent & set(SEEDS)) > 5
 
 
 @pytest.mark.parametrize("token", ["ak-1", "unknown"])
-async def test_a_body_that_is_no_gzip_logs_no_traceback(serve: Callable[..., Running], token: str) -> None:
+async def test_an_invalid_gzip_body_logs_no_traceback(serve: Callable[..., Running], token: str) -> None:
     """Otherwise anybody could fill the log, even without a key."""
     running = serve()
     sent = request("PUT", f"{DOCUMENTS}/c/k", b"this is no gzip", "Content-Encoding: gzip")

@@ -6,7 +6,7 @@ from service.http.driver import CompleteBody
 from service.storage.errors import TooLarge
 
 
-async def test_a_body_that_has_arrived_is_held_to_its_limit_in_either_way() -> None:
+async def test_a_complete_body_has_the_same_limit_whether_read_at_once_or_in_pieces() -> None:
     body = CompleteBody(b"12345")
     assert await body.read(5) == b"12345"
     assert [piece async for piece in body.pieces(5)] == [b"12345"]

@@ -49,14 +49,14 @@ async def test_categories_are_answered_from_memory_while_documents_change(client
         ("DELETE", "b/1", {"a": 2}),
     ],
 )
-async def test_a_document_more_or_less_ends_a_list_of_categories(
+async def test_a_created_or_deleted_document_invalidates_a_list_of_categories(
     client: Client, method: str, name: str, counts: Counts
 ) -> None:
     await Client(client.app).ask(method, f"{DOCUMENTS}/{name}", b"[1]" if method == "PUT" else None)
     assert await counted(client) == counts
 
 
-async def test_a_list_of_categories_ends_when_the_first_document_expires(client: Client) -> None:
+async def test_a_list_of_categories_is_valid_until_the_first_document_expires(client: Client) -> None:
     first = f"{DOCUMENTS}/b/first"
     await client.ask("PUT", f"{DOCUMENTS}/a/1?expiresMs=600000", b"[1]")
     await client.ask("PUT", f"{first}?expiresMs=1500", b"[1]")
@@ -66,9 +66,7 @@ async def test_a_list_of_categories_ends_when_the_first_document_expires(client:
     assert (await client.ask("GET", first))[0] == 404
 
 
-async def test_the_recording_of_very_many_categories_is_given_up(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_answer_of_very_many_categories_is_not_cached(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(30):
         await client.ask("PUT", f"{DOCUMENTS}/c{n}/1", b"[1]")
     most, ordinary = 0, Tracker.link

@@ -47,7 +47,7 @@ async def parts(client: Client, target: str) -> list[str]:
 
 
 @pytest.mark.parametrize("target", LISTS)
-async def test_a_part_of_a_list_is_answered_from_memory(app: App, bare: App, target: str) -> None:
+async def test_a_page_by_cursor_is_answered_from_memory(app: App, bare: App, target: str) -> None:
     client = Client(app)
     targets = await parts(client, target)
     assert len(targets) == 3
@@ -60,7 +60,7 @@ async def test_a_part_of_a_list_is_answered_from_memory(app: App, bare: App, tar
 
 
 @pytest.mark.parametrize("target", LISTS[2:])
-async def test_a_write_between_two_parts_ends_all_that_are_kept(app: App, bare: App, target: str) -> None:
+async def test_a_write_between_two_pages_invalidates_all_cached_ones(app: App, bare: App, target: str) -> None:
     """Each part that is asked for later, behind cursors of before and of after the write, shows it."""
     reader, other = Client(app), Client(bare)
     for method, name, body in WRITES:

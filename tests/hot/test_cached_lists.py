@@ -30,7 +30,9 @@ async def kept(client: Client) -> None:
 @pytest.mark.parametrize(
     ("method", "name", "left"), [("PUT", "b", ["a", "b"]), ("PUT", "a", ["a"]), ("DELETE", "a", [])]
 )
-async def test_a_write_to_the_collection_ends_a_kept_list(app: App, method: str, name: str, left: list[str]) -> None:
+async def test_a_write_to_the_collection_invalidates_a_cached_list(
+    app: App, method: str, name: str, left: list[str]
+) -> None:
     reader, writer = Client(app), Client(app)
     await writer.ask("PUT", f"{LIST}/a", b"[1]")
     await kept(reader)
@@ -40,7 +42,7 @@ async def test_a_write_to_the_collection_ends_a_kept_list(app: App, method: str,
     assert [item["value"] for item in json.loads(body or b"")] == [[2] if name == "a" else [1], [2]][: len(left)]
 
 
-async def test_a_record_of_another_collection_does_not_end_it(app: App) -> None:
+async def test_a_write_to_another_collection_does_not_invalidate_a_cached_list(app: App) -> None:
     reader, writer = Client(app), Client(app)
     await writer.ask("PUT", f"{LIST}/a", b"[1]")
     await kept(reader)
@@ -50,7 +52,7 @@ async def test_a_record_of_another_collection_does_not_end_it(app: App) -> None:
     assert hits(app) == before + 1
 
 
-async def test_a_list_ends_when_its_first_record_expires(app: App) -> None:
+async def test_a_cached_list_is_valid_until_its_first_record_expires(app: App) -> None:
     client = Client(app)
     await client.ask("PUT", f"{LIST}/a", b"[1]")
     await client.ask("PUT", f"{LIST}/soon?expiresMs=1500", b"[1]")

@@ -37,7 +37,7 @@ REFUSED = request("PUT", K, b"nonsense")
         request("DELETE", K + "3"),
     ],
 )
-async def test_a_hot_request_is_one_command_and_one_write_and_nothing_of_aiohttp(rig: Rig, message: bytes) -> None:
+async def test_a_fast_request_is_one_command_and_one_write_without_aiohttp(rig: Rig, message: bytes) -> None:
     rig.receive(message)
     assert (len(rig.held), rig.app.state.in_flight) == (1, 1)
     await rig.reply()
@@ -45,7 +45,7 @@ async def test_a_hot_request_is_one_command_and_one_write_and_nothing_of_aiohttp
     assert at_rest(rig)
 
 
-async def test_one_request_of_a_connection_is_asked_at_a_time_and_answers_keep_the_order(rig: Rig) -> None:
+async def test_requests_of_a_connection_are_carried_out_one_at_a_time_and_answered_in_order(rig: Rig) -> None:
     rig.receive(GET + META + LIST + PUT)
     rig.receive(GET)
     while rig.held:
@@ -58,7 +58,7 @@ async def test_one_request_of_a_connection_is_asked_at_a_time_and_answers_keep_t
     assert at_rest(rig)
 
 
-async def test_a_client_that_leaves_takes_its_requests_along(rig: Rig) -> None:
+async def test_requests_of_a_client_that_disconnects_are_dropped(rig: Rig) -> None:
     rig.receive(GET + GET)
     rig.leave()
     assert rig.app.state.in_flight == 1
@@ -67,7 +67,7 @@ async def test_a_client_that_leaves_takes_its_requests_along(rig: Rig) -> None:
     assert at_rest(rig)
 
 
-async def test_nothing_keeps_what_is_over(rig: Rig) -> None:
+async def test_a_finished_connection_and_its_exchanges_are_freed(rig: Rig) -> None:
     gc.collect()
     kinds = (type(rig.connection), Exchange)
     earlier = {id(each): each for each in gc.get_objects() if type(each) is Exchange}
@@ -81,7 +81,7 @@ async def test_nothing_keeps_what_is_over(rig: Rig) -> None:
     assert [each for each in gc.get_objects() if type(each) in kinds and id(each) not in earlier] == []
 
 
-async def test_a_shutdown_waits_for_the_answer_and_then_closes(rig: Rig) -> None:
+async def test_a_shutdown_closes_a_connection_after_its_answer(rig: Rig) -> None:
     rig.receive(GET + GET)
     rig.app.server.pre_shutdown()
     stopping = asyncio.create_task(rig.app.server.shutdown(10))
@@ -93,7 +93,7 @@ async def test_a_shutdown_waits_for_the_answer_and_then_closes(rig: Rig) -> None
     assert at_rest(rig)
 
 
-async def test_an_answer_while_draining_announces_the_end_and_keeps_its_word(rig: Rig) -> None:
+async def test_an_answer_while_draining_has_connection_close_and_the_connection_closes(rig: Rig) -> None:
     rig.receive(GET + GET)
     rig.app.state.draining = True
     await rig.reply()
@@ -103,7 +103,7 @@ async def test_an_answer_while_draining_announces_the_end_and_keeps_its_word(rig
     assert at_rest(rig)
 
 
-async def test_a_connection_is_not_idle_while_redis_is_asked(rig: Rig) -> None:
+async def test_a_connection_is_not_idle_while_it_waits_for_redis(rig: Rig) -> None:
     rig.receive(GET)
     rig.connection._next_keepalive_close_time = 0.0
     rig.connection._process_keepalive()
@@ -126,7 +126,7 @@ def depth() -> int:
     return count
 
 
-async def test_refusals_in_a_row_do_not_pile_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_refusals_in_a_row_do_not_grow_the_stack(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     depths: set[int] = set()
     end = FastPathConnection.end
 
@@ -141,7 +141,7 @@ async def test_refusals_in_a_row_do_not_pile_up(rig: Rig, monkeypatch: pytest.Mo
     assert at_rest(rig)
 
 
-async def test_a_client_that_does_not_read_is_asked_for_no_more(rig: Rig) -> None:
+async def test_no_requests_are_read_from_a_client_that_does_not_read(rig: Rig) -> None:
     rig.transport.slow = True
     rig.receive(GET + GET + LIST)
     await rig.reply()
@@ -156,7 +156,7 @@ async def test_a_client_that_does_not_read_is_asked_for_no_more(rig: Rig) -> Non
     assert at_rest(rig)
 
 
-async def test_a_client_that_does_not_read_and_leaves_is_forgotten(rig: Rig) -> None:
+async def test_a_client_that_disconnects_without_reading_leaves_nothing(rig: Rig) -> None:
     rig.transport.slow = True
     rig.receive(GET + GET)
     await rig.reply()
@@ -165,7 +165,7 @@ async def test_a_client_that_does_not_read_and_leaves_is_forgotten(rig: Rig) -> 
     assert at_rest(rig)
 
 
-async def test_large_bodies_behind_a_held_request_are_whole(rig: Rig) -> None:
+async def test_large_bodies_of_requests_that_wait_are_complete(rig: Rig) -> None:
     """Reading a small body in two pieces lets the parser finish a large one, which then has to be handed on."""
     large = b'["' + b"x" * 900_000 + b'"]'
     put, small = request("PUT", K + "5", large), PUT[:-3]
@@ -212,7 +212,7 @@ def handled(rig: Rig, monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None
 ASK = request("GET", OTHER)
 
 
-async def test_a_handler_runs_to_its_end_when_its_client_goes_away(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_handler_runs_to_its_end_when_its_client_disconnects(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     runner, steps = runner_of(rig.app.state), []
 
     async def handler(_: Request) -> Answer:
@@ -250,7 +250,7 @@ def long_answer(rig: Rig, *, asks: bool) -> tuple[Handler, list[int]]:
 
 @pytest.mark.parametrize("asks", [True, False])
 @pytest.mark.parametrize("messages", [[ASK], [GET + ASK + GET], [ASK, GET + ASK], [ASK * 3]])
-async def test_a_long_answer_is_sent_by_aiohttp_and_in_flight_until_then(
+async def test_a_long_answer_is_sent_by_aiohttp_and_counts_as_in_flight_until_its_end(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, messages: list[bytes], asks: bool
 ) -> None:
     """This holds with any requests before and behind it, and if its first pieces are ready at once."""
@@ -277,7 +277,7 @@ async def test_a_long_answer_is_sent_by_aiohttp_and_in_flight_until_then(
     assert at_rest(rig)
 
 
-async def test_a_client_that_leaves_a_long_answer_leaves_nothing_in_flight(
+async def test_a_client_that_leaves_during_a_long_answer_leaves_nothing_in_flight(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client disconnects at the moment at which the answer is handed over to aiohttp."""
@@ -293,7 +293,7 @@ async def test_a_client_that_leaves_a_long_answer_leaves_nothing_in_flight(
     assert at_rest(rig)
 
 
-async def test_a_client_that_leaves_a_long_answer_is_no_error(
+async def test_a_client_that_leaves_during_a_long_answer_causes_no_error(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The client disconnects before the head of the answer is sent."""
@@ -308,7 +308,7 @@ async def test_a_client_that_leaves_a_long_answer_is_no_error(
     assert at_rest(rig)
 
 
-async def test_a_client_that_leaves_what_aiohttp_was_to_answer_is_no_error(
+async def test_a_client_that_leaves_before_an_answer_of_aiohttp_causes_no_error(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The client disconnects before aiohttp's task begins with the request."""
@@ -321,7 +321,7 @@ async def test_a_client_that_leaves_what_aiohttp_was_to_answer_is_no_error(
     assert at_rest(rig)
 
 
-async def test_a_client_that_left_before_its_long_answer_leaves_nothing_in_flight(
+async def test_a_client_that_leaves_before_its_long_answer_leaves_nothing_in_flight(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handler, _ = long_answer(rig, asks=True)
@@ -350,7 +350,7 @@ async def test_a_shutdown_does_not_wait_for_a_long_answer_that_comes_after_it_be
     assert at_rest(rig)
 
 
-async def test_a_long_answer_while_draining_announces_the_end(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_answer_while_draining_has_connection_close(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     handler, _ = long_answer(rig, asks=True)
     handled(rig, monkeypatch, handler)
     rig.receive(ASK)
@@ -370,7 +370,7 @@ async def test_a_long_answer_while_draining_announces_the_end(rig: Rig, monkeypa
 
 
 @pytest.mark.parametrize("count", [29, 1500])
-async def test_many_that_end_at_once_do_not_pile_up(rig: Rig, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+async def test_many_immediate_answers_use_little_stack(rig: Rig, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """There are as many as the connection answers itself, and more than the stack could hold."""
     depths = set[int]()
 
@@ -387,7 +387,7 @@ async def test_many_that_end_at_once_do_not_pile_up(rig: Rig, monkeypatch: pytes
     assert at_rest(rig)
 
 
-async def test_many_that_end_at_once_behind_one_that_waits(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_answers_after_a_waiting_one_use_little_stack(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     async def handler(_: Request) -> Answer:
         return Answer(204)
 

@@ -167,7 +167,7 @@ def points(message: bytes, choice: random.Random) -> Iterator[int]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
-async def test_a_conversation_in_pieces_goes_as_it_is_written(
+async def test_a_conversation_that_arrives_in_pieces_has_the_written_answers(
     service: Running, http: ClientSession, conversation: Path
 ) -> None:
     choice = random.Random(conversation.name)
@@ -199,7 +199,7 @@ LINES = st.lists(
     earliest=st.integers(1, 12),
     data=st.data(),
 )
-async def test_of_any_message_no_piece_is_taken_for_a_whole_one(
+async def test_no_piece_of_a_message_is_treated_as_a_whole_one(
     service: Running,
     name: str,
     before: list[str],

@@ -250,7 +250,7 @@ async def _started(redis: RedisProcess) -> App:
 
 @examples(40, 150)
 @given(st.lists(st.sampled_from(sorted(STEPS)), max_size=8), st.sampled_from(KINDS))
-def test_a_handler_ends_on_the_connection_as_in_a_task(
+def test_a_handler_has_the_same_result_on_the_connection_as_in_a_task(
     world: tuple[asyncio.AbstractEventLoop, State], names: list[str], kind: str
 ) -> None:
     loop, state = world
@@ -268,7 +268,7 @@ def test_a_handler_ends_on_the_connection_as_in_a_task(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", STEPS)
-async def test_each_way_to_wait_and_each_end(state: State, name: str, kind: str) -> None:
+async def test_each_way_of_waiting_and_each_way_of_ending_works(state: State, name: str, kind: str) -> None:
     async def handler(_: Request) -> Answer | Stream:
         await runner_of(state).command("DEL", KEY, key=KEY, write=True)
         return ending(kind, repr(await STEPS[name](runner_of(state), asyncio.Lock())))
@@ -276,7 +276,7 @@ async def test_each_way_to_wait_and_each_end(state: State, name: str, kind: str)
     assert comparable(await driven(state, handler)) == comparable(await in_a_task(state, handler))
 
 
-async def test_a_fault_before_the_first_command_is_told(state: State) -> None:
+async def test_an_error_before_the_first_command_reaches_the_caller(state: State) -> None:
     async def handler(_: Request) -> Answer:
         raise KeyError("at once")
 
@@ -285,7 +285,7 @@ async def test_a_fault_before_the_first_command_is_told(state: State) -> None:
     assert comparable(said) == comparable(await in_a_task(state, handler))
 
 
-async def test_a_long_answer_is_handed_over_with_its_first_pieces_read(state: State) -> None:
+async def test_a_long_answer_is_handed_to_aiohttp_with_its_first_pieces(state: State) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for n in range(4):
             yield b"%d" % await runner_of(state).command("RPUSH", KEY, "x", key=KEY, write=True)
@@ -346,7 +346,7 @@ async def test_a_command_that_fails_while_it_is_sent_fails_its_handler_later(
     assert int(said.split(b" ")[1]) == status
 
 
-async def test_replies_of_which_all_fail_while_they_are_sent(state: State) -> None:
+async def test_commands_that_all_fail_while_they_are_sent_fail_their_handler(state: State) -> None:
     runner = Runner()
     runner.redis = Failing(*[Overloaded("full")] * 6)  # type: ignore[assignment]
 
@@ -359,7 +359,7 @@ async def test_replies_of_which_all_fail_while_they_are_sent(state: State) -> No
     assert said == comparable(await in_a_task(state, handler))
 
 
-async def test_replies_whose_last_outcome_is_a_failure_or_a_reply(state: State) -> None:
+async def test_the_last_outcome_of_several_commands_resumes_the_handler(state: State) -> None:
     """The next command is not sent while the driver iterates over the queues."""
     for failures in ((None, NotSent("away"), None), (None, None, NotSent("away"))):
         runner = Runner()
@@ -381,7 +381,7 @@ async def test_replies_whose_last_outcome_is_a_failure_or_a_reply(state: State) 
         assert (said.count(b"kept"), said.count(b"cannot be reached"), said.count(b"last")) == (2, 1, 1)
 
 
-async def test_many_commands_in_a_row_do_not_pile_up(state: State) -> None:
+async def test_many_commands_in_a_row_do_not_grow_the_stack(state: State) -> None:
     """Each reply is handled while replies are read, and the next command is sent from there."""
     deepest = 0
 

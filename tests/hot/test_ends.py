@@ -66,7 +66,7 @@ async def ask(rig: Rig, messages: list[bytes], answers: int) -> None:
 
 
 @pytest.mark.parametrize(("messages", "statuses"), CONNECTION.values(), ids=CONNECTION)
-async def test_the_connection_answers_whatever_is_asked_in_the_usual_way(
+async def test_the_connection_answers_usual_requests_itself(
     declared: Rig, messages: list[bytes], statuses: list[int]
 ) -> None:
     await ask(declared, messages, len(statuses))
@@ -75,7 +75,7 @@ async def test_the_connection_answers_whatever_is_asked_in_the_usual_way(
 
 
 @pytest.mark.parametrize(("messages", "statuses"), AIOHTTP.values(), ids=AIOHTTP)
-async def test_what_is_unusual_is_left_to_aiohttp(rig: Rig, messages: list[bytes], statuses: list[int]) -> None:
+async def test_unusual_requests_are_left_to_aiohttp(rig: Rig, messages: list[bytes], statuses: list[int]) -> None:
     await ask(rig, messages, len(statuses))
     assert (rig.statuses, rig.ordinary) == (statuses, 1)
     assert at_rest(rig)

@@ -37,7 +37,7 @@ async def test_a_late_reply_never_reaches_the_next_request(rig: Rig, failure: Fa
     assert at_rest(rig)
 
 
-async def test_a_collection_that_is_not_registered_any_more_is_registered_and_written_once(rig: Rig) -> None:
+async def test_a_collection_that_was_unregistered_is_registered_and_written_once(rig: Rig) -> None:
     rig.receive(request("PUT", K + "4", b'{"whole":"body"}') + GET)
     rig.fail(rig.held.pop(), Rejected("UNREGISTERED", "UNREGISTERED"))
     await rig.rest()
@@ -49,7 +49,7 @@ async def test_a_collection_that_is_not_registered_any_more_is_registered_and_wr
     assert (rig.ordinary, at_rest(rig)) == (0, True)
 
 
-async def test_a_script_that_was_forgotten_is_sent_again_and_done_once(rig: Rig, redis: RedisProcess) -> None:
+async def test_a_call_of_a_lost_function_is_repeated_and_carried_out_once(rig: Rig, redis: RedisProcess) -> None:
     redis.command("FUNCTION", "FLUSH")
     rig.receive(request("PUT", K + "4", b'{"whole":"body"}') + request("GET", K + "4/meta"))
     await all_of(rig)
@@ -79,7 +79,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], Answer]) -> 
     monkeypatch.setattr(Middleware, "handle", other)
 
 
-async def test_a_fault_in_a_handler_is_a_500_for_that_request_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_in_a_handler_is_a_500_for_that_request_only(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, raising)
     rig.receive(GET + GET)
     await rig.reply()
@@ -98,7 +98,7 @@ async def test_a_fault_in_a_handler_is_a_500_for_that_request_alone(rig: Rig, mo
         Answer(200, content_type="a\r\nSet-Cookie: b"),
     ],
 )
-async def test_an_answer_that_is_no_http_is_a_500_and_nothing_of_it_gets_out(
+async def test_an_answer_that_is_not_valid_http_becomes_a_500_and_is_not_sent(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
     answering(monkeypatch, lambda: answer)
@@ -110,7 +110,7 @@ async def test_an_answer_that_is_no_http_is_a_500_and_nothing_of_it_gets_out(
     assert at_rest(rig)
 
 
-async def test_the_ordinary_path_lets_no_such_answer_out_either(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_aiohttps_path_sends_no_invalid_answer_either(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     router = rig.app.state.router
     dialect, route, params = router.find("GET", K)
 
@@ -127,7 +127,7 @@ async def test_the_ordinary_path_lets_no_such_answer_out_either(rig: Rig, monkey
 
 
 @pytest.mark.parametrize("name", ["finish", "refuse"])
-async def test_where_even_a_refusal_fails_the_connection_ends(
+async def test_if_even_a_refusal_fails_the_connection_is_closed(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     answering(monkeypatch, raising)

@@ -68,7 +68,7 @@ async def in_time(wire: Wire, *asked: Any) -> Response:
     return answers[-1]
 
 
-async def test_what_redis_does_not_answer_in_time_is_503_and_its_late_reply_is_nobodys(serve_either: Start) -> None:
+async def test_a_late_reply_of_redis_is_503_and_reaches_no_other_request(serve_either: Start) -> None:
     running = serve_either(request_timeout=0.5)
     async with warmed(running, 2) as (reading, writing):
         with paused(running.redis_pid()):
@@ -85,7 +85,7 @@ async def test_what_redis_does_not_answer_in_time_is_503_and_its_late_reply_is_n
         assert (await in_time(reading, "GET", K)).body == b'{"a":1}'
 
 
-async def test_when_redis_dies_a_read_is_repeated_and_a_write_says_that_it_does_not_know(serve_either: Start) -> None:
+async def test_when_redis_dies_a_read_is_repeated_and_a_write_has_an_unknown_outcome(serve_either: Start) -> None:
     running = serve_either(appendfsync="always")
     async with warmed(running, 3) as (reading, writing, both):
         pid = running.redis_pid()
@@ -104,7 +104,7 @@ async def test_when_redis_dies_a_read_is_repeated_and_a_write_says_that_it_does_
             assert (await wire.ask("GET", K)).body == b"[3]"
 
 
-async def test_a_write_whose_script_was_forgotten_is_done_once(either: Running) -> None:
+async def test_a_write_whose_function_was_lost_is_carried_out_once(either: Running) -> None:
     async with warmed(either, 1) as (wire,):
         for flushes in range(3):
             before = await version(wire)
@@ -134,7 +134,7 @@ async def test_without_keepalive_a_connection_ends_with_its_answer(serve_either:
             assert await wire.rest() == b""
 
 
-async def test_clients_that_vanish_leave_nothing_in_flight(either: Running) -> None:
+async def test_clients_that_disconnect_leave_nothing_in_flight(either: Running) -> None:
     async def idle() -> bool:
         return await in_flight(either) == 0
 
@@ -149,7 +149,7 @@ async def test_clients_that_vanish_leave_nothing_in_flight(either: Running) -> N
         assert (await wire.ask("GET", K)).status == 200
 
 
-async def test_a_client_that_does_not_read_takes_little_memory(either: Running) -> None:
+async def test_a_client_that_does_not_read_uses_little_memory(either: Running) -> None:
     document = b'["' + b"x" * 1_000_000 + b'"]'
     async with warmed(either, 1) as (wire,):
         assert (await wire.ask("PUT", K, document)).status == 200
@@ -164,7 +164,7 @@ async def test_a_client_that_does_not_read_takes_little_memory(either: Running) 
         assert (await wire.ask("GET", K)).status == 200
 
 
-async def test_a_request_in_flight_is_answered_before_the_end(serve_either: Start) -> None:
+async def test_a_request_in_flight_is_answered_before_the_stop(serve_either: Start) -> None:
     running = serve_either()
     async with warmed(running, 2) as (reading, writing):
         with paused(running.redis_pid()):
@@ -180,7 +180,7 @@ async def test_a_request_in_flight_is_answered_before_the_end(serve_either: Star
     assert await asyncio.to_thread(running.ended) == 0
 
 
-async def test_an_answer_that_is_slowly_read_is_whole_also_in_a_stop(serve_either: Start) -> None:
+async def test_an_answer_that_is_read_slowly_is_complete_also_during_a_stop(serve_either: Start) -> None:
     running = serve_either()
     document = b'["' + b"x" * 9_000_000 + b'"]'
     async with warmed(running, 1) as (wire,):

@@ -17,22 +17,24 @@ SOURCE = ast.parse(Path(hot.__file__).read_text())
 USED = {node.attr for node in ast.walk(SOURCE) if isinstance(node, ast.Attribute)}
 
 
-def test_this_aiohttp_has_what_the_fast_path_leans_on() -> None:
+def test_this_aiohttp_has_the_private_names_that_the_fast_path_uses() -> None:
     assert hot.supported()
 
 
 @pytest.mark.parametrize("name", hot.LEANS_ON)
-def test_what_it_says_to_lean_on_it_uses(name: str) -> None:
+def test_each_listed_private_name_of_aiohttp_is_used(name: str) -> None:
     assert name in USED | {node.name for node in ast.walk(SOURCE) if isinstance(node, ast.FunctionDef)}
 
 
-def test_it_leans_on_nothing_else_that_is_private() -> None:
+def test_no_other_private_name_of_aiohttp_is_used() -> None:
     private = {name for name in USED if name.startswith("_") and hasattr(RequestHandler, name)}
     assert private - {"__init__"} == set(hot.LEANS_ON)
 
 
 @pytest.mark.parametrize("settings", [Settings(fast_path=False), Settings()])
-async def test_without_it_the_service_does_without(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+async def test_without_the_private_names_the_service_runs_without_the_fast_path(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
     monkeypatch.setattr(hot, "LEANS_ON", (*hot.LEANS_ON, "_gone"))
     with RedisProcess(binaries()[0][1]) as redis:
         app = await start(settings, redis.url, Meter())

@@ -64,7 +64,7 @@ def messages(draw: st.DrawFn, known: list[str]) -> bytes:
 
 
 @given(st.data())
-def test_of_any_message_it_says_what_the_parser_says(data: st.DataObject) -> None:
+def test_known_heads_give_the_same_result_as_the_parser(data: st.DataObject) -> None:
     known = data.draw(lines)
     heads, owed = learnt(data.draw(messages(known)))
     assert owed in (0, UNKNOWN)
@@ -90,7 +90,7 @@ def test_a_body_of_any_length_has_the_same_head(size: int) -> None:
     assert again == (found[0], f"PUT {K}3".encode(), b"y" * size, found[3])
 
 
-def test_the_length_may_be_the_first_of_the_lines() -> None:
+def test_content_length_may_be_the_first_header() -> None:
     lines = b"\r\nContent-Length: %d\r\nHost: x\r\nX-One: 1\r\n\r\n"
     heads, owed = learnt(b"PUT /k1 HTTP/1.1" + lines % 2 + b"{}")
     assert owed == 0
@@ -118,7 +118,7 @@ def test_the_length_may_be_the_first_of_the_lines() -> None:
         GET.replace(b"\r\n", b"\n"),
     ],
 )
-def test_what_is_not_exactly_one_known_message_is_left_to_the_parser(data: bytes) -> None:
+def test_data_that_is_not_exactly_one_known_message_is_left_to_the_parser(data: bytes) -> None:
     heads, _ = learnt(PUT)
     heads.add(GET, parsed(GET)[0][0])
     found = heads.read(data)
@@ -148,7 +148,7 @@ def test_what_is_not_exactly_one_known_message_is_left_to_the_parser(data: bytes
         b"GET /x HTTP/1.0",
     ],
 )
-def test_a_line_that_is_not_of_the_plainest_form_is_left_to_the_parser(line: bytes) -> None:
+def test_an_unusual_header_line_is_left_to_the_parser(line: bytes) -> None:
     assert parse_target(line) is None
 
 
@@ -169,13 +169,13 @@ def test_an_unusual_head_is_not_kept(message: bytes) -> None:
     assert heads.read(message) is None
 
 
-def test_a_head_says_how_much_of_its_body_is_to_come() -> None:
+def test_adding_a_head_tells_how_much_of_its_body_is_missing() -> None:
     assert learnt(PUT[:-7])[1] == 7
     assert learnt(PUT[:-3])[1] == 3
     assert learnt(PUT.replace(b"Content-Length", b"CONTENT-LENGTH")[:-3])[1] == UNKNOWN
 
 
-def test_what_is_kept_is_bounded() -> None:
+def test_the_memory_of_known_heads_is_limited() -> None:
     heads, number = Heads(), 0
     message = first = GET.replace(b"ak-1", b"0")
     while number == 0 or heads.read(first) is not None:
@@ -189,7 +189,7 @@ def test_what_is_kept_is_bounded() -> None:
     assert learnt(long)[0].read(long) is None
 
 
-def test_what_request_lines_mean_is_bounded_too() -> None:
+def test_the_memory_of_known_request_lines_is_limited() -> None:
     """A client may request any number of paths with one head, or with many."""
     heads, _ = learnt(GET)
     number = count = 0
@@ -207,7 +207,7 @@ def test_what_request_lines_mean_is_bounded_too() -> None:
     assert heads._weight < MOST_BYTES
 
 
-def test_what_a_connection_holds_of_a_head_is_bounded_too() -> None:
+def test_the_memory_that_a_connection_keeps_of_a_head_is_limited() -> None:
     """A connection may keep its last head as long as it is open."""
     heads, _ = learnt(PUT)
     found = heads.read(PUT)
@@ -230,7 +230,7 @@ def test_what_a_connection_holds_of_a_head_is_bounded_too() -> None:
     assert again[0] is not head
 
 
-def test_a_head_that_is_learnt_again_is_kept_as_it_is() -> None:
+def test_a_known_head_that_is_added_again_stays_as_it_is() -> None:
     """A client may send each body separately from its head."""
     heads, _ = learnt(PUT)
     found = heads.read(PUT)
@@ -250,7 +250,7 @@ def test_a_long_line_is_left_to_the_parser() -> None:
     assert heads.read(request("GET", "/x".ljust(LINE_BYTES - len("GET ") + 1, "x"))) is None
 
 
-def test_only_short_beginnings_of_lines_are_kept_and_each_is_counted_once() -> None:
+def test_only_short_request_lines_are_kept_and_each_is_counted_once() -> None:
     heads, _ = learnt(GET)
     found = heads.read(GET)
     assert found is not None
@@ -263,7 +263,7 @@ def test_only_short_beginnings_of_lines_are_kept_and_each_is_counted_once() -> N
     assert len(found[0].targets) == 1
 
 
-def test_a_head_that_was_never_seen_whole_has_no_meanings() -> None:
+def test_an_uncached_head_keeps_no_request_lines() -> None:
     """The route of a message that only the parser has read is not cached with any head."""
     for message in (GET, PUT):
         head = ordinary_head(parsed(message)[0][0])
@@ -272,7 +272,7 @@ def test_a_head_that_was_never_seen_whole_has_no_meanings() -> None:
         assert head.targets == {}
 
 
-def test_a_head_of_a_request_that_is_to_be_carried_out_once_is_not_kept() -> None:
+def test_a_head_with_an_idempotency_key_is_not_kept() -> None:
     for name in ("Idempotency-Key", "idempotency-key", "IDEMPOTENCY-KEY"):
         message = request("PUT", K, b"{}", f"{name}: k")
         assert learnt(message)[0].read(message) is None
@@ -300,7 +300,7 @@ async def test_a_known_message_is_not_parsed(rig: Rig, fed: list[bytes]) -> None
     assert at_rest(rig)
 
 
-async def test_what_comes_behind_one_that_was_not_parsed_makes_it_an_ordinary_one(rig: Rig, fed: list[bytes]) -> None:
+async def test_a_known_message_followed_by_another_one_is_parsed_after_all(rig: Rig, fed: list[bytes]) -> None:
     rig.receive(PUT)
     assert fed == []
     rig.receive(GET[:9])
@@ -313,7 +313,7 @@ async def test_what_comes_behind_one_that_was_not_parsed_makes_it_an_ordinary_on
     assert at_rest(rig)
 
 
-async def test_a_slow_client_is_not_answered_twice(rig: Rig, fed: list[bytes]) -> None:
+async def test_a_request_that_arrives_slowly_is_answered_once(rig: Rig, fed: list[bytes]) -> None:
     rig.transport.slow = True
     rig.receive(PUT)
     await rig.reply()
@@ -326,7 +326,7 @@ async def test_a_slow_client_is_not_answered_twice(rig: Rig, fed: list[bytes]) -
     assert at_rest(rig)
 
 
-async def test_what_looks_like_a_message_inside_of_a_head_is_none(rig: Rig, fed: list[bytes]) -> None:
+async def test_text_that_looks_like_a_message_in_a_head_is_not_one(rig: Rig, fed: list[bytes]) -> None:
     rig.receive(GET)
     await rig.reply()
     rig.receive(request("PUT", K, None, "X: ")[:-4])
@@ -336,7 +336,7 @@ async def test_what_looks_like_a_message_inside_of_a_head_is_none(rig: Rig, fed:
     assert (rig.statuses, rig.held, rig.ordinary) == ([200, 400], [], 1)  # it has two hosts
 
 
-async def test_what_looks_like_a_message_inside_of_a_body_is_none(rig: Rig, fed: list[bytes]) -> None:
+async def test_text_that_looks_like_a_message_in_a_body_is_not_one(rig: Rig, fed: list[bytes]) -> None:
     rig.receive(GET)
     await rig.reply()
     message = request("PUT", K, b'["' + GET + b'"]')
@@ -350,7 +350,7 @@ async def test_what_looks_like_a_message_inside_of_a_body_is_none(rig: Rig, fed:
     assert at_rest(rig)
 
 
-async def test_a_body_that_comes_apart_from_its_head_leaves_the_parser_between_two_messages(
+async def test_a_body_that_arrives_after_its_head_leaves_the_parser_between_two_messages(
     rig: Rig, fed: list[bytes]
 ) -> None:
     rig.receive(GET)
@@ -367,7 +367,7 @@ async def test_a_body_that_comes_apart_from_its_head_leaves_the_parser_between_t
     assert at_rest(rig)
 
 
-async def test_a_caller_who_is_not_known_any_more_is_asked_for(rig: Rig) -> None:
+async def test_a_caller_of_an_older_generation_is_looked_up_again(rig: Rig) -> None:
     rig.receive(GET)
     await rig.reply()
     rig.app.state.service.directory.generation = None
@@ -382,7 +382,7 @@ async def test_a_caller_who_is_not_known_any_more_is_asked_for(rig: Rig) -> None
 
 
 @pytest.mark.parametrize("last", ["a%2Fb", "a?x=1", "", "a%zz", "meta"])
-async def test_a_last_segment_that_is_not_plain_is_read_like_any_other(rig: Rig, last: str) -> None:
+async def test_an_encoded_last_segment_is_decoded_like_any_other(rig: Rig, last: str) -> None:
     rig.receive(GET)
     await rig.reply()
     rig.receive(request("GET", DOCUMENTS + "/c/" + last))

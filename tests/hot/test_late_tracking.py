@@ -52,7 +52,7 @@ async def from_memory(app: App, client: Client) -> bytes:
     return body
 
 
-async def test_a_tracking_connection_that_is_late_holds_up_nobody_for_long(app: App) -> None:
+async def test_a_slow_tracking_connection_delays_no_read_for_long(app: App) -> None:
     client = await stored(app)
     held, barriers = Held(app), app.redis.tracking.barriers
     for _ in range(20):
@@ -63,7 +63,7 @@ async def test_a_tracking_connection_that_is_late_holds_up_nobody_for_long(app: 
     assert await from_memory(app, client) == b'{"a":1}'
 
 
-async def test_what_was_written_while_it_was_late_is_read_afterwards(app: App) -> None:
+async def test_writes_during_a_stall_of_the_tracking_connection_are_read_afterwards(app: App) -> None:
     client = await stored(app)
     held = Held(app)
     await client.ask("GET", DOCUMENT)
@@ -77,7 +77,7 @@ async def test_what_was_written_while_it_was_late_is_read_afterwards(app: App) -
     assert await from_memory(app, client) == b'{"a":4}'
 
 
-async def test_a_stall_ends_nothing_that_is_kept(app: App, redis: RedisProcess) -> None:
+async def test_a_stall_of_the_tracking_connection_invalidates_nothing(app: App, redis: RedisProcess) -> None:
     client = await stored(app)
     kept_before = dict(app.cache.answers)
     redis.pause()
@@ -88,7 +88,7 @@ async def test_a_stall_ends_nothing_that_is_kept(app: App, redis: RedisProcess) 
     assert dict(app.cache.answers) == kept_before
 
 
-async def test_pauses_grow_while_replies_are_late_and_end_with_the_first_in_time(app: App) -> None:
+async def test_pauses_grow_while_replies_are_late_and_end_with_the_first_timely_one(app: App) -> None:
     client = await stored(app)
     tracker = app.redis._tracking
     assert isinstance(tracker, Tracker)

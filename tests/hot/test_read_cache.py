@@ -17,7 +17,7 @@ from tests.running import soon
 from tests.servers import RedisProcess
 
 
-async def test_a_read_that_is_made_again_is_answered_without_its_record(app: App, redis: RedisProcess) -> None:
+async def test_a_repeated_read_is_answered_without_reading_the_record(app: App, redis: RedisProcess) -> None:
     client = Client(app)
     await client.ask("PUT", DOCUMENT, b'{"a":1}')
     await kept(client)
@@ -55,7 +55,7 @@ async def test_reads_of_one_tick_share_a_barrier(app: App) -> None:
         ("DELETE", None, (404, None)),
     ],
 )
-async def test_a_write_ends_what_is_kept(
+async def test_a_write_invalidates_the_cached_answer(
     app: App, method: str, body: bytes | None, told: tuple[int, bytes | None]
 ) -> None:
     reader, writer = Client(app), Client(app)
@@ -66,7 +66,7 @@ async def test_a_write_ends_what_is_kept(
     assert (status, found if told[1] else None) == told
 
 
-async def test_a_write_of_another_program_ends_it_too(app: App, redis: RedisProcess) -> None:
+async def test_a_write_of_another_program_invalidates_the_cached_answer(app: App, redis: RedisProcess) -> None:
     client = Client(app)
     await client.ask("PUT", DOCUMENT, b'{"a":1}')
     await kept(client)
@@ -75,7 +75,7 @@ async def test_a_write_of_another_program_ends_it_too(app: App, redis: RedisProc
     assert (await client.ask("GET", DOCUMENT))[0] == 404
 
 
-async def test_flushall_ends_everything(app: App, redis: RedisProcess) -> None:
+async def test_flushall_invalidates_all_cached_answers(app: App, redis: RedisProcess) -> None:
     client = Client(app)
     await client.ask("PUT", DOCUMENT, b'{"a":1}')
     await kept(client)
@@ -84,7 +84,7 @@ async def test_flushall_ends_everything(app: App, redis: RedisProcess) -> None:
     assert (len(app.cache.answers), app.cache.bytes) == (0, 0)
 
 
-async def test_an_expiry_is_judged_by_redis_and_to_the_millisecond(app: App) -> None:
+async def test_a_cached_answer_expires_by_the_clock_of_redis_to_the_millisecond(app: App) -> None:
     client = Client(app)
     _, receipt = await client.ask("PUT", DOCUMENT + "?expiresMs=400", b'{"a":1}')
     await kept(client)
@@ -97,7 +97,7 @@ async def test_an_expiry_is_judged_by_redis_and_to_the_millisecond(app: App) -> 
     assert request("GET", DOCUMENT) not in app.cache.answers
 
 
-async def test_a_change_of_access_ends_it(app: App) -> None:
+async def test_a_change_of_access_invalidates_the_cached_answer(app: App) -> None:
     client = Client(app)
     await client.ask("PUT", DOCUMENT, b'{"a":1}')
     await kept(client)
@@ -112,7 +112,7 @@ async def test_a_change_of_access_ends_it(app: App) -> None:
     await soon(gone)
 
 
-async def test_each_head_has_answers_of_its_own(app: App) -> None:
+async def test_each_head_has_its_own_cached_answers(app: App) -> None:
     client = Client(app)
     await client.ask("PUT", DOCUMENT, b'{"a":1}')
     await kept(client)
@@ -124,7 +124,7 @@ async def test_each_head_has_answers_of_its_own(app: App) -> None:
     assert len(app.cache.answers) == 3
 
 
-async def test_what_differs_from_request_to_request_is_not_kept(app: App) -> None:
+async def test_answers_that_differ_from_request_to_request_are_not_cached(app: App) -> None:
     client = Client(app)
     await client.ask("PUT", DOCUMENT, b'{"a":1}')
     for _ in range(4):
@@ -133,7 +133,7 @@ async def test_what_differs_from_request_to_request_is_not_kept(app: App) -> Non
     assert len(app.cache.answers) == 0
 
 
-async def test_a_caller_with_a_rate_is_counted_each_time(app: App) -> None:
+async def test_each_cached_answer_counts_for_the_rate_of_the_caller(app: App) -> None:
     directory = app.state.service.directory
     caller = Caller("rated", {"project": "p"}, rate=(5, 3600.0))
     await directory.declare("ainoflow", [token_entry(digest("ak-2"), caller)])
@@ -143,7 +143,7 @@ async def test_a_caller_with_a_rate_is_counted_each_time(app: App) -> None:
     assert statuses == [404] * 5 + [429] * 2
 
 
-async def test_what_was_refused_is_recorded_again_only_now_and_then(app: App, redis: RedisProcess) -> None:
+async def test_a_request_that_could_not_be_cached_is_rarely_tried_again(app: App, redis: RedisProcess) -> None:
     client = Client(app)
     await client.ask("PUT", DOCUMENT, b'{"a":1}')
     await kept(client)
@@ -156,7 +156,7 @@ async def test_what_was_refused_is_recorded_again_only_now_and_then(app: App, re
     assert not cache.should_record(request("PUT", target, b"{}"))
 
 
-async def test_the_memory_is_bounded_and_what_is_used_stays(redis: RedisProcess) -> None:
+async def test_the_cache_is_limited_and_used_answers_stay(redis: RedisProcess) -> None:
     redis.command("FLUSHALL")
     app = await started(redis.url, read_cache_bytes=40_000)
     try:
@@ -179,7 +179,7 @@ async def test_the_memory_is_bounded_and_what_is_used_stays(redis: RedisProcess)
         await app.close()
 
 
-async def test_without_bytes_there_is_none(redis: RedisProcess) -> None:
+async def test_with_zero_bytes_there_is_no_cache(redis: RedisProcess) -> None:
     redis.command("FLUSHALL")
     app = await started(redis.url, read_cache_bytes=0)
     try:
@@ -192,7 +192,7 @@ async def test_without_bytes_there_is_none(redis: RedisProcess) -> None:
         await app.close()
 
 
-async def test_a_request_behind_one_that_waits_for_its_barrier_is_answered_after_it(app: App) -> None:
+async def test_requests_that_wait_for_a_barrier_are_answered_in_order(app: App) -> None:
     client = Client(app)
     await client.ask("PUT", DOCUMENT, b'{"a":1}')
     await kept(client)
@@ -205,7 +205,7 @@ async def test_a_request_behind_one_that_waits_for_its_barrier_is_answered_after
     assert app.state.in_flight == 0
 
 
-async def test_an_answer_from_memory_while_draining_announces_the_end(app: App) -> None:
+async def test_an_answer_from_memory_while_draining_has_connection_close(app: App) -> None:
     client = Client(app)
     await client.ask("PUT", DOCUMENT, b'{"a":1}')
     await kept(client)
@@ -219,7 +219,7 @@ async def test_an_answer_from_memory_while_draining_announces_the_end(app: App) 
     assert app.state.in_flight == 0
 
 
-async def test_a_client_that_leaves_while_it_waits_leaves_nothing(app: App) -> None:
+async def test_a_client_that_leaves_before_the_barrier_leaves_nothing(app: App) -> None:
     client = Client(app)
     await client.ask("PUT", DOCUMENT, b'{"a":1}')
     await kept(client)
@@ -233,7 +233,9 @@ async def test_a_client_that_leaves_while_it_waits_leaves_nothing(app: App) -> N
     await soon(at_rest)
 
 
-async def test_a_connection_that_is_killed_empties_it_and_nothing_old_is_told(app: App, redis: RedisProcess) -> None:
+async def test_a_lost_tracking_connection_empties_the_cache_and_no_old_answer_is_sent(
+    app: App, redis: RedisProcess
+) -> None:
     reader, writer = Client(app), Client(app)
     for number in range(4):
         await writer.ask("PUT", DOCUMENT, b'{"a":%d}' % number)
@@ -247,7 +249,7 @@ async def test_a_connection_that_is_killed_empties_it_and_nothing_old_is_told(ap
         assert await reader.ask("GET", DOCUMENT) == (200, b'{"b":%d}' % number)
 
 
-async def test_a_small_tracking_table_only_makes_it_forget(app: App, redis: RedisProcess) -> None:
+async def test_a_small_tracking_table_of_redis_only_shortens_the_life_of_answers(app: App, redis: RedisProcess) -> None:
     redis.command("CONFIG", "SET", "tracking-table-max-keys", "3")
     try:
         client = Client(app)
@@ -265,7 +267,7 @@ async def test_a_small_tracking_table_only_makes_it_forget(app: App, redis: Redi
         redis.command("CONFIG", "SET", "tracking-table-max-keys", "1000000")
 
 
-async def test_a_server_that_forbids_tracking_is_used_without(redis: RedisProcess) -> None:
+async def test_a_server_that_forbids_tracking_is_used_without_the_cache(redis: RedisProcess) -> None:
     redis.command("FLUSHALL")
     redis.command("ACL", "SETUSER", "plain", "on", ">secret", "~*", "&*", "+@all", "-client|tracking")
     url = redis.url.replace("unix://", "unix://plain:secret@")
@@ -292,7 +294,7 @@ class Untracked:
         emptied = None
 
 
-def test_requests_are_remembered_in_little_room() -> None:
+def test_a_request_is_recorded_when_it_is_seen_the_second_time() -> None:
     cache = ReadCache(1000, Untracked())  # type: ignore[arg-type]
     data = request("GET", DOCUMENT)
     assert [cache.should_record(data) for _ in range(3)] == [False, True, True]
@@ -349,7 +351,7 @@ async def test_an_answer_that_is_used_counts_once_and_at_once(app: App, redis: R
     assert app.cache._worth == 1
 
 
-async def test_nothing_is_kept_for_a_token_that_expires(app: App) -> None:
+async def test_no_answer_is_cached_for_a_token_with_an_expiry(app: App) -> None:
     directory = app.state.service.directory
     ends = time() + 1.5
     await directory.declare("ainoflow", [token_entry(digest("short"), Caller("short", {"project": "p"}, None, ends))])

@@ -142,7 +142,7 @@ async def undisturbed(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_both_paths_say_the_same(service: Running, ordinary: Running, case: Case) -> None:
+async def test_both_paths_send_the_same_bytes(service: Running, ordinary: Running, case: Case) -> None:
     category = uuid4().hex
     fast, slow = [await converse(running, category, case) for running in (service, ordinary)]
     assert [response.status for response in slow] == case.statuses

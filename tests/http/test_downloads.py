@@ -25,14 +25,14 @@ def names(header: str) -> tuple[str, str]:
         ("../" + "x" * 9_000, "x" * NAME_BYTES),
     ],
 )
-def test_a_plain_name_is_cut_to_its_limit(name: str, shown: str) -> None:
+def test_an_ascii_file_name_is_cut_to_its_limit(name: str, shown: str) -> None:
     assert disposition(name) == f'attachment; filename="{shown}"'
 
 
 @pytest.mark.parametrize("character", ["é", "日", "\U0001f600"])
 @pytest.mark.parametrize("extension", ["", ".tar", ".é", ".日本"])
 @pytest.mark.parametrize("before", range(4))
-def test_a_name_is_cut_between_two_characters(character: str, extension: str, before: int) -> None:
+def test_a_file_name_is_cut_between_two_characters(character: str, extension: str, before: int) -> None:
     header = disposition("a" * before + character * 9_000 + extension)
     plain, whole = names(header)
     assert whole.startswith("a" * before + character * 50)

@@ -72,7 +72,7 @@ def open_stream(follower: Any, asked: Any, confirm: following.Confirm = confirme
     return following.stream(asked, follower, "change", lambda position: f"{position[0]}-{position[1]}", confirm)
 
 
-async def test_a_heartbeat_with_the_cursor_comes_when_nothing_else_did(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_heartbeat_with_the_cursor_is_sent_after_a_time_without_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "HEARTBEAT_SECONDS", 0.05)
     follower = Follower()
     pieces = open_stream(follower, Asked()).pieces
@@ -109,7 +109,7 @@ async def test_a_client_that_catches_up_gets_nothing_more_once_its_credential_is
 
 
 @pytest.mark.parametrize("generation", [1, None])
-async def test_a_poll_tells_nothing_once_its_credential_is_revoked(generation: int | None) -> None:
+async def test_a_poll_returns_no_changes_once_its_credential_is_revoked(generation: int | None) -> None:
     follower: Any = Follower()
     follower.events, follower.generation = [Event((2, 0), b"{}")], generation
     asked: Any = Asked()

@@ -64,7 +64,7 @@ async def test_a_multipart_form_is_read_wherever_it_is_cut(size: int) -> None:
     assert await read(headers, body.encode() + b"--b--\r\n", size) == fields
 
 
-async def test_odd_url_encoded_forms_are_read_as_browsers_write_them() -> None:
+async def test_unusual_url_encoded_forms_are_read_as_browsers_write_them() -> None:
     for body, fields in {
         b"": [],
         b"&&": [],
@@ -93,13 +93,13 @@ async def test_random_bodies_are_read_or_refused() -> None:
         assert len(outcomes) == 1, body
 
 
-async def test_parts_that_nobody_reads_are_passed_over() -> None:
+async def test_unread_parts_are_skipped() -> None:
     names = [part.name async for part in parts(FORM, cut(urlencode(FIELDS).encode(), 5), ROOMY)]
     assert names == [name for name, _ in FIELDS]
 
 
 @pytest.mark.parametrize("size", [1, 50, 100_000])
-async def test_each_limit_holds_to_the_byte(size: int) -> None:
+async def test_each_limit_is_exact_to_the_byte(size: int) -> None:
     limits = Limits(2, 10, 1000)
     assert await read(FORM, b"a=" + b"x" * 10 + b"&b=" + b"%41" * 10, size, limits) == [
         ("a", "x" * 10),
@@ -111,7 +111,7 @@ async def test_each_limit_holds_to_the_byte(size: int) -> None:
 
 
 @pytest.mark.parametrize("type", ["application/json", "text/plain", "", "multipart/mixed; boundary=b"])
-async def test_what_is_no_form_is_not_read(type: str) -> None:
+async def test_a_body_that_is_not_a_form_is_not_read(type: str) -> None:
     with pytest.raises(Unsupported):
         await read({"Content-Type": type, "Content-Length": "3"}, b"a=1")
     with pytest.raises(Unsupported):
@@ -137,14 +137,14 @@ PART = b'--b\r\nContent-Disposition: form-data; name="n"\r\n'
         (PART, "the multipart form is malformed or cut off"),
     ],
 )
-async def test_which_limit_was_passed_is_said_with_its_number(body: bytes, message: str) -> None:
+async def test_the_refusal_names_the_exceeded_limit_with_its_number(body: bytes, message: str) -> None:
     for size in (1, 100_000):
         with pytest.raises((TooLarge, Invalid), match=f"^{message}$"):
             await read({"Content-Type": "multipart/form-data; boundary=b"}, body, size, Limits(2, 10, 100_000))
 
 
 @pytest.mark.parametrize("unit", [b"%41", b"%", b"%%4", b"a%4", b"+%2B", "é%C3%A9".encode()], ids=repr)
-def test_long_values_are_decoded_as_in_one_go(unit: bytes) -> None:
+def test_a_long_value_is_decoded_like_a_short_one(unit: bytes) -> None:
     for start in range(8):
         value = b"abcdefgh"[start:] + unit * (2 * PORTION // len(unit))
         assert unescaped(value) == unquote_to_bytes(value.replace(b"+", b" "))
@@ -183,7 +183,7 @@ async def named(disposition: str) -> str | None:
         ('; filename="50%.txt"', "50%.txt"),
     ],
 )
-async def test_a_file_has_the_name_that_its_part_says(parameters: str, name: str | None) -> None:
+async def test_a_file_has_the_name_of_its_part(parameters: str, name: str | None) -> None:
     assert await named(f'form-data; name="f"{parameters}') == name
 
 

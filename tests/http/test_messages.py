@@ -75,7 +75,7 @@ def host(*lines: str, target: str = K, version: str = "1.1") -> bytes:
         "space",
     ],
 )
-async def test_a_faulty_message_is_refused_in_the_shape_of_its_dialect(
+async def test_a_malformed_message_is_refused_in_the_shape_of_its_dialect(
     service: Running, path: str, status: int, message: Callable[[str], bytes]
 ) -> None:
     found = await refused(service, message(path))
@@ -83,7 +83,7 @@ async def test_a_faulty_message_is_refused_in_the_shape_of_its_dialect(
     assert SHAPES[path](json.loads(found.body)), found.body
 
 
-async def test_the_shape_is_known_where_a_head_comes_in_pieces(service: Running) -> None:
+async def test_the_shape_of_the_refusal_is_known_if_a_head_arrives_in_pieces(service: Running) -> None:
     message = request("GET", "/genesys/1/storage/60", None, LONG)
     for cut in (1, 5, 30, 45, 2_000):
         found = await refused(service, message[:cut], message[cut:3_000], message[3_000:])
@@ -132,7 +132,7 @@ async def test_a_head_request_is_refused_without_a_body(service: Running) -> Non
 
 
 @pytest.mark.parametrize("before", [1, 3, 40])
-async def test_sound_messages_before_a_faulty_one_are_answered(service: Running, before: int) -> None:
+async def test_valid_messages_before_a_malformed_one_are_answered(service: Running, before: int) -> None:
     put = request("PUT", K, b'{"a":1}')
     async with connected(service) as wire:
         await wire.send(put * before + request("GET", "/genesys/1/x", None, LONG) + GET)
@@ -144,7 +144,7 @@ async def test_sound_messages_before_a_faulty_one_are_answered(service: Running,
         assert await wire.rest() == b""
 
 
-async def test_a_body_whose_chunks_break_is_refused_at_once(service: Running) -> None:
+async def test_a_body_with_malformed_chunks_is_refused_at_once(service: Running) -> None:
     """The service does not wait until the deadline for bodies."""
     head = request("PUT", f"{DOCUMENTS}/messages/broken", None, "Transfer-Encoding: chunked")
     found = await _closing(service, head + b"1\r\n{\r\n", b"zz\r\n}\r\n0\r\n\r\n")
@@ -164,7 +164,7 @@ async def _closing(running: Running, *segments: bytes) -> Response:
 
 @pytest.mark.parametrize("field", ["Authorization: Bearer ak-3", "X-Request-Id: another", "X: y"])
 @pytest.mark.parametrize("cut", [1, 3, 1_000])
-async def test_a_trailer_is_no_header_of_the_next_message(service: Running, field: str, cut: int) -> None:
+async def test_a_trailer_does_not_become_a_header_of_the_next_message(service: Running, field: str, cut: int) -> None:
     """Otherwise a client behind a proxy could put its credential into the next request on the same connection."""
     body = f"2\r\n{{}}\r\n0\r\nX-First: y\r\n{field}\r\n\r\n".encode()
     head = request("PUT", K, None, "Transfer-Encoding: chunked")
@@ -183,7 +183,7 @@ async def test_a_trailer_is_no_header_of_the_next_message(service: Running, fiel
 
 @pytest.mark.parametrize("protocol", ["h2c", "websocket", "nonsense"])
 @pytest.mark.parametrize("body", [None, b"{}"])
-async def test_what_comes_behind_an_upgrade_that_is_not_made_is_answered(
+async def test_requests_after_an_ignored_upgrade_are_answered(
     service: Running, protocol: str, body: bytes | None
 ) -> None:
     upgrade = request("PUT", K, body, f"Upgrade: {protocol}", "Connection: Upgrade")
@@ -198,7 +198,7 @@ async def test_other_transfer_codings_are_refused(service: Running, coding: str)
     assert (await refused(service, message)).status == 501
 
 
-async def test_a_client_that_goes_on_sending_is_told_why_it_is_refused(service: Running) -> None:
+async def test_a_client_that_goes_on_sending_gets_the_refusal(service: Running) -> None:
     async with connected(service) as wire:
         await wire.send(request("GET", "/genesys/1/x", None, LONG), *[b"x" * 1_000] * 20)
         assert (await wire.response()).status == 431
@@ -210,14 +210,14 @@ NO_HOSTS = ["", "x y", "user@x", "x/y", "x:port", "x:123456", "[::1", "http://x"
 
 
 @pytest.mark.parametrize("name", HOSTS)
-async def test_a_lawful_host_is_served(service: Running, name: str) -> None:
+async def test_a_valid_host_is_served(service: Running, name: str) -> None:
     async with connected(service) as wire:
         await wire.send(host(f"Host: {name}", target="/api/v1/whoami"))
         assert (await wire.response()).status == 200
 
 
 @pytest.mark.parametrize("name", NO_HOSTS)
-async def test_another_host_is_refused(service: Running, name: str) -> None:
+async def test_an_invalid_host_is_refused(service: Running, name: str) -> None:
     for lines in ([f"Host: {name}"], [f"Host:{name}"], [f"X: y\r\nhost: {name}"]):
         assert (await refused(service, host(*lines))).status == 400
 
@@ -245,7 +245,7 @@ async def created(wire: Wire, target: str, name: str) -> str:
     return (await wire.response()).body.decode()
 
 
-async def test_of_an_absolute_target_the_authority_wins_over_host(service: Running) -> None:
+async def test_the_authority_of_an_absolute_target_counts_before_host(service: Running) -> None:
     async with connected(service) as wire:
         assert (await created(wire, "/genesys/1/storage/60", "one")).startswith("http://one/genesys/")
         assert (await created(wire, "http://two:81/genesys/1/storage/60", "one")).startswith("http://two:81/genesys/")
@@ -288,11 +288,11 @@ async def test_absolute_targets_are_served(service: Running, target: str, status
         "user@x:80",
     ],
 )
-async def test_other_targets_are_refused(service: Running, target: str) -> None:
+async def test_invalid_targets_are_refused(service: Running, target: str) -> None:
     assert (await refused(service, request("GET", target))).status == 400
 
 
-async def test_options_of_the_whole_service_are_told(service: Running) -> None:
+async def test_options_of_the_whole_service_are_answered(service: Running) -> None:
     async with connected(service) as wire:
         await wire.send(request("OPTIONS", "*"))
         told = await wire.response()
@@ -300,7 +300,7 @@ async def test_options_of_the_whole_service_are_told(service: Running) -> None:
         assert (await wire.ask("GET", "/api/v1/whoami")).status == 200
 
 
-async def test_nothing_goes_through_a_tunnel(service: Running) -> None:
+async def test_connect_is_refused_and_nothing_after_it_is_read(service: Running) -> None:
     assert (await refused(service, request("CONNECT", "x:80") + GET)).status == 501
 
 
@@ -315,7 +315,7 @@ CREDENTIALS = [
 
 
 @pytest.mark.parametrize(("message", "status"), CREDENTIALS)
-async def test_a_credential_that_is_shown_twice_is_none(service: Running, message: bytes, status: int) -> None:
+async def test_a_credential_that_is_sent_twice_is_refused(service: Running, message: bytes, status: int) -> None:
     async with connected(service) as wire:
         await wire.send(GET)  # afterwards the caller is cached
         assert (await wire.response()).status in (200, 404)

@@ -58,7 +58,7 @@ async def wire(service: Running) -> AsyncIterator[Wire]:
 
 
 @pytest.mark.parametrize("coding", PACKED)
-async def test_a_packed_document_is_stored_unpacked(wire: Wire, coding: str) -> None:
+async def test_a_compressed_document_is_stored_decompressed(wire: Wire, coding: str) -> None:
     for _ in range(2):  # the second time, the head is known
         assert (await put(wire, coding, PACKED[coding])).status == 200
         assert (await wire.ask("GET", K)).body == DOCUMENT
@@ -66,7 +66,7 @@ async def test_a_packed_document_is_stored_unpacked(wire: Wire, coding: str) -> 
 
 
 @pytest.mark.parametrize("coding", OTHERS)
-async def test_another_coding_is_refused_and_told_which_are_taken(wire: Wire, coding: str) -> None:
+async def test_the_refusal_of_an_unknown_coding_names_the_supported_ones(wire: Wire, coding: str) -> None:
     for _ in range(2):
         found = await put(wire, coding, DOCUMENT)
         assert (found.status, found.headers["Accept-Encoding"]) == (415, "gzip, deflate, identity")
@@ -74,7 +74,7 @@ async def test_another_coding_is_refused_and_told_which_are_taken(wire: Wire, co
     assert (await wire.ask("GET", K)).body == b"{}"
 
 
-async def test_every_dialect_refuses_another_coding_in_its_shape(service: Running) -> None:
+async def test_every_dialect_refuses_an_unknown_coding_in_its_shape(service: Running) -> None:
     asked = {
         request("POST", AREA, b"a=1", FORM): {"exception", "message"},
         request("PUT", "/bots_api/v1/storages/a.json?bot_id=8017", b"{}", "Access-Token: av-edit"): {"error"},
@@ -94,7 +94,7 @@ async def test_every_dialect_refuses_another_coding_in_its_shape(service: Runnin
 
 
 @pytest.mark.parametrize(("coding", "body"), BROKEN.values(), ids=BROKEN)
-async def test_a_body_that_is_not_what_its_coding_says_stores_nothing(wire: Wire, coding: str, body: bytes) -> None:
+async def test_a_body_that_does_not_match_its_coding_stores_nothing(wire: Wire, coding: str, body: bytes) -> None:
     found = await put(wire, coding, body)
     assert found.status == 400
     assert (await wire.ask("GET", K)).body == b"{}"
@@ -106,7 +106,7 @@ async def test_a_body_that_is_not_what_its_coding_says_stores_nothing(wire: Wire
     assert (await wire.response()).status == 404
 
 
-async def test_a_body_is_not_unpacked_for_a_stranger(service: Running) -> None:
+async def test_a_body_is_not_decompressed_before_authentication(service: Running) -> None:
     """The body is not examined, so one that is not gzip also gets 401."""
     async with connected(service) as wire:
         sent = request("PUT", K, b"no gzip", "Content-Encoding: gzip", credential="Authorization: Bearer none")
@@ -115,7 +115,7 @@ async def test_a_body_is_not_unpacked_for_a_stranger(service: Running) -> None:
             assert (await wire.response()).status == 401
 
 
-async def test_what_an_anonymous_area_may_become_is_bounded(service: Running) -> None:
+async def test_a_compressed_form_without_authentication_has_a_limit(service: Running) -> None:
     async with connected(service) as wire:
         for size, status in ((FREE_BYTES - 2, 200), (60_000_000, 413), (2_000_000, 413)):
             packed = gzip.compress(b"a=" + b"x" * size)
@@ -141,14 +141,14 @@ async def cut(body: bytes, size: int) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000, 1 << 20])
-async def test_a_body_is_unpacked_in_pieces_wherever_it_is_cut(size: int) -> None:
+async def test_a_body_is_decompressed_in_pieces_wherever_it_is_cut(size: int) -> None:
     text = b"".join(b"%d," % number for number in range(3 * PIECE_BYTES // 6)) + b" " * 3 * PIECE_BYTES
     pieces = [piece async for piece in edge._unpacked(cut(gzip.compress(text), size), "gzip", len(text), len(text))]
     assert b"".join(pieces) == text
     assert max(map(len, pieces)) <= PIECE_BYTES
 
 
-async def test_a_bomb_costs_no_more_than_its_bound() -> None:
+async def test_a_decompression_bomb_costs_no_more_than_the_limit() -> None:
     bomb = gzip.compress(bytes(200_000_000), 9)
     unpacked, seen = edge._unpacked(cut(bomb, 65_536), "gzip", 10_000_000, 10_000_000), []
 

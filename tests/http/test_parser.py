@@ -53,7 +53,7 @@ async def text(body: Any) -> bytes:
 
 
 @pytest.mark.parametrize("seed", range(300))
-async def test_messages_come_out_as_they_were_sent_wherever_they_are_cut(parser: Parser, seed: int) -> None:
+async def test_messages_are_parsed_the_same_wherever_they_are_cut(parser: Parser, seed: int) -> None:
     random = Random(seed)
     sent = [message(random, number) for number in range(12)]
     wire, found = b"".join(each for each, _ in sent), list[Message]()
@@ -78,7 +78,7 @@ MEAN = {
 
 
 @pytest.mark.parametrize("data", MEAN.values(), ids=MEAN)
-async def test_no_segment_holds_the_worker(parser: Parser, data: bytes) -> None:
+async def test_no_segment_occupies_the_worker_for_long(parser: Parser, data: bytes) -> None:
     """If segments were divided at each line break, the first would take one second of CPU."""
     start = thread_time()
     parser.feed_data(data)
@@ -89,7 +89,7 @@ async def test_no_segment_holds_the_worker(parser: Parser, data: bytes) -> None:
     "size", [b"", b" 1", b"1 ", b"+1", b"-1", b"0x1", b"1_0", b"g", b"0" * 17 + b"1", b"1\n", b";a"]
 )
 @pytest.mark.parametrize("cut", [1, 1_000])
-async def test_a_chunk_without_a_lawful_size_is_refused(parser: Parser, size: bytes, cut: int) -> None:
+async def test_a_chunk_without_a_valid_size_is_refused(parser: Parser, size: bytes, cut: int) -> None:
     sent, found = CHUNKED + b"1\r\n{\r\n" + size + b"\r\n}\r\n0\r\n\r\n" + request("GET", "/"), list[Message]()
     for at in range(0, len(sent), cut):
         found += parser.feed_data(sent[at : at + cut])[0]

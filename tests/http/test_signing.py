@@ -51,7 +51,7 @@ def test_what_was_signed_is_permitted_until_it_expires(signer: Signer, clock: Cl
             signer.verify("upload", shown)
 
 
-def test_every_field_is_covered(signer: Signer) -> None:
+def test_every_field_is_covered_by_the_signature(signer: Signer) -> None:
     shown = signer.sign("upload", FIELDS, seconds=10)
     for name in shown:
         with pytest.raises(Denied):
@@ -84,7 +84,7 @@ def test_every_character_of_policy_and_signature_counts(signer: Signer) -> None:
                     signer.verify("upload", {**shown, name: tampered})
 
 
-def test_a_policy_written_by_somebody_else_is_refused(signer: Signer) -> None:
+def test_a_policy_signed_with_another_key_is_refused(signer: Signer) -> None:
     shown = signer.sign("upload", FIELDS, seconds=10)
     policy = shown["policy"]
     document = json.loads(urlsafe_b64decode(policy + "=" * (-len(policy) % 4)))
@@ -126,7 +126,7 @@ def test_short_keys_are_refused(keys: list[str]) -> None:
         Signer(keys)
 
 
-def test_a_key_is_made_once_and_read_by_its_owner_alone(tmp_path: Path) -> None:
+def test_a_signing_key_is_generated_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "signing.key"
     with ThreadPoolExecutor(8) as pool:
         keys = set(pool.map(stored_key, [path] * 32))

@@ -23,7 +23,7 @@ class Follower:
 
 
 @pytest.mark.parametrize("follower", [Follower(), None])
-async def test_a_stream_with_a_follower_is_asked_for_a_piece_when_the_last_one_has_left(
+async def test_a_stream_gets_its_next_piece_when_the_last_one_was_sent(
     follower: Follower | None,
 ) -> None:
     left: list[int] = []

@@ -66,7 +66,7 @@ def test_every_variable_is_a_setting(variables: dict[str, str]) -> None:
     assert {name for name in variables if not name.startswith(PREFIX)} <= {"REDIS_PASSWORD"}
 
 
-def test_secrets_are_in_the_secret_and_nothing_else_is(
+def test_the_secret_has_all_secrets_and_nothing_else(
     configured: dict[str, str], secret: dict[str, str], container: Any
 ) -> None:
     """A secret setting that the code gains is missed here until each overlay has it."""
@@ -76,7 +76,7 @@ def test_secrets_are_in_the_secret_and_nothing_else_is(
     assert not secrets & set(configured)
 
 
-def test_no_secret_is_given_away_by_this_repository(secret: dict[str, str]) -> None:
+def test_the_repository_contains_no_usable_secret(secret: dict[str, str]) -> None:
     assert set(secret.values()) == {""}
 
 
@@ -95,7 +95,7 @@ def test_ports_are_those_of_the_settings(container: Any, variables: dict[str, st
     assert ports == {"http": settings.port, "ops": settings.ops_port}
 
 
-def test_probes_ask_what_the_operations_port_answers(container: Any) -> None:
+def test_probes_use_paths_of_the_operations_port(container: Any) -> None:
     class Nobody:
         async def ping(self) -> None: ...
 
@@ -107,24 +107,24 @@ def test_probes_ask_what_the_operations_port_answers(container: Any) -> None:
     assert {probe["port"] for probe in probes.values()} == {"ops"}
 
 
-def test_a_probe_waits_for_longer_than_the_service_waits_for_redis(container: Any) -> None:
+def test_a_probe_waits_longer_than_the_service_waits_for_redis(container: Any) -> None:
     assert container["readinessProbe"]["timeoutSeconds"] > PING_SECONDS
 
 
-def test_the_drain_lasts_until_the_endpoint_is_gone(container: Any, variables: dict[str, str]) -> None:
+def test_the_drain_lasts_until_the_endpoint_is_removed(container: Any, variables: dict[str, str]) -> None:
     probe = container["readinessProbe"]
     noticed = probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"]
     assert read({}, variables).drain_seconds > noticed
 
 
-def test_nothing_is_killed_before_it_is_done(pod: Any, container: Any, variables: dict[str, str]) -> None:
+def test_no_pod_is_killed_before_it_has_stopped(pod: Any, container: Any, variables: dict[str, str]) -> None:
     sleep, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
     assert sleep == "sleep"
     needed = int(seconds) + read({}, variables).drain_seconds + STOP_SECONDS + RESERVE_SECONDS
     assert pod["terminationGracePeriodSeconds"] >= needed
 
 
-def test_an_update_takes_no_pod_away_before_its_successor_is_ready(objects: list[Object]) -> None:
+def test_an_update_removes_no_pod_before_its_successor_is_ready(objects: list[Object]) -> None:
     strategy = named(objects, "Deployment", "polystow")["spec"]["strategy"]
     assert strategy["type"] == "RollingUpdate"
     assert strategy["rollingUpdate"]["maxUnavailable"] == 0
@@ -162,7 +162,7 @@ def test_every_node_of_the_cluster_knows_all_nodes(built: dict[str, dict[str, li
     assert told == [expected, expected]
 
 
-def test_policies_let_the_service_through_to_redis(objects: list[Object], overlay: str) -> None:
+def test_network_policies_allow_the_service_to_reach_redis(objects: list[Object], overlay: str) -> None:
     rules = itertools.chain.from_iterable(
         policy["spec"].get("egress", [])
         for policy in of(objects, "NetworkPolicy")

@@ -47,7 +47,7 @@ def test_kubernetes_knows_every_field(each: Object) -> None:
 
 
 @pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
-def test_the_pod_is_restricted_and_not_one_of_the_service(pod: Any) -> None:
+def test_the_pod_of_a_backup_is_restricted_and_not_selected_by_the_service(pod: Any) -> None:
     service = yaml.safe_load((K8S / "base" / "deployment.yaml").read_text())["spec"]["template"]
     assert pod["metadata"]["labels"] != service["metadata"]["labels"]
     assert container(pod)["image"] == f"polystow:{__version__}"
@@ -58,14 +58,14 @@ def test_the_pod_is_restricted_and_not_one_of_the_service(pod: Any) -> None:
 
 
 @pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
-def test_redis_is_where_it_is_for_the_service(pod: Any) -> None:
+def test_the_backup_uses_the_redis_of_the_service(pod: Any) -> None:
     patch = yaml.safe_load((K8S / "overlays" / "single" / "redis-url.yaml").read_text())
     (variable,) = patch["spec"]["template"]["spec"]["containers"][0]["env"]
     assert variable in container(pod)["env"]
 
 
 @pytest.mark.parametrize("way", kustomize.ways())
-def test_an_overlay_takes_the_component(way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_overlay_accepts_the_component(way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As README.md says: one line more among the components of the overlay."""
     shutil.copytree(K8S, tmp_path / "k8s")
     monkeypatch.setattr(kustomize, "K8S", tmp_path / "k8s")
@@ -115,7 +115,7 @@ def run(pod: Any, volume: Path, running: Running, **variables: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_its_commands_make_exports_keep_fourteen_and_import_them(service: Running, volume: Path) -> None:
+def test_the_commands_make_exports_keep_fourteen_and_import_them(service: Running, volume: Path) -> None:
     for record in RECORDS:
         record.write(Client(service.url))
     wanted = {record.name: record.read(Client(service.url)) for record in RECORDS}

@@ -66,13 +66,13 @@ def shape(node: Node) -> tuple[int, int, int]:
     return primaries, sum("slave" in line[2] for line in lines), said(node, "cluster_slots_ok")
 
 
-def test_a_second_run_changes_nothing(nodes: list[Node]) -> None:
+def test_a_second_bootstrap_changes_nothing(nodes: list[Node]) -> None:
     before = [said(node, "cluster_current_epoch") for node in nodes]
     bootstrap(nodes, at=5)
     assert [said(node, "cluster_current_epoch") for node in nodes] == before
 
 
-def test_a_primary_that_stops_hands_over_with_all_that_it_has(nodes: list[Node]) -> None:
+def test_a_stopping_primary_hands_over_all_of_its_data(nodes: list[Node]) -> None:
     primaries = [node for node in nodes if node.ask("role").startswith("master")]
     for number in range(100):
         assert any(node.ask("set", f"k{number}", "1") == "OK" for node in primaries)
@@ -86,7 +86,7 @@ def test_a_primary_that_stops_hands_over_with_all_that_it_has(nodes: list[Node])
     bootstrap(nodes)
 
 
-def test_a_node_is_ready_when_it_could_take_over(nodes: list[Node]) -> None:
+def test_a_node_is_ready_when_it_can_take_over(nodes: list[Node]) -> None:
     eventually(lambda: all(node.run("ready.sh").returncode == 0 for node in nodes))
     (replica, *_) = [node for node in nodes if node.ask("role").startswith("slave")]
     assert replica.ask("config", "set", "masterauth", "wrong") == "OK"
@@ -120,7 +120,7 @@ def test_a_node_that_lost_its_volume_becomes_a_replica_again(nodes: list[Node]) 
     assert lost.ask("role").startswith("slave")
 
 
-def test_it_goes_on_where_it_was_stopped() -> None:
+def test_an_interrupted_bootstrap_goes_on() -> None:
     with six() as fresh:
         assert fresh[0].run("rejoin.sh", NODES=names(fresh)).returncode == 0
         assert said(fresh[0], "cluster_known_nodes") == 1, "a new node waits for the bootstrap"

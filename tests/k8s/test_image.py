@@ -55,7 +55,7 @@ def test_only_what_is_needed_goes_to_the_builder() -> None:
     }
 
 
-def test_the_last_stages_take_no_command_and_no_tool_along() -> None:
+def test_the_last_stages_contain_no_commands_and_no_tools() -> None:
     """Whoever gets in finds no compiler and no package manager of ours, and is nobody."""
     assert list(STAGES)[-1] == "service"
     for stage in (SERVICE, STAGES["loadtest"]):
@@ -68,7 +68,7 @@ def test_the_last_stages_take_no_command_and_no_tool_along() -> None:
         assert "org.opencontainers.image.licenses" in stage.all("LABEL")[0]
 
 
-def test_the_base_has_a_version() -> None:
+def test_the_base_image_has_a_version() -> None:
     (base,) = re.findall(r"^ARG PYTHON=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert re.fullmatch(r"python:3\.1[1-3]\.[0-9]+-slim-[a-z]+", base)
 
@@ -92,7 +92,7 @@ def test_kubernetes_runs_it_as_the_user_of_the_image(
     assert STAGES[stage].all("USER") == [f"{pod['runAsUser']}:{pod['runAsGroup']}"]
 
 
-def test_what_is_installed_is_what_is_pinned_and_has_no_pip(image: Workshop) -> None:
+def test_the_image_has_the_pinned_packages_and_no_pip(image: Workshop) -> None:
     packages = next(image.at("/opt/polystow/lib").glob("python*")) / "site-packages"
     installed = {path.name.rsplit(".", 1)[0].lower() for path in packages.glob("*.dist-info")}
     pinned = {
@@ -107,7 +107,7 @@ def test_what_is_installed_is_what_is_pinned_and_has_no_pip(image: Workshop) -> 
     assert list((packages / "service").rglob("*.pyc")), "a read-only root takes no bytecode later"
 
 
-def test_it_serves(running: Running) -> None:
+def test_the_image_serves_requests(running: Running) -> None:
     port = running.ops_url.rpartition(":")[2]
     with urlopen(f"http://127.0.0.1:{port}/readyz") as answer:
         assert answer.status == 200
@@ -119,7 +119,7 @@ def test_it_serves(running: Running) -> None:
         assert answer.read() == b'{"total": 1250.00}'
 
 
-def test_it_writes_nothing(image: Workshop, running: Running) -> None:
+def test_the_container_writes_nothing(image: Workshop, running: Running) -> None:
     """So that a read-only root is enough; the test before has served with it."""
     newest = max(path.stat().st_ctime_ns for path in image.at("/opt/polystow").rglob("*"))
     assert newest < Path(f"/proc/{running.process.pid}").stat().st_ctime_ns
@@ -138,11 +138,11 @@ def test_it_writes_nothing(image: Workshop, running: Running) -> None:
     ]
 
 
-def test_it_listens_on_all_addresses(running: Running) -> None:
+def test_the_container_listens_on_all_addresses(running: Running) -> None:
     assert running.url.startswith("http://0.0.0.0:")
 
 
-def test_the_health_check_tells_life_from_death(running: Running, image: Workshop) -> None:
+def test_the_health_check_succeeds_only_while_the_service_runs(running: Running, image: Workshop) -> None:
     command = json.loads(SERVICE.all("HEALTHCHECK")[0].partition("CMD ")[2])
     path = f"{image.at('/opt/polystow/bin')}:{os.environ['PATH']}"
     for port, status in ((running.ops_url.rpartition(":")[2], 0), ("1", 1)):
@@ -150,14 +150,14 @@ def test_the_health_check_tells_life_from_death(running: Running, image: Worksho
         assert done.returncode == status
 
 
-def test_without_a_redis_it_says_what_is_missing(image: Workshop, tmp_path: Path) -> None:
+def test_without_a_redis_the_container_names_the_missing_setting(image: Workshop, tmp_path: Path) -> None:
     command = [str(image.at("/opt/polystow/bin/polystow")), "serve", "--port", "0", "--ops-port", "0"]
     done = subprocess.run(command, env={"PATH": "/nowhere"}, cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
     assert "or a running Redis with --redis" in done.stderr
 
 
-def test_dockerfile_keeps_the_linters_rules() -> None:
+def test_the_dockerfile_passes_its_linter() -> None:
     """In the same way as `make lint`; here so that its exit status is proven to mean something."""
     linter = Path(sys.executable).with_name("hadolint")
     for text, status in (((ROOT / "Dockerfile").read_text(), 0), ("FROM python\nRUN cd /x\n", 1)):

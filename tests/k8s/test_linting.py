@@ -39,11 +39,11 @@ def all_containers(all_pods: list[Any]) -> list[Any]:
     return [container for pod in all_pods for container in containers(pod)]
 
 
-def test_there_is_no_kind_beside_those_that_are_checked_here(objects: list[Object]) -> None:
+def test_every_kind_of_object_is_checked_here(objects: list[Object]) -> None:
     assert {each["kind"] for each in objects} <= KINDS
 
 
-def test_nothing_reaches_into_the_machine(all_pods: list[Any]) -> None:
+def test_no_pod_uses_the_host(all_pods: list[Any]) -> None:
     """docker-sock, host-ipc, host-network, host-pid, sensitive-host-mounts, unsafe-sysctls, unsafe-proc-mount."""
     for pod in all_pods:
         assert not {"hostIPC", "hostNetwork", "hostPID", "hostUsers"} & set(pod)
@@ -81,7 +81,7 @@ def test_no_pod_is_given_variables_for_services(all_pods: list[Any]) -> None:
     assert all(pod["enableServiceLinks"] is False for pod in all_pods)
 
 
-def test_containers_say_what_they_need(all_containers: list[Any]) -> None:
+def test_containers_declare_their_resources(all_containers: list[Any]) -> None:
     """unset-cpu-requirements, unset-memory-requirements."""
     for container in all_containers:
         assert {"cpu", "memory"} <= set(container["resources"]["requests"])
@@ -94,7 +94,7 @@ def test_images_have_a_version(all_containers: list[Any]) -> None:
         assert re.fullmatch(r"[a-z-]+:[0-9]+\.[0-9]+\.[0-9]+(-[a-z]+)?", container["image"])
 
 
-def test_variables_are_given_once_and_no_secret_stands_in_clear(all_containers: list[Any]) -> None:
+def test_variables_are_set_once_and_no_secret_is_in_clear_text(all_containers: list[Any]) -> None:
     """duplicate-env-var, env-var-secret, env-value-from."""
     for container in all_containers:
         variables = container.get("env", [])
@@ -115,20 +115,20 @@ def test_probes_go_to_ports_that_are_open(all_containers: list[Any]) -> None:
         assert all(each["port"] in ports for each in asked)
 
 
-def test_what_runs_for_ever_is_probed(objects: list[Object]) -> None:
+def test_every_long_running_container_has_probes(objects: list[Object]) -> None:
     """no-liveness-probe, no-readiness-probe."""
     for each in of(objects, "Deployment", "StatefulSet"):
         for container in each["spec"]["template"]["spec"]["containers"]:
             assert {"livenessProbe", "readinessProbe", "startupProbe"} <= set(container)
 
 
-def test_selectors_fit(objects: list[Object]) -> None:
+def test_selectors_match_their_pods(objects: list[Object]) -> None:
     """mismatching-selector."""
     for each in of(objects, "Deployment", "StatefulSet"):
         assert selects(each["spec"]["selector"]["matchLabels"], each["spec"]["template"])
 
 
-def test_services_lead_to_pods_and_their_ports(objects: list[Object], overlay: str) -> None:
+def test_services_select_pods_with_their_ports(objects: list[Object], overlay: str) -> None:
     """dangling-service, invalid-target-ports, exposed-services."""
     for service in of(objects, "Service"):
         assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
@@ -184,14 +184,14 @@ def test_pods_of_one_kind_are_spread(objects: list[Object]) -> None:
             assert "kubernetes.io/hostname" in json.dumps(terms)
 
 
-def test_jobs_end_and_vanish(objects: list[Object]) -> None:
+def test_jobs_end_and_are_removed(objects: list[Object]) -> None:
     """job-ttl-seconds-after-finished, restart-policy."""
     for job in of(objects, "Job"):
         assert job["spec"]["ttlSecondsAfterFinished"] > 0
         assert job["spec"]["template"]["spec"]["restartPolicy"] in ("Never", "OnFailure")
 
 
-def test_everything_says_what_it_belongs_to(objects: list[Object]) -> None:
+def test_every_object_has_the_common_labels(objects: list[Object]) -> None:
     for each in objects:
         if each["kind"] not in ("Namespace", "ConfigMap", "Secret"):
             assert each["metadata"]["labels"]["app.kubernetes.io/name"] in (

@@ -16,7 +16,7 @@ WORKERS = 2
 ENTRYPOINT = ("-f", "bench/locustfile.py", "--headless")
 
 
-async def test_the_master_tells_how_the_load_test_went(
+async def test_the_exit_status_of_the_master_is_that_of_the_load_test(
     built: dict[str, dict[str, list[Object]]], service: Running
 ) -> None:
     objects = built["reading"]["loadtest"]
@@ -46,7 +46,7 @@ async def test_the_master_tells_how_the_load_test_went(
     assert "PUT, to fill" in said.decode()  # with which each user begins
 
 
-def test_the_jobs_fit_together(built: dict[str, dict[str, list[Object]]]) -> None:
+def test_the_jobs_of_the_load_test_match(built: dict[str, dict[str, list[Object]]]) -> None:
     objects = built["reading"]["loadtest"]
     workers = named(objects, "Job", "loadtest-workers")["spec"]
     expected = named(objects, "ConfigMap", "loadtest")["data"]["LOCUST_EXPECT_WORKERS"]

@@ -60,7 +60,7 @@ def test_refusals_in_queries_are_refusals_of_storage() -> None:
     assert all(issubclass(getattr(errors, name), errors.Refusal) for name in named_)
 
 
-def test_the_autoscaler_asks_for_a_metric_of_the_code(built: dict[str, dict[str, list[Object]]]) -> None:
+def test_the_autoscaler_uses_a_metric_of_the_code(built: dict[str, dict[str, list[Object]]]) -> None:
     gauges = {metric.name for metric in METRICS if metric.kind is Kind.GAUGE and not metric.labels}
     for overlay in ("single", "cluster", "external"):
         metrics: Any = named(built["reading"][overlay], "HorizontalPodAutoscaler", "polystow")["spec"]["metrics"]
@@ -69,7 +69,7 @@ def test_the_autoscaler_asks_for_a_metric_of_the_code(built: dict[str, dict[str,
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))
-def test_an_alert_has_a_summary_and_a_runbook_that_is_there(rule: dict[str, Any]) -> None:
+def test_an_alert_has_a_summary_and_an_existing_runbook(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("warning", "critical")
     assert rule["annotations"]["summary"].endswith(".")
     file, _, anchor = rule["annotations"]["runbook"].partition("#")

@@ -35,7 +35,7 @@ KINDS = {
 }
 
 
-def test_every_overlay_is_told_here() -> None:
+def test_every_overlay_is_tested_here() -> None:
     assert set(KINDS) == set(OVERLAYS)
 
 
@@ -50,7 +50,7 @@ def test_an_overlay_has_every_kind_and_nothing_twice(objects: list[Object], over
     assert len(names) == len(set(names))
 
 
-def test_everything_lies_in_one_namespace(objects: list[Object], overlay: str) -> None:
+def test_every_object_is_in_one_namespace(objects: list[Object], overlay: str) -> None:
     assert {each["metadata"].get("namespace", each["metadata"]["name"]) for each in objects} == {"polystow"}
 
 
@@ -63,7 +63,7 @@ def test_kubernetes_knows_every_field(objects: list[Object], version: str) -> No
             kubernetes_validate.validate(each, version, strict=True)
 
 
-def test_what_a_pod_takes_from_configuration_is_there(objects: list[Object]) -> None:
+def test_configuration_that_a_pod_uses_exists(objects: list[Object]) -> None:
     kept = {identity(each): set(each["data"]) for each in objects if "data" in each}
     for pod in pod_specs(objects):
         for volume in pod.get("volumes", []):
@@ -84,7 +84,7 @@ def test_what_a_pod_takes_from_configuration_is_there(objects: list[Object]) -> 
                     assert reference["key"] in kept["Secret", reference["name"]]
 
 
-def test_a_mounted_file_is_where_the_command_looks_for_it(objects: list[Object]) -> None:
+def test_a_mounted_file_has_the_path_that_the_command_uses(objects: list[Object]) -> None:
     files = {each["metadata"]["name"]: set(each["data"]) for each in of(objects, "ConfigMap")}
     for pod in pod_specs(objects):
         for container in containers(pod):
@@ -108,7 +108,7 @@ def test_images_are_of_this_version(objects: list[Object]) -> None:
                 assert tag == __version__
 
 
-def test_the_autoscaler_and_the_budgets_are_for_what_is_there(objects: list[Object]) -> None:
+def test_the_autoscaler_scales_an_existing_object_without_fixed_replicas(objects: list[Object]) -> None:
     for scaler in of(objects, "HorizontalPodAutoscaler"):
         target = scaler["spec"]["scaleTargetRef"]
         assert "replicas" not in named(objects, target["kind"], target["name"])["spec"]

@@ -27,7 +27,7 @@ def node(binary: Path) -> Iterator[Node]:
         yield started
 
 
-async def test_the_service_has_nothing_against_it(node: Node) -> None:
+async def test_the_check_of_the_service_finds_no_fault_in_this_configuration(node: Node) -> None:
     redis = Redis.open(f"redis://:{node.password}@127.0.0.1:{node.port}/0")
     try:
         await redis.connect(5.0)
@@ -47,7 +47,7 @@ def in_bytes(value: str) -> str:
     return value.strip('"')
 
 
-def test_every_line_counts(node: Node) -> None:
+def test_every_line_of_the_configuration_has_an_effect(node: Node) -> None:
     settings = [line.split(maxsplit=1) for line in lines(CONFIG) if line and line[0] != "#"]
     assert len({name for name, _ in settings}) == len(settings)
     for name, value in settings:
@@ -56,12 +56,12 @@ def test_every_line_counts(node: Node) -> None:
 
 
 @pytest.mark.parametrize("path", [CONFIG, K8S / "overlays" / "cluster" / "cluster.conf"], ids=lambda path: path.stem)
-def test_every_line_is_explained(path: Path) -> None:
+def test_every_line_of_the_configuration_is_explained(path: Path) -> None:
     """By a comment above it, or above the lines of one purpose that it stands among."""
     assert [line for before, line in pairwise(lines(path)) if line and line[0] != "#" and not before] == []
 
 
-def test_it_asks_for_its_password(node: Node) -> None:
+def test_redis_requires_its_password(node: Node) -> None:
     bare = {name: value for name, value in os.environ.items() if name != "REDISCLI_AUTH"}
     done = subprocess.run(["redis-cli", "-p", str(node.port), "ping"], env=bare, capture_output=True, text=True)
     assert "NOAUTH" in done.stdout
@@ -69,7 +69,7 @@ def test_it_asks_for_its_password(node: Node) -> None:
     assert node.password.encode() not in command
 
 
-def test_it_does_not_start_without_a_password(tmp_path: Path) -> None:
+def test_redis_does_not_start_without_a_password(tmp_path: Path) -> None:
     shutil.copy(K8S / "redis" / "start.sh", tmp_path)
     done = subprocess.run(
         ["sh", tmp_path / "start.sh"],
@@ -81,13 +81,13 @@ def test_it_does_not_start_without_a_password(tmp_path: Path) -> None:
     assert "fill in secret.env" in done.stderr
 
 
-async def test_what_it_answered_is_there_after_a_kill(node: Node) -> None:
+async def test_acknowledged_writes_are_there_after_a_kill(node: Node) -> None:
     assert node.ask("set", "a", "1") == "OK"
     await asyncio.to_thread(node.restart)
     assert node.ask("get", "a") == "1"
 
 
-def test_a_backup_that_is_taken_at_work_is_a_redis_of_that_moment(node: Node) -> None:
+def test_a_backup_during_writes_is_consistent(node: Node) -> None:
     for number in range(50):
         assert node.ask("set", f"before-{number}", "1") == "OK"
     backup = node.backup()
@@ -96,7 +96,7 @@ def test_a_backup_that_is_taken_at_work_is_a_redis_of_that_moment(node: Node) ->
     assert node.ask("dbsize") == "50"
 
 
-def test_both_passwords_count_while_they_are_changed(node: Node) -> None:
+def test_both_passwords_are_accepted_while_they_are_changed(node: Node) -> None:
     assert node.ask("acl", "setuser", "default", ">new") == "OK"
     for password in (node.password, "new"):
         assert node.ask("-a", password, "--no-auth-warning", "ping") == "PONG"

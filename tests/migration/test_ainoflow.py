@@ -84,12 +84,12 @@ async def migrate(here: Client, there: Client, base: str, *, incoming: bool, **m
 both_directions = pytest.mark.parametrize("incoming", [True, False], ids=["from", "to"])
 
 
-def test_the_indexes_are_those_of_the_dialect() -> None:
+def test_a_migration_writes_the_indexes_of_the_dialect() -> None:
     assert ainoflow.INDEXES == INDEXES
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_documents_come_whole_from_a_hostile_vendor(
+async def test_documents_arrive_unchanged_from_a_hostile_vendor(
     here: Client, there: Client, seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With their bytes, versions, times, expiries and the keys that wrote them."""
@@ -104,7 +104,7 @@ async def test_documents_come_whole_from_a_hostile_vendor(
     assert examined.returncode == 0, examined.stdout
 
 
-async def test_documents_leave_whole_for_a_hostile_vendor(
+async def test_documents_are_sent_unchanged_to_a_hostile_vendor(
     here: Client, there: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With their bytes and expiries; versions begin anew."""
@@ -135,7 +135,7 @@ def limited(hostile: Hostile, requests: int) -> Behaviour:
 
 
 @both_directions
-async def test_a_second_start_goes_on_where_the_first_one_ended(
+async def test_a_second_start_continues_where_the_first_one_ended(
     here: Client, there: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str], incoming: bool
 ) -> None:
     for number in range(2500):
@@ -163,7 +163,7 @@ async def test_a_second_start_goes_on_where_the_first_one_ended(
 
 
 @both_directions
-async def test_a_migration_that_is_killed_goes_on_and_doubles_nothing(
+async def test_a_killed_migration_continues_and_repeats_nothing(
     here: Client, there: Client, tmp_path: Path, incoming: bool
 ) -> None:
     """Killed with -9 at requests that chance chose, and started again until it ends by itself."""
@@ -197,14 +197,14 @@ async def test_a_migration_that_is_killed_goes_on_and_doubles_nothing(
         assert sides[0] == sides[1]
 
 
-async def test_a_state_file_that_is_none_is_refused(here: Client, there: Client, tmp_path: Path) -> None:
+async def test_an_invalid_state_file_is_refused(here: Client, there: Client, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("{")
     with pytest.raises(BadSetting, match="is not the state of a migration"):
         await migrate(here, there, there.running.url, incoming=True, state=tmp_path / "state")
 
 
 @both_directions
-async def test_the_document_that_was_updated_last_stays(
+async def test_the_document_with_the_latest_update_stays(
     here: Client, there: Client, capsys: pytest.CaptureFixture[str], incoming: bool
 ) -> None:
     """Both sides have three documents of one name: a newer one here, a newer one there, and equal ones."""
@@ -232,7 +232,7 @@ async def test_a_second_migration_changes_nothing(
     assert (await everything(here), await everything(there)) == before
 
 
-async def test_a_quiet_migration_tells_what_is_wrong_and_nothing_else(
+async def test_a_quiet_migration_prints_only_errors(
     here: Client, there: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await there.put("fine", "k")
@@ -247,14 +247,14 @@ async def test_a_quiet_migration_tells_what_is_wrong_and_nothing_else(
     )
 
 
-async def test_chosen_categories_alone_are_migrated(here: Client, there: Client) -> None:
+async def test_only_chosen_categories_are_migrated(here: Client, there: Client) -> None:
     await filled(there, 10)
     chosen = ["single", "names/é"]
     assert await migrate(here, there, there.running.url, incoming=True, categories=chosen) == 0
     assert {category for category, _ in await everything(here)} == set(chosen)
 
 
-async def test_a_document_that_is_missing_in_the_end_is_told(
+async def test_a_document_that_is_missing_at_the_end_is_reported(
     here: Client, there: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The vendor counts it, but its lists leave it out. Passes are repeated, for it may have come meanwhile."""
@@ -273,7 +273,7 @@ async def test_a_document_that_is_missing_in_the_end_is_told(
     assert "c: 3 at the vendor, 2 in Polystow; 2 of 2 compared are equal  <- they differ" in capsys.readouterr().err
 
 
-async def test_an_etag_that_is_not_the_md5_of_the_body_is_told(
+async def test_an_etag_that_is_not_the_md5_of_the_body_is_reported(
     here: Client, there: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await there.put("c", "k", b'{"n": 1.0}')
@@ -290,7 +290,7 @@ async def test_an_etag_that_is_not_the_md5_of_the_body_is_told(
     assert (await here.get("c", "k")).body == b'{"n": 1.0}'
 
 
-async def test_lists_that_are_written_anew_do_not_change_a_body(here: Client, there: Client) -> None:
+async def test_lists_with_other_digits_or_white_space_do_not_change_a_body(here: Client, there: Client) -> None:
     """A vendor may list a document with other digits or white space than it stores."""
     await there.put("c", "k", b'{ "n": 1250.00 }')
 
@@ -304,7 +304,7 @@ async def test_lists_that_are_written_anew_do_not_change_a_body(here: Client, th
     assert (await here.get("c", "k")).body == b'{ "n": 1250.00 }'
 
 
-async def test_a_document_that_changes_meanwhile_comes_as_it_was_at_one_moment(here: Client, there: Client) -> None:
+async def test_a_document_that_changes_meanwhile_is_copied_as_of_one_moment(here: Client, there: Client) -> None:
     await there.put("c", "k", b'{"n":0}')
     changes = 0
 
@@ -322,7 +322,7 @@ async def test_a_document_that_changes_meanwhile_comes_as_it_was_at_one_moment(h
     assert await everything(here) == await everything(there)
 
 
-async def test_large_documents_behind_small_ones_do_not_fill_the_memory(
+async def test_large_documents_after_small_ones_do_not_fill_the_memory(
     here: Client, there: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pages grow with small documents; one that would be too large is asked for in parts."""
@@ -344,7 +344,7 @@ async def test_large_documents_behind_small_ones_do_not_fill_the_memory(
     assert await everything(here) == await everything(there)
 
 
-async def test_a_key_that_is_refused_is_told_and_nothing_is_written(
+async def test_a_refused_key_is_reported_and_nothing_is_written(
     here: Client, there: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await there.put("c", "k")
@@ -366,7 +366,7 @@ async def test_the_command_line_migrates_into_a_data_directory(there: Client, ht
         assert (await Client(http, offline, "ak-1", "acme").get("c", "k")).body == b'{"n":1}'
 
 
-async def test_the_page_moves_documents_there_and_back(here: Client, there: Client, http: ClientSession) -> None:
+async def test_the_commands_of_the_page_move_documents(here: Client, there: Client, http: ClientSession) -> None:
     """The commands of docs/migrating.md as they stand there; only the vendor's URL is another one."""
     await there.put("c", "k", b'{"n":1}')
     back = await open_project(there.running, http)

@@ -87,7 +87,7 @@ async def brought(here: Side, there: Side, base: str, scope: str, state: Path | 
     return await migrate_auravant(here.redis, wanted, task, [here.ids[scope]], keys)
 
 
-async def test_values_and_files_come_whole_from_a_hostile_vendor(
+async def test_values_and_files_arrive_unchanged_from_a_hostile_vendor(
     here: Side, there: Side, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scopes = ("users", "fields", "farms")
@@ -113,9 +113,7 @@ async def test_values_and_files_come_whole_from_a_hostile_vendor(
     assert examined.returncode == 0, examined.stdout
 
 
-async def test_a_value_and_a_file_that_are_here_stay(
-    here: Side, there: Side, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_existing_values_and_files_stay(here: Side, there: Side, capsys: pytest.CaptureFixture[str]) -> None:
     await fill(there, ["fields"])
     await here.user.put("fields", here.ids["fields"], "state", {"of": "here"})
     await here.files.store("fields", here.ids["fields"], "report", b"of here")
@@ -130,7 +128,7 @@ async def test_a_value_and_a_file_that_are_here_stay(
     assert await here.contents("fields") == {"report": b"of here", "map": LARGE, "waiting": None}
 
 
-async def test_a_second_start_does_not_ask_again(here: Side, there: Side, tmp_path: Path) -> None:
+async def test_a_second_start_does_not_request_again(here: Side, there: Side, tmp_path: Path) -> None:
     await fill(there, ["users"])
     hostile = Hostile(0, share=0)
     async with proxied(there.world.running.url, hostile) as url:
@@ -140,15 +138,13 @@ async def test_a_second_start_does_not_ask_again(here: Side, there: Side, tmp_pa
     assert hostile.asked == asked
 
 
-async def test_a_resource_that_may_not_be_read_is_named(
-    here: Side, there: Side, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_an_unreadable_resource_is_named(here: Side, there: Side, capsys: pytest.CaptureFixture[str]) -> None:
     here.ids["fields"] = "no-such-field"
     assert await brought(here, there, there.world.running.url, "fields") == 1
     assert "fields no-such-field: code 5 no such field no-such-field" in capsys.readouterr().err
 
 
-async def test_an_answer_that_is_not_the_vendors_is_told(
+async def test_an_unexpected_answer_of_the_vendor_is_reported(
     here: Side, there: Side, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def behaviour(request: web.Request, forward: Forward) -> Reply:
@@ -159,7 +155,7 @@ async def test_an_answer_that_is_not_the_vendors_is_told(
     assert "an answer is not as the vendor's page describes it" in capsys.readouterr().err
 
 
-async def test_the_page_moves_an_extension(here: Side, there: Side, tmp_path: Path) -> None:
+async def test_the_commands_of_the_page_move_an_extension(here: Side, there: Side, tmp_path: Path) -> None:
     """The command of docs/migrating.md as it stands there, with another URL and other names."""
     await there.user.put("fields", there.ids["fields"], "soil", {"ph": 6.5})
     page = (ROOT / "docs" / "migrating.md").read_text().replace("\\\n", " ")

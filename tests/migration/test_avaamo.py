@@ -80,7 +80,7 @@ async def filled(there: Client, http: ClientSession, users: int = 3, each: int =
     return {await number_of(there, name): name for name in names}
 
 
-async def test_variables_come_whole_from_a_hostile_vendor(
+async def test_variables_arrive_unchanged_from_a_hostile_vendor(
     here: Client, there: Client, http: ClientSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With their users, display names and times."""
@@ -102,7 +102,7 @@ async def test_variables_come_whole_from_a_hostile_vendor(
     assert examined.returncode == 0, examined.stdout
 
 
-async def test_ids_are_kept_where_they_are_free(here: Client, there: Client, http: ClientSession) -> None:
+async def test_free_ids_are_kept(here: Client, there: Client, http: ClientSession) -> None:
     """Those that are larger than all that were given here; what is set later gets other ones."""
     await filled(there, http, users=1, each=10)
     far = randrange(10**9, 10**10) * 1000
@@ -128,7 +128,9 @@ async def test_ids_are_kept_where_they_are_free(here: Client, there: Client, htt
     assert len(every) == len(set(every)) == 14
 
 
-async def test_users_without_a_layer_id_keep_number_and_name(here: Client, there: Client, http: ClientSession) -> None:
+async def test_users_without_a_layer_id_keep_their_number_and_name(
+    here: Client, there: Client, http: ClientSession
+) -> None:
     """Their numbers are not given to other users. A later migration that knows the layer id uses the number."""
     users = await filled(there, http, users=2, each=1)
     assert await brought(here, there, there.running.url, {}) == 0
@@ -143,7 +145,7 @@ async def test_users_without_a_layer_id_keep_number_and_name(here: Client, there
         assert [row["value"] for row in await here.rows(key="role", user_id=number)] == ["again"]
 
 
-async def test_the_value_that_was_updated_last_stays(
+async def test_the_value_with_the_latest_update_stays(
     here: Client, there: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await put_global(there, "newer-here", "there")
@@ -155,7 +157,7 @@ async def test_the_value_that_was_updated_last_stays(
     assert sorted(await here.pairs()) == [("newer-here", "here"), ("newer-there", "there")]
 
 
-async def test_a_user_whose_number_is_another_ones_is_left_out(
+async def test_a_user_whose_number_belongs_to_another_user_is_left_out(
     here: Client, there: Client, http: ClientSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await here.set(f"own-{here.agent}", "role", f"own-{here.agent}")
@@ -175,7 +177,7 @@ async def test_a_user_whose_number_is_another_ones_is_left_out(
     assert [row["key"] for row in await here.rows()] == ["role"]
 
 
-async def test_a_second_start_goes_on(here: Client, there: Client, http: ClientSession, tmp_path: Path) -> None:
+async def test_a_second_start_continues(here: Client, there: Client, http: ClientSession, tmp_path: Path) -> None:
     await filled(there, http, each=120)
     state = tmp_path / "state"
     asked: list[str] = []
@@ -213,14 +215,16 @@ async def test_a_variable_that_cannot_be_stored_is_named(
     assert "its value must have at most 65536 bytes in UTF-8, not 70000" in capsys.readouterr().err
 
 
-def test_the_file_of_users_is_read_strictly() -> None:
+def test_a_malformed_file_of_users_is_refused() -> None:
     assert layer_ids("f", b"user_368,8880460\n\na,b,7\n") == {8880460: "user_368", 7: "a,b"}
     for text in (b"user_368", b",5", b"a,", b"a,x"):
         with pytest.raises(BadSetting, match="f: line 1 must be a layer id and a number"):
             layer_ids("f", text)
 
 
-async def test_the_page_moves_an_agent(here: Client, there: Client, http: ClientSession, tmp_path: Path) -> None:
+async def test_the_commands_of_the_page_move_an_agent(
+    here: Client, there: Client, http: ClientSession, tmp_path: Path
+) -> None:
     """The command of docs/migrating.md as it stands there, with another URL and other names."""
     users = await filled(there, http, users=2, each=2)
     (tmp_path / "users.csv").write_text("".join(f"{name},{number}\n" for number, name in users.items()))

@@ -26,7 +26,7 @@ def clustered(cluster: RedisCluster) -> Iterator[Running]:
         yield running.wait_ready()
 
 
-async def test_documents_come_and_go(
+async def test_documents_are_migrated_into_and_out_of_a_cluster(
     cluster: RedisCluster, clustered: Running, other: Running, http: ClientSession
 ) -> None:
     there, here, back = [await open_project(each, http) for each in (other, clustered, other)]
@@ -39,7 +39,7 @@ async def test_documents_come_and_go(
     assert {name: body for name, (body, _) in got.items()} == {name: body for name, (body, _) in sent.items()}
 
 
-async def test_variables_come(
+async def test_variables_are_migrated_into_a_cluster(
     cluster: RedisCluster, clustered: Running, other: Running, http: ClientSession, agent: int
 ) -> None:
     there, here = [await test_avaamo.opened(each, http, agent) for each in (other, clustered)]
@@ -52,7 +52,7 @@ async def test_variables_come(
 
 
 @pytest.mark.parametrize("scope", ["users", "fields"])
-async def test_values_and_files_come(
+async def test_values_and_files_are_migrated_into_a_cluster(
     cluster: RedisCluster, clustered: Running, other: Running, http: ClientSession, scope: str
 ) -> None:
     mark = uuid4().hex[:12]

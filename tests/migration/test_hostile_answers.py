@@ -53,7 +53,7 @@ def page(**members: object) -> bytes:
     ],
     ids=["time", "negative", "zero", "large", "user", "not UTF-8"],
 )
-async def test_a_row_that_cannot_be_kept_is_refused(body: bytes) -> None:
+async def test_a_row_that_cannot_be_stored_is_refused(body: bytes) -> None:
     async with vendor(body) as remote:
         with pytest.raises(Refused, match="page 1"):
             await AgentStorage(remote, "1").page(1)
@@ -63,7 +63,7 @@ def at(running: Running) -> str:
     return f"unix://{running.data_dir}/redis.sock"
 
 
-async def test_endless_pages_of_nothing_end(service: Running) -> None:
+async def test_endless_empty_pages_end_a_migration(service: Running) -> None:
     body = b'{"total_entries": 0, "total_pages": 999999999, "storage": []}'
     async with vendor(body) as remote:
         assert await migrate_avaamo(at(service), Migration(remote.base, "t"), "987654", {}) == 0
@@ -79,7 +79,7 @@ async def test_endless_pages_of_nothing_end(service: Running) -> None:
     ],
     ids=["zero", "large", "early", "late"],
 )
-async def test_metadata_that_cannot_be_kept_ends_a_migration(
+async def test_metadata_that_cannot_be_stored_ends_a_migration(
     service: Running, members: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def behaviour(request: web.Request, forward: Forward) -> Reply:
@@ -122,7 +122,7 @@ async def test_a_vendor_of_variables_whose_pages_repeat_for_ever_ends_a_migratio
 
 
 @pytest.mark.parametrize("position", ["x", "-1", "1e3", "9" * 5000, "\u0661", "1 2"])
-def test_a_state_with_a_position_that_is_no_number_is_refused(position: str) -> None:
+def test_a_state_with_an_invalid_position_is_refused(position: str) -> None:
     with pytest.raises(BadSetting, match="numbers as positions"):
         Progress(position).numbers(0)
 
@@ -136,7 +136,7 @@ async def test_a_count_of_thousands_of_digits_is_refused() -> None:
             await Documents(Remote(http, url)).count("c")
 
 
-async def test_the_url_of_a_file_that_is_none_is_refused() -> None:
+async def test_an_invalid_url_of_a_file_is_refused() -> None:
     body = b'{"code": 0, "objects": {"1": {"k": {"file_name": "f", "url": "http://["}}}}'
     async with vendor(body) as remote, ClientSession() as http:
         with pytest.raises(Refused, match="URL"):

@@ -29,7 +29,9 @@ def state(**parts: Any) -> bytes:
     ],
     ids=["cut", "deep", "number", "flag", "one number", "no number", "no page"],
 )
-def test_a_damaged_state_is_refused_in_words(service: Running, tmp_path: Path, contents: bytes, said: str) -> None:
+def test_a_damaged_state_is_refused_with_a_message(
+    service: Running, tmp_path: Path, contents: bytes, said: str
+) -> None:
     (tmp_path / "state").write_bytes(contents)
     named = ("--from", VENDOR, "--token-env", "POLYSTOW_TOKEN", "--agent", TASK["agent"])
     redis = f"unix://{service.data_dir}/redis.sock"

@@ -46,7 +46,7 @@ async def page(running: Running, http: ClientSession, path: str) -> Read:
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_all_that_a_page_needs_is_served_here(service: Running, http: ClientSession, path: str) -> None:
+async def test_everything_that_a_page_needs_is_served_here(service: Running, http: ClientSession, path: str) -> None:
     read = await page(service, http, path)
     kinds = {"js": "text/javascript", "css": "text/css", "json": "application/json"}
     needed = {target for target in read.needed if target != "data:,"}
@@ -60,11 +60,13 @@ async def test_all_that_a_page_needs_is_served_here(service: Running, http: Clie
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_a_page_holds_nothing_that_its_policy_forbids(service: Running, http: ClientSession, path: str) -> None:
+async def test_a_page_contains_nothing_that_its_policy_forbids(
+    service: Running, http: ClientSession, path: str
+) -> None:
     assert (await page(service, http, path)).within == []
 
 
-async def test_a_style_names_nothing_elsewhere(service: Running, http: ClientSession) -> None:
+async def test_a_style_refers_to_no_other_server(service: Running, http: ClientSession) -> None:
     for name in ("docs.css", "swagger_style.css"):
         async with http.get(f"{service.url}/docs/assets/{name}") as answer:
             text = await answer.text()
@@ -73,7 +75,7 @@ async def test_a_style_names_nothing_elsewhere(service: Running, http: ClientSes
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
-async def test_the_first_page_leads_to_every_dialect(service: Running, http: ClientSession, path: str) -> None:
+async def test_the_first_page_links_to_every_dialect(service: Running, http: ClientSession, path: str) -> None:
     links = (await page(service, http, path)).links
     assert {f"/docs/{name}" for name in NAMES} | set(DOCUMENTS) | {dialect.docs for dialect in discover()} == links
     for link in links:
@@ -83,7 +85,7 @@ async def test_the_first_page_leads_to_every_dialect(service: Running, http: Cli
 
 
 @pytest.mark.parametrize("path", [*PAGES, *DOCUMENTS, "/docs/assets/swagger_bundle.js"])
-async def test_what_is_shown_is_guarded(service: Running, http: ClientSession, path: str) -> None:
+async def test_pages_and_documents_have_security_headers(service: Running, http: ClientSession, path: str) -> None:
     async with http.get(service.url + path) as answer:
         policy = answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -96,7 +98,9 @@ async def test_what_is_shown_is_guarded(service: Running, http: ClientSession, p
 
 
 @pytest.mark.parametrize("path", [*PAGES, *DOCUMENTS, "/docs/assets/swagger_bundle.js"])
-async def test_it_is_sent_once_and_then_only_confirmed(service: Running, http: ClientSession, path: str) -> None:
+async def test_pages_and_documents_are_revalidated_by_their_etag(
+    service: Running, http: ClientSession, path: str
+) -> None:
     async with http.get(service.url + path) as answer:
         etag, length = answer.headers["ETag"], len(await answer.read())
     async with http.get(service.url + path, headers={"If-None-Match": etag}) as answer:
@@ -109,7 +113,7 @@ async def test_it_is_sent_once_and_then_only_confirmed(service: Running, http: C
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-async def test_it_is_only_read(service: Running, http: ClientSession, method: str) -> None:
+async def test_pages_and_documents_can_only_be_read(service: Running, http: ClientSession, method: str) -> None:
     for path in ("/", "/docs", DOCUMENTS[0]):
         async with http.request(method, service.url + path) as answer:
             assert answer.status == 405
@@ -133,19 +137,19 @@ async def test_it_is_only_read(service: Running, http: ClientSession, method: st
         "/openapi/../docs",
     ],
 )
-async def test_what_is_not_shown_is_not_there(service: Running, http: ClientSession, path: str) -> None:
+async def test_unknown_pages_are_404(service: Running, http: ClientSession, path: str) -> None:
     async with http.get(URL(service.url + path, encoded=True)) as answer:
         assert answer.status == 404
         assert (await answer.json())["error"]["message"]
 
 
-async def test_only_dialects_that_are_served_are_shown(serve: Callable[..., Running], http: ClientSession) -> None:
+async def test_only_served_dialects_have_pages(serve: Callable[..., Running], http: ClientSession) -> None:
     running = serve(dialects=NAMES[0])
     async with http.get(running.url + "/docs") as answer:
         assert set(re.findall(r'"/openapi/(\w+)\.json"', await answer.text())) == {NAMES[0]}
 
 
-async def test_switched_off_nothing_is_shown(serve: Callable[..., Running], http: ClientSession) -> None:
+async def test_without_docs_no_page_is_served(serve: Callable[..., Running], http: ClientSession) -> None:
     running = serve(docs=False)
     for path in (*PAGES, *DOCUMENTS, "/docs/assets/docs.css"):
         async with http.get(running.url + path) as answer:

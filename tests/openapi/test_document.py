@@ -27,20 +27,20 @@ def operations(described: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, 
 
 
 @every_dialect
-def test_it_is_lawful_openapi(dialect: Dialect) -> None:
+def test_the_document_is_valid_openapi(dialect: Dialect) -> None:
     described = document(dialect)
     assert described["openapi"].startswith("3.1.")
     OpenAPIV31SpecValidator(described).validate()
 
 
 @every_dialect
-def test_it_has_every_route_and_no_other(dialect: Dialect) -> None:
+def test_the_document_has_every_route_and_no_other(dialect: Dialect) -> None:
     found = [(method, template) for method, template, _ in operations(document(dialect))]
     assert sorted(found) == sorted((route.method, route.template) for route in dialect.routes)
 
 
 @every_dialect
-def test_every_operation_says_what_it_does_and_how_it_ends(dialect: Dialect) -> None:
+def test_every_operation_has_a_summary_and_its_answers(dialect: Dialect) -> None:
     for _, _, operation in operations(document(dialect)):
         assert operation["summary"]
         assert all(response["description"] for response in operation["responses"].values())
@@ -51,7 +51,7 @@ def test_every_operation_says_what_it_does_and_how_it_ends(dialect: Dialect) -> 
 
 
 @every_dialect
-def test_every_example_is_what_its_schema_says(dialect: Dialect) -> None:
+def test_every_example_matches_its_schema(dialect: Dialect) -> None:
     described = document(dialect)
     looked_at = 0
     for _, _, operation in operations(described):
@@ -65,7 +65,7 @@ def test_every_example_is_what_its_schema_says(dialect: Dialect) -> None:
 
 
 @every_dialect
-def test_every_refusal_in_it_has_the_vendors_shape(dialect: Dialect) -> None:
+def test_every_refusal_in_the_document_has_the_vendors_shape(dialect: Dialect) -> None:
     check = import_module(f"tests.dialects.{dialect.name}.shape").check
     for _, _, operation in operations(document(dialect)):
         for status, response in operation["responses"].items():
@@ -75,7 +75,7 @@ def test_every_refusal_in_it_has_the_vendors_shape(dialect: Dialect) -> None:
 
 
 @every_dialect
-def test_its_links_lead_to_operations_that_have_these_parameters(dialect: Dialect) -> None:
+def test_links_name_operations_with_these_parameters(dialect: Dialect) -> None:
     described = document(dialect)
     known = {
         operation["operationId"]: {parameter["name"] for parameter in operation["parameters"]}
@@ -89,13 +89,13 @@ def test_its_links_lead_to_operations_that_have_these_parameters(dialect: Dialec
 
 
 @every_dialect
-async def test_it_is_served_as_it_is(dialect: Dialect, service: Running, http: ClientSession) -> None:
+async def test_the_document_is_served_unchanged(dialect: Dialect, service: Running, http: ClientSession) -> None:
     async with http.get(f"{service.url}/openapi/{dialect.name}.json") as answer:
         assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
         assert await answer.json() == json.loads(json.dumps(document(dialect)))
 
 
-def test_a_vendor_that_refuses_with_success_has_answers_of_two_kinds() -> None:
+def test_a_status_of_both_success_and_refusal_has_both_schemas() -> None:
     dialect = discover()[0]
     puts = Routes(route for route in dialect.routes if route.method == "PUT")
     kind = replace(dialect, routes=puts, refuse=lambda *said: structs.replace(dialect.refuse(*said), status=200))
@@ -110,7 +110,7 @@ def test_a_vendor_that_refuses_with_success_has_answers_of_two_kinds() -> None:
     OpenAPIV31SpecValidator(described).validate()
 
 
-def test_a_dialect_that_is_open_to_all_says_so() -> None:
+def test_a_dialect_without_authentication_is_documented_as_such() -> None:
     dialect = discover()[0]
     assert dialect.api is not None
     assert document(dialect)["security"] == [{"key": []}]
@@ -126,7 +126,7 @@ async def documented(request: Request) -> Answer:
     return Answer(200)
 
 
-def test_a_route_that_says_nothing_of_itself_is_refused() -> None:
+def test_a_route_without_a_description_is_refused() -> None:
     dialect = discover()[0]
     described = dialect.routes[0].described
     for route in (

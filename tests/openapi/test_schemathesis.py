@@ -93,13 +93,13 @@ def test_schemathesis_finds_nothing(
     assert not target.log.count("a request failed")
 
 
-def test_what_was_sent_left_nothing_that_disagrees(target: Running) -> None:
+def test_after_schemathesis_fsck_finds_nothing(target: Running) -> None:
     examined = polystow("fsck", "--data-dir", str(target.data_dir))
     assert examined.returncode == 0, examined.stdout
 
 
 @every_dialect
-def test_schemathesis_finds_a_document_that_is_wrong(dialect: Dialect, target: Running, tmp_path: Path) -> None:
+def test_schemathesis_finds_a_wrong_document(dialect: Dialect, target: Running, tmp_path: Path) -> None:
     """So that its silence above means something: a status that is not in the document."""
     wrong = document(dialect)
     for path in wrong["paths"].values():

@@ -56,14 +56,14 @@ WRONG = [  # a document that has a slip near a key, and what is said of it
 
 
 @pytest.mark.parametrize(("document", "told"), WRONG, ids=[told for _, told in WRONG])
-def test_an_error_tells_the_place_and_the_reason_and_never_the_document(document: str, told: str) -> None:
+def test_an_error_names_its_place_and_reason_and_never_quotes_the_document(document: str, told: str) -> None:
     said = refused(document.replace("SECRET", SECRET))
     assert told in said
     assert SECRET not in said
 
 
 @pytest.mark.parametrize("document", [b"ainoflow: \xff", b"\xff\xfe\xff", b"\0"])
-def test_what_is_no_text_is_refused_by_its_position(document: bytes) -> None:
+def test_bytes_that_are_not_text_are_refused_with_their_position(document: bytes) -> None:
     assert re.match("position [0-9]+: ", refused(document))
 
 
@@ -115,11 +115,11 @@ REPEATED = [
 
 
 @pytest.mark.parametrize(("document", "told"), REPEATED, ids=[told for _, told in REPEATED])
-def test_what_would_vanish_or_never_work_is_refused_by_its_place(document: str, told: str) -> None:
+def test_entries_without_effect_are_refused_with_their_place(document: str, told: str) -> None:
     assert refused(document).startswith(told)
 
 
-async def test_of_a_document_with_one_slip_nothing_is_written(service: Running, http: ClientSession) -> None:
+async def test_a_document_with_one_error_writes_nothing(service: Running, http: ClientSession) -> None:
     document = """
         ainoflow: {keys: [{key: ak-unwritten, id: unwritten, project: p}]}
         avaamo: {users: [{layer_id: a, id: 5}, {layer_id: b, id: 5}]}"""
@@ -133,7 +133,7 @@ async def whoami(http: ClientSession, running: Running, key: str) -> int:
         return answer.status
 
 
-async def test_keys_that_change_places_both_work_afterwards(service: Running, http: ClientSession) -> None:
+async def test_two_keys_that_swap_their_ids_both_work_afterwards(service: Running, http: ClientSession) -> None:
     """One id gets the key that another one had, whichever comes first in the document."""
     for first, second in (("ak-x", "ak-y"), ("ak-y", "ak-x")):
         keys = [{"id": "swap-1", "project": "p", "key": first}, {"id": "swap-2", "project": "p", "key": second}]
@@ -174,7 +174,7 @@ EXPIRING: dict[str, tuple[str, str, dict[str, str]]] = {  # its part of a docume
         ("'2099-01-01T00:00'", True),
     ],
 )
-async def test_a_date_alone_is_midnight_and_counts_for_every_token(
+async def test_an_expiry_that_is_a_date_is_midnight_for_every_token(
     service: Running, http: ClientSession, dialect: str, date: str, good: bool
 ) -> None:
     document, path, headers = EXPIRING[dialect]
@@ -254,7 +254,7 @@ async def test_health_and_metrics_are_answered_while_a_large_document_is_applied
 
 
 @pytest.mark.parametrize("filler", [0, 20_000])
-async def test_small_and_large_documents_are_answered_alike(bare: Running, http: ClientSession, filler: int) -> None:
+async def test_small_and_large_documents_get_the_same_answer(bare: Running, http: ClientSession, filler: int) -> None:
     """Large ones are applied by another process."""
     comment = "#" * filler + "\n"
     good = comment + "ainoflow: {keys: [{id: a, project: p}]}"

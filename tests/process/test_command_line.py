@@ -10,7 +10,7 @@ from service.__main__ import main
 from tests.running import Running, polystow
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0
@@ -20,14 +20,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "arguments", [[], ["sreve"], ["serve", "--prot", "1"], ["serve", "--por", "1"], ["access"], ["access", "apply"]]
 )
-def test_a_wrong_call_is_refused_with_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_refused_with_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
     assert "usage: polystow" in capsys.readouterr().err
 
 
-def test_a_bad_value_is_refused_in_one_line_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_value_is_refused_in_one_line_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--workers", "many"]) == 2
     expected = "polystow: --workers must be a whole number from 1 to 256, not 'many'\n"
     assert capsys.readouterr().err == expected
@@ -41,7 +41,7 @@ def test_help_names_each_flag_with_its_variable_and_default(capsys: pytest.Captu
     assert "[POLYSTOW_OPS_PORT; 8081]" in shown
 
 
-def test_the_worker_command_is_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_worker_command_is_not_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "worker" not in capsys.readouterr().out
@@ -79,46 +79,44 @@ def test_access_apply_without_a_running_service_writes_to_its_data_directory(tmp
         assert json.loads(done.stdout)["id"] == "offline"
 
 
-def test_a_variable_that_is_no_setting_is_pointed_out(tmp_path: Path) -> None:
+def test_an_unknown_variable_is_reported(tmp_path: Path) -> None:
     done = polystow("access", "apply", str(tmp_path / "none"), data_dirr="x")
     assert "POLYSTOW_DATA_DIRR is not a setting" in done.stderr
 
 
 @pytest.mark.parametrize("command", [("access", "apply", "-"), ("fsck",)])
-def test_a_redis_that_cannot_be_reached_is_said_in_words_with_status_1(
-    tmp_path: Path, command: tuple[str, ...]
-) -> None:
+def test_an_unreachable_redis_ends_with_a_message_and_status_1(tmp_path: Path, command: tuple[str, ...]) -> None:
     done = polystow(*command, "--redis", f"unix://{tmp_path}/none.sock", stdin=b"ainoflow: {}")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("polystow: ")
     assert "Traceback" not in done.stderr
 
 
-def test_a_redis_server_that_cannot_be_run_is_said_in_words_with_status_1(tmp_path: Path) -> None:
+def test_an_unusable_redis_server_ends_with_a_message_and_status_1(tmp_path: Path) -> None:
     done = polystow("fsck", data_dir=tmp_path, redis_server="/nowhere/redis-server")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("polystow: ")
 
 
-def test_fsck_makes_no_data_directory_that_is_not_there(tmp_path: Path) -> None:
+def test_fsck_does_not_create_a_data_directory(tmp_path: Path) -> None:
     done = polystow("fsck", data_dir=tmp_path / "misspelt")
     assert done.returncode == 2
     assert "misspelt does not exist" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_fsck_finds_nothing_wrong_beside_a_running_service(service: Running) -> None:
+def test_fsck_finds_nothing_beside_a_running_service(service: Running) -> None:
     done = polystow("fsck", "--data-dir", str(service.data_dir))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_dialect_that_there_is_not_is_refused_with_status_2() -> None:
+def test_an_unknown_dialect_is_refused_with_status_2() -> None:
     done = polystow("serve", dialects="ainoflow,gopher")
     assert done.returncode == 2
     assert done.stderr.startswith("polystow: POLYSTOW_DIALECTS: no such dialect: gopher")
 
 
-def test_a_redis_of_ones_own_wants_a_signing_key_where_urls_are_signed(tmp_path: Path) -> None:
+def test_a_redis_of_your_own_needs_a_signing_key_if_urls_are_signed(tmp_path: Path) -> None:
     url = f"unix://{tmp_path}/none.sock"
     done = polystow("serve", "--redis", url, port=0, ops_port=0, signing_key="")
     assert done.returncode == 2

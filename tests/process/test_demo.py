@@ -62,5 +62,5 @@ async def test_the_lines_of_the_readme_work_as_pasted(demo: Running, http: Clien
     assert len(lines) >= 5
 
 
-def test_the_demo_listens_on_loopback_alone(demo: Running) -> None:
+def test_the_demo_listens_on_loopback_only(demo: Running) -> None:
     assert demo.url.startswith("http://127.0.0.1:")

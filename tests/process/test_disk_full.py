@@ -41,7 +41,7 @@ async def ready(http: ClientSession, running: Running, wanted: dict[str, Any]) -
     await soon(check)
 
 
-async def test_reads_are_served_and_all_say_that_writes_are_refused(
+async def test_reads_are_served_and_refused_writes_are_reported_everywhere(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     """No file of Redis's may grow, so that its writes fail as on a full disk."""
@@ -66,7 +66,7 @@ async def test_reads_are_served_and_all_say_that_writes_are_refused(
     assert (said.count(READ_ONLY), said.count("redis accepts writes again")) == (1, 1)
 
 
-async def test_what_was_acknowledged_after_a_rewrite_and_a_full_disk_is_there_when_redis_was_killed(
+async def test_acknowledged_writes_after_a_rewrite_and_a_full_disk_survive_a_kill_of_redis(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     """Redis leaves a gap in its file then, and does not start from it."""

@@ -35,7 +35,7 @@ def examined(url: str, **settings: Any) -> tuple[int, str]:
     return status, "\n".join(said)
 
 
-def test_where_nothing_is_wrong_it_tells_its_figures_and_exits_0(server: RedisProcess) -> None:
+def test_without_problems_doctor_prints_figures_and_exits_0(server: RedisProcess) -> None:
     done = polystow("doctor", redis_url=server.url)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
@@ -43,7 +43,7 @@ def test_where_nothing_is_wrong_it_tells_its_figures_and_exits_0(server: RedisPr
     assert lines[-1] == "0 findings"
 
 
-def test_a_running_services_redis_is_asked_and_wants_an_access_document(
+def test_doctor_reports_a_running_service_without_an_access_document(
     serve: Callable[..., Running], tmp_path: Path
 ) -> None:
     running = serve(access="")
@@ -58,7 +58,7 @@ def test_a_running_services_redis_is_asked_and_wants_an_access_document(
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "0 findings"), done.stdout
 
 
-def test_where_no_redis_runs_it_says_so_and_makes_nothing(tmp_path: Path) -> None:
+def test_without_a_running_redis_doctor_says_so_and_creates_nothing(tmp_path: Path) -> None:
     for data_dir, said in ((tmp_path / "none", "it does not exist yet"), (tmp_path, "no Redis runs on it")):
         done = polystow("doctor", data_dir=data_dir)
         assert (done.returncode, done.stderr) == (0, "")
@@ -66,7 +66,7 @@ def test_where_no_redis_runs_it_says_so_and_makes_nothing(tmp_path: Path) -> Non
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_directory_that_lost_its_data_is_found_where_no_redis_runs(serve: Callable[..., Running]) -> None:
+def test_a_directory_that_lost_its_data_is_found_without_a_running_redis(serve: Callable[..., Running]) -> None:
     running = serve()
     assert running.stop() == 0
     shutil.rmtree(running.data_dir / "appendonlydir", ignore_errors=True)
@@ -94,7 +94,7 @@ CONFIGURED = [
 
 
 @pytest.mark.parametrize(("setting", "level", "text"), CONFIGURED, ids=[" ".join(row[0]) for row in CONFIGURED])
-def test_each_setting_that_is_wrong_is_found(
+def test_each_wrong_setting_of_redis_is_found(
     server: RedisProcess, setting: tuple[str, str], level: str, text: str
 ) -> None:
     name, value = setting
@@ -110,7 +110,7 @@ def test_each_setting_that_is_wrong_is_found(
     assert found[0].split()[0] in level.split("|")
 
 
-def test_each_finding_says_what_to_do(server: RedisProcess) -> None:
+def test_each_finding_names_a_remedy(server: RedisProcess) -> None:
     server.command("CONFIG", "SET", "timeout", "30")
     try:
         _, said = examined(server.url)
@@ -151,14 +151,14 @@ def test_a_command_that_the_server_forbids_is_found() -> None:
         assert "does not let the service use FCALL, FUNCTION LOAD, UNLINK" in said
 
 
-def test_a_server_that_is_not_there_is_found() -> None:
+def test_an_unreachable_server_is_found() -> None:
     done = polystow("doctor", redis_url="unix:///nowhere/redis.sock")
     assert done.returncode == 1
     assert "cannot connect" in done.stdout
     assert "-> start it" in done.stdout
 
 
-def test_the_libraries_of_functions_are_told(server: RedisProcess) -> None:
+def test_the_function_libraries_are_listed(server: RedisProcess) -> None:
     whole = library.installed()
     server.command("FUNCTION", "FLUSH")
     assert f"functions: {whole.name} is not yet there, and 0 of other versions" in examined(server.url)[1]
@@ -196,7 +196,7 @@ def test_each_contradiction_of_settings_is_found(settings: dict[str, Any], text:
     assert finding.remedy
 
 
-def test_a_signing_key_that_is_missing_is_found_where_it_is_needed() -> None:
+def test_a_missing_signing_key_is_found_if_it_is_needed() -> None:
     [finding] = contradictions.of_settings(Settings(redis_url="redis://x"))
     assert finding.level == "refuse"
     assert "POLYSTOW_SIGNING_KEY" in finding.text
@@ -215,11 +215,11 @@ def test_a_signing_key_that_is_missing_is_found_where_it_is_needed() -> None:
         {"dialects": ("ainoflow",)},
     ],
 )
-def test_nothing_is_found_in_settings_that_go_together(settings: dict[str, Any]) -> None:
+def test_consistent_settings_have_no_findings(settings: dict[str, Any]) -> None:
     assert list(contradictions.of_settings(Settings(signing_key=KEYS, **settings))) == []
 
 
-def test_no_secret_is_told() -> None:
+def test_no_secret_is_printed() -> None:
     [finding] = contradictions.of_settings(Settings(admin_token="hunter2"))
     assert "hunter2" not in finding.text + finding.remedy
 
@@ -234,7 +234,7 @@ def test_no_secret_is_told() -> None:
         ("{", 0o600, "not YAML"),
     ],
 )
-def test_an_access_document_is_looked_at(tmp_path: Path, text: str, mode: int, found: str) -> None:
+def test_an_access_document_is_examined(tmp_path: Path, text: str, mode: int, found: str) -> None:
     document = tmp_path / "access.yaml"
     document.write_text(text)
     document.chmod(mode)
@@ -274,7 +274,7 @@ def test_what_a_server_says_of_itself_is_judged(info: dict[str, str], text: str)
     assert text in one(list(diagnosis.of_server(Server(info=info), {}, Settings())))
 
 
-def test_a_server_of_ones_own_is_to_rewrite_its_file_after_a_full_disk() -> None:
+def test_after_a_full_disk_a_server_of_your_own_is_told_to_rewrite_its_file() -> None:
     """The service asks only the embedded Redis for a rewrite."""
     info = {"aof_enabled": "1", "aof_last_write_status": "err"}
     for settings, told in ((Settings(), False), (Settings(redis_url="redis://localhost"), True)):
@@ -282,7 +282,7 @@ def test_a_server_of_ones_own_is_to_rewrite_its_file_after_a_full_disk() -> None
         assert ("then run BGREWRITEAOF" in finding.remedy) is told
 
 
-def test_a_server_that_does_not_tell_which_keys_change_is_found() -> None:
+def test_a_server_without_tracking_is_found() -> None:
     with RedisProcess(binaries()[0][1], "--appendonly", "yes") as process:
         process.command(*APPLIED)
         process.command("ACL", "SETUSER", "meek", "on", ">x", "~*", "&*", "+@all", "-client|tracking")

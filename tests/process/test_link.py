@@ -16,25 +16,25 @@ async def received(*pieces: bytes) -> list[link.Report]:
     return [report async for report in link.reports(reader)]
 
 
-async def test_reports_arrive_in_order_however_they_are_cut() -> None:
+async def test_reports_arrive_in_order_wherever_they_are_cut() -> None:
     stream = link.frame({"ready": True, "metrics": {"n": 1}}) + link.frame({"ready": False, "metrics": {}})
     whole = await received(stream)
     assert whole == [{"ready": True, "metrics": {"n": 1}}, {"ready": False, "metrics": {}}]
     assert await received(*(bytes([byte]) for byte in stream)) == whole
 
 
-async def test_a_report_that_its_sender_died_in_is_dropped() -> None:
+async def test_a_report_that_its_sender_did_not_finish_is_dropped() -> None:
     stream = link.frame({"ready": True, "metrics": {}})
     assert await received(stream + stream[:-1]) == [{"ready": True, "metrics": {}}]
     assert await received(stream[:2]) == []
 
 
-async def test_what_is_too_long_to_be_a_report_is_refused() -> None:
+async def test_a_report_over_the_limit_is_refused() -> None:
     with pytest.raises(ValueError, match="report has 4294967295 bytes"):
         await received(b"\xff\xff\xff\xff")
 
 
-async def test_the_other_side_learns_of_a_death() -> None:
+async def test_the_end_of_one_side_is_noticed_by_the_other() -> None:
     ours, theirs = socket.socketpair()
     reader, writer = await link.connect(ours)
     theirs.send(link.frame({"ready": True, "metrics": {}})[:3])

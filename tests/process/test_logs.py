@@ -51,7 +51,7 @@ def test_an_exception_stays_on_its_line() -> None:
         "sent Bearer s3cret and Bearer s3cret",
     ],
 )
-def test_what_looks_like_a_credential_is_redacted(text: str) -> None:
+def test_text_that_looks_like_a_credential_is_redacted(text: str) -> None:
     assert "s3cret" not in redacted(text)
     assert "[redacted]" in redacted(text)
     assert "s3cret" not in json.dumps(line(text))
@@ -59,5 +59,5 @@ def test_what_looks_like_a_credential_is_redacted(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["connected to unix:///d/redis.sock?db=0", "http://127.0.0.1:8080/x", "a token"])
-def test_other_text_stays_as_it_is(text: str) -> None:
+def test_other_text_is_unchanged(text: str) -> None:
     assert redacted(text) == text

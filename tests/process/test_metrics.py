@@ -42,7 +42,7 @@ def test_a_request_is_counted_in_the_bucket_of_its_duration() -> None:
     assert shown[name + "_sum{ainoflow,GET,/x/{key},200}"] == pytest.approx(99.0011)
 
 
-def test_odd_methods_make_one_series_together() -> None:
+def test_unusual_methods_share_one_series() -> None:
     meter = Meter()
     for number in range(100):
         meter.observe("ainoflow", "/x", f"ODD{number}", 405, 0.001)
@@ -97,7 +97,7 @@ def test_workers_are_summed_except_where_the_metric_is_per_worker() -> None:
     assert shown["polystow_worker_cpu_seconds_total{1}"] == 2
 
 
-def test_totals_never_fall_when_a_worker_is_replaced_and_its_gauges_go() -> None:
+def test_when_a_worker_is_replaced_totals_never_fall_and_its_gauges_disappear() -> None:
     totals = Totals(Meter())
     totals.update(0, worker(commands=10, requests=5, depth=3))
     totals.retire(0)
@@ -117,7 +117,7 @@ def test_a_worker_that_died_before_its_first_report_changes_nothing() -> None:
     assert seen(totals) == {}
 
 
-def test_names_carry_their_units_and_counters_end_in_total() -> None:
+def test_names_end_with_their_unit_and_counters_with_total() -> None:
     for metric in METRICS:
         assert metric.name.startswith("polystow_")
         assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER), metric.name

@@ -113,7 +113,7 @@ async def test_access_is_applied_as_yaml_and_as_json(service: Running, http: Cli
         assert await put_access(http, service, service.admin_token, document) == (200, {"tokens": []})
 
 
-async def test_a_generated_token_is_answered(service: Running, http: ClientSession) -> None:
+async def test_a_generated_token_is_in_the_answer(service: Running, http: ClientSession) -> None:
     document = "ainoflow: {keys: [{id: generated-by-admin, project: acme}]}"
     code, body = await put_access(http, service, service.admin_token, document)
     assert code == 200
@@ -141,7 +141,7 @@ async def test_an_admin_token_of_any_bytes_is_refused_and_logs_nothing(serve: Ca
 
 
 @pytest.mark.parametrize("document", ["", "[", "nonsense: {}", "ainoflow: {keyz: []}", b"\xff\xfe\xff", "[" * 5000])
-async def test_a_malformed_document_is_refused_in_words(
+async def test_a_malformed_document_is_refused_with_a_message(
     service: Running, http: ClientSession, document: str | bytes
 ) -> None:
     code, body = await put_access(http, service, service.admin_token, document)
@@ -154,7 +154,7 @@ async def test_a_document_over_the_limit_is_refused(service: Running, http: Clie
     assert (await put_access(http, service, service.admin_token, document))[0] == 413
 
 
-async def test_access_while_redis_is_away_is_unavailable_and_says_so(
+async def test_applying_access_without_redis_gets_503_with_a_message(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     running = serve()
@@ -164,9 +164,7 @@ async def test_access_while_redis_is_away_is_unavailable_and_says_so(
     assert body["error"]["message"].startswith("redis: ")
 
 
-async def test_without_an_admin_token_the_admin_api_is_not_there(
-    serve: Callable[..., Running], http: ClientSession
-) -> None:
+async def test_without_an_admin_token_the_admin_api_is_404(serve: Callable[..., Running], http: ClientSession) -> None:
     running = serve(admin_token="")
     for token in (None, "", "test-admin-token"):
         assert (await put_access(http, running, token, ACCESS))[0] == 404
@@ -196,7 +194,7 @@ async def test_many_probes_cost_redis_two_pings_a_second() -> None:
     assert asked == 1
 
 
-async def test_a_failing_ping_is_no_pulse() -> None:
+async def test_a_failing_ping_does_not_count_as_alive() -> None:
     async def ping() -> None:
         raise OSError("gone")
 

@@ -20,7 +20,7 @@ def test_every_setting_is_in_the_table_with_one_sentence_of_help() -> None:
         assert entry.help.endswith("."), entry.name
 
 
-def test_the_command_line_has_the_flags_that_are_promised() -> None:
+def test_the_command_line_has_exactly_the_documented_flags() -> None:
     assert {entry.name for entry in TABLE if entry.flag} == FLAGS
 
 
@@ -67,7 +67,7 @@ def test_flags_on_a_command_line_reach_the_settings() -> None:
         ("REDIS_URL", "rediss://user:p%40ss@host:6380/1", "rediss://user:p%40ss@host:6380/1"),
     ],
 )
-def test_a_good_value_is_understood(variable: str, text: str, value: object) -> None:
+def test_a_valid_value_is_parsed(variable: str, text: str, value: object) -> None:
     assert getattr(read({}, {PREFIX + variable: text}), variable.lower()) == value
 
 
@@ -97,7 +97,7 @@ def test_a_good_value_is_understood(variable: str, text: str, value: object) -> 
         ("LOG_LEVEL", "loud"),
     ],
 )
-def test_a_bad_value_is_refused_with_its_name_itself_and_what_is_expected(variable: str, text: str) -> None:
+def test_an_invalid_value_is_refused_with_name_value_and_expectation(variable: str, text: str) -> None:
     with pytest.raises(BadSetting) as refused:
         read({}, {PREFIX + variable: text})
     message = str(refused.value)
@@ -105,7 +105,7 @@ def test_a_bad_value_is_refused_with_its_name_itself_and_what_is_expected(variab
     assert message == f"{PREFIX}{variable} must be {expected}, not {text!r}"
 
 
-def test_a_bad_flag_is_refused_under_the_name_that_was_typed() -> None:
+def test_an_invalid_flag_is_refused_under_the_name_that_was_typed() -> None:
     with pytest.raises(BadSetting, match=r"^--ops-port must be a port number .*, not 'x'"):
         read({"ops_port": "x"}, {})
 
@@ -113,7 +113,7 @@ def test_a_bad_flag_is_refused_under_the_name_that_was_typed() -> None:
 @pytest.mark.parametrize(
     ("variable", "text"), [("REDIS_URL", "http://:s3cret@host"), ("ADMIN_TOKEN", "s3cret with space")]
 )
-def test_a_bad_secret_is_refused_without_showing_it(variable: str, text: str) -> None:
+def test_an_invalid_secret_is_refused_without_showing_it(variable: str, text: str) -> None:
     with pytest.raises(BadSetting) as refused:
         read({}, {PREFIX + variable: text})
     assert "s3cret" not in str(refused.value)
@@ -125,13 +125,13 @@ def test_a_kubernetes_service_link_is_recognised() -> None:
         read({}, {"POLYSTOW_PORT": "tcp://10.0.0.1:8080"})
 
 
-def test_secrets_are_not_in_the_representation() -> None:
+def test_secrets_are_not_in_the_repr_of_settings() -> None:
     settings = Settings(admin_token="s3cret", redis_url="redis://:s3cret@host")
     assert "s3cret" not in repr(settings)
     assert "s3cret" not in str(settings)
 
 
-def test_a_slip_of_the_pen_is_found() -> None:
+def test_a_misspelled_setting_is_found() -> None:
     assert unknown({"POLYSTOW_PROT": "1", "POLYSTOW_PORT": "1", "PATH": "/"}) == ["POLYSTOW_PROT"]
 
 

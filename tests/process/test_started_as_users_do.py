@@ -36,7 +36,9 @@ MIGRATION = ("migrate", "avaamo", "--from", NOBODY, "--agent", "1", "--token-env
     ],
     ids=" ".join,
 )
-def test_a_command_says_and_ends_as_when_it_is_forked(service: Running, arguments: tuple[str, ...]) -> None:
+def test_a_command_has_the_same_output_and_status_as_when_it_is_forked(
+    service: Running, arguments: tuple[str, ...]
+) -> None:
     redis_url = f"unix://{service.data_dir}/redis.sock"
     real, forked = (run(*arguments, stdin=ACCESS, redis_url=redis_url) for run in (command, polystow))
     assert (real.returncode, _timeless(real.stdout)) == (forked.returncode, _timeless(forked.stdout))
@@ -49,7 +51,7 @@ def _timeless(text: str) -> list[str]:
     return [re.sub("[0-9a-f]{32}", "ID", line) for line in lines]
 
 
-def test_a_service_ends_workers_and_starts_them_again_as_when_it_is_forked() -> None:
+def test_a_service_replaces_its_workers_as_when_it_is_forked() -> None:
     with Running(forked=False, workers=2) as real, Running(workers=2) as forked:
         for running in (real, forked):
             assert len(running.wait_ready().worker_pids()) == 2

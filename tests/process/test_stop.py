@@ -87,7 +87,7 @@ async def test_no_request_fails_in_a_stop_under_load(serve: Callable[..., Runnin
     assert await asyncio.to_thread(running.ended) == 0
 
 
-async def test_what_was_acknowledged_is_there_after_a_restart(
+async def test_acknowledged_writes_are_there_after_a_restart(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     running = serve()
@@ -98,7 +98,7 @@ async def test_what_was_acknowledged_is_there_after_a_restart(
         assert (answer.status, await answer.read()) == (200, b'{"kept":[]}')
 
 
-async def test_a_request_in_flight_is_finished_before_the_end(serve: Callable[..., Running]) -> None:
+async def test_a_request_in_flight_is_finished_before_the_exit(serve: Callable[..., Running]) -> None:
     running = serve()
     host, port = running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -114,7 +114,7 @@ async def test_a_request_in_flight_is_finished_before_the_end(serve: Callable[..
     assert await asyncio.to_thread(running.ended) == 0
 
 
-def test_nothing_is_left_running_after_sigterm(serve: Callable[..., Running]) -> None:
+def test_no_process_is_left_after_sigterm(serve: Callable[..., Running]) -> None:
     running = serve(workers=2)
     pids = [*running.worker_pids(), running.redis_pid()]
     assert running.stop() == 0
@@ -134,7 +134,7 @@ def test_a_second_sigterm_ends_the_drain(serve: Callable[..., Running]) -> None:
     assert running.stop(signal.SIGTERM) == 0
 
 
-def test_ctrl_c_in_a_terminal_reaches_the_parent_alone_and_ends_all_in_order(
+def test_ctrl_c_in_a_terminal_reaches_only_the_parent_which_stops_all_in_order(
     serve: Callable[..., Running],
 ) -> None:
     running = serve(workers=2, drain_seconds=3600)
@@ -143,7 +143,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_parent_alone_and_ends_all_in_order(
     assert "died" not in running.log
 
 
-async def test_a_terminal_that_is_closed_drains_the_service(http: ClientSession) -> None:
+async def test_closing_the_terminal_drains_the_service(http: ClientSession) -> None:
     """All processes get SIGHUP. Requests are still answered meanwhile, and a second SIGHUP has no effect."""
     terminal, inside = pty.openpty()
     with Running(drain_seconds=3600, terminal=inside) as running:
@@ -158,7 +158,7 @@ async def test_a_terminal_that_is_closed_drains_the_service(http: ClientSession)
         assert await asyncio.to_thread(running.stop) == 0
 
 
-def test_sighup_that_is_ignored_stays_ignored(serve: Callable[..., Running]) -> None:
+def test_an_ignored_sighup_stays_ignored(serve: Callable[..., Running]) -> None:
     """`nohup` starts a program with SIGHUP ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -169,7 +169,7 @@ def test_sighup_that_is_ignored_stays_ignored(serve: Callable[..., Running]) -> 
     assert int(re.search(r"SigIgn:\s+(\w+)", status)[1], 16) & 1  # type: ignore[index]
 
 
-def test_sigterm_during_the_start_ends_it(tmp_path: Path) -> None:
+def test_sigterm_during_the_start_ends_the_service(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
         silent.settimeout(START_SECONDS)
         running = Running(redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}", access="")
@@ -196,19 +196,19 @@ def test_a_second_service_on_a_data_directory_is_refused(service: Running) -> No
     assert "is in use by another polystow" in done.stderr
 
 
-def test_a_redis_that_is_not_there_is_refused_in_words(tmp_path: Path) -> None:
+def test_an_unreachable_redis_is_refused_with_a_message(tmp_path: Path) -> None:
     done = polystow("serve", "--redis", f"unix://{tmp_path}/none.sock", port=0, ops_port=0)
     assert done.returncode == 1
     assert "redis: " in json.loads(done.stderr.splitlines()[-1])["message"]
 
 
-def test_a_redis_server_that_cannot_be_run_is_refused_in_words(tmp_path: Path) -> None:
+def test_an_unusable_redis_server_is_refused_with_a_message(tmp_path: Path) -> None:
     done = polystow("serve", port=0, ops_port=0, data_dir=tmp_path / "d", redis_server="/nowhere/redis-server")
     assert done.returncode == 1
     assert "/nowhere/redis-server" in json.loads(done.stderr.splitlines()[-1])["message"]
 
 
-def test_log_lines_are_json_and_hold_no_credential(serve: Callable[..., Running]) -> None:
+def test_log_lines_are_json_and_contain_no_credential(serve: Callable[..., Running]) -> None:
     running = serve(log_level="debug", access_log=True)
     assert running.stop() == 0
     lines = [json.loads(line) for line in running.log.splitlines()]

@@ -121,7 +121,7 @@ async def test_workers_end_when_their_parent_is_killed(serve: Callable[..., Runn
     await asyncio.to_thread(lambda: eventually(lambda: not any(alive(pid) for pid in pids)))
 
 
-async def test_what_was_acknowledged_is_there_after_the_parent_was_killed(serve: Callable[..., Running]) -> None:
+async def test_acknowledged_writes_are_there_after_the_parent_was_killed(serve: Callable[..., Running]) -> None:
     running = serve(workers=2)
     async with connected(running) as wire:
         for number in range(200):
@@ -194,7 +194,7 @@ async def test_a_worker_that_keeps_dying_is_replaced_more_and_more_slowly(
     assert pauses[:4] == ["0.1 s", "0.2 s", "0.3 s", "0.3 s"]
 
 
-async def test_a_worker_that_went_silent_is_not_ready(
+async def test_a_worker_without_reports_is_not_ready(
     worker: Callable[[str], workers.Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = worker(READY + "time.sleep(60)")
@@ -207,7 +207,7 @@ async def test_a_worker_that_went_silent_is_not_ready(
     await keeping
 
 
-async def test_a_worker_that_talks_nonsense_is_killed_and_replaced(
+async def test_a_worker_with_malformed_reports_is_killed_and_replaced(
     worker: Callable[[str], workers.Worker],
 ) -> None:
     made = worker("import os, time; os.write(LINK, b'nonsense' * 9); time.sleep(60)")

@@ -24,14 +24,14 @@ from service.redis.address import connection, parse
         ("unix://me:secret@/run/redis.sock?db=4", "unix://me:***@/run/redis.sock?db=4"),
     ],
 )
-def test_an_address_is_shown_whole_but_for_its_password(url: str, shown: str) -> None:
+def test_an_address_is_shown_completely_except_for_its_password(url: str, shown: str) -> None:
     address = parse(url)
     assert str(address) == shown
     assert "ecret" not in repr(address)
     assert "ecret" not in f"{address} {address!r}"
 
 
-def test_connections_are_of_the_kind_and_to_the_place_that_the_url_names() -> None:
+def test_a_connection_has_the_kind_and_address_of_the_url() -> None:
     plain = connection(parse("redis://me:a%2Fb@h:7000/5"))
     assert type(plain) is Connection
     assert (plain.host, plain.port, plain.db, plain.username, plain.password) == ("h", 7000, 5, "me", "a/b")
@@ -41,7 +41,7 @@ def test_connections_are_of_the_kind_and_to_the_place_that_the_url_names() -> No
     assert local.path == "/run/redis.sock"
 
 
-def test_a_node_of_a_cluster_is_reached_as_the_url_says_of_all() -> None:
+def test_nodes_of_a_cluster_are_connected_with_the_options_of_the_url() -> None:
     cluster = parse("rediss+cluster://me:a%2Cb@h:1,i:2?ssl_check_hostname=false")
     assert cluster.seeds == (("h", 1), ("i", 2))
     node = cluster.at("::1", 7000)
@@ -60,7 +60,7 @@ def test_sentinels_have_credentials_of_their_own() -> None:
     assert parse("redis+sentinel://h/main").sentinel == {"ssl": False}
 
 
-def test_a_connection_repeats_nothing_by_itself() -> None:
+def test_a_connection_never_repeats_commands() -> None:
     made = connection(parse("redis://h"))
     assert made.retry.get_retries() == 0
     assert made.health_check_interval == 0
@@ -92,7 +92,7 @@ def test_a_connection_repeats_nothing_by_itself() -> None:
         ("unix:///s?host=h", "unknown option for unix: host"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_refused_in_words(url: str, complaint: str) -> None:
+def test_an_unusable_url_is_refused_with_a_message(url: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint) as refusal:
         parse(url)
     assert "hun" not in str(refusal.value)

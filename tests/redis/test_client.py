@@ -22,13 +22,13 @@ async def test_commands_go_to_the_node_of_their_key(redis: RedisProcess) -> None
     assert not client.lanes[0].connected
 
 
-async def test_on_a_single_server_commands_are_sent_by_the_lanes_own_method(redis: RedisProcess) -> None:
+async def test_on_a_single_server_commands_go_directly_to_the_lane(redis: RedisProcess) -> None:
     client = Redis.open(redis.url)
     assert client.send == client.lanes[0].send
     await client.close()
 
 
-async def test_settings_reach_the_lane(redis: RedisProcess) -> None:
+async def test_the_lane_uses_the_settings(redis: RedisProcess) -> None:
     async def refuse(ask: Any) -> None:
         raise RuntimeError("not on my watch")
 
@@ -59,7 +59,7 @@ async def test_a_ping_is_answered_by_the_server_or_fails(redis: RedisProcess, ow
     await away.close()
 
 
-async def test_what_is_long_has_a_connection_of_its_own_where_it_is_wanted(redis: RedisProcess) -> None:
+async def test_long_commands_have_their_own_connection_if_requested(redis: RedisProcess) -> None:
     prepared: list[Any] = []
 
     async def prepare(ask: Any) -> None:

@@ -44,7 +44,7 @@ def queue() -> Iterator[Queue]:
     loop.close()
 
 
-def test_a_doubtful_write_is_answered_behind_the_confirmation_and_a_read_at_once(queue: Queue) -> None:
+def test_an_unconfirmed_write_is_answered_after_the_confirmation_and_a_read_at_once(queue: Queue) -> None:
     read, first, second = (queue.send(write=write) for write in (False, True, True))
     queue.answer("value", 1, 2, doubtful=True)
     assert read.result() == "value"
@@ -100,7 +100,7 @@ def test_an_error_of_redis_confirms_as_well_and_nothing_is_repeated(queue: Queue
     assert queue.pending.depth == 0
 
 
-def test_a_caller_that_gave_up_is_not_answered(queue: Queue) -> None:
+def test_a_cancelled_caller_gets_no_outcome(queue: Queue) -> None:
     write = queue.send(write=True)
     queue.answer(1, doubtful=True)
     write.cancel()
@@ -109,7 +109,7 @@ def test_a_caller_that_gave_up_is_not_answered(queue: Queue) -> None:
     assert write.cancelled()
 
 
-async def test_a_lane_confirms_a_write_behind_a_long_reply_and_no_other(redis: RedisProcess, lane_to: Open) -> None:
+async def test_a_lane_confirms_only_a_write_behind_a_long_reply(redis: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(redis.url)
     await lane.execute("SET", "long", b"x" * 100_000, write=True)
     before = lane.commands
@@ -241,7 +241,7 @@ MANY_WERE_SHORT: list[tuple[str | int | list[int], ...]] = [
 @example(LITTLE_WAS_LEFT)
 @example(MANY_WERE_SHORT)
 @given(STEPS)
-def test_whatever_was_acknowledged_too_early_is_noticed(steps: list[tuple[Any, ...]]) -> None:
+def test_every_write_that_was_acknowledged_too_early_is_noticed(steps: list[tuple[Any, ...]]) -> None:
     connection = Connection()
     for name, *arguments in steps:
         getattr(connection, name)(*arguments)

@@ -60,7 +60,9 @@ async def once(url: str, *args: str | int, write: bool = True) -> Any:
         await client.close()
 
 
-async def test_it_answers_on_a_private_socket_and_keeps_its_data_over_a_restart(start: Start, data_dir: Path) -> None:
+async def test_the_embedded_redis_has_a_private_socket_and_keeps_its_data_over_a_restart(
+    start: Start, data_dir: Path
+) -> None:
     assert running(data_dir) is None
     embedded = await start()
     assert running(data_dir) == embedded.url
@@ -72,7 +74,7 @@ async def test_it_answers_on_a_private_socket_and_keeps_its_data_over_a_restart(
     assert await once(again.url, "GET", "k", write=False) == b"v"
 
 
-async def test_its_files_are_for_their_owner_only(start: Start, data_dir: Path) -> None:
+async def test_files_of_the_embedded_redis_are_readable_by_their_owner_only(start: Start, data_dir: Path) -> None:
     os.mkdir(data_dir, mode=0o755)
     embedded = await start()
     await once(embedded.url, "SET", "k", "v")
@@ -84,7 +86,7 @@ def open_to_others(data_dir: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("appendfsync", ["everysec", "always"])
-async def test_it_is_configured_to_keep_data(start: Start, appendfsync: str) -> None:
+async def test_the_embedded_redis_is_configured_to_keep_data(start: Start, appendfsync: str) -> None:
     embedded = await start(appendfsync=appendfsync)
     expected = {
         "appendonly": "yes",
@@ -100,7 +102,7 @@ async def test_it_is_configured_to_keep_data(start: Start, appendfsync: str) -> 
         assert await once(embedded.url, "CONFIG", "GET", name, write=False) == [name.encode(), value.encode()]
 
 
-async def test_when_killed_it_is_started_again_on_its_files_and_nobody_notices(start: Start) -> None:
+async def test_a_killed_redis_is_started_again_on_its_files_and_callers_only_wait(start: Start) -> None:
     embedded = await start()
     client = Redis.open(embedded.url)
     await client.connect()
@@ -114,7 +116,7 @@ async def test_when_killed_it_is_started_again_on_its_files_and_nobody_notices(s
     await client.close()
 
 
-async def test_what_was_acknowledged_survives_kill_9_while_the_disk_is_slow(
+async def test_acknowledged_writes_survive_kill_9_while_the_disk_is_slow(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With Redis's own `everysec`, writes wait in memory while a sync runs, so hundreds would be lost here."""
@@ -134,7 +136,7 @@ def logs(data_dir: Path) -> set[str]:
     return {str(path) for path in data_dir.resolve().rglob("*.aof")}
 
 
-async def test_everysec_forces_its_file_to_disk_each_second(
+async def test_everysec_syncs_the_file_each_second(
     start: Start, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forced: list[str] = []
@@ -145,7 +147,7 @@ async def test_everysec_forces_its_file_to_disk_each_second(
     await soon(lambda: asyncio.sleep(0, bool(written) and written <= set(forced)))
 
 
-async def test_a_disk_that_fails_is_logged_and_tried_again(
+async def test_a_failing_sync_is_logged_and_repeated(
     start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(file: int) -> None:
@@ -185,7 +187,7 @@ async def test_a_second_start_on_the_same_directory_is_refused_at_once(start: St
     assert await once(embedded.url, "PING") == b"PONG"
 
 
-async def test_a_torn_end_of_the_file_does_not_keep_it_from_starting(start: Start, data_dir: Path) -> None:
+async def test_redis_starts_with_an_incomplete_end_of_its_file(start: Start, data_dir: Path) -> None:
     embedded = await start()
     await once(embedded.url, "SET", "k", "v")
     await embedded.stop()
@@ -195,7 +197,7 @@ async def test_a_torn_end_of_the_file_does_not_keep_it_from_starting(start: Star
     assert await once(again.url, "GET", "k", write=False) == b"v"
 
 
-async def test_a_damaged_file_is_told_with_what_redis_says_about_it(start: Start, data_dir: Path) -> None:
+async def test_a_damaged_file_is_reported_with_the_message_of_redis(start: Start, data_dir: Path) -> None:
     embedded = await start()
     await once(embedded.url, "SET", "k", "v")
     await embedded.stop()
@@ -229,7 +231,7 @@ asyncio.run(main())
 """
 
 
-async def test_when_its_parent_is_killed_it_saves_and_ends_and_the_directory_is_free(
+async def test_when_the_parent_is_killed_redis_saves_and_ends_and_the_directory_is_free(
     start: Start, data_dir: Path, binary: Path
 ) -> None:
     command = [sys.executable, "-c", PARENT, str(data_dir), str(binary)]
@@ -249,12 +251,12 @@ async def test_when_its_parent_is_killed_it_saves_and_ends_and_the_directory_is_
     assert "Received SIGTERM" in log_of(data_dir)
 
 
-async def test_a_path_that_no_socket_can_have_is_refused_in_words(binary: Path, tmp_path: Path) -> None:
+async def test_a_path_too_long_for_a_socket_is_refused_with_a_message(binary: Path, tmp_path: Path) -> None:
     with pytest.raises(Unusable, match="longer than the 103 bytes"):
         await Embedded(tmp_path / ("x" * 100), server=binary).start()
     assert not (tmp_path / ("x" * 100)).exists()
 
 
-async def test_a_directory_that_cannot_be_made_is_refused_in_words(binary: Path, data_dir: Path) -> None:
+async def test_a_directory_that_cannot_be_created_is_refused_with_a_message(binary: Path, data_dir: Path) -> None:
     with pytest.raises(Unusable, match="cannot be created"):
         await Embedded(Path("/dev/null/data"), server=binary).start()

@@ -14,6 +14,6 @@ from service.redis.errors import rejected
         ("ERR Function not found", "ERR"),
     ],
 )
-def test_the_first_word_is_what_refused(text: str, word: str) -> None:
+def test_the_first_word_of_an_error_is_its_code(text: str, word: str) -> None:
     error = rejected(text)
     assert (error.word, error.message) == (word, text)

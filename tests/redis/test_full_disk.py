@@ -125,7 +125,7 @@ async def test_a_gap_is_repaired_when_redis_is_started_again_after_it_died(
     assert gaps(embedded) == 0
 
 
-async def test_a_disk_that_is_full_twice_takes_nothing(embedded: Embedded) -> None:
+async def test_a_disk_that_is_full_twice_loses_nothing(embedded: Embedded) -> None:
     """A rewrite removes the gap before Redis can cut off what is behind it."""
     await embedded.start(20)
     await rewrite(embedded)
@@ -137,7 +137,7 @@ async def test_a_disk_that_is_full_twice_takes_nothing(embedded: Embedded) -> No
     assert await get(embedded, "first", "after first", "second", "after second") == [b"v" * 300, b"w"] * 2
 
 
-async def test_a_file_of_which_redis_cut_off_a_part_is_left_alone_and_told(
+async def test_a_file_that_redis_cut_off_is_unchanged_and_reported(
     embedded: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This is what happens without the rewrite after the first gap, and so the reason for it."""
@@ -154,7 +154,7 @@ async def test_a_file_of_which_redis_cut_off_a_part_is_left_alone_and_told(
     assert damaged.read_bytes() == content
 
 
-async def test_rewrites_and_writes_alone_are_never_taken_for_a_gap(
+async def test_rewrites_and_writes_are_never_mistaken_for_a_gap(
     embedded: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rewriting, "PAUSE", NEVER)

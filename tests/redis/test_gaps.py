@@ -46,7 +46,7 @@ def names(data_dir: Path) -> set[str]:
     return set(os.listdir(data_dir / "appendonlydir"))
 
 
-def test_what_is_sound_is_left_as_it_is(data_dir: Path) -> None:
+def test_a_valid_file_is_unchanged(data_dir: Path) -> None:
     whole = A + STAMP + NULS + b"".join(TRANSACTION) + STAMP
     place(data_dir, LAST).write_bytes(whole)
     assert not close_gaps(data_dir)
@@ -106,9 +106,7 @@ VALUE = "does not begin as it should"
         (bytes(9) + b"$1\r\nx\r\n" + A, 9, BEGIN),
     ],
 )
-def test_anything_else_that_is_wrong_is_left_alone_and_told(
-    data_dir: Path, wrong: bytes, offset: int, said: str
-) -> None:
+def test_any_other_damage_is_unchanged_and_reported(data_dir: Path, wrong: bytes, offset: int, said: str) -> None:
     """No file is changed, also not an earlier one that could be repaired."""
     place(data_dir, FIRST).write_bytes(A + bytes(5) + A)
     place(data_dir, LAST).write_bytes(A + wrong)
@@ -134,7 +132,7 @@ def test_a_command_that_the_end_of_the_file_cuts_off_is_left_to_redis(
     assert f"{LAST} ends with {cuts[-1] - len(STAMP)} bytes of an incomplete command" in caplog.text
 
 
-def test_memory_is_bounded_whatever_the_values_and_gaps(data_dir: Path) -> None:
+def test_memory_is_limited_for_any_values_and_gaps(data_dir: Path) -> None:
     """There is a value of 32 MiB, and a gap of 8 GiB, which needs no space on the disk (a sparse file)."""
     value = 32 * MEBIBYTE
     head, tail = b"*1\r\n$%d\r\n" % value, b"\r\n" + A
@@ -200,7 +198,7 @@ def test_a_repair_that_is_killed_between_any_two_steps_is_finished_by_the_next(d
     assert steps > 20
 
 
-def test_without_room_for_the_copy_nothing_is_changed(data_dir: Path) -> None:
+def test_without_space_for_the_copy_nothing_is_changed(data_dir: Path) -> None:
     damaged = A + bytes(5) + NULS
     place(data_dir, LAST).write_bytes(damaged)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -16,7 +16,7 @@ from tests.servers import Certificates, RedisProcess
 MIB = 1024 * 1024
 
 
-async def test_answers_come_as_redis_sent_them(redis: RedisProcess, lane_to: Open) -> None:
+async def test_replies_are_returned_as_redis_sent_them(redis: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(redis.url)
     assert await lane.execute("SET", "k", b"\x00\xff\r\n", write=True) == b"OK"
     assert await lane.execute("GET", b"k", write=False) == b"\x00\xff\r\n"
@@ -74,7 +74,7 @@ class Recorder:
         return getattr(self._transport, name)
 
 
-async def test_many_tasks_at_once_each_get_their_own_answers(redis: RedisProcess, lane_to: Open) -> None:
+async def test_many_tasks_at_once_each_get_their_own_replies(redis: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(redis.url)
 
     async def caller(name: int) -> None:
@@ -87,7 +87,7 @@ async def test_many_tasks_at_once_each_get_their_own_answers(redis: RedisProcess
     assert lane.depth == 0
 
 
-async def test_large_values_travel_whole_among_small_ones(redis: RedisProcess, lane_to: Open) -> None:
+async def test_large_values_among_small_ones_are_complete(redis: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(redis.url)
     value = bytes(range(256)) * (20 * MIB // 256)
     before, stored, after = await asyncio.gather(
@@ -113,7 +113,7 @@ async def test_writing_stops_while_the_connection_is_full_and_nothing_is_lost(ow
     assert await lane.execute("GETRANGE", "k23", 0, 1, write=False) == bytes([23, 23])
 
 
-async def test_a_cancelled_caller_does_not_shift_the_answers_of_others(redis: RedisProcess, lane_to: Open) -> None:
+async def test_a_cancelled_caller_does_not_shift_the_replies_of_others(redis: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(redis.url)
     futures = [lane.execute("ECHO", str(n), write=False) for n in range(10)]
     futures[1].cancel()
@@ -124,7 +124,7 @@ async def test_a_cancelled_caller_does_not_shift_the_answers_of_others(redis: Re
     assert lane.depth == 0
 
 
-async def test_over_its_bound_a_lane_refuses_at_once_and_sends_nothing(redis: RedisProcess, lane_to: Open) -> None:
+async def test_over_its_limit_a_lane_refuses_at_once_and_sends_nothing(redis: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(redis.url, max_commands=10)
     accepted = [lane.execute("INCR", "n", write=True) for _ in range(10)]
     refused = lane.execute("INCR", "n", write=True)
@@ -133,14 +133,14 @@ async def test_over_its_bound_a_lane_refuses_at_once_and_sends_nothing(redis: Re
     assert await lane.execute("GET", "n", write=False) == b"10"
 
 
-async def test_the_bound_on_bytes_refuses_what_would_fill_memory(redis: RedisProcess, lane_to: Open) -> None:
+async def test_the_limit_on_bytes_refuses_commands_that_would_fill_memory(redis: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(redis.url, max_bytes=MIB)
     accepted = lane.execute("SET", "k", b"x" * (MIB - 100), write=True)
     assert isinstance(lane.execute("SET", "k", b"y" * 200, write=True).exception(), Overloaded)
     assert await accepted == b"OK"
 
 
-async def test_a_closed_lane_refuses_in_words(redis: RedisProcess, lane_to: Open) -> None:
+async def test_a_closed_lane_refuses_with_a_message(redis: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(redis.url)
     waiting = lane.execute("GET", "k", write=False)
     await lane.close()
@@ -151,7 +151,7 @@ async def test_a_closed_lane_refuses_in_words(redis: RedisProcess, lane_to: Open
 
 
 @pytest.mark.parametrize("password", ["", "p@ss/w:rd #1"])
-async def test_tcp_with_and_without_a_password(binary: Path, lane_to: Open, password: str) -> None:
+async def test_a_lane_connects_over_tcp_with_and_without_a_password(binary: Path, lane_to: Open, password: str) -> None:
     with RedisProcess(binary, tcp=True, password=password) as process:
         lane = await lane_to(process.url)
         assert await lane.execute("SET", "k", "v", write=True) == b"OK"
@@ -168,12 +168,12 @@ async def test_a_database_and_an_acl_user_of_the_url_are_used(own: RedisProcess,
     assert refusal.value.word == "NOPERM"
 
 
-async def test_a_lane_is_known_to_the_server_by_name(redis: RedisProcess, lane_to: Open) -> None:
+async def test_a_lane_tells_the_server_its_name(redis: RedisProcess, lane_to: Open) -> None:
     await lane_to(redis.url)
     assert b"name=polystow" in redis.command("CLIENT", "LIST")
 
 
-async def test_a_wrong_password_is_told_at_once_in_words_without_it(binary: Path, lane_to: Open) -> None:
+async def test_a_wrong_password_is_reported_at_once_without_quoting_it(binary: Path, lane_to: Open) -> None:
     with RedisProcess(binary, tcp=True, password="right") as process:
         for wrong in (process.url.replace("right", "wrong"), process.url.replace(":right@", "")):
             lane = await lane_to(wrong, connect=False)
@@ -189,7 +189,7 @@ def encrypted(binary: Path, certificates: Certificates) -> Iterator[RedisProcess
         yield process
 
 
-async def test_tls_is_spoken_and_survives_a_lost_connection(encrypted: RedisProcess, lane_to: Open) -> None:
+async def test_tls_is_used_also_after_a_lost_connection(encrypted: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(encrypted.url)
     value = bytes(range(256)) * 8192
     assert await lane.execute("SET", "k", value, write=True) == b"OK"
@@ -199,15 +199,13 @@ async def test_tls_is_spoken_and_survives_a_lost_connection(encrypted: RedisProc
     assert lane.reconnects == 1
 
 
-async def test_a_certificate_that_is_not_trusted_is_told_at_once_in_words(
-    encrypted: RedisProcess, lane_to: Open
-) -> None:
+async def test_an_untrusted_certificate_is_reported_at_once(encrypted: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(encrypted.url.partition("?")[0], connect=False)
     with pytest.raises(NotSent, match="CERTIFICATE_VERIFY_FAILED"):
         await asyncio.wait_for(lane.connect(60), 10)
 
 
-async def test_a_plain_connection_to_a_tls_port_fails_in_words(encrypted: RedisProcess, lane_to: Open) -> None:
+async def test_a_plain_connection_to_a_tls_port_fails_with_a_message(encrypted: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(encrypted.url.partition("?")[0].replace("rediss", "redis"), connect=False)
     with pytest.raises(NotSent, match="cannot connect to redis://localhost"):
         await lane.connect(0.5)

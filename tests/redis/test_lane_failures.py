@@ -14,7 +14,7 @@ from tests.running import soon
 from tests.servers import RedisProcess
 
 
-async def test_a_killed_redis_loses_no_answered_write_and_callers_need_not_reconnect(
+async def test_a_killed_redis_loses_no_acknowledged_write_and_callers_need_not_reconnect(
     own: RedisProcess, lane_to: Open
 ) -> None:
     lane = await lane_to(own.url)
@@ -45,7 +45,7 @@ async def test_a_killed_redis_loses_no_answered_write_and_callers_need_not_recon
     assert lane.reconnects >= 1
 
 
-async def test_a_read_in_flight_is_repeated_on_the_next_connection_and_a_write_is_unanswered(
+async def test_a_read_in_flight_is_repeated_on_the_next_connection_and_a_write_has_an_unknown_outcome(
     own: RedisProcess, lane_to: Open
 ) -> None:
     lane = await lane_to(own.url)
@@ -65,9 +65,7 @@ async def test_a_read_in_flight_is_repeated_on_the_next_connection_and_a_write_i
     assert lane.connected
 
 
-async def test_while_redis_is_away_commands_wait_until_their_deadline_and_no_longer(
-    own: RedisProcess, lane_to: Open
-) -> None:
+async def test_without_redis_commands_wait_until_their_deadline(own: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(own.url, timeout=0.3)
     await asyncio.to_thread(own.kill)
     futures = [lane.execute("INCR", "n", write=True) for _ in range(3)]
@@ -97,7 +95,7 @@ async def test_a_hanging_redis_is_given_up_at_the_deadline_and_used_again_when_i
     assert lane.depth == 0
 
 
-async def test_a_pause_within_the_deadline_delays_answers_but_shifts_none(own: RedisProcess, lane_to: Open) -> None:
+async def test_a_pause_within_the_deadline_delays_replies_but_shifts_none(own: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(own.url, timeout=60)
     own.command("CLIENT", "PAUSE", 350, "ALL")
     first = [lane.execute("ECHO", f"a{n}", write=False) for n in range(3)]
@@ -119,7 +117,7 @@ async def test_a_loading_redis_is_waited_for(binary: Path, lane_to: Open) -> Non
         assert lane.retries > 0
 
 
-async def test_a_demoted_primary_is_left_and_the_write_is_done_once_a_primary_is_back(
+async def test_a_demoted_primary_is_disconnected_and_the_write_waits_for_a_primary(
     own: RedisProcess, lane_to: Open
 ) -> None:
     lane = await lane_to(own.url)
@@ -135,7 +133,7 @@ async def test_a_demoted_primary_is_left_and_the_write_is_done_once_a_primary_is
     assert lane.reconnects >= 1
 
 
-async def test_a_primary_that_stays_demoted_is_reported_as_surely_not_sent(own: RedisProcess, lane_to: Open) -> None:
+async def test_a_write_to_a_demoted_primary_is_reported_as_not_carried_out(own: RedisProcess, lane_to: Open) -> None:
     lane = await lane_to(own.url, timeout=0.3)
     own.command("REPLICAOF", "127.0.0.1", 1)
     with pytest.raises(NotSent):
@@ -161,9 +159,7 @@ async def test_a_busy_script_delays_commands_but_fails_none(own: RedisProcess, l
     assert await spinning == b"done"
 
 
-async def test_what_on_connect_does_comes_before_any_waiting_command_on_every_connection(
-    own: RedisProcess, lane_to: Open
-) -> None:
+async def test_on_connect_runs_before_any_waiting_command_on_every_connection(own: RedisProcess, lane_to: Open) -> None:
     library = "#!lua name=test\nredis.register_function('said', function() return 'loaded' end)"
 
     async def load(ask: Any) -> None:
@@ -181,9 +177,7 @@ async def test_what_on_connect_does_comes_before_any_waiting_command_on_every_co
     assert await waiting == [b"loaded"] * 20
 
 
-async def test_a_failing_on_connect_keeps_commands_waiting_and_is_tried_again(
-    redis: RedisProcess, lane_to: Open
-) -> None:
+async def test_a_failing_on_connect_is_repeated_while_commands_wait(redis: RedisProcess, lane_to: Open) -> None:
     failures = [RuntimeError("not today"), Rejected("ERR", "ERR nor now")]
 
     async def fail_first(ask: Any) -> None:
@@ -198,7 +192,7 @@ async def test_a_failing_on_connect_keeps_commands_waiting_and_is_tried_again(
     assert not failures
 
 
-async def test_nobody_there_is_told_in_words_and_the_lane_goes_on_trying(
+async def test_an_unreachable_server_is_reported_and_the_lane_keeps_trying(
     binary: Path, own: RedisProcess, lane_to: Open
 ) -> None:
     own.kill()
@@ -218,7 +212,7 @@ async def test_nobody_there_is_told_in_words_and_the_lane_goes_on_trying(
     ],
     ids=["http", "too-much"],
 )
-async def test_a_server_that_does_not_speak_redis_is_left(
+async def test_a_server_without_the_redis_protocol_is_disconnected(
     lane_to: Open, nonsense: bytes, answer: Any, complaint: str
 ) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -237,7 +231,7 @@ async def test_a_server_that_does_not_speak_redis_is_left(
         await lane.close()
 
 
-def test_pauses_between_attempts_grow_to_half_a_second_and_differ() -> None:
+def test_pauses_between_attempts_grow_to_half_a_second_and_vary() -> None:
     assert all(0.025 <= backoff(1) <= 0.05 for _ in range(100))
     assert all(0.25 <= backoff(attempt) <= 0.5 for attempt in (5, 10, 10_000))
     assert len({backoff(3) for _ in range(100)}) > 1

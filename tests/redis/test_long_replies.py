@@ -22,7 +22,7 @@ from tests.turns import A_MOMENT, LONG, Client
 PIECES = 300  # more than a Unix socket buffers
 
 
-def test_with_always_a_write_behind_a_long_reply_survives(binary: Path) -> None:
+def test_with_appendfsync_always_a_write_behind_a_long_reply_survives(binary: Path) -> None:
     with ExitStack() as stack:
         redis = stack.enter_context(RedisProcess(binary, "--appendonly", "yes", "--appendfsync", "always"))
         writer, busy, next_busy = (stack.enter_context(closing(Client(redis))) for _ in range(3))
@@ -51,7 +51,7 @@ async def kept_or_not_acknowledged(redis: RedisProcess, write: asyncio.Future[An
 
 
 @pytest.mark.parametrize("appendfsync", ["everysec", "no"])
-async def test_a_lane_does_not_acknowledge_what_is_lost(binary: Path, lane_to: Open, appendfsync: str) -> None:
+async def test_a_lane_does_not_acknowledge_a_write_that_is_lost(binary: Path, lane_to: Open, appendfsync: str) -> None:
     with ExitStack() as stack:
         redis = stack.enter_context(RedisProcess(binary, "--appendonly", "yes", "--appendfsync", appendfsync))
         busy, next_busy = (stack.enter_context(closing(Client(redis))) for _ in range(2))
@@ -74,7 +74,9 @@ async def test_a_lane_does_not_acknowledge_what_is_lost(binary: Path, lane_to: O
         await kept_or_not_acknowledged(redis, write)
 
 
-async def test_a_lane_does_not_acknowledge_what_is_lost_behind_many_short_replies(binary: Path, lane_to: Open) -> None:
+async def test_a_lane_does_not_acknowledge_a_write_that_is_lost_behind_many_short_replies(
+    binary: Path, lane_to: Open
+) -> None:
     """A Unix socket of Linux is full of 278 pieces that nobody reads, however short they are."""
     with ExitStack() as stack:
         redis = stack.enter_context(RedisProcess(binary, "--appendonly", "yes", "--appendfsync", "no"))

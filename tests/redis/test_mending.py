@@ -54,7 +54,7 @@ def later(queue: Queue) -> float:
     return event
 
 
-def test_a_refused_command_is_repeated_behind_what_mends_it(queue: Queue) -> None:
+def test_a_refused_command_is_repeated_after_its_remedy(queue: Queue) -> None:
     write = queue.call("call 1")
     queue.take(ALL)
     queue.answer(replies(rejected(MISSING)), 1.0)
@@ -66,7 +66,7 @@ def test_a_refused_command_is_repeated_behind_what_mends_it(queue: Queue) -> Non
     assert (write.said, queue.size, queue.depth) == ("done", 0, 0)
 
 
-def test_many_that_are_refused_are_mended_once(queue: Queue) -> None:
+def test_many_refused_commands_have_one_remedy(queue: Queue) -> None:
     """Commands that were sent meanwhile are repeated too, also if another client has loaded the library before."""
     writes = [queue.call(f"call {n}") for n in range(3)]
     queue.take(ALL)
@@ -83,7 +83,7 @@ def test_many_that_are_refused_are_mended_once(queue: Queue) -> None:
     assert (queue.size, queue.depth) == (0, 0)
 
 
-def test_what_cannot_be_mended_is_refused(queue: Queue) -> None:
+def test_a_command_without_a_remedy_stays_refused(queue: Queue) -> None:
     other, call = queue.call("other"), queue.call("call 1")
     queue.take(ALL)
     queue.answer(replies(rejected(MISSING), rejected("ERR else")), 1.0)
@@ -91,7 +91,7 @@ def test_what_cannot_be_mended_is_refused(queue: Queue) -> None:
     assert (queue.size, queue.depth) == (0, 0)
 
 
-def test_a_remedy_that_the_server_refuses_is_the_reason(queue: Queue) -> None:
+def test_the_refusal_of_a_remedy_is_the_outcome_of_the_command(queue: Queue) -> None:
     call = queue.call("call 1")
     queue.take(ALL)
     queue.answer(replies(rejected(MISSING)), 1.0)
@@ -108,7 +108,7 @@ def test_a_remedy_that_the_server_refuses_is_the_reason(queue: Queue) -> None:
     assert again.said == "done"
 
 
-def test_a_remedy_that_is_lost_again_is_sent_again(queue: Queue) -> None:
+def test_a_remedy_whose_effect_is_lost_is_sent_again(queue: Queue) -> None:
     call = queue.call("call 1")
     queue.take(ALL)
     event = 1.0
@@ -126,7 +126,7 @@ def test_a_remedy_that_is_lost_again_is_sent_again(queue: Queue) -> None:
     assert queue.depth == 2
 
 
-def test_a_command_that_is_mended_near_its_deadline_was_not_carried_out(queue: Queue) -> None:
+def test_a_command_repeated_near_its_deadline_was_not_carried_out(queue: Queue) -> None:
     call = queue.call("call 1", deadline=1.0)
     queue.take(ALL)
     queue.answer(replies(rejected(MISSING)), 0.999)
@@ -134,7 +134,7 @@ def test_a_command_that_is_mended_near_its_deadline_was_not_carried_out(queue: Q
     assert (queue.size, queue.depth) == (0, 0)
 
 
-def test_a_remedy_is_given_to_no_other_server(queue: Queue) -> None:
+def test_a_remedy_is_sent_to_no_other_server(queue: Queue) -> None:
     call = queue.call("call 1")
     queue.take(ALL)
     queue.answer(replies(rejected(MISSING)), 1.0)

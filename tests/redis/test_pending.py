@@ -93,7 +93,7 @@ def test_a_command_that_was_cancelled_in_flight_keeps_its_slot(queue: Pending, a
     assert outcome(second) == "for b"
 
 
-def test_the_bound_on_commands_counts_waiting_and_sent_ones(queue: Pending, add: Add) -> None:
+def test_the_limit_on_commands_counts_waiting_and_sent_ones(queue: Pending, add: Add) -> None:
     for number in range(100):
         add("x")
         if number == 50:
@@ -104,7 +104,7 @@ def test_the_bound_on_commands_counts_waiting_and_sent_ones(queue: Pending, add:
     assert outcome(add("fits again")) is None
 
 
-def test_the_bound_on_bytes_holds_until_the_reply(queue: Pending, add: Add) -> None:
+def test_the_limit_on_bytes_counts_a_command_until_its_reply(queue: Pending, add: Add) -> None:
     add("x" * 900)
     queue.take(ALL)
     assert outcome(add("y" * 101)) is Overloaded
@@ -112,12 +112,12 @@ def test_the_bound_on_bytes_holds_until_the_reply(queue: Pending, add: Add) -> N
     assert outcome(add("y" * 101)) is None
 
 
-def test_a_single_command_over_the_bound_on_bytes_is_taken_by_an_empty_queue(queue: Pending, add: Add) -> None:
+def test_an_empty_queue_accepts_a_command_over_the_limit_on_bytes(queue: Pending, add: Add) -> None:
     assert outcome(add("x" * 5000)) is None
     assert outcome(add("y")) is Overloaded
 
 
-def test_at_the_deadline_what_was_never_written_was_not_sent(queue: Pending, add: Add) -> None:
+def test_at_the_deadline_an_unwritten_command_was_not_carried_out(queue: Pending, add: Add) -> None:
     queue.reason = "connection refused"
     late, later = add("a", write=True, deadline=5), add("b", deadline=6)
     assert queue.next_event() == 5
@@ -129,7 +129,9 @@ def test_at_the_deadline_what_was_never_written_was_not_sent(queue: Pending, add
     assert queue.take(ALL) == [b"b"]
 
 
-def test_at_the_deadline_a_sent_write_is_unanswered_and_a_sent_read_changed_nothing(queue: Pending, add: Add) -> None:
+def test_at_the_deadline_a_sent_write_has_an_unknown_outcome_and_a_sent_read_changed_nothing(
+    queue: Pending, add: Add
+) -> None:
     write, read = add("w", write=True), add("r")
     queue.take(ALL)
     queue.expire(5)
@@ -149,16 +151,14 @@ def test_late_replies_are_discarded_and_shift_nothing(queue: Pending, add: Add) 
     assert queue.depth == 0
 
 
-def test_expired_commands_free_their_room_while_disconnected(queue: Pending, add: Add) -> None:
+def test_expired_commands_free_their_place_while_disconnected(queue: Pending, add: Add) -> None:
     for _ in range(100):
         add("x" * 10)
     queue.expire(5)
     assert (queue.depth, queue.size) == (0, 0)
 
 
-def test_a_disconnect_keeps_the_unsent_resends_reads_in_order_and_leaves_writes_unanswered(
-    queue: Pending, add: Add
-) -> None:
+def test_after_a_disconnect_reads_are_sent_again_in_order_and_writes_are_unknown(queue: Pending, add: Add) -> None:
     futures = {name: add(name, write=name.startswith("w")) for name in ("r1", "w1", "r2", "w2")}
     queue.take(ALL)
     unsent = {name: add(name, write=name.startswith("w")) for name in ("r3", "w3")}
@@ -173,9 +173,7 @@ def test_a_disconnect_keeps_the_unsent_resends_reads_in_order_and_leaves_writes_
 
 
 @pytest.mark.parametrize("word", sorted(TRANSIENT))
-def test_what_the_server_refused_for_the_moment_is_sent_again_after_a_pause(
-    queue: Pending, add: Add, word: str
-) -> None:
+def test_a_temporarily_refused_command_is_sent_again_after_a_pause(queue: Pending, add: Add, word: str) -> None:
     write = add("w", write=True)
     queue.take(ALL)
     demoted = queue.answer(replies(rejected(f"{word} for now")), 0)
@@ -208,7 +206,7 @@ def test_pauses_double_up_to_their_maximum_and_end_before_the_deadline(queue: Pe
     assert (queue.size, queue.depth) == (0, 0)
 
 
-def test_rested_commands_go_before_younger_ones_in_their_order(queue: Pending, add: Add) -> None:
+def test_paused_commands_are_sent_before_younger_ones_in_order(queue: Pending, add: Add) -> None:
     for name in "ab":
         add(name)
     queue.take(ALL)
@@ -218,7 +216,7 @@ def test_rested_commands_go_before_younger_ones_in_their_order(queue: Pending, a
     assert queue.take(ALL) == [b"a", b"b", b"c"]
 
 
-def test_a_rested_command_behind_younger_ones_keeps_its_own_deadline(queue: Pending, add: Add) -> None:
+def test_a_paused_command_keeps_its_own_deadline(queue: Pending, add: Add) -> None:
     old = add("old", write=True, deadline=5)
     queue.take(ALL)
     queue.answer(replies(rejected("BUSY")), 0)
@@ -232,7 +230,7 @@ def test_a_rested_command_behind_younger_ones_keeps_its_own_deadline(queue: Pend
     assert queue.next_event() == 9
 
 
-def test_a_reply_that_nothing_waits_for_is_an_error(queue: Pending, add: Add) -> None:
+def test_a_reply_without_a_command_is_an_error(queue: Pending, add: Add) -> None:
     add("a")
     queue.take(ALL)
     with pytest.raises(Unexpected):
@@ -266,7 +264,7 @@ class Stepping:
 
 
 @pytest.mark.parametrize("write", [True, False])
-def test_a_reply_after_the_deadline_is_not_taken_for_that_of_a_later_command(queue: Pending, write: bool) -> None:
+def test_a_reply_after_the_deadline_is_not_given_to_a_later_command(queue: Pending, write: bool) -> None:
     outcome = Stepping()
     queue.add(Command(outcome, b"a", write, 5.0))
     queue.take(ALL)
@@ -283,7 +281,7 @@ def test_a_reply_after_the_deadline_is_not_taken_for_that_of_a_later_command(que
 
 
 @pytest.mark.parametrize("end", ["disconnect", "close", "refusal"])
-def test_a_command_that_was_given_up_has_no_second_outcome(queue: Pending, end: str) -> None:
+def test_a_cancelled_command_has_no_second_outcome(queue: Pending, end: str) -> None:
     """The command is in flight or waits, and is answered, refused or lost afterwards."""
     flying, waiting = Stepping(), Stepping()
     queue.add(Command(flying, b"a", True, 5.0))

@@ -197,7 +197,7 @@ def interleavings(test: Callable[..., None]) -> Callable[..., None]:
 @examples(100, 600)
 @interleavings
 @given(STEPS)
-def test_each_caller_gets_exactly_one_outcome_and_never_anothers_reply(steps: list[tuple[Any, ...]]) -> None:
+def test_each_caller_gets_exactly_one_outcome_and_never_the_reply_of_another(steps: list[tuple[Any, ...]]) -> None:
     loop = asyncio.new_event_loop()
     try:
         world = World(loop)

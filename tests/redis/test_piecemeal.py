@@ -19,13 +19,13 @@ def piecemeal(closing: bool = False) -> tuple[Piecemeal, list[bytes], Mock]:
     return Piecemeal(transport), written, transport
 
 
-async def test_what_is_short_is_written_at_once() -> None:
+async def test_a_short_command_is_written_at_once() -> None:
     out, written, _ = piecemeal()
     out.write(b"a" * PIECE_BYTES)
     assert written == [b"a" * PIECE_BYTES]
 
 
-async def test_what_is_long_is_written_over_several_turns_and_in_order() -> None:
+async def test_a_long_command_is_written_in_order_over_several_ticks() -> None:
     out, written, _ = piecemeal()
     long = bytes(range(256)) * 512
     out.write(long)

@@ -25,7 +25,7 @@ def future(of: Command) -> asyncio.Future[Any]:
     return of.outcome
 
 
-async def test_a_refused_command_is_offered_first_and_has_no_outcome_when_it_is_taken() -> None:
+async def test_a_redirected_command_has_no_outcome_and_other_refusals_have_one() -> None:
     taken: list[tuple[Command, str]] = []
 
     def take(offered: Command, error: Rejected) -> bool:
@@ -45,7 +45,7 @@ async def test_a_refused_command_is_offered_first_and_has_no_outcome_when_it_is_
     assert (queue.depth, queue.size) == (0, 0)
 
 
-async def test_a_command_that_goes_round_must_pause_and_ends_at_its_deadline() -> None:
+async def test_a_command_that_is_redirected_in_a_circle_pauses_and_ends_at_its_deadline() -> None:
     queue = Pending(10, 100)
     round_ = command(deadline=0.1)
     for number in range(DIRECT):
@@ -63,7 +63,7 @@ async def test_a_command_that_goes_round_must_pause_and_ends_at_its_deadline() -
         await future(round_)
 
 
-async def test_a_full_queue_takes_nobody_in() -> None:
+async def test_a_full_queue_accepts_no_redirected_command() -> None:
     queue = Pending(1, 100)
     queue.add(command())
     late = command()
@@ -84,7 +84,7 @@ async def test_an_earlier_deadline_behind_a_later_one_is_kept() -> None:
         await told
 
 
-async def test_asking_has_a_reply_of_its_own_that_nobody_sees() -> None:
+async def test_the_reply_of_asking_reaches_no_caller() -> None:
     queue = Pending(10, 100)
     before, asked, after = command(b"a"), command(b"b"), command(b"c")
     queue.add(before)
@@ -110,7 +110,7 @@ async def test_a_lost_connection_leaves_no_asking_behind(write: bool) -> None:
         assert queue.take(100) == [b"b"]
 
 
-async def test_what_is_given_away_is_neither_in_flight_nor_given_up() -> None:
+async def test_a_redirected_command_is_neither_in_flight_nor_expired() -> None:
     queue = Pending(10, 100)
     flying, resting, waiting, gone = command(b"1"), command(b"22"), command(b"333"), command(b"4444")
     queue.add(resting)

@@ -37,7 +37,7 @@ async def answering(answers: Answers) -> AsyncIterator[tuple[Callable[..., Remot
         yield lambda **options: Remote(http, url, sleep=sleep, **options), waited
 
 
-async def test_a_throttled_request_waits_as_long_as_it_is_told() -> None:
+async def test_a_throttled_request_waits_as_long_as_retry_after_says() -> None:
     async with answering([refused(429, Retry_After="7"), refused(429, Retry_After="0"), OK]) as (client, waited):
         remote = client()
         reply = await remote.ask("GET", "/", repeat=THROTTLED)
@@ -46,7 +46,7 @@ async def test_a_throttled_request_waits_as_long_as_it_is_told() -> None:
     assert 0 <= waited[1] <= 0.25
 
 
-async def test_a_date_says_how_long_to_wait() -> None:
+async def test_retry_after_may_be_a_date() -> None:
     at = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     async with answering([refused(503, Retry_After=at), OK]) as (client, waited):
         await client().ask("GET", "/")
@@ -54,7 +54,7 @@ async def test_a_date_says_how_long_to_wait() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-5", "1e9"])
-async def test_without_a_usable_time_the_pauses_are_random_and_grow(text: str) -> None:
+async def test_without_a_valid_retry_after_pauses_are_random_and_grow(text: str) -> None:
     async with answering([*(refused(503, Retry_After=text) for _ in range(8)), OK]) as (client, waited):
         await client().ask("GET", "/")
     assert all(0 <= pause <= min(0.25 * 2**number, 30) for number, pause in enumerate(waited))
@@ -62,7 +62,7 @@ async def test_without_a_usable_time_the_pauses_are_random_and_grow(text: str) -
 
 
 @pytest.mark.parametrize("answer", [refused(500), refused(502), refused(503), refused(504), None])
-async def test_what_failed_is_repeated_where_that_does_no_harm(answer: Reply | None) -> None:
+async def test_failed_requests_are_repeated_if_that_does_no_harm(answer: Reply | None) -> None:
     async with answering([answer, OK]) as (client, waited):
         assert (await client().ask("POST", "/", b"x", repeat=FAILED)).status == 200
     assert len(waited) == 1
@@ -105,7 +105,7 @@ async def test_a_server_cannot_stop_a_client_for_ever(text: str) -> None:
     assert 3600 <= waited[0] <= 3600.25
 
 
-async def test_a_date_that_cannot_be_counted_is_no_time() -> None:
+async def test_an_invalid_date_in_retry_after_is_ignored() -> None:
     async with answering([refused(429, Retry_After="Mon, 01 Jan 2029 00:00:00 +9999999999999999"), OK]) as (
         client,
         waited,
@@ -114,7 +114,7 @@ async def test_a_date_that_cannot_be_counted_is_no_time() -> None:
     assert 0 <= waited[0] <= 0.25
 
 
-async def test_a_url_that_is_none_is_unreachable() -> None:
+async def test_an_invalid_url_is_unreachable() -> None:
     async with ClientSession() as http:
         for base in ("http://[", "http://a:99999999", "http://a:x"):
             with pytest.raises(Unreachable):

@@ -7,7 +7,7 @@ from service.storage.sweeper import HELD_FOR, Sweeper
 from tests.storage.keyspace import Keyspace
 
 
-async def test_one_worker_has_the_job_and_keeps_it(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
+async def test_one_worker_gets_the_lease_and_renews_it(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
     one, other = Sweeper(runner, storage), Sweeper(runner, storage)
     assert await one.acquire_lease()
     assert not await other.acquire_lease()
@@ -17,7 +17,9 @@ async def test_one_worker_has_the_job_and_keeps_it(runner: Runner, storage: Stor
     assert not await other.acquire_lease()
 
 
-async def test_another_takes_over_when_the_holder_is_gone(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
+async def test_another_worker_gets_the_lease_when_the_holder_is_gone(
+    runner: Runner, storage: Storage, keyspace: Keyspace
+) -> None:
     one, other = Sweeper(runner, storage), Sweeper(runner, storage)
     assert await one.acquire_lease()
     keyspace.command("PEXPIRE", keys.SWEEPER, 1)
@@ -26,6 +28,6 @@ async def test_another_takes_over_when_the_holder_is_gone(runner: Runner, storag
     assert not await one.acquire_lease()
 
 
-async def test_the_keys_left(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
     await Sweeper(runner, storage).acquire_lease()
     assert keyspace.names() == {keys.SWEEPER}

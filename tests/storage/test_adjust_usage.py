@@ -8,7 +8,7 @@ from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, USAGE, Keyspace
 
 
-async def test_a_usage_that_is_not_kept_is_not_begun(storage: Storage, keyspace: Keyspace) -> None:
+async def test_an_unknown_usage_is_not_created(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.adjust_usage(COLLECTION, 1, 10)
     assert keyspace.names() == set()
 
@@ -22,7 +22,7 @@ async def test_documents_and_bytes_grow_and_shrink_and_the_expiry_stays(storage:
     assert 90 < keyspace.command("TTL", USAGE) <= 100
 
 
-async def test_a_write_is_not_refused_for_what_follows_it(
+async def test_a_write_succeeds_if_the_usage_cannot_be_adjusted(
     storage: Storage, redis: RedisProcess, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The write is committed by then. Only the usage is wrong, until it is counted again."""
@@ -36,13 +36,13 @@ async def test_a_write_is_not_refused_for_what_follows_it(
     assert "off by 1 documents, 2 bytes" in caplog.text
 
 
-async def test_nothing_is_sent_where_nothing_changed(storage: Storage, redis: RedisProcess) -> None:
+async def test_without_a_change_of_usage_nothing_is_sent(storage: Storage, redis: RedisProcess) -> None:
     redis.command("CONFIG", "RESETSTAT")
     await storage.records.adjust_usage(COLLECTION, 0, 0)
     assert "cmdstat_fcall" not in redis.command("INFO", "commandstats")
 
 
-async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:
     keyspace.command("SET", USAGE, "1 1", "EX", 100)
     await storage.records.adjust_usage(COLLECTION, 1, 1)
     assert keyspace.names() == {USAGE}

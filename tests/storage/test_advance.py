@@ -22,12 +22,12 @@ async def test_a_counter_never_goes_back(
     assert keyspace.command("GET", USER) == after
 
 
-async def test_users_are_numbered_after_those_that_came(runner: Runner, storage: Storage) -> None:
+async def test_new_users_are_numbered_after_imported_ones(runner: Runner, storage: Storage) -> None:
     await UserTransfer(runner, "avaamo").advance("user", 41)
     assert await storage.users("avaamo").allot("new") == 42
 
 
-async def test_the_keys_left(runner: Runner, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(runner: Runner, keyspace: Keyspace) -> None:
     await IdAllocator(runner).advance(VARIABLE, (1 << 48) - 1)
     assert keyspace.names() == {VARIABLE}
     assert keyspace.command("GET", VARIABLE) == b"281474976710655"

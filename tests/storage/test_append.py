@@ -168,7 +168,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "value", "expected"), CASES)
-async def test_what_goes_together_is_joined_and_the_rest_is_refused(
+async def test_values_of_matching_types_are_joined_and_others_are_refused(
     storage: Storage, joiners: dict[str, Any], text: str, value: str, expected: str | None
 ) -> None:
     assert reference(text, value) == in_python(text, value) == expected
@@ -194,7 +194,7 @@ BIG = {
 
 
 @pytest.mark.parametrize("title", BIG)
-async def test_what_is_large_is_joined_in_the_worker(storage: Storage, redis: RedisProcess, title: str) -> None:
+async def test_large_values_are_joined_in_the_worker(storage: Storage, redis: RedisProcess, title: str) -> None:
     body, value = BIG[title]
     await storage.grants.grant(FIELD, {"owner": "rw", "reader": "r"}, 1)
     await storage.records.put(Write(FIELD, "a", ME), body)
@@ -214,7 +214,7 @@ async def test_what_is_large_is_joined_in_the_worker(storage: Storage, redis: Re
     assert await slow_commands(redis.command, append, lambda: storage.records.put(Write(FIELD, "a", ME), body)) == []
 
 
-async def test_a_value_that_would_outgrow_the_limit_changes_nothing(storage: Storage) -> None:
+async def test_an_append_beyond_the_limit_changes_nothing(storage: Storage) -> None:
     await storage.records.put(Write(FIELD, "a", ME), b"[1,2]")
     with pytest.raises(TooLarge):
         await storage.scoped.append(Write(FIELD, "a", ME), b"[3]", 6)
@@ -222,7 +222,7 @@ async def test_a_value_that_would_outgrow_the_limit_changes_nothing(storage: Sto
     assert (await storage.records.get(FIELD, "a")).body == b"[1,2,3]"
 
 
-async def test_the_budget_is_kept(joiners: dict[str, Any]) -> None:
+async def test_an_append_stays_within_the_budget_of_steps(joiners: dict[str, Any]) -> None:
     pair = ["[1" + " " * 500 + "]", "[ 2" + " " * 500 + "]"]
     for script in joiners.values():
         assert script(args=[10, *pair])[1] == 1
@@ -240,7 +240,7 @@ async def test_no_append_is_lost(storage: Storage) -> None:
     assert sorted(elements(record.body.decode())) == sorted(value.decode() for value in values)
 
 
-async def test_permission_is_looked_at_first(storage: Storage) -> None:
+async def test_permission_is_checked_first(storage: Storage) -> None:
     for value in (b"1", b'"' + b"x" * INLINE_BYTES + b'"'):
         with pytest.raises(Undeclared):
             await storage.scoped.append(Write(FIELD, "none", ME, subject="owner"), value, LIMIT)
@@ -250,7 +250,7 @@ async def test_permission_is_looked_at_first(storage: Storage) -> None:
             await storage.scoped.append(Write(FIELD, "none", ME, subject="reader"), value, LIMIT)
 
 
-async def test_the_keys_left_by_append(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain_after_append(storage: Storage, keyspace: Keyspace) -> None:
     saved = await storage.records.put(Write(FIELD, "a", ME, lifetime="+600000"), b"[1]")
     before = keyspace.names()
     appended = await storage.scoped.append(Write(FIELD, "a", ME), b"[2]", LIMIT)

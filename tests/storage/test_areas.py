@@ -61,7 +61,7 @@ async def test_a_thousand_values_come_back_in_their_order_from_few_chunks(areas:
     assert len(blob_chunks(keyspace)) < 10
 
 
-async def test_an_update_adds_and_replaces_and_leaves_the_rest(areas: Areas) -> None:
+async def test_an_update_adds_and_replaces_keys_and_keeps_the_others(areas: Areas) -> None:
     await create(areas, ("a", b"1"), ("b", b"2"), ("file", LARGE))
     await update(areas, ("b", b"3"), ("c", b"4"))
     assert await held(areas) == {"a": b"1", "file": LARGE, "b": b"3", "c": b"4"}
@@ -69,7 +69,7 @@ async def test_an_update_adds_and_replaces_and_leaves_the_rest(areas: Areas) -> 
     assert (await held(areas))["file"] == OTHER
 
 
-async def test_of_a_repeated_key_the_last_counts_and_nothing_is_left_of_the_first(
+async def test_the_last_of_repeated_keys_counts_and_nothing_of_the_first_remains(
     areas: Areas, keyspace: Keyspace
 ) -> None:
     await create(areas, ("file", OTHER), ("file", LARGE), ("a", b"1"), ("a", b"2"))
@@ -78,7 +78,7 @@ async def test_of_a_repeated_key_the_last_counts_and_nothing_is_left_of_the_firs
     assert blob_chunks(keyspace, let_go=True) == set()
 
 
-async def test_what_is_replaced_is_let_go_of_at_once(areas: Areas, keyspace: Keyspace) -> None:
+async def test_replaced_chunks_expire_soon(areas: Areas, keyspace: Keyspace) -> None:
     await create(areas, ("file", LARGE), ("other", LARGE))
     before = blob_chunks(keyspace)
     await update(areas, ("file", b"short"))
@@ -93,7 +93,7 @@ async def test_what_is_replaced_is_let_go_of_at_once(areas: Areas, keyspace: Key
     assert blob_chunks(keyspace) == set()
 
 
-async def test_who_is_reading_a_file_reads_on_while_it_is_replaced_and_deleted(areas: Areas) -> None:
+async def test_a_reader_can_finish_a_file_that_is_replaced_or_deleted(areas: Areas) -> None:
     await create(areas, ("file", LARGE))
     area = await areas.find_first([AREA])
     reading = areas.read(area, area.value("file"))
@@ -105,7 +105,7 @@ async def test_who_is_reading_a_file_reads_on_while_it_is_replaced_and_deleted(a
     assert b"".join(read) == LARGE
 
 
-async def test_a_key_lives_for_its_own_time_and_the_area_for_the_longest(areas: Areas, keyspace: Keyspace) -> None:
+async def test_each_key_has_its_own_expiry_and_the_area_the_latest(areas: Areas, keyspace: Keyspace) -> None:
     async def lives(seconds: float) -> None:
         keyspace.command("FLUSHALL")
         ms = round(seconds * 1000)
@@ -128,7 +128,7 @@ async def test_a_key_lives_for_its_own_time_and_the_area_for_the_longest(areas: 
     assert len(blob_chunks(keyspace)) == 4
 
 
-async def test_an_area_is_gone_with_its_last_key(areas: Areas, keyspace: Keyspace) -> None:
+async def test_an_area_expires_with_its_last_key(areas: Areas, keyspace: Keyspace) -> None:
     await create(areas, ("a", b"1"), ms=50)
     await asyncio.sleep(0.1)
     with pytest.raises(NotFound):
@@ -140,7 +140,7 @@ async def test_an_area_is_gone_with_its_last_key(areas: Areas, keyspace: Keyspac
     assert keyspace.names() == set()
 
 
-async def test_an_area_without_keys_is_one(areas: Areas, keyspace: Keyspace) -> None:
+async def test_an_area_without_keys_exists(areas: Areas, keyspace: Keyspace) -> None:
     await create(areas)
     assert await held(areas) == {}
     await update(areas, ms=100_000)
@@ -150,7 +150,7 @@ async def test_an_area_without_keys_is_one(areas: Areas, keyspace: Keyspace) -> 
     assert int(keyspace.command("PTTL", RECORD)) > 100_000
 
 
-async def test_an_area_with_long_names_keeps_what_it_says_beside_its_record(areas: Areas, keyspace: Keyspace) -> None:
+async def test_an_area_with_long_names_stores_its_manifest_in_a_blob(areas: Areas, keyspace: Keyspace) -> None:
     given = [("x" * 500 + str(n), b"1") for n in range(200)]
     await create(areas, *given, ms=1000)
     assert int(keyspace.command("STRLEN", RECORD)) < 1000
@@ -161,7 +161,7 @@ async def test_an_area_with_long_names_keeps_what_it_says_beside_its_record(area
     assert left > HOUR - 60_000
 
 
-async def test_the_first_collection_that_has_an_area_is_meant(areas: Areas) -> None:
+async def test_the_first_collection_that_has_the_area_counts(areas: Areas) -> None:
     mine = keys.collection("genesys", "me", "an id", "")
     with pytest.raises(NotFound):
         await areas.find_first([mine, AREA])
@@ -173,7 +173,7 @@ async def test_the_first_collection_that_has_an_area_is_meant(areas: Areas) -> N
     assert await held(areas) == {"a": b"0"}
 
 
-async def test_creating_what_is_there_is_refused_and_leaves_nothing(areas: Areas, keyspace: Keyspace) -> None:
+async def test_creating_an_existing_area_is_refused_and_leaves_no_chunk(areas: Areas, keyspace: Keyspace) -> None:
     await create(areas, ("a", b"1"))
     names = keyspace.names()
     with pytest.raises(AlreadyExists):
@@ -182,7 +182,7 @@ async def test_creating_what_is_there_is_refused_and_leaves_nothing(areas: Areas
 
 
 @pytest.mark.parametrize("limits", [Limits(2, 1000), Limits(9, 2)])
-async def test_what_would_outgrow_the_area_is_refused_and_changes_nothing(
+async def test_an_update_beyond_the_limit_of_an_area_is_refused_and_changes_nothing(
     areas: Areas, keyspace: Keyspace, limits: Limits
 ) -> None:
     await create(areas, ("a", b"1"), ("b", b"2"))
@@ -194,7 +194,7 @@ async def test_what_would_outgrow_the_area_is_refused_and_changes_nothing(
     assert keyspace.names() == names
 
 
-async def test_a_sender_that_fails_half_way_leaves_nothing(areas: Areas, keyspace: Keyspace) -> None:
+async def test_an_interrupted_sender_leaves_no_chunk(areas: Areas, keyspace: Keyspace) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield LARGE
         raise Invalid("the body ends too early")
@@ -215,7 +215,7 @@ async def test_a_sender_that_fails_half_way_leaves_nothing(areas: Areas, keyspac
     assert await held(areas) == {"a": b"1"}
 
 
-async def test_no_update_of_many_at_once_is_lost(areas: Areas, runner: Runner, keyspace: Keyspace) -> None:
+async def test_none_of_many_concurrent_updates_is_lost(areas: Areas, runner: Runner, keyspace: Keyspace) -> None:
     others = [Areas(runner) for _ in range(4)]  # as many workers
     await create(areas)
     await asyncio.gather(*(update(others[n % 4], (f"k{n}", b"%d" % n), ("file", LARGE)) for n in range(40)))
@@ -225,7 +225,7 @@ async def test_no_update_of_many_at_once_is_lost(areas: Areas, runner: Runner, k
     assert len(blob_chunks(keyspace)) == 4
 
 
-async def test_who_reads_while_an_area_is_replaced_sees_one_or_the_other(areas: Areas) -> None:
+async def test_a_reader_during_a_replacement_sees_the_whole_old_or_new_area(areas: Areas) -> None:
     states = [{"a": b"%d" % n, f"only {n}": b"1", "file": bytes([n]) * (CHUNK + n)} for n in range(2)]
 
     async def write() -> None:

@@ -28,7 +28,7 @@ from tests.storage.variables import (
 )
 
 
-async def test_a_new_variable_takes_a_number_and_is_as_old_as_its_update(runner: Runner) -> None:
+async def test_a_new_variable_uses_an_id_and_has_equal_times(runner: Runner) -> None:
     variables = await opened(runner)
     id = await variables.assign(Write(AGENT, subject=EDITOR), 7, "role", "guest")
     (found,) = await listed(variables)
@@ -36,7 +36,7 @@ async def test_a_new_variable_takes_a_number_and_is_as_old_as_its_update(runner:
     assert found.created == found.updated
 
 
-async def test_one_that_is_there_keeps_id_and_creation_and_gives_the_number_back(runner: Runner) -> None:
+async def test_an_existing_variable_keeps_id_and_creation_time_and_returns_the_unused_id(runner: Runner) -> None:
     variables = await opened(runner)
     ids = [
         await variables.assign(Write(AGENT, subject=EDITOR), 7, "role", value) for value in ("guest", "admin", "admin")
@@ -47,7 +47,7 @@ async def test_one_that_is_there_keeps_id_and_creation_and_gives_the_number_back
     assert await variables.assign(Write(AGENT, subject=EDITOR), 8, "role", "guest") == ids[0] + 1
 
 
-async def test_ids_that_were_reserved_for_variables_from_elsewhere_are_not_given(runner: Runner) -> None:
+async def test_ids_reserved_for_imported_variables_are_not_given(runner: Runner) -> None:
     variables = await opened(runner)
     own = await variables.assign(Write(AGENT, subject=EDITOR), 7, "own", "1")
     first, last = await variables.reserve(AGENT.dialect, own + 5 * BLOCK)
@@ -58,7 +58,7 @@ async def test_ids_that_were_reserved_for_variables_from_elsewhere_are_not_given
     assert len(set(ids)) == 2 * BLOCK
 
 
-async def test_it_leaves_the_lists_of_its_old_value(runner: Runner, redis: RedisProcess) -> None:
+async def test_an_updated_variable_leaves_the_lists_of_its_old_value(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     for value in ("old", "new", "new", "newer"):
         await variables.assign(Write(AGENT, subject=EDITOR), 7, "role", value)
@@ -68,7 +68,7 @@ async def test_it_leaves_the_lists_of_its_old_value(runner: Runner, redis: Redis
         assert len(await listed(variables, value="newer", **by)) == 1
 
 
-async def test_one_of_nobody_is_in_no_list_of_a_user(runner: Runner, redis: RedisProcess) -> None:
+async def test_a_global_variable_is_in_no_list_of_a_user(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     await variables.assign(Write(AGENT, subject=EDITOR), 0, "role", "guest")
     assert members(redis) == 3
@@ -76,7 +76,7 @@ async def test_one_of_nobody_is_in_no_list_of_a_user(runner: Runner, redis: Redi
     assert found.user == 0
 
 
-async def test_a_list_of_many_becomes_long_and_stays_so_until_it_is_empty(runner: Runner, redis: RedisProcess) -> None:
+async def test_a_list_becomes_long_and_stays_long_until_it_is_empty(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     for n in range(SHORT + 1):
         assert redis.command("ZCARD", keys.listing(AGENT)) == 0
@@ -88,7 +88,7 @@ async def test_a_list_of_many_becomes_long_and_stays_so_until_it_is_empty(runner
     assert redis.command("HLEN", keys.lists(AGENT)) == 3 * (SHORT + 1)
 
 
-async def test_a_member_is_found_only_where_one_starts(runner: Runner, redis: RedisProcess) -> None:
+async def test_a_member_is_found_only_at_the_start_of_one(runner: Runner, redis: RedisProcess) -> None:
     """Here the end of one member and the beginning of the next one look like a member."""
     variables = await opened(runner)
     await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v")
@@ -100,7 +100,7 @@ async def test_a_member_is_found_only_where_one_starts(runner: Runner, redis: Re
     assert redis.command("HGET", keys.lists(AGENT), list)[:26] == before
 
 
-async def test_names_cannot_be_forged(runner: Runner) -> None:
+async def test_names_of_lists_cannot_be_forged(runner: Runner) -> None:
     """Pairs of texts that are the same when they are joined are different names."""
     variables = await opened(runner)
     pairs = [("a", "bc"), ("ab", "c"), ("", "abc"), ("1:a", "bc"), ("a1:b", "c"), ("a\0b", "c"), ("aa", "b\0c")]
@@ -118,7 +118,7 @@ async def test_a_value_of_any_size_comes_back(runner: Runner, size: int) -> None
     assert [each.value for each in await listed(variables, value=value)] == [value]
 
 
-async def test_only_who_may_write_writes(runner: Runner, redis: RedisProcess) -> None:
+async def test_writing_needs_the_write_permission(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     for subject in (VIEWER, STRANGER):
         with pytest.raises(Denied):
@@ -140,7 +140,7 @@ async def test_numbers_are_reserved_in_blocks_and_never_given_twice(runner: Runn
     assert int(redis.command("GET", NUMBERS)) in (3 * BLOCK, 4 * BLOCK)
 
 
-async def test_racing_sets_of_one_name_make_one_variable(runner: Runner) -> None:
+async def test_racing_sets_of_one_name_create_one_variable(runner: Runner) -> None:
     workers = [await opened(runner) for _ in range(4)]
     ids = await asyncio.gather(
         *(each.assign(Write(AGENT, subject=EDITOR), 7, "k", f"{n}") for each in workers for n in range(25))
@@ -149,7 +149,7 @@ async def test_racing_sets_of_one_name_make_one_variable(runner: Runner) -> None
     assert len(await listed(workers[0])) == 1
 
 
-async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
+async def test_only_the_expected_keys_remain(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     for value in ("old", "new"):
         await variables.assign(Write(AGENT, subject=EDITOR), 7, "k", value)

@@ -42,9 +42,7 @@ def left(keyspace: Keyspace) -> set[int]:
     return {round(int(keyspace.command("PTTL", name)) / 60_000) for name in blob_chunks(keyspace)}
 
 
-async def test_a_blob_is_attached_for_ever_or_for_as_long_as_the_record(
-    attachments: Attachments, keyspace: Keyspace
-) -> None:
+async def test_an_attached_blob_has_the_lifetime_of_its_record(attachments: Attachments, keyspace: Keyspace) -> None:
     span = await attach(attachments)
     assert {int(keyspace.command("PTTL", name)) for name in (RECORD, *blob_chunks(keyspace))} == {-1}
     attached = await attachments.peek(AREA, "")
@@ -60,7 +58,7 @@ async def test_a_blob_is_attached_for_ever_or_for_as_long_as_the_record(
 @pytest.mark.parametrize(
     ("state", "refusal"), [(NEW, AlreadyExists), (ABSENT, Changed), (BARE, Changed), ("7:1", Changed)]
 )
-async def test_each_refusal_leaves_the_old_files_and_none_of_the_new(
+async def test_after_each_refusal_the_old_files_remain_and_no_new_one(
     attachments: Attachments, keyspace: Keyspace, state: str, refusal: type[Exception]
 ) -> None:
     await attach(attachments)
@@ -70,7 +68,7 @@ async def test_each_refusal_leaves_the_old_files_and_none_of_the_new(
     assert keyspace.names() == names
 
 
-async def test_a_state_that_is_past_is_refused(attachments: Attachments, keyspace: Keyspace) -> None:
+async def test_an_outdated_state_is_refused(attachments: Attachments, keyspace: Keyspace) -> None:
     await attach(attachments)
     old = await attachments.peek(AREA, "")
     await attach(attachments, before=old)
@@ -81,7 +79,7 @@ async def test_a_state_that_is_past_is_refused(attachments: Attachments, keyspac
     assert len(blob_chunks(keyspace)) == 3
 
 
-async def test_a_chunk_that_is_gone_is_noticed_before_anything_is_done(
+async def test_a_missing_chunk_is_noticed_before_anything_is_written(
     attachments: Attachments, keyspace: Keyspace
 ) -> None:
     async with attachments.staging(AREA) as staging:
@@ -95,7 +93,7 @@ async def test_a_chunk_that_is_gone_is_noticed_before_anything_is_done(
     assert int(keyspace.command("EXISTS", RECORD)) == 0
 
 
-async def test_chunks_on_their_way_are_renewed_while_their_sender_sends(
+async def test_unattached_chunks_are_kept_while_their_sender_sends(
     attachments: Attachments, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.storage.files.blobs.RENEWED_AFTER", 0.0)
@@ -136,7 +134,7 @@ async def test_chunks_on_their_way_are_renewed_while_their_sender_sends(
             await staging.keep(asleep())
 
 
-async def test_what_a_dead_sender_leaves_expires_by_itself(attachments: Attachments, keyspace: Keyspace) -> None:
+async def test_chunks_of_a_dead_sender_expire(attachments: Attachments, keyspace: Keyspace) -> None:
     staging: Staging = attachments.staging(AREA)
     await staging.keep(pieces(BODY))
     await staging.finish()
@@ -145,7 +143,7 @@ async def test_what_a_dead_sender_leaves_expires_by_itself(attachments: Attachme
     assert all(0 < int(keyspace.command("PTTL", name)) <= STAGED_MS for name in names)
 
 
-async def test_few_chunks_of_a_sender_wait_for_redis(
+async def test_only_a_few_chunks_of_a_sender_wait_for_redis(
     attachments: Attachments, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While Redis is paused, no more is read from the sender than may be in flight."""
@@ -168,7 +166,7 @@ async def test_few_chunks_of_a_sender_wait_for_redis(
     assert asked <= 8 * CHUNK_BYTES
 
 
-async def test_a_full_memory_refuses_and_leaves_nothing_half(own: RedisProcess, connect: Connect) -> None:
+async def test_a_full_memory_refuses_a_write_completely(own: RedisProcess, connect: Connect) -> None:
     attachments = Attachments(await connect(own))
     await attach(attachments)
     before = {name: own.command("DUMP", name) for name in own.command("KEYS", "*")}
@@ -179,6 +177,6 @@ async def test_a_full_memory_refuses_and_leaves_nothing_half(own: RedisProcess, 
     assert {name: own.command("DUMP", name) for name in own.command("KEYS", "*")} == before
 
 
-async def test_the_keys_left(attachments: Attachments, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(attachments: Attachments, keyspace: Keyspace) -> None:
     span = await attach(attachments)
     assert keyspace.names() == {RECORD, *(AREA.chunk(span.blob, n) for n in range(3))}

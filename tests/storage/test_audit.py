@@ -113,7 +113,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-async def test_damage_is_found_told_and_repaired(filled: Variables, redis: RedisProcess, damage: str) -> None:
+async def test_damage_is_found_reported_and_repaired(filled: Variables, redis: RedisProcess, damage: str) -> None:
     do, fault = DAMAGE[damage]
     assert await check(redis) == (0, ["0 faults found"])
     do(redis)
@@ -125,7 +125,7 @@ async def test_damage_is_found_told_and_repaired(filled: Variables, redis: Redis
     assert await check(redis) == (0, ["0 faults found"])
 
 
-async def test_what_was_repaired_works_again(filled: Variables, redis: RedisProcess) -> None:
+async def test_repaired_data_works_again(filled: Variables, redis: RedisProcess) -> None:
     before = [await filled.select(AGENT, VIEWER, by, 0, 100) for by in (Filter(), Filter(value="v0"), Filter(user=1))]
     redis.command("DEL", NEWEST, LISTS, LISTING, NAMES)
     await check(redis, repair=True)
@@ -136,7 +136,7 @@ async def test_what_was_repaired_works_again(filled: Variables, redis: RedisProc
     assert found.value == "changed"
 
 
-async def test_a_list_that_has_no_name_of_one_is_told_and_left_alone(filled: Variables, redis: RedisProcess) -> None:
+async def test_a_list_with_an_invalid_name_is_reported_and_unchanged(filled: Variables, redis: RedisProcess) -> None:
     redis.command("HSET", LISTS, b"broken", MEMBER)
     for repair in (False, True):
         status, out = await check(redis, repair=repair)
@@ -145,7 +145,7 @@ async def test_a_list_that_has_no_name_of_one_is_told_and_left_alone(filled: Var
 
 
 @pytest.mark.parametrize("value", [b"", b"\xff", b"x" * 30])
-async def test_what_cannot_be_read_is_told_and_left_alone(filled: Variables, redis: RedisProcess, value: bytes) -> None:
+async def test_unreadable_data_is_reported_and_unchanged(filled: Variables, redis: RedisProcess, value: bytes) -> None:
     redis.command("HSET", VARIABLES, b"broken", value)
     for repair in (False, True):
         status, out = await check(redis, repair=repair)
@@ -153,19 +153,19 @@ async def test_what_cannot_be_read_is_told_and_left_alone(filled: Variables, red
     assert redis.command("HGET", VARIABLES, b"broken") == value
 
 
-async def test_a_foreign_type_is_told_and_left_alone(redis: RedisProcess) -> None:
+async def test_a_key_of_another_type_is_reported_and_unchanged(redis: RedisProcess) -> None:
     redis.command("SET", LISTING, "x")
     status, out = await check(redis, repair=True)
     assert (status, any("WRONGTYPE" in line for line in out)) == (1, True)
 
 
-async def test_a_variable_that_changed_is_looked_at_again(filled: Variables, redis: RedisProcess) -> None:
+async def test_a_variable_that_changed_is_checked_again(filled: Variables, redis: RedisProcess) -> None:
     id, seen = first(redis), packed(redis)
     with pytest.raises(Changed):
         await filled.audit(AGENT, id, seen + b"x", seen + b"x", [("not in list", b"a")], repair=True)
 
 
-async def test_a_service_at_work_shows_no_damage(filled: Variables, redis: RedisProcess) -> None:
+async def test_fsck_finds_no_damage_beside_writers(filled: Variables, redis: RedisProcess) -> None:
     working = True
 
     async def work(n: int) -> None:
@@ -184,6 +184,6 @@ async def test_a_service_at_work_shows_no_damage(filled: Variables, redis: Redis
     assert await check(redis) == (0, ["0 faults found"])
 
 
-async def test_the_keys_left(filled: Variables, redis: RedisProcess) -> None:
+async def test_only_the_expected_keys_remain(filled: Variables, redis: RedisProcess) -> None:
     assert await check(redis, repair=True) == (0, ["0 faults found"])
     assert names(redis) == {*GRANTED, NUMBERS, *DATA}

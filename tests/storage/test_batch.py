@@ -53,7 +53,7 @@ async def body(storage: Storage, id: str) -> bytes | None:
     return None if found is None else bytes(found.body)
 
 
-async def test_operations_see_those_before_them(storage: Storage, keyspace: Keyspace) -> None:
+async def test_an_operation_sees_the_results_of_earlier_ones(storage: Storage, keyspace: Keyspace) -> None:
     await batch(storage, create("old", b"[0]"))
     outcomes = await batch(
         storage,
@@ -94,7 +94,7 @@ async def test_operations_see_those_before_them(storage: Storage, keyspace: Keys
         (delete("b"), NotFound),
     ],
 )
-async def test_one_that_fails_is_named_and_nothing_is_done(
+async def test_a_failed_operation_is_named_and_nothing_is_done(
     storage: Storage, keyspace: Keyspace, failing: Operation, cause: type[Refusal]
 ) -> None:
     await storage.records.create(Write(COLLECTION, "a", ME), b"{}")
@@ -104,7 +104,7 @@ async def test_one_that_fails_is_named_and_nothing_is_done(
     assert (keyspace.names(), keyspace.indexes(), keyspace.header("a")) == before
 
 
-async def test_the_first_that_fails_is_named(storage: Storage) -> None:
+async def test_the_first_failed_operation_is_named(storage: Storage) -> None:
     await storage.records.create(Write(COLLECTION, "a", ME), b"{}")
     wrong = put("a", b"[9]", condition=matching(b"[8]"))
     assert isinstance(await refused(storage, delete("z"), wrong, number=0), NotFound)
@@ -131,7 +131,7 @@ async def test_a_quota_counts_what_is_added_less_what_is_removed(storage: Storag
     assert await Usage(storage.runner).stored(COLLECTION) == (1, 92)
 
 
-async def test_members_that_are_due_are_removed_and_counted(storage: Storage, keyspace: Keyspace) -> None:
+async def test_expired_members_are_removed_and_counted(storage: Storage, keyspace: Keyspace) -> None:
     write = Write(COLLECTION, caller=ME, quota=Quota(1000, 100_000))
     made = await batch(storage, *(create(f"due{n}", b"[]", lifetime="+1") for n in range(30)), write=write)
     keyspace.wait_past(max(one.expires for one in made))
@@ -161,7 +161,7 @@ async def test_a_journal_has_the_changes_of_a_batch_in_order(storage: Storage) -
     assert await usage.stored(COLLECTION) == await usage.count(COLLECTION)
 
 
-async def test_of_racing_batches_none_is_lost_and_none_is_done_twice(storage: Storage) -> None:
+async def test_racing_batches_are_each_carried_out_once(storage: Storage) -> None:
     await batch(storage, put("n", b'{"n":0}'), put("m", b'{"n":0}'))
 
     async def one(number: int) -> None:
@@ -191,7 +191,7 @@ async def test_of_racing_batches_with_one_etag_one_wins(storage: Storage) -> Non
     assert await storage.records.count(COLLECTION) == 2
 
 
-async def test_readers_see_all_of_a_batch_or_nothing(storage: Storage) -> None:
+async def test_readers_see_a_batch_completely_or_not_at_all(storage: Storage) -> None:
     ids = [f"k{n}" for n in range(20)]
     await batch(storage, *(put(id, b"[0]") for id in ids))
     done = asyncio.Event()
@@ -216,7 +216,7 @@ async def test_readers_see_all_of_a_batch_or_nothing(storage: Storage) -> None:
     assert min(counts) > 5
 
 
-async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:
     await batch(storage, create("a", b"[]"), create("b", b"[]"), delete("b"))
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
     await batch(storage, put("a", b"[]", lifetime="+60000"))
@@ -261,7 +261,7 @@ async def everything(storage: Storage) -> State:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(OPERATIONS, min_size=1, max_size=6), min_size=1, max_size=4))
-async def test_a_batch_does_what_its_operations_would_do_one_after_another(
+async def test_a_batch_has_the_effect_of_its_operations_in_order(
     storage: Storage, keyspace: Keyspace, batches: list[list[Operation]]
 ) -> None:
     """Each batch is done, then undone by starting anew; then its operations are done alone up to the first refusal."""

@@ -92,7 +92,7 @@ async def test_a_large_collection_can_be_paged_swept_and_counted(
 
 
 @pytest.mark.parametrize("then", [Retention(10_000, seconds=0), Retention(entries=1)], ids=["too old", "too many"])
-async def test_a_long_journal_that_is_beyond_its_limits(
+async def test_a_long_journal_beyond_its_limits_can_be_trimmed(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace, then: Retention
 ) -> None:
     """The first write after a long silence, or under a lower limit; and the sweeps behind it."""

@@ -43,7 +43,7 @@ def commands(of: Slow, count: int, seconds: float = 60.0) -> list[asyncio.Task[A
     return [asyncio.create_task(runner.bulk("GET", str(n), key=str(n))) for n in range(count)]
 
 
-async def test_few_are_on_their_way_and_the_others_follow_in_their_order() -> None:
+async def test_a_few_long_commands_are_sent_at_a_time_and_others_follow_in_order() -> None:
     redis = Slow()
     tasks = commands(redis, AT_ONCE + 3)
     await turns()
@@ -55,7 +55,7 @@ async def test_few_are_on_their_way_and_the_others_follow_in_their_order() -> No
     assert await asyncio.gather(*tasks) == [b"%d" % n for n in range(AT_ONCE + 3)]
 
 
-async def test_who_gives_up_leaves_the_turn_to_the_next() -> None:
+async def test_a_cancelled_caller_leaves_its_turn_to_the_next() -> None:
     redis = Slow()
     tasks = commands(redis, AT_ONCE + 2)
     await turns()
@@ -67,7 +67,7 @@ async def test_who_gives_up_leaves_the_turn_to_the_next() -> None:
         task.cancel()
 
 
-async def test_a_turn_that_does_not_come_is_not_waited_for_without_end() -> None:
+async def test_waiting_for_a_turn_has_a_time_limit() -> None:
     tasks = commands(Slow(), AT_ONCE + 1, 0.01)
     with pytest.raises(Unavailable, match="nothing was done"):
         await tasks[-1]
@@ -75,7 +75,7 @@ async def test_a_turn_that_does_not_come_is_not_waited_for_without_end() -> None
         task.cancel()
 
 
-async def test_who_waited_too_long_takes_no_turn() -> None:
+async def test_a_caller_that_waited_too_long_gets_no_turn() -> None:
     redis = Slow()
     tasks = commands(redis, AT_ONCE + 1, 0.01)
     with pytest.raises(Unavailable):
@@ -90,7 +90,7 @@ async def test_who_waited_too_long_takes_no_turn() -> None:
         task.cancel()
 
 
-async def test_who_is_cancelled_with_the_turn_in_hand_passes_it_on() -> None:
+async def test_a_caller_that_is_cancelled_at_its_turn_passes_it_on() -> None:
     """The turn came in the tick in which the waiter was cancelled."""
     turns_ = Turns(AT_ONCE)
     for _ in range(AT_ONCE):
@@ -104,7 +104,7 @@ async def test_who_is_cancelled_with_the_turn_in_hand_passes_it_on() -> None:
         await first
 
 
-async def test_a_turn_is_given_back_when_the_command_fails(redis: RedisProcess) -> None:
+async def test_a_turn_is_released_when_the_command_fails(redis: RedisProcess) -> None:
     runner = Runner.open(redis.url, timeout=0.1, bulk=True)  # not connected
     for _ in range(AT_ONCE + 1):
         with pytest.raises(Unavailable, match="cannot be reached"):
@@ -112,7 +112,7 @@ async def test_a_turn_is_given_back_when_the_command_fails(redis: RedisProcess) 
     await runner.redis.close()
 
 
-async def test_a_long_write_that_has_no_answer_may_have_been_carried_out(own: RedisProcess) -> None:
+async def test_a_long_write_without_a_reply_has_an_unknown_outcome(own: RedisProcess) -> None:
     runner = Runner.open(own.url, timeout=0.1, bulk=True)
     await runner.redis.connect()
     own.pause()
@@ -129,7 +129,7 @@ STEPS = st.lists(st.one_of(st.just("take"), st.just("release"), st.tuples(st.jus
 
 @examples(50, 200)
 @given(STEPS)
-def test_turns_are_few_and_first_come_first_served(steps: list[Any]) -> None:
+def test_turns_are_limited_and_first_come_first_served(steps: list[Any]) -> None:
     """This holds if waiters are cancelled at any time."""
 
     async def world() -> None:

@@ -63,7 +63,7 @@ def brief(changes: list[Change]) -> list[tuple[str, str, int | None, bytes | Non
     return [(each.operation, each.id, each.version, each.value) for each in changes]
 
 
-async def test_each_write_enters_what_it_did(storage: Storage, author: Author, keyspace: Keyspace) -> None:
+async def test_each_write_enters_its_change(storage: Storage, author: Author, keyspace: Keyspace) -> None:
     saved = await storage.records.create(author.write("a"), b'{"n":1}')
     await author.put("a", b'{"n":2}')
     await storage.records.merge(author.write("a"), b'{"m":3}', LIMIT)
@@ -171,7 +171,7 @@ async def test_the_expiry_comes_before_the_record_is_made_again(author: Author, 
     assert [each.operation for each in await author.all()].count("expire") == 3
 
 
-async def test_a_record_older_than_its_journal_expires_with_nothing_known(
+async def test_a_record_older_than_its_journal_expires_without_version_and_etag(
     storage: Storage, author: Author, keyspace: Keyspace
 ) -> None:
     saved = await storage.records.put(Write(COLLECTION, "old", ME, lifetime="+20"), b"[]")
@@ -209,7 +209,7 @@ async def test_a_repeated_request_is_entered_once(storage: Storage, author: Auth
     assert [each.operation for each in await author.all()] == ["put", "patch", "delete"]
 
 
-async def test_pages_go_on_after_each_other(storage: Storage, author: Author) -> None:
+async def test_each_page_of_changes_begins_after_the_last_one(storage: Storage, author: Author) -> None:
     for n in range(70):
         await author.put(f"k{n % 7}", b"[%d]" % n)
     for limit in (1, 7, 32, 33, 69, 70, 71):
@@ -243,12 +243,12 @@ async def test_a_page_of_long_values_ends_early(
 @pytest.mark.parametrize(
     "cursor", ["", "x", "1", "-1-0", "1-", "01-0", "1-0 ", "1-0-0", "9" * 20 + "-0", "\u0661-\u0660"]
 )
-async def test_a_text_that_is_no_cursor_is_refused(storage: Storage, cursor: str) -> None:
+async def test_an_invalid_cursor_is_refused(storage: Storage, cursor: str) -> None:
     with pytest.raises(Invalid):
         await storage.journal.read(COLLECTION, cursor, 1)
 
 
-async def test_the_number_of_entries_is_bounded(storage: Storage) -> None:
+async def test_the_number_of_entries_is_limited(storage: Storage) -> None:
     author = Author(storage, Retention(entries=50))
     lengths = []
     for n in range(400):
@@ -344,7 +344,7 @@ async def test_the_journal_counts_in_the_quota(storage: Storage, runner: Runner,
     assert await fsck.run(redis.url, repair=False, out=told.append) == 0, told
 
 
-async def test_what_is_trimmed_is_given_back_to_the_quota(storage: Storage, runner: Runner) -> None:
+async def test_trimmed_entries_free_their_quota(storage: Storage, runner: Runner) -> None:
     quota, usage = Quota(bytes=1_000_000), Usage(runner)
     author = Author(storage, Retention(entries=10))
     for n in range(250):
@@ -354,7 +354,7 @@ async def test_what_is_trimmed_is_given_back_to_the_quota(storage: Storage, runn
     assert (await usage.count(COLLECTION))[1] == 3 + len(entries) * (64 + 1 + len(ME) + 3)
 
 
-async def test_the_keys_left(storage: Storage, author: Author, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, author: Author, keyspace: Keyspace) -> None:
     await author.put("a", lifetime="+60000")
     await author.put("b")
     assert keyspace.names() == {RECORD("a"), RECORD("b"), COLLECTION.expiry} | INDEXES | REGISTRIES | JOURNAL

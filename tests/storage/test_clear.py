@@ -12,7 +12,7 @@ from tests.servers import RedisProcess
 from tests.storage.variables import AGENT, DATA, EDITOR, GRANTED, NUMBERS, OTHER, SHORT, VIEWER, listed, names, opened
 
 
-async def test_everything_goes_and_is_counted(runner: Runner) -> None:
+async def test_all_variables_are_removed_and_counted(runner: Runner) -> None:
     variables = await opened(runner)
     grants = Grants(runner)
     await grants.grant(OTHER, {EDITOR: "rw"}, await grants.revise())
@@ -26,7 +26,7 @@ async def test_everything_goes_and_is_counted(runner: Runner) -> None:
     assert await variables.clear(Write(OTHER, subject=EDITOR)) == 50
 
 
-async def test_only_who_may_write_clears(runner: Runner) -> None:
+async def test_clearing_needs_the_write_permission(runner: Runner) -> None:
     variables = await opened(runner)
     await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v")
     with pytest.raises(Denied):
@@ -36,7 +36,7 @@ async def test_only_who_may_write_clears(runner: Runner) -> None:
     assert len(await listed(variables)) == 1
 
 
-async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
+async def test_only_the_expected_keys_remain(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     for n in range(SHORT + 1):
         await variables.assign(Write(AGENT, subject=EDITOR), 1, f"k{n}", "v")

@@ -11,12 +11,12 @@ from tests.running import while_it_lives
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace, numbered
 
 
-async def test_an_unknown_collection_has_none(storage: Storage, keyspace: Keyspace) -> None:
+async def test_an_unknown_collection_has_no_records(storage: Storage, keyspace: Keyspace) -> None:
     assert await storage.records.count(COLLECTION) == 0
     assert keyspace.names() == set()
 
 
-async def test_what_is_due_is_subtracted_at_once(storage: Storage, keyspace: Keyspace) -> None:
+async def test_expired_records_are_not_counted_from_their_expiry_on(storage: Storage, keyspace: Keyspace) -> None:
     async def live(seconds: float) -> int:
         keyspace.command("FLUSHALL")
         for n, id in enumerate(numbered(30)):
@@ -55,7 +55,7 @@ return {header(record, tonumber(at)) and 1 or 0, redis.call('ZCOUNT', expiry, '-
 """
 
 
-async def test_a_record_is_due_in_the_very_microsecond_in_which_it_is_no_longer_alive(
+async def test_a_record_is_expired_and_sweepable_from_the_same_microsecond_on(
     storage: Storage, keyspace: Keyspace, tmp_path: Path
 ) -> None:
     (tmp_path / "include").symlink_to(library.folder() / "include")
@@ -82,7 +82,7 @@ async def test_the_collections_of_a_namespace_with_their_counts(storage: Storage
     }
 
 
-async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     await storage.records.count(COLLECTION)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

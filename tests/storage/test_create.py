@@ -21,7 +21,7 @@ async def test_create_stores_the_bytes_as_version_one(storage: Storage) -> None:
     assert record.body == b'{ "x" : 1.50 }'
 
 
-async def test_create_refuses_an_id_that_is_there_and_changes_nothing(storage: Storage, keyspace: Keyspace) -> None:
+async def test_create_refuses_an_existing_id_and_changes_nothing(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.create(Write(COLLECTION, "a", ME), b"[1]")
     before = keyspace.header("a"), keyspace.indexes()
     with pytest.raises(AlreadyExists, match=r"^the key is there already$"):
@@ -47,7 +47,7 @@ async def test_an_expiry_that_is_not_in_the_future_is_refused(
     assert RECORD("a") not in keyspace.names()
 
 
-async def test_a_relative_lifetime_counts_from_redis_s_clock(storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_relative_lifetime_counts_from_the_time_of_redis(storage: Storage, keyspace: Keyspace) -> None:
     saved = await storage.records.create(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
     assert saved.expires == saved.created // 1000 + 60_000
     assert keyspace.indexes()["x"] == {"a": saved.expires}
@@ -60,7 +60,7 @@ async def test_an_absolute_lifetime_is_kept_to_the_millisecond(storage: Storage,
     assert (await storage.records.get(COLLECTION, "a")).expires == 253_402_300_799_999
 
 
-async def test_an_expired_namesake_is_no_hindrance_and_leaves_nothing(storage: Storage, keyspace: Keyspace) -> None:
+async def test_an_expired_record_with_the_same_id_is_replaced_completely(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.create(Write(COLLECTION, "other", ME), b"[]")
     first = await storage.records.create(Write(COLLECTION, "a", "before", lifetime="+20"), b'"' + b"x" * 100 + b'"')
     keyspace.wait_past(first.expires)
@@ -77,7 +77,7 @@ async def test_an_expired_namesake_is_no_hindrance_and_leaves_nothing(storage: S
     assert await storage.records.count(COLLECTION) == 2
 
 
-async def test_each_new_record_takes_two_due_neighbours_out(storage: Storage, keyspace: Keyspace) -> None:
+async def test_each_new_record_removes_two_expired_members(storage: Storage, keyspace: Keyspace) -> None:
     async def live(seconds: float) -> int:
         keyspace.command("FLUSHALL")
         for n in range(5):
@@ -93,7 +93,7 @@ async def test_each_new_record_takes_two_due_neighbours_out(storage: Storage, ke
         assert len(keyspace.indexes()["s"]) == n + 1 + left
 
 
-async def test_deleted_and_created_again_is_another_record(storage: Storage) -> None:
+async def test_a_record_that_is_created_again_has_another_state(storage: Storage) -> None:
     """Equal bytes and versions are not an equal state: a compare-and-set must notice."""
     first = await storage.records.create(Write(COLLECTION, "a", ME), b"[]")
     await storage.records.delete(Write(COLLECTION, "a"))
@@ -114,14 +114,14 @@ async def test_any_id_is_stored_under_its_own_name(storage: Storage, keyspace: K
     assert keyspace.names() == {RECORD(id + "'")} | INDEXES | REGISTRIES
 
 
-async def test_a_condition_is_no_business_of_create(storage: Storage) -> None:
+async def test_create_ignores_conditions(storage: Storage) -> None:
     """`If-None-Match: *` is for put. create always has this condition, with a refusal of its own."""
     await storage.records.put(Write(COLLECTION, "a", ME, condition=Condition(none_match=frozenset({"*"}))), b"[]")
     with pytest.raises(AlreadyExists):
         await storage.records.create(Write(COLLECTION, "a", ME), b"[]")
 
 
-async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:
     saved = await storage.records.create(Write(COLLECTION, "a", ME), b'{"a":1}')
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
     assert keyspace.indexes() == {"c": {"a": saved.created}, "u": {"a": saved.updated}, "s": {"a": 7}, "n": {"a": 0}}

@@ -14,7 +14,7 @@ from tests.running import while_it_lives
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, USAGE, Keyspace
 
 
-async def test_delete_twice_says_not_found(storage: Storage) -> None:
+async def test_a_second_delete_is_not_found(storage: Storage) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     await storage.records.delete(Write(COLLECTION, "a"))
     with pytest.raises(NotFound, match=r"^no such key$"):
@@ -29,7 +29,7 @@ async def test_an_expired_record_cannot_be_deleted(storage: Storage, keyspace: K
     assert await storage.records.count(COLLECTION) == 0
 
 
-async def test_the_header_rules_where_the_native_expiry_was_lost(storage: Storage, keyspace: Keyspace) -> None:
+async def test_the_expiry_in_the_header_counts_if_the_key_lost_its_own(storage: Storage, keyspace: Keyspace) -> None:
     async def lives(seconds: float) -> int:
         saved = await storage.records.put(Write(COLLECTION, "a", ME, lifetime=f"+{round(seconds * 1000)}"), b"[]")
         assert keyspace.command("PERSIST", RECORD("a")) == 1
@@ -50,7 +50,7 @@ async def test_of_many_racing_deletes_one_wins(storage: Storage) -> None:
     assert sum(isinstance(outcome, NotFound) for outcome in outcomes) == 19
 
 
-async def test_preconditions_decide(storage: Storage) -> None:
+async def test_preconditions_are_checked(storage: Storage) -> None:
     for match in ("*", etag(b"[]")):
         with pytest.raises(Changed):
             await storage.records.delete(Write(COLLECTION, "a", condition=Condition(match=frozenset({match}))))
@@ -62,7 +62,7 @@ async def test_preconditions_decide(storage: Storage) -> None:
         assert await storage.records.find_current(COLLECTION, "a") is None
 
 
-async def test_of_many_deletes_with_one_etag_and_writers_one_wins(storage: Storage) -> None:
+async def test_of_racing_deletes_and_writes_with_one_etag_one_wins(storage: Storage) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     condition = Condition(match=frozenset({etag(b"[]")}))
     outcomes = await asyncio.gather(
@@ -74,7 +74,7 @@ async def test_of_many_deletes_with_one_etag_and_writers_one_wins(storage: Stora
     assert sum(isinstance(outcome, Changed) for outcome in outcomes) == 19
 
 
-async def test_delete_gives_its_room_back(storage: Storage, keyspace: Keyspace) -> None:
+async def test_delete_frees_its_quota(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=1)
     await storage.records.create(Write(COLLECTION, "a", ME, quota=quota), b"[1]")
     assert keyspace.command("GET", USAGE) == b"1 3"
@@ -82,7 +82,7 @@ async def test_delete_gives_its_room_back(storage: Storage, keyspace: Keyspace) 
     assert keyspace.command("GET", USAGE) == b"0 0"
 
 
-async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
     await storage.records.put(Write(COLLECTION, "b", ME), b"[]")
     await storage.records.delete(Write(COLLECTION, "a"))

@@ -16,12 +16,14 @@ def attachments(runner: Runner) -> Attachments:
     return Attachments(runner)
 
 
-async def test_what_is_not_there_cannot_be_removed(attachments: Attachments) -> None:
+async def test_a_missing_record_cannot_be_removed(attachments: Attachments) -> None:
     with pytest.raises(NotFound):
         await attachments.detach(Write(AREA, ""))
 
 
-async def test_a_record_that_names_blobs_is_not_removed_unseen(attachments: Attachments, keyspace: Keyspace) -> None:
+async def test_a_record_with_blobs_is_only_removed_in_the_state_that_was_read(
+    attachments: Attachments, keyspace: Keyspace
+) -> None:
     await attach(attachments)
     names = keyspace.names()
     old = await attachments.peek(AREA, "")
@@ -35,7 +37,7 @@ async def test_a_record_that_names_blobs_is_not_removed_unseen(attachments: Atta
     assert await attachments.peek(AREA, "") is None
 
 
-async def test_the_keys_left(attachments: Attachments, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(attachments: Attachments, keyspace: Keyspace) -> None:
     await attach(attachments)
     await attachments.detach(Write(AREA, ""), await attachments.peek(AREA, ""))
     assert keyspace.names() == blob_chunks(keyspace, let_go=True)

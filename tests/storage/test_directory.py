@@ -68,7 +68,7 @@ async def watching(directory: Directory) -> AsyncIterator[Directory]:
     watch.cancel()
 
 
-async def test_a_declared_token_is_its_caller(directory: Directory) -> None:
+async def test_a_declared_token_belongs_to_its_caller(directory: Directory) -> None:
     assert await directory.caller("ainoflow", TOKEN) == CALLER
 
 
@@ -78,12 +78,12 @@ async def test_an_unknown_token_is_refused(directory: Directory, token: str) -> 
         await directory.caller("ainoflow", token)
 
 
-async def test_a_token_of_one_dialect_is_none_of_another(directory: Directory) -> None:
+async def test_a_token_of_one_dialect_is_unknown_in_another(directory: Directory) -> None:
     with pytest.raises(Unauthenticated):
         await directory.caller("avaamo", TOKEN)
 
 
-async def test_an_expired_token_is_refused_also_when_it_is_kept(watching: Directory) -> None:
+async def test_an_expired_token_is_refused_also_if_it_is_cached(watching: Directory) -> None:
     async def known(seconds: float) -> float:
         until = time.time() + seconds
         await watching.declare("ainoflow", [token_entry(digest("short"), Caller(ME, {}, None, until))])
@@ -99,13 +99,13 @@ async def test_an_expired_token_is_refused_also_when_it_is_kept(watching: Direct
         await watching.caller("ainoflow", "short")
 
 
-async def test_tokens_are_nowhere_in_the_clear(directory: Directory, keyspace: Keyspace) -> None:
+async def test_tokens_are_stored_nowhere_in_clear_text(directory: Directory, keyspace: Keyspace) -> None:
     values = [keyspace.command("GET", name) for name in keyspace.names()]
     assert not any(TOKEN.encode() in value for value in values)
     assert not any(TOKEN in name for name in keyspace.names())
 
 
-async def test_what_was_looked_up_is_not_asked_for_again(watching: Directory, redis: RedisProcess) -> None:
+async def test_a_token_is_looked_up_once(watching: Directory, redis: RedisProcess) -> None:
     assert kept_caller(watching, TOKEN) is None
     await watching.caller("ainoflow", TOKEN)
     redis.command("DEL", keys.entry("ainoflow", "token", digest(TOKEN)))  # not announced, so not noticed
@@ -113,7 +113,7 @@ async def test_what_was_looked_up_is_not_asked_for_again(watching: Directory, re
     assert await watching.caller("ainoflow", TOKEN) == CALLER
 
 
-async def test_nothing_is_kept_before_the_epoch_was_read(directory: Directory) -> None:
+async def test_nothing_is_cached_before_the_generation_is_known(directory: Directory) -> None:
     await directory.caller("ainoflow", TOKEN)
     assert kept_caller(directory, TOKEN) is None
 
@@ -130,7 +130,9 @@ async def test_a_revoked_token_stops_working_when_the_change_is_seen(
         await watching.caller("ainoflow", TOKEN)
 
 
-async def test_what_cannot_be_confirmed_is_used_for_a_second_at_the_most(own: RedisProcess, connect: Connect) -> None:
+async def test_a_cached_token_is_used_for_at_most_a_second_without_confirmation(
+    own: RedisProcess, connect: Connect
+) -> None:
     """While Redis does not answer, the worker cannot know whether a token was revoked."""
     directory = Directory(await connect(own))
     await directory.declare("ainoflow", [token_entry(digest(TOKEN), CALLER)])
@@ -144,11 +146,11 @@ async def test_what_cannot_be_confirmed_is_used_for_a_second_at_the_most(own: Re
     watch.cancel()
 
 
-def test_the_epoch_is_read_twice_before_what_is_kept_goes_out_of_use() -> None:
+def test_the_generation_is_read_twice_before_cached_entries_become_invalid() -> None:
     assert 2 * POLL < FRESH <= 1.0
 
 
-async def test_the_watch_outlives_every_error(own: RedisProcess, connect: Connect) -> None:
+async def test_the_watch_continues_after_every_error(own: RedisProcess, connect: Connect) -> None:
     directory = Directory(await connect(own))
     watch = asyncio.create_task(directory.watch())
     await seen(lambda: directory.generation is not None)
@@ -161,7 +163,7 @@ async def test_the_watch_outlives_every_error(own: RedisProcess, connect: Connec
     watch.cancel()
 
 
-async def test_an_answer_older_than_the_change_is_not_kept(
+async def test_an_answer_older_than_a_change_is_not_cached(
     watching: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The look-up was in flight when the change was noticed, so its reply may be older."""
@@ -178,7 +180,7 @@ async def test_an_answer_older_than_the_change_is_not_kept(
     assert kept_caller(watching, TOKEN) is None
 
 
-async def test_unknown_tokens_do_not_grow_the_cache_without_bound(
+async def test_unknown_tokens_do_not_grow_the_cache_without_limit(
     directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SIZE", 10)
@@ -188,7 +190,7 @@ async def test_unknown_tokens_do_not_grow_the_cache_without_bound(
     assert len(directory._entries) <= 10
 
 
-async def test_long_tokens_and_long_entries_do_not_grow_the_cache_without_bound(
+async def test_long_tokens_and_long_entries_do_not_grow_the_cache_without_limit(
     directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token is cached by its digest, so its length does not matter. Entries have a limit in bytes."""
@@ -213,7 +215,7 @@ async def test_entries_are_found_replaced_and_removed(directory: Directory) -> N
     assert await directory.find_entry("ainoflow", "project", "a:b") is None
 
 
-async def test_what_meters_a_namespace_has_its_usage_counted_afresh(directory: Directory, keyspace: Keyspace) -> None:
+async def test_a_changed_quota_makes_the_usage_be_counted_again(directory: Directory, keyspace: Keyspace) -> None:
     """Without a quota the usage is not updated, so a usage of before would be wrong."""
     usage = keys.usage("ainoflow", "acme")
     for declared in ({"quota": None}, None, {"quota": {"documents": 1}}):

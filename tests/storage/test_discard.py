@@ -14,7 +14,7 @@ from tests.storage.keyspace import COLLECTION, RECORD, REGISTRIES, Keyspace, num
 FIELD = keys.collection("auravant", "fields", "12345", "")
 
 
-async def test_what_is_there_goes_and_the_rest_is_no_fault(storage: Storage, keyspace: Keyspace) -> None:
+async def test_existing_records_are_removed_and_missing_ones_are_ignored(storage: Storage, keyspace: Keyspace) -> None:
     await storage.grants.grant(FIELD, {"owner": "rwd"}, 1)
     for id in ("a", "b:{c}", "kept"):
         await storage.records.put(Write(FIELD, id, "me"), b"[]")
@@ -24,7 +24,7 @@ async def test_what_is_there_goes_and_the_rest_is_no_fault(storage: Storage, key
     assert keyspace.names() == {FIELD.acl, FIELD.record("kept")}
 
 
-async def test_who_may_not_delete_discards_nothing(storage: Storage, keyspace: Keyspace) -> None:
+async def test_discarding_needs_the_delete_permission(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.put(Write(FIELD, "a", "me"), b"[]")
     with pytest.raises(Undeclared):
         await storage.scoped.discard(Write(FIELD, subject="owner"), ["a"])
@@ -35,7 +35,9 @@ async def test_who_may_not_delete_discards_nothing(storage: Storage, keyspace: K
     assert FIELD.record("a") in keyspace.names()
 
 
-async def test_many_go_in_several_steps(storage: Storage, keyspace: Keyspace, redis: RedisProcess) -> None:
+async def test_many_records_are_removed_in_several_steps(
+    storage: Storage, keyspace: Keyspace, redis: RedisProcess
+) -> None:
     ids = numbered(2 * DISCARDED + 1)
     for id in ids:
         await storage.records.put(Write(FIELD, id, "me"), b"[]")
@@ -45,7 +47,9 @@ async def test_many_go_in_several_steps(storage: Storage, keyspace: Keyspace, re
     assert keyspace.names() == set()
 
 
-async def test_the_keys_left_by_discard(storage: Storage, runner: Runner, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain_after_discard(
+    storage: Storage, runner: Runner, keyspace: Keyspace
+) -> None:
     """In a collection with indexes, where what it grew by counts."""
     for id in ("a", "b", "c"):
         await storage.records.put(Write(COLLECTION, id, "me", lifetime="+600000"), b"[1]")

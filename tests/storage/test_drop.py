@@ -22,7 +22,9 @@ from tests.storage.variables import (
 )
 
 
-async def test_it_is_gone_from_every_list_and_nothing_else_is(runner: Runner, redis: RedisProcess) -> None:
+async def test_a_removed_variable_is_gone_from_every_list_and_nothing_else_is(
+    runner: Runner, redis: RedisProcess
+) -> None:
     variables = await opened(runner)
     for user in (0, 1):
         await variables.assign(Write(AGENT, subject=EDITOR), user, "k", "v")
@@ -31,7 +33,7 @@ async def test_it_is_gone_from_every_list_and_nothing_else_is(runner: Runner, re
     assert [each.user for each in await listed(variables, key="k", value="v")] == [1]
 
 
-async def test_what_is_not_there_is_not_found(runner: Runner) -> None:
+async def test_a_missing_variable_is_not_found(runner: Runner) -> None:
     variables = await opened(runner)
     await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v")
     for user in (1, 1, 2):
@@ -42,14 +44,14 @@ async def test_what_is_not_there_is_not_found(runner: Runner) -> None:
                 await variables.drop(Write(AGENT, subject=EDITOR), user, "k")
 
 
-async def test_one_that_is_set_again_is_another_one(runner: Runner) -> None:
+async def test_a_variable_that_is_set_again_has_another_id(runner: Runner) -> None:
     variables = await opened(runner)
     first = await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v")
     await variables.drop(Write(AGENT, subject=EDITOR), 1, "k")
     assert await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v") != first
 
 
-async def test_only_who_may_write_removes(runner: Runner) -> None:
+async def test_removing_needs_the_write_permission(runner: Runner) -> None:
     variables = await opened(runner)
     with pytest.raises(Denied):
         await variables.drop(Write(AGENT, subject=VIEWER), 1, "k")
@@ -57,7 +59,7 @@ async def test_only_who_may_write_removes(runner: Runner) -> None:
         await variables.drop(Write(OTHER, subject=EDITOR), 1, "k")
 
 
-async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
+async def test_only_the_expected_keys_remain(runner: Runner, redis: RedisProcess) -> None:
     """Long lists leave no keys either."""
     variables = await opened(runner)
     for n in range(SHORT + 1):

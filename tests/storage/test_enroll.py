@@ -21,7 +21,7 @@ async def test_a_declared_user_has_its_number_and_name(users: Users) -> None:
         assert await users.displays([50, 51]) == ["Ada", ""]
 
 
-async def test_a_declaration_wins_over_what_was_allotted(users: Users) -> None:
+async def test_a_declaration_replaces_an_allotted_number(users: Users) -> None:
     assert await users.allot("a") == 1
     await users.enroll("a", 50, "")
     assert await users.allot("a") == 50
@@ -36,7 +36,7 @@ async def test_an_allotted_number_can_be_declared_for_its_owner_alone(users: Use
     assert await users.displays([1]) == ["Ada"]
 
 
-async def test_a_removed_user_leaves_its_number_to_nobody(users: Users) -> None:
+async def test_the_number_of_a_removed_user_is_not_given_again(users: Users) -> None:
     await users.enroll("a", 1, "Ada")
     for _ in range(2):
         await users.enroll("a", None, "")
@@ -47,13 +47,13 @@ async def test_a_removed_user_leaves_its_number_to_nobody(users: Users) -> None:
     assert await users.allot("a") == 1
 
 
-async def test_removing_who_was_never_declared_changes_nothing(users: Users) -> None:
+async def test_removing_an_undeclared_user_changes_nothing(users: Users) -> None:
     assert await users.allot("a") == 1
     for user in ("a", "stranger"):
         await users.enroll(user, None, "")
     assert await users.allot("a") == 1
 
 
-async def test_the_keys_left(users: Users, redis: RedisProcess) -> None:
+async def test_only_the_expected_keys_remain(users: Users, redis: RedisProcess) -> None:
     await users.enroll("a", 50, "Ada")
     assert names(redis) == {"{avaamo}users", "{avaamo}declared"}

@@ -6,14 +6,14 @@ from service.storage.root import Storage
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace
 
 
-async def test_a_sound_record_has_no_fault(storage: Storage) -> None:
+async def test_a_correct_record_has_no_fault(storage: Storage) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
     await storage.records.put(Write(COLLECTION, "b", ME), b"[]")
     for id in ("a", "b", "neither record nor entry"):
         assert await storage.records.examine(COLLECTION, id, repair=True) == []
 
 
-async def test_each_fault_is_told_and_only_repaired_if_so_wished(storage: Storage, keyspace: Keyspace) -> None:
+async def test_each_fault_is_reported_and_only_repaired_if_requested(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
     before = keyspace.indexes()
     keyspace.command("ZREM", COLLECTION.index("c"), "a")
@@ -25,7 +25,7 @@ async def test_each_fault_is_told_and_only_repaired_if_so_wished(storage: Storag
     assert keyspace.indexes() == before
 
 
-async def test_entries_without_a_record_are_taken_away(storage: Storage, keyspace: Keyspace) -> None:
+async def test_entries_without_a_record_are_removed(storage: Storage, keyspace: Keyspace) -> None:
     keyspace.plant("ghost", c=1, u=2, s=3, n=0, x=9_000_000_000_000)
     faults = [f"index {kind}: without a record" for kind in COLLECTION.kinds] + ["expiry: without a record"]
     assert await storage.records.examine(COLLECTION, "ghost", repair=True) == faults
@@ -39,7 +39,7 @@ async def test_entries_that_wait_to_be_swept_are_left_to_the_sweeper(storage: St
     assert set(keyspace.indexes()) == set("cusnx")
 
 
-async def test_a_collection_without_indexes_is_examined_too(storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_collection_without_indexes_is_checked_too(storage: Storage, keyspace: Keyspace) -> None:
     bare = keys.collection("genesys", "areas", "a", "")
     await storage.records.put(Write(bare, "a", ME, lifetime="+60000"), b"[]")
     assert await storage.records.examine(bare, "a", repair=False) == []
@@ -48,7 +48,7 @@ async def test_a_collection_without_indexes_is_examined_too(storage: Storage, ke
     assert await storage.records.examine(bare, "a", repair=True) == []
 
 
-async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     await storage.records.examine(COLLECTION, "a", repair=True)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES

@@ -69,7 +69,7 @@ async def begun(connect: Connect, redis: RedisProcess) -> tuple[Followers, Runne
     return followers, runner, writer
 
 
-async def test_events_are_pushed_while_the_stream_waits(connect: Connect, redis: RedisProcess) -> None:
+async def test_events_are_pushed_to_a_waiting_stream(connect: Connect, redis: RedisProcess) -> None:
     followers, runner, writer = await begun(connect, redis)
     clients = [Client(followers, runner) for _ in range(2)]
     waiting = [await client.begin() for client in clients]

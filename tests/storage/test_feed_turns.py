@@ -45,13 +45,13 @@ async def test_one_slice_is_served_in_a_turn_of_the_event_loop() -> None:
     assert {each.served for each in waiting} == {1}
 
 
-async def test_those_that_are_given_much_share_a_slice_with_few() -> None:
+async def test_followers_that_get_much_share_a_slice_with_few_others() -> None:
     turns, waiting = Turns(), [Waiting(SLICE_BYTES) for _ in range(10)]
     turns.add(waiting)
     assert max(await turn_by_turn(waiting)) == 1
 
 
-async def test_who_is_added_again_while_it_waits_is_served_once() -> None:
+async def test_a_follower_that_is_added_twice_is_served_once() -> None:
     turns, waiting = Turns(), [Waiting() for _ in range(MANY)]
     turns.add(waiting)
     turns.add(waiting[::2])
@@ -60,7 +60,7 @@ async def test_who_is_added_again_while_it_waits_is_served_once() -> None:
     assert {each.served for each in waiting} == {1}
 
 
-async def test_who_need_not_wait_takes_part_of_the_slice() -> None:
+async def test_followers_served_at_once_count_in_the_slice() -> None:
     turns, late = Turns(), Waiting()
     assert [turns.at_once() for _ in range(IN_A_SLICE + 2)] == [True] * IN_A_SLICE + [False] * 2
     await asyncio.sleep(0)
@@ -70,7 +70,7 @@ async def test_who_need_not_wait_takes_part_of_the_slice() -> None:
     await turn_by_turn([late])
 
 
-async def test_a_change_is_given_to_a_slice_of_its_followers_in_each_turn(
+async def test_each_turn_gives_a_change_to_one_slice_of_its_followers(
     connect: Connect, redis: RedisProcess, follow: Any
 ) -> None:
     followers, runner = await followers_on(connect, redis)
@@ -100,7 +100,7 @@ async def test_the_first_event_of_a_stream_is_read_once_for_all_of_its_followers
     assert stream.reads - before <= 2
 
 
-async def test_those_that_come_back_at_one_event_share_a_read(
+async def test_followers_that_resume_at_the_same_event_share_a_read(
     connect: Connect, redis: RedisProcess, follow: Any
 ) -> None:
     followers, runner = await followers_on(connect, redis)
@@ -112,7 +112,7 @@ async def test_those_that_come_back_at_one_event_share_a_read(
     assert stream.reads <= 3
 
 
-async def test_those_that_do_not_read_are_cut_off_in_slices(connect: Connect, redis: RedisProcess) -> None:
+async def test_clients_that_do_not_read_are_cut_off_in_slices(connect: Connect, redis: RedisProcess) -> None:
     followers, runner = await followers_on(connect, redis)
     writer, slow = Writer(redis), []
     writer.add(1)

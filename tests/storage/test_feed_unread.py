@@ -15,7 +15,7 @@ def piece(size: int) -> Piece:
     return Piece(BEGINNING, (1, 0), b"x" * size)
 
 
-def test_over_the_limit_those_that_have_waited_longest_are_cut_off() -> None:
+def test_over_the_limit_the_clients_that_have_waited_longest_are_cut_off() -> None:
     unread, readers = Unread(100), [Reader() for _ in range(5)]
     for reader in readers:
         unread.add(reader, piece(40))
@@ -23,7 +23,7 @@ def test_over_the_limit_those_that_have_waited_longest_are_cut_off() -> None:
     assert unread.bytes == 80
 
 
-def test_a_piece_counts_once_for_all_that_wait_with_it() -> None:
+def test_a_shared_piece_counts_once() -> None:
     unread, readers, shared = Unread(100), [Reader() for _ in range(50)], piece(60)
     for reader in readers:
         unread.add(reader, shared)
@@ -37,7 +37,7 @@ def test_a_piece_counts_once_for_all_that_wait_with_it() -> None:
     assert not any(reader.cut for reader in readers)
 
 
-def test_all_that_wait_with_one_piece_are_cut_off_if_that_is_what_it_takes() -> None:
+def test_all_clients_with_one_shared_piece_are_cut_off_if_necessary() -> None:
     unread, readers, shared, late = Unread(100), [Reader() for _ in range(50)], piece(60), Reader()
     for reader in readers:
         unread.add(reader, shared)

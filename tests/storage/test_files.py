@@ -66,7 +66,7 @@ def staying(keyspace: Keyspace) -> set[str]:
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"x" * 8193, BODY])
-async def test_what_was_announced_is_there_once_it_was_uploaded(storage: Storage, body: bytes) -> None:
+async def test_an_announced_file_is_readable_after_its_upload(storage: Storage, body: bytes) -> None:
     generation = await initiate_upload(storage, body)
     filed = await found(storage)
     assert filed is not None
@@ -87,7 +87,7 @@ async def test_an_upload_works_once(storage: Storage, keyspace: Keyspace) -> Non
     assert (staying(keyspace), await body_of(storage)) == (names, BODY)
 
 
-async def test_of_two_uploads_at_once_one_wins(storage: Storage, keyspace: Keyspace) -> None:
+async def test_of_two_concurrent_uploads_one_wins(storage: Storage, keyspace: Keyspace) -> None:
     generation = await initiate_upload(storage)
     outcomes = await asyncio.gather(*(upload(storage, generation) for _ in range(8)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes if outcome is not None] == [Changed] * 7
@@ -117,7 +117,7 @@ async def test_an_upload_whose_key_changes_meanwhile_is_refused(
     assert staying(keyspace) == set()
 
 
-async def test_who_may_not_write_any_more_cannot_finish(storage: Storage, keyspace: Keyspace) -> None:
+async def test_an_upload_is_refused_after_its_permission_was_revoked(storage: Storage, keyspace: Keyspace) -> None:
     generation = await initiate_upload(storage)
 
     async def interrupted() -> AsyncIterator[bytes]:
@@ -134,7 +134,9 @@ async def test_who_may_not_write_any_more_cannot_finish(storage: Storage, keyspa
 
 
 @pytest.mark.parametrize("sent", [BODY[:-1], BODY + b"x", b"x" + BODY[1:]])
-async def test_another_file_than_was_announced_is_refused(storage: Storage, keyspace: Keyspace, sent: bytes) -> None:
+async def test_a_file_that_differs_from_the_announced_one_is_refused(
+    storage: Storage, keyspace: Keyspace, sent: bytes
+) -> None:
     generation = await initiate_upload(storage)
     with pytest.raises(Invalid, match="announced"):
         await storage.files.upload(Write(COLLECTION, ID, OWNER, subject=OWNER), generation, pieces(sent), "", len(BODY))
@@ -142,7 +144,7 @@ async def test_another_file_than_was_announced_is_refused(storage: Storage, keys
     await upload(storage, generation)
 
 
-async def test_what_is_there_and_what_is_not(storage: Storage) -> None:
+async def test_create_and_overwrite_decide_about_missing_and_existing_files(storage: Storage) -> None:
     with pytest.raises(NotFound):
         await initiate_upload(storage, create=False)
     await initiate_upload(storage, overwrite=False)
@@ -173,7 +175,7 @@ async def test_a_replaced_file_is_dropped_by_the_announcement(
     assert await body_of(storage) == b"new"
 
 
-async def test_announcements_that_race_leave_one_upload(storage: Storage, keyspace: Keyspace) -> None:
+async def test_racing_announcements_leave_one_valid_upload(storage: Storage, keyspace: Keyspace) -> None:
     await upload(storage, await initiate_upload(storage))
     generations = await asyncio.gather(*(initiate_upload(storage) for _ in range(16)))
     filed = await found(storage)
@@ -184,7 +186,7 @@ async def test_announcements_that_race_leave_one_upload(storage: Storage, keyspa
 
 
 @pytest.mark.parametrize("user", [READER, NOBODY])
-async def test_who_may_not_is_told_so_whatever_is_there(storage: Storage, user: str) -> None:
+async def test_a_caller_without_permission_is_refused_whatever_exists(storage: Storage, user: str) -> None:
     for _ in range(2):
         for create, overwrite in ((True, True), (False, True), (True, False)):
             with pytest.raises(Denied):
@@ -198,7 +200,7 @@ async def test_who_may_not_is_told_so_whatever_is_there(storage: Storage, user: 
     assert await body_of(storage) == BODY
 
 
-async def test_only_what_was_there_is_said_to_be_removed(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_existing_keys_are_reported_as_removed(storage: Storage, keyspace: Keyspace) -> None:
     await upload(storage, await initiate_upload(storage))
     outcomes = await asyncio.gather(
         *(storage.files.remove(Write(COLLECTION, subject=OWNER), [ID, "other"]) for _ in range(8))
@@ -207,14 +209,16 @@ async def test_only_what_was_there_is_said_to_be_removed(storage: Storage, keysp
     assert (await found(storage), staying(keyspace)) == (None, set())
 
 
-async def test_a_key_that_others_keep_changing_is_given_up(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_operation_on_a_key_that_others_keep_changing_is_given_up(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await upload(storage, await initiate_upload(storage))
     monkeypatch.setattr("service.storage.files.files.ATTEMPTS", 1)
     with pytest.raises(Unavailable):
         await initiate_upload(storage)
 
 
-async def test_a_file_that_fsck_found_lost_can_be_uploaded_again(storage: Storage) -> None:
+async def test_a_file_with_lost_chunks_can_be_uploaded_again_after_fsck(storage: Storage) -> None:
     await upload(storage, await initiate_upload(storage))
     filed = await found(storage)
     assert filed is not None
@@ -231,13 +235,13 @@ async def test_values_and_files_are_two_namespaces(storage: Storage) -> None:
     assert await found(storage) is not None
 
 
-async def test_the_keys_left_of_an_upload(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain_after_an_upload(storage: Storage, keyspace: Keyspace) -> None:
     await upload(storage, await initiate_upload(storage))
     assert keyspace.names() == {COLLECTION.acl, keys.REVISION, COLLECTION.attachment(ID), *staying(keyspace)}
     assert len(staying(keyspace)) == count(len(BODY))
 
 
-async def test_a_thousand_keys_are_told_by_short_scripts(storage: Storage, redis: RedisProcess) -> None:
+async def test_a_thousand_keys_are_listed_by_short_scripts(storage: Storage, redis: RedisProcess) -> None:
     ids = [f"{'x' * 100}:production:{'k' * 190}{number:04}" for number in range(1000)]
     for id in ids:
         file = File("x" * 53, 1, md5(b"x").digest())

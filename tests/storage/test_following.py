@@ -52,7 +52,9 @@ async def test_followers_of_one_stream_share_its_reads(connect: Connect, redis: 
     assert followers.watcher.reads - shared <= 10 + 5 + quiet  # one for each event, and those of quiet times
 
 
-async def test_a_stream_that_is_not_there_yet_is_followed(connect: Connect, redis: RedisProcess, follow: Any) -> None:
+async def test_a_stream_that_does_not_exist_yet_can_be_followed(
+    connect: Connect, redis: RedisProcess, follow: Any
+) -> None:
     followers, runner = await followers_on(connect, redis)
     clients = follow(followers, Stream(runner), 3)
     await at_rest(clients)
@@ -62,7 +64,7 @@ async def test_a_stream_that_is_not_there_yet_is_followed(connect: Connect, redi
         await client.has(3)
 
 
-async def test_a_follower_from_the_future_keeps_nothing_from_the_others(
+async def test_a_follower_with_a_future_cursor_does_not_affect_the_others(
     connect: Connect, redis: RedisProcess, follow: Any
 ) -> None:
     followers, runner = await followers_on(connect, redis)
@@ -76,7 +78,7 @@ async def test_a_follower_from_the_future_keeps_nothing_from_the_others(
     assert early[0].got == []
 
 
-async def test_nothing_is_lost_or_doubled_when_connections_are_killed(
+async def test_nothing_is_lost_or_repeated_when_connections_are_killed(
     connect: Connect, redis: RedisProcess, follow: Any
 ) -> None:
     followers, runner = await followers_on(connect, redis)
@@ -107,7 +109,7 @@ async def test_a_server_that_is_killed_and_started_again_loses_no_follower(
         await client.has(20)
 
 
-async def test_where_the_server_refuses_tracking_the_stream_is_polled(
+async def test_if_the_server_refuses_tracking_the_stream_is_polled(
     connect: Connect, redis: RedisProcess, follow: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Tracker, "ready", False)
@@ -119,7 +121,7 @@ async def test_where_the_server_refuses_tracking_the_stream_is_polled(
     await clients[0].has(3)
 
 
-async def test_a_push_that_never_comes_is_made_up_for(
+async def test_a_lost_push_only_delays_an_event(
     connect: Connect, redis: RedisProcess, follow: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     followers, runner = await followers_on(connect, redis)
@@ -159,7 +161,7 @@ async def test_a_push_right_behind_the_reply_of_a_read_leads_to_another_read(
     await client.has(20)
 
 
-async def test_who_is_far_behind_is_told_that_events_were_trimmed(
+async def test_a_follower_far_behind_learns_that_events_were_trimmed(
     connect: Connect, redis: RedisProcess, follow: Any
 ) -> None:
     followers, runner = await followers_on(connect, redis)
@@ -186,7 +188,7 @@ async def test_events_that_were_trimmed_before_they_were_read_end_their_follower
     assert client.got == [0]
 
 
-async def test_who_does_not_read_is_cut_off_once_too_much_waits_for_it(
+async def test_a_follower_that_does_not_read_is_cut_off_when_too_much_waits(
     connect: Connect, redis: RedisProcess, follow: Any
 ) -> None:
     followers, runner = await followers_on(connect, redis)
@@ -211,7 +213,7 @@ async def test_who_does_not_read_is_cut_off_once_too_much_waits_for_it(
     assert WAITING_BYTES == 1_000_000
 
 
-async def test_all_tails_together_are_bounded_in_memory(
+async def test_all_tails_together_have_a_limit_of_memory(
     connect: Connect, redis: RedisProcess, follow: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "MEMORY", 1_000_000)
@@ -234,7 +236,7 @@ async def test_all_tails_together_are_bounded_in_memory(
         await client.has(4)
 
 
-async def test_a_stream_that_nobody_follows_any_more_is_not_read_any_more(
+async def test_a_stream_without_followers_is_not_read(
     connect: Connect, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "LINGER", 0.1)
@@ -259,7 +261,7 @@ async def test_at_the_end_of_the_worker_all_followers_end(connect: Connect, redi
         await asyncio.gather(*(client.task for client in clients))
 
 
-async def test_followers_look_again_when_access_has_changed(connect: Connect, redis: RedisProcess) -> None:
+async def test_followers_are_checked_again_when_access_has_changed(connect: Connect, redis: RedisProcess) -> None:
     followers, runner = await followers_on(connect, redis)
     generation = 1
     followers.watcher.generation = lambda: generation

@@ -52,7 +52,7 @@ async def faults(runner: Runner) -> list[str]:
     return found
 
 
-async def test_they_are_read_before_those_of_this_version(
+async def test_former_entries_are_read_before_those_of_this_version(
     former: list[int], storage: Storage, author: Author, runner: Runner
 ) -> None:
     assert former[0] == weight("a", ME, b"[1]")
@@ -73,7 +73,7 @@ async def test_they_are_read_before_those_of_this_version(
 
 
 @pytest.mark.parametrize("kept", [1, 3])
-async def test_they_are_trimmed(
+async def test_former_entries_are_trimmed(
     former: list[int], kept: int, storage: Storage, author: Author, runner: Runner, keyspace: Keyspace
 ) -> None:
     """All of them, or those before the last two, so that the oldest entry is of either version."""
@@ -89,7 +89,7 @@ async def test_they_are_trimmed(
     assert len((await storage.journal.read(COLLECTION, cursor, 5)).changes) == kept
 
 
-async def test_they_are_exported_and_restored(
+async def test_former_entries_are_exported_and_restored(
     former: list[int], author: Author, runner: Runner, keyspace: Keyspace
 ) -> None:
     await author.put("a", b"[2]")

@@ -40,16 +40,18 @@ async def filled(storage: Storage) -> Storage:
     return storage
 
 
-async def test_an_empty_redis_is_sound(redis: RedisProcess) -> None:
+async def test_an_empty_redis_has_no_fault(redis: RedisProcess) -> None:
     assert await check(redis) == (0, ["0 faults found"])
 
 
-async def test_a_sound_redis_is_told_so(filled: Storage, redis: RedisProcess) -> None:
+async def test_a_correct_redis_has_no_fault(filled: Storage, redis: RedisProcess) -> None:
     assert await check(redis) == (0, ["0 faults found"])
     assert await check(redis, repair=True) == (0, ["0 faults found"])
 
 
-async def test_what_waits_to_be_swept_is_no_fault(storage: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
+async def test_expired_members_before_their_sweep_are_no_fault(
+    storage: Storage, redis: RedisProcess, keyspace: Keyspace
+) -> None:
     for id in numbered(3):
         gone = await storage.records.put(Write(COLLECTION, id, ME, lifetime="+20", quota=Quota(documents=9)), b"[]")
     keyspace.wait_past(gone.expires)
@@ -93,7 +95,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-async def test_damage_is_found_told_and_repaired(
+async def test_damage_is_found_reported_and_repaired(
     filled: Storage, redis: RedisProcess, keyspace: Keyspace, damage: str
 ) -> None:
     do, fault = DAMAGE[damage]
@@ -108,7 +110,7 @@ async def test_damage_is_found_told_and_repaired(
     assert await check(redis) == (0, ["0 faults found"])
 
 
-async def test_what_was_repaired_works_again(filled: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
+async def test_repaired_data_works_again(filled: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
     before = keyspace.indexes()
     keyspace.command("DEL", *COLLECTION.indexes, COLLECTION.expiry, COLLECTION.registry, keys.NAMESPACES, USAGE)
     assert await filled.records.count(COLLECTION) == 0
@@ -118,7 +120,7 @@ async def test_what_was_repaired_works_again(filled: Storage, redis: RedisProces
     assert await check(redis) == (0, ["0 faults found"])
 
 
-async def test_an_expired_record_that_lost_its_native_expiry_is_taken_away(
+async def test_an_expired_record_that_lost_the_expiry_of_its_key_is_removed(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     async def lives(seconds: float) -> int:
@@ -134,9 +136,7 @@ async def test_an_expired_record_that_lost_its_native_expiry_is_taken_away(
 
 
 @pytest.mark.parametrize("value", ["", "\xff", "no header at all", "\x03\x93\x01\x02\x03"])
-async def test_a_record_that_cannot_be_read_is_told_and_left_alone(
-    filled: Storage, redis: RedisProcess, value: str
-) -> None:
+async def test_an_unreadable_record_is_reported_and_unchanged(filled: Storage, redis: RedisProcess, value: str) -> None:
     redis.command("SET", RECORD("broken"), value.encode("latin-1") or b"\0")
     for repair in (False, True):
         status, out = await check(redis, repair=repair)
@@ -145,19 +145,19 @@ async def test_a_record_that_cannot_be_read_is_told_and_left_alone(
     assert redis.command("EXISTS", RECORD("broken")) == 1
 
 
-async def test_a_foreign_type_is_told_and_left_alone(filled: Storage, redis: RedisProcess) -> None:
+async def test_a_key_of_another_type_is_reported_and_unchanged(filled: Storage, redis: RedisProcess) -> None:
     redis.command("RPUSH", RECORD("list"), "x")
     status, out = await check(redis, repair=True)
     assert (status, any("WRONGTYPE" in line for line in out)) == (1, True)
 
 
-async def test_foreign_keys_are_none_of_its_business(filled: Storage, redis: RedisProcess) -> None:
+async def test_keys_of_other_programs_are_ignored(filled: Storage, redis: RedisProcess) -> None:
     redis.command("SET", "foreign", "x")
     redis.command("RPUSH", "{a:b:c}list", "x")
     assert await check(redis) == (0, ["0 faults found"])
 
 
-async def test_a_collection_made_twice_is_not_taken_for_damage(
+async def test_two_objects_of_one_collection_are_no_damage(
     filled: Storage, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With more collections than are kept in memory, the same one is not the same object."""
@@ -165,7 +165,7 @@ async def test_a_collection_made_twice_is_not_taken_for_damage(
     assert await check(redis) == (0, ["0 faults found"])
 
 
-async def test_a_service_at_work_shows_no_damage(filled: Storage, redis: RedisProcess) -> None:
+async def test_fsck_finds_no_damage_beside_writers(filled: Storage, redis: RedisProcess) -> None:
     working = True
 
     async def work(n: int) -> None:
@@ -189,7 +189,7 @@ async def test_a_service_at_work_shows_no_damage(filled: Storage, redis: RedisPr
     assert await check(redis, repair=True) == (0, ["0 faults found"])
 
 
-async def test_a_journal_that_counts_wrong_is_found_and_mended(storage: Storage, redis: RedisProcess) -> None:
+async def test_a_journal_with_wrong_counts_is_found_and_repaired(storage: Storage, redis: RedisProcess) -> None:
     for _ in range(3):
         await storage.records.put(Write(COLLECTION, "a", ME, journal=Retention()), b"[]")
     state = COLLECTION.journal_state

@@ -24,7 +24,7 @@ def areas(storage: Storage) -> Areas:
     return storage.areas
 
 
-async def test_areas_and_files_at_rest_are_sound(areas: Areas, redis: RedisProcess) -> None:
+async def test_areas_and_files_without_writers_have_no_fault(areas: Areas, redis: RedisProcess) -> None:
     await create(areas, ("a", b"1"), ("file", LARGE))
     await update(areas, ("file", LARGE[::-1]), ("gone", LARGE), ms=100)
     await asyncio.sleep(0.15)  # a key that expired in an area that lives
@@ -60,7 +60,7 @@ async def test_damage_is_found_and_repaired(
         assert found in ({}, {"file": LARGE})
 
 
-async def test_a_record_for_ever_keeps_its_chunks_for_ever(
+async def test_chunks_of_a_record_without_expiry_have_no_expiry(
     runner: Runner, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     await attach(Attachments(runner))
@@ -72,7 +72,7 @@ async def test_a_record_for_ever_keeps_its_chunks_for_ever(
     assert await check(redis) == (0, ["0 faults found"])
 
 
-async def test_what_cannot_be_read_is_told_and_left_alone(redis: RedisProcess, keyspace: Keyspace) -> None:
+async def test_unreadable_data_is_reported_and_unchanged(redis: RedisProcess, keyspace: Keyspace) -> None:
     keyspace.command("SET", RECORD, b"\x01\x90nonsense")
     status, out = await check(redis, repair=True)
     assert status == 1
@@ -80,7 +80,7 @@ async def test_what_cannot_be_read_is_told_and_left_alone(redis: RedisProcess, k
     assert int(keyspace.command("EXISTS", RECORD)) == 1
 
 
-async def test_a_service_at_work_shows_no_fault(areas: Areas, redis: RedisProcess) -> None:
+async def test_fsck_finds_no_fault_beside_writers(areas: Areas, redis: RedisProcess) -> None:
     stop = asyncio.Event()
 
     async def work() -> None:

@@ -31,11 +31,11 @@ async def granted(storage: Storage) -> Storage:
     return storage
 
 
-async def test_grants_that_go_with_links_are_sound(granted: Storage, redis: RedisProcess) -> None:
+async def test_grants_with_their_links_have_no_fault(granted: Storage, redis: RedisProcess) -> None:
     assert await check(redis) == ["0 faults found"]
 
 
-async def test_a_link_that_is_missing_is_found_and_made(
+async def test_a_missing_link_is_found_and_added(
     granted: Storage, runner: Runner, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     keyspace.command("DEL", keys.links("auravant", "readable fields", "reader"))
@@ -46,12 +46,12 @@ async def test_a_link_that_is_missing_is_found_and_made(
     assert await Links(runner).linked("auravant", "readable fields", "reader") == [FIELD.name]
 
 
-async def test_a_link_too_many_is_no_fault(granted: Storage, redis: RedisProcess) -> None:
+async def test_a_stale_link_is_no_fault(granted: Storage, redis: RedisProcess) -> None:
     await granted.links.link("auravant", "readable fields", "reader", ["777"])
     assert await check(redis) == ["0 faults found"]
 
 
-def test_dialects_say_which_grants_go_with_links() -> None:
+def test_each_dialect_tells_which_grants_need_links() -> None:
     found = readers()
     assert found == {
         **READERS,

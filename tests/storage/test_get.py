@@ -12,13 +12,13 @@ from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, ME, Keyspace, numbered
 
 
-async def test_what_is_not_there_is_refused_by_get_and_none_to_find(storage: Storage) -> None:
+async def test_a_missing_record_is_refused_by_get_and_none_for_find(storage: Storage) -> None:
     with pytest.raises(NotFound, match=r"^no such key$"):
         await storage.records.get(COLLECTION, "a")
     assert await storage.records.find_current(COLLECTION, "a") is None
 
 
-async def test_an_expired_record_is_not_there(storage: Storage, keyspace: Keyspace) -> None:
+async def test_an_expired_record_is_missing(storage: Storage, keyspace: Keyspace) -> None:
     async def lives(seconds: float) -> int:
         saved = await storage.records.put(Write(COLLECTION, "a", ME, lifetime=f"+{round(seconds * 1000)}"), b"[]")
         assert (await storage.records.get(COLLECTION, "a")).expires == saved.expires
@@ -33,7 +33,7 @@ async def read(storage: Storage, listed: list[Listed]) -> list[list[tuple[str, R
     return [portion async for portion in storage.records.read_listed(COLLECTION, listed)]
 
 
-async def test_records_come_in_the_order_of_the_page_without_those_that_are_gone(storage: Storage) -> None:
+async def test_records_are_read_in_the_order_of_the_page_without_missing_ones(storage: Storage) -> None:
     for id in numbered(20):
         await storage.records.put(Write(COLLECTION, id, ME), b'["%s"]' % id.encode())
     _, listed = await storage.records.page(COLLECTION, "n", 0, 20, descending=True)
@@ -45,7 +45,7 @@ async def test_records_come_in_the_order_of_the_page_without_those_that_are_gone
     assert await read(storage, []) == []
 
 
-async def test_records_are_read_a_bounded_portion_at_a_time(storage: Storage) -> None:
+async def test_records_are_read_in_limited_portions(storage: Storage) -> None:
     """Records that a reader has not asked for yet are neither in this process nor in Redis's output buffers."""
     body = b'["' + b"x" * (READ_BYTES // 4) + b'"]'
     for id in numbered(10):
@@ -80,6 +80,6 @@ async def test_each_portion_is_one_command(storage: Storage, redis: RedisProcess
         ([0, 0, 10, 0, 1], [[0, 0, 10, 0], [1]]),
     ],
 )
-def test_a_portion_holds_what_fits_and_at_least_one(sizes: list[int], expected: list[list[int]]) -> None:
+def test_a_portion_has_the_records_that_fit_and_at_least_one(sizes: list[int], expected: list[list[int]]) -> None:
     found = portions([Listed("", size) for size in sizes], 10)
     assert [[one.size for one in portion] for portion in found] == expected

@@ -72,7 +72,7 @@ async def test_grants_replace_all_earlier_ones(grants: Granting, redis: RedisPro
     assert held(redis) == {b"": b"2", b"reader": b"rw", "ünique \n".encode(): b"r"}
 
 
-async def test_what_was_granted_before_is_told(grants: Granting) -> None:
+async def test_granting_returns_the_earlier_grants(grants: Granting) -> None:
     assert await grants.grant(FIELD, {"owner": "rwd", "reader": "r"}) == []
     assert sorted(await grants.grant(FIELD, {"reader": "rw"})) == ["owner", "reader"]
     assert await grants.grant(FIELD, None) == ["reader"]
@@ -80,7 +80,9 @@ async def test_what_was_granted_before_is_told(grants: Granting) -> None:
     assert await grants.grant(FIELD, {}) == []
 
 
-async def test_the_keys_left_by_grant(grants: Granting, keyspace: Keyspace, redis: RedisProcess) -> None:
+async def test_only_the_expected_keys_remain_after_grant(
+    grants: Granting, keyspace: Keyspace, redis: RedisProcess
+) -> None:
     await grants.grant(FIELD, {"owner": "rwd"})
     assert keyspace.names() == {FIELD.acl, keys.REVISION}
     await grants.grant(FIELD, {})
@@ -93,9 +95,7 @@ async def test_the_keys_left_by_grant(grants: Granting, keyspace: Keyspace, redi
     assert (held(redis), redis.command("TTL", FIELD.acl)) == ({b"": b"4", b"owner": b"r"}, -1)
 
 
-async def test_what_follows_from_less_never_replaces_what_follows_from_more(
-    grants: Granting, redis: RedisProcess
-) -> None:
+async def test_grants_of_an_older_revision_never_replace_newer_ones(grants: Granting, redis: RedisProcess) -> None:
     """This holds whichever is written last, also if the resource was undeclared."""
     earlier, later = await grants.inner.revise(), await grants.inner.revise()
     for latest in ({"owner": "r"}, None):
@@ -108,7 +108,7 @@ async def test_what_follows_from_less_never_replaces_what_follows_from_more(
 
 
 @pytest.mark.parametrize("count", [0, 1, PORTION - 1, PORTION, PORTION + 1, 3 * PORTION])
-async def test_any_number_of_subjects_is_granted_at_once(
+async def test_any_number_of_subjects_can_be_granted_at_once(
     grants: Granting, redis: RedisProcess, keyspace: Keyspace, count: int
 ) -> None:
     await grants.grant(FIELD, {"earlier": "r"})
@@ -120,7 +120,7 @@ async def test_any_number_of_subjects_is_granted_at_once(
 
 
 @pytest.mark.parametrize("title", WRITES)
-async def test_a_write_wants_its_verb(
+async def test_a_write_needs_its_verb(
     filled: Storage, grants: Granting, redis: RedisProcess, keyspace: Keyspace, title: str
 ) -> None:
     verb, write = WRITES[title]
@@ -135,7 +135,7 @@ async def test_a_write_wants_its_verb(
 
 
 @pytest.mark.parametrize("title", WRITES)
-async def test_a_resource_that_nobody_declared_is_told_from_a_forbidden_one(
+async def test_an_undeclared_resource_is_refused_differently_from_a_forbidden_one(
     filled: Storage, keyspace: Keyspace, title: str
 ) -> None:
     before = keyspace.names()
@@ -144,7 +144,7 @@ async def test_a_resource_that_nobody_declared_is_told_from_a_forbidden_one(
     assert keyspace.names() == before
 
 
-async def test_permission_is_looked_at_before_the_record(filled: Storage, grants: Granting) -> None:
+async def test_permission_is_checked_before_the_record_is_read(filled: Storage, grants: Granting) -> None:
     """Otherwise a refusal would show whether there is a record."""
     await grants.grant(FIELD, {})
     absent = Condition(none_match=frozenset({"*"}))
@@ -165,12 +165,14 @@ async def test_permission_is_looked_at_before_the_record(filled: Storage, grants
         await filled.records.delete(Write(FIELD, "none", subject="owner"))
 
 
-async def test_a_collection_without_scopes_asks_for_none(filled: Storage, grants: Granting) -> None:
+async def test_a_collection_without_scopes_needs_no_permission(filled: Storage, grants: Granting) -> None:
     for _, write in WRITES.values():
         await write(filled, "")
 
 
-async def test_no_write_lands_after_it_was_revoked(storage: Storage, grants: Granting, redis: RedisProcess) -> None:
+async def test_no_write_is_carried_out_after_its_permission_was_revoked(
+    storage: Storage, grants: Granting, redis: RedisProcess
+) -> None:
     """Writes are in flight in any order with the revocation. A refused or later write stores nothing."""
     await grants.grant(FIELD, {"owner": "rwd"})
     writes = [
@@ -185,7 +187,7 @@ async def test_no_write_lands_after_it_was_revoked(storage: Storage, grants: Gra
     assert len(landed) == sum(not isinstance(outcome, Denied) for outcome in outcomes)
 
 
-async def test_grants_can_be_taken_back_when_memory_is_full(
+async def test_grants_can_be_revoked_when_memory_is_full(
     filled: Storage, grants: Granting, redis: RedisProcess
 ) -> None:
     await grants.grant(FIELD, {"owner": "rwd", "reader": "r"})
@@ -196,7 +198,7 @@ async def test_grants_can_be_taken_back_when_memory_is_full(
     assert held(redis) == {b"": b"-3"}
 
 
-async def test_fsck_takes_neither_grants_nor_records_without_index_for_damage(
+async def test_fsck_accepts_grants_and_records_without_an_index(
     filled: Storage, grants: Granting, redis: RedisProcess
 ) -> None:
     await grants.grant(FIELD, {"owner": "rwd"})

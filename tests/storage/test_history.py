@@ -25,7 +25,7 @@ async def pages(storage: Storage, id: str, limit: int) -> list[Change]:
 
 
 @pytest.mark.parametrize("scanned", [32, 64, reading.SCANNED])
-async def test_the_changes_of_one_record_in_pages(
+async def test_the_history_of_a_record_comes_in_pages(
     storage: Storage, author: Author, scanned: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "SCANNED", scanned)
@@ -45,7 +45,7 @@ async def test_the_changes_of_one_record_in_pages(
     assert await storage.journal.history(COLLECTION, "never", None, 5) == ([], None)
 
 
-async def test_one_entry_has_its_value(storage: Storage, author: Author) -> None:
+async def test_an_entry_of_a_history_has_its_value(storage: Storage, author: Author) -> None:
     for n in range(3):
         await author.put("a", b"[%d]" % n)
     cursors = [each.cursor for each in await author.all()]
@@ -63,7 +63,7 @@ async def test_a_journal_without_entries_has_no_history(storage: Storage) -> Non
     assert await storage.journal.history(COLLECTION, "a", None, 5) == ([], None)
 
 
-async def test_the_keys_left(storage: Storage, author: Author, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, author: Author, keyspace: Keyspace) -> None:
     await author.put("a")
     before = keyspace.names()
     await storage.journal.history(COLLECTION, "a", None, 5)

@@ -14,7 +14,7 @@ async def test_the_generation_grows_with_every_change(runner: Runner, keyspace: 
     assert found == sorted(set(found))
 
 
-async def test_no_generation_comes_again_when_redis_has_lost_the_last_one(runner: Runner, keyspace: Keyspace) -> None:
+async def test_no_generation_is_repeated_when_redis_has_lost_the_last_one(runner: Runner, keyspace: Keyspace) -> None:
     await Directory(runner).invalidate()
     before = int(keyspace.command("GET", keys.GENERATION))
     keyspace.command("DEL", keys.GENERATION)
@@ -28,7 +28,7 @@ async def test_the_generation_grows_although_the_clock_was_set_back(runner: Runn
     assert int(keyspace.command("GET", keys.GENERATION)) == (1 << 52) + 1
 
 
-async def test_the_keys_left(runner: Runner, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(runner: Runner, keyspace: Keyspace) -> None:
     await Directory(runner).invalidate()
     assert keyspace.names() == {keys.GENERATION}
     assert keyspace.command("TTL", keys.GENERATION) == -1

@@ -13,7 +13,7 @@ names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
 
 
 @given(names, names, names, names)
-def test_a_record_s_key_is_read_back_whatever_the_names_are(dialect: str, namespace: str, name: str, id: str) -> None:
+def test_the_key_of_a_record_is_parsed_back_for_any_names(dialect: str, namespace: str, name: str, id: str) -> None:
     collection = Collection(dialect, namespace, name, "cusn")
     assert keys.parse(collection.record(id)) == (dialect, namespace, name, "r:", id)
     assert keys.parse(collection.staged("0f")) == (dialect, namespace, name, "s:", "0f")
@@ -38,12 +38,12 @@ def test_two_different_records_never_share_a_key(a: str, b: str, c: str, d: str)
 
 
 @pytest.mark.parametrize("id", ["a:b", "{a}", "a%3Ab", "}x{", "a b", "é", "\0", "a/b", "a\nb"])
-def test_separators_are_encoded(id: str) -> None:
+def test_separators_in_names_are_encoded(id: str) -> None:
     assert not set("{}: /\0\n") & set(keys.escape(id))
 
 
 @pytest.mark.parametrize("id", ["abc", "A-Z_0.9~", "k00001"])
-def test_what_needs_no_encoding_stays_as_it_is(id: str) -> None:
+def test_names_that_need_no_encoding_are_unchanged(id: str) -> None:
     assert keys.escape(id) == id
 
 
@@ -61,11 +61,11 @@ def test_what_needs_no_encoding_stays_as_it_is(id: str) -> None:
         "",
     ],
 )
-def test_what_is_no_key_of_a_collection_is_not_taken_for_one(key: str) -> None:
+def test_other_keys_are_not_parsed_as_keys_of_a_collection(key: str) -> None:
     assert keys.parse(key) is None
 
 
-def test_a_collection_is_what_its_names_and_indexes_are() -> None:
+def test_collections_are_equal_by_names_and_indexes() -> None:
     """This holds after the cache of collections has dropped a collection and made it again."""
     one, same = Collection("ainoflow", "acme", "a", "cusn"), Collection("ainoflow", "acme", "a", "cusn")
     assert (one, hash(one)) == (same, hash(same))
@@ -78,6 +78,6 @@ def test_a_collection_is_what_its_names_and_indexes_are() -> None:
     assert keys.collection("ainoflow", "acme", "a", "cusn") is keys.collection("ainoflow", "acme", "a", "cusn")
 
 
-def test_an_index_that_a_collection_does_not_keep_is_refused() -> None:
+def test_an_unknown_index_of_a_collection_is_refused() -> None:
     with pytest.raises(ValueError, match="substring not found"):
         Collection("genesys", "area", "a", "").index("c")

@@ -15,7 +15,7 @@ from tests.storage.streams import Strict, Writer, at_rest, followers_on
 
 @pytest.mark.parametrize("instead", [0, 1, 5])
 @pytest.mark.parametrize("tracking", [True, False], ids=["tracked", "polled"])
-async def test_an_event_that_was_lost_ends_those_who_had_it_and_no_others(
+async def test_an_event_that_a_failover_lost_ends_only_followers_that_had_it(
     connect: Connect, redis: RedisProcess, follow: Any, tracking: bool, instead: int
 ) -> None:
     followers, runner = await followers_on(connect, redis, tracking=tracking)

@@ -48,9 +48,7 @@ def not_saving(redis: RedisProcess) -> Iterator[None]:
         (redis.directory / "dump.rdb").rmdir()
 
 
-async def test_each_write_is_refused_and_nothing_is_half_done(
-    storage: Storage, redis: RedisProcess, keyspace: Keyspace
-) -> None:
+async def test_each_write_is_refused_completely(storage: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+600000"), b'{"a":1}')
     await storage.records.put(Write(COLLECTION, "large", ME), LARGE)
     before = keyspace.names(), keyspace.indexes(), keyspace.header("a"), keyspace.expires("a") // 1000
@@ -72,7 +70,7 @@ async def test_each_write_is_refused_and_nothing_is_half_done(
     assert abs(now[3] - before[3]) <= 1
 
 
-async def test_a_publish_that_finds_memory_full_gives_its_staged_body_back(
+async def test_a_publish_with_full_memory_removes_its_staged_body(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
@@ -89,7 +87,7 @@ async def test_a_publish_that_finds_memory_full_gives_its_staged_body_back(
     assert (await storage.records.get(COLLECTION, "a")).body == b"[]"
 
 
-async def test_reads_deletes_and_sweeps_go_on(
+async def test_reads_deletes_and_sweeps_work_with_full_memory(
     runner: Runner, storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     quota = Quota(documents=5)
@@ -114,14 +112,18 @@ async def test_reads_deletes_and_sweeps_go_on(
     assert keyspace.names() == {RECORD("a"), USAGE, keys.SWEEPER} | INDEXES | REGISTRIES
 
 
-async def test_a_page_sweeps_what_is_due(storage: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
+async def test_a_page_sweeps_expired_members_with_full_memory(
+    storage: Storage, redis: RedisProcess, keyspace: Keyspace
+) -> None:
     gone = await storage.records.put(Write(COLLECTION, "gone", ME, lifetime="+20"), b"[]")
     keyspace.wait_past(gone.expires)
     with full(redis):
         assert await storage.records.page(COLLECTION, "n", 0, 10) == (0, [])
 
 
-async def test_rates_are_counted_and_not_taken_for_a_full_quota(storage: Storage, redis: RedisProcess) -> None:
+async def test_rates_are_counted_with_full_memory_and_not_refused_as_a_full_quota(
+    storage: Storage, redis: RedisProcess
+) -> None:
     with full(redis):
         await storage.rates.throttle("ainoflow", ME, 2, 1000)
         await storage.rates.throttle("ainoflow", ME, 2, 1000)
@@ -129,7 +131,7 @@ async def test_rates_are_counted_and_not_taken_for_a_full_quota(storage: Storage
             await storage.rates.throttle("ainoflow", ME, 2, 1000)
 
 
-async def test_a_token_can_be_revoked(runner: Runner, redis: RedisProcess) -> None:
+async def test_a_token_can_be_revoked_with_full_memory(runner: Runner, redis: RedisProcess) -> None:
     directory = Directory(runner)
     await directory.declare("ainoflow", [token_entry("d1", Caller(ME, {}))])
     await directory.invalidate()
@@ -143,7 +145,7 @@ async def test_a_token_can_be_revoked(runner: Runner, redis: RedisProcess) -> No
         await directory.caller("ainoflow", "unknown")
 
 
-async def test_a_redis_that_cannot_save_refuses_writes_for_the_moment(
+async def test_a_redis_that_cannot_save_refuses_writes_as_unavailable(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME), b'{"a":1}')

@@ -27,7 +27,7 @@ async def merge(records: Records, patch: bytes, *, limit: int = LIMIT, **more: C
 
 
 @BOTH
-async def test_merge_changes_what_the_patch_names_and_tells_the_new_text(storage: Storage, body: bytes) -> None:
+async def test_merge_changes_the_named_members_and_returns_the_new_text(storage: Storage, body: bytes) -> None:
     first = await storage.records.put(Write(COLLECTION, "a", "author"), body)
     saved, tag = await storage.records.merge(Write(COLLECTION, "a", ME), b'{"n": 7}', LIMIT)
     record = await storage.records.get(COLLECTION, "a")
@@ -45,7 +45,7 @@ async def test_merge_keeps_the_expiry(storage: Storage, keyspace: Keyspace, body
     assert abs(keyspace.expires("a") - first.expires) < 100
 
 
-async def test_merge_of_nothing_is_refused(storage: Storage, keyspace: Keyspace) -> None:
+async def test_merge_of_a_missing_record_is_refused(storage: Storage, keyspace: Keyspace) -> None:
     with pytest.raises(NotFound, match=r"^no such key$"):
         await merge(storage.records, b"{}")
     saved = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+20"), b"{}")
@@ -66,7 +66,7 @@ async def test_a_result_over_the_limit_is_refused_and_nothing_changes(storage: S
 
 
 @BOTH
-async def test_preconditions_decide(storage: Storage, body: bytes) -> None:
+async def test_preconditions_are_checked(storage: Storage, body: bytes) -> None:
     for condition in (Condition(match=frozenset({"*"})), Condition(match=frozenset({etag(body)}))):
         with pytest.raises(Changed):
             await merge(storage.records, b"{}", condition=condition)
@@ -114,7 +114,7 @@ class Meddler(Records):
         return found
 
 
-async def test_a_record_replaced_under_a_merge_in_the_worker_is_read_again(storage: Storage, runner: Runner) -> None:
+async def test_a_record_replaced_during_a_merge_in_the_worker_is_read_again(storage: Storage, runner: Runner) -> None:
     meddler = Meddler(runner, storage.grants)
     await storage.records.put(Write(COLLECTION, "a", ME), LARGE)
     meddler.meddle = storage.records.put(Write(COLLECTION, "a", "other"), LARGE.replace(b'"n":0', b'"n":8'))
@@ -123,9 +123,7 @@ async def test_a_record_replaced_under_a_merge_in_the_worker_is_read_again(stora
     assert (version, tag, merged.endswith(b'"n":8,"m":1}')) == (3, etag(merged), True)
 
 
-async def test_a_record_that_was_deleted_under_a_merge_in_the_worker_stays_deleted(
-    storage: Storage, runner: Runner
-) -> None:
+async def test_a_record_deleted_during_a_merge_in_the_worker_stays_deleted(storage: Storage, runner: Runner) -> None:
     for condition, refusal in ((Condition(), NotFound), (Condition(match=frozenset({"*"})), Changed)):
         meddler = Meddler(runner, storage.grants)
         await storage.records.put(Write(COLLECTION, "a", ME), LARGE)
@@ -135,7 +133,7 @@ async def test_a_record_that_was_deleted_under_a_merge_in_the_worker_stays_delet
         assert await storage.records.find_current(COLLECTION, "a") is None
 
 
-async def test_a_record_deleted_and_created_again_under_a_merge_in_the_worker_is_read_again(
+async def test_a_record_deleted_and_created_again_during_a_merge_in_the_worker_is_read_again(
     storage: Storage, runner: Runner
 ) -> None:
     async def again() -> None:
@@ -150,7 +148,7 @@ async def test_a_record_deleted_and_created_again_under_a_merge_in_the_worker_is
 
 
 @BOTH
-async def test_a_merge_that_the_quota_has_no_room_for_is_refused(storage: Storage, body: bytes) -> None:
+async def test_a_merge_beyond_the_quota_is_refused(storage: Storage, body: bytes) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME), body)
     with pytest.raises(QuotaExceeded):
         await merge(storage.records, b'{"z":123}', quota=Quota(bytes=len(body) + 7))
@@ -163,7 +161,7 @@ async def test_an_array_replaces_the_document(storage: Storage) -> None:
     assert await merge(storage.records, b"[null, 1.0]") == (2, etag(b"[null, 1.0]"))
 
 
-async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:
     first = await storage.records.put(Write(COLLECTION, "a", ME), SMALL)
     for body in (SMALL, LARGE):
         await storage.records.put(Write(COLLECTION, "a", ME), body)

@@ -230,7 +230,7 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.long
-def test_storage_is_a_dict_with_versions_expiry_and_orders(shared: RedisProcess) -> None:
+def test_storage_behaves_like_a_dict_with_versions_expiry_and_orders(shared: RedisProcess) -> None:
     check(shared, None)
 
 

@@ -56,7 +56,7 @@ def stand_still(text: bytes) -> int:
     return 0
 
 
-async def test_only_what_is_long_goes_to_the_second_process(offload: Offload) -> None:
+async def test_only_long_work_is_sent_to_the_subprocess(offload: Offload) -> None:
     assert await offload.run(process, b"{}") == os.getpid()
     assert await offload.run(process, LONG, inline=len(LONG)) == os.getpid()
     second = await offload.run(process, LONG)
@@ -64,7 +64,7 @@ async def test_only_what_is_long_goes_to_the_second_process(offload: Offload) ->
     assert await offload.run(process, LONG) == second
 
 
-async def test_results_and_errors_are_those_of_the_function(offload: Offload) -> None:
+async def test_the_subprocess_returns_results_and_errors_of_the_function(offload: Offload) -> None:
     assert await offload.run(splice, LONG, b'{"b":1}', 1 << 20) == splice(LONG, b'{"b":1}')
     assert await offload.run(join, LONG, b'{"b":1}', 1 << 20) == join(LONG, b'{"b":1}')
     with pytest.raises(TooLarge, match="the result must have at most"):
@@ -74,13 +74,13 @@ async def test_results_and_errors_are_those_of_the_function(offload: Offload) ->
     assert "in fail" in caught.value.__notes__[0], "where it happened"
 
 
-async def test_jobs_at_once_take_turns(offload: Offload) -> None:
+async def test_concurrent_jobs_take_turns(offload: Offload) -> None:
     texts = [b'{"n":%d,"a":"%b"}' % (n, b"x" * INLINE_BYTES) for n in range(8)]
     results = await asyncio.gather(*(offload.run(splice, text, b'{"b":1}') for text in texts))
     assert results == [splice(text, b'{"b":1}') for text in texts]
 
 
-async def test_a_process_that_dies_at_a_job_is_replaced(offload: Offload) -> None:
+async def test_a_subprocess_that_dies_during_a_job_is_replaced(offload: Offload) -> None:
     first = await offload.run(process, LONG)
     with pytest.raises(Unavailable, match="nothing was done"):
         await offload.run(die, LONG)
@@ -90,7 +90,7 @@ async def test_a_process_that_dies_at_a_job_is_replaced(offload: Offload) -> Non
     assert await offload.run(process, LONG) not in (first, second)
 
 
-async def test_a_process_that_stands_still_is_replaced_after_a_time() -> None:
+async def test_a_subprocess_that_hangs_is_replaced_after_a_time() -> None:
     offload = Offload()
     try:
         first = await offload.run(process, LONG)
@@ -103,7 +103,7 @@ async def test_a_process_that_stands_still_is_replaced_after_a_time() -> None:
         offload.close()
 
 
-async def test_a_process_that_stands_still_after_who_waits_has_gone_is_replaced_too() -> None:
+async def test_a_subprocess_that_hangs_after_its_caller_left_is_replaced_too() -> None:
     offload = Offload(seconds=1)
     try:
         gone = asyncio.create_task(offload.run(stand_still, LONG))
@@ -126,12 +126,12 @@ async def test_a_patch_that_takes_far_more_memory_than_its_size_is_too_large(
     assert capfd.readouterr().err == "", "a log is lines of JSON"
 
 
-async def test_a_patch_of_as_many_members_as_fit_is_done(offload: Offload) -> None:
+async def test_a_patch_of_as_many_members_as_fit_is_applied(offload: Offload) -> None:
     patch = b"{%b}" % b",".join(b'"%x":1' % n for n in range(300_000))
     assert await offload.run(splice, patch, patch) == patch
 
 
-async def test_a_process_that_finds_no_memory_for_its_job_is_replaced(
+async def test_a_subprocess_without_memory_for_its_job_is_replaced(
     offload: Offload, capfd: pytest.CaptureFixture[str]
 ) -> None:
     first = await offload.run(process, LONG)
@@ -142,7 +142,9 @@ async def test_a_process_that_finds_no_memory_for_its_job_is_replaced(
     assert capfd.readouterr().err == "", "a log is lines of JSON"
 
 
-async def test_a_process_that_cannot_be_started_is_a_refusal(offload: Offload, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_subprocess_that_cannot_be_started_is_a_refusal(
+    offload: Offload, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(sys, "executable", "/nowhere/python")
         with pytest.raises(Unavailable, match="nothing was done"):
@@ -150,7 +152,7 @@ async def test_a_process_that_cannot_be_started_is_a_refusal(offload: Offload, m
     assert await offload.run(process, LONG) != os.getpid()
 
 
-async def test_it_works_with_the_pipes_that_linux_gives(offload: Offload, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_jobs_pass_through_the_pipes_of_linux(offload: Offload, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes of one user share what their pipes may hold, and workers of many pods are of one user."""
 
     def refused(*_: object) -> int:
@@ -160,7 +162,7 @@ async def test_it_works_with_the_pipes_that_linux_gives(offload: Offload, monkey
     assert await offload.run(splice, LONG, b'{"b":1}') == splice(LONG, b'{"b":1}')
 
 
-async def test_a_job_whose_turn_does_not_come_in_time_is_refused(offload: Offload) -> None:
+async def test_a_job_that_waits_too_long_for_its_turn_is_refused(offload: Offload) -> None:
     offload._turns = Turns(1, seconds=0.01)
     async with offload._turns.turn():
         with pytest.raises(Unavailable, match="did not come in time; nothing was done"):
@@ -177,7 +179,7 @@ async def test_a_cancelled_job_leaves_the_others_alone(offload: Offload) -> None
     assert results[1::2] == [splice(LONG, b'{"n":1}'), splice(LONG, b'{"n":3}')]
 
 
-async def test_it_needs_no_task(offload: Offload) -> None:
+async def test_a_job_can_be_awaited_without_a_task(offload: Offload) -> None:
     """An operation may be stepped by what reads from a connection: it awaits futures, and nothing else."""
     finished: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
@@ -194,7 +196,7 @@ async def test_it_needs_no_task(offload: Offload) -> None:
     assert await finished == splice(LONG, b'{"b":1}')
 
 
-async def test_others_get_on_between_many_short_jobs(offload: Offload) -> None:
+async def test_other_tasks_run_between_many_short_jobs(offload: Offload) -> None:
     turns = 0
 
     async def other() -> None:
@@ -210,9 +212,7 @@ async def test_others_get_on_between_many_short_jobs(offload: Offload) -> None:
     assert turns >= 9
 
 
-async def test_the_second_process_has_no_sockets_and_no_settings(
-    offload: Offload, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_subprocess_has_no_sockets_and_no_settings(offload: Offload, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYSTOW_ADMIN_TOKEN", "secret")
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.set_inheritable(True)
@@ -220,7 +220,7 @@ async def test_the_second_process_has_no_sockets_and_no_settings(
     assert await offload.run(settings, LONG) == []
 
 
-def test_the_second_process_ends_with_its_worker() -> None:
+def test_the_subprocess_ends_with_its_worker() -> None:
     program = f"""
 import asyncio, os, signal
 from service.storage.records import offload

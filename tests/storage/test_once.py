@@ -96,7 +96,9 @@ def everything(keyspace: Keyspace) -> dict[str, bytes]:
 
 
 @every_write
-async def test_a_repetition_is_told_the_same_and_does_nothing(storage: Storage, keyspace: Keyspace, name: str) -> None:
+async def test_a_repetition_gets_the_same_answer_and_changes_nothing(
+    storage: Storage, keyspace: Keyspace, name: str
+) -> None:
     await fill(storage, name)
     first = await ask(storage, WRITES[name], request())
     # Whatever the first one did is undone or overwritten, so that doing it again would show or be refused.
@@ -114,7 +116,7 @@ async def test_a_repetition_is_told_the_same_and_does_nothing(storage: Storage, 
 
 
 @every_write
-async def test_of_racing_repetitions_one_is_carried_out_and_all_are_told_the_same(
+async def test_of_racing_repetitions_one_is_carried_out_and_all_get_its_answer(
     storage: Storage, runner: Runner, keyspace: Keyspace, name: str
 ) -> None:
     """Two workers' storages, so that they meet in Redis."""
@@ -131,7 +133,7 @@ async def test_of_racing_repetitions_one_is_carried_out_and_all_are_told_the_sam
 
 
 @every_write
-async def test_what_is_remembered_is_one_short_key_for_a_day(storage: Storage, keyspace: Keyspace, name: str) -> None:
+async def test_a_remembered_answer_is_one_short_key_for_a_day(storage: Storage, keyspace: Keyspace, name: str) -> None:
     await fill(storage, name)
     names = keyspace.names()
     await ask(storage, WRITES[name], request())
@@ -144,7 +146,7 @@ async def test_what_is_remembered_is_one_short_key_for_a_day(storage: Storage, k
 
 
 @every_write
-async def test_another_request_with_the_same_key_is_refused_and_does_nothing(
+async def test_another_request_with_the_same_key_is_refused_and_changes_nothing(
     storage: Storage, keyspace: Keyspace, name: str
 ) -> None:
     await fill(storage, name)
@@ -157,7 +159,9 @@ async def test_another_request_with_the_same_key_is_refused_and_does_nothing(
     assert everything(keyspace) == before
 
 
-async def test_racing_requests_with_one_key_are_one_and_refusals(storage: Storage) -> None:
+async def test_of_racing_different_requests_with_one_key_one_is_carried_out_and_others_are_refused(
+    storage: Storage,
+) -> None:
     """The request that loses is refused inside of the script."""
 
     async def put(n: int) -> Saved:
@@ -168,7 +172,7 @@ async def test_racing_requests_with_one_key_are_one_and_refusals(storage: Storag
     assert await storage.records.count(COLLECTION) == 1
 
 
-async def test_two_callers_and_two_keys_do_not_meet(storage: Storage) -> None:
+async def test_remembered_answers_belong_to_one_caller_and_one_key(storage: Storage) -> None:
     put: Ask = lambda s, o: s.records.put(Write(COLLECTION, "a", ME, idempotency=o), b"[]")  # noqa: E731
     said = [await ask(storage, put, request(key, who=who)) for who in ("one", "two") for key in ("k", "K", "k" * 255)]
     assert [saved.version for saved in said] == [1, 2, 3, 4, 5, 6]
@@ -206,7 +210,7 @@ async def test_a_refusal_is_not_remembered(storage: Storage, keyspace: Keyspace)
     assert (await ask(storage, create, request())).version == 1
 
 
-async def test_what_is_repeated_counts_once_against_the_quota(storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_repeated_request_counts_once_in_the_quota(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=10, bytes=1000)
     for _ in range(3):
         await ask(
@@ -222,21 +226,21 @@ async def test_what_is_repeated_counts_once_against_the_quota(storage: Storage, 
         assert keyspace.command("GET", USAGE) == b"0 0"
 
 
-async def test_a_day_later_it_is_a_new_request(storage: Storage, keyspace: Keyspace) -> None:
+async def test_after_a_day_a_repetition_is_a_new_request(storage: Storage, keyspace: Keyspace) -> None:
     assert (await ask(storage, WRITES["put"], request())).version == 1
     keyspace.command("PEXPIRE", remembered(), 1)
     keyspace.wait_past(keyspace.now() // 1000 + 1)
     assert (await ask(storage, WRITES["put"], request())).version == 2
 
 
-async def test_a_forgotten_script_is_sent_again(storage: Storage, redis: RedisProcess) -> None:
+async def test_a_call_of_a_lost_function_is_sent_again(storage: Storage, redis: RedisProcess) -> None:
     redis.command("FUNCTION", "FLUSH")
     first = await ask(storage, WRITES["put"], request())
     redis.command("FUNCTION", "FLUSH")
     assert await ask(storage, WRITES["put"], request()) == first
 
 
-async def test_when_memory_is_full_a_write_is_refused_whole_and_a_delete_is_remembered(
+async def test_with_full_memory_a_write_is_refused_completely_and_a_delete_is_remembered(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME), OBJECT)
@@ -254,7 +258,7 @@ async def test_when_memory_is_full_a_write_is_refused_whole_and_a_delete_is_reme
     assert keyspace.names() & {RECORD("a"), remembered()} == {remembered()}
 
 
-async def test_without_a_key_what_is_sent_is_what_the_script_takes(
+async def test_without_an_idempotency_key_no_more_is_sent_than_the_script_needs(
     storage: Storage, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is no further key or argument, and no other function."""
@@ -284,7 +288,7 @@ async def test_without_a_key_what_is_sent_is_what_the_script_takes(
     assert run[1] != function
 
 
-def test_ids_for_what_is_new_are_those_of_the_request() -> None:
+def test_the_id_of_a_new_object_depends_on_the_request_and_not_on_its_body() -> None:
     first = request(body=b"one").id(b"secret")
     assert request(body=b"two").id(b"secret") == first
     assert request("k-2").id(b"secret") != first
@@ -294,7 +298,7 @@ def test_ids_for_what_is_new_are_those_of_the_request() -> None:
     assert UNCONDITIONAL.state == ""
 
 
-async def test_every_worker_has_the_secret_and_nobody_makes_another(
+async def test_every_worker_uses_the_same_secret(
     storage: Storage, runner: Runner, connect: Connect, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     """Two workers that need it at once, and one that starts later."""
@@ -308,7 +312,7 @@ async def test_every_worker_has_the_secret_and_nobody_makes_another(
     assert await Storage(runner).secret.read() != secrets[0]
 
 
-async def test_a_repetition_is_not_told_what_is_then_lost_with_redis(binary: Path, connect: Connect) -> None:
+async def test_a_repetition_gets_no_answer_of_a_write_that_redis_then_loses(binary: Path, connect: Connect) -> None:
     """Redis sends both replies behind a long one, before it writes its file (service/redis/confirmation.py)."""
     with ExitStack() as stack:
         redis = stack.enter_context(RedisProcess(binary, "--appendonly", "yes", "--appendfsync", "no"))

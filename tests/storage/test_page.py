@@ -32,7 +32,7 @@ ORDERS = {
 
 @pytest.mark.parametrize("kind", ORDERS)
 @pytest.mark.parametrize("limit", [1, 3, 10, 1000])
-async def test_pages_put_together_are_the_whole_order(filled: Storage, kind: str, limit: int) -> None:
+async def test_all_pages_together_are_the_whole_order(filled: Storage, kind: str, limit: int) -> None:
     for descending in (False, True):
         found = []
         for offset in range(0, 10, limit):
@@ -43,7 +43,7 @@ async def test_pages_put_together_are_the_whole_order(filled: Storage, kind: str
         assert found == (ORDERS[kind][::-1] if descending else ORDERS[kind])
 
 
-async def test_ties_break_by_the_bytes_of_the_id_in_both_directions(storage: Storage) -> None:
+async def test_equal_scores_are_ordered_by_the_bytes_of_the_id_in_both_directions(storage: Storage) -> None:
     names = ["b", "a", "B", "aa", "é", "z", "Z", "\U0001f600", "a b", "~", "0", "00", "\x01"]
     for name in names:
         await storage.records.put(Write(COLLECTION, name, ME), b"[]")
@@ -68,7 +68,7 @@ async def test_an_unknown_collection_is_empty(storage: Storage, keyspace: Keyspa
     assert keyspace.names() == set()
 
 
-async def test_expired_records_are_never_told(storage: Storage, keyspace: Keyspace) -> None:
+async def test_expired_records_are_never_listed(storage: Storage, keyspace: Keyspace) -> None:
     """Every second of more than one sweep's worth expires; the next page is exact."""
     count = 2 * SWEEP_MEMBERS + 200
     for n, id in enumerate(numbered(count)):
@@ -81,14 +81,14 @@ async def test_expired_records_are_never_told(storage: Storage, keyspace: Keyspa
     assert "x" not in keyspace.indexes()
 
 
-async def test_what_expires_later_does_not_stand_in_the_way(storage: Storage) -> None:
+async def test_records_that_expire_later_are_listed(storage: Storage) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
     await storage.records.put(Write(COLLECTION, "b", ME), b"[]")
     total, listed = await storage.records.page(COLLECTION, "n", 0, 10)
     assert (total, ids(listed)) == (2, ["a", "b"])
 
 
-async def test_a_page_comes_to_an_end_where_records_expire_all_the_time(
+async def test_a_page_is_answered_while_records_expire_all_the_time(
     storage: Storage, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Records expire between each sweep and the page after it. The page is of the moment of the sweep."""
@@ -110,7 +110,7 @@ async def test_a_page_comes_to_an_end_where_records_expire_all_the_time(
     assert (total, ids(listed), sweeps) == (2, ["a", "late1"], 1)
 
 
-async def test_the_script_alone_refuses_while_members_are_due(
+async def test_the_script_refuses_while_expired_members_are_in_the_index(
     storage: Storage, runner: Runner, keyspace: Keyspace
 ) -> None:
     keyspace.plant("early", x=1, c=1, u=1, s=1, n=0)
@@ -119,14 +119,14 @@ async def test_the_script_alone_refuses_while_members_are_due(
         await runner.run("page", names, offset=0, limit=10, descending=0, moment="", prefix="", score="", last="")
 
 
-async def test_the_keys_left(filled: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(filled: Storage, keyspace: Keyspace) -> None:
     before = keyspace.names()
     await filled.records.page(COLLECTION, "c", 0, 50)
     assert keyspace.names() == before == {RECORD(id) for id in numbered(10)} | INDEXES | REGISTRIES
 
 
 @pytest.mark.parametrize("descending", [False, True])
-async def test_a_page_goes_on_behind_a_score_and_an_id_that_is_gone(
+async def test_a_page_continues_after_an_id_that_was_removed(
     storage: Storage, keyspace: Keyspace, descending: bool
 ) -> None:
     """Ids that share a score are found by halves, in the order of their bytes."""
@@ -149,7 +149,7 @@ async def test_a_page_goes_on_behind_a_score_and_an_id_that_is_gone(
 
 
 @pytest.mark.long
-async def test_the_last_page_costs_what_the_first_does(storage: Storage, keyspace: Keyspace) -> None:
+async def test_the_last_page_costs_as_much_as_the_first(storage: Storage, keyspace: Keyspace) -> None:
     """Of documents that share one size, the last one of the page before gone: the worst case."""
     names = [f"k{n:07}" for n in range(either(100_000, 1_000_000))]
     late = len(names) - 101

@@ -22,7 +22,7 @@ async def test_the_time_is_that_of_redis(attachments: Attachments, keyspace: Key
     assert before <= attached.at <= keyspace.now()
 
 
-async def test_a_record_that_expired_by_that_time_is_none(attachments: Attachments, keyspace: Keyspace) -> None:
+async def test_a_record_that_has_expired_by_that_time_is_none(attachments: Attachments, keyspace: Keyspace) -> None:
     """Redis hides it by the time at which a script began, and shows its string until then."""
     await attach(attachments, lifetime="+100000")
     packed = keyspace.command("GET", RECORD)
@@ -33,6 +33,6 @@ async def test_a_record_that_expired_by_that_time_is_none(attachments: Attachmen
     assert Attached.unpack((0, None)) is None
 
 
-async def test_the_keys_left(attachments: Attachments, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(attachments: Attachments, keyspace: Keyspace) -> None:
     assert await attachments.peek(AREA, "") is None
     assert keyspace.names() == set()

@@ -13,7 +13,7 @@ from tests.storage.keyspace import Keyspace
 from tests.storage.test_grant import FIELD, LARGE
 
 
-async def test_who_has_the_verb_may(runner: Runner) -> None:
+async def test_a_subject_with_the_verb_is_permitted(runner: Runner) -> None:
     grants = Grants(runner)
     await grants.grant(FIELD, {"owner": "rwd", "reader": "r"}, 1)
     for verb in "rwd":
@@ -29,13 +29,13 @@ async def test_who_has_the_verb_may(runner: Runner) -> None:
             await grants.permit(collection, "owner", "r")
 
 
-async def test_the_keys_left_by_permit(runner: Runner, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain_after_permit(runner: Runner, keyspace: Keyspace) -> None:
     with pytest.raises(Undeclared):
         await Grants(runner).permit(FIELD, "owner", "r")
     assert keyspace.names() == set()
 
 
-async def test_a_large_body_is_not_sent_ahead_by_who_may_not_write(storage: Storage, redis: RedisProcess) -> None:
+async def test_a_large_body_is_not_staged_without_write_permission(storage: Storage, redis: RedisProcess) -> None:
     await storage.grants.grant(FIELD, {"reader": "r"}, 1)
     redis.command("CONFIG", "RESETSTAT")
     for write in (storage.records.put, storage.records.create):

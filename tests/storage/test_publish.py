@@ -46,7 +46,7 @@ async def test_a_large_body_is_never_an_argument_of_a_script(storage: Storage, r
     assert {"rename", "setrange", "persist"} <= {name.removeprefix("cmdstat_") for name in stats}
 
 
-async def test_the_first_record_of_a_collection_may_be_large(storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_large_body_can_be_the_first_record_of_a_collection(storage: Storage, keyspace: Keyspace) -> None:
     """The refusal that asks for the registration must not cost the staged body."""
     assert (await storage.records.create(Write(COLLECTION, "a", ME), LARGE)).version == 1
     assert "orders" in keyspace.scores(COLLECTION.registry)
@@ -59,7 +59,9 @@ async def test_a_small_and_a_large_body_may_replace_each_other(storage: Storage,
         assert keyspace.indexes()["s"] == {"a": len(body)}
 
 
-async def test_the_expiry_is_the_record_s_and_not_the_staged_body_s(storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_published_record_has_its_own_expiry_and_not_that_of_the_staged_body(
+    storage: Storage, keyspace: Keyspace
+) -> None:
     await publish(storage, lifetime="+600000")
     assert abs(keyspace.expires("a") - keyspace.indexes()["x"]["a"]) < 100
     await publish(storage)
@@ -81,7 +83,7 @@ async def test_each_refusal_leaves_the_old_record_and_no_staged_body(storage: St
     assert not [name for name in keyspace.names() if name.startswith(COLLECTION.staging)]
 
 
-async def test_a_staged_body_that_expired_says_come_again(
+async def test_a_write_whose_staged_body_expired_is_unavailable(
     storage: Storage, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its minute may pass while Redis or this process is paused."""
@@ -112,7 +114,7 @@ async def test_a_staged_body_whose_writer_died_expires_by_itself(
 
 
 @pytest.mark.parametrize("id_bytes", [1, 80])
-async def test_the_header_fits_before_the_body_whatever_it_says(
+async def test_every_header_fits_into_the_space_before_the_body(
     storage: Storage, keyspace: Keyspace, id_bytes: int
 ) -> None:
     """The margin is filled up with a string, whose own length takes two bytes only from 32 to 255."""
@@ -123,7 +125,7 @@ async def test_the_header_fits_before_the_body_whatever_it_says(
     assert (record.creator, record.updater, record.body == LARGE) == (by, by, True)
 
 
-async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:
     await publish(storage)
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
     await publish(storage, lifetime="+60000")

@@ -14,12 +14,12 @@ from service.storage.scripts.runner import Runner
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace
 
 
-async def test_put_creates_what_is_not_there(storage: Storage) -> None:
+async def test_put_creates_a_missing_record(storage: Storage) -> None:
     saved = await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     assert (saved.version, saved.created) == (1, saved.updated)
 
 
-async def test_put_replaces_the_whole_record_but_its_origin(storage: Storage) -> None:
+async def test_put_replaces_the_whole_record_except_its_creation(storage: Storage) -> None:
     first = await storage.records.put(Write(COLLECTION, "a", "author"), b'{"long":"body"}')
     second = await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     record = await storage.records.get(COLLECTION, "a")
@@ -40,7 +40,7 @@ async def test_put_without_a_lifetime_clears_the_expiry(storage: Storage, keyspa
     assert "x" not in keyspace.indexes()
 
 
-async def test_put_with_a_lifetime_moves_the_expiry(storage: Storage, keyspace: Keyspace) -> None:
+async def test_put_with_a_lifetime_sets_the_expiry(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+60000"), b"[]")
     saved = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+120000"), b"[]")
     assert keyspace.indexes()["x"] == {"a": saved.expires}
@@ -64,7 +64,7 @@ async def test_put_after_expiry_starts_at_version_one(storage: Storage, keyspace
     assert await storage.records.count(COLLECTION) == 1
 
 
-async def test_the_indexes_follow(storage: Storage, keyspace: Keyspace) -> None:
+async def test_the_indexes_are_updated(storage: Storage, keyspace: Keyspace) -> None:
     first = await storage.records.put(Write(COLLECTION, "a", ME), b"[1]")
     second = await storage.records.put(Write(COLLECTION, "a", ME), b"[1,2]")
     assert keyspace.indexes() == {"c": {"a": first.created}, "u": {"a": second.updated}, "s": {"a": 5}, "n": {"a": 0}}
@@ -100,7 +100,7 @@ async def test_a_lifetime_in_the_past_leaves_the_old_record(storage: Storage) ->
         ("*", "other", False, False),
     ],
 )
-async def test_preconditions_decide(
+async def test_preconditions_are_checked(
     storage: Storage, match: str | None, none_match: str | None, stored: bool, written: bool
 ) -> None:
     tags = {"*": frozenset({"*"}), "same": frozenset({"zzz", etag(b"[1]")}), "other": frozenset({etag(b"[0]")})}
@@ -147,9 +147,7 @@ class Meddler(Records):
         return found
 
 
-async def test_a_record_deleted_and_created_again_in_between_is_looked_at_again(
-    storage: Storage, runner: Runner
-) -> None:
+async def test_a_record_deleted_and_created_again_in_between_is_read_again(storage: Storage, runner: Runner) -> None:
     meddler = Meddler(runner, storage.grants)
     await storage.records.put(Write(COLLECTION, "a", ME), b"[1]")
     saved = await meddler.put(Write(COLLECTION, "a", ME, condition=Condition(match=frozenset({etag(b"[1]")}))), b"[2]")
@@ -158,7 +156,7 @@ async def test_a_record_deleted_and_created_again_in_between_is_looked_at_again(
     assert record.creator == "meddler"  # the compare-and-set saw that it was no longer the record it had looked at
 
 
-async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:
     for body in (b"[]", b"[1]"):
         await storage.records.put(Write(COLLECTION, "a", ME), body)
         assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
@@ -170,7 +168,7 @@ async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
 
 @pytest.mark.parametrize("length", [999, 1000, 1001, 20_000])
 @pytest.mark.parametrize("lifetime", ["", "+60000"])
-async def test_a_long_body_is_stored_as_a_short_one_is(
+async def test_a_long_body_is_stored_like_a_short_one(
     storage: Storage, keyspace: Keyspace, length: int, lifetime: str
 ) -> None:
     """Its header and its body are written one after the other, also in place of a longer or a shorter one."""

@@ -72,7 +72,7 @@ async def test_the_usage_follows_every_kind_of_write(storage: Storage, runner: R
     assert await Usage(runner).count(COLLECTION) == (2, 9)
 
 
-async def test_what_has_expired_gives_its_room_back_when_it_is_swept(storage: Storage, keyspace: Keyspace) -> None:
+async def test_an_expired_record_frees_its_quota_when_it_is_swept(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=2)
     gone = await storage.records.create(Write(COLLECTION, "a", ME, lifetime="+20", quota=quota), b"[]")
     await storage.records.create(Write(COLLECTION, "b", ME, quota=quota), b"[]")
@@ -82,7 +82,7 @@ async def test_what_has_expired_gives_its_room_back_when_it_is_swept(storage: St
     assert keyspace.command("GET", USAGE) == b"2 4"
 
 
-async def test_an_expired_namesake_counts_once(storage: Storage, keyspace: Keyspace) -> None:
+async def test_an_expired_record_with_the_same_id_counts_once(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=5)
     gone = await storage.records.create(Write(COLLECTION, "a", ME, lifetime="+20", quota=quota), b"[1,2,3]")
     keyspace.wait_past(gone.expires)
@@ -90,7 +90,7 @@ async def test_an_expired_namesake_counts_once(storage: Storage, keyspace: Keysp
     assert keyspace.command("GET", USAGE) == b"1 2"
 
 
-async def test_due_neighbours_that_a_write_clears_away_are_given_back(storage: Storage, keyspace: Keyspace) -> None:
+async def test_expired_members_that_a_write_removes_free_their_quota(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=5)
 
     async def live(seconds: float) -> int:
@@ -122,13 +122,13 @@ async def test_a_usage_is_counted_when_it_is_first_needed_and_again_after_an_hou
     assert keyspace.command("GET", USAGE) == b"1503 3007"
 
 
-async def test_writes_do_not_put_off_the_counting(storage: Storage, keyspace: Keyspace) -> None:
+async def test_writes_do_not_delay_the_next_count(storage: Storage, keyspace: Keyspace) -> None:
     keyspace.command("SET", USAGE, "0 0", "EX", 100)
     await storage.records.create(Write(COLLECTION, "a", ME, quota=Quota(documents=10)), b"[]")
     assert 90 < keyspace.command("TTL", USAGE) <= 100
 
 
-async def test_many_requests_wait_for_one_counting(
+async def test_many_requests_wait_for_one_count(
     storage: Storage, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = 0
@@ -148,7 +148,7 @@ async def test_many_requests_wait_for_one_counting(
     assert redis.command("GET", USAGE) == b"50 100"
 
 
-async def test_a_caller_that_gives_up_does_not_end_the_counting_for_the_others(
+async def test_a_cancelled_caller_does_not_end_the_count_for_the_others(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = Usage.count
@@ -167,7 +167,7 @@ async def test_a_caller_that_gives_up_does_not_end_the_counting_for_the_others(
     assert (await second).version == 1
 
 
-async def test_of_two_countings_the_later_does_not_undo_what_was_settled_meanwhile(
+async def test_the_later_of_two_counts_does_not_undo_writes_in_between(
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
     usage = Usage(runner)
@@ -179,7 +179,9 @@ async def test_of_two_countings_the_later_does_not_undo_what_was_settled_meanwhi
     assert await usage.stored(COLLECTION) == (0, 0)
 
 
-async def test_racing_writers_overshoot_by_no_more_than_what_is_in_flight(storage: Storage, runner: Runner) -> None:
+async def test_racing_writers_exceed_the_quota_by_at_most_the_writes_in_flight(
+    storage: Storage, runner: Runner
+) -> None:
     quota, workers = Quota(documents=40), [Storage(runner) for _ in range(8)]
 
     async def write(n: int) -> None:
@@ -193,7 +195,7 @@ async def test_racing_writers_overshoot_by_no_more_than_what_is_in_flight(storag
         await storage.records.create(Write(COLLECTION, "more", ME, quota=quota), b"[]")
 
 
-async def test_an_overdrawn_namespace_may_still_shrink(storage: Storage) -> None:
+async def test_a_namespace_above_its_quota_may_shrink(storage: Storage) -> None:
     for id in numbered(5):
         await storage.records.create(Write(COLLECTION, id, ME), b"[1,2,3]")
     quota = Quota(documents=2, bytes=5)
@@ -203,6 +205,6 @@ async def test_an_overdrawn_namespace_may_still_shrink(storage: Storage) -> None
     await storage.records.delete(Write(COLLECTION, "k00000", quota=quota))
 
 
-async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.create(Write(COLLECTION, "a", ME, quota=Quota(documents=1)), b"[]")
     assert keyspace.names() == {RECORD("a"), USAGE} | INDEXES | REGISTRIES

@@ -27,7 +27,7 @@ async def granted(storage: Storage, *collections: Collection) -> Storage:
     return storage
 
 
-async def test_what_is_there_is_read_and_what_is_not_is_left_out(storage: Storage) -> None:
+async def test_existing_records_are_read_and_missing_ones_are_left_out(storage: Storage) -> None:
     await granted(storage, FIELD)
     await storage.records.put(Write(FIELD, "a:{b}", "me"), b'{ "a" : 1.50 }')
     await storage.records.put(Write(FIELD, "b", "me"), b"[]")
@@ -36,7 +36,7 @@ async def test_what_is_there_is_read_and_what_is_not_is_left_out(storage: Storag
     assert await everything(storage, reading) == {"b": b"[]", "a:{b}": b'{ "a" : 1.50 }'}
 
 
-async def test_each_collection_says_whether_it_may_be_read(storage: Storage) -> None:
+async def test_each_collection_tells_if_it_may_be_read(storage: Storage) -> None:
     await granted(storage, FIELD, OTHER)
     await storage.records.put(Write(FIELD, "a", "me"), b"[]")
     readings = await storage.scoped.read_many([FIELD, OTHER, GONE], ["a"], "owner")
@@ -51,7 +51,7 @@ async def test_each_collection_says_whether_it_may_be_read(storage: Storage) -> 
             await storage.scoped.read_many([FIELD, OTHER], ["a"], who, strict=True)
 
 
-async def test_refusals_hold_no_frames(storage: Storage) -> None:
+async def test_refusals_keep_no_stack_frames(storage: Storage) -> None:
     """Thousands of them are kept until the last collection is read: the collector would walk all of their frames."""
     await granted(storage, FIELD)
     for reading in await storage.scoped.read_many([FIELD, GONE], ["a"], "stranger"):
@@ -59,7 +59,7 @@ async def test_refusals_hold_no_frames(storage: Storage) -> None:
         assert (reading.refused.__traceback__, reading.refused.__context__) == (None, None)
 
 
-async def test_many_collections_are_read_in_one_round_trip_and_a_script_each(
+async def test_many_collections_are_read_in_one_round_trip_with_one_script_each(
     storage: Storage, redis: RedisProcess
 ) -> None:
     await granted(storage, *FIELDS)
@@ -74,7 +74,7 @@ async def test_many_collections_are_read_in_one_round_trip_and_a_script_each(
     assert [set(reading.found) for reading in readings] == [set(ids)] * len(FIELDS)
 
 
-async def test_what_is_large_is_read_in_portions(storage: Storage, redis: RedisProcess) -> None:
+async def test_large_records_are_read_in_portions(storage: Storage, redis: RedisProcess) -> None:
     await granted(storage, FIELD)
     bodies = {f"k{n:02}": b'["' + b"%02d" % n * (ONE_BYTES // 8) + b'"]' for n in range(12)}
     bodies["small"] = b"[]"
@@ -90,7 +90,7 @@ async def test_what_is_large_is_read_in_portions(storage: Storage, redis: RedisP
     assert await everything(storage, reading) == bodies
 
 
-async def test_of_what_does_not_fit_the_size_is_told(storage: Storage, runner: Runner) -> None:
+async def test_for_records_that_do_not_fit_the_size_is_returned(storage: Storage, runner: Runner) -> None:
     await granted(storage, FIELD)
     await storage.records.put(Write(FIELD, "a", "me"), b"[1]")
     await storage.records.put(Write(FIELD, "b", "me"), b'["%b"]' % (b"x" * 1000))
@@ -102,7 +102,7 @@ async def test_of_what_does_not_fit_the_size_is_told(storage: Storage, runner: R
         assert large[-3:] == first if first else large > 1000
 
 
-async def test_what_goes_between_the_steps_is_left_out(storage: Storage) -> None:
+async def test_records_deleted_between_the_steps_are_left_out(storage: Storage) -> None:
     await granted(storage, FIELD)
     await storage.records.put(Write(FIELD, "huge", "me"), b'["' + b"x" * ONE_BYTES + b'"]')
     (reading,) = await storage.scoped.read_many([FIELD], ["huge"], "owner")
@@ -110,7 +110,7 @@ async def test_what_goes_between_the_steps_is_left_out(storage: Storage) -> None
     assert await everything(storage, reading) == {}
 
 
-async def test_the_keys_left_by_read(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain_after_read(storage: Storage, keyspace: Keyspace) -> None:
     await granted(storage, FIELD)
     await storage.records.put(Write(FIELD, "a", "me"), b"[]")
     before = keyspace.names()

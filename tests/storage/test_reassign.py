@@ -35,7 +35,7 @@ async def faults(runner: Runner) -> list[str]:
     return found
 
 
-async def test_variables_are_as_they_were_and_in_all_lists(
+async def test_restored_variables_are_unchanged_and_in_all_lists(
     runner: Runner, transfer: VariableTransfer, storage: Storage
 ) -> None:
     wanted = [variable(id, f"v{id % 3}", f"k{id}", 2_000_000 + id % 7) for id in range(1, 200)]
@@ -48,13 +48,15 @@ async def test_variables_are_as_they_were_and_in_all_lists(
     assert sorted([one async for some in transfer.walk(PLACE) for one in some], key=lambda one: one.id) == wanted
 
 
-async def test_a_second_time_changes_nothing(transfer: VariableTransfer) -> None:
+async def test_a_second_restore_changes_nothing(transfer: VariableTransfer) -> None:
     await restore(transfer, variable())
     for replace in (False, True):
         assert await restore(transfer, variable(), replace=replace) == [Outcome.PRESENT]
 
 
-async def test_another_one_stays_or_is_replaced(runner: Runner, transfer: VariableTransfer, storage: Storage) -> None:
+async def test_another_existing_variable_stays_or_is_replaced(
+    runner: Runner, transfer: VariableTransfer, storage: Storage
+) -> None:
     await storage.variables.assign(Write(PLACE), 5, "k", "other")
     assert await restore(transfer, variable(id=7_000_000)) == [Outcome.DIFFERENT]
     assert await restore(transfer, variable(id=7_000_000), replace=True) == [Outcome.STORED]
@@ -62,7 +64,7 @@ async def test_another_one_stays_or_is_replaced(runner: Runner, transfer: Variab
     assert await faults(runner) == []
 
 
-async def test_an_id_that_another_variable_has_is_not_taken(
+async def test_an_id_of_another_variable_is_not_used(
     runner: Runner, transfer: VariableTransfer, storage: Storage
 ) -> None:
     taken = await storage.variables.assign(Write(PLACE), 5, "first", "1")
@@ -94,9 +96,7 @@ async def test_an_id_of_another_agent_is_kept_and_does_no_harm(
     assert await faults(runner) == []
 
 
-async def test_new_variables_get_ids_that_nobody_has(
-    runner: Runner, transfer: VariableTransfer, storage: Storage
-) -> None:
+async def test_new_variables_get_unused_ids(runner: Runner, transfer: VariableTransfer, storage: Storage) -> None:
     """Ids that a worker had reserved before an import brought them are not assigned either."""
     first = await storage.variables.assign(Write(PLACE), 5, "first", "1")
     await restore(transfer, variable(first + 1, key="a"), variable(first + 2, key="b"), variable(10**9, key="c"))
@@ -105,13 +105,13 @@ async def test_new_variables_get_ids_that_nobody_has(
     assert await Storage(runner).variables.assign(Write(PLACE), 5, "third", "1") > 10**9
 
 
-async def test_a_variable_that_changed_since_is_refused(transfer: VariableTransfer, storage: Storage) -> None:
+async def test_a_variable_that_changed_since_the_read_is_refused(transfer: VariableTransfer, storage: Storage) -> None:
     await storage.variables.assign(Write(PLACE), 5, "k", "other")
     with pytest.raises(Changed):
         await transfer.reassign(PLACE, variable(), 7_000_000, b"")
 
 
-async def test_the_keys_left(transfer: VariableTransfer, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(transfer: VariableTransfer, keyspace: Keyspace) -> None:
     await restore(transfer, variable())
     own = {keys.variables(PLACE), keys.names(PLACE), keys.newest(PLACE), keys.lists(PLACE)}
     assert keyspace.names() == own | {keys.variable("avaamo")}

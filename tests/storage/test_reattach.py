@@ -55,7 +55,9 @@ def transfer(runner: Runner) -> FileTransfer:
 
 
 @pytest.mark.parametrize("body", [b"short", BYTES, BYTES * 10], ids=["short", "long", "longer"])
-async def test_an_area_is_as_it_was(runner: Runner, transfer: FileTransfer, storage: Storage, body: bytes) -> None:
+async def test_a_restored_area_is_unchanged(
+    runner: Runner, transfer: FileTransfer, storage: Storage, body: bytes
+) -> None:
     assert await transfer.restore(PLACE, "", STATE, holding(body), None) is Outcome.STORED
     area = await storage.areas.find_first([PLACE])
     assert b"".join([piece async for piece in storage.areas.read(area, area.values["file"])]) == body
@@ -65,7 +67,7 @@ async def test_an_area_is_as_it_was(runner: Runner, transfer: FileTransfer, stor
     assert await faults(runner) == []
 
 
-async def test_what_was_there_is_replaced_only_as_it_was_seen(
+async def test_an_existing_area_is_replaced_only_in_the_state_that_was_read(
     runner: Runner, transfer: FileTransfer, storage: Storage, keyspace: Keyspace
 ) -> None:
     await storage.areas.create(Write(PLACE), pieces(Part("k", BYTES, "a/b", "f")), 60_000, LIMITS)
@@ -91,7 +93,7 @@ async def test_an_area_that_has_expired_is_not_stored(transfer: FileTransfer, ke
     assert all(keyspace.command("PTTL", name) > 0 for name in keyspace.names())
 
 
-async def test_the_keys_left(transfer: FileTransfer, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(transfer: FileTransfer, keyspace: Keyspace) -> None:
     await transfer.restore(PLACE, "", STATE, holding(BYTES), None)
     found = await transfer.find(PLACE, "")
     assert found is not None

@@ -23,7 +23,7 @@ LONGEST = 255  # bytes of a header, because its length is one byte
     st.text(max_size=20),
     st.binary(max_size=300),
 )
-def test_a_packed_record_is_read_back(
+def test_a_packed_record_can_be_parsed(
     version: int, created: int, updated: int, expires: int, creator: str, updater: str, body: bytes
 ) -> None:
     fields = (version, created, updated, expires, creator, updater, len(body))
@@ -32,7 +32,7 @@ def test_a_packed_record_is_read_back(
 
 
 @pytest.mark.parametrize("id", ["i" * CALLER_ID_BYTES, "é" * (CALLER_ID_BYTES // 2), "", "i" * 31, "i" * 32])
-async def test_the_longest_header_has_room(storage: Storage, keyspace: Keyspace, id: str) -> None:
+async def test_the_longest_header_fits(storage: Storage, keyspace: Keyspace, id: str) -> None:
     """The largest that each field gets: a version of 9 bytes, times, an expiry in the year 9999, the longest ids."""
     await storage.records.put(Write(COLLECTION, "a", id), b"[]")
     now = keyspace.now()

@@ -39,7 +39,7 @@ async def totals(transfer: JournalTransfer) -> list[int]:
 
 
 @pytest.mark.parametrize("freed", [0, 1000])
-async def test_an_empty_journal_has_the_same_totals(transfer: JournalTransfer, runner: Runner, freed: int) -> None:
+async def test_a_restored_journal_has_the_same_totals(transfer: JournalTransfer, runner: Runner, freed: int) -> None:
     entries = [entry(number, freed + number * WEIGHT) for number in (1, 2, 3)]
     assert await transfer.restore_many(COLLECTION, entries) == [Outcome.STORED] * 3
     assert await transfer.restore_many(COLLECTION, entries) == [Outcome.PRESENT] * 3
@@ -48,7 +48,7 @@ async def test_an_empty_journal_has_the_same_totals(transfer: JournalTransfer, r
 
 
 @pytest.mark.parametrize("before", [WEIGHT, 1_000_000], ids=["lower", "higher"])
-async def test_behind_other_entries_totals_go_on(
+async def test_totals_continue_after_existing_entries(
     transfer: JournalTransfer, storage: Storage, runner: Runner, before: int
 ) -> None:
     """The entries that come count fewer or more bytes than those that are there."""
@@ -66,7 +66,9 @@ async def test_behind_other_entries_totals_go_on(
     assert (await totals(transfer))[5:] == [4 * here + 2 * WEIGHT]
 
 
-async def test_a_journal_whose_entries_all_were_removed_counts_them(transfer: JournalTransfer, runner: Runner) -> None:
+async def test_a_journal_whose_entries_were_all_removed_still_counts_them(
+    transfer: JournalTransfer, runner: Runner
+) -> None:
     await transfer.restore_state(COLLECTION, {"freed": "500", "trimmed": "7-1", "limits": "10 60"}, 500)
     await transfer.restore_state(COLLECTION, {"freed": "900", "trimmed": "9-1"}, 900)
     key = COLLECTION.journal_state
@@ -86,6 +88,6 @@ async def test_only_the_states_of_records_that_expire_are_restored(
     assert await faults(runner) == []
 
 
-async def test_the_keys_left(transfer: JournalTransfer, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(transfer: JournalTransfer, keyspace: Keyspace) -> None:
     await transfer.restore_many(COLLECTION, [entry(1, WEIGHT)])
     assert keyspace.names() == {COLLECTION.journal, COLLECTION.journal_state}

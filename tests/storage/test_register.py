@@ -35,27 +35,27 @@ async def put(runner: Runner, registered: str) -> None:
     )
 
 
-async def test_a_first_record_without_proof_is_refused(runner: Runner, keyspace: Keyspace) -> None:
+async def test_a_first_record_without_registration_is_refused(runner: Runner, keyspace: Keyspace) -> None:
     with pytest.raises(Unregistered):
         await put(runner, "")
     assert keyspace.names() == set()
 
 
-async def test_a_proof_is_good_for_ten_minutes(runner: Runner, keyspace: Keyspace) -> None:
+async def test_a_registration_is_valid_for_ten_minutes(runner: Runner, keyspace: Keyspace) -> None:
     with pytest.raises(Unregistered):
         await put(runner, str(keyspace.now() - TEN_MINUTES))
     await put(runner, str(keyspace.now() - TEN_MINUTES + 5_000_000))
     await put(runner, "")  # the collection is there: nobody asks for a proof
 
 
-async def test_proof_is_asked_for_again_when_the_collection_is_empty_again(storage: Storage, runner: Runner) -> None:
+async def test_a_registration_is_required_again_when_the_collection_is_empty(storage: Storage, runner: Runner) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     await storage.records.delete(Write(COLLECTION, "a"))
     with pytest.raises(Unregistered):
         await put(runner, "")
 
 
-async def test_a_worker_registers_once_and_then_shows_its_proof(storage: Storage, redis: RedisProcess) -> None:
+async def test_a_worker_registers_a_collection_once(storage: Storage, redis: RedisProcess) -> None:
     redis.command("CONFIG", "RESETSTAT")
     for _ in range(5):
         await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
@@ -63,7 +63,9 @@ async def test_a_worker_registers_once_and_then_shows_its_proof(storage: Storage
     assert redis.command("INFO", "commandstats")["cmdstat_hset"]["calls"] == 1
 
 
-async def test_the_namespace_is_named_with_the_kinds_of_its_indexes(storage: Storage, redis: RedisProcess) -> None:
+async def test_the_registry_has_the_namespace_with_the_kinds_of_its_indexes(
+    storage: Storage, redis: RedisProcess
+) -> None:
     odd = keys.collection("ainoflow", "a:b {c}", "x:y", "cs")
     await storage.records.put(Write(odd, "a", ME), b"[]")
     assert redis.command("HGETALL", NAMESPACES) == {b"ainoflow:a%3Ab%20%7Bc%7D": b"cs"}
@@ -78,7 +80,7 @@ async def test_each_registration_is_later_than_the_one_before(storage: Storage, 
     assert int(await storage.records.register(COLLECTION)) == ahead + 1
 
 
-async def test_every_racing_first_writer_gets_through(storage: Storage, runner: Runner, keyspace: Keyspace) -> None:
+async def test_every_racing_first_writer_succeeds(storage: Storage, runner: Runner, keyspace: Keyspace) -> None:
     workers = [Storage(runner) for _ in range(20)]
     await asyncio.gather(
         *(worker.records.create(Write(COLLECTION, f"k{n}", ME), b"[]") for n, worker in enumerate(workers))
@@ -87,7 +89,7 @@ async def test_every_racing_first_writer_gets_through(storage: Storage, runner: 
     assert set(keyspace.scores(COLLECTION.registry)) == {"orders"}
 
 
-async def test_a_writer_that_stood_still_too_long_is_told_to_come_again(
+async def test_a_writer_with_an_expired_registration_is_unavailable(
     storage: Storage, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def stale(collection: object) -> str:
@@ -107,7 +109,7 @@ async def test_a_crash_after_the_registration_leaves_an_empty_name_and_no_hidden
     assert keyspace.names() == REGISTRIES
 
 
-async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.register(COLLECTION)
     assert keyspace.names() == REGISTRIES
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")

@@ -34,7 +34,7 @@ async def restore(transfer: RecordTransfer, *records: Record, replace: bool = Fa
 
 @pytest.mark.parametrize("body", [b'{"a": 1.50}', LONG, b"\xff"], ids=["short", "long", "not UTF-8"])
 @pytest.mark.parametrize("expires", [0, FAR])
-async def test_a_record_is_as_it_was(
+async def test_a_restored_record_is_unchanged(
     transfer: RecordTransfer, storage: Storage, keyspace: Keyspace, body: bytes, expires: int
 ) -> None:
     wanted = record(body, expires=expires)
@@ -47,7 +47,7 @@ async def test_a_record_is_as_it_was(
 
 
 @pytest.mark.parametrize("body", [b"[]", LONG], ids=["short", "long"])
-async def test_a_second_time_changes_nothing(transfer: RecordTransfer, keyspace: Keyspace, body: bytes) -> None:
+async def test_a_second_restore_changes_nothing(transfer: RecordTransfer, keyspace: Keyspace, body: bytes) -> None:
     await restore(transfer, record(body, expires=FAR))
     before = keyspace.command("DUMP", RECORD("k0"))
     for replace in (False, True):
@@ -56,7 +56,7 @@ async def test_a_second_time_changes_nothing(transfer: RecordTransfer, keyspace:
 
 
 @pytest.mark.parametrize("body", [b"[2]", LONG], ids=["short", "long"])
-async def test_another_record_stays_or_is_replaced(
+async def test_another_existing_record_stays_or_is_replaced(
     transfer: RecordTransfer, storage: Storage, keyspace: Keyspace, body: bytes
 ) -> None:
     await storage.records.put(Write(COLLECTION, "k0", ME, lifetime="+60000"), b"[]")
@@ -74,7 +74,7 @@ async def test_a_record_that_has_expired_is_not_stored(transfer: RecordTransfer,
     assert keyspace.names() == REGISTRIES
 
 
-async def test_an_expired_namesake_leaves_the_indexes(
+async def test_an_expired_record_with_the_same_id_leaves_the_indexes(
     transfer: RecordTransfer, storage: Storage, keyspace: Keyspace
 ) -> None:
     saved = await storage.records.put(Write(COLLECTION, "k0", ME, lifetime="+20"), b"[1, 2, 3]")
@@ -95,7 +95,7 @@ async def test_a_condition_that_does_not_hold_is_refused(transfer: RecordTransfe
         await transfer.restore(wanted, "", exactly(saved))
 
 
-async def test_what_was_restored_goes_on_from_its_version(transfer: RecordTransfer, storage: Storage) -> None:
+async def test_the_versions_of_a_restored_record_continue(transfer: RecordTransfer, storage: Storage) -> None:
     await restore(transfer, record())
     saved = await storage.records.put(Write(COLLECTION, "k0", "another"), b"[2]")
     after = await storage.records.get(COLLECTION, "k0")
@@ -118,12 +118,12 @@ async def test_a_check_finds_a_wrong_entry(transfer: RecordTransfer, keyspace: K
     assert await transfer.check(wanted) == [f"{RECORD('k0')}: index u: wrong", f"{RECORD('k1')}: expiry: missing"]
 
 
-async def test_the_keys_left(transfer: RecordTransfer, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(transfer: RecordTransfer, keyspace: Keyspace) -> None:
     await restore(transfer, record(), record(b"[" + b"1," * (LIMIT // 2 - 1) + b"1]"))
     assert keyspace.names() == {RECORD("k0"), RECORD("k1")} | INDEXES | REGISTRIES
 
 
-async def test_a_journal_has_no_change_of_what_is_restored(transfer: RecordTransfer, storage: Storage) -> None:
+async def test_a_restore_is_not_a_change_in_the_journal(transfer: RecordTransfer, storage: Storage) -> None:
     """Those who follow it must copy the collection again (docs/journal.md); later changes reach them."""
     write = Write(COLLECTION, "k0", ME, journal=Retention())
     await storage.records.put(write, b"[0]")

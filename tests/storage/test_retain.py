@@ -65,7 +65,7 @@ async def test_a_library_that_somebody_used_within_a_day_stays(
     assert known(redis) == {runner.library.name, OLD}
 
 
-async def test_a_library_without_a_mark_is_counted_from_when_it_was_found(
+async def test_the_day_of_an_unmarked_library_begins_when_it_is_found(
     libraries: Libraries, runner: Runner, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     """Its worker may be starting at this moment."""
@@ -77,7 +77,7 @@ async def test_a_library_without_a_mark_is_counted_from_when_it_was_found(
     assert await libraries.remove_unused() == [OLD]
 
 
-async def test_the_own_library_is_never_removed(
+async def test_a_worker_never_removes_its_own_library(
     libraries: Libraries, runner: Runner, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     mark(keyspace, runner.library.name, 10 * IDLE)
@@ -85,7 +85,7 @@ async def test_the_own_library_is_never_removed(
     assert known(redis) == {runner.library.name}
 
 
-async def test_a_mark_of_a_library_that_is_nowhere_goes_too(
+async def test_the_mark_of_a_missing_library_is_removed_too(
     libraries: Libraries, runner: Runner, keyspace: Keyspace
 ) -> None:
     mark(keyspace, OLD, IDLE + 1)
@@ -93,7 +93,7 @@ async def test_a_mark_of_a_library_that_is_nowhere_goes_too(
     assert keyspace.command("HKEYS", keys.LIBRARIES) == [runner.library.name.encode()]
 
 
-async def test_a_worker_whose_library_was_removed_all_the_same_does_not_notice(
+async def test_a_worker_whose_library_was_removed_loads_it_again(
     storage: Storage, runner: Runner, redis: RedisProcess
 ) -> None:
     """It was stopped for more than a day, say, and another version removed it."""
@@ -103,7 +103,7 @@ async def test_a_worker_whose_library_was_removed_all_the_same_does_not_notice(
     assert runner.library.name in known(redis)
 
 
-async def test_a_mark_is_made_when_memory_is_full(
+async def test_a_library_is_marked_also_when_memory_is_full(
     libraries: Libraries, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     redis.command("CONFIG", "SET", "maxmemory", 1)
@@ -114,7 +114,7 @@ async def test_a_mark_is_made_when_memory_is_full(
     assert keyspace.names() == {keys.LIBRARIES}
 
 
-async def test_each_worker_marks_once_an_hour_and_one_of_them_removes(
+async def test_each_worker_marks_its_library_once_an_hour_and_one_removes_old_ones(
     runner: Runner, connect: Connect, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     leading, following = Libraries(runner), Libraries(await connect(redis))
@@ -130,7 +130,7 @@ async def test_each_worker_marks_once_an_hour_and_one_of_them_removes(
     assert not keyspace.names()
 
 
-async def test_the_sweeper_tends_the_libraries(
+async def test_the_sweeper_marks_and_removes_libraries(
     runner: Runner, storage: Storage, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
     load(redis, OLD)
@@ -144,6 +144,6 @@ async def test_the_sweeper_tends_the_libraries(
     sweeping.cancel()
 
 
-async def test_the_keys_left(libraries: Libraries, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(libraries: Libraries, keyspace: Keyspace) -> None:
     await libraries.remove_unused()
     assert keyspace.names() == {keys.LIBRARIES}

@@ -7,7 +7,7 @@ from tests.storage.keyspace import Keyspace
 from tests.storage.test_memory_full import full
 
 
-async def test_a_revision_is_above_all_before_and_what_it_is_to_be_above(storage: Storage) -> None:
+async def test_a_revision_is_higher_than_all_earlier_ones_and_the_given_one(storage: Storage) -> None:
     """So that grants go on after a failover that lost the latest ones."""
     assert await storage.grants.revise() == 1
     assert await storage.grants.revise(above=1) == 2
@@ -20,7 +20,9 @@ async def test_a_revision_can_be_taken_when_memory_is_full(storage: Storage, red
         assert [await storage.grants.revise() for _ in range(3)] == [1, 2, 3]
 
 
-async def test_the_keys_left_by_revise(storage: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain_after_revise(
+    storage: Storage, redis: RedisProcess, keyspace: Keyspace
+) -> None:
     await storage.grants.revise()
     assert keyspace.names() == {keys.REVISION}
     assert (redis.command("GET", keys.REVISION), redis.command("TTL", keys.REVISION)) == (b"1", -1)

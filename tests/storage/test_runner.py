@@ -26,7 +26,7 @@ from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, ME, RECORD, numbered
 
 
-async def test_a_forgotten_script_is_sent_again_and_runs_once(storage: Storage, redis: RedisProcess) -> None:
+async def test_a_call_of_a_lost_function_is_sent_again_and_runs_once(storage: Storage, redis: RedisProcess) -> None:
     for flush in ("SYNC", "ASYNC"):
         redis.command("FUNCTION", "FLUSH", flush)
         await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
@@ -37,7 +37,7 @@ async def test_a_forgotten_script_is_sent_again_and_runs_once(storage: Storage, 
     assert redis.command("INFO", "commandstats")["cmdstat_fcall"]["failed_calls"] == 0
 
 
-async def test_scripts_forgotten_under_many_writers_lose_and_double_nothing(
+async def test_functions_lost_under_many_writers_lose_and_repeat_no_write(
     storage: Storage, redis: RedisProcess
 ) -> None:
     await storage.records.put(Write(COLLECTION, "n", ME), b"[]")
@@ -55,7 +55,7 @@ async def test_scripts_forgotten_under_many_writers_lose_and_double_nothing(
     assert all([(await storage.records.get(COLLECTION, id)).version == 5 for id in numbered(20)])
 
 
-async def test_a_restarted_redis_knows_the_scripts_again(own: RedisProcess, connect: Connect) -> None:
+async def test_a_restarted_redis_gets_the_functions_again(own: RedisProcess, connect: Connect) -> None:
     storage = Storage(await connect(own))
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     own.restart()
@@ -63,7 +63,7 @@ async def test_a_restarted_redis_knows_the_scripts_again(own: RedisProcess, conn
     assert (await storage.records.put(Write(COLLECTION, "a", ME), b"[]")).version == 2
 
 
-async def test_two_versions_call_each_their_own_functions(
+async def test_two_versions_each_call_their_own_functions(
     runner: Runner, connect: Connect, redis: RedisProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As during a rolling update; and neither misses what the other one had, or loses."""
@@ -89,7 +89,7 @@ async def test_two_versions_call_each_their_own_functions(
     ("setting", "refusing", "accepting", "refusal"),
     [("maxmemory", 1, 0, QuotaExceeded), ("min-replicas-to-write", 1, 0, Unavailable)],
 )
-async def test_a_server_that_takes_no_library_serves_reads_until_it_does(
+async def test_a_server_that_accepts_no_library_serves_reads_until_it_does(
     storage: Storage,
     connect: Connect,
     redis: RedisProcess,
@@ -116,7 +116,7 @@ async def test_a_server_that_takes_no_library_serves_reads_until_it_does(
     assert (await starting.records.put(Write(COLLECTION, "a", ME), b"[2]")).version == 2
 
 
-async def test_a_server_without_functions_is_refused_in_words(binary: Path) -> None:
+async def test_a_server_without_functions_is_refused_with_a_message(binary: Path) -> None:
     with RedisProcess(binary, "--rename-command", "FUNCTION", "") as older:
         runner = Runner.open(older.url)
         with pytest.raises(NotSent, match=r"lacks FUNCTION; Redis 7\.0 or newer, or Valkey, is needed"):
@@ -129,7 +129,7 @@ async def test_a_server_without_functions_is_refused_in_words(binary: Path) -> N
     [RECORD("a"), COLLECTION.expiry, COLLECTION.index("c"), COLLECTION.index("s"), COLLECTION.registry],
     ids=lambda key: key[-1],
 )
-async def test_a_foreign_value_under_one_of_our_keys_is_a_fault_and_no_refusal(
+async def test_a_foreign_value_under_a_key_of_the_service_is_a_failure_and_not_a_refusal(
     storage: Storage, redis: RedisProcess, key: str
 ) -> None:
     """A client cannot repair this, so the error reaches the caller unchanged and is logged."""
@@ -139,7 +139,7 @@ async def test_a_foreign_value_under_one_of_our_keys_is_a_fault_and_no_refusal(
     assert rejected.value.word == "WRONGTYPE"
 
 
-async def test_a_record_that_is_no_record_is_a_fault(storage: Storage, redis: RedisProcess) -> None:
+async def test_an_unreadable_record_is_a_failure(storage: Storage, redis: RedisProcess) -> None:
     redis.command("SET", RECORD("a"), "no header")
     with pytest.raises(Rejected):
         await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
@@ -171,7 +171,7 @@ async def test_a_read_is_not_sent_as_a_write(runner: Runner, monkeypatch: pytest
     assert sent == [False, False, True, None]
 
 
-async def test_a_forgotten_script_that_is_sent_again_brings_its_arguments_along(
+async def test_a_repeated_call_of_a_lost_function_has_all_of_its_arguments(
     storage: Storage, redis: RedisProcess
 ) -> None:
     """Each word, whatever is in it, and in both forms of a script."""
@@ -183,7 +183,9 @@ async def test_a_forgotten_script_that_is_sent_again_brings_its_arguments_along(
     assert (await storage.records.get(COLLECTION, id)).version == 2
 
 
-async def test_a_forgotten_script_is_sent_again_on_either_kind_of_lane(runner: Runner, redis: RedisProcess) -> None:
+async def test_a_call_of_a_lost_function_is_sent_again_on_either_kind_of_lane(
+    runner: Runner, redis: RedisProcess
+) -> None:
     """Replies that are awaited together too."""
     redis.command("FUNCTION", "FLUSH")
     names = (COLLECTION.indexes[0], COLLECTION.expiry)
@@ -194,7 +196,7 @@ async def test_a_forgotten_script_is_sent_again_on_either_kind_of_lane(runner: R
     assert runner.redis.total("retries") == retries
 
 
-async def test_a_command_that_is_no_script_of_ours_is_not_mended(runner: Runner) -> None:
+async def test_only_functions_of_the_own_library_are_loaded_again(runner: Runner) -> None:
     unknown = "put_0123456789abcdef"
     with pytest.raises(Rejected) as refused:
         await runner.command("FCALL", unknown, 0, key="")
@@ -239,7 +241,7 @@ async def test_all_of_raises_the_first_refusal_once_all_have_their_outcome(runne
     assert [type(reply) for reply in told] == [int] * FAN_OUT + [Rejected]
 
 
-async def test_replies_that_nobody_waits_for_any_more_are_let_go(runner: Runner, redis: RedisProcess) -> None:
+async def test_replies_without_a_waiting_caller_are_dropped(runner: Runner, redis: RedisProcess) -> None:
     """The task was cancelled while they were on their way."""
     waiting = asyncio.ensure_future(_awaited(Replies([runner.command("APPEND", "k", ".", key="k", write=True)])))
     await asyncio.sleep(0)
@@ -264,14 +266,14 @@ async def _awaited(replies: Replies) -> None:
         (Overloaded("full"), Unavailable, "overloaded"),
     ],
 )
-def test_what_redis_says_is_told_in_words_for_clients(failed: Failed, kind: type[Refusal], text: str) -> None:
+def test_errors_of_redis_become_messages_for_clients(failed: Failed, kind: type[Refusal], text: str) -> None:
     found = refusal(failed)
     assert type(found) is kind
     assert text in str(found)
 
 
 @pytest.mark.parametrize("word", ["WRONGTYPE", "ERR", "NOPERM", "NOAUTH", "CROSSSLOT"])
-def test_an_error_that_no_one_foresaw_stays_what_it_is(word: str) -> None:
+def test_an_unexpected_error_is_raised_unchanged(word: str) -> None:
     error = Rejected(word, f"{word} something with internals in it")
     assert refusal(error) is error
 

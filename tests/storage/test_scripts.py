@@ -27,7 +27,7 @@ def write(folder: Path, **sources: str) -> Path:
     return folder
 
 
-def test_an_include_comes_once_and_before_what_uses_it(tmp_path: Path) -> None:
+def test_an_include_is_inserted_once_and_before_its_users(tmp_path: Path) -> None:
     write(
         tmp_path,
         go="--- @include one\n--- @include two\nreturn one() + two()\n",
@@ -42,7 +42,7 @@ def test_an_include_comes_once_and_before_what_uses_it(tmp_path: Path) -> None:
     assert "@include" not in text
 
 
-def test_includes_that_go_round_are_refused_by_name(tmp_path: Path) -> None:
+def test_circular_includes_are_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path, go="--- @include one\n", include_one="--- @include two\n", include_two="--- @include one\n")
     with pytest.raises(Malformed, match=r"go: includes go round in a circle: go > one > two > one"):
         load(tmp_path)
@@ -127,19 +127,19 @@ BINDINGS = (
 @pytest.mark.parametrize(
     "said", ["record, id", "id, body", "record, id, by", "record, body, id", "more, id, body", "record, id, body, by"]
 )
-def test_what_varies_is_the_first_key_and_the_first_two_arguments(tmp_path: Path, said: str) -> None:
+def test_the_varying_parts_of_a_call_are_the_first_key_and_the_first_two_arguments(tmp_path: Path, said: str) -> None:
     write(tmp_path, go=f"{HEADER}--- Varies: {said}.\n\n{BINDINGS}")
     with pytest.raises(Malformed, match=rf"^go: what varies has to be bound to KEYS\[1\].*: {said}$"):
         load(tmp_path)
 
 
-def test_what_varies_has_to_be_there(tmp_path: Path) -> None:
+def test_the_varying_parts_of_a_call_are_required(tmp_path: Path) -> None:
     write(tmp_path, go=f"{HEADER}--- Varies: record, id, body.\nlocal record = KEYS[1]\nlocal id = ARGV[1]\n")
     with pytest.raises(Malformed, match="go: what varies"):
         load(tmp_path)
 
 
-def test_the_scripts_of_each_small_write_say_what_varies() -> None:
+def test_the_scripts_of_small_writes_declare_their_varying_parts() -> None:
     found = library.installed().scripts
     varying = {name for name, script in found.items() if script.varies and not name.endswith(library.ONCE)}
     assert varying == {"append", "create", "delete", "merge", "put"}
@@ -154,7 +154,7 @@ WORDS = st.one_of(st.text(), st.integers(), st.binary())
 
 @examples(60, 300)
 @given(st.data())
-def test_a_packed_script_is_what_hiredis_packs_of_the_same_words(data: st.DataObject) -> None:
+def test_a_prepacked_call_equals_the_packing_of_hiredis(data: st.DataObject) -> None:
     script = SCRIPTS[data.draw(st.sampled_from(sorted(SCRIPTS)))]
     key, id = data.draw(st.tuples(st.text(), st.text()))
     arguments = {name: data.draw(WORDS, name) for name in script.arguments} | {script.arguments[0]: id}
@@ -202,14 +202,14 @@ def test_a_library_has_each_include_once_and_before_all_scripts() -> None:
     assert "@include" not in text
 
 
-def test_an_include_is_called_like_nothing_that_lua_has(redis: RedisProcess) -> None:
+def test_the_name_of_an_include_is_not_a_name_of_lua(redis: RedisProcess) -> None:
     """In the library its name hides what it is called like, from all that comes behind it."""
     for path in (library.folder() / "include").glob("*.lua"):
         assert redis.command("EVAL", f"return rawget(_G, '{path.stem}') and 1", 0) is None
         assert redis.command("EVAL", f"return pcall(function() return {path.stem} end) and 1", 0) is None, path.stem
 
 
-def test_a_library_looks_up_what_lua_has_once(redis: RedisProcess, tmp_path: Path) -> None:
+def test_a_library_looks_up_each_function_of_lua_once(redis: RedisProcess, tmp_path: Path) -> None:
     """Each function does, also the second one of a script, whichever is called first; strings and comments stay."""
     write(
         tmp_path,
@@ -227,7 +227,7 @@ def test_a_library_looks_up_what_lua_has_once(redis: RedisProcess, tmp_path: Pat
     redis.command("FUNCTION", "DELETE", whole.name)
 
 
-def test_the_clock_is_told_in_both_ways_the_same(redis: RedisProcess) -> None:
+def test_both_forms_of_the_time_are_equal(redis: RedisProcess) -> None:
     clock = (library.folder() / "include" / "now.lua").read_text()
     for micros, text in (("0", "1700000000000000"), ("42", "1700000000000042"), ("999999", "1700000000999999")):
         given = f"local redis = {{call = function() return {{'1700000000', '{micros}'}} end}}\n"
@@ -235,7 +235,7 @@ def test_the_clock_is_told_in_both_ways_the_same(redis: RedisProcess) -> None:
         assert reply == [int(text), text.encode()]
 
 
-def test_a_server_knows_each_function_by_its_flags(redis: RedisProcess) -> None:
+def test_each_function_is_loaded_with_its_flags(redis: RedisProcess) -> None:
     whole = library.installed()
     redis.command("FUNCTION", "FLUSH")
     assert redis.command("FUNCTION", "LOAD", whole.text).decode() == whole.name
@@ -245,7 +245,7 @@ def test_a_server_knows_each_function_by_its_flags(redis: RedisProcess) -> None:
     }
 
 
-def test_what_a_function_refuses_is_counted_by_its_word(redis: RedisProcess, tmp_path: Path) -> None:
+def test_refusals_of_a_function_are_counted_by_their_word(redis: RedisProcess, tmp_path: Path) -> None:
     refusing = load(write(tmp_path, go=HEADER + "return redis.error_reply('DENIED you may not')\n"))
     redis.command("CONFIG", "RESETSTAT")
     redis.command("FUNCTION", "LOAD", "REPLACE", refusing.text)
@@ -260,7 +260,7 @@ def test_the_command_prints_the_library(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == library.installed().text
 
 
-def test_the_command_writes_all_scripts_and_each_include_by_itself(tmp_path: Path) -> None:
+def test_the_command_writes_all_scripts_and_each_include(tmp_path: Path) -> None:
     """An include that leaned on a name of its includer would show as an undefined variable to luacheck."""
     library.main(["--all", str(tmp_path)])
     names = {name for name in INSTALLED if not name.endswith(library.ONCE)}
@@ -273,6 +273,6 @@ def test_the_command_writes_all_scripts_and_each_include_by_itself(tmp_path: Pat
 
 
 @pytest.mark.parametrize("arguments", [["put"], ["--all"], ["put", "get"]])
-def test_the_command_says_how_it_is_called(arguments: list[str]) -> None:
+def test_the_command_prints_its_usage(arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match="usage"):
         library.main(arguments)

@@ -25,13 +25,13 @@ from tests.storage.variables import (
 )
 
 
-async def test_nothing_is_an_empty_list(runner: Runner) -> None:
+async def test_an_agent_without_variables_has_an_empty_list(runner: Runner) -> None:
     variables = await opened(runner)
     for by in (Filter(), Filter(user=1), Filter(user=1, key="k"), Filter(key="k", value="v")):
         assert await variables.select(AGENT, VIEWER, by, 0, 10) == (0, [])
 
 
-async def test_pages_go_from_the_newest_to_the_oldest(runner: Runner) -> None:
+async def test_pages_are_ordered_from_the_newest_to_the_oldest(runner: Runner) -> None:
     variables = await opened(runner)
     for n in range(23):
         await variables.assign(Write(AGENT, subject=EDITOR), 1 + n % 2, f"k{n}", "v")
@@ -45,7 +45,7 @@ async def test_pages_go_from_the_newest_to_the_oldest(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize("older", [0, SHORT])
-async def test_a_span_holds_its_start_and_not_its_end(runner: Runner, older: int) -> None:
+async def test_a_span_of_time_includes_its_start_and_not_its_end(runner: Runner, older: int) -> None:
     """In short lists and in long ones."""
     variables = await opened(runner)
     for n in range(-older, 5):
@@ -83,7 +83,7 @@ async def test_a_page_of_large_values_is_read_in_portions(runner: Runner, redis:
     assert calls == -(-(40 - module.INLINE_BYTES // VALUE_BYTES - 1) // module.PORTION)
 
 
-async def test_only_who_may_read_reads(runner: Runner) -> None:
+async def test_reading_needs_the_read_permission(runner: Runner) -> None:
     variables = await opened(runner)
     with pytest.raises(Denied):
         await variables.select(AGENT, STRANGER, Filter(), 0, 10)
@@ -91,7 +91,7 @@ async def test_only_who_may_read_reads(runner: Runner) -> None:
         await variables.select(OTHER, VIEWER, Filter(), 0, 10)
 
 
-async def test_the_keys_left(runner: Runner, redis: RedisProcess) -> None:
+async def test_only_the_expected_keys_remain(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     await variables.assign(Write(AGENT, subject=EDITOR), 1, "k", "v")
     await listed(variables)

@@ -7,7 +7,7 @@ from service.storage.root import Storage
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, USAGE, Keyspace, numbered
 
 
-async def test_what_is_due_leaves_all_indexes(storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_sweep_removes_expired_members_from_all_indexes(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.put(Write(COLLECTION, "stays", ME), b"[]")
     await storage.records.put(Write(COLLECTION, "later", ME, lifetime="+60000"), b"[]")
     gone = await storage.records.put(Write(COLLECTION, "gone", ME, lifetime="+20"), b"[]")
@@ -23,7 +23,7 @@ async def test_what_is_due_leaves_all_indexes(storage: Storage, keyspace: Keyspa
     }
 
 
-async def test_a_sweep_is_bounded_and_says_that_more_is_due(storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_sweep_is_limited_and_reports_if_more_has_expired(storage: Storage, keyspace: Keyspace) -> None:
     keyspace.plant_many(numbered(SWEEP_MEMBERS + 1), x=1, c=1, u=1, s=10, n=0)
     swept = await storage.records.sweep(COLLECTION)
     assert (swept.members, swept.more, swept.left) == (SWEEP_MEMBERS, True, 1)
@@ -39,7 +39,7 @@ async def test_an_empty_collection_can_be_swept(storage: Storage, keyspace: Keys
     assert keyspace.names() == set()
 
 
-async def test_a_sweep_gives_the_room_back(storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_sweep_frees_the_quota(storage: Storage, keyspace: Keyspace) -> None:
     quota = Quota(documents=10)
     await storage.records.put(Write(COLLECTION, "stays", ME, quota=quota), b"[1]")
     gone = await storage.records.put(Write(COLLECTION, "gone", ME, lifetime="+20", quota=quota), b"[1,2]")
@@ -59,7 +59,7 @@ async def test_a_record_written_again_is_not_swept(storage: Storage, keyspace: K
     assert await storage.records.count(COLLECTION) == 1
 
 
-async def test_the_keys_left(storage: Storage, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     gone = await storage.records.put(Write(COLLECTION, "gone", ME, lifetime="+20"), b"[]")
     keyspace.wait_past(gone.expires)

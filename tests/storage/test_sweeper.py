@@ -28,7 +28,7 @@ async def soon(check: Callable[[], Awaitable[bool] | bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_idle_collections_are_swept_whoever_they_belong_to(
+async def test_idle_collections_of_every_namespace_are_swept(
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
     collections = [keys.collection("ainoflow", f"p{n % 7}", f"c{n}", "cusn") for n in range(sweeper.BATCH + 5)]
@@ -48,7 +48,7 @@ async def test_a_long_backlog_is_swept_in_one_round(runner: Runner, storage: Sto
     assert keyspace.indexes() == {}
 
 
-async def test_an_empty_collection_stays_named_for_an_hour(
+async def test_an_empty_collection_stays_registered_for_an_hour(
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
     await storage.records.register(COLLECTION)
@@ -62,16 +62,14 @@ async def test_an_empty_collection_stays_named_for_an_hour(
     assert keyspace.scores(COLLECTION.registry) == {}
 
 
-async def test_a_collection_with_records_stays_named_for_ever(
-    runner: Runner, storage: Storage, keyspace: Keyspace
-) -> None:
+async def test_a_collection_with_records_stays_registered(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     keyspace.command("ZADD", COLLECTION.registry, 1, COLLECTION.name)
     await Sweeper(runner, storage).sweep()
     assert keyspace.scores(COLLECTION.registry) == {"orders": 1}
 
 
-async def test_a_collection_whose_last_record_expired_goes_in_one_round(
+async def test_a_collection_whose_last_record_expired_is_unregistered_in_one_round(
     runner: Runner, storage: Storage, keyspace: Keyspace
 ) -> None:
     gone = await storage.records.put(Write(COLLECTION, "a", ME, lifetime="+20"), b"[]")
@@ -81,7 +79,7 @@ async def test_a_collection_whose_last_record_expired_goes_in_one_round(
     assert keyspace.names() == (REGISTRIES - {COLLECTION.registry}) | {keys.SWEEPER}
 
 
-async def test_the_round_ends_when_the_job_is_lost(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_round_ends_when_the_lease_is_lost(runner: Runner, storage: Storage, keyspace: Keyspace) -> None:
     collections = [keys.collection("ainoflow", "acme", f"c{n}", "cusn") for n in range(2 * sweeper.BATCH)]
     for collection in collections:
         await storage.records.register(collection)
@@ -91,7 +89,7 @@ async def test_the_round_ends_when_the_job_is_lost(runner: Runner, storage: Stor
     assert sum(keyspace.command("EXISTS", collection.expiry) for collection in collections) == sweeper.BATCH
 
 
-async def test_the_job_is_handed_over_when_the_holder_dies(
+async def test_another_worker_sweeps_when_the_holder_of_the_lease_dies(
     runner: Runner, storage: Storage, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeper, "PERIOD", 0.02)
@@ -108,7 +106,7 @@ async def test_the_job_is_handed_over_when_the_holder_dies(
             worker.cancel()
 
 
-async def test_the_sweeper_outlives_every_error(
+async def test_the_sweeper_continues_after_every_error(
     own: RedisProcess, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeper, "PERIOD", 0.02)

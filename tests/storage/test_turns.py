@@ -8,7 +8,7 @@ from service.storage.errors import Unavailable
 from service.storage.scripts.turns import Turns
 
 
-async def test_turns_are_taken_in_order_and_so_many_at_a_time() -> None:
+async def test_turns_are_given_in_order_and_up_to_the_limit() -> None:
     turns, order, here, most = Turns(2), list[int](), 0, 0
 
     async def one(number: int) -> None:
@@ -24,7 +24,7 @@ async def test_turns_are_taken_in_order_and_so_many_at_a_time() -> None:
     assert (order, most) == ([*range(20)], 2)
 
 
-async def test_a_turn_that_does_not_come_in_time_is_refused_and_the_next_one_comes() -> None:
+async def test_a_caller_that_waits_too_long_is_refused_and_the_next_one_gets_the_turn() -> None:
     turns = Turns(1, seconds=0.01)
     async with turns.turn():
         with pytest.raises(Unavailable, match="nothing was done"):
@@ -35,7 +35,7 @@ async def test_a_turn_that_does_not_come_in_time_is_refused_and_the_next_one_com
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["while it waits", "when its turn has just come"])
-async def test_a_turn_of_one_who_is_cancelled_goes_to_the_next(late: bool) -> None:
+async def test_the_turn_of_a_cancelled_caller_goes_to_the_next(late: bool) -> None:
     turns, done = Turns(), list[int]()
 
     async def one(number: int) -> None:
@@ -55,7 +55,7 @@ async def test_a_turn_of_one_who_is_cancelled_goes_to_the_next(late: bool) -> No
         pass
 
 
-async def test_an_error_gives_the_turn_back() -> None:
+async def test_an_error_releases_the_turn() -> None:
     turns = Turns()
     for _ in range(2):
         with pytest.raises(ValueError, match="x"):
@@ -63,7 +63,7 @@ async def test_an_error_gives_the_turn_back() -> None:
                 raise ValueError("x")
 
 
-async def test_turns_need_no_task() -> None:
+async def test_turns_can_be_awaited_without_a_task() -> None:
     """An operation may be stepped by what reads from a connection: it awaits futures, and nothing else."""
     turns, done = Turns(), list[int]()
 

@@ -18,7 +18,7 @@ ORDERS = ["".join(order) for order in permutations("rwseu") if order.index("s") 
 WRITING = [order for order in ORDERS if order.index("r") < order.index("w")]
 
 
-async def test_an_empty_collection_is_dropped_an_hour_after_its_registration(
+async def test_an_empty_collection_is_unregistered_an_hour_after_its_registration(
     storage: Storage, keyspace: Keyspace
 ) -> None:
     seen = await storage.records.register(COLLECTION)
@@ -28,20 +28,20 @@ async def test_an_empty_collection_is_dropped_an_hour_after_its_registration(
     assert keyspace.scores(COLLECTION.registry) == {}
 
 
-async def test_a_collection_registered_again_stays(storage: Storage, keyspace: Keyspace) -> None:
+async def test_a_collection_that_was_registered_again_stays_registered(storage: Storage, keyspace: Keyspace) -> None:
     seen = await storage.records.register(COLLECTION)
     await storage.records.register(COLLECTION)
     assert not await storage.records.unregister(COLLECTION, seen, int(seen) + 2 * HOUR)
     assert set(keyspace.scores(COLLECTION.registry)) == {"orders"}
 
 
-async def test_a_collection_that_is_not_named_cannot_be_dropped(storage: Storage) -> None:
+async def test_an_unregistered_collection_cannot_be_unregistered(storage: Storage) -> None:
     assert not await storage.records.unregister(COLLECTION, "1", 2 * HOUR)
 
 
 @pytest.mark.parametrize("age", [0, TEN_MINUTES - 5_000_000, TEN_MINUTES + 1, HOUR, 2 * HOUR])
 @pytest.mark.parametrize("order", WRITING)
-async def test_no_order_of_writer_and_cleaner_hides_a_record(
+async def test_no_order_of_writing_and_unregistering_hides_a_record(
     storage: Storage, runner: Runner, keyspace: Keyspace, order: str, age: int
 ) -> None:
     """`age` (us) is what an earlier registration has; the proof of the writer is as old if it registered then."""
@@ -69,7 +69,7 @@ async def test_no_order_of_writer_and_cleaner_hides_a_record(
     assert set(keyspace.scores(COLLECTION.registry)) == {"orders"}
 
 
-async def test_a_cleaner_that_slept_for_hours_hides_nothing(
+async def test_unregistering_after_hours_of_suspension_hides_no_record(
     storage: Storage, runner: Runner, keyspace: Keyspace
 ) -> None:
     """It saw the collection empty; a writer with a proof of before wrote; hours later the cleaner goes on."""
@@ -80,7 +80,7 @@ async def test_a_cleaner_that_slept_for_hours_hides_nothing(
     assert not await storage.records.unregister(COLLECTION, str(past), empty)
 
 
-async def test_the_keys_left(storage: Storage, runner: Runner, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain(storage: Storage, runner: Runner, keyspace: Keyspace) -> None:
     seen = await storage.records.register(COLLECTION)
     await storage.records.unregister(COLLECTION, seen, int(seen) + HOUR)
     assert keyspace.names() == REGISTRIES - {COLLECTION.registry}  # a namespace stays named

@@ -43,7 +43,7 @@ def calls(redis: RedisProcess) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("filter", FILTERS)
-async def test_a_page_asks_for_as_much_in_a_large_collection_as_in_a_small_one(
+async def test_a_page_costs_as_many_commands_in_a_large_collection_as_in_a_small_one(
     runner: Runner, redis: RedisProcess, filter: str
 ) -> None:
     for count in (100, 1000):
@@ -58,7 +58,7 @@ async def test_a_page_asks_for_as_much_in_a_large_collection_as_in_a_small_one(
             assert (rows, ranks, asked["zrange"]) in ((2, 0, 0), (1 + (asked["zcount"] == 0), 2, 1))
 
 
-async def test_no_script_takes_long(runner: Runner, redis: RedisProcess) -> None:
+async def test_no_script_of_variables_takes_long(runner: Runner, redis: RedisProcess) -> None:
     variables = await filled(runner, 5_000)
     large = "x" * VALUE_BYTES
 
@@ -81,7 +81,7 @@ async def test_no_script_takes_long(runner: Runner, redis: RedisProcess) -> None
     assert await slow_commands(redis.command, clear, lambda: filled(runner, 500)) == []
 
 
-async def test_a_set_that_makes_four_lists_long_does_not_take_long(runner: Runner, redis: RedisProcess) -> None:
+async def test_a_write_that_makes_four_lists_long_does_not_take_long(runner: Runner, redis: RedisProcess) -> None:
     """Those of key and of user, with the value and without: more cannot be at their last short length at once."""
     variables = await opened(runner)
 
@@ -99,7 +99,7 @@ async def test_a_set_that_makes_four_lists_long_does_not_take_long(runner: Runne
     assert redis.command("ZCARD", keys.listing(AGENT)) == 2 * SHORT + 1 + 4 * (SHORT + 1)
 
 
-async def test_a_page_of_large_values_brings_few_of_them_along(runner: Runner, redis: RedisProcess) -> None:
+async def test_a_page_of_large_values_includes_few_of_them(runner: Runner, redis: RedisProcess) -> None:
     variables = await opened(runner)
     for n in range(20):
         await variables.assign(Write(AGENT, subject=EDITOR), 1, f"k{n}", "x" * VALUE_BYTES)

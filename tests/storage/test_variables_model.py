@@ -123,7 +123,7 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.long
-def test_variables_are_a_dict_that_is_listed_through_filters(shared: RedisProcess) -> None:
+def test_variables_behave_like_a_dict_that_is_listed_with_filters(shared: RedisProcess) -> None:
     loop = asyncio.new_event_loop()
 
     async def connected() -> Runner:

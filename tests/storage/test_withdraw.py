@@ -9,7 +9,7 @@ KEY = keys.links("auravant", "readable fields", "UID {1}")
 ID = ("auravant", "readable fields", "UID {1}")
 
 
-async def test_what_was_linked_later_stays(runner: Runner, keyspace: Keyspace) -> None:
+async def test_links_of_a_later_revision_stay(runner: Runner, keyspace: Keyspace) -> None:
     links = Links(runner)
     await links.link(*ID, ["a", "b", "c"], 5)
     await links.link(*ID, ["b"], 7)
@@ -22,7 +22,7 @@ async def test_what_was_linked_later_stays(runner: Runner, keyspace: Keyspace) -
     assert await links.linked("auravant", "readable fields", "UID") == []
 
 
-async def test_any_number_is_linked_and_taken_back(runner: Runner) -> None:
+async def test_any_number_of_links_can_be_written_and_removed(runner: Runner) -> None:
     links, many = Links(runner), numbered(2 * PORTION + 1)
     await links.link(*ID, many, 1)
     assert await links.linked(*ID) == many
@@ -30,7 +30,7 @@ async def test_any_number_is_linked_and_taken_back(runner: Runner) -> None:
     assert await links.linked(*ID) == many[:1]
 
 
-async def test_the_keys_left_by_withdraw(runner: Runner, keyspace: Keyspace) -> None:
+async def test_only_the_expected_keys_remain_after_withdraw(runner: Runner, keyspace: Keyspace) -> None:
     links = Links(runner)
     await links.link(*ID, ["a"], 1)
     assert keyspace.names() == {KEY}

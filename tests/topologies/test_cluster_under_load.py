@@ -32,7 +32,9 @@ async def project(own_service: Running) -> AsyncIterator[Client]:
         yield await open_project(own_service, http)
 
 
-async def test_three_reshards_fail_no_request_and_lose_no_write(own_cluster: RedisCluster, project: Client) -> None:
+async def test_three_moves_of_slots_fail_no_request_and_lose_no_write(
+    own_cluster: RedisCluster, project: Client
+) -> None:
     first, second, third = own_cluster.primaries
     async with Load(project).running() as load:
         for source, target in ((first, second), (second, third), (third, first)):
@@ -43,7 +45,7 @@ async def test_three_reshards_fail_no_request_and_lose_no_write(own_cluster: Red
     assert await load.lost() == []
 
 
-async def test_scripts_that_all_nodes_forget_are_not_missed(own_cluster: RedisCluster, project: Client) -> None:
+async def test_functions_lost_by_all_nodes_are_loaded_again(own_cluster: RedisCluster, project: Client) -> None:
     async with Load(project).running() as load:
         for _ in range(3):
             for node in own_cluster.primaries:
@@ -52,7 +54,7 @@ async def test_scripts_that_all_nodes_forget_are_not_missed(own_cluster: RedisCl
     assert load.refused == {}
 
 
-async def test_a_new_primary_is_given_the_scripts(own_cluster: RedisCluster, newest: Path, project: Client) -> None:
+async def test_a_new_primary_gets_the_functions(own_cluster: RedisCluster, newest: Path, project: Client) -> None:
     """A new node joins without scripts, gets slots, gives them back and leaves."""
     first = own_cluster.primaries[0]
     with ClusterNode(newest, "--cluster-allow-replica-migration", "no") as joining:
@@ -73,13 +75,15 @@ async def test_a_new_primary_is_given_the_scripts(own_cluster: RedisCluster, new
     assert await load.lost() == []
 
 
-async def test_fsck_finds_nothing_wrong(own_cluster: RedisCluster, project: Client) -> None:
+async def test_fsck_finds_nothing(own_cluster: RedisCluster, project: Client) -> None:
     await project.put("d", "k")
     checked = await asyncio.to_thread(polystow, "fsck", redis_url=own_cluster.url)
     assert (checked.returncode, checked.stdout) == (0, "0 faults found\n"), checked.stderr
 
 
-async def test_a_primary_is_killed(own_cluster: RedisCluster, own_service: Running, project: Client) -> None:
+async def test_after_the_kill_of_a_primary_its_replica_serves(
+    own_cluster: RedisCluster, own_service: Running, project: Client
+) -> None:
     """Requests for its slots wait, or get 503 within the deadline. Other requests are answered."""
     victim = own_cluster.primaries[0]
     heirs = own_cluster.replicas(victim)
@@ -102,7 +106,7 @@ async def test_a_primary_is_killed(own_cluster: RedisCluster, own_service: Runni
     assert len(await load.lost()) <= WRITERS
 
 
-async def test_where_a_shard_is_away_its_slots_are_refused_and_the_others_are_served(
+async def test_without_a_shard_its_slots_are_refused_and_the_others_are_served(
     own_cluster: RedisCluster, own_service: Running, http: ClientSession
 ) -> None:
     """One shard loses both of its nodes. Later, a slot of another shard has no node either."""

@@ -112,7 +112,7 @@ async def test_followers_miss_nothing_that_survives_a_failover(topology: Topolog
     print(await followed(project, failover(), writers=8, followers=10, losing=True))
 
 
-async def test_a_change_that_a_failover_has_lost_is_told_to_all_who_had_it(topology: Topology, project: Client) -> None:
+async def test_followers_of_a_change_that_a_failover_lost_are_refused(topology: Topology, project: Client) -> None:
     key = journal_of(project)
     for n in range(3):
         await project.put(CATEGORY, "k", b"[%d]" % n)

@@ -56,7 +56,7 @@ def test_a_probe_asks_for_the_slot_of_its_key(key: str | bytes) -> None:
     assert asked != text
 
 
-async def test_what_depends_on_a_missing_key_is_not_good_once_its_slot_begins_to_move(
+async def test_answers_about_a_missing_key_are_invalid_once_its_slot_begins_to_move(
     cluster: RedisCluster, client_of: Open
 ) -> None:
     """The key may be created on the target of the move, and the source is not informed."""
@@ -78,7 +78,7 @@ async def test_what_depends_on_a_missing_key_is_not_good_once_its_slot_begins_to
     assert not await reader.good()
 
 
-async def test_a_document_is_read_from_memory_while_its_slot_moves_to_and_fro(cluster: RedisCluster) -> None:
+async def test_a_document_is_read_from_memory_while_its_slot_moves_back_and_forth(cluster: RedisCluster) -> None:
     app, other = await started(cluster.url), await started(cluster.url)
     reader, writer = Client(app), Client(other)
     try:
@@ -113,7 +113,7 @@ def watched(newest: Path) -> Iterator[SentinelSet]:
         yield running
 
 
-async def test_a_primary_that_is_replaced_takes_with_it_what_was_kept(watched: SentinelSet) -> None:
+async def test_answers_of_a_replaced_primary_are_dropped(watched: SentinelSet) -> None:
     app, other = await started(watched.url), await started(watched.url)
     reader, writer = Client(app), Client(other)
     try:

@@ -55,7 +55,7 @@ async def read(redis: Redis, key: str) -> list[Any]:
     return list(await asyncio.gather(*(redis.execute("GET", key, key=key, write=None) for _ in range(READS))))
 
 
-async def test_bare_reads_of_a_cluster_go_to_replicas_and_all_others_to_primaries(
+async def test_plain_reads_of_a_cluster_go_to_replicas_and_all_other_commands_to_primaries(
     cluster: RedisCluster, client_of: Open
 ) -> None:
     redis = await opened(client_of, cluster.url, 3)
@@ -70,14 +70,14 @@ async def test_bare_reads_of_a_cluster_go_to_replicas_and_all_others_to_primarie
     assert gets(primary) == before[0] + 1
 
 
-async def test_without_the_setting_primaries_answer_all(cluster: RedisCluster, client_of: Open) -> None:
+async def test_without_the_setting_primaries_answer_all_reads(cluster: RedisCluster, client_of: Open) -> None:
     redis = await client_of(cluster.url)
     before = sum(map(gets, cluster.primaries))
     await read(redis, "k")
     assert sum(map(gets, cluster.primaries)) == before + READS
 
 
-async def test_a_replica_that_hangs_is_waited_for_a_moment_only(cluster: RedisCluster, client_of: Open) -> None:
+async def test_a_replica_that_hangs_delays_a_read_only_briefly(cluster: RedisCluster, client_of: Open) -> None:
     redis = await opened(client_of, cluster.url, 3)
     await redis.execute("SET", "k", "v", key="k", write=True)
     primary = next(node for node in cluster.primaries if slot("k") in cluster.slots(node))
@@ -90,7 +90,7 @@ async def test_a_replica_that_hangs_is_waited_for_a_moment_only(cluster: RedisCl
         await asyncio.to_thread(cluster.settle)
 
 
-async def test_what_a_write_is_decided_by_is_read_from_the_primary(cluster: RedisCluster, client_of: Open) -> None:
+async def test_reads_for_the_decision_about_a_write_go_to_the_primary(cluster: RedisCluster, client_of: Open) -> None:
     runner = Runner()
     runner.redis = await opened(client_of, cluster.url, 3)
     storage = Storage(runner)
@@ -103,7 +103,7 @@ async def test_what_a_write_is_decided_by_is_read_from_the_primary(cluster: Redi
     assert (gets(primary), gets(replica)) == (before[0] + 1, before[1] + 1)
 
 
-async def test_bare_reads_of_a_watched_primary_go_to_its_replicas(watched: SentinelSet, client_of: Open) -> None:
+async def test_plain_reads_behind_sentinels_go_to_replicas(watched: SentinelSet, client_of: Open) -> None:
     redis = await opened(client_of, watched.url, 2)
     await redis.execute("SET", "k", "v", key="k", write=True)
     others = [server for server in watched.servers if server is not watched.primary]

@@ -76,7 +76,7 @@ def moving(cluster: RedisCluster, key: str) -> Iterator[tuple[int, ClusterNode, 
 
 
 @pytest.mark.parametrize("key", ["", "k", "{a}b", "{a}", "a{}b{c}", "{}{c}", "a{b", "a}b{c}d", "{{a}}", "ключ{é}"])
-def test_a_slot_is_what_redis_says_it_is(cluster: RedisCluster, key: str) -> None:
+def test_the_slot_of_a_key_is_that_of_redis(cluster: RedisCluster, key: str) -> None:
     assert slot(key) == slot(key.encode()) == cluster.nodes[0].command("CLUSTER", "KEYSLOT", key)
 
 
@@ -100,7 +100,7 @@ async def test_commands_of_many_slots_are_one_write_for_each_node(cluster: Redis
     assert [writes for _, writes in spent] == [1, 1, 1]
 
 
-async def test_a_slot_that_has_moved_is_followed_at_once_and_for_good(
+async def test_after_a_moved_the_new_node_is_used_at_once_and_from_then_on(
     cluster: RedisCluster, client_of: Open, key: str
 ) -> None:
     redis = await client_of(cluster.url)
@@ -117,7 +117,9 @@ async def test_a_slot_that_has_moved_is_followed_at_once_and_for_good(
         assert redis.total("retries") == moved
 
 
-async def test_many_moved_commands_ask_for_the_map_once(cluster: RedisCluster, client_of: Open, key: str) -> None:
+async def test_many_moved_replies_cause_one_request_for_the_map(
+    cluster: RedisCluster, client_of: Open, key: str
+) -> None:
     redis = await client_of(cluster.url)
     with moving(cluster, key) as (number, source, target):
         cluster.end_move(source, target, number)
@@ -135,9 +137,7 @@ async def _later(check: Any) -> bool:
     return bool(await asyncio.to_thread(check))
 
 
-async def test_a_slot_on_its_way_is_asked_for_where_its_keys_are(
-    cluster: RedisCluster, client_of: Open, key: str
-) -> None:
+async def test_in_a_moving_slot_each_key_is_asked_on_its_node(cluster: RedisCluster, client_of: Open, key: str) -> None:
     """Old keys are at the source and new ones at the target. Each of 200 commands is answered once."""
     redis = await client_of(cluster.url)
     await redis.execute("SET", key, "old", key=key, write=True)
@@ -155,7 +155,7 @@ async def test_a_slot_on_its_way_is_asked_for_where_its_keys_are(
         assert names == [b"1"] * 100
 
 
-async def test_a_command_for_a_node_that_is_not_connected_yet_is_asked_again(
+async def test_a_redirection_to_an_unconnected_node_is_asked_again(
     cluster: RedisCluster, client_of: Open, key: str
 ) -> None:
     redis = await client_of(cluster.url)
@@ -165,7 +165,7 @@ async def test_a_command_for_a_node_that_is_not_connected_yet_is_asked_again(
         assert target.command("CLUSTER", "COUNTKEYSINSLOT", slot(key)) == 1
 
 
-async def test_keys_on_both_sides_are_waited_for(cluster: RedisCluster, client_of: Open, key: str) -> None:
+async def test_a_command_whose_keys_are_on_two_nodes_waits(cluster: RedisCluster, client_of: Open, key: str) -> None:
     redis = await client_of(cluster.url)
     names = [f"{{{key}}}{n}" for n in range(3)]
     await asyncio.gather(*(redis.execute("SET", name, name, key=name, write=True) for name in names))
@@ -178,9 +178,7 @@ async def test_keys_on_both_sides_are_waited_for(cluster: RedisCluster, client_o
         assert await reading == [name.encode() for name in names]
 
 
-async def test_a_write_under_way_while_slots_move_to_and_fro_runs_once(
-    cluster: RedisCluster, client_of: Open, key: str
-) -> None:
+async def test_a_write_during_moves_of_its_slot_runs_once(cluster: RedisCluster, client_of: Open, key: str) -> None:
     redis = await client_of(cluster.url)
     source, target, *_ = cluster.primaries
     counts: list[int] = []
@@ -205,9 +203,7 @@ async def test_a_write_under_way_while_slots_move_to_and_fro_runs_once(
     assert sum(stored) == len(counts)
 
 
-async def test_a_node_that_has_lost_its_slots_is_left_and_its_counts_stay(
-    cluster: RedisCluster, client_of: Open
-) -> None:
+async def test_a_node_without_slots_is_disconnected_and_its_counts_stay(cluster: RedisCluster, client_of: Open) -> None:
     redis = await client_of(cluster.url)
     await asyncio.gather(*(redis.execute("SET", key, key, key=key, write=True) for key in KEYS))
     commands = redis.total("commands")
@@ -232,7 +228,9 @@ async def _count_until(redis: Redis, stop: asyncio.Event) -> int:
     return rounds
 
 
-async def test_a_server_that_is_no_cluster_is_told_apart(client_of: Open, cluster: RedisCluster) -> None:
+async def test_a_single_server_is_no_cluster_and_an_unreachable_cluster_fails(
+    client_of: Open, cluster: RedisCluster
+) -> None:
     plain = cluster.url.replace("redis+cluster", "redis").split(",")[0]
     assert not (await client_of(plain)).cluster
     redis = Redis.open(f"redis+cluster://127.0.0.1:{cluster.nodes[0].port + 10_000}")
@@ -241,9 +239,7 @@ async def test_a_server_that_is_no_cluster_is_told_apart(client_of: Open, cluste
     await redis.close()
 
 
-async def test_what_was_asked_for_before_the_map_is_known_is_sent_once_it_is(
-    cluster: RedisCluster, client_of: Open
-) -> None:
+async def test_commands_before_the_map_is_known_are_sent_when_it_is(cluster: RedisCluster, client_of: Open) -> None:
     redis = Redis.open(cluster.url)
     assert isinstance(redis._nodes, Cluster)
     early = asyncio.gather(*(redis.execute("INCR", key, key=key, write=True) for key in KEYS))

@@ -16,7 +16,7 @@ TLS = [path for _, path in binaries() if speaks_tls(path)][:1]  # not every serv
 
 
 @pytest.mark.parametrize("path", TLS, ids=lambda path: path.name)
-async def test_a_cluster_by_tls_as_a_user_with_few_rights(
+async def test_a_cluster_is_used_over_tls_by_a_user_with_few_permissions(
     path: Path, certificates: Certificates, client_of: Open
 ) -> None:
     with RedisCluster(path, tls=certificates, password=PASSWORD) as cluster:
@@ -35,7 +35,7 @@ async def test_a_cluster_by_tls_as_a_user_with_few_rights(
 
 
 @pytest.mark.parametrize("path", TLS, ids=lambda path: path.name)
-async def test_sentinels_by_tls_with_a_password_of_their_own(
+async def test_sentinels_are_used_over_tls_with_their_own_password(
     path: Path, certificates: Certificates, client_of: Open
 ) -> None:
     with SentinelSet(path, tls=certificates, password=PASSWORD, sentinel_password="s3n/t") as watched:

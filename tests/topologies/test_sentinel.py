@@ -41,14 +41,14 @@ async def test_the_primary_is_found(watched: SentinelSet, client_of: Open) -> No
     assert redis.send == redis.lanes[0].send
 
 
-async def test_a_service_that_the_sentinels_do_not_know_is_told_in_words(watched: SentinelSet) -> None:
+async def test_an_unknown_service_of_the_sentinels_is_refused_with_a_message(watched: SentinelSet) -> None:
     redis = Redis.open(watched.url.replace("/main/", "/other/"))
     with pytest.raises(NotSent, match="no sentinel names a primary for 'other'"):
         await redis.connect(0.5)
     await redis.close()
 
 
-async def test_a_primary_that_hangs_is_left(watched: SentinelSet, client_of: Open) -> None:
+async def test_a_primary_that_hangs_is_disconnected(watched: SentinelSet, client_of: Open) -> None:
     redis = await client_of(watched.url, timeout=30.0)
     hanging = watched.primary
     hanging.pause()

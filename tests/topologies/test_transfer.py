@@ -22,7 +22,7 @@ def moved(file: Path, source: str, target: str) -> None:
     assert polystow("fsck", redis_url=target).stdout == "0 faults found\n"
 
 
-def test_files_variables_and_areas_go_into_a_cluster_and_out_of_it(
+def test_files_variables_and_areas_are_imported_into_and_exported_from_a_cluster(
     service: Running, cluster: RedisCluster, tmp_path: Path
 ) -> None:
     for record in RECORDS:

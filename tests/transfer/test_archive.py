@@ -75,7 +75,7 @@ def state(bytes: int, collection: str = "orders", **fields: str) -> bytes:
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_what_was_written_is_read(compress: bool) -> None:
+def test_a_written_archive_can_be_read(compress: bool) -> None:
     assert found(written(LINES, compress=compress)) == LINES
     assert found(written([], compress=compress)) == []
 
@@ -137,7 +137,7 @@ def test_reordered_repeated_and_lost_lines_are_refused() -> None:
         (b" " * (LINE_BYTES + 1), "longer than"),
     ],
 )
-def test_a_foreign_file_is_refused_in_words(data: bytes, said: str) -> None:
+def test_a_foreign_file_is_refused_with_a_message(data: bytes, said: str) -> None:
     with pytest.raises(Damaged, match=said):
         found(data)
 
@@ -194,7 +194,7 @@ def test_a_foreign_file_is_refused_in_words(data: bytes, said: str) -> None:
         (signed(b'{"type":"namespace","dialect":"ainoflow","namespace":"a","indexes":"q"}'), "`indexes`"),
     ],
 )
-def test_a_hostile_line_is_refused_in_words(data: bytes, said: str) -> None:
+def test_a_hostile_line_is_refused_with_a_message(data: bytes, said: str) -> None:
     with pytest.raises(Damaged, match=said) as refused:
         found(data)
     assert str(refused.value).startswith("line ")
@@ -206,7 +206,7 @@ def test_a_journal_with_the_largest_counts_is_read() -> None:
     assert len(found(behind(state(whole, freed=str(whole)), state(0, "other")))) == 3
 
 
-def test_a_packed_file_cannot_ask_for_much_memory() -> None:
+def test_a_compressed_file_cannot_demand_much_memory() -> None:
     packer = zstandard.ZstdCompressor(
         compression_params=zstandard.ZstdCompressionParameters.from_level(3, window_log=27)
     )

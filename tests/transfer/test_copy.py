@@ -21,7 +21,7 @@ def cluster() -> Iterator[RedisCluster]:
         yield started
 
 
-async def test_a_copy_is_the_same(storage: Storage, source: RedisProcess, target: RedisProcess) -> None:
+async def test_a_copy_is_equal_to_its_source(storage: Storage, source: RedisProcess, target: RedisProcess) -> None:
     await fill(storage)
     for _ in range(2):  # the second time all is there
         done = polystow("copy", "--from", source.url, "--to", target.url, "--quiet")
@@ -29,7 +29,7 @@ async def test_a_copy_is_the_same(storage: Storage, source: RedisProcess, target
         assert alive(target) == alive(source)
 
 
-async def test_into_a_cluster_and_back(
+async def test_a_copy_goes_into_a_cluster_and_back(
     storage: Storage, source: RedisProcess, target: RedisProcess, cluster: RedisCluster
 ) -> None:
     for node in cluster.primaries:
@@ -41,7 +41,7 @@ async def test_into_a_cluster_and_back(
     assert alive(target) == alive(source)
 
 
-async def test_through_sentinels(storage: Storage, source: RedisProcess, target: RedisProcess) -> None:
+async def test_a_copy_goes_through_sentinels(storage: Storage, source: RedisProcess, target: RedisProcess) -> None:
     await fill(storage)
     with SentinelSet(binaries()[0][1]) as sentinels:
         assert polystow("copy", "--from", source.url, "--to", sentinels.url).returncode == 0
@@ -49,7 +49,7 @@ async def test_through_sentinels(storage: Storage, source: RedisProcess, target:
     assert alive(target) == alive(source)
 
 
-async def test_a_data_directory(storage: Storage, source: RedisProcess, tmp_path: Path) -> None:
+async def test_a_copy_goes_into_a_data_directory(storage: Storage, source: RedisProcess, tmp_path: Path) -> None:
     """Of a running service, and of one that was stopped."""
     await fill(storage)
     names = [str(tmp_path / name) for name in ("all.ndjson.zst", "second.ndjson", "third.ndjson")]
@@ -64,14 +64,14 @@ async def test_a_data_directory(storage: Storage, source: RedisProcess, tmp_path
     assert filecmp.cmp(names[1], names[2], shallow=False)
 
 
-def test_nothing_is_written_when_the_source_is_away(target: RedisProcess) -> None:
+def test_nothing_is_written_when_the_source_is_unreachable(target: RedisProcess) -> None:
     done = polystow("copy", "--from", "unix:///nowhere/redis.sock", "--to", target.url, "--quiet")
     assert done.returncode == 1
     assert "polystow: the export ended early: it is empty" in done.stderr
     assert contents(target) == {}
 
 
-def test_a_wrong_call_is_refused_with_status_2(target: RedisProcess) -> None:
+def test_wrong_arguments_are_refused_with_status_2(target: RedisProcess) -> None:
     for source in ("nonsense", target.url):
         assert polystow("copy", "--from", source, "--to", target.url).returncode == 2
     assert polystow("export", "file.zip", redis_url=target.url).returncode == 2

@@ -13,12 +13,12 @@ from tests.transfer import everything
 
 
 @pytest.mark.parametrize("name", ["all.ndjson", "all.ndjson.zst"])
-def test_every_record_is_answered_as_before(tmp_path: Path, name: str) -> None:
+def test_every_record_is_read_as_before(tmp_path: Path, name: str) -> None:
     """The other service has no access document: keys, tokens and grants come with the export, and count at once."""
     assert everything.moved(400, 6, name, tmp_path) == []
 
 
-def test_what_differs_is_named() -> None:
+def test_differences_are_named() -> None:
     answer = b"HTTP/1.1 200 OK\r\nDate: now\r\nETag: a\r\nX-Request-Id: b\r\n\r\n"
     other = b"HTTP/1.1 200 OK\r\nETag: a\r\nDate: later\r\nX-Request-Id: c\r\n\r\n"
     first, second = b'{"url":"http://127.0.0.1:1/a","b":1}', b'{"url":"http://127.0.0.1:2/b","b":1}'
@@ -36,7 +36,7 @@ def test_what_differs_is_named() -> None:
     assert everything.later(before, after) == ["gone", "kept", "new", "shifted"]
 
 
-def test_an_import_that_is_killed_goes_on(service: Running, tmp_path: Path) -> None:
+def test_a_killed_import_can_be_repeated(service: Running, tmp_path: Path) -> None:
     """At any moment, again and again; in the end all is there, once, and nothing is left of the attempts."""
     file = str(tmp_path / "all.ndjson")
     for record in RECORDS:

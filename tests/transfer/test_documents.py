@@ -71,7 +71,7 @@ def documents(file: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", ["all.ndjson", "all.ndjson.zst"])
-async def test_everything_comes_back_to_the_byte(
+async def test_everything_is_restored_byte_for_byte(
     storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path, name: str
 ) -> None:
     await fill(storage)
@@ -97,7 +97,7 @@ async def test_an_export_of_the_import_is_the_same_file(
     assert first.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_project_and_a_category_alone(
+async def test_a_single_project_or_category_can_be_exported(
     storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path
 ) -> None:
     await fill(storage)
@@ -109,7 +109,7 @@ async def test_a_project_and_a_category_alone(
 
 
 @pytest.mark.parametrize(("on_conflict", "status"), [("fail", 1), (SKIP, 0), (REPLACE, 0)])
-async def test_another_document_that_is_there(
+async def test_an_existing_other_document_stays_and_is_reported(
     storage: Storage,
     source: RedisProcess,
     target: RedisProcess,
@@ -150,7 +150,7 @@ async def test_a_damaged_file_is_refused_before_the_first_write(
         assert contents(target) == {}
 
 
-async def test_a_stopped_import_goes_on(
+async def test_a_stopped_import_can_be_repeated(
     storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path
 ) -> None:
     """It is killed at any moment, again and again; in the end all is there, once."""
@@ -171,7 +171,7 @@ async def test_a_stopped_import_goes_on(
     assert left == alive(source)
 
 
-async def test_documents_go_on_from_their_versions(
+async def test_the_versions_of_imported_documents_continue(
     storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path
 ) -> None:
     place = keys.collection("ainoflow", "acme", "orders", "cusn")
@@ -209,7 +209,7 @@ async def test_an_export_beside_writers_has_each_record_as_it_was_at_one_moment(
     assert await import_(target.url, file, DIALECTS, quiet=True) == 0
 
 
-async def test_an_import_beside_writers_takes_nothing_from_them(
+async def test_an_import_beside_writers_undoes_none_of_their_writes(
     storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path, connect: Connect
 ) -> None:
     """Each document is the writer's or the imported one, whole and indexed."""

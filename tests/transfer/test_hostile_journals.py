@@ -63,7 +63,7 @@ def state(bytes: int = WEIGHT * 4, **fields: str) -> bytes:
         ([state(), entry("1-1", "k", "delete", 1, "", "", 1, 2)], "a delete or expire must have no value"),
     ],
 )
-def test_a_journal_that_contradicts_itself_is_refused_in_words(lines: list[bytes], said: str) -> None:
+def test_a_contradictory_journal_is_refused_with_a_message(lines: list[bytes], said: str) -> None:
     with pytest.raises(Damaged, match=said):
         found(behind(*lines))
 
@@ -89,7 +89,7 @@ async def followed(storage: Storage, after: str | None) -> list[str]:
     return cursors
 
 
-async def test_readers_of_a_journal_that_is_there_go_on_whatever_was_removed_elsewhere(
+async def test_readers_of_an_existing_journal_continue_after_an_import(
     target: RedisProcess, connect: Connect, tmp_path: Path
 ) -> None:
     storage = Storage(await connect(target))
@@ -104,7 +104,7 @@ async def test_readers_of_a_journal_that_is_there_go_on_whatever_was_removed_els
 
 
 @pytest.mark.parametrize("more", [[], [entry(f"{LATER}-2", total=2 * WEIGHT)]], ids=["all removed", "one left"])
-async def test_changes_after_an_import_are_behind_all_that_was_removed_elsewhere(
+async def test_changes_after_an_import_follow_all_entries_removed_elsewhere(
     target: RedisProcess, connect: Connect, tmp_path: Path, more: list[bytes]
 ) -> None:
     """The clock of the other server may have been ahead of the one here."""

@@ -54,7 +54,7 @@ def journal(random: Random) -> list[bytes]:
 
 
 @pytest.mark.parametrize("before", [0, 2], ids=["empty", "written"])
-async def test_a_random_journal_is_refused_whole_or_leaves_one_that_works(
+async def test_a_random_journal_is_refused_completely_or_works(
     target: RedisProcess, connect: Connect, tmp_path: Path, before: int
 ) -> None:
     storage = Storage(runner := await connect(target))

@@ -11,7 +11,7 @@ AGENT = keys.collection("avaamo", "agents", "8017", "")
 JOURNAL = keys.collection("ainoflow", "journaled", "kept", "")
 
 
-def test_damage_of_every_kind_is_named(service: Running, tmp_path: Path) -> None:
+def test_every_kind_of_damage_is_named(service: Running, tmp_path: Path) -> None:
     """All records are there already, so the second import writes nothing; it checks them all the same."""
     file = str(tmp_path / "all.ndjson")
     for record in RECORDS:

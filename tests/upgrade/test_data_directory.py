@@ -38,12 +38,12 @@ def test_every_answer_is_the_same_to_the_byte(left: Path, upgraded: Running) -> 
         assert now[name] == answer, name
 
 
-def test_fsck_finds_nothing_wrong(upgraded: Running) -> None:
+def test_fsck_finds_nothing(upgraded: Running) -> None:
     done = polystow("fsck", data_dir=upgraded.data_dir)
     assert (done.returncode, done.stdout) == (0, "0 faults found\n"), done.stderr
 
 
-def test_the_key_that_tells_of_changed_access_goes_on_where_it_was(upgraded: Running) -> None:
+def test_the_generation_of_access_continues_after_an_upgrade(upgraded: Running) -> None:
     """Workers of 0.1 watch it while both versions serve."""
     assert keys.GENERATION == "polystow:epoch"
     with upgraded.redis as redis:
@@ -62,4 +62,4 @@ def test_each_record_can_be_written_again(upgraded: Running) -> None:
         record.write(client)
     for record in RECORDS:
         assert record.content in record.read(client), record.name
-    test_fsck_finds_nothing_wrong(upgraded)
+    test_fsck_finds_nothing(upgraded)

@@ -115,7 +115,7 @@ async def test_a_changed_header_and_a_changed_number_are_both_named(
     assert "  member [0].size\n    - 157\n    + 158\n" in out
 
 
-async def test_a_throttling_server_is_asked_again(documents: Target) -> None:
+async def test_a_throttled_request_is_repeated(documents: Target) -> None:
     asked: list[str] = []
 
     async def behaviour(request: web.Request, forward: Forward) -> Reply:
@@ -127,7 +127,7 @@ async def test_a_throttling_server_is_asked_again(documents: Target) -> None:
     assert len(asked) > count("ainoflow", beyond=False)
 
 
-async def test_a_connection_that_is_cut_is_a_difference(documents: Target, tmp_path: Path) -> None:
+async def test_a_lost_connection_is_reported_as_a_difference(documents: Target, tmp_path: Path) -> None:
     async def behaviour(request: web.Request, forward: Forward) -> Reply | None:
         return None if request.raw_path.endswith("/meta") else await forward()
 
@@ -138,7 +138,7 @@ async def test_a_connection_that_is_cut_is_a_difference(documents: Target, tmp_p
     assert finding["differences"][0]["part"] == "answer"
 
 
-async def test_a_project_with_data_is_left_alone(service: Running, http: ClientSession) -> None:
+async def test_a_project_with_data_is_refused(service: Running, http: ClientSession) -> None:
     project = await open_project(service, http)
     await project.put("mine", "k", b'{"mine":1}')
     with pytest.raises(BadSetting, match="the project must be empty, but it has documents in mine"):
@@ -146,7 +146,7 @@ async def test_a_project_with_data_is_left_alone(service: Running, http: ClientS
     assert (await project.ask("GET", "/api/v1/storage/json/mine/k")).body == b'{"mine":1}'
 
 
-async def test_exchanges_whose_values_are_not_known_are_named(
+async def test_exchanges_with_unknown_values_are_named(
     service: Running, http: ClientSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     alone = Target("auravant", service.url, {"TOKEN": CALLERS["token"]})
@@ -157,7 +157,7 @@ async def test_exchanges_whose_values_are_not_known_are_named(
     assert re.search(r" as written, 0 different, [1-9]\d* not sent\n", out)
 
 
-async def test_the_page_declares_and_names_what_auravant_needs(
+async def test_the_page_declares_and_names_the_values_that_auravant_needs(
     serve: Callable[..., Running], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On a service with the access document of docs/verifying.md alone, and the variables that are exported there."""
@@ -187,7 +187,7 @@ def test_wrong_arguments_end_with_status_2(arguments: list[str], said: str) -> N
     assert said in done.stderr
 
 
-def test_a_server_that_is_away_ends_with_status_1(service: Running) -> None:
+def test_an_unreachable_server_ends_with_status_1(service: Running) -> None:
     command = [sys.executable, "-m", "service", "verify", "genesys", "--against", "http://127.0.0.1:1"]
     done = subprocess.run(command, cwd=ROOT, env=environment({}), capture_output=True, text=True)
     assert done.returncode == 1

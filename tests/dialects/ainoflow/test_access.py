@@ -46,7 +46,7 @@ async def test_two_keys_of_one_project_see_the_same_documents(service: Running, 
     assert (await project.get("d", "k", "meta")).json["updatedBy"] == project.project
 
 
-async def test_whoami_says_the_id_and_the_project_and_never_the_key(service: Running, http: ClientSession) -> None:
+async def test_whoami_returns_the_id_and_the_project_but_never_the_key(service: Running, http: ClientSession) -> None:
     name = uuid4().hex
     await declare(service, http, {"keys": [{"key": f"secret-{name}", "id": 12345, "project": 678}]})
     reply = await Client(http, service, f"secret-{name}", "678").ask("GET", WHOAMI)
@@ -115,7 +115,7 @@ async def test_a_body_that_arrives_after_its_key_was_revoked_is_not_written(
     assert (await other.get("d")).json == []
 
 
-async def test_a_key_that_is_declared_works_at_once_even_where_it_was_refused_before(
+async def test_a_declared_key_works_at_once_even_if_it_was_refused_before(
     service: Running, http: ClientSession
 ) -> None:
     name = uuid4().hex
@@ -150,7 +150,9 @@ async def test_a_key_that_moves_to_another_project_sees_that_one(service: Runnin
     await soon(there)
 
 
-async def test_applying_twice_is_applying_once(service: Running, http: ClientSession) -> None:
+async def test_applying_a_document_twice_has_the_effect_of_applying_it_once(
+    service: Running, http: ClientSession
+) -> None:
     project = await open_project(service, http)
     section = {"keys": [{"key": project.key, "id": project.project, "project": project.project}]}
     assert await declare(service, http, section) == []
@@ -218,7 +220,7 @@ UNLAWFUL = [
 
 
 @pytest.mark.parametrize("section", UNLAWFUL, ids=json.dumps)
-async def test_a_section_that_cannot_be_is_refused_whole(
+async def test_an_invalid_section_is_refused_as_a_whole(
     service: Running, http: ClientSession, section: dict[str, object]
 ) -> None:
     name = uuid4().hex

@@ -45,7 +45,7 @@ NOT_DOCUMENTS = {
 
 
 @pytest.mark.parametrize("body", NOT_DOCUMENTS.values(), ids=NOT_DOCUMENTS)
-async def test_what_is_no_document_is_refused_and_not_stored(project: Client, body: bytes) -> None:
+async def test_a_body_that_is_not_a_document_is_refused_and_not_stored(project: Client, body: bytes) -> None:
     (await project.ask("POST", at("d"), body)).refused(400)
     (await project.ask("POST", at("d", "k"), body)).refused(400)
     (await project.ask("PUT", at("d", "k"), body)).refused(400)
@@ -60,7 +60,7 @@ async def test_what_is_no_document_is_refused_and_not_stored(project: Client, bo
 @pytest.mark.parametrize(
     "document", [b"[" * 500 + b"]" * 500, b'{"a":' * 499 + b"{}" + b"}" * 499, b"[" * 800 + b"]" * 800]
 )
-async def test_500_levels_and_more_are_kept_as_they_are(project: Client, document: bytes) -> None:
+async def test_documents_with_500_levels_and_more_are_stored_unchanged(project: Client, document: bytes) -> None:
     await project.put("d", "k", document)
     assert (await project.get("d", "k")).body == document
     assert document in (await project.get("d", aggregate="true")).body
@@ -110,7 +110,7 @@ BAD_LIFETIMES = [
 
 
 @pytest.mark.parametrize("query", BAD_LIFETIMES)
-async def test_a_lifetime_that_is_none_is_refused_and_nothing_stored(project: Client, query: str) -> None:
+async def test_an_invalid_lifetime_is_refused_and_nothing_is_stored(project: Client, query: str) -> None:
     for method, target in (("PUT", at("d", "k")), ("POST", at("d", "k")), ("POST", at("d"))):
         (await project.ask(method, f"{target}?{query}", b"{}")).refused(400)
     await project.nothing_stored()
@@ -164,7 +164,7 @@ async def test_a_bad_allow_empty_is_refused(project: Client, query: str) -> None
     (await project.ask("GET", f"{at('d', 'none')}?{query}")).refused(400)
 
 
-async def test_parameters_that_nobody_knows_change_nothing(project: Client) -> None:
+async def test_unknown_parameters_are_ignored(project: Client) -> None:
     await project.put("d", "k", b"[1]", colour="red")
     assert (await project.get("d", "k", colour="red")).body == b"[1]"
     assert len(await project.keys("d", colour="red")) == 1
@@ -192,7 +192,7 @@ async def test_a_path_that_is_not_utf8_is_refused(project: Client, method: str, 
 
 
 @pytest.mark.parametrize("segment", [b"\xff", "é".encode(), b"a b", b"\x00"])
-async def test_a_target_that_is_no_http_is_refused(project: Client, segment: bytes) -> None:
+async def test_an_invalid_request_target_is_refused(project: Client, segment: bytes) -> None:
     head = f"PUT {DOCUMENTS}/d/%b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {project.key}\r\n".encode()
     request = head % segment + b"Content-Length: 2\r\n\r\n{}"
     (await on_the_wire(project.running, request)).refused(400)
@@ -220,19 +220,21 @@ async def test_a_broken_message_is_refused_and_neither_quoted_nor_logged(service
 
 
 @pytest.mark.parametrize("length", [201, 9_000, 60_000])
-async def test_a_name_of_any_length_is_refused_by_its_length(project: Client, length: int) -> None:
+async def test_a_name_of_any_excessive_length_is_refused(project: Client, length: int) -> None:
     (await project.ask("PUT", at("d", "x" * length), b"{}")).refused(400)
     (await project.ask("GET", at("x" * length))).refused(400)
 
 
 @pytest.mark.parametrize("target", ["//", "?", "/%", "/api/v1/%", "/api/v1/storage/json/%/%", "/../etc", "/a?b?c"])
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "DELETE"])
-async def test_an_odd_target_is_answered_and_breaks_nothing(project: Client, method: str, target: str) -> None:
+async def test_an_unusual_target_is_answered_and_the_connection_goes_on(
+    project: Client, method: str, target: str
+) -> None:
     head = f"{method} {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {project.key}\r\n\r\n"
     assert 400 <= (await on_the_wire(project.running, head.encode())).status < 500
 
 
-async def test_a_whole_url_as_target_is_taken_for_its_path(project: Client) -> None:
+async def test_a_target_that_is_a_whole_url_is_treated_as_its_path(project: Client) -> None:
     await project.put("d", "k", b"[1]")
     head = f"GET http://host{at('d', 'k')} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {project.key}\r\n\r\n"
     reply = await on_the_wire(project.running, head.encode())

@@ -57,12 +57,12 @@ async def test_a_bad_token_is_401(project: Client, header: bytes) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])
-async def test_the_scheme_is_read_in_any_case(project: Client, scheme: str) -> None:
+async def test_the_scheme_is_accepted_in_any_case(project: Client, scheme: str) -> None:
     head = f"GET /api/v1/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: {scheme} {project.key}\r\n\r\n"
     assert (await on_the_wire(project.running, head.encode())).status == 200
 
 
-async def test_another_projects_key_sees_nothing_of_it(project: Client) -> None:
+async def test_a_key_of_another_project_sees_nothing(project: Client) -> None:
     other = await open_project(project.running, project.http)
     await project.put("d", "k", b"[1]")
     (await other.get("d", "k")).refused(404)
@@ -86,7 +86,7 @@ async def test_another_projects_key_sees_nothing_of_it(project: Client) -> None:
         b"X-Request-Id: a b",
     ],
 )
-async def test_no_header_of_a_request_gets_into_the_answers_head(project: Client, header: bytes) -> None:
+async def test_no_request_header_is_copied_into_the_answer(project: Client, header: bytes) -> None:
     await project.put("d", "k")
     head = b"GET %b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n" % (at("d", "k").encode(), project.key.encode())
     reply = await on_the_wire(project.running, head + header + b"\r\n\r\n")
@@ -96,7 +96,7 @@ async def test_no_header_of_a_request_gets_into_the_answers_head(project: Client
     assert header.partition(b": ")[2].decode() not in reply.headers.values()
 
 
-async def test_a_lawful_request_id_comes_back(project: Client) -> None:
+async def test_a_valid_request_id_is_returned(project: Client) -> None:
     assert (await project.ask("GET", "/api/v1/whoami", X_Request_Id="a-1.B_2")).headers["X-Request-Id"] == "a-1.B_2"
     refused = await project.ask("GET", at("d", "none"), X_Request_Id="a-1.B_2")
     assert (refused.status, refused.headers["X-Request-Id"]) == (404, "a-1.B_2")

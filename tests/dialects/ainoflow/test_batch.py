@@ -29,7 +29,7 @@ def refused(reply: Reply, status: int, operation: int) -> str:
     return str(reply.json["error"]["message"]).removeprefix(beginning)
 
 
-async def test_a_batch_answers_receipts_in_order(project: Client) -> None:
+async def test_a_batch_returns_receipts_in_order(project: Client) -> None:
     old = (await project.put("d", "b", b"{}")).json["etag"]
     await project.put("d", "c", b'{"x":1,"y":2}', expiresMs=60_000)
     expires = (await project.get("d", "c", "meta")).json["expiresAt"]
@@ -96,7 +96,7 @@ OK: dict[str, Any] = {"op": "put", "key": "k", "value": {}}
         ({"key": "k"}, 400, "`op` is missing"),
     ],
 )
-async def test_an_operation_that_is_refused_is_named_and_nothing_is_done(
+async def test_the_refusal_of_a_batch_names_the_operation_and_nothing_is_done(
     project: Client, operation: dict[str, Any], status: int, message: str
 ) -> None:
     await project.put("d", "there", b"{}")
@@ -105,7 +105,7 @@ async def test_an_operation_that_is_refused_is_named_and_nothing_is_done(
 
 
 @pytest.mark.parametrize("wrong", ["[]", "1", "null", '"x"'])
-async def test_an_operation_that_is_no_object_is_named(project: Client, wrong: str) -> None:
+async def test_an_operation_that_is_not_an_object_is_named(project: Client, wrong: str) -> None:
     reply = await project.ask("POST", BATCH + "d", f'{{"operations":[{wrong}]}}'.encode())
     assert "must be an object" in refused(reply, 400, 0)
 
@@ -124,11 +124,11 @@ async def test_an_operation_that_is_no_object_is_named(project: Client, wrong: s
         json.dumps({"operations": [OK] * 101}).encode(),
     ],
 )
-async def test_a_body_that_is_no_batch_is_400_without_an_operation(project: Client, body: bytes) -> None:
+async def test_a_body_that_is_not_a_batch_is_400_and_names_no_operation(project: Client, body: bytes) -> None:
     (await project.ask("POST", BATCH + "d", body)).refused(400)
 
 
-async def test_a_hundred_operations_in_a_megabyte_are_the_most(project: Client) -> None:
+async def test_a_batch_has_at_most_a_hundred_operations_and_a_megabyte(project: Client) -> None:
     def body(size: int) -> bytes:
         whole = json.dumps({"operations": [{**OK, "key": str(n), "value": {"v": "x" * 9_900}} for n in range(100)]})
         return (whole + " " * (size - len(whole))).encode()
@@ -138,7 +138,7 @@ async def test_a_hundred_operations_in_a_megabyte_are_the_most(project: Client) 
     assert len(await project.keys("d", limit=1000)) == 100
 
 
-async def test_a_batch_with_an_idempotency_key_is_done_once(project: Client) -> None:
+async def test_a_batch_with_an_idempotency_key_is_carried_out_once(project: Client) -> None:
     await project.put("d", "n", b'{"n":1}')
     operations = {"op": "create", "key": "a", "value": {}}, {"op": "patch", "key": "n", "value": {"m": 2}}, OK
     first = await batch(project, *operations, Idempotency_Key="x")
@@ -149,14 +149,14 @@ async def test_a_batch_with_an_idempotency_key_is_done_once(project: Client) -> 
     assert (await project.get("d", "n", "meta")).json["version"] == 2
 
 
-async def test_a_category_with_one_batch_is_listed(project: Client) -> None:
+async def test_a_category_that_a_batch_created_is_listed(project: Client) -> None:
     assert (await batch(project, OK, category="é ü")).status == 200
     assert (await project.get()).json == [{"category": "é ü", "count": 1}]
     assert (await batch(project, {"op": "delete", "key": "k"}, category="é ü")).status == 200
     assert (await project.get()).json == []
 
 
-async def test_racing_batches_over_http_are_all_done_once(project: Client) -> None:
+async def test_racing_batches_over_http_are_each_carried_out_once(project: Client) -> None:
     await project.put("d", "n", b"{}")
 
     async def one(number: int) -> Reply:
@@ -172,7 +172,7 @@ async def test_racing_batches_over_http_are_all_done_once(project: Client) -> No
     assert len(await project.keys("d", limit=1000)) == 65
 
 
-async def test_the_path_without_a_category_is_none(project: Client) -> None:
+async def test_the_path_of_batches_without_a_category_is_404(project: Client) -> None:
     assert (await project.ask("POST", BATCH, b"{}")).status == 404
     (await batch(project, OK, category="c" * 101)).refused(400)
     assert (await project.ask("GET", at("d"))).json == []

@@ -42,9 +42,7 @@ async def test_a_length_over_the_limit_is_413_before_a_byte_of_the_body(
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_a_body_that_goes_on_for_ever_is_413_as_soon_as_it_is_over_the_limit(
-    project: Client, method: str
-) -> None:
+async def test_an_endless_body_is_413_as_soon_as_it_exceeds_the_limit(project: Client, method: str) -> None:
     async with connected(project) as (reader, writer):
         writer.write(head(project, method, "Transfer-Encoding: chunked"))
         answered = asyncio.create_task(read_reply(reader))
@@ -59,12 +57,12 @@ async def test_a_body_that_goes_on_for_ever_is_413_as_soon_as_it_is_over_the_lim
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_who_may_not_write_is_refused_before_the_body(project: Client, method: str) -> None:
+async def test_a_caller_without_permission_is_refused_before_the_body_is_sent(project: Client, method: str) -> None:
     request = head(project, method, f"Content-Length: {LIMIT}", key="unknown")
     (await on_the_wire(project.running, request)).refused(401)
 
 
-async def test_who_asks_before_sending_is_told_to_go_on_or_not_to(project: Client) -> None:
+async def test_expect_100_continue_is_answered_by_100_or_by_the_refusal(project: Client) -> None:
     expect = "Expect: 100-continue"
     refused = await on_the_wire(project.running, head(project, "PUT", f"Content-Length: {LIMIT + 1}", expect))
     refused.refused(413)
@@ -95,13 +93,13 @@ async def test_the_limit_is_a_setting(serve: Callable[..., Running], http: Clien
     (await project.ask("PATCH", at("d", "k"), b'{"b":"%b"}' % (b"x" * 100))).refused(413)
 
 
-async def test_a_compressed_body_is_stored_as_what_it_says(project: Client) -> None:
+async def test_a_compressed_body_is_stored_decompressed(project: Client) -> None:
     body = gzip.compress(b'{"a":1}')
     assert (await project.ask("PUT", at("d", "k"), body, Content_Encoding="gzip")).status == 200
     assert (await project.get("d", "k")).body == b'{"a":1}'
 
 
-async def test_a_bomb_is_413_as_soon_as_it_is_over_the_limit(project: Client) -> None:
+async def test_a_decompression_bomb_is_413_as_soon_as_it_exceeds_the_limit(project: Client) -> None:
     bomb = gzip.compress(b" " * (20 * LIMIT))
     assert len(bomb) < LIMIT / 10
     (await project.ask("PUT", at("d", "k"), bomb, Content_Encoding="gzip")).refused(413)
@@ -112,7 +110,7 @@ async def test_a_bomb_is_413_as_soon_as_it_is_over_the_limit(project: Client) ->
     ("body", "kind"),
     [(b"nonsense", "gzip"), (gzip.compress(b'{"a":1}', mtime=0)[:-12], "gzip"), (b"\xff\xff", "deflate")],
 )
-async def test_a_body_that_cannot_be_unpacked_is_refused(project: Client, body: bytes, kind: str) -> None:
+async def test_a_body_that_cannot_be_decompressed_is_refused(project: Client, body: bytes, kind: str) -> None:
     (await project.ask("PUT", at("d", "k"), body, Content_Encoding=kind)).refused(400)
     await project.nothing_stored()
 
@@ -128,7 +126,7 @@ async def test_a_body_that_is_cut_off_stores_nothing(project: Client, method: st
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-async def test_clients_that_do_not_wait_for_their_answer_are_no_faults(project: Client, method: str) -> None:
+async def test_clients_that_leave_before_their_answer_cause_no_errors_in_the_log(project: Client, method: str) -> None:
     def failed() -> int:
         return sum(project.running.log.count(said) for said in ("a request failed", "Error handling request"))
 
@@ -141,7 +139,7 @@ async def test_clients_that_do_not_wait_for_their_answer_are_no_faults(project: 
     assert failed() == before
 
 
-async def test_a_body_of_many_small_values_takes_no_more_memory_than_another(project: Client) -> None:
+async def test_a_body_of_many_small_values_takes_no_more_memory_than_others(project: Client) -> None:
     def most() -> int:
         (pid,) = project.running.worker_pids()
         status = Path(f"/proc/{pid}/status").read_text()
@@ -153,14 +151,14 @@ async def test_a_body_of_many_small_values_takes_no_more_memory_than_another(pro
     assert most() - before < 3 * LIMIT
 
 
-async def test_a_chunked_body_is_a_body(project: Client) -> None:
+async def test_a_chunked_body_is_stored(project: Client) -> None:
     chunks = b'3\r\n{"a\r\n1;x=y\r\n"\r\n3\r\n:1}\r\n0\r\n\r\n'
     reply = await on_the_wire(project.running, head(project, "PUT", "Transfer-Encoding: chunked") + chunks)
     assert reply.status == 200
     assert (await project.get("d", "k")).body == b'{"a":1}'
 
 
-async def test_requests_in_one_go_are_answered_in_their_order(project: Client) -> None:
+async def test_pipelined_requests_are_answered_in_order(project: Client) -> None:
     put = head(project, "PUT", "Content-Length: 3")
     async with connected(project) as (reader, writer):
         writer.write(

@@ -50,7 +50,7 @@ async def test_each_write_is_a_change(project: Client) -> None:
     assert [datetime.fromisoformat(each["at"]) for each in changes]
 
 
-async def test_a_feed_goes_on_where_it_was(project: Client) -> None:
+async def test_the_next_page_of_changes_begins_after_the_last_one(project: Client) -> None:
     assert (await read(project, "d"))["changes"] == []
     now = (await read(project, "d", since="now"))["next"]
     for n in range(25):
@@ -81,11 +81,11 @@ async def test_without_a_journal_there_is_no_feed(service: Running, http: Client
 @pytest.mark.parametrize(
     "query", [{"since": "x"}, {"since": "1"}, {"since": "1-"}, {"limit": 0}, {"limit": 1001}, {"limit": "x"}]
 )
-async def test_what_is_no_cursor_or_limit_is_refused(project: Client, query: dict[str, object]) -> None:
+async def test_an_invalid_cursor_or_limit_is_refused(project: Client, query: dict[str, object]) -> None:
     (await project.ask("GET", feed("d", **query))).refused(400)
 
 
-async def test_a_trimmed_cursor_is_gone(service: Running, http: ClientSession) -> None:
+async def test_a_trimmed_cursor_is_410(service: Running, http: ClientSession) -> None:
     project = await open_with(service, http, journal={"entries": 10})
     now = (await read(project, "d", since="now"))["next"]
     for n in range(111):
@@ -133,7 +133,7 @@ async def test_the_journal_counts_in_the_quota(service: Running, http: ClientSes
     assert statuses == [200] * written + [429] * (12 - written)
 
 
-async def test_a_declaration_counts_from_then_on(service: Running, http: ClientSession) -> None:
+async def test_a_journal_begins_and_ends_with_its_declaration(service: Running, http: ClientSession) -> None:
     project = await open_project(service, http)
 
     async def counts(status: int) -> None:

@@ -42,7 +42,7 @@ async def test_a_write_whose_if_match_fails_is_412_and_changes_nothing(
 
 @pytest.mark.parametrize("method", WRITES)
 @pytest.mark.parametrize("header", ["*", f'"{OTHER}"'])
-async def test_if_match_on_what_is_not_there_is_412(project: Client, method: str, header: str) -> None:
+async def test_if_match_on_a_missing_document_is_412(project: Client, method: str, header: str) -> None:
     (await write(project, method, If_Match=header)).refused(412)
     await project.nothing_stored()
 
@@ -68,7 +68,7 @@ async def test_if_none_match_star_creates_only(project: Client) -> None:
     (await write(project, "PUT", If_None_Match="*")).refused(412)
 
 
-async def test_both_conditions_are_to_hold(project: Client) -> None:
+async def test_both_conditions_must_hold(project: Client) -> None:
     etag = await stored(project)
     (await write(project, "PUT", If_Match=f'"{etag}"', If_None_Match=f'"{etag}"')).refused(412)
     (await write(project, "PUT", If_Match="*", If_None_Match="*")).refused(412)
@@ -77,7 +77,7 @@ async def test_both_conditions_are_to_hold(project: Client) -> None:
 
 
 @pytest.mark.parametrize("size", [200_000, 700_000])
-async def test_conditions_hold_for_large_documents_too(project: Client, size: int) -> None:
+async def test_conditions_are_checked_for_large_documents_too(project: Client, size: int) -> None:
     large = b'{"pad":"%s"}' % (b"x" * size)
     first = await stored(project, large)
     patched = await project.ask("PATCH", at("d", "k"), b'{"a":1}', If_Match=f'"{first}"')
@@ -91,7 +91,7 @@ async def test_conditions_hold_for_large_documents_too(project: Client, size: in
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("header", ["*", '"{}"', 'W/"{}"', '"x" , "{}"'])
-async def test_a_reader_who_has_it_is_told_304(project: Client, method: str, header: str) -> None:
+async def test_a_reader_with_the_current_etag_gets_304(project: Client, method: str, header: str) -> None:
     etag = await stored(project)
     known = await project.ask(method, at("d", "k"), If_None_Match=header.format(etag))
     assert (known.status, known.body, known.headers["ETag"]) == (304, b"", f'"{etag}"')
@@ -99,12 +99,12 @@ async def test_a_reader_who_has_it_is_told_304(project: Client, method: str, hea
     assert "Content-Type" not in known.headers
 
 
-async def test_a_reader_who_has_another_state_gets_the_document(project: Client) -> None:
+async def test_a_reader_with_another_etag_gets_the_document(project: Client) -> None:
     await stored(project)
     assert (await project.ask("GET", at("d", "k"), If_None_Match=f'"{OTHER}"')).body == b'{"old":1}'
 
 
-async def test_a_connection_goes_on_after_a_304(project: Client) -> None:
+async def test_a_connection_can_be_used_after_a_304(project: Client) -> None:
     etag = await stored(project)
     for _ in range(3):
         assert (await project.ask("GET", at("d", "k"), If_None_Match=f'"{etag}"')).status == 304

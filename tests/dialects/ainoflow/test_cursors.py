@@ -36,7 +36,7 @@ async def walk(project: Client, *names: str, **query: Any) -> list[Reply]:
 @pytest.mark.parametrize("sort", ["createdAt", "updatedAt", "size", "key"])
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("limit", [1, 5, 23, 1000])
-async def test_cursors_put_together_are_the_whole_order(filled: Client, sort: str, order: str, limit: int) -> None:
+async def test_pages_by_cursor_together_are_the_whole_list(filled: Client, sort: str, order: str, limit: int) -> None:
     whole = shown(await filled.get("d", sortBy=sort, sortOrder=order, limit=1000))
     replies = await walk(filled, "d", sortBy=sort, sortOrder=order, limit=limit)
     assert [key for reply in replies for key in shown(reply)] == whole
@@ -48,7 +48,7 @@ async def test_cursors_put_together_are_the_whole_order(filled: Client, sort: st
         assert "X-Total-Pages" not in reply.headers
 
 
-async def test_the_aggregate_has_the_cursor_and_no_page(filled: Client) -> None:
+async def test_an_aggregate_by_cursor_has_the_cursor_and_no_page_number(filled: Client) -> None:
     first = await filled.ask("GET", at("d", aggregate="true", limit=20) + "&cursor=")
     assert list(first.json) == ["category", "items", "totalCount", "pageSize", "nextCursor"]
     assert first.json["nextCursor"] == first.headers["X-Next-Cursor"]
@@ -57,7 +57,7 @@ async def test_the_aggregate_has_the_cursor_and_no_page(filled: Client) -> None:
     assert "X-Next-Cursor" not in last.headers
 
 
-async def test_the_last_item_of_a_part_may_be_gone(filled: Client) -> None:
+async def test_a_list_continues_after_an_item_that_was_deleted(filled: Client) -> None:
     for query in ({"sortBy": "key"}, {"sortBy": "createdAt"}, {"sortBy": "size", "sortOrder": "desc"}):
         whole = shown(await filled.get("d", **query))
         first = await filled.ask("GET", at("d", limit=5, **query) + "&cursor=")
@@ -119,12 +119,12 @@ async def test_a_prefix_counts_bytes_of_names(project: Client) -> None:
 
 
 @pytest.mark.parametrize("sort", ["createdAt", "updatedAt", "size"])
-async def test_a_prefix_without_the_order_of_keys_is_400(project: Client, sort: str) -> None:
+async def test_a_prefix_with_another_order_than_by_key_is_400(project: Client, sort: str) -> None:
     (await project.get("d", sortBy=sort, prefix="a")).refused(400)
     (await project.get("d", prefix="a")).refused(400)
 
 
-async def test_the_categories_are_walked_by_cursor(project: Client) -> None:
+async def test_the_list_of_categories_can_be_read_by_cursor(project: Client) -> None:
     for n in range(7):
         await project.put(f"c{n}", "k")
     replies = await walk(project, limit=3)
@@ -136,7 +136,7 @@ async def test_the_categories_are_walked_by_cursor(project: Client) -> None:
 
 @pytest.mark.parametrize("sort", ["createdAt", "key"])
 @pytest.mark.parametrize("order", ["asc", "desc"])
-async def test_what_is_there_all_the_while_is_listed_once_while_8_others_write(
+async def test_documents_that_exist_all_the_time_are_listed_once_while_8_others_write(
     project: Client, sort: str, order: str
 ) -> None:
     lasting = {f"s{n:03}" for n in range(200)}

@@ -29,7 +29,7 @@ async def test_a_document_comes_back_byte_for_byte(project: Client, document: by
     assert document in (await project.get("d")).body
 
 
-async def test_put_answers_200_also_when_it_creates_and_counts_the_versions(project: Client) -> None:
+async def test_put_answers_200_also_when_it_creates_and_the_version_grows(project: Client) -> None:
     written = [(await project.put("d", "k", body)).json for body in (b'{"n":1}', b'{"n":2}', b'{"n":2}')]
     assert [each["version"] for each in written] == [1, 2, 3]
     assert list(written[0]) == ["category", "key", "version", "etag", "expiresAt"]
@@ -52,7 +52,7 @@ async def test_a_document_is_created_once(project: Client) -> None:
     assert (await project.get("d", "k", "meta")).json["version"] == 1
 
 
-async def test_a_missing_document_says_not_found_or_empty_if_that_is_allowed(project: Client) -> None:
+async def test_a_missing_document_is_404_or_empty_if_that_is_allowed(project: Client) -> None:
     (await project.get("d", "k")).refused(404)
     (await project.get("d", "k", "meta")).refused(404)
     (await project.get("d", "k", allowEmpty="false")).refused(404)
@@ -63,7 +63,7 @@ async def test_a_missing_document_says_not_found_or_empty_if_that_is_allowed(pro
     assert (await project.get("d", "k", allowEmpty="true")).body == b"[1]"
 
 
-async def test_delete_twice_says_not_found(project: Client) -> None:
+async def test_a_second_delete_is_not_found(project: Client) -> None:
     await project.put("d", "k")
     deleted = await project.ask("DELETE", at("d", "k"))
     assert (deleted.status, deleted.json) == (200, {"category": "d", "key": "k"})
@@ -79,7 +79,7 @@ async def test_a_deleted_document_starts_again_at_version_1(project: Client) -> 
     assert (await project.put("d", "k")).json["version"] == 1
 
 
-async def test_meta_says_who_and_when(project: Client) -> None:
+async def test_meta_has_authors_and_times(project: Client) -> None:
     await project.put("d", "k", b'{"n":1}')
     first = (await project.get("d", "k", "meta")).json
     await project.put("d", "k", b'{"n":12}')
@@ -101,7 +101,7 @@ async def test_meta_says_who_and_when(project: Client) -> None:
     assert second["createdBy"] == second["updatedBy"] == project.project
 
 
-async def test_meta_wins_over_a_document_called_that(project: Client) -> None:
+async def test_the_route_meta_is_never_a_document(project: Client) -> None:
     await project.put("d", "k")
     assert (await project.get("d", "k", "meta")).json["key"] == "k"
     await project.put("d", "meta", b'{"a":1}')
@@ -110,7 +110,7 @@ async def test_meta_wins_over_a_document_called_that(project: Client) -> None:
 
 
 @pytest.mark.parametrize("target", [at("d", "k"), at("d", "k", "meta"), at("d"), DOCUMENTS, "/api/v1/whoami"])
-async def test_head_says_what_get_says_without_the_body(project: Client, target: str) -> None:
+async def test_head_has_the_headers_of_get_and_no_body(project: Client, target: str) -> None:
     await project.put("d", "k", b'{"n":1}')
     asked, head = await project.ask("GET", target), await project.ask("HEAD", target)
     assert (head.status, head.body) == (200, b"")
@@ -123,7 +123,7 @@ async def test_head_of_a_missing_document_is_404(project: Client) -> None:
     assert (missing.status, missing.body) == (404, b"")
 
 
-async def test_what_the_body_is_called_does_not_matter(project: Client) -> None:
+async def test_the_content_type_of_a_document_is_ignored(project: Client) -> None:
     for kind in ("application/x-www-form-urlencoded", "text/plain; charset=latin-1", "nonsense"):
         assert (await project.ask("PUT", at("d", "k"), b"[1]", Content_Type=kind)).status == 200
         assert (await project.get("d", "k")).body == b"[1]"

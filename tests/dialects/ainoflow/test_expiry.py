@@ -43,7 +43,9 @@ LAWFUL = {
 
 
 @pytest.mark.parametrize(("text", "meant"), LAWFUL.items())
-async def test_expires_at_is_any_iso_8601_date_and_utc_without_a_zone(project: Client, text: str, meant: str) -> None:
+async def test_expires_at_is_an_iso_8601_date_which_is_utc_without_a_zone(
+    project: Client, text: str, meant: str
+) -> None:
     assert (await project.put("d", "k", expiresAt=text)).json["expiresAt"] == meant
     created = await project.ask("POST", at("d", "k2", expiresAt=text), b"{}")
     assert (created.status, created.json["expiresAt"]) == (201, meant)
@@ -52,12 +54,12 @@ async def test_expires_at_is_any_iso_8601_date_and_utc_without_a_zone(project: C
     assert {item["expiresAt"] for item in (await project.get("d")).json} == {meant}
 
 
-async def test_a_plus_that_was_not_encoded_is_understood(project: Client) -> None:
+async def test_an_unencoded_plus_in_a_date_is_accepted(project: Client) -> None:
     reply = await project.ask("PUT", at("d", "k") + "?expiresAt=2099-01-15T10:30:00+02:00", b"{}")
     assert reply.json["expiresAt"] == "2099-01-15T08:30:00Z"
 
 
-async def test_expires_ms_counts_from_now(project: Client) -> None:
+async def test_expires_ms_counts_from_the_time_of_the_write(project: Client) -> None:
     reply = await project.put("d", "k", expiresMs=3_600_000)
     written = instant((await project.get("d", "k", "meta")).json["updatedAt"])
     difference = instant(reply.json["expiresAt"]) - written
@@ -81,7 +83,7 @@ async def test_put_sets_the_expiry_and_put_without_one_clears_it(project: Client
     assert await project.keys("d") == ["k"]
 
 
-async def test_a_patch_does_not_prolong_a_life(project: Client) -> None:
+async def test_a_patch_does_not_change_the_expiry(project: Client) -> None:
     async def patched(seconds: float) -> None:
         await project.put("d", "k", expiresMs=round(seconds * 1000))
         assert (await project.ask("PATCH", at("d", "k"), b'{"a":1}')).status == 200
@@ -156,7 +158,7 @@ async def test_when_half_of_2000_documents_expire_every_answer_is_exact_at_once(
     await exact(project)
 
 
-async def test_what_expired_while_the_service_was_away_is_nowhere(
+async def test_documents_that_expired_while_the_service_was_stopped_are_gone(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     running = serve()

@@ -87,7 +87,7 @@ async def test_a_poll_is_answered_as_soon_as_there_is_a_change(
             }
 
 
-async def test_a_poll_without_a_change_ends_in_its_time_with_the_same_cursor(journaled: Client) -> None:
+async def test_a_poll_without_a_change_ends_after_its_wait_with_the_same_cursor(journaled: Client) -> None:
     now = (await journaled.ask("GET", feed("c", since="now"))).json["next"]
     answer = await journaled.ask("GET", feed("c", since=now, wait=1))
     assert answer.json == {"category": "c", "changes": [], "next": now, "more": False}
@@ -100,11 +100,11 @@ async def test_a_poll_with_changes_does_not_wait(journaled: Client) -> None:
 
 
 @pytest.mark.parametrize("wait", ["-1", "61", "x", "1.5"])
-async def test_a_wait_that_is_none_is_refused(journaled: Client, wait: str) -> None:
+async def test_an_invalid_wait_is_refused(journaled: Client, wait: str) -> None:
     assert "`wait`" in (await journaled.ask("GET", feed("c", wait=wait))).refused(400)
 
 
-async def test_a_stream_is_resumed_where_it_ended_and_its_header_wins(journaled: Client) -> None:
+async def test_a_stream_is_resumed_after_its_last_event_and_the_header_counts_before_since(journaled: Client) -> None:
     await change(journaled, "c")
     stream = await follow(journaled, "c")
     first = await stream.take(2)
@@ -120,7 +120,7 @@ async def test_the_head_of_a_stream_comes_before_its_first_event(journaled: Clie
     assert [event.data["key"] for event in await stream.take(1)] == ["k"]
 
 
-async def test_head_and_old_clients_are_answered(journaled: Client) -> None:
+async def test_head_requests_and_http_1_0_clients_are_answered(journaled: Client) -> None:
     await journaled.put("c", "k")
     head = await journaled.ask("HEAD", feed("c"), Accept=EVENTS)
     assert (head.status, head.headers["Content-Type"]) == (200, "text/event-stream")
@@ -187,11 +187,11 @@ async def keep_writing(project: Client, category: str) -> None:
         await project.put(category, "k")
 
 
-def test_a_change_of_access_is_seen_in_time_to_end_feeds_within_a_second() -> None:
+def test_a_change_of_access_is_noticed_early_enough_to_end_feeds_within_a_second() -> None:
     assert POLL + TICK < FRESH <= 1.0
 
 
-async def test_a_change_of_access_that_is_about_others_ends_nothing(journaled: Client, http: ClientSession) -> None:
+async def test_a_change_of_access_of_other_callers_ends_no_feed(journaled: Client, http: ClientSession) -> None:
     stream = await follow(journaled, "c", since="now")
     await open_project(journaled.running, http)
     await asyncio.sleep(1)
@@ -199,7 +199,7 @@ async def test_a_change_of_access_that_is_about_others_ends_nothing(journaled: C
     assert len(await stream.take(1)) == 1
 
 
-async def test_at_a_drain_polls_are_answered_with_none_and_streams_end(serve: Serve, http: ClientSession) -> None:
+async def test_in_a_drain_polls_get_no_changes_and_streams_end(serve: Serve, http: ClientSession) -> None:
     project = await begun(serve, http)
     now = (await project.ask("GET", feed("c", since="now"))).json["next"]
     stream = await follow(project, "c", since="now")
@@ -231,7 +231,7 @@ async def test_clients_that_go_away_leave_nothing_behind(
     assert await gauge(project, "polystow_requests_in_flight") == 0
 
 
-async def test_who_does_not_read_is_cut_off_and_others_are_not(serve: Serve, http: ClientSession) -> None:
+async def test_a_client_that_does_not_read_is_cut_off_and_others_are_not(serve: Serve, http: ClientSession) -> None:
     project = await begun(serve, http)
     host, port = project.running.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
@@ -251,7 +251,7 @@ async def test_who_does_not_read_is_cut_off_and_others_are_not(serve: Serve, htt
     writer.close()
 
 
-async def test_a_browser_may_resume(serve: Serve, http: ClientSession) -> None:
+async def test_a_browser_on_another_origin_can_resume_a_stream(serve: Serve, http: ClientSession) -> None:
     running = serve(cors_origins="https://app.example")
     asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "GET"}
     async with http.options(running.url + feed("c"), headers=asked) as response:

@@ -39,7 +39,7 @@ async def test_a_cursor_of_another_category_or_project_is_410(project: Client, h
 
 
 @pytest.mark.parametrize("cursor", ["-", "+", "$", "(1-1", "1-1\0", "NOW", " now", "9" * 17 + "-0", "1" * 5000 + "-0"])
-async def test_a_text_that_is_no_cursor_is_400(project: Client, cursor: str) -> None:
+async def test_an_invalid_cursor_is_400(project: Client, cursor: str) -> None:
     (await project.ask("GET", feed("c", since=cursor))).refused(400)
     (await project.ask("GET", feed("c", since=cursor), Accept=EVENTS)).refused(400)
     (await project.get("c", "k", "history", before=cursor)).refused(400)
@@ -47,7 +47,7 @@ async def test_a_text_that_is_no_cursor_is_400(project: Client, cursor: str) -> 
 
 
 @pytest.mark.parametrize("wait", ["-1", "61", "1e1", "0x1", "1.0", "1_0", "\u0661", " 1", "9" * 400])
-async def test_a_wait_that_is_none_is_400_for_streams_too(project: Client, wait: str) -> None:
+async def test_an_invalid_wait_is_400_for_streams_too(project: Client, wait: str) -> None:
     for headers in ({}, {"Accept": EVENTS}):
         (await project.ask("GET", feed("c", wait=wait), None, **headers)).refused(400)
 
@@ -72,13 +72,13 @@ async def test_events_are_sent_to_those_who_accept_them(project: Client, accept:
     assert head.headers["Content-Type"] == (EVENTS if streamed else "application/json")
 
 
-async def test_conditions_mean_nothing_to_a_feed(project: Client) -> None:
+async def test_conditions_are_ignored_by_a_feed(project: Client) -> None:
     await project.put("c", "k")
     for headers in ({"If_None_Match": "*"}, {"Range": "bytes=0-3"}):
         assert len((await project.ask("GET", feed("c"), None, **headers)).json["changes"]) == 1
 
 
-async def test_line_ends_in_names_and_documents_begin_no_event(project: Client) -> None:
+async def test_line_ends_in_names_and_documents_do_not_begin_an_event(project: Client) -> None:
     stream = await follow(project, "c")
     for name in ODD:
         await project.put("c", name, '["\u2028\x85",\r\n\n"x\\n"\r]'.encode())
@@ -89,7 +89,7 @@ async def test_line_ends_in_names_and_documents_begin_no_event(project: Client) 
     assert found[0].data["value"] == ["\u2028\x85", "x\n"]
 
 
-async def test_a_category_that_loses_all_of_its_documents_is_followed_on(project: Client) -> None:
+async def test_followers_of_a_category_go_on_when_all_of_its_documents_are_deleted(project: Client) -> None:
     stream = await follow(project, "c")
     for number in range(3):
         await project.put("c", f"k{number}")
@@ -99,7 +99,7 @@ async def test_a_category_that_loses_all_of_its_documents_is_followed_on(project
     assert [event.data["op"] for event in await stream.take(7)] == ["put"] * 3 + ["delete"] * 3 + ["put"]
 
 
-async def test_a_journal_that_is_declared_again_goes_on_and_was_404_meanwhile(project: Client) -> None:
+async def test_a_journal_that_is_declared_again_continues_and_is_404_in_between(project: Client) -> None:
     stream = await follow(project, "c", since="now")
     poll = asyncio.create_task(project.ask("GET", feed("other", since="now", wait=60)))
     await project.put("c", "k")
@@ -121,7 +121,7 @@ async def test_a_journal_that_is_declared_again_goes_on_and_was_404_meanwhile(pr
     assert [event.data for event in await (await follow(project, "c", cursor)).take(1)] == found
 
 
-async def test_what_a_quota_refuses_is_no_change(project: Client) -> None:
+async def test_a_write_refused_by_a_quota_is_not_a_change(project: Client) -> None:
     await project.put("c", "k")
     cursor = (await listed(project, "c"))[-1]["cursor"]
     stream = await follow(project, "c", cursor)

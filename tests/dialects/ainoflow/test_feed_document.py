@@ -35,7 +35,7 @@ async def test_a_stream_has_a_content_type_of_the_document_and_changes_of_its_sc
         check(event.data)
 
 
-def test_the_example_of_a_stream_is_made_of_events() -> None:
+def test_the_example_of_a_stream_consists_of_valid_events() -> None:
     assert list(ANSWER["content"]) == ["application/json", EVENTS]
     body = ANSWER["content"][EVENTS]
     assert body["schema"]["type"] == "string"

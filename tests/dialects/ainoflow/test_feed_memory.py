@@ -85,7 +85,7 @@ async def test_streams_that_nobody_reads_share_one_limit_and_lose_nothing(
     assert [event.data for event in await again.take(CHANGES - seen)] == changes[seen:]
 
 
-async def test_many_streams_that_do_not_read_the_same_changes_take_little(
+async def test_many_streams_with_the_same_unread_changes_take_little_memory(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     """They wait with the same pieces, which are in memory once: nobody is cut off for their number."""

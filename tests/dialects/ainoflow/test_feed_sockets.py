@@ -79,7 +79,7 @@ async def followed(project: Client, count: int) -> None:
     await soon(all_are)
 
 
-async def test_a_stream_ends_with_a_client_that_closes_its_side(project: Client) -> None:
+async def test_a_stream_ends_when_the_client_closes_its_side(project: Client) -> None:
     with connected(project) as client:
         client.sendall(asking(project, feed("c", since="now")))
         await asyncio.to_thread(head_of, client)
@@ -88,7 +88,7 @@ async def test_a_stream_ends_with_a_client_that_closes_its_side(project: Client)
     await nothing_is_left(project)
 
 
-async def test_requests_behind_a_stream_wait_for_its_end_and_take_little(project: Client) -> None:
+async def test_requests_after_a_stream_wait_for_its_end_and_take_little_memory(project: Client) -> None:
     """When the client leaves, its stream is gone with the next events, though nothing is read from it."""
     with connected(project) as client:
         client.sendall(asking(project, feed("c", since="now")))
@@ -128,7 +128,7 @@ async def test_requests_behind_a_stream_wait_for_its_end_and_take_little(project
     ],
     ids=lambda cursor: ascii(cursor[:12]),
 )
-async def test_a_last_event_id_that_is_no_cursor_is_refused(project: Client, cursor: str) -> None:
+async def test_an_invalid_last_event_id_is_refused(project: Client, cursor: str) -> None:
     with connected(project) as client:
         request = asking(project, feed("c"), "Last-Event-ID: CURSOR", "Connection: close")
         client.sendall(request.replace(b"CURSOR", cursor.encode()))
@@ -138,7 +138,7 @@ async def test_a_last_event_id_that_is_no_cursor_is_refused(project: Client, cur
 
 
 @pytest.mark.parametrize("cursor", ["9999999999999-0", "1-1", "0-1"])
-async def test_a_last_event_id_of_no_change_is_410(project: Client, cursor: str) -> None:
+async def test_an_unknown_last_event_id_is_410(project: Client, cursor: str) -> None:
     await project.put("c", "k", b"{}")
     with connected(project) as client:
         client.sendall(asking(project, feed("c"), f"Last-Event-ID: {cursor}", "Connection: close"))
@@ -183,7 +183,7 @@ async def test_thousands_of_connections_that_are_cut_leave_nothing_behind(projec
 
 
 @pytest.mark.parametrize("lines", [(), ("Connection: keep-alive",)], ids=["close", "keep-alive"])
-async def test_a_stream_of_an_old_client_ends_with_its_connection(project: Client, lines: tuple[str, ...]) -> None:
+async def test_a_stream_over_http_1_0_ends_with_its_connection(project: Client, lines: tuple[str, ...]) -> None:
     """HTTP/1.0 has no other way to say that an answer of unknown length is over."""
     with connected(project) as client:
         client.sendall(asking(project, feed("c", since="now"), *lines, version="1.0"))
@@ -205,7 +205,7 @@ async def test_a_head_request_leaves_no_follower(project: Client) -> None:
         await nothing_is_left(project)
 
 
-async def test_a_stream_that_is_read_byte_by_byte_is_right(project: Client) -> None:
+async def test_a_stream_that_is_read_byte_by_byte_is_complete(project: Client) -> None:
     for number in range(4):
         await project.put("c", f"k{number}", BODY)
     with connected(project) as client:

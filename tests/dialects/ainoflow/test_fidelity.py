@@ -119,7 +119,7 @@ def ask(connection: HTTPConnection, key: str, method: str, target: str, body: st
 
 
 @pytest.mark.long
-def test_generated_documents_and_patches_are_kept_to_the_byte(project: Client) -> None:
+def test_generated_documents_and_patches_keep_every_byte(project: Client) -> None:
     connection = HTTPConnection(project.running.url.removeprefix("http://"))
     target = at("d", "k")
 

@@ -49,14 +49,14 @@ async def test_a_history_is_newest_first_and_comes_in_pages(project: Client) -> 
     assert [each["cursor"] for each in feed] == [each["cursor"] for each in reversed(changes)]
 
 
-async def test_before_any_cursor_there_is_a_history(project: Client) -> None:
+async def test_before_takes_cursors_that_the_journal_does_not_have(project: Client) -> None:
     await project.put("d", "k")
     assert (await history(project, "k", before="0-0"))["changes"] == []
     assert (await history(project, "k", before="0-1"))["changes"] == []
     assert len((await history(project, "k", before="9" * 16 + "-" + "9" * 16))["changes"]) == 1
 
 
-async def test_a_key_that_never_was_has_no_history(project: Client) -> None:
+async def test_an_unknown_key_has_an_empty_history(project: Client) -> None:
     assert await history(project, "none") == {"category": "d", "key": "none", "changes": [], "next": None}
 
 
@@ -76,7 +76,7 @@ async def test_a_document_is_read_as_it_was(project: Client) -> None:
     (await restore(project, "k", "x")).refused(400)
 
 
-async def test_a_document_is_put_back(project: Client) -> None:
+async def test_a_document_can_be_restored(project: Client) -> None:
     await project.put("d", "k", b"[1]")
     await project.put("d", "k", b"[2]", expiresMs=600_000)
     _, first = (each["cursor"] for each in (await history(project, "k"))["changes"])
@@ -93,7 +93,7 @@ async def test_a_document_is_put_back(project: Client) -> None:
     assert (await restore(project, "k", first, If_Match=f'"{etag(b"[1]")}"')).json["version"] == 2
 
 
-async def test_a_repeated_restore_is_done_once(project: Client) -> None:
+async def test_a_repeated_restore_is_carried_out_once(project: Client) -> None:
     await project.put("d", "k", b"[1]")
     [change] = (await history(project, "k"))["changes"]
     replies = [await restore(project, "k", change["cursor"], Idempotency_Key="a") for _ in range(3)]
@@ -102,5 +102,5 @@ async def test_a_repeated_restore_is_done_once(project: Client) -> None:
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 1001}, {"before": "x"}, {"before": "now"}])
-async def test_what_is_no_cursor_or_limit_is_refused(project: Client, query: dict[str, object]) -> None:
+async def test_an_invalid_cursor_or_limit_is_refused(project: Client, query: dict[str, object]) -> None:
     (await project.get("d", "k", "history", **query)).refused(400)

@@ -18,7 +18,7 @@ async def fill(project: Client, count: int, category: str = "d") -> list[str]:
     return keys
 
 
-async def test_an_item_says_all_of_a_document(project: Client) -> None:
+async def test_a_list_item_has_all_properties_of_a_document(project: Client) -> None:
     await project.put("d", "k", b'{"b": 1.50, "a": []}', expiresAt="2099-01-01")
     meta = (await project.get("d", "k", "meta")).json
     (item,) = (await project.get("d")).json
@@ -27,7 +27,7 @@ async def test_an_item_says_all_of_a_document(project: Client) -> None:
     assert item == {name: meta[name] for name in shared} | {"value": {"b": 1.5, "a": []}}
 
 
-async def test_without_parameters_the_first_50_in_the_order_of_their_creation(project: Client) -> None:
+async def test_without_parameters_a_list_has_the_first_50_by_creation(project: Client) -> None:
     keys = await fill(project, 53)
     await project.put("d", "k00", b'{"again":1}')  # an update does not change the time of creation
     reply = await project.get("d")
@@ -49,7 +49,7 @@ async def test_without_parameters_the_first_50_in_the_order_of_their_creation(pr
         (10**15, 1000, 0, 1),
     ],
 )
-async def test_every_page_says_true_totals(
+async def test_every_page_has_the_true_totals(
     project: Client, page: int, limit: int, count: int, pages: int, aggregate: bool
 ) -> None:
     await asyncio.gather(*(project.put("d", f"k{n}") for n in range(22)))
@@ -71,7 +71,7 @@ async def test_a_category_without_documents_is_an_empty_list(project: Client, ag
     assert reply.json == (totals if aggregate == "true" else [])
 
 
-async def test_each_sort_field_sorts_and_desc_is_asc_read_backwards(project: Client) -> None:
+async def test_each_sort_field_sorts_and_desc_is_the_reverse_of_asc(project: Client) -> None:
     for key, size in (("c", 3), ("a", 1), ("b", 2), ("d", 1)):
         await project.put("s", key, b'["%b"]' % (b"x" * size))
     await project.put("s", "a", b'["y"]')
@@ -83,7 +83,7 @@ async def test_each_sort_field_sorts_and_desc_is_asc_read_backwards(project: Cli
     assert await project.keys("s") == list(expected["createdAt"])
 
 
-async def test_ties_break_by_the_bytes_of_the_key(project: Client) -> None:
+async def test_equal_documents_are_ordered_by_the_bytes_of_their_keys(project: Client) -> None:
     keys = ["a", "B", "é", "z", "日", "\U0001f600", "\uffff", "~", "A", " ", "\x00", "aa"]
     await asyncio.gather(*(project.put("t", key, b"[0]") for key in keys))
     ordered = sorted(keys, key=str.encode)
@@ -94,7 +94,7 @@ async def test_ties_break_by_the_bytes_of_the_key(project: Client) -> None:
         assert [key for page in paged for key in page] == ordered
 
 
-async def test_large_pages_are_whole_json_in_both_shapes(project: Client) -> None:
+async def test_large_pages_are_complete_json_in_both_shapes(project: Client) -> None:
     body = b'{"text":"%b"}' % (b"x" * 100_000)
     await asyncio.gather(*(project.put("d", f"k{n:02}", body) for n in range(40)))
     plain = await project.get("d", sortBy="key")
@@ -123,7 +123,7 @@ async def test_the_list_of_categories_is_sorted_counted_and_paged(project: Clien
     assert (await project.get(aggregate="true")).json["items"] == expected
 
 
-async def test_more_than_50_categories_are_all_listed_where_no_page_is_asked_for(project: Client) -> None:
+async def test_without_a_page_more_than_50_categories_are_all_listed(project: Client) -> None:
     await asyncio.gather(*(project.put(f"c{n:02}", "k") for n in range(60)))
     every = await project.ask("GET", DOCUMENTS)
     assert len(every.json) == 60

@@ -185,5 +185,5 @@ class Documents(Machine):
 
 
 @pytest.mark.long
-def test_the_dialect_is_a_dict_with_versions_expiry_and_orders(serve: Callable[..., Running]) -> None:
+def test_the_dialect_behaves_like_a_dict_with_versions_expiry_and_orders(serve: Callable[..., Running]) -> None:
     try_out(Documents, serve())

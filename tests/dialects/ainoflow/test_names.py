@@ -61,7 +61,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
-async def test_a_name_of_any_characters_is_one_name(project: Client, name: str) -> None:
+async def test_a_name_may_have_any_characters(project: Client, name: str) -> None:
     body = b'{"n":1}'
     for category, key in ((name, "k"), ("d", name), (name, name)):
         receipt = (await project.put(category, key, body)).json
@@ -87,7 +87,7 @@ async def test_names_that_look_alike_are_different(project: Client) -> None:
         assert (await project.get("d", key)).json == [key.encode().hex()]
 
 
-async def test_a_refusal_names_the_document_as_it_is_called(project: Client) -> None:
+async def test_a_refusal_names_the_document(project: Client) -> None:
     message = (await project.get('cat"\n', "é/%")).refused(404)
     assert message == "Item with category 'cat\"\n' and key 'é/%' was not found"
 
@@ -144,7 +144,7 @@ async def test_a_category_that_is_empty_or_too_long_is_refused(
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"])
-async def test_a_path_that_is_not_there_is_404_in_the_vendors_shape(project: Client, method: str, path: str) -> None:
+async def test_an_unknown_path_is_404_in_the_vendors_shape(project: Client, method: str, path: str) -> None:
     (await project.ask(method, path, b"{}" if method.startswith("P") else None)).refused(404)
 
 
@@ -163,7 +163,7 @@ async def test_a_path_that_is_not_there_is_404_in_the_vendors_shape(project: Cli
         ("POST", "/api/v1/whoami", "GET, HEAD"),
     ],
 )
-async def test_a_method_that_is_not_there_is_405_and_says_which_are(
+async def test_an_unknown_method_is_405_and_names_the_allowed_ones(
     project: Client, method: str, target: str, allowed: str
 ) -> None:
     reply = await project.ask(method, target)

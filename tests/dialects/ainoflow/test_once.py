@@ -48,7 +48,7 @@ async def contents(project: Client) -> dict[str, tuple[int, bytes]]:
 
 
 @every_write
-async def test_a_retry_is_answered_the_same_and_does_nothing(
+async def test_a_retry_gets_the_same_answer_and_changes_nothing(
     project: Client, method: str, target: str, body: bytes | None, status: int
 ) -> None:
     await project.put("d", "k", b'{"z":0}')
@@ -63,7 +63,7 @@ async def test_a_retry_is_answered_the_same_and_does_nothing(
 
 
 @pytest.mark.parametrize("header", ["If_Match", "If_None_Match"])
-async def test_a_conditional_write_is_answered_the_same_when_its_condition_no_longer_holds(
+async def test_a_retry_of_a_conditional_write_gets_the_same_answer_when_its_condition_no_longer_holds(
     project: Client, header: str
 ) -> None:
     etag = (await project.put("d", "k")).json["etag"]
@@ -78,7 +78,7 @@ async def test_a_conditional_write_is_answered_the_same_when_its_condition_no_lo
 
 
 @every_write
-async def test_of_64_concurrent_retries_one_is_carried_out_and_all_are_answered_the_same(
+async def test_of_64_concurrent_retries_one_is_carried_out_and_all_get_its_answer(
     two_workers: Running, http: ClientSession, method: str, target: str, body: bytes | None, status: int
 ) -> None:
     project = await open_project(two_workers, http)
@@ -111,7 +111,7 @@ async def test_of_64_concurrent_retries_one_is_carried_out_and_all_are_answered_
         ("PUT", at("d", "k"), LARGE),
     ],
 )
-async def test_the_same_key_with_another_request_is_422_and_does_nothing(
+async def test_the_same_key_with_another_request_is_422_and_changes_nothing(
     project: Client, method: str, target: str, body: bytes | None
 ) -> None:
     first = await project.ask("PUT", at("d", "k"), b"[1]", Idempotency_Key="k-1")
@@ -121,13 +121,13 @@ async def test_the_same_key_with_another_request_is_422_and_does_nothing(
     assert (await project.ask("PUT", at("d", "k"), b"[1]", Idempotency_Key="k-1")).body == first.body
 
 
-async def test_in_another_category_it_is_another_key(project: Client) -> None:
+async def test_an_idempotency_key_belongs_to_its_category(project: Client) -> None:
     for category in ("one", "two"):
         reply = await project.ask("PUT", at(category, "k"), b"[1]", Idempotency_Key="k-1")
         assert (reply.status, reply.json["version"]) == (200, 1)
 
 
-async def test_two_callers_with_one_key_do_not_meet(service: Running, http: ClientSession) -> None:
+async def test_an_idempotency_key_belongs_to_its_caller(service: Running, http: ClientSession) -> None:
     one = await open_project(service, http)
     other = Client(http, service, f"other-{one.key}", one.project)
     await declare(service, http, {"keys": [{"key": other.key, "id": f"o-{one.project}", "project": one.project}]})
@@ -152,7 +152,7 @@ async def test_a_malformed_key_is_refused_and_nothing_stored(project: Client, ke
 
 
 @pytest.mark.parametrize("key", ["!", "~" * 255, '"8e03978e-40d5-43e8-bc93-6894a57f9324"', "{x}:*"])
-async def test_any_visible_ascii_is_a_key(project: Client, key: str) -> None:
+async def test_an_idempotency_key_may_have_any_visible_ascii_characters(project: Client, key: str) -> None:
     for _ in range(2):
         reply = await project.ask("PUT", at("d", "k"), b"[1]", Idempotency_Key=key)
         assert (reply.status, reply.json["version"]) == (200, 1)
@@ -168,13 +168,13 @@ async def test_two_keys_in_one_request_are_refused(project: Client) -> None:
     await project.nothing_stored()
 
 
-async def test_a_read_does_not_look_at_the_key(project: Client) -> None:
+async def test_a_read_ignores_the_idempotency_key(project: Client) -> None:
     await project.put("d", "k")
     for key in ("k-1", "a b"):
         assert (await project.ask("GET", at("d", "k"), Idempotency_Key=key)).status == 200
 
 
-async def test_what_is_remembered_lies_with_the_record_for_a_day(project: Client) -> None:
+async def test_a_remembered_answer_is_in_the_slot_of_the_record_for_a_day(project: Client) -> None:
     await project.ask("PUT", at("d", "k"), b"[1]", Idempotency_Key="k-1")
     with project.running.redis as client:
         (kept,) = client.keys(f"{{ainoflow:{project.project}:d}}o:*")
@@ -190,7 +190,7 @@ async def test_what_is_remembered_lies_with_the_record_for_a_day(project: Client
         ("PUT", at("d", "k"), b'["the mark"]', 200),
     ],
 )
-async def test_a_write_whose_answer_was_lost_is_done_once(
+async def test_a_write_that_is_repeated_after_its_answer_was_lost_is_done_once(
     method: str, target: str, body: bytes, status: int, *, killed: bool
 ) -> None:
     """Redis executes the write, and its reply does not reach the worker."""

@@ -46,13 +46,13 @@ async def test_a_patch_changes_what_it_names_and_nothing_else(
     assert patched.json["etag"] == found.headers["ETag"].strip('"')
 
 
-async def test_what_is_not_named_keeps_its_white_space_and_escapes(project: Client) -> None:
+async def test_members_that_the_patch_does_not_name_keep_white_space_and_escapes(project: Client) -> None:
     await project.put("d", "k", b'{ "a" : [ 1,\t2 ] ,\r\n "b":"\\u00e9\\/" , "c" : 1.0 }')
     await project.ask("PATCH", at("d", "k"), b'{"c": 2}')
     assert (await project.get("d", "k")).body == b'{ "a" : [ 1,\t2 ] ,\r\n "b":"\\u00e9\\/" , "c" : 2 }'
 
 
-async def test_a_patch_of_what_is_not_there_is_404(project: Client) -> None:
+async def test_a_patch_of_a_missing_document_is_404(project: Client) -> None:
     (await project.ask("PATCH", at("d", "k"), b"{}")).refused(404)
     await project.nothing_stored()
 
@@ -84,7 +84,7 @@ async def test_a_patch_beyond_the_limit_is_413_and_changes_nothing(project: Clie
 
 @pytest.mark.parametrize("depth", [500, 800])
 @pytest.mark.parametrize("weight", [0, 200_000])
-async def test_deep_documents_are_patched_at_their_depth(project: Client, depth: int, weight: int) -> None:
+async def test_deeply_nested_members_are_patched(project: Client, depth: int, weight: int) -> None:
     def document(innermost: bytes) -> bytes:
         return b'{"pad":"%b","a":%b}' % (b"x" * weight, nested(depth, innermost))
 
@@ -99,7 +99,7 @@ def nested(depth: int, innermost: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1_000, 127_000, 129_000, 600_000, 2_000_000])
-async def test_documents_of_every_size_are_patched_alike(project: Client, size: int) -> None:
+async def test_documents_of_every_size_are_patched_in_the_same_way(project: Client, size: int) -> None:
     members = ",".join(f'"member{i}":{{"n":{i}.0,"t":"é\\u00e9"}}' for i in range(size // 40))
     await project.put("d", "k", f"{{{members}}}".encode())
     patch = b'{"member3":{"n":null},"member5":null,"new":[1e2]}'

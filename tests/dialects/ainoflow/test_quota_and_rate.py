@@ -56,7 +56,7 @@ async def test_a_quota_holds_for_documents_of_every_size(service: Running, http:
     assert (await project.ask("PATCH", at("d", "k1"), b'{"b":1}')).status == 200
 
 
-async def test_what_expires_gives_its_room_back_within_10_seconds(service: Running, http: ClientSession) -> None:
+async def test_an_expired_document_frees_its_quota_within_10_seconds(service: Running, http: ClientSession) -> None:
     project = await open_project(service, http, {"documents": 2, "bytes": 4})
 
     async def fill(seconds: float) -> None:
@@ -72,7 +72,7 @@ async def test_what_expires_gives_its_room_back_within_10_seconds(service: Runni
         await soon(stored)
 
 
-async def test_an_expired_namesake_takes_no_room(service: Running, http: ClientSession) -> None:
+async def test_an_expired_document_under_the_same_key_takes_no_quota(service: Running, http: ClientSession) -> None:
     project = await open_project(service, http, {"documents": 1})
     await project.put("d", "k", expiresMs=1)
 
@@ -108,7 +108,7 @@ async def test_a_quota_can_be_raised_lowered_and_removed(service: Running, http:
     await project.put("d", "k4")
 
 
-async def test_racing_writers_overshoot_a_quota_by_no_more_than_what_was_in_flight(
+async def test_racing_writers_exceed_a_quota_by_at_most_the_writes_in_flight(
     service: Running, http: ClientSession
 ) -> None:
     project = await open_project(service, http, {"documents": 30})
@@ -126,9 +126,7 @@ async def key_with_rate(service: Running, http: ClientSession, requests: int, se
     return Client(http, service, name, project.project)
 
 
-async def test_a_burst_passes_and_the_next_one_is_told_when_to_come_again(
-    service: Running, http: ClientSession
-) -> None:
+async def test_a_burst_is_allowed_and_the_next_request_gets_retry_after(service: Running, http: ClientSession) -> None:
     limited = await key_with_rate(service, http, 5, 500)
     statuses = [(await limited.get("d", "k")).status for _ in range(5)]
     assert statuses == [404] * 5
@@ -138,7 +136,7 @@ async def test_a_burst_passes_and_the_next_one_is_told_when_to_come_again(
         assert 1 <= int(refused.headers["Retry-After"]) <= 100
 
 
-async def test_the_rate_is_of_the_key_and_not_of_the_project(service: Running, http: ClientSession) -> None:
+async def test_the_rate_belongs_to_the_key_and_not_to_the_project(service: Running, http: ClientSession) -> None:
     limited = await key_with_rate(service, http, 1, 1000)
     await limited.put("d", "k")
     (await limited.get("d", "k")).refused(429)
@@ -146,7 +144,7 @@ async def test_the_rate_is_of_the_key_and_not_of_the_project(service: Running, h
     assert (await unlimited.get("d", "k")).status == 200
 
 
-async def test_after_the_time_it_was_told_a_request_passes(service: Running, http: ClientSession) -> None:
+async def test_a_request_is_allowed_after_its_retry_after(service: Running, http: ClientSession) -> None:
     limited = await key_with_rate(service, http, 2, 2)
     replies = [await limited.get("d", "k") for _ in range(4)]
     refused = next(reply for reply in replies if reply.status == 429)
@@ -154,13 +152,13 @@ async def test_after_the_time_it_was_told_a_request_passes(service: Running, htt
     assert (await limited.get("d", "k")).status == 404
 
 
-async def test_the_rate_holds_over_all_workers(serve: Callable[..., Running], http: ClientSession) -> None:
+async def test_the_rate_counts_the_requests_of_all_workers(serve: Callable[..., Running], http: ClientSession) -> None:
     limited = await key_with_rate(serve(workers=2), http, 10, 1000)
     replies = await asyncio.gather(*(limited.get("d", "k") for _ in range(50)))
     assert sorted(reply.status for reply in replies) == [404] * 10 + [429] * 40
 
 
 @pytest.mark.parametrize(("requests", "seconds"), [(1_000_000, 0.001), (1, 0.001), (1, 86_400), (1_000_000, 86_400)])
-async def test_every_lawful_rate_works(service: Running, http: ClientSession, requests: int, seconds: float) -> None:
+async def test_every_valid_rate_works(service: Running, http: ClientSession, requests: int, seconds: float) -> None:
     limited = await key_with_rate(service, http, requests, seconds)
     assert (await limited.get("d", "k")).status == 404

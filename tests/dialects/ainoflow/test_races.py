@@ -89,7 +89,7 @@ async def test_of_racing_patches_none_is_lost_and_every_version_is_seen_once(
     assert merged == {f"by{n}": n for n in range(racers)}
 
 
-async def test_racing_counters_by_etag_count_each_step(two_workers: Running, http: ClientSession) -> None:
+async def test_racing_counters_with_etags_count_each_step(two_workers: Running, http: ClientSession) -> None:
     project = await open_project(two_workers, http)
     await project.put("d", "n", b'{"n":0}')
 

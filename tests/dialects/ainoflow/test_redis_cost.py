@@ -84,7 +84,7 @@ async def test_a_request_about_one_document_is_one_command(
         ("PATCH", at("d", "k"), ["GET", "GET", "FCALL"]),
     ],
 )
-async def test_an_idempotency_key_costs_a_get_and_a_retry_is_one(
+async def test_an_idempotency_key_costs_one_get_and_a_retry_is_one_get(
     alone: Client, method: str, target: str, commands_sent: list[str]
 ) -> None:
     body = None if method == "DELETE" else b"{}"
@@ -98,13 +98,13 @@ async def test_an_idempotency_key_costs_a_get_and_a_retry_is_one(
 
 @pytest.mark.parametrize("header", ["If_Match", "If_None_Match"])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-async def test_a_condition_on_being_there_costs_no_command(alone: Client, method: str, header: str) -> None:
+async def test_a_condition_on_existence_costs_no_command(alone: Client, method: str, header: str) -> None:
     with sent_commands(alone.running, alone.project) as sent:
         await alone.ask(method, at("d", "k"), None if method == "DELETE" else b"{}", **{header: "*"})
     assert sent == ["FCALL"]
 
 
-async def test_a_condition_on_an_etag_costs_one_look(alone: Client) -> None:
+async def test_a_condition_on_an_etag_costs_one_get(alone: Client) -> None:
     etag = (await alone.get("d", "k")).headers["ETag"]
     with sent_commands(alone.running, alone.project) as sent:
         assert (await alone.ask("PUT", at("d", "k"), b"{}", If_Match=etag)).status == 200
@@ -112,14 +112,14 @@ async def test_a_condition_on_an_etag_costs_one_look(alone: Client) -> None:
 
 
 @pytest.mark.parametrize("target", ["/api/v1/whoami", at("d", "x" * 201), at("d", limit=0), "/api/v1/nothing"])
-async def test_what_needs_no_document_asks_redis_nothing(alone: Client, target: str) -> None:
+async def test_a_request_that_needs_no_document_sends_redis_nothing(alone: Client, target: str) -> None:
     with sent_commands(alone.running, alone.project) as sent:
         await alone.ask("GET", target)
         await alone.ask("PUT", at("d", "k"), b"no document")
     assert sent == []
 
 
-async def test_redis_counts_one_script_per_write_and_one_get_per_read(alone: Client) -> None:
+async def test_redis_executes_one_script_per_write_and_one_get_per_read(alone: Client) -> None:
     count = 100
     with sent_commands(alone.running, alone.project) as written:
         for n in range(count):
@@ -242,7 +242,7 @@ async def test_no_batch_that_enters_and_trims_a_long_journal_holds_redis_for_lon
     assert answer.json["changes"][0]["version"] > 1  # the first ones are gone
 
 
-async def test_a_batch_is_one_command_and_its_etags_cost_two_looks(alone: Client) -> None:
+async def test_a_batch_is_one_command_and_its_etags_cost_two_more(alone: Client) -> None:
     target = "/api/v1/storage/batch/d"
     plain = b'{"operations":[{"op":"put","key":"k","value":{}},{"op":"delete","key":"k","ifMatch":"*"}]}'
     await alone.ask("POST", target, plain)
@@ -277,7 +277,7 @@ async def test_no_list_of_many_documents_holds_redis_for_long(alone: Client) -> 
     assert await held(alone.running, read) == []
 
 
-async def test_no_list_after_many_expired_holds_redis_for_long(alone: Client) -> None:
+async def test_no_list_with_many_expired_documents_holds_redis_for_long(alone: Client) -> None:
     async def expire() -> None:
         await fill(alone, "short", 1000, b'{"a":1}', expiresMs=1)
         with alone.running.redis as client:

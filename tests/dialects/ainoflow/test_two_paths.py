@@ -23,7 +23,7 @@ def ordinary() -> Iterator[Running]:
 
 
 @pytest.mark.parametrize("conversation", shipped("ainoflow"), ids=lambda path: path.stem)
-async def test_a_conversation_goes_as_it_is_written_without_the_fast_path(
+async def test_a_conversation_has_the_written_answers_without_the_fast_path(
     conversation: Path, ordinary: Running, http: ClientSession
 ) -> None:
     project = await open_project(ordinary, http)
@@ -74,7 +74,7 @@ def comparable(reply: Reply, client: Client) -> tuple[int, dict[str, str], str]:
     return reply.status, headers, body
 
 
-async def test_every_request_is_answered_alike_on_both_paths(
+async def test_every_request_gets_the_same_answer_on_both_paths(
     service: Running, ordinary: Running, http: ClientSession
 ) -> None:
     clients = [await open_project(running, http) for running in (service, ordinary)]

@@ -24,7 +24,7 @@ def paused(running: Running) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-async def test_requests_are_refused_with_503_and_work_again_after(
+async def test_without_redis_requests_get_503_and_afterwards_they_work_again(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     project = await open_project(serve(request_timeout=0.5), http)
@@ -50,7 +50,7 @@ async def test_requests_are_refused_with_503_and_work_again_after(
     await soon(works)
 
 
-async def test_a_list_that_cannot_be_finished_is_cut_and_never_looks_whole(
+async def test_a_list_that_cannot_be_completed_is_cut_off_and_never_looks_complete(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     project = await open_project(serve(request_timeout=1), http)
@@ -66,7 +66,9 @@ async def test_a_list_that_cannot_be_finished_is_cut_and_never_looks_whole(
             await answer.read()
 
 
-async def test_everything_is_there_after_redis_was_killed(serve: Callable[..., Running], http: ClientSession) -> None:
+async def test_all_documents_are_there_after_redis_was_killed(
+    serve: Callable[..., Running], http: ClientSession
+) -> None:
     project = await open_project(serve(appendfsync="always"), http)
     for n in range(50):
         await project.put("d", f"k{n:02}", b"[%d]" % n)
@@ -80,7 +82,7 @@ async def test_everything_is_there_after_redis_was_killed(serve: Callable[..., R
     assert await project.keys("d", sortBy="key") == [f"k{n:02}" for n in range(50)]
 
 
-async def test_a_write_that_may_have_been_done_is_told_apart_from_one_that_was_not(
+async def test_a_write_that_may_have_been_done_has_another_message_than_one_that_was_not(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     project = await open_project(serve(request_timeout=0.5), http)

@@ -18,7 +18,7 @@ HEX = re.compile("[0-9a-f]{32}")
 
 
 @pytest.mark.parametrize("conversation", shipped("ainoflow"), ids=lambda path: path.stem)
-async def test_a_conversation_goes_as_it_is_written(conversation: Path, project: Client, http: ClientSession) -> None:
+async def test_a_conversation_has_the_written_answers(conversation: Path, project: Client, http: ClientSession) -> None:
     await replay(conversation, http, project.running.url, key=project.key)
 
 

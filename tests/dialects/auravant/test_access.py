@@ -10,7 +10,7 @@ from tests.dialects.auravant.client import World
 from tests.running import soon
 
 
-async def test_a_space_or_group_that_changes_changes_its_members_also_those_that_left(access: Applying) -> None:
+async def test_a_change_of_a_space_or_group_applies_to_present_and_former_members(access: Applying) -> None:
     await access.apply(spaces=[{"id": "s", "admins": ["admin"], "members": ["u1", "u2"]}])
     await access.apply(groups=[{"id": "g", "supervisors": {"boss": "read"}, "members": ["u1"]}])
     assert access.leaders("u1") == {"admin": "drw", "boss": "r"}
@@ -28,14 +28,14 @@ async def test_a_space_or_group_that_changes_changes_its_members_also_those_that
     assert await access.linked(CIRCLES, "u1") == await access.linked("members", "space:s") == []
 
 
-async def test_a_member_that_is_declared_later_is_led_at_once(access: Applying) -> None:
+async def test_leaders_have_their_permissions_at_a_member_that_is_declared_later(access: Applying) -> None:
     await access.apply(spaces=[{"id": "s", "admins": ["admin"], "members": ["new"]}])
     assert access.granted("users", "new") is None
     await access.apply(users=["new"])
     assert access.leaders("new") == {"admin": "drw"}
 
 
-async def test_permissions_replace_earlier_ones_of_their_field_alone(access: Applying) -> None:
+async def test_permissions_replace_earlier_ones_of_the_same_field_only(access: Applying) -> None:
     both = [{"id": 1, "permissions": {"u1": "owner", "u2": "add"}}, {"id": "2", "permissions": {"u1": "read"}}]
     await access.apply(fields=both, farms=both)
     await access.apply(fields=[{"id": "1", "permissions": {"u2": "administration"}}])
@@ -51,7 +51,7 @@ async def test_permissions_replace_earlier_ones_of_their_field_alone(access: App
     assert await access.linked(readable("fields"), "u1") == []
 
 
-async def test_applying_twice_is_applying_once(access: Applying) -> None:
+async def test_applying_a_document_twice_has_the_effect_of_applying_it_once(access: Applying) -> None:
     document = {
         "spaces": [{"id": "s", "admins": ["admin"], "members": ["u1", "u2"]}],
         "groups": [{"id": "g", "supervisors": {"boss": "read"}, "members": ["u1"]}],
@@ -106,14 +106,14 @@ BAD: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("section", BAD, ids=str)
-async def test_a_document_that_is_wrong_writes_nothing(access: Applying, section: dict[str, Any]) -> None:
+async def test_an_invalid_access_document_writes_nothing(access: Applying, section: dict[str, Any]) -> None:
     before = {key: access.server.command("DUMP", key) for key in access.server.command("KEYS", "*")}
     with pytest.raises(Exception, match=r"^(a key of )?auravant\b.*: "):
         await access.apply(**section)
     assert {key: access.server.command("DUMP", key) for key in access.server.command("KEYS", "*")} == before
 
 
-async def test_values_of_what_was_removed_are_out_of_reach_until_it_is_declared_again(world: World) -> None:
+async def test_values_of_a_removed_resource_cannot_be_reached_until_it_is_declared_again(world: World) -> None:
     field = {"id": world.name("f"), "permissions": {world.name("owner"): "owner"}}
     (owner,) = await world.open("owner", fields=[field])
     await owner.put("fields", field["id"], "k", 1)
@@ -126,7 +126,7 @@ async def test_values_of_what_was_removed_are_out_of_reach_until_it_is_declared_
     assert (await owner.get("fields", [], "k")).objects == {field["id"]: {"k": 1}}
 
 
-async def test_tokens_are_generated_shown_once_and_taken_back(world: World) -> None:
+async def test_tokens_are_generated_shown_once_and_removed(world: World) -> None:
     (owner,) = await world.open("owner")
     described = {"user": world.name("owner"), "extension": world.extension, "version": "1", "environment": "dev"}
     (issued,) = await world.declare(tokens=[described])
@@ -143,7 +143,7 @@ async def test_tokens_are_generated_shown_once_and_taken_back(world: World) -> N
     assert (await client.get("users", [], "k")).code == -3
 
 
-async def test_an_extension_s_versions_and_claims_count_within_a_second(world: World) -> None:
+async def test_new_versions_and_claims_of_an_extension_count_within_a_second(world: World) -> None:
     (owner,) = await world.open("owner")
     for versions, claims, code in ((["2"], ["storage"], 4), (["1"], [], -1), (["1", "2"], ["storage"], 0)):
         await world.declare(extensions=[{"client_id": world.extension, "versions": versions, "claims": claims}])

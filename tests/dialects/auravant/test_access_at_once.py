@@ -14,7 +14,7 @@ from service.storage.root import Storage
 from tests.dialects.auravant.applying import Applying
 
 
-async def test_documents_applied_at_once_end_as_one_of_them_says(access: Applying) -> None:
+async def test_documents_applied_at_once_leave_each_resource_as_one_of_them_says(access: Applying) -> None:
     """At every moment, each grant has its link."""
     ids = [f"f{n}" for n in range(30)]
     for _ in range(10):
@@ -46,7 +46,7 @@ async def test_documents_applied_at_once_end_as_one_of_them_says(access: Applyin
         assert set(access.leaders("boss")) == set(space or {})
 
 
-async def test_a_slow_apply_never_brings_back_what_a_later_one_took(
+async def test_a_slow_apply_never_restores_what_a_later_one_removed(
     access: Applying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One apply pauses after it has read the declarations. Meanwhile a revocation is applied and answered."""
@@ -78,7 +78,7 @@ async def test_a_slow_apply_never_brings_back_what_a_later_one_took(
 
 
 @pytest.mark.parametrize("document", ["widening", "narrowing", "removing"])
-async def test_an_apply_that_stops_anywhere_leaves_what_the_next_one_mends(
+async def test_the_next_apply_repairs_one_that_stopped_anywhere(
     access: Applying, document: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An apply is stopped before each of its commands in turn. No link is missing, and the next apply completes it."""
@@ -150,7 +150,7 @@ async def test_a_large_document_is_applied_in_portions(access: Applying) -> None
     assert access.leaders("m1999") == {"admin": "drw"}
 
 
-async def test_too_many_at_once_end_in_words(access: Applying, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_applies_at_once_end_with_a_message(access: Applying, monkeypatch: pytest.MonkeyPatch) -> None:
     """The revision is always outdated, because another apply is faster."""
     grant, revise = access.storage.grants.grant, Storage(access.runner).grants.revise
 

@@ -123,7 +123,7 @@ NOT_JSON = [
 
 
 @pytest.mark.parametrize("operation", ["PUT", "PATCH", "GET", "DELETE"])
-async def test_what_is_no_json_object_is_refused(owner: Client, world: World, operation: str) -> None:
+async def test_a_body_that_is_not_a_json_object_is_refused(owner: Client, world: World, operation: str) -> None:
     before = keys_of(owner.running)
     for body in NOT_JSON:
         reply = await owner.storage("users", operation, body)
@@ -132,7 +132,7 @@ async def test_what_is_no_json_object_is_refused(owner: Client, world: World, op
 
 
 @pytest.mark.parametrize("key", KEYS, ids=ascii)
-async def test_a_key_is_ascii_letters_digits_and_underscores_to_its_end(owner: Client, world: World, key: str) -> None:
+async def test_a_key_has_only_ascii_letters_digits_and_underscores(owner: Client, world: World, key: str) -> None:
     before, code = keys_of(owner.running), 2 if key else 1
     for operation, body in writes(world.name("owner")).values():
         if "keys" in body:
@@ -169,14 +169,14 @@ SAID: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", SAID)
-async def test_a_refusal_says_what_was_wrong_and_where(owner: Client, case: str) -> None:
+async def test_a_refusal_tells_what_was_wrong_and_where(owner: Client, case: str) -> None:
     operation, body, said = SAID[case]
     reply = await owner.storage("users", operation, body)
     assert reply.code != 0
     assert reply.json["msg"] == said
 
 
-async def test_a_refusal_says_who_may_not_do_what(owner: Client, world: World) -> None:
+async def test_a_refusal_tells_who_lacks_which_permission(owner: Client, world: World) -> None:
     await world.declare(users=["UID-other"], fields=[{"id": world.name("f"), "permissions": {"UID-other": "owner"}}])
     id = world.name("owner")
     for reply, said in (
@@ -191,9 +191,7 @@ async def test_a_refusal_says_who_may_not_do_what(owner: Client, world: World) -
     ("flag", "counts"),
     [(None, False), ("true", True), ("True", True), ("false", False), ("1", True), ("0", False), (1, True), (0, False)],
 )
-async def test_a_flag_may_be_null_or_a_text_or_a_number(
-    owner: Client, world: World, flag: object, counts: bool
-) -> None:
+async def test_a_flag_may_be_null_a_string_or_a_number(owner: Client, world: World, flag: object, counts: bool) -> None:
     id = world.name("owner")
     assert (await owner.put("users", id, "there", [2], overwrite=flag)).code == (0 if counts else 5)
     assert (await owner.put("users", id, "there", [1], overwrite=True)).code == 0
@@ -202,7 +200,7 @@ async def test_a_flag_may_be_null_or_a_text_or_a_number(
     assert (await owner.patch("users", id, "new", 1, create=flag)).code == (0 if counts else 5)
 
 
-async def test_the_longest_key_is_a_key(owner: Client, world: World) -> None:
+async def test_the_longest_key_is_accepted(owner: Client, world: World) -> None:
     key = LONG[:200]
     assert (await owner.put("users", world.name("owner"), key, 1)).code == 0
     assert (await owner.get("users", None, key)).objects == {key: 1}
@@ -211,7 +209,7 @@ async def test_the_longest_key_is_a_key(owner: Client, world: World) -> None:
 @pytest.mark.parametrize(
     "query", ["", "?operation=", "?operation=PU", "?operation=DROP", "?Operation=PUT", "?operation=%FF"]
 )
-async def test_an_operation_that_is_none_is_refused(owner: Client, query: str) -> None:
+async def test_an_unknown_operation_is_refused(owner: Client, query: str) -> None:
     for _ in range(2):
         reply = await owner.ask("POST", f"{STORAGE}/users{query}", b'{"keys":["k"]}')
         assert (reply.code, reply.status) == (-4, 400)
@@ -232,7 +230,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("method", "path", "status"), PATHS)
-async def test_paths_and_methods_that_are_not_there_are_refused_in_the_envelope(
+async def test_unknown_paths_and_methods_are_refused_in_the_envelope(
     owner: Client, method: str, path: str, status: int
 ) -> None:
     reply = await owner.ask(method, path)
@@ -244,7 +242,7 @@ TOKENS = {"none": -3, "at-expired": -2, "at-unclaimed": -1, "at-undeclared": -1,
 
 
 @pytest.mark.parametrize("token", TOKENS)
-async def test_a_token_has_its_code(owner: Client, service: Running, token: str) -> None:
+async def test_each_invalid_token_has_its_code(owner: Client, service: Running, token: str) -> None:
     client, code = Client(owner.http, service, token), TOKENS[token]
     status = {-3: 401, -2: 401, -1: 403}.get(code, 200)
     for _ in range(2):
@@ -260,13 +258,13 @@ async def test_a_token_has_its_code(owner: Client, service: Running, token: str)
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic eDp5", "at-owner", "Bearer at-owner x", "Bearer é"])
-async def test_no_token_is_minus_three(owner: Client, header: str) -> None:
+async def test_a_missing_token_has_code_minus_three(owner: Client, header: str) -> None:
     reply = await owner.ask("POST", f"{STORAGE}/users?operation=GET", b"{}", Authorization=header)
     assert (reply.code, reply.status) == (-3, 401)
     assert reply.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_checks_come_in_the_order_of_the_page(service: Running, owner: Client) -> None:
+async def test_checks_are_made_in_the_order_of_the_vendors_page(service: Running, owner: Client) -> None:
     """The order is: 1 (missing member), 2 (key), 4 (version), 5 (unknown id), 3 (permission)."""
     old, stranger = Client(owner.http, service, "at-owner-old"), Client(owner.http, service, "at-stranger")
     body: dict[str, Any] = {"ids": ["none", "UID-owner"]}
@@ -282,12 +280,12 @@ async def test_checks_come_in_the_order_of_the_page(service: Running, owner: Cli
 
 
 @pytest.mark.parametrize("name", ["get", "Get", "GET"])
-async def test_an_operation_is_taken_in_any_case(owner: Client, name: str) -> None:
+async def test_an_operation_is_accepted_in_any_case(owner: Client, name: str) -> None:
     reply = await owner.ask("POST", f"{STORAGE}/users/?operation={name}", b'{"keys":["there"]}')
     assert reply.objects == {"there": [1]}
 
 
-async def test_an_unknown_id_counts_before_forbidden_ones_wherever_it_stands(owner: Client, world: World) -> None:
+async def test_an_unknown_id_counts_before_forbidden_ones_at_any_place(owner: Client, world: World) -> None:
     """There are more ids than one portion has, and the unknown one is before or behind the forbidden ones."""
     hidden = [world.name(f"hidden-{n}") for n in range(600)]
     await world.declare(fields=[{"id": id, "permissions": {"UID-owner": "owner"}} for id in hidden])
@@ -296,7 +294,7 @@ async def test_an_unknown_id_counts_before_forbidden_ones_wherever_it_stands(own
         assert (await owner.get("fields", ids, "k")).code == 5
 
 
-async def test_what_is_too_much_is_413(owner: Client, world: World) -> None:
+async def test_requests_above_a_limit_are_413(owner: Client, world: World) -> None:
     id = world.name("owner")
 
     async def refused(reply: Reply) -> None:
@@ -313,7 +311,7 @@ async def test_what_is_too_much_is_413(owner: Client, world: World) -> None:
     await refused(await owner.patch("users", id, "n", "x" * 1000, append=True))
 
 
-async def test_ids_forge_no_keys(world: World) -> None:
+async def test_ids_cannot_forge_keys_of_redis(world: World) -> None:
     """Ids with braces, colons and percent signs are different ids."""
     nasty = ["{a}", "a:b", "a%3Ab", "}r:x{", "*", "a b", "\u0000", "é", "a/b", "'", "a\nb"]
     fields = [{"id": world.name(id), "permissions": {world.name("owner"): "owner"}} for id in nasty]
@@ -337,7 +335,7 @@ async def test_more_values_than_a_request_may_name_are_refused_however_long_the_
     assert (await owner.storage("users", "GET", {"keys": [], "ids": [*range(300_000)]})).status != 413
 
 
-async def test_a_form_with_too_many_fields_is_refused_in_words(world: World) -> None:
+async def test_a_form_with_too_many_fields_is_refused_with_a_message(world: World) -> None:
     (owner,) = await world.open("owner")
     type = "application/x-www-form-urlencoded"
     reply = await owner.ask("POST", f"{STORAGE}/users?operation=PUT", b"a=1&" * 100, Content_Type=type)

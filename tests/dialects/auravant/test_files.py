@@ -55,7 +55,7 @@ async def test_one_byte_more_than_10_mb_is_code_7(world: World) -> None:
     assert await files.content("fields", field, "k") is None
 
 
-async def test_parts_and_conditions_of_a_download(world: World) -> None:
+async def test_a_download_supports_ranges_and_conditions(world: World) -> None:
     files, field = await opened(world)
     content = os.urandom(600_000)
     await files.store("fields", field, "k", content)
@@ -101,7 +101,7 @@ async def test_a_file_has_a_new_name_with_its_extension(world: World, name: str)
     assert re.fullmatch(TIME, listed["created_at"])
 
 
-async def test_what_put_and_patch_do_where_there_is_a_file_and_where_there_is_none(world: World) -> None:
+async def test_put_and_patch_of_existing_and_missing_files(world: World) -> None:
     files, field = await opened(world)
     assert (await files.announce("fields", field, "k", operation="PATCH")).code == 5
     await files.store("fields", field, "k", b"1" * 300_000, operation="PATCH", create=True)
@@ -142,7 +142,7 @@ async def test_values_and_files_are_two_namespaces(world: World) -> None:
     assert (await files.client.get("fields", [field], "value")).objects == {field: {"value": 1}}
 
 
-async def test_delete_answers_the_keys_that_were_there(world: World) -> None:
+async def test_delete_returns_the_keys_that_existed(world: World) -> None:
     files, field = await opened(world)
     for key in ("a", "b", "c"):
         await files.store("fields", field, key, b"x" * 300_000)
@@ -154,7 +154,7 @@ async def test_delete_answers_the_keys_that_were_there(world: World) -> None:
     assert staying(files.running, world.mark) == []
 
 
-async def test_delete_without_an_id_is_for_all_where_the_caller_may(world: World) -> None:
+async def test_delete_without_an_id_covers_all_resources_where_the_caller_may_delete(world: World) -> None:
     ids = {role: world.name(role) for role in ("own", "read", "edit")}
     plots = [
         {"id": ids["own"], "permissions": {world.name("me"): "owner"}},
@@ -191,7 +191,7 @@ async def test_delete_without_an_id_is_for_all_where_the_caller_may(world: World
     assert [*await led.get("users", None, "k")] == ["k"]
 
 
-async def test_public_files(world: World) -> None:
+async def test_public_files_are_listed_for_callers_who_may_read_the_field_or_farm(world: World) -> None:
     files, field = await opened(world, "reader")
     farm = world.name("farm")
     await world.declare(farms=[{"id": farm, "permissions": {world.name("owner"): "owner"}}])
@@ -222,7 +222,7 @@ async def test_public_files(world: World) -> None:
     assert (await files.shared("field", key="k")).code == 1
 
 
-async def test_links_begin_with_the_public_url(serve: Callable[..., Running], http: ClientSession) -> None:
+async def test_urls_begin_with_the_public_url(serve: Callable[..., Running], http: ClientSession) -> None:
     running = serve(public_url="https://files.example/base", signing_key="", port=0)
     world = World(running, http)
     files, field = await opened(world)
@@ -267,7 +267,7 @@ BAD: list[tuple[dict[str, object], int]] = [
 
 
 @pytest.mark.parametrize(("change", "code"), BAD, ids=str)
-async def test_what_is_wrong_is_refused_with_its_code(world: World, change: dict[str, object], code: int) -> None:
+async def test_each_invalid_parameter_has_its_code(world: World, change: dict[str, object], code: int) -> None:
     files, field = await opened(world)
     for operation in ("PUT", "PATCH"):
         reply = await files.ask(
@@ -287,7 +287,7 @@ async def test_what_is_wrong_is_refused_with_its_code(world: World, change: dict
     assert await files.get("fields", [field], "k") == {}
 
 
-async def test_what_is_missing_is_named(world: World) -> None:
+async def test_missing_members_are_named(world: World) -> None:
     files, field = await opened(world)
     reply = await files.ask("fields", "PUT", {"key": "k", "md5": digest(b"")})
     assert reply.json["msg"] == "the body lacks `field` and `original_file_name` and `file_size_kb`"
@@ -300,7 +300,7 @@ async def test_what_is_missing_is_named(world: World) -> None:
         assert ("url" in (await files.get("fields", [field], "k", get_url=flag))[field]["k"]) == (code == 0)
 
 
-async def test_a_public_file_is_found_by_its_key_as_it_is_stored(world: World) -> None:
+async def test_a_public_file_is_found_by_its_stored_key(world: World) -> None:
     files, field = await opened(world)
     await files.store("fields", field, "public_ext_k")
     await files.store("fields", field, "public_priv_k")
@@ -313,7 +313,7 @@ async def test_a_public_file_is_found_by_its_key_as_it_is_stored(world: World) -
         assert sorted((await files.shared("field", key=key, fields=field)).json[field]) == stored
 
 
-async def test_a_form_is_understood_too(world: World) -> None:
+async def test_a_form_is_accepted_too(world: World) -> None:
     files, field = await opened(world)
     md5 = digest(b"bytes").replace("+", "%2B").replace("=", "%3D")
     for operation, body in (

@@ -62,7 +62,7 @@ CELLS = [
 ]
 
 
-def test_the_matrix_is_large() -> None:
+def test_the_matrix_of_permissions_has_many_cases() -> None:
     assert len(CELLS) >= 150
 
 
@@ -141,7 +141,7 @@ async def outcome(client: Client, scope: str, id: str, operation: str) -> int:
 
 
 @pytest.mark.parametrize("scope", MAY)
-async def test_each_caller_may_do_what_the_page_says(world: World, scope: str) -> None:
+async def test_each_caller_has_the_permissions_of_the_vendors_page(world: World, scope: str) -> None:
     callers = list(MAY[scope])
     names = {caller: caller.replace(" ", "-").replace("'", "") for caller in callers}
     clients = dict(zip(callers, await world.open(*names.values()), strict=True))

@@ -42,7 +42,7 @@ async def outcome(files: Files, scope: str, id: str, operation: str) -> int:
 
 
 @pytest.mark.parametrize("scope", MAY)
-async def test_each_caller_may_do_with_files_what_the_page_says(world: World, scope: str) -> None:
+async def test_each_caller_has_the_permissions_of_the_vendors_page_for_files(world: World, scope: str) -> None:
     callers = list(MAY[scope])
     names = {caller: caller.replace(" ", "-").replace("'", "") for caller in callers}
     opened = await world.open(*names.values())
@@ -68,7 +68,9 @@ async def test_each_caller_may_do_with_files_what_the_page_says(world: World, sc
 
 
 @pytest.mark.parametrize("scope", MAY)
-async def test_delete_without_an_id_passes_over_where_the_caller_may_not(world: World, scope: str) -> None:
+async def test_delete_without_an_id_leaves_out_resources_where_the_caller_may_not_delete(
+    world: World, scope: str
+) -> None:
     """Resources where the caller may not delete are answered as if they had no file. The other files are deleted."""
     callers = list(MAY[scope])
     names = {caller: caller.replace(" ", "-").replace("'", "") for caller in callers}

@@ -261,5 +261,5 @@ class Values(Machine):
 
 
 @pytest.mark.long
-def test_values_are_dicts_that_callers_read_and_write_as_they_may(serve: Callable[..., Running]) -> None:
+def test_values_behave_like_dicts_with_permissions(serve: Callable[..., Running]) -> None:
     try_out(Values, serve(), costly=6)

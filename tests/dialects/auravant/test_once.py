@@ -40,7 +40,7 @@ async def client(service: Running, http: ClientSession) -> Client:
 
 
 @every_write
-async def test_64_retries_are_answered_the_same_and_done_once(
+async def test_64_retries_get_the_same_answer_and_are_carried_out_once(
     client: Client, operation: str, body: dict[str, object]
 ) -> None:
     asked = {"id": client.token.removeprefix("at-"), **body}
@@ -57,7 +57,7 @@ async def test_64_retries_are_answered_the_same_and_done_once(
     assert await values(client) == later
 
 
-async def test_the_same_key_with_another_body_is_422_and_does_nothing(client: Client) -> None:
+async def test_the_same_key_with_another_body_is_422_and_changes_nothing(client: Client) -> None:
     user = client.token.removeprefix("at-")
     assert (await once(client, "PUT", {"id": user, "key": "list", "value": 1})).json == DONE
     before = await values(client)
@@ -66,7 +66,7 @@ async def test_the_same_key_with_another_body_is_422_and_does_nothing(client: Cl
     assert await values(client) == before
 
 
-async def test_a_refusal_may_be_tried_again(client: Client) -> None:
+async def test_a_refused_request_may_be_repeated_with_its_key(client: Client) -> None:
     user = client.token.removeprefix("at-")
     patch = {"id": user, "key": "list", "value": [1], "append": True}
     assert (await once(client, "PATCH", patch)).code != 0
@@ -74,7 +74,7 @@ async def test_a_refusal_may_be_tried_again(client: Client) -> None:
     assert (await once(client, "PATCH", patch)).json == DONE
 
 
-async def test_two_extensions_of_one_user_do_not_meet(service: Running, http: ClientSession) -> None:
+async def test_an_idempotency_key_belongs_to_its_extension(service: Running, http: ClientSession) -> None:
     world = World(service, http)
     (one,) = await world.open("ann")
     other = Client(http, service, world.name("at-other"))

@@ -90,7 +90,7 @@ async def fill(running: Running, world: World, ids: list[str], names: list[str],
         await fan_out(put, [(id, name) for id in ids for name in names])
 
 
-async def test_what_is_about_one_resource_is_one_script(alone: Running, http: ClientSession) -> None:
+async def test_a_request_for_one_resource_is_one_script(alone: Running, http: ClientSession) -> None:
     _, owner, (field,) = await opened(alone, http, 1)
     number = iter(range(1000))
     asks = {
@@ -165,7 +165,7 @@ def peak(running: Running) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-async def test_all_that_may_be_read_is_read_in_portions(alone: Running, http: ClientSession) -> None:
+async def test_a_request_for_all_readable_resources_reads_them_in_portions(alone: Running, http: ClientSession) -> None:
     world, owner, ids = await opened(alone, http, 1200)
     await fill(alone, world, ids, ["k"], b"1")
     found = (await owner.get("fields", [], "k")).objects

@@ -12,7 +12,7 @@ WRITES = 1000
 CONNECTIONS = 12
 
 
-async def test_no_write_lands_after_a_revoke_was_answered(serve: Callable[..., Running]) -> None:
+async def test_no_write_is_carried_out_after_a_revoke_was_answered(serve: Callable[..., Running]) -> None:
     """While 1,000 writes are sent to two workers on several connections, a permission is revoked and granted again."""
     running = serve(workers=2)
     async with ClientSession(connector=TCPConnector(limit=CONNECTIONS)) as http, ClientSession() as admin:
@@ -61,7 +61,7 @@ async def stored(reader: Client, field: str) -> set[int]:
     return {int(key[1:]) for key in found.get(field, {})}
 
 
-async def test_a_read_s_permission_goes_with_its_answer_too(world: World) -> None:
+async def test_each_read_is_answered_by_the_permissions_of_its_time(world: World) -> None:
     field, reader_id = world.name("f"), world.name("reader")
     owner, reader = await world.open(
         "owner", "reader", fields=[{"id": field, "permissions": {world.name("owner"): "owner", reader_id: "read"}}]

@@ -44,7 +44,7 @@ async def test_an_extension_reads_its_own_public_values_of_everybody(world: Worl
 
 
 @pytest.mark.parametrize("level", ["user", "field", "farm"])
-async def test_a_key_is_taken_as_it_is_stored_and_without_its_prefixes(world: World, level: str) -> None:
+async def test_a_key_is_accepted_as_stored_and_without_its_prefixes(world: World, level: str) -> None:
     """The vendor's page shows one form for users, and the other for fields and farms."""
     scope, id = f"{level}s", world.name("a")
     plot = {} if level == "user" else {scope: [{"id": id, "permissions": {id: "owner"}}]}
@@ -66,7 +66,7 @@ async def test_a_key_is_taken_as_it_is_stored_and_without_its_prefixes(world: Wo
         assert values(await other.shared(level, **asked), level) == told
 
 
-async def test_another_extension_reads_only_what_is_for_all(world: World) -> None:
+async def test_another_extension_reads_only_values_that_are_public_for_all(world: World) -> None:
     (a,) = await world.open("a")
     id = world.name("a")
     other = await another(world, a, "a")
@@ -82,7 +82,7 @@ async def test_another_extension_reads_only_what_is_for_all(world: World) -> Non
     assert values(await a.shared("user", key="K", client_id="nobody's")) == {}
 
 
-async def test_of_two_that_are_not_both_objects_the_one_for_all_wins(world: World) -> None:
+async def test_the_value_for_all_extensions_wins_unless_both_are_objects(world: World) -> None:
     (a,) = await world.open("a")
     id = world.name("a")
     for ext, priv in ((1, {"a": 1}), ({"a": 1}, 1), ([1], [2]), ("x", "y")):
@@ -91,7 +91,7 @@ async def test_of_two_that_are_not_both_objects_the_one_for_all_wins(world: Worl
         assert values(await a.shared("user", key="K")) == {id: ext}
 
 
-async def test_two_objects_are_told_as_one_however_often_a_name_comes(world: World) -> None:
+async def test_two_objects_are_merged_also_with_repeated_names(world: World) -> None:
     (a,) = await world.open("a")
     id = world.name("a").encode()
     many = b"{" + b",".join([b'"a":1'] * 50_000) + b"}"
@@ -100,7 +100,7 @@ async def test_two_objects_are_told_as_one_however_often_a_name_comes(world: Wor
     assert values(await a.shared("user", key="K")) == {id.decode(): {"a": "x" * 50_000}}
 
 
-async def test_environments_are_apart_and_production_is_read_unless_told(world: World) -> None:
+async def test_environments_are_separate_and_production_is_the_default(world: World) -> None:
     (a,) = await world.open("a")
     id, token = world.name("a"), world.name("dev")
     declared = {"token": token, "user": id, "extension": world.extension, "version": "1", "environment": "dev"}
@@ -117,7 +117,9 @@ async def test_environments_are_apart_and_production_is_read_unless_told(world: 
 
 
 @pytest.mark.parametrize("level", ["field", "farm"])
-async def test_of_fields_and_farms_what_the_caller_may_read_is_told(world: World, level: str) -> None:
+async def test_public_values_are_returned_of_fields_and_farms_that_the_caller_may_read(
+    world: World, level: str
+) -> None:
     scope, number = f"{level}s", int(world.mark, 16)
     uuid, hidden = world.name("uuid"), world.name("hidden")
     owner_id, reader_id = world.name("owner"), world.name("reader")
@@ -145,7 +147,7 @@ async def test_of_fields_and_farms_what_the_caller_may_read_is_told(world: World
         assert (refused.status, refused.code) == (401, 3)
 
 
-async def test_what_is_missing_or_wrong_has_its_code(world: World) -> None:
+async def test_each_missing_or_invalid_parameter_has_its_code(world: World) -> None:
     (a,) = await world.open("a")
     for level, query, code, status in (
         ("user", {}, 1, 200),
@@ -163,7 +165,7 @@ async def test_what_is_missing_or_wrong_has_its_code(world: World) -> None:
         assert (reply.code, reply.status) == (code, status), (level, query)
 
 
-async def test_many_users_are_told_in_pieces_that_are_one_array(world: World) -> None:
+async def test_values_of_many_users_are_sent_in_pieces_of_one_array(world: World) -> None:
     users = [f"u{n}" for n in range(600)]
     (first, *_rest) = await world.open("first")
     await world.declare(
@@ -179,7 +181,7 @@ async def test_many_users_are_told_in_pieces_that_are_one_array(world: World) ->
     assert "Content-Length" not in reply.headers
 
 
-async def test_who_was_removed_shares_nothing_until_declared_again(world: World) -> None:
+async def test_a_removed_user_shares_nothing_until_declared_again(world: World) -> None:
     a, b = await world.open("a", "b")
     id = world.name("a")
     await a.put("users", id, "public_ext_K", 1)
@@ -189,7 +191,7 @@ async def test_who_was_removed_shares_nothing_until_declared_again(world: World)
     assert values(await b.shared("user", key="K")) == {id: 1}
 
 
-async def test_a_write_that_is_refused_links_nobody(world: World) -> None:
+async def test_a_refused_write_creates_no_link(world: World) -> None:
     """A link says that there may be a value, so a refused write must not leave one."""
     a, _ = await world.open("a", "b")
     with a.running.redis as client:

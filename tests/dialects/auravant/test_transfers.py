@@ -28,7 +28,7 @@ def late(purpose: str, fields: dict[str, str], seconds: float = 10, keys: tuple[
     return Signer(keys, lambda: time() - seconds).sign(purpose, rest, seconds=10, bytes=1000)
 
 
-async def test_every_field_of_an_upload_is_needed_as_it_is(world: World) -> None:
+async def test_every_signed_field_of_an_upload_is_required_unchanged(world: World) -> None:
     files, field = await opened(world)
     data = await files.announced("fields", field, "k")
     other = await files.announced("fields", field, "other")
@@ -147,7 +147,7 @@ async def test_an_upload_whose_key_changes_meanwhile_stores_nothing(world: World
     assert len(staying(files.running, world.mark)) == (meanwhile == "replaced")
 
 
-async def test_who_may_not_read_any_more_cannot_download(world: World) -> None:
+async def test_a_user_whose_permission_was_revoked_cannot_download(world: World) -> None:
     files, field = await opened(world)
     await files.store("fields", field, "k")
     url = (await files.get("fields", [field], "k"))[field]["k"]["url"]
@@ -156,7 +156,7 @@ async def test_who_may_not_read_any_more_cannot_download(world: World) -> None:
     assert (reply.status, reply.code) == (403, 3)
 
 
-async def test_a_client_that_stops_half_way_leaves_no_chunk(serve: Callable[..., Running], http: ClientSession) -> None:
+async def test_an_interrupted_upload_leaves_no_chunk(serve: Callable[..., Running], http: ClientSession) -> None:
     running = serve()
     world = World(running, http)
     files, field = await opened(world)
@@ -174,7 +174,7 @@ async def test_a_client_that_stops_half_way_leaves_no_chunk(serve: Callable[...,
     assert (await asyncio.to_thread(polystow, "fsck", data_dir=running.data_dir)).stdout == "0 faults found\n"
 
 
-async def test_a_download_that_races_replacing_is_one_file_or_none(world: World) -> None:
+async def test_a_download_during_a_replacement_is_one_whole_file_or_none(world: World) -> None:
     files, field = await opened(world)
     contents = [bytes([n]) * (1_000_000 + n) for n in range(2)]
     await files.store("fields", field, "k", contents[0])
@@ -198,7 +198,7 @@ async def test_a_download_that_races_replacing_is_one_file_or_none(world: World)
     assert len(staying(files.running, world.mark)) == count(1_000_000)
 
 
-async def test_what_is_repeated_with_an_idempotency_key_is_done_once(world: World) -> None:
+async def test_requests_with_an_idempotency_key_are_carried_out_once(world: World) -> None:
     files, field = await opened(world)
     announced = {
         "field": field,
@@ -231,7 +231,7 @@ async def test_what_is_repeated_with_an_idempotency_key_is_done_once(world: Worl
     assert await files.content("fields", field, "k") == b"bytes"
 
 
-async def test_a_repeated_delete_of_everything_tells_the_same_and_deletes_nothing_twice(world: World) -> None:
+async def test_a_repeated_delete_of_everything_gets_the_same_answer_and_deletes_nothing_new(world: World) -> None:
     files, field = await opened(world)
     removal = json.dumps({"keys": ["k", "none", "other"]}).encode()
 

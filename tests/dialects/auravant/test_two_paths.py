@@ -24,7 +24,7 @@ def ordinary() -> Iterator[Running]:
 
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda path: path.stem)
-async def test_a_conversation_goes_as_it_is_written_without_the_fast_path(
+async def test_a_conversation_has_the_written_answers_without_the_fast_path(
     conversation: Path, ordinary: Running, http: ClientSession
 ) -> None:
     await replay(conversation, http, ordinary.url, here=ordinary.url, **CALLERS)

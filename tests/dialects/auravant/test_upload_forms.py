@@ -9,7 +9,7 @@ from tests.dialects.auravant.test_files import opened
 END = f"--{MULTIPART.partition('=')[2]}--\r\n".encode()
 
 
-async def test_another_file_than_was_announced_is_refused(world: World) -> None:
+async def test_a_file_that_differs_from_the_announced_one_is_refused(world: World) -> None:
     files, field = await opened(world)
     data = await files.announced("fields", field, "k", b"x" * 5000)
     for content in (b"x" * 4999, b"y" * 5000, b"x" * 7000, b"", b"x" * 300_000):
@@ -33,7 +33,7 @@ async def test_a_file_may_be_smaller_than_announced_and_not_larger_than_its_roun
         assert (await files.upload(data, b"x" * 5000)).status == 204, announced
 
 
-async def test_fields_come_in_any_order_and_case_and_the_md5_also_behind_the_file(world: World) -> None:
+async def test_fields_may_have_any_order_and_case_and_the_md5_may_follow_the_file(world: World) -> None:
     files, field = await opened(world)
     md5 = digest(b"bytes")
 
@@ -74,7 +74,7 @@ async def test_fields_come_in_any_order_and_case_and_the_md5_also_behind_the_fil
     assert (await post(fresh, {"Content-MD5": md5})).status == 204
 
 
-async def test_forms_that_are_none_store_nothing(world: World) -> None:
+async def test_malformed_forms_store_nothing(world: World) -> None:
     files, field = await opened(world)
     data = await files.announced("fields", field, "k")
     fields = {**data["fields"], "Content-MD5": digest(b"bytes")}

@@ -40,7 +40,7 @@ async def test_a_value_comes_back_byte_for_byte(world: World, value: bytes) -> N
         assert reply.body.endswith(b'"objects":{"%b":{"k":%b}}}}' % (id.encode(), value))
 
 
-async def test_large_values_come_back_too(world: World) -> None:
+async def test_large_values_come_back_byte_for_byte(world: World) -> None:
     """The values are larger than the first portion of a read, and more than are held in memory at the same time."""
     owner, id = (await world.open("owner"))[0], world.name("owner")
     values = {f"k{n}": "x" * (n * 400_000 + 1) for n in range(6)} | {"huge": ["y" * 9_000_000]}
@@ -67,7 +67,7 @@ async def test_value_wins_over_data_and_null_counts_as_absent(world: World) -> N
         assert (await owner.storage("users", "PUT", body)).code == 1
 
 
-async def test_put_creates_and_overwrites_only_when_told(world: World) -> None:
+async def test_put_creates_and_overwrites_only_with_the_flag(world: World) -> None:
     owner, id = (await world.open("owner"))[0], world.name("owner")
     assert (await owner.put("users", id, "k", 1)).code == 0
     for more in ({}, {"overwrite": False}):
@@ -80,7 +80,7 @@ async def test_put_creates_and_overwrites_only_when_told(world: World) -> None:
     assert (await owner.put("users", id, "l", large)).code == 0
 
 
-async def test_patch_replaces_and_creates_only_when_told(world: World) -> None:
+async def test_patch_replaces_and_creates_only_with_the_flag(world: World) -> None:
     owner, id = (await world.open("owner"))[0], world.name("owner")
     for more in ({}, {"create": False}, {"append": True}, {"overwrite": True}):
         assert (await owner.patch("users", id, "k", [1], **more)).code == 5
@@ -114,7 +114,9 @@ APPENDED = [
 
 
 @pytest.mark.parametrize(("value", "more", "expected"), APPENDED)
-async def test_append_goes_by_the_types_of_both(world: World, value: object, more: object, expected: object) -> None:
+async def test_append_depends_on_the_types_of_both_values(
+    world: World, value: object, more: object, expected: object
+) -> None:
     owner, id = (await world.open("owner"))[0], world.name("owner")
     await owner.put("users", id, "k", value)
     code = (await owner.patch("users", id, "k", more, append=True)).code
@@ -122,7 +124,7 @@ async def test_append_goes_by_the_types_of_both(world: World, value: object, mor
     assert (await owner.get("users", None, "k")).objects == {"k": value if expected is None else expected}
 
 
-async def test_delete_removes_what_is_there(world: World) -> None:
+async def test_delete_removes_existing_keys(world: World) -> None:
     owner, id = (await world.open("owner"))[0], world.name("owner")
     keys = [f"k{n}" for n in range(250)]
     for key in keys[:3]:
@@ -134,7 +136,7 @@ async def test_delete_removes_what_is_there(world: World) -> None:
     assert (await owner.get("users", None, *keys)).objects == {}
 
 
-async def test_ids_are_the_same_as_numbers_and_as_strings(world: World) -> None:
+async def test_ids_may_be_numbers_or_strings(world: World) -> None:
     number = int(world.mark, 16)
     (owner,) = await world.open("owner", farms=[{"id": number, "permissions": {world.name("owner"): "owner"}}])
     assert (await owner.put("farms", number, "k", 1)).code == 0
@@ -143,7 +145,7 @@ async def test_ids_are_the_same_as_numbers_and_as_strings(world: World) -> None:
     assert (await owner.delete("farms", str(number), "k")).code == 0
 
 
-async def test_ids_left_out_mean_the_caller_or_all_that_may_be_read(world: World) -> None:
+async def test_without_ids_the_caller_or_all_readable_resources_are_meant(world: World) -> None:
     owner_id, reader_id = world.name("owner"), world.name("reader")
     fields = [{"id": world.name(f"f{n}"), "permissions": {owner_id: "owner"}} for n in range(3)]
     fields[0]["permissions"][reader_id] = "read"  # type: ignore[index]
@@ -161,7 +163,7 @@ async def test_ids_left_out_mean_the_caller_or_all_that_may_be_read(world: World
     assert (await owner.storage("users", "GET", {"keys": ["k"]})).objects == {"k": 2}
 
 
-async def test_one_unknown_or_forbidden_id_fails_the_whole_call(world: World) -> None:
+async def test_one_unknown_or_forbidden_id_fails_the_whole_request(world: World) -> None:
     mine, other = world.name("mine"), world.name("other")
     (owner,) = await world.open(
         "owner",
@@ -183,7 +185,7 @@ async def test_one_unknown_or_forbidden_id_fails_the_whole_call(world: World) ->
         assert (await owner.delete("fields", id, "k")).code == 3
 
 
-async def test_a_form_says_the_same_as_json(world: World) -> None:
+async def test_a_form_has_the_same_effect_as_json(world: World) -> None:
     owner, id = (await world.open("owner"))[0], world.name("owner")
 
     async def form(operation: str, text: str) -> int:
@@ -218,7 +220,7 @@ async def test_a_form_says_the_same_as_json(world: World) -> None:
     assert (await owner.get("users", None, "n")).objects == {}
 
 
-async def test_a_value_of_a_form_that_is_no_json_is_a_string(world: World) -> None:
+async def test_a_form_value_that_is_not_json_is_stored_as_a_string(world: World) -> None:
     (owner,) = await world.open("owner")
     for text, value in (
         ("hello", "hello"),
@@ -239,7 +241,7 @@ async def test_a_value_of_a_form_that_is_no_json_is_a_string(world: World) -> No
         assert (await owner.get("users", None, "k")).objects == {"k": value}
 
 
-async def test_json_is_json_whatever_its_type_says(world: World) -> None:
+async def test_json_is_accepted_with_any_content_type(world: World) -> None:
     """`curl -d` sends JSON with the type of a form."""
     (owner,) = await world.open("owner")
     target, body = (
@@ -252,7 +254,7 @@ async def test_json_is_json_whatever_its_type_says(world: World) -> None:
     assert (await owner.get("users", None, "k")).objects == {"k": "a=b&c"}
 
 
-async def test_what_an_extension_stores_is_its_own_in_each_environment(world: World) -> None:
+async def test_values_belong_to_an_extension_and_an_environment(world: World) -> None:
     (owner,) = await world.open("owner")
     id, other = world.name("owner"), world.name("ext-other")
     tokens = {

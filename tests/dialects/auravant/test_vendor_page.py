@@ -14,5 +14,7 @@ CONVERSATIONS = shipped("auravant")
 
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda path: path.stem)
-async def test_a_conversation_goes_as_it_is_written(conversation: Path, service: Running, http: ClientSession) -> None:
+async def test_a_conversation_has_the_written_answers(
+    conversation: Path, service: Running, http: ClientSession
+) -> None:
     await replay(conversation, http, service.url, here=service.url, **CALLERS)

@@ -27,7 +27,7 @@ def requests(agent: int) -> list[tuple[str, str, bytes | None, str]]:
 
 
 @pytest.mark.parametrize("permission", ["edit", "view", "none"])
-async def test_what_each_permission_allows(service: Running, http: ClientSession, permission: str) -> None:
+async def test_each_permission_allows_only_its_requests(service: Running, http: ClientSession, permission: str) -> None:
     owner = await open_agent(service, http)
     token = {"token": f"other-{owner.agent}", "agents": {} if permission == "none" else {owner.agent: permission}}
     await declare(service, http, {"tokens": [token]})
@@ -44,7 +44,7 @@ async def test_what_each_permission_allows(service: Running, http: ClientSession
 
 
 @pytest.mark.parametrize("id", ["ops é\n", None])
-async def test_who_lacks_which_permission_where_is_said_and_never_the_token(
+async def test_a_refusal_names_the_token_id_and_the_missing_permission_but_never_the_token(
     agent: Client, service: Running, http: ClientSession, id: str | None
 ) -> None:
     secret = f"secret-{agent.agent}-{id is None}"
@@ -69,7 +69,7 @@ async def test_an_unknown_agent_is_not_found(agent: Client) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "unknown", "av-edit ä", "av edit"])
-async def test_without_a_known_token_nothing_is_said(service: Running, http: ClientSession, token: str) -> None:
+async def test_an_unknown_token_learns_nothing(service: Running, http: ClientSession, token: str) -> None:
     client = Client(http, service, token, 8017)
     for method, target, body, _ in requests(8017):
         reply = await client.ask(method, target, body)
@@ -89,7 +89,9 @@ async def test_a_token_that_expired_is_refused(agent: Client, service: Running, 
     (await agent.ask("GET", storages(agent.agent))).refused(401)
 
 
-async def test_the_document_replaces_what_a_token_may_do(agent: Client, service: Running, http: ClientSession) -> None:
+async def test_the_document_replaces_the_permissions_of_a_token(
+    agent: Client, service: Running, http: ClientSession
+) -> None:
     other = await open_agent(service, http)
     await agent.set("u", "k", "v")
 
@@ -105,7 +107,7 @@ async def test_the_document_replaces_what_a_token_may_do(agent: Client, service:
     assert (await other.ask("GET", storages(other.agent))).status == 200  # others keep theirs
 
 
-async def test_an_agent_that_is_removed_is_unknown_and_comes_back_with_all_it_had(
+async def test_a_removed_agent_is_unknown_and_has_all_its_data_when_declared_again(
     agent: Client, service: Running, http: ClientSession
 ) -> None:
     await agent.set("u", "k", "v")
@@ -151,13 +153,11 @@ BAD = [
 
 
 @pytest.mark.parametrize("section", BAD, ids=str)
-async def test_a_section_that_makes_no_sense_is_refused(
-    service: Running, http: ClientSession, section: dict[str, Any]
-) -> None:
+async def test_an_invalid_section_is_refused(service: Running, http: ClientSession, section: dict[str, Any]) -> None:
     await declare(service, http, section, 422)
 
 
-async def test_a_number_that_somebody_has_is_not_declared_for_another(
+async def test_a_number_in_use_cannot_be_declared_for_another_user(
     agent: Client, service: Running, http: ClientSession
 ) -> None:
     await agent.set(f"first-{agent.agent}", "k", "v")
@@ -166,7 +166,9 @@ async def test_a_number_that_somebody_has_is_not_declared_for_another(
     assert answer == {"error": {"message": "avaamo.users[0].id: another user has this number"}}
 
 
-async def test_two_documents_at_once_leave_what_one_of_them_says(service: Running, http: ClientSession) -> None:
+async def test_two_documents_applied_at_once_leave_the_result_of_one_of_them(
+    service: Running, http: ClientSession
+) -> None:
     agents = [await open_agent(service, http) for _ in range(2)]
     token = f"raced-{agents[0].agent}"
     documents = [{"tokens": [{"token": token, "agents": {each.agent: "edit"}}]} for each in agents]

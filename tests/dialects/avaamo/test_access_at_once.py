@@ -30,7 +30,7 @@ def section(agent: int) -> Access:
     return msgspec.convert(document, Access, strict=False)
 
 
-async def test_links_stay_where_a_later_revision_found_another_document_declared(runner: Runner) -> None:
+async def test_links_of_the_document_declared_last_stay_when_an_earlier_one_is_applied_late(runner: Runner) -> None:
     """The first document is written, then the second one. The grants of the second are made, then those of the first.
 
     The first has the higher revision, and its grants follow from what the second document declared.

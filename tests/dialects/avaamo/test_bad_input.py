@@ -43,18 +43,18 @@ BODIES = [
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body[:60]))
-async def test_a_body_that_makes_no_sense_is_422(agent: Client, body: bytes) -> None:
+async def test_an_invalid_body_is_422(agent: Client, body: bytes) -> None:
     (await agent.send("u", body.replace(b"B", b"%d" % agent.agent))).refused(422)
     assert await agent.rows() == []
 
 
 @pytest.mark.parametrize("user", ["", "x" * 256])
-async def test_a_user_layer_id_that_is_no_name_is_422(agent: Client, user: str) -> None:
+async def test_an_invalid_user_layer_id_is_422(agent: Client, user: str) -> None:
     (await agent.send(user, {"key": "k", "value": "v", "bot_id": agent.agent})).refused(422)
 
 
 @pytest.mark.parametrize("user", ["x" * 255, "é", "a/b", "{}", "\0", "..", "😀" * 255])
-async def test_any_other_user_layer_id_is_a_name(agent: Client, user: str) -> None:
+async def test_any_other_user_layer_id_is_accepted(agent: Client, user: str) -> None:
     await agent.set(user, "k", "v")
     assert await agent.pairs() == [("k", "v")]
 
@@ -103,16 +103,16 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query[:40])
-async def test_a_parameter_that_makes_no_sense_is_422(agent: Client, query: str) -> None:
+async def test_an_invalid_parameter_is_422(agent: Client, query: str) -> None:
     (await agent.ask("GET", storages(agent.agent) + "?" + query)).refused(422)
 
 
-async def test_to_date_before_from_date_is_said_as_the_vendor_does(agent: Client) -> None:
+async def test_to_date_before_from_date_has_the_vendors_message(agent: Client) -> None:
     reply = await agent.ask("GET", storages(agent.agent, start_date="02/01/2020", end_date="01/01/2020"))
     assert reply.refused(422) == "To Date cannot be before From Date"
 
 
-async def test_what_is_too_large_is_413(agent: Client) -> None:
+async def test_requests_and_values_above_a_limit_are_413(agent: Client) -> None:
     for size in (65_537, 600_000, 20_000_000):
         body = b'{"key":"k","value":"%b","bot_id":%d}' % (b"x" * size, agent.agent)
         (await agent.send("u", body)).refused(413)
@@ -120,7 +120,7 @@ async def test_what_is_too_large_is_413(agent: Client) -> None:
     assert await agent.rows() == []
 
 
-async def test_paths_and_methods_that_are_not_there(agent: Client) -> None:
+async def test_unknown_paths_are_404_and_unknown_methods_405(agent: Client) -> None:
     for path in ("/dashboard/nothing", "/bots_api/v1/nothing", storages(1) + "/x", "/bots_api/v1/storages/k?bot_id=1"):
         (await agent.ask("GET", path)).refused(404)
     for method, path, allowed in (
@@ -147,7 +147,7 @@ async def test_paths_and_methods_that_are_not_there(agent: Client) -> None:
         b'{"data_types":null}',
     ],
 )
-async def test_data_types_that_make_no_sense_clear_nothing(agent: Client, body: bytes) -> None:
+async def test_invalid_data_types_clear_nothing(agent: Client, body: bytes) -> None:
     await agent.set("u", "k", "v")
     (await agent.ask("POST", f"/dashboard/agents/{agent.agent}/clear_data.json", body)).refused(422)
     assert await agent.pairs() == [("k", "v")]
@@ -170,7 +170,7 @@ JSON = st.recursive(
 
 @examples(30, 200)
 @given(body=st.binary(max_size=60) | st.builds(lambda value: json.dumps(value).encode(), JSON))
-async def test_no_body_is_a_fault_of_ours(agent: Client, http: ClientSession, body: bytes) -> None:
+async def test_no_body_makes_the_service_fail(agent: Client, http: ClientSession, body: bytes) -> None:
     for method, target in (
         ("POST", set_storage("u")),
         ("PUT", global_storage("k", bot_id=agent.agent)),

@@ -34,13 +34,13 @@ async def test_a_global_variable_and_one_of_a_user_share_a_key_and_nothing_else(
     assert await agent.pairs(key="k") == [("k", "users")]
 
 
-async def test_the_agent_of_a_put_may_stand_in_its_body(agent: Client) -> None:
+async def test_the_agent_of_a_put_may_be_in_its_body(agent: Client) -> None:
     body = b'{"value": "v", "bot_id": %d}' % agent.agent
     assert (await agent.ask("PUT", global_storage("k"), body)).status == 201
     assert await agent.pairs() == [("k", "v")]
 
 
-async def test_clear_data_takes_everything_of_this_agent_alone(
+async def test_clear_data_removes_everything_of_this_agent_only(
     agent: Client, service: Running, http: ClientSession
 ) -> None:
     other = await open_agent(service, http)
@@ -58,7 +58,7 @@ async def test_clear_data_takes_everything_of_this_agent_alone(
     assert await agent.pairs() == [("k1", "again")]
 
 
-async def test_what_is_set_while_data_is_cleared_is_there_whole_or_not_at_all(agent: Client) -> None:
+async def test_a_variable_set_during_clear_data_is_there_completely_or_not_at_all(agent: Client) -> None:
     clear = f"/dashboard/agents/{agent.agent}/clear_data.json"
     for _ in range(5):
         await asyncio.gather(
@@ -76,7 +76,7 @@ async def test_what_is_set_while_data_is_cleared_is_there_whole_or_not_at_all(ag
         assert sum([len(await agent.rows(value=value, per_page=100)) for value in range(4)]) == len(rows)
 
 
-async def test_of_racing_first_sets_of_one_user_all_are_of_one_number(
+async def test_racing_first_writes_of_a_user_all_get_one_number(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     agents = [await open_agent(running, http) for running in [serve(workers=2)] for _ in range(2)]

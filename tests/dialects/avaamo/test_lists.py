@@ -23,7 +23,9 @@ async def filled(agent: Client) -> tuple[Client, dict[str, int]]:
     return agent, dict(zip(("ben", "ann"), numbers, strict=True))
 
 
-async def test_every_combination_of_filters_selects_what_all_of_them_do(filled: tuple[Client, dict[str, int]]) -> None:
+async def test_a_combination_of_filters_selects_what_matches_each_of_them(
+    filled: tuple[Client, dict[str, int]],
+) -> None:
     agent, numbers = filled
     today = datetime.now(UTC).strftime("%d/%m/%Y")
     rows = await agent.rows()
@@ -52,7 +54,7 @@ async def test_filters_are_exact(filled: tuple[Client, dict[str, int]]) -> None:
         assert await agent.rows(user_id=user, key="plan") == []
 
 
-async def test_days_are_whole_and_both_ends_belong_to_them(filled: tuple[Client, dict[str, int]]) -> None:
+async def test_dates_are_whole_days_and_include_both_ends(filled: tuple[Client, dict[str, int]]) -> None:
     agent, numbers = filled
     last = (await agent.rows())[0]["updated_at"]
 
@@ -78,7 +80,7 @@ async def test_days_are_whole_and_both_ends_belong_to_them(filled: tuple[Client,
             assert len(await agent.rows(**others, **query)) == found, query
 
 
-async def test_pages_are_parts_of_one_list(agent: Client) -> None:
+async def test_all_pages_together_are_the_whole_list(agent: Client) -> None:
     await asyncio.gather(*(agent.set(f"u{n % 3}", f"k{n}", n % 2) for n in range(23)))
     for others in ({}, {"value": "1"}, {"user_id": (await agent.rows())[0]["user"]["id"]}):
         rows = await agent.rows(**others, per_page=100)
@@ -102,14 +104,14 @@ async def test_a_page_past_the_end_is_empty_with_true_totals(agent: Client) -> N
             assert body == {"current_page": page, "per_page": 1, "total_entries": 1, "total_pages": 1, "storage": []}
 
 
-async def test_a_page_has_25_rows_if_not_said_and_100_at_the_most(agent: Client) -> None:
+async def test_a_page_has_25_rows_by_default_and_100_at_most(agent: Client) -> None:
     await asyncio.gather(*(agent.set("u", f"k{n}", "v") for n in range(105)))
     assert len(await agent.rows()) == 25
     body = await agent.list(per_page=1000)
     assert (len(body["storage"]), body["per_page"], body["total_pages"]) == (100, 100, 2)
 
 
-async def test_an_update_goes_to_the_top(agent: Client) -> None:
+async def test_an_updated_variable_is_listed_first(agent: Client) -> None:
     for key in ("a", "b", "c", "a"):
         await agent.set("u", key, "v")
     assert [key for key, _ in await agent.pairs()] == ["a", "c", "b"]
@@ -124,7 +126,7 @@ async def test_an_update_leaves_the_lists_of_the_old_value(agent: Client) -> Non
         assert await agent.pairs(value="new", **query) == [("k", "new")]
 
 
-async def test_a_user_is_called_as_declared_and_else_by_number(
+async def test_a_user_has_the_declared_display_name_or_one_with_the_number(
     agent: Client, service: Running, http: ClientSession
 ) -> None:
     fresh = f"fresh-{agent.agent}"
@@ -141,7 +143,7 @@ async def test_a_user_is_called_as_declared_and_else_by_number(
     await soon(called)
 
 
-async def test_every_row_has_only_the_members_of_the_page(filled: tuple[Client, dict[str, int]]) -> None:
+async def test_every_row_has_only_the_members_of_the_vendors_page(filled: tuple[Client, dict[str, int]]) -> None:
     agent, _ = filled
     for row in await agent.rows():
         assert set(row) - {"user"} == {"key", "value", "id", "created_at", "updated_at"}

@@ -195,6 +195,6 @@ class Variables(Machine):
 
 
 @pytest.mark.long
-def test_variables_are_a_dict_that_is_listed_through_filters(serve: Callable[..., Running]) -> None:
+def test_variables_behave_like_a_dict_that_is_listed_with_filters(serve: Callable[..., Running]) -> None:
     Variables.numbers, Variables.ids = {}, set()
     try_out(Variables, serve(), costly=6)

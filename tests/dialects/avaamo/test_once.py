@@ -37,7 +37,7 @@ async def fill(client: Client, value: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITES)
-async def test_64_retries_are_answered_the_same_and_done_once(client: Client, name: str) -> None:
+async def test_64_retries_get_the_same_answer_and_are_carried_out_once(client: Client, name: str) -> None:
     await fill(client, "before")
     replies = await asyncio.gather(*(ask(client, name) for _ in range(64)))
     assert replies[0].status in (200, 201)
@@ -49,7 +49,7 @@ async def test_64_retries_are_answered_the_same_and_done_once(client: Client, na
     assert await client.rows() == before
 
 
-async def test_the_same_key_with_another_body_is_422_and_does_nothing(client: Client) -> None:
+async def test_the_same_key_with_another_body_is_422_and_changes_nothing(client: Client) -> None:
     assert (await ask(client, "set")).status == 200
     before = await client.rows()
     for name, value in (("set", "other"), ("set global", "v"), ("clear", "")):
@@ -57,7 +57,7 @@ async def test_the_same_key_with_another_body_is_422_and_does_nothing(client: Cl
     assert await client.rows() == before
 
 
-async def test_two_callers_with_one_key_do_not_meet(service: Running, http: ClientSession, client: Client) -> None:
+async def test_an_idempotency_key_belongs_to_its_caller(service: Running, http: ClientSession, client: Client) -> None:
     other = Client(http, service, f"other-{client.token}", client.agent)
     await declare(service, http, {"tokens": [{"token": other.token, "agents": {str(client.agent): "edit"}}]})
     moments = []

@@ -56,14 +56,14 @@ async def test_a_request_is_one_command(alone: Client, method: str, target: str,
     assert sent == ["FCALL"]
 
 
-async def test_a_user_costs_two_commands_more_when_first_seen(alone: Client) -> None:
+async def test_the_first_write_for_a_user_costs_two_more_commands(alone: Client) -> None:
     with sent_commands(alone.running, "{avaamo") as sent:
         await alone.set(f"first seen at {alone.running.url}", "k", "v")
         await alone.set(f"first seen at {alone.running.url}", "k", "v")
     assert sent == ["FCALL"] * 4  # the permission, the user's number, and two sets
 
 
-async def test_who_may_not_write_makes_no_user(idle: Running, http: ClientSession) -> None:
+async def test_a_caller_without_write_permission_creates_no_user(idle: Running, http: ClientSession) -> None:
     client = Client(http, idle, "t", AGENT + 1)
     with idle.redis as redis:
         before = redis.hlen("{avaamo}users")
@@ -79,7 +79,7 @@ async def test_display_names_are_one_command_for_a_whole_page(alone: Client) -> 
     assert sent == ["FCALL", "HMGET"]
 
 
-async def test_what_cannot_be_understood_asks_redis_nothing(alone: Client) -> None:
+async def test_a_malformed_request_sends_redis_nothing(alone: Client) -> None:
     with sent_commands(alone.running, "{avaamo") as sent:
         for method, target, body in (
             ("GET", storages(AGENT, page=0), None),

@@ -25,7 +25,7 @@ def asked(agent: Client) -> list[tuple[str, str, bytes | None]]:
     ]
 
 
-async def test_requests_are_refused_with_503_and_work_again_after(
+async def test_without_redis_requests_get_503_and_afterwards_they_work_again(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     agent = await open_agent(serve(request_timeout=0.5), http)

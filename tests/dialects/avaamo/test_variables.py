@@ -22,7 +22,7 @@ async def test_a_variable_is_listed_with_its_user_and_times(agent: Client) -> No
     assert before - 1 < row["created_at"] < time.time() + 1
 
 
-async def test_setting_again_keeps_id_and_creation(agent: Client) -> None:
+async def test_setting_a_variable_again_keeps_id_and_creation_time(agent: Client) -> None:
     await agent.set("u", "role", "guest")
     (before,) = await agent.rows()
     await agent.set("u", "role", "admin")
@@ -62,27 +62,29 @@ async def test_the_agent_may_be_a_numeric_string(agent: Client) -> None:
 
 
 @pytest.mark.parametrize("key", ["k", "é😀", "a b", "a:b{c}", "\0", "x" * 255, "%2F", "../..", '"'])
-async def test_any_key_is_lawful_and_kept(agent: Client, key: str) -> None:
+async def test_any_key_is_allowed_and_unchanged(agent: Client, key: str) -> None:
     await agent.set("u", key, "v")
     assert await agent.pairs(key=key) == [(key, "v")]
     assert await agent.pairs(key=key + "x") == []
 
 
-async def test_the_largest_values_are_kept_and_listed_whole(agent: Client) -> None:
+async def test_the_largest_values_are_stored_and_listed_completely(agent: Client) -> None:
     values = [f"{n:02}" + "é" * 32_767 for n in range(30)]
     for n, value in enumerate(values):
         await agent.set("u", f"k{n}", value)
     assert [row["value"] for row in await agent.rows(per_page=100)] == values[::-1]
 
 
-async def test_a_value_of_many_bytes_can_be_a_filter(agent: Client) -> None:
+async def test_a_long_value_can_be_a_filter(agent: Client) -> None:
     long = "é" * 10_000  # 60,000 characters in a URL
     await agent.set("u", "k", long)
     await agent.set("u", "other", long[1:])
     assert await agent.pairs(value=long) == [("k", long)]
 
 
-async def test_ids_are_unique_over_agents(agent: Client, service: Running, http: ClientSession) -> None:
+async def test_ids_of_variables_are_unique_over_all_agents(
+    agent: Client, service: Running, http: ClientSession
+) -> None:
     other = await open_agent(service, http)
     for n in range(20):
         await agent.set("u", f"k{n}", "v")
@@ -91,7 +93,7 @@ async def test_ids_are_unique_over_agents(agent: Client, service: Running, http:
     assert len(set(ids)) == 40
 
 
-async def test_agents_do_not_see_each_other(agent: Client, service: Running, http: ClientSession) -> None:
+async def test_agents_do_not_see_variables_of_each_other(agent: Client, service: Running, http: ClientSession) -> None:
     other = await open_agent(service, http)
     await agent.set("u", "k", "v")
     assert await other.rows() == []

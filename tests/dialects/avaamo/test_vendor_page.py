@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.parametrize("conversation", shipped("avaamo"), ids=lambda path: path.stem)
-async def test_a_conversation_goes_as_it_is_written(conversation: Path, agent: Client, http: ClientSession) -> None:
+async def test_a_conversation_has_the_written_answers(conversation: Path, agent: Client, http: ClientSession) -> None:
     await replay(conversation, http, agent.running.url, token=agent.token, agent=str(agent.agent))
 
 

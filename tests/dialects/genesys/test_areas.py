@@ -26,7 +26,7 @@ def left(running: Running, id: str, user: str = "") -> int:
 @pytest.mark.parametrize(
     "ttl", ["0", "-1", "abc", "1.5", "+60", "%20", "9" * 17, "9" * 40, "%D9%A3", "0x10", "315360001"]
 )
-async def test_a_ttl_that_is_none_is_thirty_seconds(gms: Client, ttl: str) -> None:
+async def test_an_invalid_ttl_counts_as_thirty_seconds(gms: Client, ttl: str) -> None:
     begun = monotonic()
     reply = await gms.ask("POST", f"{at()}/{ttl}", b"a=1", Content_Type=FORM)
     assert reply.status == 200
@@ -44,7 +44,7 @@ async def test_a_ttl_is_in_seconds(gms: Client, ttl: int) -> None:
     await while_it_lives(ttl, lives)
 
 
-async def test_each_key_lives_for_its_own_time_and_nothing_is_left(gms: Client) -> None:
+async def test_each_key_expires_by_itself_and_nothing_remains(gms: Client) -> None:
     async def lives(seconds: float) -> str:
         id = await gms.create(("short", "1"), ("both", "1"), ttl=round(seconds))
         assert (await gms.post(id, "600", fields=(("long", "2"), ("both", "2")))).json == {}
@@ -68,7 +68,7 @@ async def test_each_key_lives_for_its_own_time_and_nothing_is_left(gms: Client) 
 
 
 @pytest.mark.parametrize("name", ODD)
-async def test_a_custom_id_and_a_key_hold_any_character(service: Running, http: ClientSession, name: str) -> None:
+async def test_a_custom_id_and_a_key_may_have_any_character(service: Running, http: ClientSession, name: str) -> None:
     mine = Client(http, service, "user " + uuid4().hex)
     body = ("-".join(["", *(f"%{byte:02X}" for byte in name.encode())])[1:].replace("-", "") + "=1").encode()
     assert (await mine.ask("POST", at("custom", name, "60"), body, Content_Type=FORM)).json == {"id": name}
@@ -91,7 +91,7 @@ def gms_without(http: ClientSession, service: Running) -> Client:
     return Client(http, service)
 
 
-async def test_an_area_belongs_to_its_user_alone(service: Running, http: ClientSession) -> None:
+async def test_an_area_is_visible_to_its_user_only(service: Running, http: ClientSession) -> None:
     nobody, id = Client(http, service), "shared " + uuid4().hex
     users = [Client(http, service, f"user:{n}{uuid4().hex}") for n in range(2)]
     for n, user in enumerate(users):
@@ -112,7 +112,7 @@ async def test_an_area_belongs_to_its_user_alone(service: Running, http: ClientS
     assert await users[1].all(id) == {"a": "1"}
 
 
-async def test_the_users_own_area_goes_before_the_plain_one(service: Running, http: ClientSession) -> None:
+async def test_the_area_of_the_user_counts_before_the_plain_one(service: Running, http: ClientSession) -> None:
     nobody, user = Client(http, service), Client(http, service, uuid4().hex)
     id = await nobody.create(("a", "plain"))
     assert await user.all(id) == {"a": "plain"}
@@ -133,13 +133,13 @@ async def test_creating_a_custom_area_again_replaces_it(service: Running, http: 
         assert await user.all("id") == dict(fields)
 
 
-async def test_a_made_id_is_a_uuid_and_none_twice(gms: Client) -> None:
+async def test_a_generated_id_is_a_uuid_and_never_given_twice(gms: Client) -> None:
     ids = {await gms.create() for _ in range(20)}
     assert len(ids) == 20
     assert all(re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", id) for id in ids)
 
 
-async def test_many_texts_and_long_ones_come_back_in_their_order(gms: Client) -> None:
+async def test_many_and_long_texts_come_back_in_order(gms: Client) -> None:
     fields = [(f"k{n}", f'{n} "é\U0001f600\n\\' * (1 + n * 40)) for n in range(200)]
     fields.append(("long", "é\U0001f600" * 400_000))
     id = await gms.create(*fields)

@@ -70,13 +70,13 @@ async def test_texts_in_other_charsets_are_read(gms: Client) -> None:
     assert await gms.all(reply.json["id"]) == {"a": "é"}
 
 
-async def test_an_empty_request_makes_an_empty_area(gms: Client) -> None:
+async def test_an_empty_request_creates_an_empty_area(gms: Client) -> None:
     reply = await gms.ask("POST", at("60"), None, Content_Type=FORM)
     assert await gms.all(reply.json["id"]) == {}
     (await gms.ask("POST", at("60"), None)).refused(415)
 
 
-async def test_each_limit_holds_to_the_byte(serve: Callable[..., Running], http: ClientSession) -> None:
+async def test_each_limit_is_exact_to_the_byte(serve: Callable[..., Running], http: ClientSession) -> None:
     running = serve(genesys_max_part_bytes=10_000, genesys_max_parts=5, genesys_max_request_bytes=40_000)
     gms = Client(http, running)
     id = await gms.create(*((f"k{n}", "x") for n in range(4)), ("file", ("a", "", b"x" * 10_000)))

@@ -70,16 +70,16 @@ UNFIT = [
 
 
 @pytest.mark.parametrize(("type", "content"), FIT)
-def test_a_file_is_what_it_says(type: str, content: bytes) -> None:
+def test_a_file_whose_content_matches_its_type_is_accepted(type: str, content: bytes) -> None:
     assert fits(type, content)
 
 
 @pytest.mark.parametrize(("type", "content"), UNFIT)
-def test_a_file_is_not_what_it_says(type: str, content: bytes) -> None:
+def test_a_file_whose_content_does_not_match_its_type_is_refused(type: str, content: bytes) -> None:
     assert not fits(type, content)
 
 
-def test_no_bytes_make_the_check_fail() -> None:
+def test_random_bytes_never_make_the_check_raise() -> None:
     chance = random.Random(1)
     starts = [content for _, content in (*FIT, *UNFIT)]
     for _ in range(300):
@@ -92,9 +92,7 @@ def strict() -> Iterator[Running]:
         yield running.wait_ready()
 
 
-async def test_only_what_is_allowed_comes_in_and_else_nothing_of_the_request(
-    strict: Running, http: ClientSession
-) -> None:
+async def test_a_request_with_a_file_of_another_type_stores_nothing(strict: Running, http: ClientSession) -> None:
     gms = Client(http, strict)
     id = await gms.create(("a", "1"), ("file", ("a.png", "image/png", PNG + bytes(600_000))))
     assert (await gms.get("binary", id, "file")).body == PNG + bytes(600_000)
@@ -114,6 +112,6 @@ async def test_an_empty_list_allows_no_file_but_texts(http: ClientSession) -> No
         assert await gms.all(await gms.create(("a", "1"))) == {"a": "1"}
 
 
-async def test_without_file_control_anything_comes_in(gms: Client) -> None:
+async def test_without_file_control_any_file_is_accepted(gms: Client) -> None:
     id = await gms.create(("file", ("a.png", "image/png", EXE)))
     assert (await gms.get("binary", id, "file")).body == EXE

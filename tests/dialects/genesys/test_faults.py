@@ -26,7 +26,7 @@ def chunks(running: Running) -> list[bytes]:
         return list(client.scan_iter("{genesys:*}b:*"))
 
 
-async def test_a_client_that_goes_away_leaves_nothing(serve: Callable[..., Running], http: ClientSession) -> None:
+async def test_a_client_that_disconnects_leaves_no_chunk(serve: Callable[..., Running], http: ClientSession) -> None:
     running = serve()
     gms = Client(http, running)
     id = await gms.create(("a", "kept"))
@@ -48,7 +48,7 @@ async def test_a_client_that_goes_away_leaves_nothing(serve: Callable[..., Runni
     assert (await asyncio.to_thread(polystow, "fsck", data_dir=running.data_dir)).stdout == "0 faults found\n"
 
 
-async def test_a_redis_that_is_killed_half_way_leaves_nothing_half(
+async def test_a_redis_that_is_killed_leaves_no_partial_area(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     running = serve()
@@ -73,7 +73,7 @@ async def test_a_redis_that_is_killed_half_way_leaves_nothing_half(
     assert done.stdout == "0 faults found\n"
 
 
-async def test_updates_that_race_in_two_workers_leave_one_of_them_whole(
+async def test_racing_updates_of_two_workers_leave_one_of_them_completely(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     running = serve(workers=2)
@@ -94,7 +94,7 @@ async def test_updates_that_race_in_two_workers_leave_one_of_them_whole(
     assert len(areas(running)) == before + 1  # the record, and the only chunk of the last file
 
 
-async def test_downloads_that_race_deletes_and_updates_are_one_file_or_none(
+async def test_downloads_during_deletes_and_updates_are_one_whole_file_or_none(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
     running = serve(workers=2)

@@ -22,7 +22,7 @@ async def test_a_file_of_any_size_comes_back_byte_for_byte(gms: Client, size: in
     assert (head.status, head.headers.get("Content-Length", "0"), head.body) == (200, str(size), b"")
 
 
-async def test_bytes_that_look_like_the_forms_own_lines_are_kept(gms: Client) -> None:
+async def test_bytes_that_look_like_a_boundary_are_stored(gms: Client) -> None:
     content = b"\r\n------a-boundar\r\n--\r\n------a-boundarx--\r\n\r" * 20_000
     id = await gms.create(("a", "1"), ("file", ("a", "", content)), ("b", "2"))
     assert (await gms.get("binary", id, "file")).body == content
@@ -46,7 +46,7 @@ RANGES = [
 
 
 @pytest.mark.parametrize("size", [500, 600_000])
-async def test_a_range_is_that_part(gms: Client, size: int) -> None:
+async def test_a_range_returns_that_part(gms: Client, size: int) -> None:
     content = os.urandom(size)
     id = await gms.create(("file", ("a", "", content)))
     for asked, status, start, end in RANGES:
@@ -66,7 +66,7 @@ async def test_a_range_is_that_part(gms: Client, size: int) -> None:
         assert (reply.status, reply.headers["Content-Range"]) == (416, f"bytes */{size}")
 
 
-async def test_conditions_on_a_file(gms: Client) -> None:
+async def test_conditions_on_a_file_are_checked(gms: Client) -> None:
     id = await gms.create(("file", ("a", "image/png", b"bytes")))
     etag = (await gms.get("binary", id, "file")).headers["ETag"]
     for asked in (etag, f"W/{etag}", f'"x", {etag}', "*"):
@@ -90,7 +90,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_file_name_stays_in_its_header(gms: Client, name: str) -> None:
+async def test_a_file_name_cannot_forge_a_header(gms: Client, name: str) -> None:
     id = await gms.create(("file", (name, "text/html", b"<script>alert(1)</script>")))
     reply = await gms.get("binary", id, "file")
     assert reply.headers["Content-Disposition"] == NAMES[name]
@@ -99,12 +99,12 @@ async def test_a_file_name_stays_in_its_header(gms: Client, name: str) -> None:
 
 
 @pytest.mark.parametrize("type", ["no type", "é/x", "a/b/c", "/", "x" * 200 + "/y"])
-async def test_a_type_that_is_none_is_told_as_bytes(gms: Client, type: str) -> None:
+async def test_a_file_with_an_invalid_type_is_served_as_octet_stream(gms: Client, type: str) -> None:
     id = await gms.create(("file", ("a", type, b"x")))
     assert (await gms.get("binary", id, "file")).headers["Content-Type"] == "application/octet-stream"
 
 
-async def test_a_replaced_or_deleted_file_leaves_nothing(gms: Client) -> None:
+async def test_a_replaced_or_deleted_file_leaves_no_chunk(gms: Client) -> None:
     before = areas(gms.running)
     id = await gms.create(("file", ("a", "", b"x" * MEBIBYTE)))
     assert len(areas(gms.running) - before) == 5
@@ -115,7 +115,7 @@ async def test_a_replaced_or_deleted_file_leaves_nothing(gms: Client) -> None:
     assert areas(gms.running) - before == set()
 
 
-async def test_files_that_are_sent_in_odd_pieces_arrive(gms: Client) -> None:
+async def test_files_that_are_sent_in_pieces_of_any_size_arrive(gms: Client) -> None:
     """The body is chunked, and its boundaries are split anywhere."""
     import asyncio
 

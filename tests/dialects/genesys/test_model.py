@@ -207,5 +207,5 @@ class Areas(Machine):
 
 
 @pytest.mark.long
-def test_areas_are_dicts_whose_keys_end_by_themselves(serve: Callable[..., Running]) -> None:
+def test_areas_behave_like_dicts_whose_keys_expire(serve: Callable[..., Running]) -> None:
     try_out(Areas, serve(), costly=6)

@@ -24,7 +24,7 @@ async def ask(gms: Client, *names: str, value: str = "1", boundary: str = "b0", 
 
 
 @pytest.mark.parametrize("value", ["1", BIG], ids=["short", "in chunks"])
-async def test_retries_of_a_create_make_one_area(gms: Client, value: str) -> None:
+async def test_retries_of_a_create_make_only_one_area(gms: Client, value: str) -> None:
     """Each retry has another boundary, as with real clients."""
     key = f"create-{id(gms)}-{len(value)}"
     replies = await asyncio.gather(
@@ -37,7 +37,7 @@ async def test_retries_of_a_create_make_one_area(gms: Client, value: str) -> Non
     assert (await gms.all(made))["a"] == value
 
 
-async def test_retries_of_an_update_and_a_delete_do_nothing(gms: Client) -> None:
+async def test_retries_of_an_update_and_a_delete_change_nothing(gms: Client) -> None:
     made = await gms.create(("a", "0"))
     assert (await ask(gms, made, "600", value="1", key="update")).status == 200
     await ask(gms, made, "600", value="later", key="another")
@@ -51,7 +51,7 @@ async def test_retries_of_an_update_and_a_delete_do_nothing(gms: Client) -> None
 
 
 @pytest.mark.parametrize("value", ["1", BIG], ids=["short", "in chunks"])
-async def test_a_repeated_update_is_answered_when_its_area_is_gone(gms: Client, value: str) -> None:
+async def test_a_repeated_update_is_answered_after_its_area_was_removed(gms: Client, value: str) -> None:
     made = await gms.create(("a", "0"))
     first = await ask(gms, made, "600", value=value, key="update")
     assert first.status == 200
@@ -63,7 +63,7 @@ async def test_a_repeated_update_is_answered_when_its_area_is_gone(gms: Client, 
     assert (await gms.get(made)).status == 404
 
 
-async def test_strangers_share_their_keys(gms: Client, service: Running) -> None:
+async def test_callers_without_credentials_share_their_idempotency_keys(gms: Client, service: Running) -> None:
     """Two callers without credentials cannot be distinguished, so both get the same answer."""
     first = await ask(gms, "600", key="shared")
     async with ClientSession(headers={"User-Agent": "another"}) as http:
@@ -76,7 +76,7 @@ async def test_a_malformed_key_is_refused(gms: Client, key: str) -> None:
     assert (await ask(gms, "600", key=key)).status == 400
 
 
-async def test_an_areas_id_takes_a_secret(gms: Client, service: Running) -> None:
+async def test_the_id_of_an_area_cannot_be_computed_without_the_secret(gms: Client, service: Running) -> None:
     """The request and its key are not enough to calculate the id of the area."""
     key = f"guess-{id(gms)}"
     made = (await ask(gms, "600", key=key)).json["id"]

@@ -69,7 +69,7 @@ BAD = [
 ]
 
 
-async def test_who_shows_no_good_password_is_refused_everywhere(guarded: Client) -> None:
+async def test_a_request_without_a_valid_password_is_refused_by_every_route(guarded: Client) -> None:
     for shown in BAD:
         for target in (at("x"), at("x", "a"), at("binary", "x", "a")):
             reply = await guarded.ask("GET", target, Authorization=shown)
@@ -79,7 +79,9 @@ async def test_who_shows_no_good_password_is_refused_everywhere(guarded: Client)
     (await guarded.ask("DELETE", at("x"))).refused(401)
 
 
-async def test_a_good_password_opens_and_a_changed_or_removed_one_no_more(guarded: Client, http: ClientSession) -> None:
+async def test_a_valid_password_is_accepted_until_it_is_changed_or_removed(
+    guarded: Client, http: ClientSession
+) -> None:
     mine, yours = basic("me", "sécret: x"), basic("you", "p")
     for shown in (mine, yours, mine, mine.replace("Basic", "bAsIc")):
         (await guarded.ask("GET", at("x"), Authorization=shown)).refused(404)
@@ -99,7 +101,7 @@ async def test_a_good_password_opens_and_a_changed_or_removed_one_no_more(guarde
     await soon(open)
 
 
-async def test_a_password_is_generated_once_where_none_is_given(guarded: Client, http: ClientSession) -> None:
+async def test_a_missing_password_is_generated_once(guarded: Client, http: ClientSession) -> None:
     (issued,) = await declare(guarded.running, http, {"username": "new"})
     assert (issued["dialect"], issued["id"]) == ("genesys", "new")
     assert await declare(guarded.running, http, {"username": "new"}) == []
@@ -110,7 +112,7 @@ async def test_a_password_is_generated_once_where_none_is_given(guarded: Client,
     await soon(known)
 
 
-async def test_passwords_lie_in_redis_salted_and_slow_to_try(guarded: Client) -> None:
+async def test_passwords_are_stored_as_salted_slow_digests(guarded: Client) -> None:
     with guarded.running.redis as client:
         stored = client.hgetall("polystow:passwords:genesys")
         assert set(stored) == {b"me", b"you"}
@@ -118,7 +120,7 @@ async def test_passwords_lie_in_redis_salted_and_slow_to_try(guarded: Client) ->
         assert not any(b"cret" in (client.dump(key) or b"") for key in client.scan_iter("polystow:*"))
 
 
-async def test_a_flood_of_tries_is_sent_away_and_who_is_known_is_served(guarded: Client) -> None:
+async def test_many_wrong_passwords_get_429_and_known_callers_are_served(guarded: Client) -> None:
     good = basic("you", "p")
     (await guarded.ask("GET", at("x"), Authorization=good)).refused(404)
     tries = [guarded.ask("GET", at("x"), Authorization=basic("me", f"guess {n}")) for n in range(60)]

@@ -50,7 +50,7 @@ async def test_common_requests_are_one_command(alone: Client) -> None:
         assert sent == ["FCALL"]
 
 
-async def test_a_file_costs_a_command_for_each_chunk_and_two_to_read_it(alone: Client) -> None:
+async def test_a_file_is_stored_with_a_command_for_each_chunk_and_read_in_pieces_of_128_kib(alone: Client) -> None:
     with sent_commands(alone.running, "{genesys:") as sent:
         id = await alone.create(("a", ("a", "", b"x" * MEBIBYTE)))
     assert sent == ["SET"] * 4 + ["FCALL"]
@@ -59,7 +59,7 @@ async def test_a_file_costs_a_command_for_each_chunk_and_two_to_read_it(alone: C
     assert sent == ["FCALL"] + ["GETRANGE"] * 9  # each reads at most 128 KiB; the last chunk is long and needs three
 
 
-async def test_the_largest_requests_hold_redis_shortly(alone: Client) -> None:
+async def test_the_largest_requests_hold_redis_only_for_milliseconds(alone: Client) -> None:
     many = multipart(*((f"k{n}", ("a", "", b"x" * 100_000)) for n in range(1000)))
     half = multipart(*((f"k{n}", ("a", "", b"q" * 262_145)) for n in range(0, 380)))
     names = multipart(*(("é" * 250 + str(n), "x" * 100) for n in range(1000)))

@@ -22,12 +22,14 @@ def ordinary() -> Iterator[Running]:
 
 
 @CONVERSATIONS
-async def test_a_conversation_goes_as_it_is_written(conversation: Path, service: Running, http: ClientSession) -> None:
+async def test_a_conversation_has_the_written_answers(
+    conversation: Path, service: Running, http: ClientSession
+) -> None:
     await replay(conversation, http, service.url, url=service.url, user=uuid4().hex, custom=uuid4().hex)
 
 
 @CONVERSATIONS
-async def test_a_conversation_goes_so_without_the_fast_path(
+async def test_a_conversation_has_the_written_answers_without_the_fast_path(
     conversation: Path, ordinary: Running, http: ClientSession
 ) -> None:
     await replay(conversation, http, ordinary.url, url=ordinary.url, user=uuid4().hex, custom=uuid4().hex)

@@ -35,7 +35,7 @@ ADVERSE = {  # targets that take many steps for their size, with a patch
 
 
 @pytest.mark.parametrize(("target", "patch"), ADVERSE.values(), ids=ADVERSE)
-def test_budget_that_does_not_suffice_gives_nothing_and_the_worker_still_does_it(
+def test_budget_that_does_not_suffice_gives_nothing_and_the_worker_merges(
     splicers: dict[str, Script], target: str, patch: str
 ) -> None:
     expected = merge(target, patch)
@@ -53,7 +53,7 @@ def test_any_budget_gives_the_whole_result_or_nothing(splicers: dict[str, Script
     assert len(steps) == 1, "the steps depend on the texts alone, not on the server"
 
 
-def test_budget_bounds_the_result(splicers: dict[str, Script]) -> None:
+def test_budget_limits_the_result(splicers: dict[str, Script]) -> None:
     target, patch = ADVERSE["a value given many times"]
     grown = [(target[: 6 * n] + target[-6:], patch) for n in range(1, 40)]
     for script in splicers.values():
@@ -70,7 +70,7 @@ def test_small_documents_take_few_steps(splicers: dict[str, Script]) -> None:
 
 
 @pytest.mark.parametrize("depth", [7, 33, 100, 1000])
-def test_depth_costs_no_stack(apply: Splice, depth: int) -> None:
+def test_depth_uses_no_stack(apply: Splice, depth: int) -> None:
     target = '{"a":[],"d":' * depth + "1" + "}" * depth
     assert apply(target, '{"d":' * depth + "2" + "}" * depth) == target.replace('"d":1', '"d":2')
     nulls = '{"n":null,"d":' * depth + "2" + "}" * depth
@@ -115,7 +115,7 @@ def test_result_of_exactly_the_limit_is_made() -> None:
         splice(b'{"a":1}', b'{"a":22}', limit=7)
 
 
-def test_work_without_any_result_is_bounded_too() -> None:
+def test_work_without_any_result_is_limited_too() -> None:
     """Quadratic at a careless design: many objects of one name, each given many members that are all null."""
     target = b"{" + b",".join([b'"a":{},"a":1'] * 20_000) + b"}"
     patch = b'{"a":{' + b",".join(b'"%d":null' % i for i in range(20_000)) + b"}}"

@@ -100,7 +100,7 @@ NAMES = [  # target, patch, result
 
 
 @pytest.mark.parametrize(("target", "patch", "result"), NAMES)
-def test_names_are_compared_by_what_they_say_and_the_last_of_the_patch_counts_for_all(
+def test_names_are_compared_after_unescaping_and_the_last_of_the_patch_counts(
     apply: Splice, target: str, patch: str, result: str
 ) -> None:
     assert apply(target, patch) == result
@@ -119,7 +119,7 @@ LOOKALIKES = {  # members, and how often each name is a name of their object
 
 @pytest.mark.parametrize("name", ["n", ",", ":", "", "},{", "x,"])
 @pytest.mark.parametrize("members", LOOKALIKES)
-def test_name_is_found_only_where_it_is_a_name_of_this_object(apply: Splice, members: str, name: str) -> None:
+def test_name_is_found_only_as_a_name_of_this_object(apply: Splice, members: str, name: str) -> None:
     filler = "".join(f'"filler{i}":"{i}",' for i in range(60))  # long enough for the searches ahead
     target = f'{{{filler}{members},"last":0}}'
     result = apply(target, f'{{"{name}":2}}')
@@ -130,7 +130,7 @@ def test_name_is_found_only_where_it_is_a_name_of_this_object(apply: Splice, mem
 
 
 @pytest.mark.parametrize("value", ["1" * 100, f'"{"x" * 100}"', '"x,"', "[1,2]", '{"last":[]}', '"\\n"', "true"])
-def test_long_flat_objects_change_where_they_are_named(apply: Splice, value: str) -> None:
+def test_long_flat_objects_change_only_at_named_members(apply: Splice, value: str) -> None:
     first, *rest = [f'"n{i}": {value}' for i in range(700)]
     changed = ['"n600": []' if member.startswith('"n600"') else member for member in rest]
     target = f'{{{", ".join([first, *rest])}, "last":1}}'
