@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import quote
 
 from msgspec import Struct
+from multidict import MultiMapping
 
 from service.api.dialect import Answer, Stream
 from service.api.preconditions import http_date, not_modified
@@ -38,7 +39,7 @@ class File(Struct):
     name: str
 
 
-def download(headers: Mapping[str, str], file: File, pieces: Pieces, more: Headers = ()) -> Answer | Stream:
+def download(headers: MultiMapping[str], file: File, pieces: Pieces, more: Headers = ()) -> Answer | Stream:
     """Answer a download as `If-None-Match`, `Range` and `If-Range` ask for it; `more` are the dialect's headers."""
     known = (
         *SAFE,

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 
-from msgspec.structs import replace
 from multipart import parse_options_header
 
 from service.api.dialect import Body, Handler, Handling, Request
@@ -33,11 +32,12 @@ def handled(handler: Handler, request: Request, path: str) -> Handling:
             # Tokens of one caller count as one caller, unless their claims differ (tokens for different programs).
             who=(key_of(headers), request.caller.id, json.dumps(request.caller.claims, sort_keys=True)),
             what=(request.method, path),
-            how=(request.query_string, *(f"{name}:{headers[name]}" for name in CONDITIONS if name in headers)),
+            how=(request.query_string, *(f"{name}:{line}" for name in CONDITIONS for line in headers.getall(name, ()))),
         )
         idempotency.whole = request.method == "DELETE"  # a DELETE has no body that could differ
-        body = FingerprintedBody(request.body, idempotency, headers)
-        request = replace(request, idempotency=idempotency, body=body)
+        # Not a copy: http/middleware.py stores in the request what has changed while the body arrived.
+        request.body = FingerprintedBody(request.body, idempotency, headers)
+        request.idempotency = idempotency
     return handler(request)
 
 

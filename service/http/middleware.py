@@ -45,7 +45,9 @@ _lawful_id = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
 
 class ConfirmedBody:
-    """A body during whose arrival the caller may be revoked: `confirm` is called when the access directory has changed.
+    """A body during whose arrival the caller may be revoked, or its project or extension be declared anew.
+
+    `confirm` is called when the access directory has changed.
 
     A body may take minutes to arrive, and what it writes is written after that.
     """
@@ -90,10 +92,9 @@ class Middleware:
             generation = self._directory.generation
             request.caller = caller = await self.authenticate(dialect, request.headers)
             if not request.body.complete:
-                again = partial(self._confirm, dialect, request.headers, caller)
+                again = partial(self._confirm, dialect, request, caller)
                 request.body = ConfirmedBody(request.body, self._directory, generation, again)
-            if dialect.depends is not None:
-                request.declared = await self._directory.find_entry(dialect.name, *dialect.depends(request.caller))
+            await self._declare(dialect, request)
         return await idempotency.handled(route.handler, request, path)
 
     async def authenticate(self, dialect: Dialect, headers: Headers) -> Caller:
@@ -109,11 +110,20 @@ class Middleware:
             return self._directory.caller(dialect.name, shown)
         return self._passwords.caller(dialect.name, shown)
 
-    async def _confirm(self, dialect: Dialect, headers: Headers, caller: Caller) -> None:
-        """Raise Unauthenticated if the headers' credential is not that of this caller any more."""
-        found = await self._known(dialect, dialect.credential(headers))
+    async def _confirm(self, dialect: Dialect, request: Request, caller: Caller) -> None:
+        """Look up again what the access directory has for a request.
+
+        Raises Unauthenticated if its credential is not that of this caller any more.
+        """
+        found = await self._known(dialect, dialect.credential(request.headers))
         if (found.id, found.claims) != (caller.id, caller.claims):
             raise Unauthenticated("the credential was changed while the body arrived")
+        await self._declare(dialect, request)
+
+    async def _declare(self, dialect: Dialect, request: Request) -> None:
+        """Pass the directory entry that every request of the dialect needs to this one."""
+        if dialect.depends is not None:
+            request.declared = await self._directory.find_entry(dialect.name, *dialect.depends(request.caller))
 
     def refuse(
         self, dialect: Dialect | None, params: tuple[str, ...], error: BaseException, method: str, headers: Headers

@@ -24,7 +24,7 @@ from string import Template
 import orjson
 
 from service.api.description import JSON
-from service.api.dialect import Answer, Dialect, NoSuchMethod, NoSuchPath
+from service.api.dialect import Answer, Dialect, Headers, NoSuchMethod, NoSuchPath
 from service.api.preconditions import not_modified
 from service.openapi.document import document
 
@@ -69,7 +69,7 @@ class Page:
     def etag(self) -> str:
         return sha256(self.body).hexdigest()[:32]
 
-    def answer(self, headers: Mapping[str, str]) -> Answer:
+    def answer(self, headers: Headers) -> Answer:
         own = (*HEADERS, ("ETag", f'"{self.etag}"'))
         if not_modified(headers, self.etag):
             return Answer(304, headers=own)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from msgspec import UNSET
 
-from service.api.dialect import Answer
+from service.api.dialect import Answer, Headers
 from service.api.preconditions import http_date, not_modified
 from service.dialects.ainoflow.parameters import EPOCH
 from service.dialects.ainoflow.shapes import Error, Message, Metadata, Receipt, encode
@@ -40,7 +40,7 @@ def receipt(status: int, category: str, key: str, saved: Saved, tag: str) -> Ans
     return answer(status, Receipt(category, key, saved.version, tag, expiry(saved)))
 
 
-def document_answer(headers: Mapping[str, str], body: bytes, updated: int) -> Answer:
+def document_answer(headers: Headers, body: bytes, updated: int) -> Answer:
     """Answer a document, or 304 if the client has this version."""
     tag = etag(body)
     known = (("ETag", f'"{tag}"'), ("Last-Modified", http_date(updated // 1_000_000)))

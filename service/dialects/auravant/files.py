@@ -66,8 +66,10 @@ async def public_files_of_farms(request: Request) -> Stream:
 
 
 async def filestorage(scope: str, request: Request) -> Answer | Stream:
-    name, extension = parameters.operation(request), parameters.extension_of(request)
+    name = parameters.operation(request)
+    parameters.extension_of(request)  # refuses before the body is read
     body = await parameters.read(request, body_of)
+    extension = parameters.extension_of(request)  # it may have been declared anew while the body arrived
     if name == "GET":
         return await get(
             request, scope, parameters.keys_request(request, extension, body.keys, body.ids), urls=bool(body.get_url)

@@ -56,8 +56,10 @@ def farms(request: Request) -> Handling:
 
 
 async def storage(scope: str, request: Request) -> Answer | Stream:
-    name, extension = parameters.operation(request), parameters.extension_of(request)
+    name = parameters.operation(request)
+    parameters.extension_of(request)  # refuses before the body is read
     body = await parameters.read(request, parameters.body_of)
+    extension = parameters.extension_of(request)  # it may have been declared anew while the body arrived
     if name == "GET":
         return await get(request, scope, parameters.keys_request(request, extension, body.keys, body.ids))
     if name == "DELETE":

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 
 from tests.dialects.ainoflow.client import Client, at, declare, open_project
+from tests.dialects.ainoflow.events import feed
 from tests.hot.wire import connected, request
 from tests.running import Running, polystow, soon, while_it_lives
 
@@ -113,6 +114,41 @@ async def test_a_body_that_arrives_after_its_key_was_revoked_is_not_written(
         assert (await wire.response()).status == 401
     assert await project.keys("d") == ["before"]
     assert (await other.get("d")).json == []
+
+
+@pytest.mark.parametrize("key", [None, "k-1"], ids=["without a key", "with an Idempotency-Key"])
+async def test_a_body_that_arrives_late_is_written_under_the_declaration_of_that_time(
+    service: Running, http: ClientSession, key: str | None
+) -> None:
+    """A journal that is declared while a body arrives has its write; a quota that is declared then counts for it."""
+    project = await open_project(service, http)
+    keyed = [["Content-Length: 2", *([f"Idempotency-Key: {key}-{number}"] if key else [])] for number in range(2)]
+    credential = f"Authorization: Bearer {project.key}"
+
+    async def has_journal() -> bool:
+        return (await project.ask("GET", feed("d"))).status == 200
+
+    async def is_full() -> bool:
+        return (await project.ask("POST", at("other"), b"{}")).status == 429
+
+    async with connected(service) as first, connected(service) as second:
+        await first.send(request("PUT", at("d", "a"), None, *keyed[0], credential=credential), b"{")
+        await heard(project, 200)
+        journal = {"entries": 10, "seconds": 100}
+        await declare(service, http, {"projects": [{"id": project.project, "journal": journal}]})
+        await soon(has_journal)
+        await first.send(b"}")
+        assert (await first.response()).status == 200
+        assert [each["key"] for each in (await project.ask("GET", feed("d"))).json["changes"]] == ["a"]
+
+        await second.send(request("PUT", at("d", "b"), None, *keyed[1], credential=credential), b"{")
+        await heard(project, 200)
+        quota = {"documents": 1, "bytes": 1_000_000}
+        await declare(service, http, {"projects": [{"id": project.project, "quota": quota}]})
+        await soon(is_full)
+        await second.send(b"}")
+        assert (await second.response()).status == 429
+    assert await project.keys("d") == ["a"]
 
 
 async def test_a_declared_key_works_at_once_even_if_it_was_refused_before(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.dialects.ainoflow.client import Client, Reply, at
+from tests.dialects.ainoflow.client import Client, Reply, at, on_the_wire
+from tests.hot.wire import request
 
 WRITES = ["PUT", "PATCH", "DELETE"]
 OTHER = "0" * 32
@@ -109,3 +110,30 @@ async def test_a_connection_can_be_used_after_a_304(project: Client) -> None:
     for _ in range(3):
         assert (await project.ask("GET", at("d", "k"), If_None_Match=f'"{etag}"')).status == 304
         assert (await project.get("d", "k")).status == 200
+
+
+@pytest.mark.parametrize("method", WRITES)
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (['If-Match: "x"', 'If-Match: "ETAG"'], 200),
+        (['If-Match: "x"', "If-Match: *"], 200),
+        (['If-Match: "x"', 'If-Match: "y"'], 412),
+        (['If-None-Match: "x"', 'If-None-Match: "ETAG"'], 412),
+        (['If-None-Match: "x"', "If-None-Match: *"], 412),
+        (['If-None-Match: "x"', 'If-None-Match: "y"'], 200),
+    ],
+)
+async def test_all_lines_of_a_condition_count(project: Client, method: str, lines: list[str], status: int) -> None:
+    etag = await stored(project)
+    given = [line.replace("ETAG", etag) for line in lines]
+    body = None if method == "DELETE" else b'{"new":1}'
+    sent = request(method, at("d", "k"), body, *given, credential=f"Authorization: Bearer {project.key}")
+    assert (await on_the_wire(project.running, sent)).status == status
+
+
+@pytest.mark.parametrize("line", ['"{}"', "*"])
+async def test_all_lines_of_a_reader_s_condition_count(project: Client, line: str) -> None:
+    lines = ['If-None-Match: "x"', f"If-None-Match: {line.format(await stored(project))}"]
+    sent = request("GET", at("d", "k"), None, *lines, credential=f"Authorization: Bearer {project.key}")
+    assert (await on_the_wire(project.running, sent)).status == 304

@@ -10,6 +10,7 @@ from aiohttp import ClientError, ClientSession, TCPConnector
 
 from tests.dialects.ainoflow.client import Client, Reply, at, declare, on_the_wire, open_project
 from tests.faults.stand import standing
+from tests.hot.wire import request
 from tests.running import Running, soon
 
 RETRIES = 64
@@ -75,6 +76,21 @@ async def test_a_retry_of_a_conditional_write_gets_the_same_answer_when_its_cond
     (await project.ask("PUT", at("d", key), b"[1]", **{header: condition})).refused(412)
     given[header] = '"another"'
     (await project.ask("PUT", at("d", key), b"[1]", **given)).refused(422)
+
+
+async def test_all_lines_of_a_condition_belong_to_a_request_with_a_key(project: Client) -> None:
+    etag = (await project.put("d", "k")).json["etag"]
+
+    async def put(*lines: str) -> Reply:
+        credential = f"Authorization: Bearer {project.key}"
+        sent = request("PUT", at("d", "k"), b"[1]", "Idempotency-Key: k-1", *lines, credential=credential)
+        return await on_the_wire(project.running, sent)
+
+    first = await put(f'If-Match: "{etag}"', 'If-Match: "x"')
+    assert (first.status, first.json["version"]) == (200, 2)
+    assert (await put(f'If-Match: "{etag}"', 'If-Match: "x"')).body == first.body
+    for others in ([f'If-Match: "{etag}"'], [f'If-Match: "{etag}"', 'If-Match: "y"']):
+        (await put(*others)).refused(422)
 
 
 @every_write
