@@ -4,6 +4,7 @@ An import runs these checks over the whole file before its first write.
 """
 
 import re
+import time
 from collections.abc import Container, Iterable, Iterator
 from itertools import chain
 
@@ -34,6 +35,10 @@ from service.transfer.lines import (
     body_of,
 )
 
+AHEAD = (
+    315_360_000  # seconds that a cursor may be ahead of the clock: ten years, the longest age of a journal's entries
+)
+LARGEST = 10**14  # the second number of a cursor: it rises by 1 for each change while the clock is behind the cursor
 STATE_FIELDS = 10_000  # of a journal in one line; an export has about 500 in each
 # Version and etag of a record that will expire. Numbers of 15 digits are exact in Lua.
 _remembered = re.compile(r"[0-9]{1,15} [0-9a-f]{0,32}").fullmatch
@@ -55,6 +60,7 @@ class _Journals:
         self._place = ("", "", "")  # dialect, namespace and collection
         self._bytes = self._freed = 0
         self._entered = False
+        self._latest = (int(time.time()) + AHEAD) * 1000  # ms
 
     def namespace(self, line: Namespace) -> None:
         """Note a namespace whose collections are listed."""
@@ -75,6 +81,7 @@ class _Journals:
         if self._freed > self._bytes:
             raise Damaged(f"`freed` must be at most the journal's `bytes`, {self._bytes}")
         if TRIMMED in line.state:
+            self._bounded("trimmed", line.state[TRIMMED])
             self._cursor = max(self._cursor, line.state[TRIMMED], key=position)
         if place[:2] not in self._namespaces:  # neither exports nor checks would find the journal
             raise Damaged("it must be behind the `namespace` of its collection")
@@ -90,9 +97,17 @@ class _Journals:
         least = weight(header.id, header.author, value) + (0 if self._entered else self._freed)
         if not least <= line.total <= self._bytes:
             raise Damaged(f"`total` must be from {least} (its bytes, behind `freed`) to the journal's {self._bytes}")
+        self._bounded("cursor", line.cursor)
         if position(line.cursor) <= position(self._cursor):
             raise Damaged(f"`cursor` must be behind {self._cursor}, the entry before it")
         self._entered, self._cursor = True, line.cursor
+
+    def _bounded(self, name: str, cursor: str) -> None:
+        """Refuse a cursor that lies far ahead: all later changes get larger ones. Raises Damaged."""
+        ms, number = position(cursor)
+        if ms > self._latest or number > LARGEST:
+            most = f"{self._latest}-{LARGEST}, ten years from now"
+            raise Damaged(f"`{name}` must be at most {most}: all later changes get larger cursors")
 
 
 class Checked:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from service.storage import keys
+from service.storage.errors import Trimmed
 from service.storage.fsck import check as fsck
+from service.storage.journal.change import BEGINNING, before, position
 from service.storage.journal.retention import Retention
 from service.storage.records.quota import Quota
 from service.storage.records.write import Write
@@ -199,3 +201,66 @@ async def test_a_journal_with_wrong_counts_is_found_and_repaired(storage: Storag
     assert await fsck.run(redis.url, repair=True, out=told.append) == 1
     assert len([line for line in told if line.startswith(state)]) == 2, told
     assert await fsck.run(redis.url, repair=False, out=told.append) == 0, told
+
+
+async def cursors(storage: Storage, after: str | None) -> list[str]:
+    """Read the journal one change at a time."""
+    found = []
+    while (page := await storage.journal.read(COLLECTION, after, 1)).changes:
+        after = page.next
+        found.append(after)
+    return found
+
+
+@pytest.mark.parametrize("removed", [0, 2])
+@pytest.mark.parametrize("ahead", [0, 1_000_000])
+async def test_a_removed_cursor_behind_entries_is_found_and_repaired(
+    storage: Storage, redis: RedisProcess, removed: int, ahead: int
+) -> None:
+    """Earlier versions set it so in an import. All readers of the entries before it were refused."""
+    for _ in range(5):
+        await storage.records.put(Write(COLLECTION, "a", ME, journal=Retention(entries=5 - removed)), b"[]")
+    if removed:
+        await storage.records.sweep(COLLECTION)
+    whole = await cursors(storage, None)
+    assert await check(redis) == (0, ["0 faults found"])
+    ms, number = position(whole[1])
+    redis.command("HSET", COLLECTION.journal_state, "trimmed", f"{ms + ahead}-{number}")
+    with pytest.raises(Trimmed):
+        await storage.journal.read(COLLECTION, whole[0], 1)
+    status, told = await check(redis)
+    assert (status, len(told)) == (1, 2), told
+    assert f"the first one is {whole[0]}" in told[0]
+    assert (await check(redis, repair=True))[0] == 1
+    assert await check(redis) == (0, ["0 faults found"])
+    assert await cursors(storage, None) == whole
+    assert await cursors(storage, whole[0]) == whole[1:]
+    oldest = await storage.journal.oldest(COLLECTION)
+    assert await cursors(storage, oldest) == whole
+    assert (oldest == BEGINNING) == (not removed)
+    if removed:
+        with pytest.raises(Trimmed):
+            await storage.journal.read(COLLECTION, BEGINNING, 1)
+
+
+async def test_a_journal_without_its_stream_is_found_and_goes_on_behind_what_was_removed(
+    storage: Storage, redis: RedisProcess
+) -> None:
+    """Earlier versions imported a journal so whose entries were all removed. Later changes may be before these."""
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
+    trimmed = "8000000000000-5"
+    redis.command("HSET", COLLECTION.journal_state, "bytes", "500", "freed", "500", "trimmed", trimmed)
+    assert (await check(redis))[0] == 1
+    assert (await check(redis, repair=True))[0] == 1
+    assert await check(redis) == (0, ["0 faults found"])
+    await storage.records.put(Write(COLLECTION, "a", ME, journal=Retention()), b"[]")
+    assert len(await cursors(storage, trimmed)) == 1
+    assert await check(redis) == (0, ["0 faults found"])
+
+
+@pytest.mark.parametrize(
+    ("cursor", "wanted"),
+    [("5-7", "5-6"), ("5-1", "5-0"), ("5-0", "4-999999999999999"), ("0-1", BEGINNING), ("0-0", BEGINNING)],
+)
+def test_the_cursor_before_another_one(cursor: str, wanted: str) -> None:
+    assert before(cursor) == wanted

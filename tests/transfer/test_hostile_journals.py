@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -16,6 +17,7 @@ from service.storage.journal.retention import Retention
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.transfer.archive import Damaged
+from service.transfer.checking import AHEAD, LARGEST
 from service.transfer.commands import import_
 from tests.effort import either
 from tests.runners import Connect
@@ -26,7 +28,8 @@ from tests.transfer.test_archive import behind, beside, found, signed
 
 DIALECTS = {"ainoflow"}
 ORDERS = keys.collection("ainoflow", "acme", "orders", "cusn")
-LATER = 8_000_000_000_000  # ms: behind all entries that Redis makes
+LATER = int(time.time() + 86_400) * 1000  # ms: behind all entries that Redis makes
+TOO_LATE = int(time.time() + 1_000_000 + AHEAD) * 1000
 WEIGHT = 67
 
 
@@ -52,6 +55,10 @@ def state(bytes: int = WEIGHT * 4, **fields: str) -> bytes:
         ([state(), entry("10-1"), entry("9-1")], "`cursor` must be behind 10-1"),
         ([state(trimmed="5-1"), entry("5-1")], "`cursor` must be behind 5-1"),
         ([state(trimmed="50-1"), state(trimmed="6-1"), entry("7-1")], "`cursor` must be behind 50-1"),
+        ([state(), entry("1-1"), entry(f"{TOO_LATE}-0")], "`cursor` must be at most .* ten years from now"),
+        ([state(trimmed=f"{TOO_LATE}-0")], "`trimmed` must be at most .* ten years from now"),
+        ([state(), entry(f"1-{LARGEST + 1}")], "`cursor` must be at most"),
+        ([state(trimmed=f"1-{LARGEST + 1}")], "`trimmed` must be at most"),
         ([state(limits="10 9999999999")], "`state` is not that of a journal"),
         ([beside("journal", bytes=99, state={":k": "1000000000000000 ab"})], "`state` is not that of a journal"),
         (
@@ -72,6 +79,7 @@ def test_a_journal_without_its_namespace_is_refused() -> None:
     """Its collection would not be listed, so that no export and no check would find the journal."""
     with pytest.raises(Damaged, match="must be behind the `namespace`"):
         found(signed(state().splitlines()[1]))
+    assert len(found(behind(state(), entry("1-1"), entry(f"{LATER}-{LARGEST}")))) == 4
     assert len(found(behind(state(), entry("1-1"), entry("1-2"), entry("2-0")))) == 5
 
 

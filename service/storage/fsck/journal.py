@@ -1,13 +1,18 @@
-"""The check of a journal: the bytes that count in the quota, and the states of records that will expire."""
+"""The check of a journal: the bytes that count in the quota, the cursor of the last removed entry, and the states of
+records that will expire.
+"""
 
 from collections.abc import Callable
 
 from service.storage import registry
-from service.storage.journal.change import unpacked, weight
+from service.storage.journal.change import BEGINNING, before, position, unpacked, weight
+from service.storage.journal.transfer import JournalTransfer
 from service.storage.keys import Collection
 from service.storage.scripts.runner import Runner
 
 LOOKS = 20  # at a journal that is written meanwhile
+
+Found = list[tuple[bytes, list[bytes]]]  # cursor and fields of one entry, or nothing
 
 
 class JournalCheck:
@@ -21,37 +26,53 @@ class JournalCheck:
         """Check the journal of one collection, if it has one."""
         key, state = collection.journaled
         for _ in range(LOOKS):
-            before = await self._counted(state)
+            known = await self._known(state)
             [*last] = await self._command("XREVRANGE", key, "+", "-", "COUNT", 1, key=key)
             [*first] = await self._command("XRANGE", key, "-", "+", "COUNT", 1, key=key)
-            if before == await self._counted(state):  # every write changes it
-                await self._compare(state, before, first, last)
+            if known == await self._known(state):  # every write changes it
+                *counted, trimmed = known
+                freed = await self._compare(state, (counted[0], counted[1]), first, last)
+                if trimmed and first:
+                    await self._compare_trimmed(state, trimmed, first[0][0].decode(), freed)
+                elif trimmed and not await self._command("EXISTS", key, key=key):
+                    await self._begin(collection, trimmed)
                 break
         async for field, _ in registry.scan(self._runner, "HSCAN", state):
             if field.startswith(":"):
                 await self._expiring(collection, field)
 
-    async def _counted(self, state: str) -> tuple[int, int]:
-        added, removed = await self._command("HMGET", state, "bytes", "freed", key=state)
-        return int(added or 0), int(removed or 0)
+    async def _known(self, state: str) -> tuple[int, int, str]:
+        """Return the bytes added and removed, and the cursor of the last removed entry ("" = none)."""
+        added, removed, trimmed = await self._command("HMGET", state, "bytes", "freed", "trimmed", key=state)
+        return int(added or 0), int(removed or 0), (trimmed or b"").decode()
 
-    async def _compare(
-        self,
-        state: str,
-        counted: tuple[int, int],
-        first: list[tuple[bytes, list[bytes]]],
-        last: list[tuple[bytes, list[bytes]]],
-    ) -> None:
-        """Compare the counted bytes with those that the first and the last entry tell."""
+    async def _compare(self, state: str, counted: tuple[int, int], first: Found, last: Found) -> int:
+        """Compare the counted bytes with those that the first and the last entry tell; return the removed bytes."""
         right = (counted[0], counted[0])
         if first and last:
             oldest, total, value = unpacked(first[0][1])
             right = (unpacked(last[0][1])[1], total - weight(oldest.id, oldest.author, value))
-        if counted == right:
+        if counted != right:
+            self._fault(f"{state}: counts {counted} bytes, added and removed; the entries say {right}")
+            if self._repair:
+                await self._command("HSET", state, "bytes", right[0], "freed", right[1], key=state, write=True)
+        return right[1]
+
+    async def _compare_trimmed(self, state: str, trimmed: str, first: str, freed: int) -> None:
+        """Check that the last removed entry is before the first entry: readers of entries before it are refused."""
+        if position(trimmed) < position(first):
             return
-        self._fault(f"{state}: counts {counted} bytes, added and removed; the entries say {right}")
+        self._fault(f"{state}: says that entries up to {trimmed} were removed; the first one is {first}")
         if self._repair:
-            await self._command("HSET", state, "bytes", right[0], "freed", right[1], key=state, write=True)
+            right = before(first) if freed else BEGINNING
+            change = ("HDEL", state, "trimmed") if right == BEGINNING else ("HSET", state, "trimmed", right)
+            await self._command(*change, key=state, write=True)
+
+    async def _begin(self, collection: Collection, trimmed: str) -> None:
+        """Repair a journal without a stream: its first entry could get a cursor before that of the last removed one."""
+        self._fault(f"{collection.journal}: is missing; entries up to {trimmed} were removed from it")
+        if self._repair:
+            await JournalTransfer(self._runner).reenter(collection, trimmed=trimmed)
 
     async def _expiring(self, collection: Collection, field: str) -> None:
         """Check that a record whose state is kept will expire; a write may have changed that since it was read."""

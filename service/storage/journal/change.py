@@ -17,6 +17,7 @@ from service.storage.errors import Invalid
 Operation = Literal["create", "put", "patch", "delete", "expire"]
 
 BEGINNING = "0-0"  # the cursor before all changes
+LAST_NUMBER = 10**15 - 1  # the largest second number of a cursor that an import accepts
 
 _EIGHT = b"\x98"  # begins an array of eight values
 _cursor = re.compile(r"(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})", re.ASCII).fullmatch
@@ -104,6 +105,14 @@ def position(cursor: str) -> tuple[int, int]:
     if (found := _cursor(cursor)) is None:
         raise Invalid("the cursor is not one that this service has answered")
     return int(found[1]), int(found[2])
+
+
+def before(cursor: str) -> str:
+    """Return a cursor that is before this one, and behind all smaller ones that a journal has. Raises Invalid."""
+    ms, number = position(cursor)
+    if number:
+        return f"{ms}-{number - 1}"
+    return f"{ms - 1}-{LAST_NUMBER}" if ms else BEGINNING
 
 
 def decode(cursor: bytes, fields: Sequence[bytes]) -> Change:
