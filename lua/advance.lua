@@ -1,4 +1,4 @@
---- Raise a counter of ids, so that those that are allotted from now on are higher than a number.
+--- Raise a counter of ids, so that ids that are given from now on are higher than a number.
 --- Replies with: OK.
 --- Flags: allow-oom
 

@@ -1,6 +1,6 @@
 --- Check the index entries of one variable, or of one list if the id is ''; repair them if asked.
---- Replies with: the faults, a text each.
---- Refuses: CHANGED (the variable is no longer as it was seen: look at it again).
+--- Replies with: the faults, one text for each.
+--- Refuses: CHANGED (the variable has changed since it was read: read it again).
 --- Flags: allow-oom
 
 local variables = KEYS[1] -- hash: id -> packed variable

@@ -1,4 +1,4 @@
---- Remove those of some records that are there, and their index entries.
+--- Remove the given records and their index entries; records that do not exist are ignored.
 --- Replies with: documents and bytes by which the collection grew (negative).
 --- Refuses: DENIED, UNDECLARED.
 --- Flags: allow-oom

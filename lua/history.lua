@@ -1,4 +1,4 @@
---- Read the entries of one record in a journal, newest first, without values. A part of the journal is looked at.
+--- Read the entries of one record in a journal, newest first, without values. One call searches a part of the journal.
 --- Replies with: the cursor at which it stopped ('' = at the oldest entry), and for each entry its cursor and packed
 --- header, in one list.
 --- Flags: no-writes

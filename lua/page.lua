@@ -1,7 +1,7 @@
 --- Read one page of a collection's ids in the order of an index, and the number of all its records.
 --- Replies with: total, ids, the size of each (bytes), so that the records can be read in portions of bounded
 --- size; the earliest expiry in the collection (ms, nil = none), until which the page stays as it is; the score of the
---- last id if there are more behind it, else nil.
+--- last id if there are more after it, else nil.
 --- Refuses: SWEEPNEEDED (expired members are still in the index: sweep, then ask again).
 --- Flags: no-writes
 

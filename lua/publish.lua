@@ -1,4 +1,4 @@
---- Make a large body the record. It was sent ahead to a staging key, with free bytes for the header; it is
+--- Make a large body the record. The body was sent to a staging key before, with free bytes for the header, and is
 --- not copied.
 --- Replies with: version, created (us), updated (us), expires (ms, 0 = never), and where there is a quota the
 --- documents and bytes by which the collection grew.

@@ -1,6 +1,6 @@
---- Store a variable as it was elsewhere: its id and times, and its entries in all lists.
+--- Restore a variable from an export: its id and times, and its entries in all lists.
 --- Replies with: 1 if it was stored, 0 if another variable has its id.
---- Refuses: CHANGED (the variable that was there is not the one that was seen).
+--- Refuses: CHANGED (the existing variable has changed since it was read).
 
 local variables = KEYS[1] -- hash: id -> packed variable
 local names     = KEYS[2] -- hash: digest of user and key -> id

@@ -1,5 +1,5 @@
---- Store a record with files as it was elsewhere: its manifest, version, times, expiry, creator and updater. Its chunks
---- were sent ahead and get its expiry; the chunks of the record that was there are released.
+--- Restore a record with files from an export: its manifest, version, times, expiry, creator and updater. Its chunks
+--- were sent before and get its expiry. The chunks of the record that it replaces are released.
 --- Replies with: 1 if it was stored, 0 if it has expired.
 --- Refuses: EXISTS, CHANGED, GONE (a chunk has expired).
 

@@ -1,7 +1,8 @@
---- Add an entry to a journal as it was elsewhere, if its cursor is behind all that are there. Its total goes on from the
---- bytes of this journal. A journal without a count of bytes begins with what was removed elsewhere. A journal that never
---- had an entry begins behind the last one that was removed elsewhere, so that later changes are behind it too.
---- Replies with: 1 if the entry was added, 0 if its cursor is not behind all that are there.
+--- Add an entry of an exported journal, if its cursor is higher than all existing ones. Its total continues from the
+--- bytes of this journal. A journal without a count of bytes begins with the bytes that were removed on the other
+--- server. A journal that never had an entry begins after the last cursor that was removed there, so that later
+--- changes have higher cursors.
+--- Replies with: 1 if the entry was added, 0 if its cursor is not higher than all existing ones.
 
 local stream = KEYS[1] -- stream: an entry for each change
 local state  = KEYS[2] -- hash: see include/enter_change.lua and include/trim_portion.lua

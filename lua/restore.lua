@@ -1,5 +1,5 @@
---- Store a record as it was elsewhere: its body, version, times, expiry, creator and updater. A large body was sent
---- ahead to a staging key, with free bytes for the header; it is not copied.
+--- Restore a record from an export: its body, version, times, expiry, creator and updater. A large body was sent to a
+--- staging key before, with free bytes for the header, and is not copied.
 --- Replies with: documents and bytes by which the collection grew; 1 if it was stored, 0 if it has expired.
 --- Refuses: EXISTS, CHANGED, UNREGISTERED, GONE (the staged body has expired).
 

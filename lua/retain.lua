@@ -1,5 +1,5 @@
---- Mark a library of functions as used, and name those that nobody has used for a while. It works when memory is
---- full too: a library has one short field.
+--- Mark a library of functions as used, and name the libraries that have been unused for a while. This works also
+--- when memory is full, because a mark is one short field.
 --- Replies with: the names of the unused libraries.
 --- Flags: allow-oom
 

@@ -1,6 +1,7 @@
 --- Remove expired members from a collection's indexes, at most a given number; trim its journal, if it has one.
---- Replies with: documents and bytes by which the collection grew (negative), 1 if more members are due, or entries too old (else
---- 0), the number of records left in the first index, the time of the sweep (us), 1 if there is a journal (else 0).
+--- Replies with: documents and bytes by which the collection grew (negative), 1 if more members have expired or more
+--- entries are too old (else 0), the number of records left in the first index, the time of the sweep (us), 1 if there
+--- is a journal (else 0).
 --- Flags: allow-oom
 
 local expiry  = KEYS[1] -- zset: id -> expiry (ms)

@@ -1,4 +1,4 @@
---- Remove members from a set of links, except those that were linked again later.
+--- Remove members from a set of links, except those that were linked again since.
 --- Replies with: OK.
 --- Flags: allow-oom
 

@@ -1,4 +1,4 @@
-"""Finds commands that hold Redis for too long: more than 5 ms by Redis's own clock (SLOWLOG), in each of several runs.
+"""Finds commands that occupy Redis for more than 5 ms by its own clock (SLOWLOG), in each of several runs.
 
 A test must not depend on the machine's speed, and other processes interrupt Redis now and then. So
 

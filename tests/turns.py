@@ -1,4 +1,4 @@
-"""The turns of Redis's event loop: tools to prepare one in which replies are sent before the file is written.
+"""Prepares a turn of Redis's event loop in which replies are sent before the file is written.
 
 Redis is busy with one script while a turn is prepared, and with a second one in this turn.
 """

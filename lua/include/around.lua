@@ -1,5 +1,6 @@
---- The number of members of a sorted set before the score and the id, and the number of those up to them. They differ by
---- one if the id is there with this score. Otherwise the place among the members of this score is found by halves.
+--- The number of members of a sorted set before a score and an id, and the number of members up to and including
+--- them. The two differ by one if the id is a member with this score. If it is not, its place among the members with
+--- this score is found by a binary search.
 --- @include precedes
 local function around(index, score, id)
   local present = redis.call('ZSCORE', index, id)

@@ -1,4 +1,4 @@
---- Whether the first `count` of these chunks are all there. It asks for 1,000 at a time: unpack puts them on
+--- True if the first `count` of these chunks all exist. It asks for 1,000 at a time, because unpack puts them on
 --- Lua's stack.
 local function arrived(chunks, count)
   for first = 1, count, 1000 do

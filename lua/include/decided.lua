@@ -1,6 +1,7 @@
---- The header of a record after one operation of a batch, nil after a delete; or nil and the reason why the operation is
---- refused. `op` is create, put, patch or delete; `before` is the header that the operations before it leave, or nil.
---- `failure` is a refusal that the worker has found, or ''; the body of a patch is the patched document.
+--- The header of a record after one operation of a batch, or nil after a delete. If the operation is refused: nil and
+--- the reason. `op` is create, put, patch or delete. `before` is the header after the earlier operations of the
+--- batch, or nil. `failure` is a refusal that the worker has found, or ''. The body of a patch is the patched
+--- document.
 --- @include precondition_error
 --- @include deadline
 --- @include renewed

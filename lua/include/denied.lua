@@ -1,7 +1,7 @@
---- The reason why `subject` may not do this here; nil if it may. It is the only permission check. `acl` is a
---- hash, subject -> verbs, a letter each: r to read, w to write, d to delete; `verb` is one of them. The
---- field '' is the revision of these grants, below 0 if the resource is not declared. In collections without
---- scopes `subject` is '': it may do everything.
+--- The reason why `subject` may not do this here; nil if it may. This is the only permission check. `acl` is a hash
+--- from subjects to verbs, one letter each: r to read, w to write, d to delete; `verb` is one of them. The field ''
+--- has the revision of these grants, below 0 if the resource is not declared. In collections without scopes `subject`
+--- is '', and everything is permitted.
 local function denied(acl, subject, verb)
   if subject == '' then return nil end
   local verbs = redis.call('HGET', acl, subject)

@@ -1,4 +1,4 @@
---- The end of the due part of an expiry set at the time `moment` (us, a text), as a ZRANGEBYSCORE bound:
+--- The upper bound, for ZRANGEBYSCORE, of the members of an expiry set that have expired at `moment` (us, a text):
 --- strictly before that millisecond, like Redis's own expiry.
 local function due(moment)
   return '(' .. string.sub(moment, 1, -4)

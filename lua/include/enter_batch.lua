@@ -1,6 +1,7 @@
---- Enter the changes of a batch at the time `at` (us) into its journal, in order. `changes` has start, version, weight and
---- value of each (batched_change.lua). `ids`, `was` and `is` have the id of each record and its headers before and after, by
---- its key; `starts` the start of its last change. Replies the bytes by which the journal grew.
+--- Enter the changes of a batch at the time `at` (us) into its journal, in order. `changes` has the start, version,
+--- weight and value of each change (batched_change.lua). `ids`, `was` and `is` have the id of each record and its
+--- headers before and after the batch, by its key; `starts` has the start of its last change. Replies the bytes by
+--- which the journal grew.
 --- @include enter_change
 --- @include expiry_state
 --- @include trim_now_and_then

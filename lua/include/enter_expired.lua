@@ -1,5 +1,5 @@
---- Enter into a journal that these records have expired, and forget their states. Replies the bytes of the entries.
---- A record that was written before the journal was declared has no state there.
+--- Enter into a journal that these records have expired, and remove their states. A record that was written before
+--- the journal was declared has no state. Replies the bytes of the entries.
 --- @include enter_change
 local function enter_expired(journal, ids, at)
   local names, entered = {}, 0

@@ -1,6 +1,6 @@
---- Enter a write at the time `at` (us) into its journal (open_journal.lua), and trim it now and then. `before` and
---- `after` are the headers, nil for no record. The state of a record that expires is kept beside the journal until
---- then, because the record will be gone when its expiry is entered. Replies the bytes by which the journal grew.
+--- Enter a write at the time `at` (us) into its journal (open_journal.lua), and trim the journal now and then.
+--- `before` and `after` are the headers, nil for no record. The state of a record that will expire is kept beside the
+--- journal, because the record is gone when its expiry is entered. Replies the bytes by which the journal grew.
 --- @include enter_change
 --- @include expiry_state
 --- @include trim_now_and_then

@@ -1,5 +1,5 @@
---- Remove up to `limit` members that are due at `moment` (us, a text) from the indexes, and enter it into `journal`
---- (nil: there is none). Replies their number, their bytes, and the bytes by which the journal grew.
+--- Remove up to `limit` members that have expired at `moment` (us, a text) from the indexes, and enter their expiries
+--- into `journal` (nil: there is none). Replies their number, their bytes, and the bytes by which the journal grew.
 --- @include due
 --- @include forget
 --- @include enter_expired

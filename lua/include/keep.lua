@@ -1,7 +1,7 @@
---- Update the expiry set and the indexes after a record's string was written at `moment` (us, a text). If the
---- record is new, remove a few due members too: two for each new one, so that a collection that is only written
---- to stays bounded. `before` is the former header, or nil. The `journal`, nil if there is none, gets the expiries, then
---- the write. `swept`: the caller has removed due members already. Replies the documents and bytes by which the collection grew.
+--- Update the expiry set and the indexes after a record's string was written at `moment` (us, a text). If the record
+--- is new, also remove up to two expired members, so that a collection that is only written to stays small. `before`
+--- is the former header, or nil. The `journal` (nil: there is none) gets the expiries, then the write. `swept`: the
+--- caller has already removed expired members. Replies the documents and bytes by which the collection grew.
 --- @include expire
 --- @include index
 --- @include enter_write

@@ -1,4 +1,4 @@
---- Whether a list has a member, and whether the list is long (see move_between_lists.lua).
+--- True if a list has a member; and true if the list is long (move_between_lists.lua).
 --- @include position
 local function listed(lists, listing, list, member)
   local LENGTH = 6 -- bytes of the text of a long list

@@ -1,7 +1,8 @@
---- The journal that a write enters its change into. `text` (`Retention.entry` in service/storage/journal) has '1' if values
---- are kept, the length of the author's id as a byte, 21 characters of limits, and the start of the entry's header. Its two
---- keys are the last of `keys`, and are taken away from there. `value` is the body, nil where none is kept.
---- `weight` are the bytes that the entry will count, `entered` those that this script entered before: expiries.
+--- The journal into which a write enters its change. `text` (`Retention.entry` in service/storage/journal) has '1' if
+--- values are kept, the length of the author's id as a byte, 21 characters of limits, and the start of the entry's
+--- header. The two keys of the journal are the last of `keys`, and are removed from there. `value` is the body, nil
+--- if it is not kept. In the result, `weight` is the number of bytes that the entry counts, `entered` the number that
+--- this script has entered before: expiries.
 local function open_journal(text, keys, id, value)
   local values, author = string.byte(text, 1, 2)
   if values == 48 or not value then value = '' end -- 48: '0'

@@ -1,5 +1,5 @@
---- The text of a list in `lists` (see move_between_lists.lua), nil if there is none; and the text that it should have:
---- of a short list each whole member once, of a long one its true length, '' if the list should not exist.
+--- The text of a list in `lists` (move_between_lists.lua), or nil; and the text that it should have. For a short list
+--- this is each complete member once, for a long one its true length, and '' if the list should not exist.
 local function recount(lists, listing, list)
   local MEMBER, LENGTH = 13, 6 -- bytes
   local text = redis.call('HGET', lists, list)

@@ -1,6 +1,6 @@
---- Write all entries of a record that was restored: its times are those of another place, so keep.lua cannot do it.
---- `before` is the former header, or nil: then an expired record of that id may still be indexed. Replies the
---- documents and bytes by which the collection grew.
+--- Write all index entries of a restored record. keep.lua cannot do it, because the record's times are from another
+--- server. `before` is the former header, or nil: then an expired record with this id may still be indexed. Replies
+--- the documents and bytes by which the collection grew.
 --- @include forget
 --- @include score
 local function reindex(expiry, indexes, kinds, id, before, after)

@@ -1,7 +1,7 @@
---- Update the expiry set and the indexes after a batch wrote records at `moment` (us, a text). `ids` has the id of each
---- record by its key; `was` and `is` have the headers before and after, none if there is no record. Up to `due` due
---- members are removed, and entered into the `journal`, if there is one. Replies the documents and bytes by which the
---- collection grew.
+--- Update the expiry set and the indexes after a batch wrote records at `moment` (us, a text). `ids` has the id of
+--- each record by its key; `was` and `is` have the headers before and after, none if there is no record. Also removes
+--- up to `due` expired members, and enters them into the `journal`, if there is one. Replies the documents and bytes
+--- by which the collection grew.
 --- @include keep
 local function replaced(expiry, indexes, kinds, ids, was, is, moment, due, journal)
   local gone, freed, entered = expire(expiry, indexes, kinds, moment, due, journal)

@@ -1,11 +1,12 @@
---- The text of `target` with the value of one member replaced, for the usual patch: `{"name":scalar}`, and an
---- object that has this name once, with a scalar, and no object before it. Otherwise nil, and splice.lua reads
---- both texts member by member. The length of the texts, which splice.lua charges, pays for these searches.
+--- The text of `target` with the value of one member replaced, for the most common patch: `{"name":scalar}`, and an
+--- object that has this name once, with a scalar as its value, and no object before it. Otherwise nil, and splice.lua
+--- reads both texts member by member. The steps that splice.lua charges for the lengths of the texts include these
+--- searches.
 ---
---- The name is the right one: it begins with a character that cannot follow a string, and its quote is not
---- escaped, so it is a whole string; before a colon it is a member's name; and only objects have names, so
---- after a single brace it belongs to the outermost. Without slashes, the name is written otherwise only
---- with `\u`, which must not occur; so a second member of this name would be found.
+--- The name that is found is the member's name. It begins with a character that cannot follow a string, and its quote
+--- is not escaped, so it is a whole string. Before a colon a string is the name of a member. Only objects have names,
+--- so after a single brace the name belongs to the outermost object. If a name has no slash, it can be written in
+--- another way only with `\u`, which must not occur. So a second member with this name would be found.
 local function splice_one(target, patch, flat)
   local find, byte = string.find, string.byte
   if #patch > 255 or byte(target) ~= 123 then return nil end -- 123: {

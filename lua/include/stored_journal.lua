@@ -1,5 +1,5 @@
---- The journal of a collection by its own keys, the last two of `keys`, which are taken away from there; nil if the
---- collection has none.
+--- The journal of a collection, opened by its own keys: the last two of `keys`, which are removed from there. Nil if
+--- the collection has no journal.
 local function stored_journal(keys)
   local state = table.remove(keys)
   local stream = table.remove(keys)

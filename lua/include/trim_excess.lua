@@ -1,5 +1,5 @@
---- Remove from a journal the oldest entries beyond `entries`, at most 300, if there are more than `spare`. Replies their
---- bytes, and whether more are left.
+--- Remove from a journal the oldest entries beyond `entries`, at most 300, if there are more than `spare` of them.
+--- Replies their bytes; and true if more are left.
 --- @include trim_portion
 local function trim_excess(journal, entries, spare)
   local length = redis.call('XLEN', journal.stream)

@@ -1,5 +1,6 @@
---- Remove from a journal what is beyond its limits: the oldest entries, at most 300 by number and about as many by age,
---- because entries of 32 KB take time to be freed. Replies the bytes of these entries, and whether more may be too old.
+--- Remove the entries of a journal that are beyond its limits: the oldest ones, at most 300 by number and about as
+--- many by age, because freeing entries of 32 KB takes time. Replies the bytes of these entries; and true if more may
+--- be too old.
 --- @include trim_excess
 local function trim_journal(journal, at)
   local entries, seconds = string.match(journal.limits, '^(%d+) (%d+)$')

@@ -1,6 +1,6 @@
---- Remove the first entry of a journal, the last of a portion whose others were trimmed before. Remembered is its
---- cursor, because a reader at an older one has missed entries; and the bytes of all entries that ever were removed,
---- which the entry itself knows: its total. Replies the bytes of the portion. An entry of a former version
+--- Remove the first entry of a journal, which is the last of a portion whose other entries were removed before. Its
+--- cursor is stored, because a reader at an older cursor has missed entries. Its total is stored, too: the bytes of
+--- all entries that were ever removed. Replies the bytes of the portion. An entry of an earlier version
 --- (journal_entry.lua) has its total in a field.
 local function trim_portion(journal)
   local first = redis.call('XRANGE', journal.stream, '-', '+', 'COUNT', '1')[1]

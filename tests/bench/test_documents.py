@@ -1,4 +1,4 @@
-"""The documents that are measured with."""
+"""Tests the documents that measurements store."""
 
 import orjson
 import pytest

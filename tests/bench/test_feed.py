@@ -1,4 +1,4 @@
-"""The measurement of the feed's delay, in its shortest form."""
+"""Tests the measurement of the feed's delay, in its shortest form."""
 
 import json
 

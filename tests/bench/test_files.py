@@ -1,4 +1,4 @@
-"""The benchmark of files: its verdict, and a second of it."""
+"""Tests the benchmark of files: its verdict, and a second of it."""
 
 import subprocess
 import sys

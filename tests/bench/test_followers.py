@@ -1,4 +1,4 @@
-"""The measurement of PUTs beside followers, in its shortest form."""
+"""Tests the measurement of PUTs beside followers, in its shortest form."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The measurement of what a journal costs a PUT, in its shortest form."""
+"""Tests the measurement of what a journal costs a PUT, in its shortest form."""
 
 import json
 

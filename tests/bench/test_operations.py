@@ -1,4 +1,4 @@
-"""The time of each operation alone."""
+"""Tests the measurement of each operation alone."""
 
 from dataclasses import replace
 from pathlib import Path

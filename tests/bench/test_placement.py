@@ -1,4 +1,4 @@
-"""The placement of measured processes on cores."""
+"""Tests the placement of measured processes on cores."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The load shapes, as arithmetic."""
+"""Tests the computation of load shapes."""
 
 from collections.abc import Callable
 

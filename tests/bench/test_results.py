@@ -1,4 +1,4 @@
-"""The files that measurements write."""
+"""Tests the files that measurements write."""
 
 import json
 import os

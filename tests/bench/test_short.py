@@ -1,4 +1,4 @@
-"""`make bench`, run as it is: its service, its access document, all dialects' users, and its exit status."""
+"""Tests `make bench` as users run it: its service, access document, users of all dialects, and exit status."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The soak's verdict."""
+"""Tests the verdict of the soak."""
 
 from bench.soak import MEBIBYTE, Point, growth, verdict
 

@@ -1,4 +1,4 @@
-"""The measurement of export and import beside a service, in its shortest form, and the bounds that it holds."""
+"""Tests the measurement of export and import beside a service, in its shortest form, and its bounds."""
 
 import json
 from pathlib import Path

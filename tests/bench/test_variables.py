@@ -1,4 +1,4 @@
-"""The cost of variables, few and many of them, part by part."""
+"""Tests the measurement of few and many variables, part by part."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An extension of Auravant's platform keeps its state at its user, as `storage.user.put` and `storage.user.get` do."""
+"""Tests an Auravant extension that stores its state at its user, as `storage.user.put` and `.get` do."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A page that stores the fields of a form in a Genesys storage area, as the vendor's sample page does."""
+"""Tests a page that stores a form in a Genesys storage area, as the vendor's sample page does."""
 
 from aiohttp import ClientSession
 

@@ -1,4 +1,4 @@
-"""The n8n node "Ainoflow Storage" works with this service as with its own: only its Base URL differs."""
+"""Tests the n8n node "Ainoflow Storage" with this service: only its Base URL differs."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The check of batches finds each batch that is carried out in part, and nothing where there is nothing."""
+"""Tests the check of batches: it finds each batch that is carried out in part, and nothing else."""
 
 from collections.abc import Callable, Iterable
 from itertools import groupby

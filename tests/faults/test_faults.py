@@ -1,4 +1,4 @@
-"""Short trials: no acknowledged write is lost, and none takes effect twice. `make faults` runs long ones."""
+"""Tests in short trials that no acknowledged write is lost or repeated. `make faults` runs long ones."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The Lua splice in Redis and the Python one, on texts that Hypothesis makes: to the byte what the reference says."""
+"""Compares the Lua splice in Redis and the Python one with the reference, on texts that Hypothesis makes."""
 
 from time import monotonic
 

@@ -1,4 +1,4 @@
-"""Short runs of fuzzing guided by coverage, and tests of what it has found. `make fuzz` makes long runs."""
+"""Tests short runs of fuzzing guided by coverage, and what it has found. `make fuzz` makes long runs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A short run with broken requests, which must break nothing. `make fuzz` makes long runs."""
+"""Tests a short run with malformed requests, which must break nothing. `make fuzz` makes long runs."""
 
 from collections.abc import Callable
 from random import Random

@@ -1,4 +1,4 @@
-"""Answers in the read cache that are made from many collections: lists of categories, and values of all fields."""
+"""Tests cached answers that are made from many collections: lists of categories, and values of all fields."""
 
 import json
 from collections.abc import Iterable

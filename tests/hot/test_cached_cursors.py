@@ -1,4 +1,4 @@
-"""Lists by cursor and prefix in the read cache: every part is what a worker without a cache answers."""
+"""Tests cached lists by cursor and prefix: each page is the one of a worker without a cache."""
 
 import json
 from collections.abc import AsyncIterator

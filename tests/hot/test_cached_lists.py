@@ -1,4 +1,4 @@
-"""Lists in the read cache: a page is kept until a record of its collection is written or expires."""
+"""Tests cached lists: a page is kept until a record of its collection is written or expires."""
 
 import json
 

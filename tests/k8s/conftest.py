@@ -1,4 +1,4 @@
-"""The overlays, built once in every way that there is here, by the first test that asks for them."""
+"""The overlays, built once by each installed tool, when a test first needs them."""
 
 from collections.abc import Iterator
 from functools import cache

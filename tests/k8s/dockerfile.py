@@ -1,4 +1,4 @@
-"""The Dockerfile, read; and its build stages carried out in a folder, without an engine.
+"""Reads the Dockerfile, and carries out its build stages in a folder, without an engine.
 
 `Stages.run` does what COPY and RUN say, with the image's paths moved under the folder: what it copies is all that the
 commands find there, as in an image, and `.dockerignore` decides what there is to copy.

@@ -1,4 +1,4 @@
-"""Overlays as Kubernetes gets them: built by kubectl or kustomize where there is one, and by a reading of our own.
+"""Builds overlays as Kubernetes gets them: by kubectl or kustomize if installed, and by our own reading.
 
 The reading is for machines without either: PyPI has no kustomize, and Debian 12's kubectl carries one from 2019. It
 knows just what our kustomizations use, and refuses the rest, so that nothing is passed over in silence. A test holds it

@@ -1,4 +1,4 @@
-"""The manifests and the code say the same: settings, ports, probes, times."""
+"""Tests that manifests and code agree on settings, ports, probes and times."""
 
 import base64
 import itertools

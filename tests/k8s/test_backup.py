@@ -1,4 +1,4 @@
-"""The component that exports everything each night and imports it: what Kubernetes gets, and what its commands do."""
+"""Tests the component that exports everything each night, and its import: the objects and the commands."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The cluster overlay's scripts on six real nodes: bootstrap, again, stopped half way, handed over, all moved."""
+"""Tests the scripts of the cluster overlay on six real nodes: bootstrap, interruption, handover, new addresses."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The image, as far as it can be checked without an engine: its rules, its steps, and what they make, running."""
+"""Tests the image without an engine: its rules, its build steps, and the service that they produce."""
 
 import json
 import os

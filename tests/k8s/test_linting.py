@@ -1,4 +1,4 @@
-"""The default checks of kube-linter, written out by hand: there is no package of it for these tests to use.
+"""Tests the default checks of kube-linter, which are written here because no package has them.
 
 Checks that concern what no overlay has (roles, ingresses, host paths) are one test: none of it is there.
 """

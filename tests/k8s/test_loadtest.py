@@ -1,4 +1,4 @@
-"""The load test's Jobs, run as their pods run them: the manifests' arguments and variables, one master, two workers."""
+"""Tests the Jobs of the load test with the manifests' arguments and variables: one master, two workers."""
 
 import asyncio
 import os

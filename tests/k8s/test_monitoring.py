@@ -1,4 +1,4 @@
-"""Rules and dashboard: valid PromQL, over metrics and labels that the code has, and a runbook for every alert."""
+"""Tests rules and dashboard: valid PromQL over metrics and labels of the code, and a runbook for every alert."""
 
 import json
 import re

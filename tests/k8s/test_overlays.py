@@ -1,4 +1,4 @@
-"""The overlays as a whole: they build, what is built is what Kubernetes knows, and every reference leads somewhere."""
+"""Tests whole overlays: they build, Kubernetes knows every field, and every reference has a target."""
 
 from typing import Any
 

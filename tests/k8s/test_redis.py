@@ -1,4 +1,4 @@
-"""The Redis of the overlays, run as its pod runs it: `start.sh` and `redis.conf` on a real redis-server."""
+"""Tests the Redis of the overlays as its pod runs it: `start.sh` and `redis.conf` on a real redis-server."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Values and files of an Auravant extension come from another service over the vendor's API."""
+"""Tests the migration of values and files of an Auravant extension from another service."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Variables of an Avaamo agent come from another service over the vendor's API."""
+"""Tests the migration of variables of an Avaamo agent from another service."""
 
 import json
 import re

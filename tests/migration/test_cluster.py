@@ -1,4 +1,4 @@
-"""Data of each vendor comes into a service on a Redis Cluster, whose slots are on several nodes."""
+"""Tests migrations into a service on a Redis Cluster, whose slots are on several nodes."""
 
 from collections.abc import Iterator
 from uuid import uuid4

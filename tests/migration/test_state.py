@@ -1,4 +1,4 @@
-"""State files of `polystow migrate` that were damaged: the command ends in words, with one exit status for all."""
+"""Tests damaged state files of `polystow migrate`: each ends with a message and the same exit status."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The client of other servers waits as it is told, and repeats only what may be repeated."""
+"""Tests the client of other servers: it waits as long as they say, and repeats only what may be repeated."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""advance: ids that are allotted from now on are higher than a number."""
+"""Tests advance: raises the counter of ids, so that later ids are higher than a number."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""allot: the number of a user, from now on."""
+"""Tests allot: gives a user a number, which the user keeps."""
 
 import asyncio
 

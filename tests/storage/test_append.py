@@ -1,4 +1,4 @@
-"""append: a JSON value added to a record's, byte for byte, inside Redis and in the worker alike."""
+"""Tests append: adds a JSON value to a record's value, byte for byte, in Redis and in the worker alike."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Storage areas: what is replaced, kept, let go of, and what others see meanwhile."""
+"""Tests storage areas: updates, replaced and kept files, expiries, and readers during changes."""
 
 import asyncio
 from collections.abc import AsyncIterator

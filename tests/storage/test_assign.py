@@ -1,4 +1,4 @@
-"""assign: a variable set, whether it was there or not."""
+"""Tests assign: sets a variable, whether it exists or not."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""attach: a record with files, whose blobs were sent ahead."""
+"""Tests attach: stores a record with files, whose blobs were sent before."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""audit, and fsck on variables: damage of every kind is found and repaired."""
+"""Tests audit, and fsck on variables: every kind of damage is found and repaired."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""batch: several writes in one atomic step."""
+"""Tests batch: makes several writes in one atomic step."""
 
 import asyncio
 from contextlib import suppress

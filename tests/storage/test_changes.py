@@ -1,4 +1,4 @@
-"""changes: the entries of a journal, oldest first; and each write enters its own."""
+"""Tests changes: reads the entries of a journal, oldest first; and that each write enters its change."""
 
 import asyncio
 from dataclasses import dataclass

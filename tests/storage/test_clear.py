@@ -1,4 +1,4 @@
-"""clear: all variables removed, in one step."""
+"""Tests clear: removes all variables in one step."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""count: how many records live."""
+"""Tests count: counts the records that have not expired."""
 
 from pathlib import Path
 

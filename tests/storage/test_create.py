@@ -1,4 +1,4 @@
-"""create: a record that is not there yet."""
+"""Tests create: stores a record that does not exist yet."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""detach: a record with files is removed, and its chunks with it."""
+"""Tests detach: removes a record with files and its chunks."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""discard: records that are to be gone, whether they were there or not."""
+"""Tests discard: removes records, and ignores those that do not exist."""
 
 import pytest
 

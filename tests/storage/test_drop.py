@@ -1,4 +1,4 @@
-"""drop: one variable removed."""
+"""Tests drop: removes one variable."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""enroll: a user declared with a number and a display name, or removed."""
+"""Tests enroll: declares a user with a number and a display name, or removes one."""
 
 import pytest
 

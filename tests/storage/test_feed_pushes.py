@@ -1,4 +1,4 @@
-"""Events are pushed to clients that have read all before, without waking their streams; nothing else is pushed."""
+"""Tests that events are pushed, without waking its stream, to a client that has read all earlier ones."""
 
 import asyncio
 from typing import Any

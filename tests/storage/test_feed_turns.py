@@ -1,4 +1,4 @@
-"""Followers are served in slices: however many there are, requests get their turn between them."""
+"""Tests that followers are served in slices, so that requests are served between two slices."""
 
 import asyncio
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""The account of unread pieces: one limit for all followers, and shared pieces count once."""
+"""Tests the count of unread pieces: all followers share one limit, and a shared piece counts once."""
 
 from service.storage.feed.tail import BEGINNING, Piece
 from service.storage.feed.unread import Unread

@@ -1,4 +1,4 @@
-"""Streams that are followed: one read for all followers, nothing lost and nothing doubled, whatever fails."""
+"""Tests followed streams: one read for all followers, and no event lost or repeated by any fault."""
 
 import asyncio
 from time import monotonic

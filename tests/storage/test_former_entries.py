@@ -1,4 +1,4 @@
-"""Entries of a journal that a former version wrote: fields h, t and v. They are read and removed like all others."""
+"""Tests journal entries of an earlier version (fields h, t and v): they are read and removed like others."""
 
 from itertools import accumulate
 

@@ -1,4 +1,4 @@
-"""fsck: damage of every kind is found and repaired, and a service at work shows none."""
+"""Tests fsck: every kind of damage is found and repaired, and writers beside it cause no false findings."""
 
 import asyncio
 from collections.abc import Callable

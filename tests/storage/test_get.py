@@ -1,4 +1,4 @@
-"""get, find and records: plain reads, which need no script."""
+"""Tests get, find and records: plain reads, which need no script."""
 
 import pytest
 

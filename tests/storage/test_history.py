@@ -1,4 +1,4 @@
-"""history: the entries of one record, newest first."""
+"""Tests history: reads the journal entries of one record, newest first."""
 
 import pytest
 

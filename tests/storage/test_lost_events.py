@@ -1,4 +1,4 @@
-"""Events that Redis has lost in a failover: their followers end, the others go on."""
+"""Tests events that a failover of Redis has lost: followers that had them end, others continue."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""merge: a JSON merge patch on a record's text (tests/storage/splice/ has the texts)."""
+"""Tests merge: applies a JSON merge patch to a record's text (tests/storage/splice/ tests the texts)."""
 
 import asyncio
 from collections.abc import Coroutine

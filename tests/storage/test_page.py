@@ -1,4 +1,4 @@
-"""page: ids in the order of an index, exact whatever expires."""
+"""Tests page: lists ids in the order of an index, exactly, also while records expire."""
 
 from statistics import median
 

@@ -1,4 +1,4 @@
-"""publish: a large record, sent ahead to a staging key."""
+"""Tests publish: stores a large record, whose body was sent to a staging key before."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""reassign: a variable as it was elsewhere, with its id and times."""
+"""Tests reassign: restores a variable from an export, with its id and times."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""reattach: a record with files as it was elsewhere."""
+"""Tests reattach: restores a record with files from an export."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""recall: one variable by its user and key."""
+"""Tests recall: reads one variable by its user and key."""
 
 import pytest
 

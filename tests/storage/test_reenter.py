@@ -1,4 +1,4 @@
-"""reenter: an entry of a journal as it was elsewhere, with its cursor, behind all entries that are there."""
+"""Tests reenter: restores a journal entry from an export, with its cursor, after all existing entries."""
 
 import pytest
 from msgpack import packb

@@ -1,4 +1,4 @@
-"""register: a collection is named before its first record is written. unregister: see its own file."""
+"""Tests register: a collection is registered before its first record (test_unregister.py: the reverse)."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""restore: a record as it was elsewhere, with its version, times, expiry and callers."""
+"""Tests restore: stores a record from an export with its version, times, expiry and callers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Libraries of functions: each worker marks its own, and what nobody has used for a day is removed."""
+"""Tests retain: each worker marks its function library, and one that is unused for a day is removed."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The loader: includes, the interface in the binding lines, the library that servers are sent."""
+"""Tests the loader of scripts: includes, the declared keys and arguments, and the library sent to servers."""
 
 from pathlib import Path
 

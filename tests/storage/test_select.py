@@ -1,4 +1,4 @@
-"""select: a page of what a filter selects, and how many there are."""
+"""Tests select: reads a page of the variables that a filter selects, and their number."""
 
 import pytest
 

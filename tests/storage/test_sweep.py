@@ -1,4 +1,4 @@
-"""sweep: expired members leave the indexes, a bounded number at a time."""
+"""Tests sweep: removes expired members from the indexes, a limited number at a time."""
 
 from service.storage.records.quota import Quota
 from service.storage.records.records import SWEEP_MEMBERS

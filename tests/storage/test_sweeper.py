@@ -1,4 +1,4 @@
-"""The sweeper: idle collections are swept, empty ones unregistered after an hour, by one worker at a time."""
+"""Tests the sweeper: one worker at a time sweeps idle collections and unregisters empty ones after an hour."""
 
 import asyncio
 import time

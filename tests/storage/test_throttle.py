@@ -1,4 +1,4 @@
-"""throttle: so many requests per so many seconds, with a burst of as many."""
+"""Tests throttle: allows a number of requests in a time, with a burst of the same number."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""unregister: an empty collection leaves its registry, and no order of steps can hide a record.
+"""Tests unregister: removes an empty collection from its registry, and hides no record in any order of steps.
 
 A writer registers (r) and writes with this registration (w). A cleaner reads the registry (s), finds the collection
 empty (e) and unregisters it (u). The test tries every order of these five steps, with registrations of every age.

@@ -1,4 +1,4 @@
-"""withdraw: links that are taken back, but for those that were made again meanwhile."""
+"""Tests withdraw: removes links, except those that were written again in the meantime."""
 
 from service.storage import keys
 from service.storage.access.links import PORTION, Links

@@ -1,4 +1,4 @@
-"""A collection of variables for tests, and what lies in Redis of it, seen past the code under test."""
+"""A collection of variables for tests, and functions that read it from Redis without the code under test."""
 
 from service.storage import keys
 from service.storage.access.grants import Grants

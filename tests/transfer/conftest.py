@@ -1,4 +1,4 @@
-"""Two servers: one that data leaves and one that it enters."""
+"""Two servers: the source and the target of a transfer."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`python -m tests.transfer.everything`: all that clients can see of a store, compared before and after a move.
+"""`python -m tests.transfer.everything`: compares all that clients can see of a store before and after a transfer.
 
 A service is filled with records of all dialects and with files, exported, and imported into an empty service. The
 clients of both read every record, its metadata, and all pages of all lists. Every answer is compared: its status, its

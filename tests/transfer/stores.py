@@ -1,4 +1,4 @@
-"""All that a store holds, as one value, so that two stores can be compared."""
+"""Everything in a store, as one value, so that two stores can be compared."""
 
 from collections.abc import Iterable
 from typing import Any

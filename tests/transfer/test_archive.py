@@ -1,4 +1,4 @@
-"""Exports as files: whole ones come back as they were written, all others are refused in words."""
+"""Tests export files: complete ones are read as they were written, all others are refused with a message."""
 
 from hashlib import sha256
 from io import BytesIO

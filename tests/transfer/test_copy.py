@@ -1,4 +1,4 @@
-"""From one Redis into another one, in every topology that the service serves."""
+"""Tests copies from one Redis into another, in every topology that the service supports."""
 
 import filecmp
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Records of every kind of all dialects, out of one service and into another one, as clients see them."""
+"""Tests the transfer of every kind of record from one service into another, as clients see it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Documents out of one store and into another one: to the byte, once, and never over what is there unasked."""
+"""Tests the transfer of documents: byte for byte, once, and never replacing an existing one without request."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Imports of journals that contradict themselves, or the store that they enter."""
+"""Tests imports of journals that contradict themselves or the existing data."""
 
 import asyncio
 import sys

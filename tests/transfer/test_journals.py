@@ -1,4 +1,4 @@
-"""The byte counts of a journal that is exported beside writers, and the import of journals whose counts are wrong."""
+"""Tests the byte counts of a journal that is exported beside writers, and imports of journals with wrong counts."""
 
 from io import BytesIO
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Imports of random journals: each is refused before the first write, or leaves a journal that works."""
+"""Tests imports of random journals: each is refused before the first write, or leaves a journal that works."""
 
 from pathlib import Path
 from random import Random

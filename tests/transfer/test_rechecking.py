@@ -1,4 +1,4 @@
-"""The check at the end of an import: it names what is damaged among all that was imported."""
+"""Tests the check at the end of an import: it names the damaged records."""
 
 from pathlib import Path
 

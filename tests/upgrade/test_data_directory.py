@@ -1,4 +1,4 @@
-"""A data directory that an earlier version wrote: this version starts on it, reads everything back and goes on."""
+"""Tests that this version starts on the data directory of an earlier version, reads everything and continues."""
 
 import json
 import tarfile

@@ -1,4 +1,4 @@
-"""A server that answers what no server should ends a verification in words."""
+"""Tests that a verification of a hostile server ends with a message."""
 
 import pytest
 from aiohttp import ClientSession, web

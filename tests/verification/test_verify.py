@@ -1,4 +1,4 @@
-"""`polystow verify` finds nothing at the service itself, and names everything that a proxy before it changes."""
+"""Tests `polystow verify`: no differences at the service itself, and each change by a proxy is named."""
 
 import json
 import os

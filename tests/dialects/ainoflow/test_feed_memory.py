@@ -1,4 +1,4 @@
-"""Streams that nobody reads: their memory has one limit for all of a worker, and who is cut off loses nothing."""
+"""Tests the memory of streams that nobody reads: all of a worker share a limit, and a client cut off loses nothing."""
 
 import asyncio
 import socket

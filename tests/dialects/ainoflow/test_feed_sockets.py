@@ -1,4 +1,4 @@
-"""Clients of the feed that do what no client should: sockets that are cut, half closed, flooded, or never read."""
+"""Tests hostile clients of the feed: sockets that are cut, half closed, flooded, or never read."""
 
 import asyncio
 import os

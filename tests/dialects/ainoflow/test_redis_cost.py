@@ -1,4 +1,4 @@
-"""The cost of requests for Redis: the commands that each sends, the time that each holds it, the memory of answers."""
+"""Tests the cost of requests: commands, the time for which each occupies Redis, and memory of answers."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""JSON merge patch on text, slow and plain: parse into a tree that keeps every byte, merge the trees, write the result.
+"""A slow and simple JSON merge patch on text: parses into a tree that keeps every byte, merges, and writes it.
 
 Nothing here is shared with what it checks. The rules about white space are those of service/storage/records/splice.py.
 """

@@ -1,4 +1,4 @@
-"""The Lua splice in a real redis-server, many cases a call."""
+"""Runs the Lua splice in a real redis-server, with many cases in one call."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Both splices do what the reference does, to the byte, whatever the texts are."""
+"""Tests that both splices give the bytes of the reference for any texts."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""No input makes a splice run on: in Redis it gives up, in the worker it stops at the limit, and it never recurses."""
+"""Tests that no input makes a splice run without limit, in Redis or in the worker, and that it never recurses."""
 
 import json
 from time import process_time

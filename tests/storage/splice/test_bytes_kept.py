@@ -1,4 +1,4 @@
-"""Members that a patch does not name keep their bytes; those that it names change by the rules of records/splice.py."""
+"""Tests that unnamed members keep their bytes and named ones follow the rules of records/splice.py."""
 
 import pytest
 

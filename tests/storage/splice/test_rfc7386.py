@@ -1,4 +1,4 @@
-"""The cases of RFC 7386, by its own table (appendix A)."""
+"""Tests the cases of RFC 7386, from its own table (appendix A)."""
 
 import pytest
 
