@@ -104,7 +104,7 @@ async def test_a_server_that_accepts_no_library_serves_reads_until_it_does(
     redis.command("FUNCTION", "FLUSH")
     redis.command("CONFIG", "SET", setting, refusing)
     try:
-        runner = await connect(redis, timeout=1.0)
+        runner = await connect(redis, timeout=3.0)
         starting = Storage(runner)
         assert (await starting.records.get(COLLECTION, "a")).body == b"[]"
         with pytest.raises(refusal):
