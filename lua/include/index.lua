@@ -1,15 +1,18 @@
 --- Update the index entries of one record that was written at `moment` (us, a text). `kinds` has a letter for each
---- index (score.lua). `before` is the stored header, nil for a new record: an entry whose score stays the same
---- is not written. 99: c, 117: u, 115: s.
+--- index (score.lua). `before` is the stored header, nil for a new record: then all entries are written. Of a record that
+--- was there, only the time of its update has changed, and perhaps its size.
 local function index(indexes, kinds, id, before, size, moment)
-  for i = 1, #indexes do
-    local kind = string.byte(kinds, i)
-    if kind == 117 then
-      redis.call('ZADD', indexes[i], moment, id)
-    elseif kind == 115 then
-      if not before or before.size ~= size then redis.call('ZADD', indexes[i], size, id) end
-    elseif not before then
-      redis.call('ZADD', indexes[i], kind == 99 and moment or '0', id)
+  if before then
+    local updated = string.find(kinds, 'u', 1, true)
+    if updated then redis.call('ZADD', indexes[updated], moment, id) end
+    if before.size ~= size then
+      local sizes = string.find(kinds, 's', 1, true)
+      if sizes then redis.call('ZADD', indexes[sizes], size, id) end
     end
+    return
+  end
+  for i = 1, #indexes do
+    local kind = string.byte(kinds, i) -- 99: c, 117: u, 115: s
+    redis.call('ZADD', indexes[i], (kind == 99 or kind == 117) and moment or kind == 115 and size or '0', id)
   end
 end

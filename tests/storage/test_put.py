@@ -6,7 +6,7 @@ import pytest
 
 from service.storage.errors import Changed, Invalid
 from service.storage.records.conditions import Condition
-from service.storage.records.record import etag
+from service.storage.records.record import CALLER_ID_BYTES, etag
 from service.storage.records.records import KEEP, Records
 from service.storage.records.write import Write
 from service.storage.root import Storage
@@ -26,6 +26,18 @@ async def test_put_replaces_the_whole_record_except_its_creation(storage: Storag
     assert (second.version, second.created) == (2, first.created)
     assert second.updated > first.updated
     assert (record.body, record.creator, record.updater) == (b"[]", "author", ME)
+
+
+@pytest.mark.parametrize("length", [*range(20, 41), CALLER_ID_BYTES])
+async def test_a_header_of_any_length_is_read(storage: Storage, length: int) -> None:
+    """A script reads as many bytes as most headers have, and again if this one has more: two ids are in it."""
+    author, body = "a" * length, b'{"n":1}'
+    first = await storage.records.put(Write(COLLECTION, "a", author, lifetime="+60000"), body)
+    second = await storage.records.put(Write(COLLECTION, "a", author, lifetime=KEEP), body)
+    assert (second.version, second.created, second.expires) == (2, first.created, first.expires)
+    patched, _ = await storage.records.merge(Write(COLLECTION, "a", author, lifetime=KEEP), b'{"n":2}', 1000)
+    assert (patched.version, patched.created, patched.expires) == (3, first.created, first.expires)
+    assert (await storage.records.get(COLLECTION, "a")).body == b'{"n":2}'
 
 
 async def test_the_version_grows_also_when_nothing_changed(storage: Storage) -> None:
