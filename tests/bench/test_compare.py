@@ -73,7 +73,7 @@ def test_the_tables_have_ratios_rates_latencies_and_cpu() -> None:
         assert expected in printed
 
 
-def test_goals_are_shown_beside_what_was_measured() -> None:
+def test_goals_are_shown_beside_the_measured_values() -> None:
     found = {(each.what, each.goal): (each.measured, each.kept) for each in verdicts(MEASURED)}
     assert found == {
         ("requests per second x webdis", 1.0): (1.2, True),

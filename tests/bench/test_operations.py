@@ -9,9 +9,7 @@ from bench import operations
 from bench.redis_server import RedisServer
 
 
-async def test_every_operation_is_timed_at_every_size_that_it_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_every_operation_is_timed_at_each_of_its_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operations, "FEW", 60)
     monkeypatch.setattr(operations, "SIZES", (125, 1024))
     monkeypatch.setattr(operations, "SWEEPS", 1)

@@ -32,7 +32,7 @@ def climbed(most: int, rate: Callable[[int], float]) -> Ramp:
     return ramp
 
 
-def test_a_ramp_stops_where_more_users_bring_no_more() -> None:
+def test_a_ramp_stops_when_more_users_bring_no_more_throughput() -> None:
     ramp = climbed(500, lambda users: min(users * 100, 2000))
     users, rate = ramp.best
     assert 20 <= users <= 30

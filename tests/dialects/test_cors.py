@@ -63,7 +63,7 @@ async def test_answers_and_refusals_are_shared_with_a_named_origin(open_to_some:
         assert {"ETag", "Retry-After", "X-Total-Count", "X-Page", "X-Limit", "X-Total-Pages"} <= set(exposed)
 
 
-async def test_another_origin_is_told_nothing(open_to_some: Running, http: ClientSession) -> None:
+async def test_another_origin_gets_no_cors_headers(open_to_some: Running, http: ClientSession) -> None:
     project = await open_project(open_to_some, http)
     for origin in ("https://evil.example", "https://app.example.evil", "null", "HTTPS://APP.EXAMPLE"):
         preflight = await project.ask("OPTIONS", at("d", "k"), None, **(ASKED | {"Origin": origin}))
@@ -76,9 +76,7 @@ async def test_another_origin_is_told_nothing(open_to_some: Running, http: Clien
     assert set((await project.ask("GET", at("d"))).headers.getall("Vary")) == {"Authorization", "Origin"}
 
 
-async def test_options_that_is_no_preflight_is_a_method_that_is_not_there(
-    open_to_some: Running, http: ClientSession
-) -> None:
+async def test_options_without_a_preflight_is_an_unknown_method(open_to_some: Running, http: ClientSession) -> None:
     project = await open_project(open_to_some, http)
     (await project.ask("OPTIONS", at("d", "k"), Origin=ORIGIN)).refused(405)
 

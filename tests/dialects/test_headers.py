@@ -65,7 +65,7 @@ ASKED: dict[str, list[tuple[str, str, bytes | None, str, int]]] = {
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 @pytest.mark.parametrize("name", ASKED)
-async def test_each_answer_says_who_may_keep_it(running: Running, name: str, version: str) -> None:
+async def test_each_answer_has_its_cache_headers(running: Running, name: str, version: str) -> None:
     """Requests with HTTP/1.0 are always answered by aiohttp."""
     async with connected(running) as wire:
         for method, target, body, credential, status in ASKED[name]:

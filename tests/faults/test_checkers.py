@@ -123,7 +123,7 @@ def test_a_write_that_broke_its_condition_is_found() -> None:
     assert versions.check(History(writes, [])) == []
 
 
-def test_a_patch_that_lost_what_it_did_not_name_is_found() -> None:
+def test_a_patch_that_lost_an_unnamed_member_is_found() -> None:
     patch = Write("k", "p", 4, replaces=False, returned=5, outcome=OK, version=3)
     seen = Read("k", 6, 7, "p", replaced_by="a", version=3)
     writes = [write("a", 0, 1, 1), write("b", 2, 3, 2), patch]

@@ -9,7 +9,7 @@ RUNS = 300
 
 
 @pytest.mark.parametrize("target", COVERED)
-def test_no_input_does_what_the_target_forbids(target: str) -> None:
+def test_no_input_violates_the_rules_of_a_target(target: str) -> None:
     done = run(target, seed=1, runs=RUNS)
     assert done.found == ""
     assert done.runs >= RUNS

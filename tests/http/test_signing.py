@@ -40,7 +40,7 @@ def signer(clock: Clock) -> Signer:
     return Signer([KEY], clock)
 
 
-def test_what_was_signed_is_permitted_until_it_expires(signer: Signer, clock: Clock) -> None:
+def test_a_signed_permission_is_valid_until_it_expires(signer: Signer, clock: Clock) -> None:
     shown = signer.sign("upload", FIELDS, seconds=10, bytes=10_485_760)
     assert FIELDS.items() <= shown.items()
     for clock.now in (1_700_000_000.0, 1_700_000_009.999):

@@ -130,12 +130,14 @@ def test_an_update_removes_no_pod_before_its_successor_is_ready(objects: list[Ob
     assert strategy["rollingUpdate"]["maxUnavailable"] == 0
 
 
-def test_the_access_document_is_where_the_setting_says(pod: Any, container: Any, variables: dict[str, str]) -> None:
+def test_the_access_document_is_mounted_at_the_path_of_the_setting(
+    pod: Any, container: Any, variables: dict[str, str]
+) -> None:
     (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "access"]
     assert variables["POLYSTOW_ACCESS"] == f"{mount['mountPath']}/access.yaml"
 
 
-def test_redis_is_where_the_url_says(objects: list[Object], variables: dict[str, str], overlay: str) -> None:
+def test_the_url_names_the_service_of_redis(objects: list[Object], variables: dict[str, str], overlay: str) -> None:
     if overlay == "external":
         assert not of(objects, "StatefulSet")
         return

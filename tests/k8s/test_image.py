@@ -43,7 +43,7 @@ def running(image: Workshop) -> Iterator[Running]:
             yield started.wait_ready()
 
 
-def test_only_what_is_needed_goes_to_the_builder() -> None:
+def test_only_needed_files_are_sent_to_the_builder() -> None:
     assert {path.name for path in context()} == {
         "pyproject.toml",
         "constraints.txt",

@@ -270,7 +270,7 @@ def test_clocks_latency_and_other_servers_are_judged() -> None:
         ({"aof_enabled": "1", "aof_last_bgrewrite_status": "err"}, "could not be rewritten"),
     ],
 )
-def test_what_a_server_says_of_itself_is_judged(info: dict[str, str], text: str) -> None:
+def test_the_state_that_a_server_reports_is_judged(info: dict[str, str], text: str) -> None:
     assert text in one(list(diagnosis.of_server(Server(info=info), {}, Settings())))
 
 

@@ -85,7 +85,7 @@ def worker(commands: int, requests: int, depth: int) -> Snapshot:
 REQUESTS = "polystow_request_duration_seconds_count{ainoflow,GET,/x,200}"
 
 
-def test_workers_are_summed_except_where_the_metric_is_per_worker() -> None:
+def test_metrics_of_workers_are_summed_unless_they_are_per_worker() -> None:
     totals = Totals(Meter())
     totals.update(0, worker(commands=10, requests=1, depth=3))
     totals.update(1, worker(commands=20, requests=2, depth=4))

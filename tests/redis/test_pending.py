@@ -67,7 +67,7 @@ def test_an_error_reply_fails_only_its_own_command(queue: Pending, add: Add) -> 
     assert str(error) == "DENIED no"
 
 
-def test_take_stops_at_the_limit_and_a_long_command_comes_alone(queue: Pending, add: Add) -> None:
+def test_take_stops_at_the_limit_and_returns_a_long_command_alone(queue: Pending, add: Add) -> None:
     for name in ("aa", "bb", "c" * 50, "d"):
         add(name)
     assert queue.take(4) == [b"aa", b"bb"]

@@ -72,7 +72,7 @@ async def test_a_full_queue_accepts_no_redirected_command() -> None:
         await future(late)
 
 
-async def test_an_earlier_deadline_behind_a_later_one_is_kept() -> None:
+async def test_an_earlier_deadline_after_a_later_one_in_the_queue_is_kept() -> None:
     queue = Pending(10, 100)
     queue.add(command(deadline=9.0))
     early = command(deadline=1.0)

@@ -119,7 +119,7 @@ async def test_a_patched_document_of_more_than_a_batch_may_store_is_too_large(st
     assert isinstance(await refused(storage, patch("a", b"{}"), patch("a", b"{}"), number=1), TooLarge)
 
 
-async def test_a_quota_counts_what_is_added_less_what_is_removed(storage: Storage) -> None:
+async def test_a_quota_counts_added_bytes_minus_removed_ones(storage: Storage) -> None:
     write = Write(COLLECTION, caller=ME, quota=Quota(2, 100))
     await batch(storage, create("a", b"[" + b" " * 60 + b"]"), create("b", b"[1]"), write=write)
     await batch(storage, create("c", b"[" + b" " * 90 + b"]"), delete("a"), write=write)

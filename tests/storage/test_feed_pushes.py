@@ -87,9 +87,7 @@ async def test_events_are_pushed_to_a_waiting_stream(connect: Connect, redis: Re
         each.cancel()
 
 
-async def test_what_a_client_does_not_read_at_once_is_unread_until_it_has(
-    connect: Connect, redis: RedisProcess
-) -> None:
+async def test_a_piece_is_unread_until_its_client_has_read_it(connect: Connect, redis: RedisProcess) -> None:
     followers, runner, writer = await begun(connect, redis)
     client = Client(followers, runner)
     waiting = await client.begin()

@@ -243,7 +243,7 @@ async def test_a_removed_cursor_behind_entries_is_found_and_repaired(
             await storage.journal.read(COLLECTION, BEGINNING, 1)
 
 
-async def test_a_journal_without_its_stream_is_found_and_goes_on_behind_what_was_removed(
+async def test_a_journal_without_its_stream_is_found_and_continues_after_its_removed_entries(
     storage: Storage, redis: RedisProcess
 ) -> None:
     """Earlier versions imported a journal so whose entries were all removed. Later changes may be before these."""

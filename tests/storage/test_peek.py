@@ -22,7 +22,9 @@ async def test_the_time_is_that_of_redis(attachments: Attachments, keyspace: Key
     assert before <= attached.at <= keyspace.now()
 
 
-async def test_a_record_that_has_expired_by_that_time_is_none(attachments: Attachments, keyspace: Keyspace) -> None:
+async def test_a_record_that_has_expired_by_the_returned_time_is_none(
+    attachments: Attachments, keyspace: Keyspace
+) -> None:
     """Redis hides it by the time at which a script began, and shows its string until then."""
     await attach(attachments, lifetime="+100000")
     packed = keyspace.command("GET", RECORD)

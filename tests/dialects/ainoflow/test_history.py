@@ -60,7 +60,7 @@ async def test_an_unknown_key_has_an_empty_history(project: Client) -> None:
     assert await history(project, "none") == {"category": "d", "key": "none", "changes": [], "next": None}
 
 
-async def test_a_document_is_read_as_it_was(project: Client) -> None:
+async def test_a_former_version_of_a_document_can_be_read(project: Client) -> None:
     await project.put("d", "k", b'{ "n": 1 }')
     await project.put("d", "k", b"[2]")
     await project.ask("DELETE", at("d", "k"))

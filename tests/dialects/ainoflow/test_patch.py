@@ -35,7 +35,7 @@ OUR_OWN = [
 
 
 @pytest.mark.parametrize(("document", "patch", "merged"), RFC_7386 + OUR_OWN)
-async def test_a_patch_changes_what_it_names_and_nothing_else(
+async def test_a_patch_changes_only_the_members_that_it_names(
     project: Client, document: str, patch: str, merged: str
 ) -> None:
     await project.put("d", "k", document.encode())

@@ -51,9 +51,7 @@ def test_long_and_deep_values_are_skipped_as_a_whole(pair: Pair) -> None:
         ('{"a":[1],"b":2}', '{"a":3}'),
     ],
 )
-def test_a_name_is_replaced_where_it_is_a_member_of_the_outermost_object(
-    apply: Splice, target: str, patch: str
-) -> None:
+def test_patches_of_one_member_give_the_bytes_of_the_reference(apply: Splice, target: str, patch: str) -> None:
     assert apply(target, patch) == merge(target, patch)
 
 

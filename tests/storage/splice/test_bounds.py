@@ -102,7 +102,7 @@ def test_worker_splices_large_documents() -> None:
     assert list(json.loads(result)) == [*documents, "more"]
 
 
-def test_result_over_the_limit_is_refused_before_it_is_made() -> None:
+def test_result_over_the_limit_is_refused_before_it_is_built() -> None:
     target = b'{"a":1' + b',"a":1' * 100_000 + b"}"
     patch = b'{"a":"' + b"x" * 1_000_000 + b'"}'
     with pytest.raises(TooLarge):
