@@ -326,7 +326,7 @@ def _add_migrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     for command in (ainoflow, avaamo, auravant):
         command.add_argument("--token-env", metavar="NAME", required=True, help="environment variable: the credential")
         command.add_argument("--state", metavar="FILE", help="keep how far it has come, so that a second start goes on")
-        command.add_argument("--quiet", action="store_true", help="tell nothing but what is wrong")
+        command.add_argument("--quiet", action="store_true", help="print only errors")
         add_flags(command, DATA_SETTINGS)
 
 
@@ -344,7 +344,7 @@ def _add_transfers(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     between = commands.add_parser("copy", help="write what one Redis holds into another one", allow_abbrev=False)
     between.add_argument("--from", dest="source", metavar="REDIS_URL", required=True, help="the Redis to read")
     between.add_argument("--to", dest="target", metavar="REDIS_URL", required=True, help="the Redis to write")
-    between.add_argument("--quiet", action="store_true", help="tell nothing but what is wrong")
+    between.add_argument("--quiet", action="store_true", help="print only errors")
     between.set_defaults(run=_copy)
     conflicts = ("fail", "skip", "replace")
     for command in (into, between):
@@ -352,7 +352,7 @@ def _add_transfers(commands: "argparse._SubParsersAction[argparse.ArgumentParser
             "--on-conflict", choices=conflicts, default="fail", help="where another record is there [fail]"
         )
     for command in (export, into):
-        command.add_argument("--quiet", action="store_true", help="tell nothing but what is wrong")
+        command.add_argument("--quiet", action="store_true", help="print only errors")
         add_flags(command, DATA_SETTINGS)
     for command in (export, between):
         command.add_argument("--with-access", action="store_true", help="keys, tokens, passwords, rates and quotas too")

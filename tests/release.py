@@ -26,7 +26,7 @@ def command(program: Path, *arguments: str, **settings: object) -> str:
 
 
 def try_out(program: Path) -> None:
-    """Try the program; fail with what it did wrong."""
+    """Try the program; fail with its first error."""
     assert command(program, "--version") == f"polystow {__version__}\n"
     with Running(program=program) as running:
         client = Client(running.wait_ready().url)

@@ -47,7 +47,7 @@ def arguments() -> argparse.Namespace:
 
 
 def keep(history: History, seed: int) -> Path:
-    """Write a history to a new file, so that it can be examined, and return its path."""
+    """Write a history to a new file for examination, and return its path."""
     kept = Path(tempfile.mkstemp(prefix=f"history-{seed}-", suffix=".pickle")[1])
     kept.write_bytes(pickle.dumps(history))
     return kept

@@ -144,7 +144,7 @@ class Writer:
             await self._look(wire)
 
     async def _be_refused(self, wire: Wire) -> None:
-        """Send a batch with an operation that must be refused. Whatever is answered, it must have changed nothing."""
+        """Send a batch with an operation that must be refused. With any answer it must have changed nothing."""
         group, account = self._group, self._account
         body, place, status = group.refused(self._random)
         await wire.send(request("POST", f"/api/v1/storage/batch/{group.name}", body, credential=self._credential))

@@ -43,7 +43,7 @@ class Trial:
 
 
 def possible(history: History) -> bool:
-    """Tell whether there is an order of the calls, all of one key, in which each answer is right."""
+    """Return True if there is an order of the calls, all of one key, in which each answer is right."""
     calls = [write for write in history.writes if write.outcome is not Outcome.REFUSED]
     return Trial([*calls, *history.reads]).possible(frozenset(), State(etags=_acknowledged(calls)))
 
@@ -61,7 +61,7 @@ def _ended(call: Write | Read) -> float:
 
 
 def _known(state: State, etag: str | None) -> State | None:
-    """Return the state with this etag known for its value; None if it contradicts what is known."""
+    """Return the state with this etag recorded for its value; None if it contradicts a recorded one."""
     if etag is None:
         return state
     assert state.value is not None

@@ -56,7 +56,7 @@ class Group:
         return self.size - (self.size >= 3) * 2 - (self.size >= 4)
 
     def changes(self, number: int) -> list[Entry]:
-        """Return the changes of a batch in the journal, behind the expiry of what the batch before it had made."""
+        """Return a batch's changes in the journal, after the expiry of the document of the batch before."""
         ended: list[Entry] = [("expire", DUE, 1, None)] if number > 1 and self.size >= 4 else []
         return ended + self.entries(number)
 
@@ -102,7 +102,7 @@ class Group:
         return json.dumps({"operations": operations}).encode(), place, status
 
     def learn(self, number: int, results: list[dict[str, Any]]) -> str | None:
-        """Remember the receipts of a batch; return what is wrong with them, None if nothing is."""
+        """Remember the receipts of a batch; return the error in them, or None."""
         entries = self.entries(number)
         receipts = [(each["op"], each["key"], each.get("version")) for each in results]
         if receipts != [entry[:3] for entry in entries]:

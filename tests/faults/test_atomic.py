@@ -154,14 +154,14 @@ def test_no_fault_is_found_in_many_histories_of_a_store_with_atomic_batches() ->
 
 
 def test_a_store_that_carries_out_batches_in_part_is_found_each_time() -> None:
-    """It stores the first operation alone, and acknowledges them all."""
+    """A store that carries out the first operation only, and acknowledges all of them."""
     flawed = [store for seed in range(HISTORIES) if (store := made(seed, "done in part", 0.0)).flawed]
     assert len(flawed) > HISTORIES / 2
     assert all(found(store.made) for store in flawed)
 
 
 def test_a_store_that_shows_partial_batches_is_found_each_time_and_by_no_single_key() -> None:
-    """It stores the first operation, lets a reader see all keys, and then stores the others."""
+    """A store that carries out the first operation, lets a reader read all keys, and then carries out the others."""
     flawed = [store for seed in range(HISTORIES) if (store := made(seed, "seen in part", 0.0)).flawed]
     assert len(flawed) > HISTORIES / 2
     assert all(atomic.check(store.made) for store in flawed)

@@ -54,7 +54,7 @@ def receipts(group: Group, number: int) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("key", ["k0", "k1", "made0", DUE])
 def test_a_receipt_with_another_expiry_or_version_is_a_violation(key: str) -> None:
-    """Of a put without its expiry, a patch that moves one, and a create with one, or with a version that is taken."""
+    """The wrong receipt is that of a put, a patch or a create: another expiry, or a version that was used before."""
     for flaw in ({"expiresAt": None}, {"expiresAt": "later"}, {"version": 9}):
         group = Group("g", 5)
         assert group.learn(1, receipts(group, 1)) is None

@@ -18,7 +18,7 @@ ROUND = 1_000  # requests of one seed
 
 
 async def requests(seconds: float, seed: int) -> list[str]:
-    """Send broken requests on sockets; return what was wrong."""
+    """Send malformed requests on sockets; return the errors that were found."""
     end, found, statuses = monotonic() + seconds, [], Counter[int]()
     with Running(workers=2) as running:
         await asyncio.to_thread(running.wait_ready)

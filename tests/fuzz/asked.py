@@ -113,7 +113,7 @@ class Body(NamedTuple):
 
 
 def received(data: bytes) -> None:
-    """Any bytes on a connection, in two pieces: what comes back is HTTP."""
+    """Any bytes on a connection, in two pieces: the answer must be HTTP."""
     if data:
         loop().run_until_complete(_received(app(), data[1:], data[0]))
 

@@ -37,7 +37,7 @@ JSON = (
 
 
 def _texts(data: bytes) -> tuple[bytes, bytes] | None:
-    """Two JSON texts, with a NUL between them; None where they are not what the service lets through."""
+    """Two JSON texts, with a NUL between them; None if the service would refuse one of them."""
     one, _, other = data.partition(b"\x00")
     try:
         orjson.loads(one)

@@ -61,7 +61,7 @@ async def test_a_page_by_cursor_is_answered_from_memory(app: App, bare: App, tar
 
 @pytest.mark.parametrize("target", LISTS[2:])
 async def test_a_write_between_two_pages_invalidates_all_cached_ones(app: App, bare: App, target: str) -> None:
-    """Each part that is asked for later, behind cursors of before and of after the write, shows it."""
+    """Each page that is requested later shows the write, with cursors from before and from after it."""
     reader, other = Client(app), Client(bare)
     for method, name, body in WRITES:
         targets = await parts(other, target)

@@ -253,7 +253,7 @@ def long_answer(rig: Rig, *, asks: bool) -> tuple[Handler, list[int]]:
 async def test_a_long_answer_is_sent_by_aiohttp_and_counts_as_in_flight_until_its_end(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, messages: list[bytes], asks: bool
 ) -> None:
-    """This holds with any requests before and behind it, and if its first pieces are ready at once."""
+    """This holds with any requests before and after it, and if its first pieces are ready at once."""
     handler, counts = long_answer(rig, asks=asks)
     handled(rig, monkeypatch, handler)
     whole = b"".join(messages)
@@ -371,7 +371,7 @@ async def test_a_long_answer_while_draining_has_connection_close(rig: Rig, monke
 
 @pytest.mark.parametrize("count", [29, 1500])
 async def test_many_immediate_answers_use_little_stack(rig: Rig, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """There are as many as the connection answers itself, and more than the stack could hold."""
+    """The numbers are the most that the connection answers itself, and more than the stack could hold."""
     depths = set[int]()
 
     async def handler(_: Request) -> Answer:

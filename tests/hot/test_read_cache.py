@@ -326,7 +326,7 @@ def test_recording_is_rare_while_it_does_not_pay_off() -> None:
 
 @pytest.mark.parametrize("count", [1, 7, 10_000])
 def test_recording_comes_back_when_it_pays_off(count: int) -> None:
-    """Also where there are many targets, each of which is asked for only a few times."""
+    """This holds also for many targets, each of which is requested only a few times."""
     cache, recorded = without_success(), set[bytes]()
     for data in targets(count) * max(5, 3 * MEMORY * SPARING // count):
         if data in recorded:

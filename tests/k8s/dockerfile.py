@@ -69,7 +69,7 @@ class Workshop:
         return self.root / path.lstrip("/")
 
     def run(self, stage: Stage) -> None:
-        """Carry out its WORKDIR, COPY and RUN; fails with what a command said."""
+        """Carry out its WORKDIR, COPY and RUN instructions; fail with the output of a command that fails."""
         where = self.at("/src")
         for word, text in stage.steps:
             if word == "WORKDIR":

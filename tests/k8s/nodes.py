@@ -18,7 +18,7 @@ PASSWORD = "a3f1c2"
 
 
 class Node:
-    """One node. What the pod has under /etc/redis lies in `etc`; its volume is `data`."""
+    """One node. `etc` is the pod's /etc/redis; `data` is its volume."""
 
     def __init__(self, binary: Path, *folders: Path, port: int = 0) -> None:
         self.password = PASSWORD
@@ -38,7 +38,7 @@ class Node:
 
     @property
     def name(self) -> str:
-        """As the scripts call it."""
+        """The name by which the scripts call the node."""
         return f"127.0.0.1:{self.port}"
 
     @property
@@ -53,7 +53,7 @@ class Node:
         return {"PATH": path} | given | more
 
     def start(self) -> None:
-        """Start it on its files; also on another port, which stands for a pod's new address."""
+        """Start it on its files, perhaps on another port, which simulates a pod's new address."""
         conf = self.etc / "redis.conf"
         lines = conf.read_text().splitlines()
         here = {"port": str(self.port), "dir": str(self._data), "bind": "127.0.0.1"}
@@ -101,7 +101,7 @@ class Node:
         return subprocess.run(["sh", "-c", command], cwd=self._root, check=True, capture_output=True).stdout
 
     def restore(self, backup: bytes) -> None:
-        """Go on from a backup, and from nothing else."""
+        """Replace its files by those of a backup."""
         self.kill()
         self.wipe()
         subprocess.run(["tar", "-C", self._data, "-xf", "-"], input=backup, check=True)

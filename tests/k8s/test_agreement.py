@@ -49,7 +49,7 @@ def secret(objects: list[Object]) -> dict[str, str]:
 
 @pytest.fixture
 def variables(container: Any, configured: dict[str, str], secret: dict[str, str]) -> dict[str, str]:
-    """The environment of the container, as Kubernetes makes it; secrets are filled in as told."""
+    """The environment of the container, as Kubernetes makes it, with the secrets that the README tells to fill in."""
     filled = secret | {name: "x1" for name in secret if name.endswith(("PASSWORD", "TOKEN"))}
     found = configured | filled
     for variable in container.get("env", []):

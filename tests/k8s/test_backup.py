@@ -66,7 +66,7 @@ def test_the_backup_uses_the_redis_of_the_service(pod: Any) -> None:
 
 @pytest.mark.parametrize("way", kustomize.ways())
 def test_an_overlay_accepts_the_component(way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As README.md says: one line more among the components of the overlay."""
+    """The change that README.md describes: one more line in the components of the overlay."""
     shutil.copytree(K8S, tmp_path / "k8s")
     monkeypatch.setattr(kustomize, "K8S", tmp_path / "k8s")
     file = tmp_path / "k8s" / "overlays" / "single" / "kustomization.yaml"

@@ -56,7 +56,7 @@ def test_only_needed_files_are_sent_to_the_builder() -> None:
 
 
 def test_the_last_stages_contain_no_commands_and_no_tools() -> None:
-    """Whoever gets in finds no compiler and no package manager of ours, and is nobody."""
+    """An intruder finds no compiler and no package manager that we have added, and has no rights."""
     assert list(STAGES)[-1] == "service"
     for stage in (SERVICE, STAGES["loadtest"]):
         assert stage.all("RUN") == []
@@ -120,7 +120,7 @@ def test_the_image_serves_requests(running: Running) -> None:
 
 
 def test_the_container_writes_nothing(image: Workshop, running: Running) -> None:
-    """So that a read-only root is enough; the test before has served with it."""
+    """A read-only root file system is enough. The service in the test before this one ran with it."""
     newest = max(path.stat().st_ctime_ns for path in image.at("/opt/polystow").rglob("*"))
     assert newest < Path(f"/proc/{running.process.pid}").stat().st_ctime_ns
     assert list(running.directory.iterdir()) == []
@@ -158,7 +158,7 @@ def test_without_a_redis_the_container_names_the_missing_setting(image: Workshop
 
 
 def test_the_dockerfile_passes_its_linter() -> None:
-    """In the same way as `make lint`; here so that its exit status is proven to mean something."""
+    """The linter is called as by `make lint`, and a Dockerfile with an error must fail."""
     linter = Path(sys.executable).with_name("hadolint")
     for text, status in (((ROOT / "Dockerfile").read_text(), 0), ("FROM python\nRUN cd /x\n", 1)):
         done = subprocess.run([str(linter), "-"], input=text, capture_output=True, text=True, timeout=30)

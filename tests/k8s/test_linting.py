@@ -173,7 +173,7 @@ def test_every_pod_is_under_a_policy_that_names_its_peers(objects: list[Object])
 
 
 def test_pods_of_one_kind_are_spread(objects: list[Object]) -> None:
-    """no-anti-affinity, for what runs more than once."""
+    """The check `no-anti-affinity`, for objects with several pods."""
     for each in of(objects, *WORKLOADS):
         spec = each["spec"]
         several = each["kind"] == "Deployment" or spec.get("replicas", spec.get("completions", 1)) > 1

@@ -57,7 +57,7 @@ def test_every_line_of_the_configuration_has_an_effect(node: Node) -> None:
 
 @pytest.mark.parametrize("path", [CONFIG, K8S / "overlays" / "cluster" / "cluster.conf"], ids=lambda path: path.stem)
 def test_every_line_of_the_configuration_is_explained(path: Path) -> None:
-    """By a comment above it, or above the lines of one purpose that it stands among."""
+    """The explanation is a comment above the line, or above its group of lines."""
     assert [line for before, line in pairwise(lines(path)) if line and line[0] != "#" and not before] == []
 
 

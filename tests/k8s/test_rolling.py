@@ -24,7 +24,7 @@ def redis() -> Iterator[RedisProcess]:
 
 
 class Clients:
-    """Each writes a document of its own and reads it back, without pause, and changes its connection now and then."""
+    """Clients that write and read one document each, without pause, and sometimes change their connection."""
 
     def __init__(self, url: str) -> None:
         self.statuses: Counter[object] = Counter()

@@ -257,7 +257,7 @@ async def test_only_chosen_categories_are_migrated(here: Client, there: Client) 
 async def test_a_document_that_is_missing_at_the_end_is_reported(
     here: Client, there: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The vendor counts it, but its lists leave it out. Passes are repeated, for it may have come meanwhile."""
+    """The vendor counts the document and does not list it. Passes are repeated, as it may be a new one."""
     for key in ("a", "b", "c"):
         await there.put("c", key)
 
@@ -367,7 +367,7 @@ async def test_the_command_line_migrates_into_a_data_directory(there: Client, ht
 
 
 async def test_the_commands_of_the_page_move_documents(here: Client, there: Client, http: ClientSession) -> None:
-    """The commands of docs/migrating.md as they stand there; only the vendor's URL is another one."""
+    """The commands of docs/migrating.md are used as printed, except for the vendor's URL."""
     await there.put("c", "k", b'{"n":1}')
     back = await open_project(there.running, http)
     page = (ROOT / "docs" / "migrating.md").read_text()

@@ -156,7 +156,7 @@ async def test_an_unexpected_answer_of_the_vendor_is_reported(
 
 
 async def test_the_commands_of_the_page_move_an_extension(here: Side, there: Side, tmp_path: Path) -> None:
-    """The command of docs/migrating.md as it stands there, with another URL and other names."""
+    """The command of docs/migrating.md is used as printed, with another URL and other names."""
     await there.user.put("fields", there.ids["fields"], "soil", {"ph": 6.5})
     page = (ROOT / "docs" / "migrating.md").read_text().replace("\\\n", " ")
     (command,) = re.findall(r"^ +polystow (migrate auravant .*)", page, re.MULTILINE)

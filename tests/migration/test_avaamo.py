@@ -66,7 +66,7 @@ async def number_of(client: Client, layer_id: str) -> int:
 
 
 async def filled(there: Client, http: ClientSession, users: int = 3, each: int = 80) -> dict[int, str]:
-    """Variables of users and of nobody; the layer ids of the users by number, which nobody has here."""
+    """Variables of users, and global ones; the layer ids of the users by numbers that are unused here."""
     names = [f"user-{there.agent}-{number}" for number in range(users)]
     first = there.agent % 2**40 + 2**41
     declared: list[dict[str, object]] = [{"layer_id": name, "id": first + n} for n, name in enumerate(names)]
@@ -103,7 +103,7 @@ async def test_variables_arrive_unchanged_from_a_hostile_vendor(
 
 
 async def test_free_ids_are_kept(here: Client, there: Client, http: ClientSession) -> None:
-    """Those that are larger than all that were given here; what is set later gets other ones."""
+    """Free ids are larger than all that the target has given. Variables that are set later get other ids."""
     await filled(there, http, users=1, each=10)
     far = randrange(10**9, 10**10) * 1000
 
@@ -225,7 +225,7 @@ def test_a_malformed_file_of_users_is_refused() -> None:
 async def test_the_commands_of_the_page_move_an_agent(
     here: Client, there: Client, http: ClientSession, tmp_path: Path
 ) -> None:
-    """The command of docs/migrating.md as it stands there, with another URL and other names."""
+    """The command of docs/migrating.md is used as printed, with another URL and other names."""
     users = await filled(there, http, users=2, each=2)
     (tmp_path / "users.csv").write_text("".join(f"{name},{number}\n" for number, name in users.items()))
     page = (ROOT / "docs" / "migrating.md").read_text()

@@ -28,7 +28,7 @@ every_dialect = pytest.mark.parametrize("dialect", discover(), ids=lambda dialec
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[Running]:
-    """A service whose data nobody else looks at."""
+    """A service that no other test uses."""
     with Running() as running:
         yield running.wait_ready()
 
@@ -100,7 +100,7 @@ def test_after_schemathesis_fsck_finds_nothing(target: Running) -> None:
 
 @every_dialect
 def test_schemathesis_finds_a_wrong_document(dialect: Dialect, target: Running, tmp_path: Path) -> None:
-    """So that its silence above means something: a status that is not in the document."""
+    """Schemathesis must report a status that is not in the document. So finding nothing above means something."""
     wrong = document(dialect)
     for path in wrong["paths"].values():
         for operation in path.values():

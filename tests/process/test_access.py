@@ -134,7 +134,7 @@ async def whoami(http: ClientSession, running: Running, key: str) -> int:
 
 
 async def test_two_keys_that_swap_their_ids_both_work_afterwards(service: Running, http: ClientSession) -> None:
-    """One id gets the key that another one had, whichever comes first in the document."""
+    """One id gets the key that another one had, in both orders of the document."""
     for first, second in (("ak-x", "ak-y"), ("ak-y", "ak-x")):
         keys = [{"id": "swap-1", "project": "p", "key": first}, {"id": "swap-2", "project": "p", "key": second}]
         document = json.dumps({"ainoflow": {"keys": keys}})
@@ -235,7 +235,7 @@ async def test_each_example_of_a_page_applies(bare: Running, http: ClientSession
 async def test_health_and_metrics_are_answered_while_a_large_document_is_applied(
     bare: Running, http: ClientSession
 ) -> None:
-    """A megabyte of YAML: none of them waits for more than a small part of the time that the apply takes."""
+    """The document is a megabyte of YAML. No request waits for more than a small part of the time of the apply."""
     entries = "".join(f'    - {{key: "ak-{n:048d}", id: "id-{n}", project: "acme"}}\n' for n in range(10_000))
     begun = monotonic()
     applying = asyncio.create_task(put_access(http, bare, bare.admin_token, "ainoflow:\n  keys:\n" + entries))

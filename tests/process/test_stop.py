@@ -28,7 +28,7 @@ DOCUMENT = "/api/v1/storage/json/stop/one"
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Running]]:
-    """As everywhere, but by the command."""
+    """A function that starts a service by the command, not by a fork."""
     with ExitStack() as started:
         yield lambda **settings: started.enter_context(Running(forked=False, **settings)).wait_ready()
 

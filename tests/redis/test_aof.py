@@ -48,7 +48,7 @@ async def test_a_directory_that_lost_its_files_is_refused_with_a_message(data_di
 async def test_a_directory_that_lost_its_manifest_is_refused_with_a_message(
     data_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is not started again either if the manifest is lost while it runs."""
+    """Redis is also not started again if the manifest is lost while it runs."""
     newest = max((path for _, path in binaries()), key=lambda path: version_of(path) or (0, 0))
     manifest = data_dir / "appendonlydir" / "appendonly.aof.manifest"
     async with embedded(data_dir, newest) as server:

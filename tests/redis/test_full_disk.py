@@ -140,7 +140,7 @@ async def test_a_disk_that_is_full_twice_loses_nothing(embedded: Embedded) -> No
 async def test_a_file_that_redis_cut_off_is_unchanged_and_reported(
     embedded: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This is what happens without the rewrite after the first gap, and so the reason for it."""
+    """This would happen without the rewrite after the first gap."""
     monkeypatch.setattr(rewriting, "PAUSE", NEVER)
     await embedded.start(20)
     await rewrite(embedded)

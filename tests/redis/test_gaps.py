@@ -133,7 +133,7 @@ def test_a_command_that_the_end_of_the_file_cuts_off_is_left_to_redis(
 
 
 def test_memory_is_limited_for_any_values_and_gaps(data_dir: Path) -> None:
-    """There is a value of 32 MiB, and a gap of 8 GiB, which needs no space on the disk (a sparse file)."""
+    """The file has a value of 32 MiB and a gap of 8 GiB, which needs no space on the disk (a sparse file)."""
     value = 32 * MEBIBYTE
     head, tail = b"*1\r\n$%d\r\n" % value, b"\r\n" + A
     with place(data_dir, LAST).open("wb") as file:

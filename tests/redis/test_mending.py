@@ -67,7 +67,7 @@ def test_a_refused_command_is_repeated_after_its_remedy(queue: Queue) -> None:
 
 
 def test_many_refused_commands_have_one_remedy(queue: Queue) -> None:
-    """Commands that were sent meanwhile are repeated too, also if another client has loaded the library before."""
+    """Commands that were sent in the meantime are repeated too, also if another client has loaded the library."""
     writes = [queue.call(f"call {n}") for n in range(3)]
     queue.take(ALL)
     queue.answer(replies(rejected(MISSING), rejected(MISSING)), 1.0)

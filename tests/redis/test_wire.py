@@ -19,7 +19,7 @@ class Collector(asyncio.Protocol):
 
 
 async def test_the_transport_of_a_redis_py_connection_can_be_taken_over(redis: RedisProcess) -> None:
-    """It was written for redis-py 8.1. If this test fails after an upgrade, change `take_over`."""
+    """`take_over` was written for redis-py 8.1. If this test fails after an upgrade, change it."""
     connection = address.connection(address.parse(redis.url))
     await connection.connect()  # type: ignore[no-untyped-call]
     writer = connection._writer

@@ -95,7 +95,7 @@ async def test_a_large_collection_can_be_paged_swept_and_counted(
 async def test_a_long_journal_beyond_its_limits_can_be_trimmed(
     storage: Storage, redis: RedisProcess, keyspace: Keyspace, then: Retention
 ) -> None:
-    """The first write after a long silence, or under a lower limit; and the sweeps behind it."""
+    """The first write after a long pause or under a lower limit, and the sweeps after it."""
     journal, largest = COLLECTION.journal, BODIES["the largest inline"]
 
     async def fill() -> None:

@@ -115,7 +115,7 @@ async def test_any_id_is_stored_under_its_own_name(storage: Storage, keyspace: K
 
 
 async def test_create_ignores_conditions(storage: Storage) -> None:
-    """`If-None-Match: *` is for put. create always has this condition, with a refusal of its own."""
+    """`If-None-Match: *` is for put. create always has this condition, with its own refusal."""
     await storage.records.put(Write(COLLECTION, "a", ME, condition=Condition(none_match=frozenset({"*"}))), b"[]")
     with pytest.raises(AlreadyExists):
         await storage.records.create(Write(COLLECTION, "a", ME), b"[]")

@@ -50,7 +50,7 @@ async def test_many_records_are_removed_in_several_steps(
 async def test_only_the_expected_keys_remain_after_discard(
     storage: Storage, runner: Runner, keyspace: Keyspace
 ) -> None:
-    """In a collection with indexes, where what it grew by counts."""
+    """The collection has indexes, so the reply counts by how much it grew."""
     for id in ("a", "b", "c"):
         await storage.records.put(Write(COLLECTION, id, "me", lifetime="+600000"), b"[1]")
     ids, names = ["a", "none", "c"], (*COLLECTION.guarded, *map(RECORD, ["a", "none", "c"]))

@@ -44,7 +44,7 @@ class Client:
             raise Unauthenticated("the token is unknown")
 
     async def begin(self) -> "asyncio.Future[bytes]":
-        """Take the piece that is there already, and return the next one, which is waited for."""
+        """Take the piece that is available, and return the awaitable of the next one."""
         assert await anext(self.pieces) == b""
         assert (await anext(self.pieces)).count(b"event: change") == 1
         waiting = asyncio.ensure_future(anext(self.pieces, b"the end"))

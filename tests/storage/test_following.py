@@ -139,7 +139,7 @@ async def test_a_lost_push_only_delays_an_event(
 async def test_a_push_right_behind_the_reply_of_a_read_leads_to_another_read(
     connect: Connect, redis: RedisProcess, follow: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its timer may ring before the reply is looked at: the loop of uvloop runs timers first."""
+    """The timer may fire before the reply is read, because uvloop's event loop runs timers first."""
     monkeypatch.setattr(watching, "QUIET", 60.0)
     followers, runner = await followers_on(connect, redis)
     watcher, arrived = followers.watcher, followers.watcher.arrived

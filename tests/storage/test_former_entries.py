@@ -76,7 +76,7 @@ async def test_former_entries_are_read_before_those_of_this_version(
 async def test_former_entries_are_trimmed(
     former: list[int], kept: int, storage: Storage, author: Author, runner: Runner, keyspace: Keyspace
 ) -> None:
-    """All of them, or those before the last two, so that the oldest entry is of either version."""
+    """All former entries are removed, or those before the last two, so that the oldest one is of either version."""
     await author.put("a", b"[2]")
     keyspace.command("HSET", STATE, "limits", f"{kept} 315360000")  # too few, and none too old
     await storage.records.sweep(COLLECTION)

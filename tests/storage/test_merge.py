@@ -81,7 +81,7 @@ async def test_preconditions_are_checked(storage: Storage, body: bytes) -> None:
 
 @BOTH
 async def test_of_many_racing_merges_none_is_lost(storage: Storage, runner: Runner, body: bytes) -> None:
-    """Two workers' storages, so that the merges done in a worker race, too."""
+    """Two storages, as of two workers, so that merges that are done in a worker race, too."""
     await storage.records.put(Write(COLLECTION, "a", ME), body)
     workers = [storage, Storage(runner)]
     done = await asyncio.gather(*(merge(workers[n % 2].records, b'{"k%d":%d}' % (n, n)) for n in range(60)))
@@ -102,7 +102,7 @@ async def test_of_many_merges_with_one_etag_exactly_one_wins(storage: Storage, b
 
 
 class Meddler(Records):
-    """Runs `meddle` once, between the reading of a record and what is done with it."""
+    """Runs `meddle` once, between reading a record and using it."""
 
     meddle: Coroutine[None, None, object] | None = None
 

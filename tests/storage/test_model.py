@@ -218,7 +218,7 @@ class Machine(RuleBasedStateMachine):
         assert self.do(Usage(self.runner).stored(COLLECTION)) == (len(self.held), total)
 
     def journal_is_what_was_done(self) -> int:
-        """Compare the journal with all that was done; return the bytes that it counts."""
+        """Compare the journal with all changes that were made; return the bytes that it counts."""
         found = self.do(self.storage.journal.read(COLLECTION, None, 1000)).changes
         written = [(each.operation, each.id, each.version, each.value) for each in found if each.operation != "expire"]
         assert written == self.changes

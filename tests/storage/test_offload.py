@@ -180,7 +180,7 @@ async def test_a_cancelled_job_leaves_the_others_alone(offload: Offload) -> None
 
 
 async def test_a_job_can_be_awaited_without_a_task(offload: Offload) -> None:
-    """An operation may be stepped by what reads from a connection: it awaits futures, and nothing else."""
+    """An operation may be stepped by the reader of a connection, so it awaits only futures."""
     finished: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def step(operation: Coroutine[Any, Any, bytes]) -> None:

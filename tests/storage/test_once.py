@@ -86,7 +86,7 @@ async def fill(storage: Storage, name: str) -> None:
 
 
 async def versions(storage: Storage) -> dict[str, int]:
-    """Of the records that are written to, 0 where there is none."""
+    """Return the versions of the written records, 0 for a missing one."""
     found = {id: await storage.records.find_current(COLLECTION, id) for id in ("new", "a", "list", "large")}
     return {id: record.version if record else 0 for id, record in found.items()}
 
@@ -119,7 +119,7 @@ async def test_a_repetition_gets_the_same_answer_and_changes_nothing(
 async def test_of_racing_repetitions_one_is_carried_out_and_all_get_its_answer(
     storage: Storage, runner: Runner, keyspace: Keyspace, name: str
 ) -> None:
-    """Two workers' storages, so that they meet in Redis."""
+    """Two storages, as of two workers, so that the requests meet in Redis."""
     await fill(storage, name)
     before = await versions(storage)
     workers = [storage, Storage(runner)]
@@ -261,7 +261,7 @@ async def test_with_full_memory_a_write_is_refused_completely_and_a_delete_is_re
 async def test_without_an_idempotency_key_no_more_is_sent_than_the_script_needs(
     storage: Storage, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is no further key or argument, and no other function."""
+    """No further key or argument is sent, and no other function is called."""
     sent: list[Command] = []
     send = runner.redis.send
 

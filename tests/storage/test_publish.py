@@ -86,7 +86,7 @@ async def test_each_refusal_leaves_the_old_record_and_no_staged_body(storage: St
 async def test_a_write_whose_staged_body_expired_is_unavailable(
     storage: Storage, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its minute may pass while Redis or this process is paused."""
+    """The minute of a staged body may pass while Redis or this process is paused."""
     commit = storage.records.commit
 
     async def late(*arguments: Any) -> Saved:
@@ -117,7 +117,7 @@ async def test_a_staged_body_whose_writer_died_expires_by_itself(
 async def test_every_header_fits_into_the_space_before_the_body(
     storage: Storage, keyspace: Keyspace, id_bytes: int
 ) -> None:
-    """The margin is filled up with a string, whose own length takes two bytes only from 32 to 255."""
+    """The header is padded with a string. Only a string of 32 to 255 bytes stores its length in two bytes."""
     by = "i" * id_bytes
     await storage.records.publish(Write(COLLECTION, "a", by, lifetime="253402300799999"), LARGE, "")
     assert len(keyspace.header("a")) == MARGIN

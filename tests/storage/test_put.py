@@ -183,7 +183,7 @@ async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspac
 async def test_a_long_body_is_stored_like_a_short_one(
     storage: Storage, keyspace: Keyspace, length: int, lifetime: str
 ) -> None:
-    """Its header and its body are written one after the other, also in place of a longer or a shorter one."""
+    """Header and body of a long record are written separately, also in place of a longer or a shorter record."""
     write = Write(COLLECTION, "a", ME, lifetime=lifetime)
     for version, size in enumerate((length, 30_000, length, 2, length), 1):
         body = b"x" * size

@@ -51,7 +51,7 @@ async def test_a_restored_journal_has_the_same_totals(transfer: JournalTransfer,
 async def test_totals_continue_after_existing_entries(
     transfer: JournalTransfer, storage: Storage, runner: Runner, before: int
 ) -> None:
-    """The entries that come count fewer or more bytes than those that are there."""
+    """The imported entries count fewer or more bytes than the existing ones."""
     write = Write(COLLECTION, "here", ME, journal=Retention())
     for _ in range(3):
         await storage.records.put(write, b"[]")

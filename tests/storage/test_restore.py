@@ -124,7 +124,7 @@ async def test_only_the_expected_keys_remain(transfer: RecordTransfer, keyspace:
 
 
 async def test_a_restore_is_not_a_change_in_the_journal(transfer: RecordTransfer, storage: Storage) -> None:
-    """Those who follow it must copy the collection again (docs/journal.md); later changes reach them."""
+    """Followers of the collection must copy it again (docs/journal.md); later changes reach them."""
     write = Write(COLLECTION, "k0", ME, journal=Retention())
     await storage.records.put(write, b"[0]")
     before = await storage.journal.read(COLLECTION, None, 10)

@@ -68,7 +68,7 @@ async def test_a_library_that_somebody_used_within_a_day_stays(
 async def test_the_day_of_an_unmarked_library_begins_when_it_is_found(
     libraries: Libraries, runner: Runner, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    """Its worker may be starting at this moment."""
+    """The worker of an unmarked library may be starting at this moment."""
     load(redis, OLD)
     before = keyspace.now()
     assert await libraries.remove_unused() == []
@@ -96,7 +96,7 @@ async def test_the_mark_of_a_missing_library_is_removed_too(
 async def test_a_worker_whose_library_was_removed_loads_it_again(
     storage: Storage, runner: Runner, redis: RedisProcess
 ) -> None:
-    """It was stopped for more than a day, say, and another version removed it."""
+    """The worker was stopped for more than a day, for example, and another version removed its library."""
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     redis.command("FUNCTION", "DELETE", runner.library.name)
     assert (await storage.records.put(Write(COLLECTION, "a", ME), b"[]")).version == 2

@@ -8,7 +8,7 @@ from tests.storage.test_memory_full import full
 
 
 async def test_a_revision_is_higher_than_all_earlier_ones_and_the_given_one(storage: Storage) -> None:
-    """So that grants go on after a failover that lost the latest ones."""
+    """Otherwise no grants could be stored after a failover that lost the latest revisions."""
     assert await storage.grants.revise() == 1
     assert await storage.grants.revise(above=1) == 2
     assert await storage.grants.revise(above=100) == 101

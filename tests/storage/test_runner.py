@@ -66,7 +66,7 @@ async def test_a_restarted_redis_gets_the_functions_again(own: RedisProcess, con
 async def test_two_versions_each_call_their_own_functions(
     runner: Runner, connect: Connect, redis: RedisProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As during a rolling update; and neither misses what the other one had, or loses."""
+    """This happens in a rolling update. Neither version is affected if the other one's functions are loaded or lost."""
     shutil.copytree(library.folder(), tmp_path / "lua")
     with (tmp_path / "lua" / "put.lua").open("a") as put:
         put.write("-- the next version\n")
@@ -174,7 +174,7 @@ async def test_a_read_is_not_sent_as_a_write(runner: Runner, monkeypatch: pytest
 async def test_a_repeated_call_of_a_lost_function_has_all_of_its_arguments(
     storage: Storage, redis: RedisProcess
 ) -> None:
-    """Each word, whatever is in it, and in both forms of a script."""
+    """The arguments may contain any bytes, and the script may have either of its forms."""
     body, id = b'["\r\n$3\r\nfoo\r\n", "\xc3\xa9"]', "a\r\n:{b}"
     for idempotency in (None, Idempotency((ME, "k"), ("PUT", id), ())):
         redis.command("FUNCTION", "FLUSH")

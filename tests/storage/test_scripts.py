@@ -203,7 +203,7 @@ def test_a_library_has_each_include_once_and_before_all_scripts() -> None:
 
 
 def test_the_name_of_an_include_is_not_a_name_of_lua(redis: RedisProcess) -> None:
-    """In the library its name hides what it is called like, from all that comes behind it."""
+    """In the library, the include would hide the function of this name from all later code."""
     for path in (library.folder() / "include").glob("*.lua"):
         assert redis.command("EVAL", f"return rawget(_G, '{path.stem}') and 1", 0) is None
         assert redis.command("EVAL", f"return pcall(function() return {path.stem} end) and 1", 0) is None, path.stem

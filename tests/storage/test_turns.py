@@ -64,7 +64,7 @@ async def test_an_error_releases_the_turn() -> None:
 
 
 async def test_turns_can_be_awaited_without_a_task() -> None:
-    """An operation may be stepped by what reads from a connection: it awaits futures, and nothing else."""
+    """An operation may be stepped by the reader of a connection, so it awaits only futures."""
     turns, done = Turns(), list[int]()
 
     async def one() -> None:

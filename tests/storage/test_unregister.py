@@ -44,7 +44,7 @@ async def test_an_unregistered_collection_cannot_be_unregistered(storage: Storag
 async def test_no_order_of_writing_and_unregistering_hides_a_record(
     storage: Storage, runner: Runner, keyspace: Keyspace, order: str, age: int
 ) -> None:
-    """`age` (us) is what an earlier registration has; the proof of the writer is as old if it registered then."""
+    """`age` (us) is that of an earlier registration, and of the writer's registration if the writer made it."""
     past = keyspace.now() - age
     keyspace.command("ZADD", COLLECTION.registry, past, COLLECTION.name)
     proof, seen, empty, written = str(past), "", 0, False
@@ -72,7 +72,7 @@ async def test_no_order_of_writing_and_unregistering_hides_a_record(
 async def test_unregistering_after_hours_of_suspension_hides_no_record(
     storage: Storage, runner: Runner, keyspace: Keyspace
 ) -> None:
-    """It saw the collection empty; a writer with a proof of before wrote; hours later the cleaner goes on."""
+    """The cleaner finds the collection empty, a writer with an older registration writes, the cleaner goes on."""
     past = keyspace.now() - TEN_MINUTES + 10_000_000
     keyspace.command("ZADD", COLLECTION.registry, past, COLLECTION.name)
     empty = (await storage.records.sweep(COLLECTION)).at

@@ -36,6 +36,6 @@ def names(redis: RedisProcess) -> set[str]:
 
 
 def members(redis: RedisProcess) -> int:
-    """Of all lists that lie there."""
+    """Return the members of all lists in Redis."""
     texts = redis.command("HVALS", keys.lists(AGENT))
     return sum(int.from_bytes(each, "big") if len(each) == 6 else len(each) // 13 for each in texts)

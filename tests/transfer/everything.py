@@ -213,7 +213,7 @@ async def write(url: str, records: int) -> None:
 
 
 async def read(url: str, records: int, files: int) -> dict[str, bytes]:
-    """Return what clients see of everything, by the request."""
+    """Return the answers that clients get for everything, by request."""
     found = dict[str, bytes]()
 
     def said(ask: Ask, answer: bytes) -> None:
@@ -264,7 +264,7 @@ def later(before: dict[str, int], after: dict[str, int]) -> list[str]:
 
 
 def moved(records: int, files: int, name: str, scratch: Path) -> list[str]:
-    """Fill a service, move everything into another one, and return all that differs."""
+    """Fill a service, transfer everything into another one, and return all differences."""
     file = str(scratch / name)
     with Running() as source:
         source.wait_ready()

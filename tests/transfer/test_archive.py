@@ -38,7 +38,7 @@ def found(data: bytes) -> list[Line]:
 
 
 def signed(*lines: bytes) -> bytes:
-    """A file of these lines whose manifest is right, as somebody might write it who means harm."""
+    """A file of these lines with a correct manifest, as an attacker might write it."""
     body = b"".join(line + b"\n" for line in (b'{"type":"export","format":1,"service":"0.2.0"}', *lines))
     return body + encode({"type": "manifest", "counts": {}, "sha256": sha256(body).hexdigest()}) + b"\n"
 
@@ -65,7 +65,7 @@ def entry(version: int = 1, at: int = 1, text: str = "{}", total: int = 67, curs
 
 
 def behind(*files: bytes) -> bytes:
-    """A file of the lines of these files of one line, behind their namespace."""
+    """A file with the lines of these files of one line, after their namespace."""
     return signed(encode(SPACE), *(file.splitlines()[1] for file in files))
 
 

@@ -37,7 +37,7 @@ def test_differences_are_named() -> None:
 
 
 def test_a_killed_import_can_be_repeated(service: Running, tmp_path: Path) -> None:
-    """At any moment, again and again; in the end all is there, once, and nothing is left of the attempts."""
+    """The import is killed at any moment, several times. At the end each record is there once."""
     file = str(tmp_path / "all.ndjson")
     for record in RECORDS:
         record.write(Client(service.url))
@@ -63,7 +63,7 @@ def test_a_killed_import_can_be_repeated(service: Running, tmp_path: Path) -> No
 
 
 def test_without_access_no_credential_is_exported(service: Running, tmp_path: Path) -> None:
-    """Grants and what they follow from are, so that tokens that are declared there have their permissions."""
+    """Grants and their declared entries are exported, so tokens declared at the target have permissions."""
     file = tmp_path / "all.ndjson"
     assert polystow("export", str(file), redis_url=f"unix://{service.data_dir}/redis.sock").returncode == 0
     exported = file.read_text()

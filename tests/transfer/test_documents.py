@@ -118,7 +118,7 @@ async def test_an_existing_other_document_stays_and_is_reported(
     on_conflict: str,
     status: int,
 ) -> None:
-    """It is named and left, or replaced; all others are written."""
+    """The document is named and kept, or replaced. All others are written."""
     await fill(storage)
     file = str(tmp_path / "all.ndjson")
     await export(source.url, file, ALL, quiet=True)
@@ -153,7 +153,7 @@ async def test_a_damaged_file_is_refused_before_the_first_write(
 async def test_a_stopped_import_can_be_repeated(
     storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path
 ) -> None:
-    """It is killed at any moment, again and again; in the end all is there, once."""
+    """The import is killed at any moment, several times. At the end each document exists once."""
     await fill(storage)
     place = keys.collection("ainoflow", "acme", "many", "cusn")
     for number in range(300):
@@ -189,7 +189,7 @@ async def test_the_versions_of_imported_documents_continue(
 async def test_an_export_beside_writers_has_each_record_as_it_was_at_one_moment(
     storage: Storage, source: RedisProcess, target: RedisProcess, tmp_path: Path
 ) -> None:
-    """Every document that was there before is in it, once, with the body of its version; and it can be imported."""
+    """The export has every earlier document once, with the body of its version, and can be imported."""
     place = keys.collection("ainoflow", "acme", "orders", "cusn")
     ids = [f"k{number:04}" for number in range(2000)]
     for id in ids:

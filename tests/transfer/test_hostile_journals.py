@@ -76,7 +76,7 @@ def test_a_contradictory_journal_is_refused_with_a_message(lines: list[bytes], s
 
 
 def test_a_journal_without_its_namespace_is_refused() -> None:
-    """Its collection would not be listed, so that no export and no check would find the journal."""
+    """The collection would not be registered, so that no export and no check would find its journal."""
     with pytest.raises(Damaged, match="must be behind the `namespace`"):
         found(signed(state().splitlines()[1]))
     assert len(found(behind(state(), entry("1-1"), entry(f"{LATER}-{LARGEST}")))) == 4
@@ -89,7 +89,7 @@ async def entered(target: RedisProcess, tmp_path: Path, *lines: bytes) -> int:
 
 
 async def followed(storage: Storage, after: str | None) -> list[str]:
-    """The cursors that a reader gets who reads one change at a time."""
+    """Return the cursors of a reader that reads one change at a time."""
     cursors = []
     while (page := await storage.journal.read(ORDERS, after, 1)).changes:
         cursors += [each.cursor for each in page.changes]
@@ -152,7 +152,7 @@ async def test_an_import_that_stops_at_any_line_and_is_repeated_ends_as_one_that
 async def test_a_collection_that_is_written_during_the_import_keeps_all_changes_in_order(
     target: RedisProcess, connect: Connect, tmp_path: Path
 ) -> None:
-    """Entries that are not behind the new changes are left out, and the import says so."""
+    """Entries whose cursors are not higher than those of the new changes are left out, and the import reports them."""
     storage = Storage(await connect(target))
     lines = [entry(f"1-{number}", total=(4 + number) * WEIGHT) for number in range(1, 500)]
     begun = state(600 * WEIGHT, trimmed="0-9", freed=str(4 * WEIGHT))

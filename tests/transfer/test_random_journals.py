@@ -31,7 +31,7 @@ def header(random: Random) -> list[Any]:
 
 
 def journal(random: Random) -> list[bytes]:
-    """A journal that is right but for the members that chance changes."""
+    """A valid journal of which random members are changed."""
     fields = {}
     if random.random() < 0.5:
         fields["trimmed"] = cursor(random)

@@ -12,7 +12,7 @@ JOURNAL = keys.collection("ainoflow", "journaled", "kept", "")
 
 
 def test_every_kind_of_damage_is_named(service: Running, tmp_path: Path) -> None:
-    """All records are there already, so the second import writes nothing; it checks them all the same."""
+    """All records exist already, so the second import writes nothing, but it checks them."""
     file = str(tmp_path / "all.ndjson")
     for record in RECORDS:
         record.write(Client(service.url))

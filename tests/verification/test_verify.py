@@ -160,7 +160,7 @@ async def test_exchanges_with_unknown_values_are_named(
 async def test_the_page_declares_and_names_the_values_that_auravant_needs(
     serve: Callable[..., Running], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a service with the access document of docs/verifying.md alone, and the variables that are exported there."""
+    """The service has only the access document of docs/verifying.md, and the variables that the page exports."""
     page = (ROOT / "docs" / "verifying.md").read_text()
     (document,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     (tmp_path / "access.yaml").write_text(document)

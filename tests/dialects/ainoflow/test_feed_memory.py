@@ -88,7 +88,7 @@ async def test_streams_that_nobody_reads_share_one_limit_and_lose_nothing(
 async def test_many_streams_with_the_same_unread_changes_take_little_memory(
     serve: Callable[..., Running], http: ClientSession
 ) -> None:
-    """They wait with the same pieces, which are in memory once: nobody is cut off for their number."""
+    """The clients wait with the same pieces, which are in memory once, so none is cut off because of their number."""
     project = await begun(serve, http)
     count = 300
     with ExitStack() as opened:

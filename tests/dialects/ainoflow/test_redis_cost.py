@@ -210,7 +210,7 @@ BATCHES = [many("put", 9_900), many("put", 9_900, expiresMs=60_000), many("patch
 async def test_no_batch_of_a_hundred_documents_of_10_kb_holds_redis_for_long(
     alone: Client, body: bytes, present: bool
 ) -> None:
-    """A megabyte: 100 documents of 9,900 bytes and what is around them."""
+    """A batch of a megabyte: 100 documents of 9,900 bytes and their operations."""
     if not present and body in BATCHES[2:]:
         body = body.replace(b"patch", b"create").replace(b'"delete"', b'"put", "value": []')
 
@@ -229,7 +229,7 @@ async def test_no_batch_of_a_hundred_documents_of_10_kb_holds_redis_for_long(
 async def test_no_batch_that_enters_and_trims_a_long_journal_holds_redis_for_long(
     idle: Running, http: ClientSession, body: bytes
 ) -> None:
-    """Each batch adds 100 entries of 10 KB, or 100 of deletes, to a full journal, and removes what is beyond."""
+    """Each batch adds 100 entries of 10 KB, or 100 of deletes, to a full journal, and removes the excess."""
     project = Client(http, idle, f"key-{JOURNALED}", JOURNALED)
 
     async def batch(body: bytes) -> None:

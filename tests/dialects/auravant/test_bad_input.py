@@ -286,7 +286,7 @@ async def test_an_operation_is_accepted_in_any_case(owner: Client, name: str) ->
 
 
 async def test_an_unknown_id_counts_before_forbidden_ones_at_any_place(owner: Client, world: World) -> None:
-    """There are more ids than one portion has, and the unknown one is before or behind the forbidden ones."""
+    """There are more ids than in one portion, and the unknown one is before or after the forbidden ones."""
     hidden = [world.name(f"hidden-{n}") for n in range(600)]
     await world.declare(fields=[{"id": id, "permissions": {"UID-owner": "owner"}} for id in hidden])
     assert (await owner.get("fields", hidden, "k")).code == 3
@@ -324,7 +324,7 @@ async def test_ids_cannot_forge_keys_of_redis(world: World) -> None:
 
 
 async def test_more_values_than_a_request_may_name_are_refused_however_long_the_list(world: World) -> None:
-    """Short lists are decoded in the event loop, long ones elsewhere. A repeated id counts once."""
+    """Short lists are decoded in the event loop, long ones in a thread. A repeated id counts once."""
     (owner,) = await world.open("owner")
     id = world.name("owner")
     for count in (20_001, 300_000):

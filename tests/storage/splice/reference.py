@@ -19,7 +19,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Member:
-    """`separator` is what stands between the value before and this member, with the comma; '' for the first one."""
+    """A member of an object. `separator` is the text from the value before it, with the comma; '' for the first one."""
 
     separator: str
     lead: str  # white space before the name
@@ -118,7 +118,7 @@ def write(value: Raw | Object) -> str:
 
 
 def inserted(value: Raw | Object) -> Raw | Object:
-    """A value of the patch as it is where the target has no object for it."""
+    """Return a value of the patch as it is inserted if the target has no object in its place."""
     if isinstance(value, Raw):
         return value
     members = (replace(member, value=inserted(member.value)) for member in value.effective())

@@ -61,7 +61,7 @@ def loaded(text: str) -> Any:
 
 
 def patched(target: Any, patch: Any) -> Any:
-    """RFC 7386, section 2, as it is written there."""
+    """The algorithm of RFC 7386, section 2."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}

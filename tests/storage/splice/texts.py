@@ -51,7 +51,7 @@ def values(draw: st.DrawFn, depth: int, spaces: list[str], escapes: bool) -> str
 
 @st.composite
 def objects(draw: st.DrawFn, depth: int, spaces: list[str], escapes: bool, fillers: int = 0) -> str:
-    """`fillers` plain members stand somewhere among the others, to make the object long."""
+    """Objects with `fillers` simple members at any places, which make the object long."""
     space = st.sampled_from(spaces)
     member = st.tuples(strings(NAMES, escapes), values(depth - 1, spaces, escapes))
     members = draw(st.lists(member, max_size=6))
