@@ -1,15 +1,18 @@
 """Tests register: a collection is registered before its first record (test_unregister.py: the reverse)."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from service.storage import keys
-from service.storage.errors import Unavailable, Unregistered
+from service.storage.errors import OutcomeUnknown, Unavailable, Unregistered
+from service.storage.fsck import check as fsck
 from service.storage.keys import NAMESPACES
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
+from tests.running import soon
 from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace
 
@@ -114,3 +117,25 @@ async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspac
     assert keyspace.names() == REGISTRIES
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     assert keyspace.names() == {RECORD("a")} | INDEXES | REGISTRIES
+
+
+@pytest.mark.parametrize("lost", ["everything", "the registration"])
+async def test_a_registration_that_a_failover_has_lost_is_made_again(
+    storage: Storage, redis: RedisProcess, lost: str
+) -> None:
+    """The new primary lacks what the old one answered last. In a cluster, the collection may be on another one."""
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
+    if lost == "everything":
+        redis.command("FLUSHALL")
+    else:
+        redis.command("DEL", NAMESPACES, COLLECTION.registry)
+    redis.command("CLIENT", "KILL", "TYPE", "normal")
+
+    async def listed() -> bool:
+        with suppress(Unavailable, OutcomeUnknown):
+            await storage.records.put(Write(COLLECTION, "b", ME), b"[]")
+        found = await storage.records.collections(COLLECTION.dialect, COLLECTION.namespace, COLLECTION.kinds)
+        return COLLECTION in found and len(found) == 1 and bool(redis.command("EXISTS", NAMESPACES))
+
+    await soon(listed)
+    assert await fsck.run(redis.url, repair=False, out=print) == 0

@@ -48,7 +48,7 @@ from service.storage.records.record import (
     tagged,
     until,
 )
-from service.storage.records.registration import RegistrationCache
+from service.storage.records.registration import Registrations
 from service.storage.records.rewriting import Rewriting
 from service.storage.records.splice import splice
 from service.storage.records.write import Write
@@ -76,7 +76,7 @@ class Records:
     def __init__(self, runner: Runner, grants: Grants) -> None:
         self._runner, self._grants = runner, grants
         self._run, self._command = runner.run, runner.command
-        self._registrations = RegistrationCache()
+        self._registrations = Registrations(runner)
         self._usage = Usage(runner)
         self.rewriting = Rewriting()
 
@@ -331,12 +331,9 @@ class Records:
         except Refusal as refusal:
             log.warning("%s is off by %d documents, %d bytes until counted: %s", usage, documents, size, refusal)
 
-    async def register(self, collection: Collection) -> str:
+    def register(self, collection: Collection) -> Coroutine[Any, Any, str]:
         """Register a collection, and its namespace; return the time of the registration."""
-        await registry.name(self._runner, collection.dialect, collection.namespace, collection.kinds)
-        return self._registrations.keep(
-            collection, str(await self._run("register", (collection.registry,), name=collection.name))
-        )
+        return self._registrations.register(collection)
 
     async def registered(self, collection: Collection) -> str:
         """Return the time of a collection's registration; register it unless that was done a short while ago."""

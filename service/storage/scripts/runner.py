@@ -38,6 +38,7 @@ class Runner:
 
     def __init__(self) -> None:
         self._turns = Turns(BULK_AT_ONCE)
+        self.connected: list[Callable[[], None]] = []  # are called when a connection to a server has been made
         self.library = library.installed()
         self._loading = pack(("FUNCTION", "LOAD", self.library.text))
         self._digest = self.library.digest.encode()
@@ -61,6 +62,8 @@ class Runner:
         except Rejected as error:
             if error.word not in ("MISCONF", "OOM") and "already exists" not in error.message:  # another was faster
                 raise
+        for each in self.connected:
+            each()
 
     def mend(self, command: Command, error: Rejected) -> bytes | None:
         """Return the command that loads the library if `error` is that its function is missing; else None."""
