@@ -6,6 +6,7 @@
 """
 
 import gc
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.servers import binaries, choose
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the length of tests and the servers before tests are collected: many tests are made for each server."""
     gc.disable()
+    _hear_ignored_signals()
     effort.choose(long=config.getoption("--long"))
     if name := config.getoption("--server"):
         directory = tempfile.TemporaryDirectory(prefix="server-")
@@ -31,6 +33,16 @@ def pytest_configure(config: pytest.Config) -> None:
             choose(name, Path(directory.name))
         except ValueError as error:
             raise pytest.UsageError(f"--server: {error}") from None
+
+
+def _hear_ignored_signals() -> None:
+    """Handle SIGHUP and SIGINT without an effect if they are ignored, as in a run that nohup started.
+
+    Programs inherit ignored signals, but not handlers. So services stop at these signals, as tests expect.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -19,14 +19,23 @@ ENTRYPOINT = ("-f", "bench/locustfile.py", "--headless")
 async def test_the_exit_status_of_the_master_is_that_of_the_load_test(
     built: dict[str, dict[str, list[Object]]], service: Running
 ) -> None:
-    objects = built["reading"]["loadtest"]
+    for seconds in (2, 20):  # on a busy machine, the workers may send no request in two
+        statuses, said = await _run(built["reading"]["loadtest"], service, seconds)
+        if "failed: no request was made" not in said:
+            break
+    assert statuses == [0, 0, 0], said
+    assert "PUT, to fill" in said  # with which each user begins
+
+
+async def _run(objects: list[Object], service: Running, seconds: int) -> tuple[list[int | None], str]:
+    """Run the master and its workers; return their exit statuses, and the output of the master."""
     configured = named(objects, "ConfigMap", "loadtest")["data"]
     told = {
         "POLYSTOW_BENCH_HOST": service.url,
         "POLYSTOW_BENCH_ACCESS": str(ACCESS),
         "POLYSTOW_BENCH_DOCUMENTS": "20",
         "LOCUST_USERS": "8",
-        "LOCUST_RUN_TIME": "2s",
+        "LOCUST_RUN_TIME": f"{seconds}s",
         "LOCUST_EXPECT_WORKERS": str(WORKERS),
     }
     assert set(told) <= set(configured), "the manifests and this test give the same variables"
@@ -35,15 +44,14 @@ async def test_the_exit_status_of_the_master_is_that_of_the_load_test(
     arguments = [word.replace("loadtest-master", "127.0.0.1") for word in _arguments(objects, "loadtest-workers")]
     workers = [await _started([*arguments, "--master-port", port], configured | told) for _ in range(WORKERS)]
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(60 + seconds):
             (said, _), *_ = await asyncio.gather(*(each.communicate() for each in (master, *workers)))
     finally:
         for each in (master, *workers):
             if each.returncode is None:
                 each.kill()
                 await each.wait()
-    assert [each.returncode for each in (master, *workers)] == [0, 0, 0], said.decode()
-    assert "PUT, to fill" in said.decode()  # with which each user begins
+    return [each.returncode for each in (master, *workers)], said.decode()
 
 
 def test_the_jobs_of_the_load_test_match(built: dict[str, dict[str, list[Object]]]) -> None:
