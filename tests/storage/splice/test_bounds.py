@@ -53,6 +53,32 @@ def test_any_budget_gives_the_whole_result_or_nothing(splicers: dict[str, Script
     assert len(steps) == 1, "the steps depend on the texts alone, not on the server"
 
 
+SPACES = " " * 110
+SHORT = {  # patches of 230 to 250 bytes
+    "white space on both sides": f'{{"a":{SPACES}1{SPACES}}}',
+    "white space before": f'{{"a":{SPACES}{SPACES}1 }}',
+    "two members": f'{{"a":{SPACES}1,{SPACES}"b":1}}',
+    "an array": f'{{"a":{SPACES}{SPACES}[1]}}',
+    "a long number": f'{{"a":{"1" * 240} }}',
+    "a string and white space": f'{{"a":"{SPACES}{SPACES}" }}',
+    "a long name": f'{{"{"a" * 240}" :1}}',
+}
+
+
+@pytest.mark.parametrize("patch", SHORT.values(), ids=SHORT)
+def test_a_short_patch_takes_redis_little_more_than_a_usual_one(splicers: dict[str, Script], patch: str) -> None:
+    """Compared are the least times of many calls: a pattern that is tried from many places takes a hundred times."""
+    usual = f'{{"a":"{"x" * 240}"}}'
+    for script in splicers.values():
+        least = {usual: 1e9, patch: 1e9}
+        for text in [usual, patch] * 8:
+            script.client.config_resetstat()
+            script.splice([('{"a":1,"c":2}', text)] * 20)
+            statistics = script.client.info("commandstats")["cmdstat_evalsha"]
+            least[text] = min(least[text], statistics["usec_per_call"])
+        assert least[patch] < 20 * least[usual]
+
+
 def test_budget_limits_the_result(splicers: dict[str, Script]) -> None:
     target, patch = ADVERSE["a value given many times"]
     grown = [(target[: 6 * n] + target[-6:], patch) for n in range(1, 40)]
