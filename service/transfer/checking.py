@@ -84,22 +84,22 @@ class _Journals:
             self._bounded("trimmed", line.state[TRIMMED])
             self._cursor = max(self._cursor, line.state[TRIMMED], key=position)
         if place[:2] not in self._namespaces:  # neither exports nor checks would find the journal
-            raise Damaged("it must be behind the `namespace` of its collection")
+            raise Damaged("it must come after the `namespace` of its collection")
 
     def entry(self, line: ChangeLine, header: Header, value: bytes) -> None:
         """Check one entry. Raises Damaged.
 
         Only the first entry must be larger than the removed bytes (`freed`). The totals need not rise: they do not in a
-        journal whose entries were imported behind those of another one.
+        journal whose entries were imported after those of another one.
         """
         if (line.dialect, line.namespace, line.collection) != self._place:
-            raise Damaged("it must be behind the `journal` of its collection")
+            raise Damaged("it must come after the `journal` of its collection")
         least = weight(header.id, header.author, value) + (0 if self._entered else self._freed)
         if not least <= line.total <= self._bytes:
-            raise Damaged(f"`total` must be from {least} (its bytes, behind `freed`) to the journal's {self._bytes}")
+            raise Damaged(f"`total` must be from {least} (its bytes, after `freed`) to the journal's {self._bytes}")
         self._bounded("cursor", line.cursor)
         if position(line.cursor) <= position(self._cursor):
-            raise Damaged(f"`cursor` must be behind {self._cursor}, the entry before it")
+            raise Damaged(f"`cursor` must be higher than {self._cursor}, that of the entry before it")
         self._entered, self._cursor = True, line.cursor
 
     def _bounded(self, name: str, cursor: str) -> None:

@@ -50,11 +50,11 @@ def state(bytes: int = WEIGHT * 4, **fields: str) -> bytes:
         ([state(), entry("01-1")], "`cursor`"),
         ([state(trimmed="0-0")], "`state` is not that of a journal"),
         ([state(trimmed="1-01")], "`state` is not that of a journal"),
-        ([state(), entry("2-1"), entry("1-9")], "`cursor` must be behind 2-1"),
-        ([state(), entry("2-1"), entry("2-1")], "`cursor` must be behind 2-1"),
-        ([state(), entry("10-1"), entry("9-1")], "`cursor` must be behind 10-1"),
-        ([state(trimmed="5-1"), entry("5-1")], "`cursor` must be behind 5-1"),
-        ([state(trimmed="50-1"), state(trimmed="6-1"), entry("7-1")], "`cursor` must be behind 50-1"),
+        ([state(), entry("2-1"), entry("1-9")], "`cursor` must be higher than 2-1"),
+        ([state(), entry("2-1"), entry("2-1")], "`cursor` must be higher than 2-1"),
+        ([state(), entry("10-1"), entry("9-1")], "`cursor` must be higher than 10-1"),
+        ([state(trimmed="5-1"), entry("5-1")], "`cursor` must be higher than 5-1"),
+        ([state(trimmed="50-1"), state(trimmed="6-1"), entry("7-1")], "`cursor` must be higher than 50-1"),
         ([state(), entry("1-1"), entry(f"{TOO_LATE}-0")], "`cursor` must be at most .* ten years from now"),
         ([state(trimmed=f"{TOO_LATE}-0")], "`trimmed` must be at most .* ten years from now"),
         ([state(), entry(f"1-{LARGEST + 1}")], "`cursor` must be at most"),
@@ -77,7 +77,7 @@ def test_a_contradictory_journal_is_refused_with_a_message(lines: list[bytes], s
 
 def test_a_journal_without_its_namespace_is_refused() -> None:
     """The collection would not be registered, so that no export and no check would find its journal."""
-    with pytest.raises(Damaged, match="must be behind the `namespace`"):
+    with pytest.raises(Damaged, match="must come after the `namespace`"):
         found(signed(state().splitlines()[1]))
     assert len(found(behind(state(), entry("1-1"), entry(f"{LATER}-{LARGEST}")))) == 4
     assert len(found(behind(state(), entry("1-1"), entry("1-2"), entry("2-0")))) == 5

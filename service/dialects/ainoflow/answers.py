@@ -128,7 +128,7 @@ def total_headers(totals: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def part_of(total: int, limit: int, next: str | None) -> dict[str, Any]:
-    """Return the totals of a part of a list that a cursor begins; `next` is the cursor of the part behind it."""
+    """Return the totals of a part of a list that a cursor begins; `next` is the cursor of the next part."""
     return {"totalCount": total, "pageSize": limit, "nextCursor": next}
 
 

@@ -1,4 +1,4 @@
-"""Cursors of lists: the position behind the last item, bound to the list that it belongs to."""
+"""Cursors of lists: the position after the last item, bound to the list that it belongs to."""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -15,7 +15,7 @@ _text = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
 
 
 class Cursor(Struct, array_like=True, forbid_unknown_fields=True):
-    """A position in the list that `list` identifies: behind the item with this score (0 by name) and id."""
+    """A position in the list that `list` identifies: after the item with this score (0 by name) and id."""
 
     list: bytes
     score: str

@@ -175,7 +175,7 @@ async def categories(request: Request) -> Answer:
     prefix = query.get("prefix", "")
     aggregate = flag(query, "aggregate")
     if "cursor" in query:
-        return await _categories_behind(request, query, prefix, aggregate=aggregate)
+        return await _categories_after(request, query, prefix, aggregate=aggregate)
     # The vendor's page has no paging here, so all categories are listed unless paging is asked for.
     page, limit = paging(query) if "page" in query or "limit" in query else (1, 0)
     found = await _counted(request, project, prefix)
@@ -185,8 +185,8 @@ async def categories(request: Request) -> Answer:
     return answer(200, {"items": found, **totals} if aggregate else found, headers=total_headers(totals))
 
 
-async def _categories_behind(request: Request, query: Mapping[str, str], prefix: str, *, aggregate: bool) -> Answer:
-    """Answer the categories behind a cursor."""
+async def _categories_after(request: Request, query: Mapping[str, str], prefix: str, *, aggregate: bool) -> Answer:
+    """Answer the categories after a cursor."""
     project = request.caller.claims["project"]
     list = cursors.identity(project, "", prefix)
     after, (_, limit) = cursors.parsed(query, list), paging(query)

@@ -129,7 +129,7 @@ class Follower:
         return True
 
     def _piece(self, found: list[Event], render: Render) -> Piece:
-        """Return the first of these events as a piece, and go on behind it."""
+        """Return the first of these events as a piece, and continue after it."""
         start, found = self.position, self._given(_fitting(found))
         tail = self._watcher.follow(self._source).tail
         shared, end = tail.piece, self.position
@@ -162,7 +162,7 @@ class Follower:
 
     async def _take(self, limit: int) -> list[Event]:
         tail = self._watcher.follow(self._source).tail
-        for _ in range(2):  # while the first read was on its way, the tail may have begun with an event behind it
+        for _ in range(2):  # while the first read was on its way, the tail may have begun with a later event
             if (found := tail.after(self.position, limit)) is not None:
                 self._live |= len(found) < limit
                 return found

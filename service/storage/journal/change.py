@@ -79,7 +79,7 @@ class Change(Struct, frozen=True):
 
 
 def packed_id(id: str) -> bytes:
-    """Return what stands behind the first byte of the packed headers of a record's entries."""
+    """Return what follows the first byte of the packed headers of a record's entries."""
     return bytes(packb(id))
 
 
@@ -108,7 +108,7 @@ def position(cursor: str) -> tuple[int, int]:
 
 
 def before(cursor: str) -> str:
-    """Return a cursor that is before this one, and behind all smaller ones that a journal has. Raises Invalid."""
+    """Return a cursor that is before this one, and after all smaller ones that a journal has. Raises Invalid."""
     ms, number = position(cursor)
     if number:
         return f"{ms}-{number - 1}"
