@@ -1,11 +1,12 @@
 """The feed: the changes of a category, oldest first, from a cursor on; as a page, or live (feed.py)."""
 
-from service.api.dialect import Answer, Request, Routes, Stream
+from service.api.dialect import Answer, Request, Routes, Stream, single
 from service.api.following import asks_for_events
 from service.api.parsing import number
 from service.dialects.ainoflow import journal_description as description
 from service.dialects.ainoflow.feed import Feed
 from service.dialects.ainoflow.parameters import collection_of, required_retention
+from service.storage.errors import Invalid
 
 routes = Routes()
 
@@ -22,6 +23,6 @@ async def changes(request: Request) -> Answer | Stream:
     required_retention(request)
     query, feed = request.query(), Feed(request, collection_of(request, request.params[0]))
     limit, wait = number(query, "limit", 100, 1, 1000), number(query, "wait", 0, 0, 60)
-    if asks_for_events(request.headers.get("Accept", "")):
-        return await feed.stream(request.headers.get("Last-Event-ID") or query.get("since"))
+    if asks_for_events(",".join(request.headers.getall("Accept", ()))):
+        return await feed.stream(single(request.headers, "Last-Event-ID", Invalid) or query.get("since"))
     return await feed.page(query.get("since"), limit, wait)

@@ -137,6 +137,20 @@ async def test_an_invalid_last_event_id_is_refused(project: Client, cursor: str)
     await nothing_is_left(project)
 
 
+async def test_two_last_event_ids_are_refused(project: Client) -> None:
+    """One of them would be skipped, and with it changes, or some would be sent again."""
+    with connected(project) as client:
+        client.sendall(asking(project, feed("c"), "Last-Event-ID: 0-0", "Last-Event-ID: 1-1", "Connection: close"))
+        assert (await asyncio.to_thread(rest_of, client)).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_all_lines_of_accept_count(project: Client) -> None:
+    with connected(project) as client:
+        head = asking(project, feed("c"), "Connection: close", method="HEAD")
+        client.sendall(head.replace(b"Accept: ", b"Accept: application/json\r\nAccept: "))
+        assert b"Content-Type: text/event-stream\r\n" in await asyncio.to_thread(rest_of, client)
+
+
 @pytest.mark.parametrize("cursor", ["9999999999999-0", "1-1", "0-1"])
 async def test_an_unknown_last_event_id_is_410(project: Client, cursor: str) -> None:
     await project.put("c", "k", b"{}")
