@@ -14,8 +14,9 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import quote
 
 from service.redis.aof import USED, missing
@@ -23,6 +24,9 @@ from service.redis.binary import Unusable, find_server
 from service.redis.gaps import Damaged, close_gaps
 from service.redis.rewriting import ask, keep_rewritten
 from service.redis.syncing import keep_synced
+from service.redis.unfinished import cut_unfinished
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -208,6 +212,7 @@ class Embedded:
         return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
     async def _spawn(self) -> None:
+        await self._on_files(cut_unfinished)
         # Redis writes to standard error until it has read its settings; that goes to the same log.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         output = os.open(self.data_dir / "redis.log", flags, 0o600)
@@ -246,16 +251,21 @@ class Embedded:
         """
         if BAD_FILE not in self._tail():
             return False
-        work = asyncio.create_task(asyncio.to_thread(close_gaps, self.data_dir))
         try:
-            return await asyncio.shield(work)
+            return await self._on_files(close_gaps)
         except Damaged as damaged:
             raise Unusable(f"{self._ended()}\n{damaged}") from None
         except OSError as error:
             text = "the append-only file is damaged; its repair needs space on the disk for a copy"
             raise Unusable(f"{self._ended()}\n{text}: {error}") from None
+
+    async def _on_files(self, work: Callable[[Path], T]) -> T:
+        """Do some work on the data directory while no Redis runs."""
+        working = asyncio.create_task(asyncio.to_thread(work, self.data_dir))
+        try:
+            return await asyncio.shield(working)
         finally:
-            await asyncio.wait({work})  # also if this is cancelled, because the locks must last until the work is done
+            await asyncio.wait({working})  # also if this is cancelled, because the locks must last until it is done
 
     def _ended(self) -> str:
         logged = self._tail() or "nothing; the disk may be full"

@@ -46,10 +46,14 @@ class Gap:
 
 @dataclass
 class Scan:
-    """The gaps of a file, and the bytes of an incomplete command at its end, which Redis cuts off when it starts."""
+    """The gaps of a file, and the bytes of an incomplete command at its end, which Redis cuts off when it starts.
+
+    `transaction` is the offset of a transaction that begins and does not end; None if there is none.
+    """
 
     gaps: list[Gap] = field(default_factory=list)
     incomplete: int = 0
+    transaction: int | None = None
 
 
 def close_gaps(data_dir: Path) -> bool:
@@ -74,12 +78,15 @@ def close_gaps(data_dir: Path) -> bool:
     return any(found.gaps for found in scans.values())
 
 
-def scan(path: Path) -> Scan:
-    """Read the framing of a file without its values. Raises Damaged if a command does not begin or end as it must."""
+def scan(path: Path, offset: int = 0) -> Scan:
+    """Read the framing of a file without its values, from `offset` on, where a command begins.
+
+    Raises Damaged if a command does not begin or end as it must.
+    """
     found = Scan()
-    offset = 0
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
+        file.seek(offset)
         while offset < size:
             if file.peek(1)[:1] == b"\0":
                 gap = _gap(path, offset, size)
@@ -87,12 +94,16 @@ def scan(path: Path) -> Scan:
                 file.seek(offset := offset + gap.length)
                 continue
             try:
-                whole = _pass_command(file, size)
+                word = _pass_command(file, size)
             except ValueError as error:
                 raise Damaged(_advice(path, offset, error)) from None
-            if not whole:
+            if word is None:
                 found.incomplete = size - offset
                 break
+            if word == b"MULTI" and found.transaction is None:
+                found.transaction = offset
+            elif word == b"EXEC":
+                found.transaction = None
             offset = file.tell()
     return found
 
@@ -117,40 +128,42 @@ def _gap(path: Path, offset: int, size: int) -> Gap:
     return Gap(offset, end - offset)
 
 
-def _pass_command(file: io.BufferedReader, size: int) -> bool:
-    """Move to the end of the command or annotation that begins here. Return False if the file ends before it does.
+def _pass_command(file: io.BufferedReader, size: int) -> bytes | None:
+    """Move to the end of the command or annotation that begins here. Return None if the file ends before it does, else
+    its word if it has only one, and an empty text otherwise.
 
     Raises ValueError with a description of the damage.
     """
     line = file.readline(LINE_BYTES)
     if ANNOTATION.fullmatch(line):
-        return True
+        return b""
     array = ARRAY.fullmatch(line)
     if array is None:
-        return _cut_off(line, b"*#", file.tell() == size, "a command should begin here")
+        _check_cut_off(line, b"*#", file.tell() == size, "a command should begin here")
+        return None
+    word = b""
     for _ in range(int(array[1])):
         line = file.readline(LINE_BYTES)
         bulk = BULK.fullmatch(line)
         if bulk is None:
             wrong = "one of the values of this command does not begin as it should"
-            return _cut_off(line, b"$", file.tell() == size, wrong)
+            _check_cut_off(line, b"$", file.tell() == size, wrong)
+            return None
         end = file.tell() + int(bulk[1])
         if end + 2 > size:
-            return False
+            return None
+        if array[1] == b"1":
+            word = file.read(min(int(bulk[1]), LINE_BYTES))
         file.seek(end)
         if file.read(2) != b"\r\n":
             raise ValueError("one of the values of this command does not end where it should")
-    return True
+    return word
 
 
-def _cut_off(line: bytes, signs: bytes, at_end: bool, wrong: str) -> bool:
-    """Return False if `line` is the beginning of a correct line that the end of the file cuts off.
-
-    Raises ValueError otherwise.
-    """
-    if at_end and BEGINNING.fullmatch(line) and line[:1] in signs:
-        return False
-    raise ValueError(wrong)
+def _check_cut_off(line: bytes, signs: bytes, at_end: bool, wrong: str) -> None:
+    """Raise ValueError unless `line` is the beginning of a correct line that the end of the file cuts off."""
+    if not (at_end and BEGINNING.fullmatch(line) and line[:1] in signs):
+        raise ValueError(wrong)
 
 
 def _advice(path: Path, offset: int, wrong: object) -> str:

@@ -18,6 +18,7 @@ from redis import RedisError
 from service.redis.gaps import close_gaps
 from service.redis.rewriting import keep_rewritten
 from service.redis.syncing import keep_synced
+from service.redis.unfinished import cut_unfinished
 from tests.faults.proxy import Proxy
 from tests.running import Running, polystow, soon
 from tests.servers import RedisProcess, binaries
@@ -75,7 +76,8 @@ class Stand(Service):
         await asyncio.to_thread(self._start)
 
     def _start(self) -> None:
-        """Start Redis in the same way as the embedded one: if it refuses its append-only file, the file is repaired."""
+        """Start Redis like the embedded one: its append-only file is repaired before, and again if it is refused."""
+        cut_unfinished(self.redis.directory)
         try:
             self.redis.start()
         except AssertionError:
