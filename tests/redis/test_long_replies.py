@@ -19,6 +19,7 @@ from tests.running import soon
 from tests.servers import RedisProcess
 from tests.turns import A_MOMENT, LONG, Client
 
+SECONDS = 60.0  # of a command: Redis is kept busy, killed and started meanwhile, also on a slow machine
 PIECES = 300  # more than a Unix socket buffers
 
 
@@ -55,7 +56,7 @@ async def test_a_lane_does_not_acknowledge_a_write_that_is_lost(binary: Path, la
     with ExitStack() as stack:
         redis = stack.enter_context(RedisProcess(binary, "--appendonly", "yes", "--appendfsync", appendfsync))
         busy, next_busy = (stack.enter_context(closing(Client(redis))) for _ in range(2))
-        lane = await lane_to(redis.url)
+        lane = await lane_to(redis.url, timeout=SECONDS)
         await lane.execute("SET", "long", b"x" * LONG, write=True)
         before = lane.commands
         read = lane.execute("GET", "long", write=False)
@@ -81,7 +82,7 @@ async def test_a_lane_does_not_acknowledge_a_write_that_is_lost_behind_many_shor
     with ExitStack() as stack:
         redis = stack.enter_context(RedisProcess(binary, "--appendonly", "yes", "--appendfsync", "no"))
         busy, next_busy = (stack.enter_context(closing(Client(redis))) for _ in range(2))
-        lane = await lane_to(redis.url)
+        lane = await lane_to(redis.url, timeout=SECONDS)
         earlier = []
         for _ in range(PIECES):
             earlier += [lane.execute("SET", "short", "1", write=True) for _ in range(EAGER_COMMANDS)]

@@ -47,9 +47,15 @@ async def test_sentinels_are_used_over_tls_with_their_own_password(
 
 
 async def refused(url: str, words: str) -> None:
-    redis = Redis.open(url)
-    with pytest.raises(NotSent, match=words) as told:
-        await redis.connect(2.0)
-    await redis.close()
-    assert "w%25rd" not in str(told.value)
-    assert "other" not in str(told.value)
+    """Check that connecting fails for this reason, and that the message contains no secret."""
+    for seconds in (2.0, 30.0):  # on a busy machine, no attempt may come to its end in two
+        redis = Redis.open(url)
+        with pytest.raises(NotSent) as told:
+            await redis.connect(seconds)
+        await redis.close()
+        message = str(told.value)
+        if "not connected yet" not in message:
+            break
+    assert words in message
+    assert "w%25rd" not in message
+    assert "other" not in message
