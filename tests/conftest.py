@@ -53,8 +53,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark tests that start processes, before `-m` selects by markers, and give long tests a longer timeout."""
-    if isinstance(item, pytest.Function) and starts_processes(item):
+    """Mark tests that start processes, if `-m` selects by this marker, and give long tests a longer timeout."""
+    if "processes" in item.config.option.markexpr and isinstance(item, pytest.Function) and starts_processes(item):
         item.add_marker("processes")
     if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
         item.add_marker(pytest.mark.timeout(effort.SECONDS))
