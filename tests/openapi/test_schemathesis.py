@@ -6,8 +6,6 @@ The requests are generated from the document and from `SEED`. For more and for o
 """
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from service.api.dialect import Dialect
 from service.dialects import discover
 from service.openapi.document import document
 from tests.effort import either
+from tests.openapi.warm import schemathesis
 from tests.running import ROOT, Running, environment, polystow
 
 # The long form also sends each value at a limit of the document (`coverage`), which is most of all requests.
@@ -37,14 +36,11 @@ def checked(running: Running, dialect: Dialect, where: str | Path, scratch: Path
     """The report of a run of schemathesis over a document that is found at a URL or in a file."""
     report = scratch / "report.json"
     config = ROOT / "tests" / "dialects" / dialect.name / "schemathesis.toml"
-    command = [
-        sys.executable,
-        "-m",
-        "schemathesis.cli",
+    arguments = [
         "--config-file",
-        config,
+        str(config),
         "run",
-        where,
+        str(where),
         "--url",
         running.url,
         "--checks",
@@ -54,12 +50,10 @@ def checked(running: Running, dialect: Dialect, where: str | Path, scratch: Path
         "--report",
         "json",
         "--report-json-path",
-        report,
+        str(report),
         *options,
     ]
-    search = environment({}) | {"PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(command, cwd=scratch, env=search, capture_output=True, text=True)
-    print(ended.stdout, ended.stderr)
+    print(schemathesis(arguments, environment({}) | {"PYTHONPATH": str(ROOT)}, scratch))
     found: dict[str, Any] = json.loads(report.read_text())
     return found
 
