@@ -84,8 +84,9 @@ def _state(pid: int) -> tuple[object, ...]:
     opened = [_target(each).partition(":[") for each in (process / "fd").iterdir()]
     # A forked worker is waited for by a descriptor, another one by SIGCHLD.
     kinds = Counter(kind for kind, _, rest in opened if kind in ("socket", "anon_inode") and rest != "pidfd]")
-    lines = (process / "status").read_text().splitlines()
-    signals = [line for line in lines if line.startswith(("SigBlk", "SigIgn", "SigCgt"))]
+    lines = (line.split(":\t") for line in (process / "status").read_text().splitlines())
+    # glibc handles signals 32 and 33 in a process that has ever started a thread, or whose parent has.
+    signals = {name: int(mask, 16) & 0x7FFF_FFFF for name, mask in lines if name in ("SigBlk", "SigIgn", "SigCgt")}
     return kinds, signals, os.getsid(pid) == pid, os.readlink(process / "cwd")
 
 
