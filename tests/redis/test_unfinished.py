@@ -91,6 +91,7 @@ MOMENTS = {  # of a kill within the last transaction
 }
 
 
+@pytest.mark.asyncio(loop_factories=["uvloop"])  # as in test_embedded.py
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_a_redis_that_is_killed_twice_loses_no_write_between_and_carries_out_no_half(
     binary: Path, tmp_path: Path, moment: str
