@@ -4,6 +4,7 @@ import os
 import re
 import signal
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -55,8 +56,9 @@ def test_a_service_replaces_its_workers_as_when_it_is_forked() -> None:
     with Running(forked=False, workers=2) as real, Running(workers=2) as forked:
         for running in (real, forked):
             assert len(running.wait_ready().worker_pids()) == 2
-        eventually(lambda: _state(real.process.pid) == _state(forked.process.pid))
-        eventually(lambda: [*map(_state, real.worker_pids())] == [*map(_state, forked.worker_pids())])
+        for processes in (_parent, Running.worker_pids):
+            print(*(_states(processes(running)) for running in (real, forked)), sep="\n")
+            eventually(partial(_alike, real, forked, processes))
         for running in (real, forked):
             before = running.worker_pids()
             os.kill(before[0], signal.SIGKILL)
@@ -76,6 +78,18 @@ def test_a_service_that_is_killed_has_the_same_status_as_when_it_is_forked() -> 
 def _replaced(running: Running, before: list[int]) -> bool:
     now = running.worker_pids()
     return len(now) == len(before) and before[0] not in now
+
+
+def _parent(running: Running) -> list[int]:
+    return [running.process.pid]
+
+
+def _alike(real: Running, forked: Running, processes: Callable[[Running], list[int]]) -> bool:
+    return _states(processes(real)) == _states(processes(forked))
+
+
+def _states(pids: list[int]) -> list[tuple[object, ...]]:
+    return [*map(_state, pids)]
 
 
 def _state(pid: int) -> tuple[object, ...]:
