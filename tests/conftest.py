@@ -36,11 +36,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _hear_ignored_signals() -> None:
-    """Handle SIGHUP and SIGINT without an effect if they are ignored, as in a run that nohup started.
+    """Handle SIGHUP, SIGINT and SIGQUIT without an effect if they are ignored, as in a run in a shell's background.
 
     Programs inherit ignored signals, but not handlers. So services stop at these signals, as tests expect.
     """
-    for number in (signal.SIGHUP, signal.SIGINT):
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
 
