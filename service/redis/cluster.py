@@ -18,6 +18,7 @@ from typing import Any
 
 from service.redis import address
 from service.redis.address import Address
+from service.redis.ending import end
 from service.redis.errors import NotSent, Rejected
 from service.redis.fleet import Fleet
 from service.redis.lane import Lane, backoff, hopeless
@@ -99,8 +100,7 @@ class Cluster:
 
     async def close(self) -> None:
         if self._keeper:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+            await end(self._keeper)
         if self._replicas:
             await self._replicas.fleet.close()
         await self._primaries.close()

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
+from service.redis.ending import end
 from service.redis.lane import Lane
 from service.redis.pending import Command
 from service.redis.topology import Node
@@ -78,9 +79,7 @@ class Fleet:
         self._former.update({name: getattr(lane, name) for name in COUNTED})
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         await asyncio.gather(*(lane.close() for lane in (*self.lanes, *self._leaving)))
 
 

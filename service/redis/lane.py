@@ -17,6 +17,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError
 
+from service.redis.ending import end
 from service.redis.errors import NotSent, Rejected
 from service.redis.pending import Command, Mend, Pending, Redirect
 from service.redis.piecemeal import Piecemeal
@@ -172,9 +173,7 @@ class Lane:
         """Disconnect and do not connect again. Commands without an outcome fail now."""
         self._closed = True
         if self._keeper:
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+            await end(self._keeper)
         if self._timer:
             self._timer.cancel()
         self._pending.close("the lane was closed")

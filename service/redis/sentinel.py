@@ -16,6 +16,7 @@ from typing import Any
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
 from service.redis.address import Address, connection, connection_options
+from service.redis.ending import end
 from service.redis.errors import Rejected
 from service.redis.lane import Lane
 from service.redis.pending import Command
@@ -93,9 +94,7 @@ class Watched:
 
     async def close(self) -> None:
         if self._watcher:
-            self._watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watcher
+            await end(self._watcher)
         await self.lane.close()
         if self._replicas:
             await self._replicas.fleet.close()
