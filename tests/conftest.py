@@ -15,10 +15,10 @@ import pytest
 from aiohttp import ClientSession
 
 from tests import effort
-from tests.needs import starts_processes
 from tests.redis_cluster import RedisCluster
 from tests.running import Running
 from tests.servers import binaries, choose
+from tests.starting_processes import starts_processes
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -13,8 +13,7 @@ from msgspec.structs import replace
 
 from service.api.dialect import Answer, Request, Service, Stream
 from service.dialects import discover
-from service.http import connection as hot
-from service.http import edge
+from service.http import connection, edge
 from service.http.backpressure import HELD_BYTES, IncomingBodies
 from service.http.cors import METHODS
 from service.http.read_cache import ReadCache
@@ -47,8 +46,8 @@ class App:
         self._incoming = IncomingBodies(held)
         options: dict[str, Any] = {"slow_readers_bytes": held, "keepalive_timeout": settings.keepalive_seconds}
         self.server = (
-            hot.FastPathServer(self.state, self._serve, self.cache, **options)
-            if settings.fast_path and hot.supported()
+            connection.FastPathServer(self.state, self._serve, self.cache, **options)
+            if settings.fast_path and connection.supported()
             else edge.Server(self._serve, **options)
         )
         self._tasks = [

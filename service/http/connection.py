@@ -5,7 +5,7 @@ nothing about it or its connection is unusual. Its head was parsed by aiohttp's 
 Every other request is left to aiohttp's task, untouched: chunked bodies, `Expect`, upgrades, HTTP/1.0, slow readers,
 malformed messages and messages over a limit; so are long answers (`Stream`). aiohttp's task runs the same handlers.
 
-The fast path uses private names of aiohttp (`LEANS_ON`). If one of them is missing, `supported` returns False: the
+The fast path uses private names of aiohttp (`PRIVATE_NAMES`). If one of them is missing, `supported` returns False: the
 service runs without the fast path, and a test fails. `POLYSTOW_FAST_PATH=false` switches it off.
 """
 
@@ -26,7 +26,7 @@ from service.http.recording import Recording
 from service.http.rendering import date_lines
 from service.http.state import State
 
-LEANS_ON = (
+PRIVATE_NAMES = (
     "_buffer_paused",
     "_close",
     "_force_close",
@@ -50,7 +50,9 @@ _request_id = istr(REQUEST_ID)  # a request with this header is not recorded: it
 
 def supported() -> bool:
     """Return True if aiohttp has all private names that this module uses."""
-    return all(hasattr(RequestHandler, name) for name in LEANS_ON) and hasattr(HttpRequestParser, "message_consumed")
+    return all(hasattr(RequestHandler, name) for name in PRIVATE_NAMES) and hasattr(
+        HttpRequestParser, "message_consumed"
+    )
 
 
 class FastPathServer(Server):

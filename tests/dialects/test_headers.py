@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.dialects import discover
-from tests.hot.wire import DOCUMENTS, Response, connected, request
+from tests.raw_http import DOCUMENTS, Response, connected, request
 from tests.running import Running
 
 K = f"{DOCUMENTS}/headers/k"

@@ -28,7 +28,7 @@ from tests.faults.clients import answered
 from tests.faults.faults import counts_of, kill_redis, kill_worker
 from tests.faults.groups import AFTER_DUE, Group
 from tests.faults.stand import Stand, standing
-from tests.hot.wire import Wire, connected, request
+from tests.raw_http import Wire, connected, request
 from tests.running import soon
 from tests.servers import binaries
 

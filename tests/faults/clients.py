@@ -7,7 +7,7 @@ from time import monotonic
 
 from tests.faults.history import History, Outcome, Read, Write
 from tests.faults.register import Batching, Keys, Register
-from tests.hot.wire import Response, Wire, connected
+from tests.raw_http import Response, Wire, connected
 from tests.running import Running
 
 ANSWER_SECONDS = 4.0  # after these without an answer, the outcome is unknown and the client reconnects

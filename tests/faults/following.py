@@ -29,7 +29,7 @@ from tests.dialects.ainoflow.client import Client, at, open_with
 from tests.dialects.ainoflow.events import EVENTS, feed
 from tests.faults.faults import FAULTS, counts_of
 from tests.faults.stand import Stand, standing
-from tests.hot.wire import Wire, connected, request
+from tests.raw_http import Wire, connected, request
 from tests.running import soon
 from tests.servers import binaries
 

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from service.dialects import discover
 from tests.faults.history import Read, Write
-from tests.hot.wire import Response
+from tests.raw_http import Response
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
-from tests.hot.wire import DOCUMENTS, connected, request, warm
 from tests.memory import MEBIBYTE, resident
+from tests.raw_http import DOCUMENTS, connected, request, warm
 from tests.running import Running
 
 LARGE = b'{"pad":"%b"}' % (b"x" * (9 * MEBIBYTE))

@@ -23,7 +23,7 @@ from aiohttp import ClientSession
 
 from tests.faults.faults import FAULTS, counts_of
 from tests.faults.stand import Stand, standing
-from tests.hot.wire import DOCUMENTS, connected, request
+from tests.raw_http import DOCUMENTS, connected, request
 from tests.servers import binaries
 
 HARMS = (

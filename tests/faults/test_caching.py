@@ -14,7 +14,7 @@ from tests.faults.caching import NotEmptied, Services, WithoutBarrier, WithoutCl
 from tests.faults.register import registers
 from tests.faults.stand import Stand
 from tests.faults.trial import Plan, Verdict, trial
-from tests.hot.wire import DOCUMENTS, Wire, connected, request
+from tests.raw_http import DOCUMENTS, Wire, connected, request
 
 SMALL = 30_000  # bytes of the cache: a third of what a trial reads, so entries are evicted all the time
 INJECTIONS = either(3, 6)

@@ -8,8 +8,8 @@ from aiohttp import ClientSession
 
 from tests.dialects.ainoflow.client import at, open_project
 from tests.faults.stand import standing
-from tests.hot.wire import DOCUMENTS, connected, request
 from tests.memory import MEBIBYTE, resident
+from tests.raw_http import DOCUMENTS, connected, request
 from tests.running import START_SECONDS, Running
 
 CLIENTS = 200

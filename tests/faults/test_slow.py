@@ -8,9 +8,9 @@ import pytest
 from service.http import backpressure as backpressure
 from service.http.backpressure import HELD_BYTES, IncomingBodies, Reader, SlowReaders
 from service.storage.errors import Unavailable
+from tests.fast_path.rig import Transport
 from tests.faults.slow import ATTACKS, under
-from tests.hot.rig import Transport
-from tests.hot.wire import DOCUMENTS, connected, request
+from tests.raw_http import DOCUMENTS, connected, request
 from tests.running import Running
 
 

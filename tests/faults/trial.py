@@ -13,7 +13,7 @@ from tests.faults.faults import FAULTS, Fault, counts_of
 from tests.faults.history import History, Outcome
 from tests.faults.register import Register
 from tests.faults.stand import Service
-from tests.hot.wire import connected
+from tests.raw_http import connected
 from tests.running import soon
 
 

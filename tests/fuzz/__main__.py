@@ -11,7 +11,7 @@ from collections import Counter
 from time import monotonic
 
 from tests.fuzz import runs, scripts
-from tests.fuzz.edge import fuzz
+from tests.fuzz.sending import fuzz
 from tests.running import Running
 
 ROUND = 1_000  # requests of one seed

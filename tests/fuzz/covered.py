@@ -12,7 +12,7 @@ with atheris.instrument_imports(include=["service"]):
     from tests.fuzz.targets import TARGETS
 
     if not TARGETS.keys() & sys.argv:  # the whole service takes a second to import
-        from tests.fuzz.asked import TARGETS
+        from tests.fuzz.service_targets import TARGETS
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from tests.hot.wire import DOCUMENTS, request
+from tests.raw_http import DOCUMENTS, request
 
 NOT_SERVED = (501, 505)  # a method, a transfer coding or a version of HTTP: no fault of the service's
 SEEDS = (

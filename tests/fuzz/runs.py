@@ -12,12 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from tests.fuzz import asked, targets
+from tests.fuzz import service_targets, targets
 from tests.running import ROOT
 from tests.servers import RedisProcess, binaries
 
 LONGEST = 2048  # bytes of an input
-TARGETS = targets.TARGETS | asked.TARGETS
+TARGETS = targets.TARGETS | service_targets.TARGETS
 COVERED = tuple(TARGETS) if find_spec("atheris") else ()
 
 
@@ -49,7 +49,7 @@ def run(target: str, seed: int, *, runs: int = -1, seconds: float = 0) -> Run:
         done = subprocess.run(
             [sys.executable, "-m", "tests.fuzz.covered", target, *options, f"-artifact_prefix={scratch}/", str(corpus)],
             cwd=ROOT,
-            env={**os.environ, asked.ENVIRONMENT: redis.url},
+            env={**os.environ, service_targets.ENVIRONMENT: redis.url},
             capture_output=True,
             text=True,
             errors="replace",

@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from tests.fuzz.edge import fuzz
 from tests.fuzz.requests import SEEDS, broken
-from tests.hot.wire import DOCUMENTS, connected, request
+from tests.fuzz.sending import fuzz
+from tests.raw_http import DOCUMENTS, connected, request
 from tests.running import Running
 
 REQUESTS = 1_500

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from service.http.parser import HEAD_BYTES
-from tests.hot.wire import DOCUMENTS, Response, Wire, connected, request
+from tests.raw_http import DOCUMENTS, Response, Wire, connected, request
 from tests.running import Running
 
 K = f"{DOCUMENTS}/messages/k"

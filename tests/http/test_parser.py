@@ -9,7 +9,7 @@ import pytest
 
 from service.http.edge import Server
 from service.http.parser import BrokenChunks, Message, Parser
-from tests.hot.wire import request
+from tests.raw_http import request
 
 BREAKS = (b"\r\n", b"\r\n\r\n", b"0\r\n\r\n", b"\n", b"GET / HTTP/1.1\r\n\r\n", b"a", b"0", b"")
 

@@ -16,7 +16,7 @@ from service.metrics import Meter
 from service.operations.exposition import Totals
 from service.process import workers
 from service.settings import Settings
-from tests.hot.wire import DOCUMENTS, connected
+from tests.raw_http import DOCUMENTS, connected
 from tests.running import Running, eventually, soon
 
 KEY = {"Authorization": "Bearer ak-1", "Content-Type": "application/json"}

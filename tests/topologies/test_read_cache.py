@@ -12,7 +12,7 @@ from service.redis.pending import Command
 from service.redis.topology import slot
 from service.redis.tracking import Dependent, Tracker, probe
 from service.redis.wire import pack
-from tests.hot.reading import DOCUMENT, Client, hits, kept, started
+from tests.fast_path.cached_reads import DOCUMENT, Client, hits, kept, started
 from tests.redis_cluster import RedisCluster
 from tests.redis_sentinel import SentinelSet
 from tests.running import soon

@@ -7,7 +7,7 @@ from typing import Any
 from tests.dialects.ainoflow.register import Documents
 from tests.faults.history import Outcome, Read, Write
 from tests.faults.register import Keys
-from tests.hot.wire import DOCUMENTS, Response, request
+from tests.raw_http import DOCUMENTS, Response, request
 
 LONG = 86_400_000  # ms
 

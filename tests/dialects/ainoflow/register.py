@@ -6,7 +6,7 @@ from random import Random
 
 from tests.faults.history import Outcome, Read, Write
 from tests.faults.register import Known
-from tests.hot.wire import DOCUMENTS, Response, request
+from tests.raw_http import DOCUMENTS, Response, request
 
 # Small documents take the fast path. Large ones are staged and published, and their patches are merged in the worker.
 PADS = (*[0] * 30, *[2_000] * 6, *[40_000] * 2, 150_000)

@@ -11,7 +11,7 @@ from aiohttp import ClientSession, TCPConnector
 
 from tests.dialects.ainoflow.client import Client, at, declare, open_project
 from tests.dialects.ainoflow.events import feed
-from tests.hot.wire import connected, request
+from tests.raw_http import connected, request
 from tests.running import Running, polystow, soon, while_it_lives
 
 WHOAMI = "/api/v1/whoami"

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.dialects.ainoflow.client import Client, Reply, at, on_the_wire
-from tests.hot.wire import request
+from tests.raw_http import request
 
 WRITES = ["PUT", "PATCH", "DELETE"]
 OTHER = "0" * 32

@@ -10,7 +10,7 @@ from random import Random
 from tests.dialects.auravant.client import STORAGE
 from tests.faults.history import Outcome, Read, Write
 from tests.faults.register import Known
-from tests.hot.wire import Response, request
+from tests.raw_http import Response, request
 
 # Small values take the fast path. Large ones are staged, answered in portions, and appended to in the worker.
 PADS = (*[0] * 30, *[2_000] * 6, *[40_000] * 2, 150_000)

@@ -6,7 +6,7 @@ from random import Random
 from tests.dialects.avaamo.client import global_storage, set_storage, storages
 from tests.faults.history import Outcome, Read, Write
 from tests.faults.register import Known
-from tests.hot.wire import Response, request
+from tests.raw_http import Response, request
 
 AGENT, LAYER_ID, USER = 8017, "named", 8880461
 PADS = (*[0] * 30, *[300] * 6, 8_000)

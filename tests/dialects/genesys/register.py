@@ -10,7 +10,7 @@ from random import Random
 from tests.dialects.genesys.client import MULTIPART, at, multipart
 from tests.faults.history import Outcome, Read, Write
 from tests.faults.register import Known
-from tests.hot.wire import Response, request
+from tests.raw_http import Response, request
 
 # Numbers of lines of the text, and of the file. Short ones are in the record, longer ones in one or several chunks.
 LINES = (*[1] * 30, *[600] * 6, *[2_500] * 2, 40_000)

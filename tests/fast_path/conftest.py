@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from service.http.app import App
-from tests.hot.reading import started
-from tests.hot.rig import Rig
-from tests.hot.wire import DOCUMENTS, request
+from tests.fast_path.cached_reads import started
+from tests.fast_path.rig import Rig
+from tests.raw_http import DOCUMENTS, request
 from tests.running import Running
 from tests.servers import RedisProcess, binaries
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.dialects.auravant.client import World
 from tests.dialects.auravant.files import Files
-from tests.dialects.auravant.test_matrix import MAY, D, R, W, declared, narrowed
+from tests.dialects.auravant.test_permissions import MAY, D, R, W, declared, narrowed
 
 OPERATIONS = {
     "PUT": W,

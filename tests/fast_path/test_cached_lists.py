@@ -5,8 +5,8 @@ import json
 import pytest
 
 from service.http.app import App
-from tests.hot.reading import Client, hits
-from tests.hot.wire import DOCUMENTS
+from tests.fast_path.cached_reads import Client, hits
+from tests.raw_http import DOCUMENTS
 
 LIST = f"{DOCUMENTS}/c"
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from service.http.app import App
-from tests.hot.reading import Client, hits, started
-from tests.hot.wire import DOCUMENTS, request
+from tests.fast_path.cached_reads import Client, hits, started
+from tests.raw_http import DOCUMENTS, request
 from tests.servers import RedisProcess
 
 LIST = f"{DOCUMENTS}/c"

@@ -27,7 +27,7 @@ from service.storage.errors import NotFound, Refusal
 from service.storage.scripts.reply import Replies, Reply
 from service.storage.scripts.runner import Runner
 from tests.effort import examples
-from tests.hot.rig import runner_of
+from tests.fast_path.rig import runner_of
 from tests.running import soon
 from tests.servers import RedisProcess
 

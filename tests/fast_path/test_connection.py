@@ -12,8 +12,8 @@ import pytest
 from service.api.dialect import Answer, Handler, Request, Stream
 from service.http.connection import FastPathConnection
 from service.http.driver import Exchange
-from tests.hot.rig import Rig, at_rest, outside_of_tasks, runner_of
-from tests.hot.wire import DOCUMENTS, request
+from tests.fast_path.rig import Rig, at_rest, outside_of_tasks, runner_of
+from tests.raw_http import DOCUMENTS, request
 from tests.running import soon
 
 K = DOCUMENTS + "/c/k"

@@ -10,9 +10,9 @@ from service.http.read_cache import LARGEST, MEMORY, RETRY, SPARING, ReadCache
 from service.metrics import Meter
 from service.settings import Settings
 from service.storage.access.directory import Caller, digest, token_entry
-from tests.hot.reading import DOCUMENT, Client, hits, kept, started
-from tests.hot.rig import outside_of_tasks
-from tests.hot.wire import DOCUMENTS, request
+from tests.fast_path.cached_reads import DOCUMENT, Client, hits, kept, started
+from tests.fast_path.rig import outside_of_tasks
+from tests.raw_http import DOCUMENTS, request
 from tests.running import soon
 from tests.servers import RedisProcess
 

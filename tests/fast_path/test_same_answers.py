@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.hot.wire import DOCUMENTS, WHOAMI, Response, Wire, connected, request, warm
+from tests.raw_http import DOCUMENTS, WHOAMI, Response, Wire, connected, request, warm
 from tests.running import Running
 
 C = DOCUMENTS + "/CATEGORY"  # a category of the test's own stands for it

@@ -10,7 +10,7 @@ from aiohttp import ClientError, ClientSession, TCPConnector
 
 from tests.dialects.ainoflow.client import Client, Reply, at, declare, on_the_wire, open_project
 from tests.faults.stand import standing
-from tests.hot.wire import request
+from tests.raw_http import request
 from tests.running import Running, soon
 
 RETRIES = 64

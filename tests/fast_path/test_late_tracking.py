@@ -8,8 +8,8 @@ import uvloop
 
 from service.http.app import App
 from service.redis.tracking import PAUSE_SECONDS, WAIT_SECONDS, Tracker
-from tests.hot.reading import DOCUMENT, Client, hits, kept, started
-from tests.hot.wire import request
+from tests.fast_path.cached_reads import DOCUMENT, Client, hits, kept, started
+from tests.raw_http import request
 from tests.running import soon
 from tests.servers import RedisProcess
 

@@ -11,7 +11,7 @@ import pytest
 from service.http import edge
 from service.http.edge import FREE_BYTES, PIECE_BYTES, RATIO
 from service.storage.errors import TooLarge
-from tests.hot.wire import DOCUMENTS, Response, Wire, connected, request
+from tests.raw_http import DOCUMENTS, Response, Wire, connected, request
 from tests.running import Running
 
 K = f"{DOCUMENTS}/packed/k"

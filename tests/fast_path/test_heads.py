@@ -21,8 +21,8 @@ from service.http.heads import (
     ordinary_head,
     parse_target,
 )
-from tests.hot.rig import Rig, at_rest
-from tests.hot.wire import DOCUMENTS, request
+from tests.fast_path.rig import Rig, at_rest
+from tests.raw_http import DOCUMENTS, request
 
 K = DOCUMENTS + "/c/k"
 GET, PUT = request("GET", K), request("PUT", K, b'{"a":1}')

@@ -7,8 +7,8 @@ from service.http.connection import FastPathConnection
 from service.metrics import Meter
 from service.settings import Settings
 from service.storage.access.directory import Caller, digest, token_entry
-from tests.hot.rig import Transport, outside_of_tasks
-from tests.hot.wire import DOCUMENTS, request
+from tests.fast_path.rig import Transport, outside_of_tasks
+from tests.raw_http import DOCUMENTS, request
 from tests.running import soon
 
 DOCUMENT = DOCUMENTS + "/c/k"

@@ -5,8 +5,8 @@ import pytest
 from service.dialects.ainoflow import DIALECT
 from service.storage.access.directory import Caller, Entry, digest, token_entry
 from service.storage.access.secret import Secret
-from tests.hot.rig import Rig, at_rest, runner_of
-from tests.hot.wire import DOCUMENTS, WHOAMI, request
+from tests.fast_path.rig import Rig, at_rest, runner_of
+from tests.raw_http import DOCUMENTS, WHOAMI, request
 
 K = DOCUMENTS + "/c/k"
 ONCE = "Idempotency-Key: k-1"

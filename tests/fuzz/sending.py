@@ -9,7 +9,7 @@ from collections import Counter
 from random import Random
 
 from tests.fuzz.requests import NOT_SERVED, broken
-from tests.hot.wire import DOCUMENTS, connected
+from tests.raw_http import DOCUMENTS, connected
 from tests.running import Running
 
 STATUS = re.compile(rb"HTTP/[01]\.[0-9] (\d{3}) ")

@@ -9,8 +9,8 @@ from service.dialects import discover
 from service.http.app import App
 from service.operations.access import apply
 from service.redis.tracking import Dependent, Tracker
-from tests.hot.reading import Client, hits, kept
-from tests.hot.wire import DOCUMENTS, request
+from tests.fast_path.cached_reads import Client, hits, kept
+from tests.raw_http import DOCUMENTS, request
 from tests.running import soon
 
 Counts = dict[str, int]

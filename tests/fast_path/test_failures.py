@@ -9,8 +9,8 @@ import pytest
 from service.api.dialect import Answer, Stream
 from service.http.middleware import Middleware
 from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
-from tests.hot.rig import Rig, at_rest
-from tests.hot.wire import DOCUMENTS, WHOAMI, request
+from tests.fast_path.rig import Rig, at_rest
+from tests.raw_http import DOCUMENTS, WHOAMI, request
 from tests.servers import RedisProcess
 
 K = DOCUMENTS + "/c/k"

@@ -13,8 +13,8 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from tests.hot.wire import DOCUMENTS, Response, Wire, connected, request, warm
 from tests.memory import resident
+from tests.raw_http import DOCUMENTS, Response, Wire, connected, request, warm
 from tests.running import Running, soon
 
 K = DOCUMENTS + "/faults/k"

@@ -1,7 +1,7 @@
 """Tests that the memory that a worker needs for known requests is limited, however many different ones there are."""
 
-from tests.hot.wire import DOCUMENTS, connected, request
 from tests.memory import resident
+from tests.raw_http import DOCUMENTS, connected, request
 from tests.running import Running
 
 HEADS = 150

@@ -23,9 +23,9 @@ from service.operations.access import apply
 from service.settings import Settings
 from service.storage.errors import Invalid, TooLarge
 from service.verification.conversations import Exchange, load, shipped
+from tests.fast_path.rig import Transport, outside_of_tasks
 from tests.fuzz.requests import NOT_SERVED, SEEDS
 from tests.fuzz.targets import Fuzzed
-from tests.hot.rig import Transport, outside_of_tasks
 from tests.running import ACCESS, SIGNING_KEY
 
 ENVIRONMENT = "FUZZ_REDIS"
