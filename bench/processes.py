@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60.0
@@ -43,17 +43,21 @@ class Child:
     ) -> None:
         self.command = [program(command[0]), *command[1:]]
         self.log = log
-        pinned = ["taskset", "-c", cores, *self.command] if cores else self.command
+        self._cores, self._directory = cores, directory
         with log.open("ab") as out:
-            self._process = subprocess.Popen(
-                pinned,
-                cwd=directory,
-                env=dict(environment) if environment is not None else None,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
+            self._process = self._started(dict(os.environ if environment is None else environment), out)
+
+    def _started(self, environment: dict[str, str], out: IO[bytes]) -> "subprocess.Popen[bytes]":
+        """Start the program; tests replace this method by one that starts a service faster."""
+        return subprocess.Popen(
+            ["taskset", "-c", self._cores, *self.command] if self._cores else self.command,
+            cwd=self._directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
 
     @property
     def pid(self) -> int:

@@ -19,7 +19,7 @@ SHORT = {
     "fuzz": ("--seconds 3 --seed 7 --help", "random input"),
     "compare": ("--quick --help", "--systems"),
     "docs": ("--help", "--site-dir"),
-    "bench": ("--users 2 --run-time 3s", "aggregated"),
+    "bench": ("--users 2 --run-time 3s --think 0.02", "aggregated"),
     "check": ("-p no:cacheprovider --numprocesses 0 tests/test_conversations.py", "passed"),
     "test-long": ("-p no:cacheprovider --numprocesses 0 tests/storage/test_bulk.py", "passed"),
     "test": ("-p no:cacheprovider --numprocesses 0 tests/test_conversations.py", "passed"),

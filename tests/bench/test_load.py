@@ -8,7 +8,8 @@ from pathlib import Path
 from service.dialects import discover
 from tests.running import ACCESS, ROOT, Running, environment
 
-FEW = ("--users", "5", "--documents", "20", "--sizes", "125,1024")
+# Users wait between two requests, because these tests need some requests of each kind, and not as many as possible.
+FEW = ("--users", "5", "--documents", "20", "--sizes", "125,1024", "--think", "0.01")
 NAMES = ("GET", "GET meta", "GET page of 20", "PUT", "PATCH", "POST", "PUT, to fill")
 
 

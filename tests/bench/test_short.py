@@ -17,7 +17,7 @@ OFTEN = {
 
 
 def test_make_bench_succeeds_with_users_of_every_dialect() -> None:
-    few = ["--run-time", "3s", "--users", "20", "--documents", "20", "--max-p99", "60000"]
+    few = ["--run-time", "3s", "--users", "20", "--think", "0.05", "--documents", "20", "--max-p99", "60000"]
     command = [sys.executable, "-m", "bench.short", *few]
     pipe, same = subprocess.PIPE, subprocess.STDOUT
     done = subprocess.run(command, cwd=ROOT, env=environment({}), stdout=pipe, stderr=same, text=True, timeout=100)
