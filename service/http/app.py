@@ -56,7 +56,7 @@ class App:
         ]
 
     def drain(self) -> None:
-        """Ask clients to close their connections, and let none wait any longer."""
+        """Ask clients to close their connections, and end the long polls and streams that wait."""
         self.state.draining = True
         self.state.service.followers.watcher.stop()
 

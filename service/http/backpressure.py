@@ -15,10 +15,10 @@ from msgspec import Struct
 
 from service.storage.errors import Unavailable
 
-HELD_BYTES = 128 * 1024 * 1024  # the limit for bodies, and for answers; or four of the largest document if that is more
+HELD_BYTES = 128 * 1024 * 1024  # limit of bodies, and of answers; more if four of the largest documents are
 BODY_SECONDS = 30.0  # time for a body to arrive, plus one second for each `BODY_RATE` bytes
 BODY_RATE = 100_000
-UNREAD_SECONDS = 60.0  # a client that reads no byte of its answer for so long is disconnected
+UNREAD_SECONDS = 60.0  # a client that reads no byte of its answer for this time is disconnected
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class IncomingBodies:
             self.held -= len(body.received)
 
     def reserve(self, size: int) -> None:
-        """Account for so many bytes more. Raises Unavailable over the limit."""
+        """Account for more bytes. Raises Unavailable over the limit."""
         if self.held + size > self._most:
             raise Unavailable("the service is overloaded")
         self.held += size
@@ -78,7 +78,7 @@ class SlowReaders:
     def __init__(self, most: int) -> None:
         self._most = most
         self._waiting: dict[Reader, Unread] = {}
-        self._bytes = 0  # of all that are left to send
+        self._bytes = 0  # bytes that all of these connections have left to send
 
     def add(self, reader: Reader) -> None:
         """Add a connection whose buffer has filled. Over the limit, close those that have waited longest."""

@@ -2,8 +2,8 @@
 
 It needs no task, no stream and no future. A request takes the fast path if it has arrived whole, has a route, and
 nothing about it or its connection is unusual. Its head was parsed by aiohttp's parser, now or earlier (http/heads.py).
-Every other request is left to aiohttp's task, untouched: chunked bodies, `Expect`, upgrades, HTTP/1.0, slow readers,
-malformed messages and messages over a limit; so are long answers (`Stream`). aiohttp's task runs the same handlers.
+Every other request is left to aiohttp's task, unchanged: chunked bodies, `Expect`, upgrades, HTTP/1.0, slow readers,
+malformed messages and messages over a limit. So are long answers (`Stream`). aiohttp's task runs the same handlers.
 
 The fast path uses private names of aiohttp (`PRIVATE_NAMES`). If one of them is missing, `supported` returns False: the
 service runs without the fast path, and a test fails. `POLYSTOW_FAST_PATH=false` switches it off.
@@ -45,7 +45,7 @@ PRIVATE_NAMES = (
     "_waiter",
 )
 
-_request_id = istr(REQUEST_ID)  # a request with this header is not recorded: its answer repeats the id
+_request_id = istr(REQUEST_ID)  # a request with this header is not recorded, because its answer contains the id
 
 
 def supported() -> bool:
@@ -72,8 +72,8 @@ class FastPathConnection(Connection):
     """One connection.
 
     While `_exchange` is not None, a request is being answered; later ones wait in `_messages`, so answers have the
-    order of their requests. Only the end of an exchange writes: if writing is paused, the exchange has been answered,
-    and the next one waits until the client reads. `_exchange` is a CachedAnswer while that waits for its barrier.
+    order of their requests. Responses are written only at the end of an exchange. If writing is paused then, the next
+    exchange begins when the client has read enough. `_exchange` is a CachedAnswer while that waits for its barrier.
 
     `_unparsed` are the bytes of the exchange's message if it bypassed the parser; b"" if not, and the message is then
     the first in `_messages`. `_remaining` counts the bytes still to come of the message that the parser is reading; 0:
@@ -162,7 +162,7 @@ class FastPathConnection(Connection):
     def confirmed(self, clock: int, seconds: float, now: float) -> None:
         """See Waiter: send the cached answer if it is still valid, else answer the request the ordinary way.
 
-        While draining an answer has one more header, so it is rendered anew.
+        While the service drains, an answer has one more header, so it is rendered again.
         """
         cached: Any = self._exchange
         if self._state.draining:
@@ -228,9 +228,10 @@ class FastPathConnection(Connection):
             self._remaining = UNKNOWN
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        # aiohttp resumes reading at the end of every body, even if it was not paused. That parses nothing and raises an
-        # exception inside, which took a quarter of aiohttp's time for a small PUT. Outside of an exchange it is let
-        # through: the parser can be stopped while reading is not paused (after a body of 16,385 chunks, for example).
+        # aiohttp resumes reading at the end of every body, even if it was not paused. This parses nothing, but raises
+        # an exception inside of aiohttp, which took a quarter of its time for a small PUT. So it is ignored during an
+        # exchange. It is needed outside of one: the parser may have stopped while reading is not paused (for example
+        # after a body of 16,385 chunks).
         if self._reading_paused or (resume_parser and self._exchange is None):
             super().resume_reading(resume_parser)
 
@@ -270,7 +271,7 @@ class FastPathConnection(Connection):
                 if exchange is None:
                     self._wake()
                     return
-                self._exchange = exchange  # reading the body may parse later messages, which must only be queued
+                self._exchange = exchange  # messages that are parsed while the body is read must only be queued
                 if body is not EMPTY:
                     body.whole = payload.read_nowait()
                 self._begin(exchange)
@@ -323,7 +324,7 @@ class FastPathConnection(Connection):
         self._state.in_flight += 1
         self._handed = exchange, answer
         if unparsed:
-            self._parse(unparsed)  # which wakes aiohttp
+            self._parse(unparsed)  # this wakes aiohttp's task
         else:
             self._wake()
 

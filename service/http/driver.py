@@ -20,7 +20,7 @@ from service.storage.errors import TooLarge
 from service.storage.keys import is_unreserved
 from service.storage.scripts.reply import Driver
 
-WHOLE_LINES = 32  # most request lines with a query that are cached with one head; the first ones stay
+WHOLE_LINES = 32  # limit of request lines with a query that are cached with one head; more are not cached
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +43,10 @@ class Exchange(Driver):
     connection: Connection
     state: State
     dialect: Dialect
-    template: str  # of the route
+    template: str  # the template of the route
     request: Request
     started: float  # perf_counter()
-    learns: tuple[Head, int] | None = None  # the head to cache the caller with, and the directory's generation
+    learns: tuple[Head, int] | None = None  # head in which the caller is to be cached, and generation of the directory
     streaming: bool = False
 
     def ended(self, answer: Answer | Stream) -> None:
@@ -118,7 +118,7 @@ class KnownTarget(Struct):
     dialect: Dialect
     route: Route
     method: str
-    params: tuple[str, ...]  # without the last one if `query` is None
+    params: tuple[str, ...]  # without the last parameter if `query` is None
     query: str | None
 
 

@@ -28,7 +28,7 @@ PIECE_BYTES = 262_144  # bytes that are decompressed at a time: 0.3 ms of work
 FREE_BYTES = 65_536
 RATIO = 20
 CODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
-UNSENT_BYTES = 65_536  # of a stream that follows something, in the kernel; else it would take up to 4 MB of each
+UNSENT_BYTES = 65_536  # limit of the kernel's buffer for a stream that follows changes; by default it has up to 4 MB
 LINGER_SECONDS = 2.0  # time for a refused client to close its connection
 ACCEPTED = "gzip, deflate, identity"
 
@@ -69,7 +69,7 @@ class Connection(RequestHandler):
         super().resume_writing()
 
     def follow(self, unsent: int) -> None:
-        """Begin to send a stream that follows something, of which the kernel buffers `unsent` bytes; 0: it has ended.
+        """Begin to send a stream that follows changes, with a kernel buffer of `unsent` bytes; 0: the stream has ended.
 
         Its memory is accounted for by its follower (service/storage/feed/unread.py).
         """
@@ -79,7 +79,7 @@ class Connection(RequestHandler):
             self._slow_readers.add(self)
         sock = self.transport.get_extra_info("socket") if self.transport is not None else None
         if sock is not None:
-            with suppress(OSError):  # a system that does not have this option buffers as much as it likes
+            with suppress(OSError):  # a system without this option has a buffer of its own size
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
 
     def sender(self, *, chunked: bool) -> Callable[[bytes], bool]:
@@ -121,7 +121,7 @@ class Connection(RequestHandler):
         return finished
 
     def log_exception(self, *args: Any, **options: Any) -> None:
-        # aiohttp also logs when the unread rest of a body turns out to be malformed: that is no error of the service.
+        # aiohttp also calls this if the unread rest of a body is malformed, which is not an error of the service.
         if isinstance(error := options.get("exc_info"), RequestPayloadError):
             log.debug("the rest of a body cannot be read: %s", error)
         elif isinstance(error, ConnectionError) and (self.transport is None or self.transport.is_closing()):
@@ -217,7 +217,7 @@ async def _received(request: web.BaseRequest, limit: int) -> AsyncIterator[bytes
     if (request.content_length or 0) > limit:
         raise TooLarge(f"the body must have at most {limit} bytes")
     if _expects_continue(request) and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # not before: a refused body is never sent then
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # not sent for a body that is refused
     clock = asyncio.get_running_loop().time
     seconds, size = BODY_SECONDS + (request.content_length or limit) / BODY_RATE, 0
     end = clock() + seconds
@@ -280,11 +280,11 @@ async def _stream(
 
 
 async def _follow(request: web.BaseRequest, answer: Stream, follower: Follower, response: web.StreamResponse) -> None:
-    """Send a stream that follows something.
+    """Send a stream that follows changes.
 
-    There may be thousands, so of each one piece at a time is buffered: the buffer counts as full as soon as it holds
-    what the kernel does not take, and the kernel takes `UNSENT_BYTES` at most. Pieces are shared by the clients that
-    get them, so they are neither copied nor kept.
+    There may be thousands of them, so only one piece of each is buffered at a time. The buffer counts as full as soon
+    as it contains bytes that the kernel has not accepted, and the kernel accepts at most `UNSENT_BYTES`. All clients
+    that get a piece share it, so it is neither copied nor kept.
     """
     transport, connection = request.transport, cast(Connection, request.protocol)
     pieces = cast(AsyncGenerator[bytes, None], answer.pieces)
@@ -303,7 +303,7 @@ async def _follow(request: web.BaseRequest, answer: Stream, follower: Follower, 
                 follower.send(piece)
             del piece
             await connection.drain()
-    finally:  # a lost connection leaves the generator suspended, and its follower would count on as one
+    finally:  # after a lost connection the generator is suspended, and its follower would still be counted
         await pieces.aclose()
         follower.forget_client()
     if transport.is_closing():  # the follower has ended because the client has left

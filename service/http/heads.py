@@ -23,7 +23,7 @@ from service.api.idempotency import HEADER
 LONGEST = 2048  # bytes of the longest header lines that are cached
 START_BYTES = 256  # bytes of the longest beginning of a request line that is cached
 LINE_BYTES = 8192  # bytes of the longest request line that is read here; a longer one is left to the parser
-MEANINGS = 1000  # most targets that are cached with one head; the first ones stay
+MEANINGS = 1000  # limit of targets that are cached with one head; more are not cached
 MOST_BYTES = 8 * 1024 * 1024  # memory of the whole cache by the estimate `_weight`; over it, the cache is emptied
 UNKNOWN = -1  # the number of bytes of a message that are still to come is not known
 
@@ -157,9 +157,9 @@ class Heads:
         return max(length - len(body), UNKNOWN)
 
     def _keep(self, known: dict[bytes, T], lines: bytes, head: Head, value: T) -> None:
-        if len(lines) > LONGEST or HEADER in head.headers:  # an Idempotency-Key does not come again
+        if len(lines) > LONGEST or HEADER in head.headers:  # an Idempotency-Key is rarely sent twice
             return
-        if lines in known:  # it was not recognised because its message was incomplete, or more followed
+        if lines in known:  # it was not recognised because its message was incomplete, or because more bytes followed
             return
         head.count_memory = self._count
         self._count(4 * len(lines))  # the lines are held twice, and their names and values as texts

@@ -45,11 +45,10 @@ _lawful_id = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
 
 class ConfirmedBody:
-    """A body during whose arrival the caller may be revoked, or its project or extension be declared anew.
+    """A body that arrives slowly: meanwhile its caller may be revoked, or its project or extension declared again.
 
-    `confirm` is called when the access directory has changed.
-
-    A body may take minutes to arrive, and what it writes is written after that.
+    It may take minutes to arrive, and the write is carried out after that. So `confirm` is called whenever the access
+    directory has changed meanwhile.
     """
 
     complete = False
@@ -113,7 +112,7 @@ class Middleware:
     async def _confirm(self, dialect: Dialect, request: Request, caller: Caller) -> None:
         """Look up again what the access directory has for a request.
 
-        Raises Unauthenticated if its credential is not that of this caller any more.
+        Raises Unauthenticated if its credential does not belong to this caller any more.
         """
         found = await self._known(dialect, dialect.credential(request.headers))
         if (found.id, found.claims) != (caller.id, caller.claims):
@@ -144,7 +143,8 @@ class Middleware:
     ) -> Reply | Answer:
         """Finish an answer: count it, log it if the access log is on, add the common headers.
 
-        Every answer passes here. It may be kept and given again, so what is added must hold for the next request too.
+        Every answer passes here. The read cache may send it again, so the added headers must also be right for later
+        requests.
         """
         name = dialect.name if dialect else ""
         self._meter.observe(name, template, method, answer.status, seconds)

@@ -18,11 +18,11 @@ from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayl
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-# The longest request line. It is so long that a name over its dialect's limit still reaches the dialect's own check.
+# The longest request line. A name that is longer than its dialect's limit fits in, so that the dialect can refuse it.
 LINE_BYTES = 65_536
 FIELD_BYTES = 8_190  # the longest header line
 FIELDS = 128  # most header lines of a message
-HEAD_BYTES = LINE_BYTES + 32_768  # the longest head; before it ends, it takes twice as much memory
+HEAD_BYTES = LINE_BYTES + 32_768  # the longest head; it takes twice as much memory while it arrives
 QUEUE = MAX_MSG_QUEUE_SIZE  # most messages of one connection that wait for their answers
 END = b"\r\n\r\n"  # the end of a head, and of chunks with trailers
 CHUNK_SIZE = 17  # bytes at the beginning of a chunk: at most 16 digits of its size, and one character after them
@@ -101,7 +101,7 @@ class Parser(HttpRequestParser):
         self.no_body = StreamReader(connection, limit, loop=loop)  # the body of a refused message: it never arrives
 
     def pause_reading(self) -> None:
-        """Do nothing: parsing goes on to the end of the segment, and no other arrives while the transport is paused."""
+        """Do nothing: the segment is parsed to its end, and no other segment arrives while the transport is paused."""
 
     def feed_data(self, data: bytes) -> tuple[Sequence[Message], bool, bytes]:  # type: ignore[override]
         """Return the messages whose heads end in this data; it never raises.
@@ -178,7 +178,7 @@ class Parser(HttpRequestParser):
             self._begun += piece
         if self._chunked and self._body.is_eof():
             self._chunked = self._trailing = False
-            if self._seen != LAST_CHUNK:  # there were trailers: a dummy message takes the one that aiohttp carries over
+            if self._seen != LAST_CHUNK:  # aiohttp adds the last trailer to the next message: a dummy
                 super().feed_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         return upgraded
 

@@ -6,8 +6,9 @@ until one of the keys is written or expires. So the whole answer is cached, exce
 it. A request with a cached answer waits for a barrier (one command to Redis). If the answer is still valid then, it is
 sent; otherwise the request is answered as any other.
 
-A request is recorded (service/http/recording.py) when it is repeated soon after the first time. If its recording failed
-(it wrote, it was refused, or nobody asked for it before it became invalid), it is rarely tried again.
+A request is recorded (service/http/recording.py) when it is repeated soon after the first time. If the recording
+failed (the request wrote or was refused, or its answer became invalid before it was asked for), it is rarely tried
+again.
 
 Invariant: `bytes` counts the memory of all cached answers, and is at most `limit`.
 """
@@ -22,11 +23,11 @@ from service.redis.tracking import Dependent, Tracker
 LONGEST = 2048  # bytes of the longest request that is cached or remembered
 LARGEST = 16  # the largest answer is 1/16 of the limit
 SEEN = 1 << 16  # slots of the table of recent requests, 8 bytes each; two requests in one slot replace each other
-RETRY = 16  # a request whose recording failed is tried again once in so many repetitions
-SPARING = 128  # while recording does not pay off, one in so many requests is considered, and one in so many targets
+RETRY = 16  # a request whose recording failed is recorded again at one of this many repetitions
+SPARING = 128  # while recording does not pay off, one of this many requests and one of this many targets is considered
 SAMPLED = 16  # other targets are considered after 2 ** 16 misses
 MEMORY = 32  # bound of the score of recordings
-WASTE = 3  # a wasted recording costs as much as so many uses of an answer save
+WASTE = 3  # a wasted recording costs as much time as this many uses of an answer save
 OBJECTS = 900  # bytes of memory for the objects of an answer, besides its own bytes and those of its request
 PER_KEY = 350  # bytes of memory for each key that an answer depends on, besides the key's own bytes
 
@@ -34,8 +35,8 @@ PER_KEY = 350  # bytes of memory for each key that an answer depends on, besides
 class CachedAnswer(Dependent):
     """An answer that is cached, or is being recorded.
 
-    `response` has the date lines `last` at offset `at`. `count` counts a request that it has answered, and takes its
-    seconds. `used`: it was asked for since it was cached, or since it was last spared from eviction.
+    `response` has the date lines `last` at offset `at`. `count` counts a request that it has answered, and takes the
+    seconds that it took. `used`: it was asked for since it was cached, or since it was last spared from eviction.
     """
 
     cache: "ReadCache"
@@ -71,7 +72,7 @@ class ReadCache:
 
     def __init__(self, limit: int, redis: Redis) -> None:
         self.limit = limit
-        self.most_keys = limit // LARGEST // PER_KEY  # that an answer may depend on, which is then too large itself
+        self.most_keys = limit // LARGEST // PER_KEY  # an answer that depends on more keys is too large itself
         self.answers: OrderedDict[bytes, CachedAnswer] = OrderedDict()
         self.bytes = 0
         self.misses = 0  # reads that were not cached
@@ -88,8 +89,8 @@ class ReadCache:
             return False
         self.misses += 1
         hashed = hash(data)
-        # Of few targets, some requests are considered; of many, some targets with all their requests, for a target is
-        # recorded only at its second request.
+        # One of `SPARING` requests finds few but frequent targets. Among many targets, all requests of one in
+        # `SPARING` are considered, because a target is recorded only at its second request.
         if self._worth < 0 and self.misses % SPARING and (hashed ^ self.misses >> SAMPLED) % SPARING:
             return False
         place = hashed & SEEN - 1
@@ -101,8 +102,10 @@ class ReadCache:
         return False
 
     def recording_used(self) -> None:
-        """Adjust the score: an answer that was recorded is asked for. This must not wait until the answer becomes
-        invalid: where nothing is written any more, none does."""
+        """Adjust the score because a recorded answer is asked for.
+
+        This is done at once, not when the answer becomes invalid: that never happens after the last write.
+        """
         self._worth = min(self._worth + 1, MEMORY)
 
     def recording_wasted(self, data: bytes) -> None:

@@ -58,7 +58,7 @@ class Recording(Exchange):
             return
         try:
             until = command.until(reply) if command.until is not None else NO_TIME
-        except Exception:  # a record that cannot be decoded: the handler will report it
+        except Exception:  # the record cannot be decoded; the handler will report it
             until = NO_TIME
         if until == NO_TIME or not cached.good:
             self._abandon()

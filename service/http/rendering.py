@@ -12,7 +12,7 @@ _last_until, _last_lines = 0.0, b""  # cached for a second
 
 
 def header_lines(headers: Iterable[tuple[str, str]]) -> str:
-    """Return headers as lines. Raises ValueError if a value is not printable: it could add lines of its own."""
+    """Return headers as lines. Raises ValueError if a value is not printable, because it could contain line breaks."""
     lines = ""
     for name, value in headers:
         if not value.isprintable():
@@ -29,7 +29,7 @@ LAST_LINES = len(_lines_at(0.0))  # bytes of `date_lines`, always: a date has a 
 
 
 def date_lines(now: float) -> bytes:
-    """Return the last lines of a head, with the date. They are made once a second; `now` is perf_counter()."""
+    """Return the last lines of a head, with the date. They are rendered once a second; `now` is perf_counter()."""
     global _last_until, _last_lines
     if now >= _last_until:
         second, fraction = divmod(time(), 1)

@@ -51,7 +51,7 @@ class Router:
         self._owners = [dialect for _, dialect in prefixes]
         either = "|".join(f"({re.escape(prefix)})" for prefix, _ in prefixes)
         self._prefix = re.compile(f"(?:{either})(?:/|\\Z)").match
-        self._ends: dict[int | None, _End] = {}  # by the number of the empty group at that end of the expression
+        self._ends: dict[int | None, _End] = {}  # by the number of the empty group at the end of its expression
         self._groups = 0
         self._match = re.compile(self._expression(root, (), open=False)).fullmatch
 

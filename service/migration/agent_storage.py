@@ -35,7 +35,7 @@ class Row(Struct):
 
     @property
     def text(self) -> str:
-        """The value as text: the content of a string, or the digits of a number as they were sent."""
+        """The value as text: the content of a string, or a number with the digits that were sent."""
         raw = bytes(self.value)
         return msgspec.json.decode(raw, type=str) if raw[:1] == b'"' else raw.decode()
 

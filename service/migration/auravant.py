@@ -13,7 +13,7 @@ from service.migration.outcome import Agreement, Outcome
 from service.migration.state import State
 from service.remote.concurrency import at_once
 
-AT_ONCE = 8  # keys that are stored at once
+AT_ONCE = 8  # keys that are stored at the same time
 CANNOT = (
     "Auravant's API lists neither resources nor keys, nor times, nor who stored a value: only the values of the given "
     "ids and keys are moved, and their times are those of the migration. Declare permissions in the access document."
@@ -80,7 +80,7 @@ class Arrival:
         self._compare(self._files, id, key, stored, await self._here.file(self._scope, id, key), digest)
 
     def _compare(self, agreement: Agreement, id: str, key: str, stored: bool, here: bytes | None, there: bytes) -> None:
-        """Compare a value, or the digest of a file, that was read back (`here`) with the vendor's (`there`)."""
+        """Compare the vendor's value, or the digest of its file (`there`), with what was read back (`here`)."""
         agreement.there += 1
         agreement.here += here is not None
         agreement.compared += 1

@@ -123,7 +123,7 @@ class Arrival:
         self._agreement.equal += after is not None and after.value == value
 
     async def _known(self, number: int, display: str) -> bool:
-        """Enroll a user at the first appearance. Return False if the number belongs to another user here."""
+        """Enroll a user who appears for the first time. Return False if the number belongs to another user here."""
         if number not in self._users:
             self._users[number] = await self._here.enroll(number, self._layer_ids.get(number), display)
             if not self._users[number]:

@@ -113,7 +113,7 @@ async def _migrate(
     cannot: str,
     work: Callable[[Work], Awaitable[None]],
 ) -> int:
-    """Run a migration, and return the exit status. `cannot` says what the vendor's API lacks; it is printed first."""
+    """Run a migration, and return the exit status. `cannot`, printed first, says what the vendor's API cannot do."""
     state = State(wanted.state, task)
     if not wanted.quiet:
         print(cannot, file=sys.stderr)
@@ -133,7 +133,7 @@ async def _migrate(
                 await work(Work(http, remote, runner, state, outcome, progress))
             return outcome.end()
     except (Refused, Unreachable) as error:
-        goes_on = f"; start it again with --state {wanted.state} to go on" if wanted.state else ""
+        goes_on = f"; to continue, start it again with --state {wanted.state}" if wanted.state else ""
         print(f"polystow: {error}{goes_on}", file=sys.stderr)
         return 1
     finally:

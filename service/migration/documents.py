@@ -15,7 +15,7 @@ from service.storage.errors import Invalid
 
 PATH = "/api/v1/storage/json"
 NAMES = 1000  # categories on a page
-ATTEMPTS = 10  # to read a document that changes while it is read
+ATTEMPTS = 10  # attempts to read a document that changes while it is read
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -68,13 +68,13 @@ def etag_of(body: bytes) -> str:
 
 
 def microseconds(moment: str) -> int:
-    """Return the microseconds from 1970 to an ISO 8601 time. A time without a zone is UTC. Raises ValueError."""
+    """Return the microseconds since 1970 of an ISO 8601 time. A time without a zone is UTC. Raises ValueError."""
     found = datetime.fromisoformat(moment)
     return (found.replace(tzinfo=found.tzinfo or UTC) - EPOCH) // MICROSECOND
 
 
 def iso(milliseconds: int) -> str:
-    """Return the ISO 8601 time that is so many milliseconds after 1970."""
+    """Return the ISO 8601 time for a number of milliseconds since 1970."""
     return (EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -11,9 +11,9 @@ from service.migration.outcome import Refused
 from service.remote.client import Remote, Reply
 
 STORAGE, FILES = "/api/mktplace/storage", "/api/mktplace/filestorage"
-KEYS = 100  # named in one request
+KEYS = 100  # keys in one request
 NOTHING = Raw(b"{}")
-ATTEMPTS = 5  # to download a file: its URL expires after 10 seconds, so each attempt asks for a new one
+ATTEMPTS = 5  # attempts to download a file; its URL expires after 10 seconds, so each one asks for a new URL
 
 
 class _Info(Struct):
@@ -41,7 +41,7 @@ class NotAllowed(Exception):
 
 
 class ExtensionStorage:
-    """Values and files that an extension keeps in one scope: at users, fields or farms."""
+    """Values and files that an extension has stored in one scope: at users, fields or farms."""
 
     def __init__(self, http: ClientSession, remote: Remote, scope: str) -> None:
         self._http, self._remote, self._scope = http, remote, scope

@@ -43,7 +43,7 @@ class Outcome:
     agreements: list[Agreement] = field(default_factory=list)
 
     def trouble(self, text: str) -> None:
-        """Count and print something that an operator must check."""
+        """Count and print a problem that an operator must check."""
         self.troubles += 1
         self.say(text)
 
@@ -66,7 +66,7 @@ class Sample:
         self._random, self._seen = Random(seed), 0
 
     def add(self, name: str) -> None:
-        """Add a name, which may displace one of the sample."""
+        """Add a name. It may replace a name in the sample."""
         self._seen += 1
         if len(self.names) < SAMPLE:
             self.names.append(name)

@@ -10,7 +10,7 @@ import signal
 
 
 class Stop:
-    """Install the signal handlers. They set `asked` at a signal, and `hurry` if the drain is to be skipped."""
+    """Install the signal handlers. They set `asked` at a signal, and `hurry` if the drain must be skipped."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()

@@ -1,8 +1,8 @@
 """The supervisor: the parent process, which starts all parts of the service, restarts them, and stops them.
 
-The order of the start is: ports, operations port, embedded Redis, workers. Invariant: whatever ends the service, every
-part that was started is stopped, in the reverse order: the workers finish the requests in flight, Redis saves and ends,
-and the operations port is closed last.
+The order of the start is: ports, operations port, embedded Redis, workers. Invariant: in whatever way the service
+ends, every part that was started is stopped, in the reverse order: the workers finish the requests in flight, Redis
+saves and ends, and the operations port is closed last.
 
 The ports are opened first, so that a second service on the same ports fails at once with a clear message. Clients that
 connect while Redis still loads its files wait in the accept queue.
@@ -37,9 +37,9 @@ from service.redis.errors import Failed
 from service.settings import BadSetting, Settings
 from service.storage.errors import Unavailable
 
-REDIS_SECONDS = 10.0  # that an external Redis may take to answer at start
-SMALL = 16 * 1024  # bytes of an access document that is read here, in about 20 ms; a subprocess takes half a second
-STOP_SECONDS = 12.0  # after which workers are killed; they end by themselves within 10 s
+REDIS_SECONDS = 10.0  # time for an external Redis to answer at start
+SMALL = 16 * 1024  # a longer access document is read by a subprocess, which takes 0.5 s; here, this takes 20 ms
+STOP_SECONDS = 12.0  # workers that run longer after a stop are killed; they should end within 10 s
 SIGNING_KEY = "signing.key"  # file in the data directory
 UNSIGNED = (
     "it is required with POLYSTOW_REDIS_URL, and must be the same for every instance on that Redis;"
@@ -55,7 +55,7 @@ class Serving:
 
     url: str
     ops_url: str
-    tokens: list[dict[str, Any]]  # generated for the access document; they cannot be shown again
+    tokens: list[dict[str, Any]]  # tokens generated for the access document; they cannot be shown again
 
 
 Announce = Callable[[Serving], None]
@@ -112,7 +112,7 @@ class Supervisor:
             announce(starting.result())
             await asyncio.wait({asked, *self._keeping}, return_when=asyncio.FIRST_COMPLETED)
             if not asked.done():
-                raise StartFailed("a worker can no longer be started; its log has the reason")
+                raise StartFailed("a worker cannot be started again; its log has the reason")
             await self._drain(stop)
 
     async def _start(self, stack: AsyncExitStack) -> Serving:

@@ -20,7 +20,7 @@ from service.process.link import DRAIN, connect, frame
 from service.process.ports import BACKLOG
 from service.settings import FINISH_SECONDS, Settings
 
-CLOSE_SECONDS = 2.0  # for sending answers; aiohttp may take it twice. With FINISH_SECONDS, a stop takes at most 10 s
+CLOSE_SECONDS = 2.0  # time to send answers; aiohttp may use it twice. With FINISH_SECONDS, a stop takes at most 10 s
 POLL_SECONDS = 0.01
 REPORT_SECONDS = 1.0
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 async def work(settings: Settings, listener: socket.socket, link_end: socket.socket) -> int:
-    """Serve until the worker is to stop. Return the exit status: 1 if it could not start, with the reason logged."""
+    """Serve until the worker is told to stop. Return the exit status: 1 if it could not start; the reason is logged."""
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     orders, reports = await connect(link_end)

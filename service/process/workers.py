@@ -19,8 +19,8 @@ from service.process import link
 from service.settings import Settings
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds before a restart; the pause doubles while the worker keeps dying
-STEADY_SECONDS = 1.0  # for which a worker must be ready to get the first pause again
-SILENT_SECONDS = 10.0  # without a report, after which a worker counts as stuck; it reports every second
+STEADY_SECONDS = 1.0  # after a worker was ready for this time, the next pause is the first one again
+SILENT_SECONDS = 10.0  # a worker without a report for this time counts as stuck; it reports every second
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Worker:
         return self._ready_since is not None and monotonic() - self._heard < SILENT_SECONDS
 
     async def keep(self) -> None:
-        """Run the worker, and a new process each time that one dies, until `stop`.
+        """Run the worker, and start a new process each time that one dies, until `stop` is called.
 
         If the first process cannot start, the future `started` fails.
         """
@@ -123,7 +123,7 @@ class Worker:
                 self.started.set_result(None)
 
     def drain(self) -> None:
-        """Have the worker close connections after each answer, so that clients connect anew, to other instances."""
+        """Let the worker close connections after each answer, so that clients connect to other instances."""
         self._draining = True
         if self._orders is not None and not self._orders.is_closing():
             self._orders.write(link.DRAIN)

@@ -53,7 +53,7 @@ class Redis:
         """Return the Redis at `url`. Nothing is sent before `connect`. The other parameters are those of Lane.
 
         `bulk` adds separate lanes to the primaries for long commands; `tracking` adds a Tracker for each primary.
-        `on_connect` runs on neither of them.
+        `on_connect` does not run on the connections of `bulk` and `tracking`.
 
         Must be called inside a running event loop. Raises ValueError, with a text for the operator, for a URL that
         cannot be used.
@@ -100,7 +100,7 @@ class Redis:
         return sum(float(getattr(each, name)) if isinstance(each, Lane) else each.total(name) for each in self._all)
 
     async def ping(self) -> None:
-        """Return when one primary has answered. In a cluster one is enough: it serves its slots while another is down.
+        """Wait until one primary has answered. In a cluster one is enough: it serves its slots while others are down.
 
         Raises NotSent if none answers.
         """
@@ -140,6 +140,6 @@ def _nodes(where: Address, make: Callable[..., Lane], on_connect: Prepare | None
 
 
 async def _ignoring_failure(connecting: Awaitable[None]) -> None:
-    """Wait for a connection that the service can do without."""
+    """Wait for a connection that the service does not need; ignore its failure."""
     with suppress(NotSent):
         await connecting

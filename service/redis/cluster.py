@@ -29,9 +29,9 @@ from service.redis.wire import Prepare, established
 
 log = logging.getLogger(__name__)
 
-REFRESH_SECONDS = 10.0  # between two refreshes of the map without a reason
+REFRESH_SECONDS = 10.0  # between two refreshes of the map if no node has answered MOVED
 CHECK_SECONDS = 0.25  # between two checks of the lanes
-LOOK_SECONDS = 1.0  # that a node may take to answer with its map
+LOOK_SECONDS = 1.0  # time for a node to answer with its map
 ASKED = 3  # nodes that are asked at the same time
 
 
@@ -120,7 +120,7 @@ class Cluster:
             return False
         number, there = target
         lane = self._primaries.to(there)
-        if error.word == "ASK":  # for this command only; if it cannot be sent at once, it goes to this node again
+        if error.word == "ASK":  # for this command only; if it cannot be sent now, it is tried here again
             return lane.asking(command)
         self._slots[number] = lane
         self._doubted.set()
@@ -156,7 +156,7 @@ class Cluster:
         return len(self._primaries.answering) == len(lanes) > 0
 
     async def _look(self) -> View:
-        """Return the newest map of up to `ASKED` connected primaries; if none answers, of any node known so far."""
+        """Return the newest map of up to `ASKED` connected primaries; if none answers, the map of any known node."""
         lanes = self._primaries.answering
         if lanes:
             asked = [self._ask(*item) for item in random.sample(lanes, min(ASKED, len(lanes)))]

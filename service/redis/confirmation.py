@@ -2,13 +2,14 @@
 
 Redis executes the commands that have arrived in one turn of its event loop, writes its file at the end of the turn, and
 sends the replies after that. There is one exception: if replies did not fit into the socket, the rest of them is sent
-in the middle of the next turn, together with the replies to what was executed in that turn, so before the file is
-written. A socket is full of one long reply, or of some hundred short ones that nobody has read. If Redis is killed in
+in the middle of the next turn, before the file is written, together with replies to commands of that turn. One long
+reply fills a socket, and so do some hundred short ones that were not read. If Redis is killed in
 this turn, a write that was acknowledged is lost. Only with `appendfsync always` does Redis avoid this (AE_BARRIER in
 its sources).
 
 So a write whose reply may have been sent in such a turn is followed by a PING. Redis executes it in a later turn, so
-its reply proves that the file was written. The caller gets the reply of the write then. `Backlog` tells when.
+its reply proves that the file was written. Only then the caller gets the reply of the write. `Backlog` decides which
+writes need this.
 """
 
 from collections import deque
@@ -22,7 +23,7 @@ from service.redis.outcome import Outcome
 # so at most twice what is counted here. (The Unix sockets of macOS have room for 8 KiB, which is not enough.)
 SAFE_BYTES = 32 * 1024
 PIECE_BYTES = 512
-READ_BYTES = 16 * 1024  # that Redis reads from a connection in a turn; it answers them with one piece
+READ_BYTES = 16 * 1024  # Redis reads at most so much from a connection in a turn, and answers it with one piece
 CONFIRM = b"*1\r\n$4\r\nPING\r\n"
 
 
@@ -35,7 +36,7 @@ class Held(NamedTuple):
 
 
 class Backlog:
-    """An upper limit of the replies that Redis had not sent to a connection yet when it executed a command.
+    """An upper limit of the bytes of replies that Redis had not sent to a connection when it executed a command.
 
     Replies that wait in Redis at some moment belong to commands that were sent before, and are received after it. So
     a command is safe if little arrived between two moments: its reply, and the flush of the oldest command that had
@@ -90,7 +91,7 @@ class Confirmation:
                 outcome.set_result(reply)
 
     def set_exception(self, exception: Failed, /) -> None:
-        """Fail the writes with Unanswered. An error from Redis confirms them, because it was sent in a later turn."""
+        """Fail the writes with Unanswered. An error reply of Redis confirms them: it was sent in a later turn."""
         if isinstance(exception, Rejected):
             self.set_result(None)
             return

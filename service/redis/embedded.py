@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 MAX_SOCKET_PATH = 103  # bytes; sun_path holds 104 on BSD and macOS, 108 on Linux, with the closing NUL
 FIRST_BACKOFF_SECONDS = 0.1  # it doubles
 MAX_BACKOFF_SECONDS = 5.0
-STOP_SECONDS = 30.0  # that Redis may take to write its files after SIGTERM
+STOP_SECONDS = 30.0  # time for Redis to write its files after SIGTERM
 POLL_SECONDS = 0.02
 TAIL_BYTES = 4096
 BAD_FILE = "Bad file format reading the append only file"  # logged by Redis and Valkey before they end
@@ -56,7 +56,7 @@ def socket_of(data_dir: Path) -> Path:
 
 
 def running(data_dir: Path) -> str | None:
-    """Return the URL of the Redis that a service runs on this directory now, if any. It may still load its files."""
+    """Return the URL of the Redis that is running on this directory, or None. It may still be loading its files."""
     path = socket_of(data_dir)
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1.0)
@@ -136,7 +136,7 @@ class Embedded:
                 await self._end(self._process)
             if self._keeper is None or self._keeper.done():
                 break
-            # The task is not cancelled: it may be starting a Redis at this moment, which would then stay behind.
+            # The task is not cancelled: it may be starting a Redis at this moment, which would then run on alone.
             await asyncio.wait({self._keeper}, timeout=POLL_SECONDS)
         for task in self._beside:
             task.cancel()
@@ -265,7 +265,7 @@ class Embedded:
         try:
             return await asyncio.shield(working)
         finally:
-            await asyncio.wait({working})  # also if this is cancelled, because the locks must last until it is done
+            await asyncio.wait({working})  # also if cancelled: the locks must be held until the work is done
 
     def _ended(self) -> str:
         logged = self._tail() or "nothing; the disk may be full"
@@ -279,7 +279,7 @@ class Embedded:
             return "\n".join(file.read().decode(errors="replace").splitlines()[-10:])
 
     async def _keep_running(self) -> None:
-        """Start Redis again whenever it ends, until it is stopped."""
+        """Start Redis again whenever it ends, until `stop` is called."""
         loop = asyncio.get_running_loop()
         backoff = FIRST_BACKOFF_SECONDS
         while True:
@@ -308,7 +308,7 @@ class Embedded:
 
 
 async def answers(path: Path) -> bool:
-    """Return if the Redis at this socket answers PING and has loaded its files."""
+    """Return True if the Redis at this socket answers PING and has loaded its files."""
     try:
         return (await ask(path, b"PING")).startswith((b"+PONG", b"-MISCONF"))  # MISCONF: the disk is full
     except (OSError, EOFError):

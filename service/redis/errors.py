@@ -1,4 +1,4 @@
-"""Failures of a command. Each tells the caller if the command may have had an effect.
+"""Failures of a command. Each type tells the caller if the command may have had an effect.
 
 Invariant: every failure of this package is one of these. Callers never see an exception of redis-py or hiredis.
 """

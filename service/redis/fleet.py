@@ -13,8 +13,8 @@ from service.redis.lane import Lane
 from service.redis.pending import Command
 from service.redis.topology import Node
 
-LEAVE_SECONDS = 1.0  # for the replies that are still due when a lane is closed
-SILENT_SECONDS = 1.0  # without a reply, after which a node counts as silent
+LEAVE_SECONDS = 1.0  # time for the missing replies when a lane is closed
+SILENT_SECONDS = 1.0  # a node that sends no reply for this time counts as silent
 
 COUNTED = ("commands", "round_trips", "retries", "reconnects")
 
@@ -61,7 +61,7 @@ class Fleet:
             task.add_done_callback(self._tasks.discard)
 
     def empty(self, lane: Lane) -> None:
-        """Pass on the commands that a lane has not sent."""
+        """Give the commands that a lane has not sent to `pass_on`."""
         for command in lane.drain():
             self._pass_on(command)
 

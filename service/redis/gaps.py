@@ -2,8 +2,9 @@
 
 Redis 7 and Valkey open the incremental file that a rewrite begins without O_APPEND. When the disk is full and only a
 part of the next commands can be written, Redis cuts that part off again (ftruncate), but its offset in the file stays
-where it was. Its next write begins at that offset, so a gap as long as the part lies before it. Redis does not start
-from such a file ("Bad file format"), and redis-check-aof would cut off the gap and all commands after it.
+where it was. Its next write begins at that offset, so there is a gap before it, as long as the part that was cut off.
+Redis does not start from such a file ("Bad file format"), and redis-check-aof would cut off the gap and all commands
+after it.
 
 Invariant: only NUL bytes are removed, and only where a command should begin. At every moment the name in the manifest
 leads to a complete file, the damaged or the repaired one. The damaged file is kept under another name.
@@ -25,7 +26,7 @@ from service.redis.aof import MANIFEST, listed
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 20
-LINE_BYTES = 1024  # of a line; Redis does not read longer annotations
+LINE_BYTES = 1024  # the longest line; Redis does not read longer annotations
 ARRAY = re.compile(rb"\*([1-9][0-9]{0,9})\r\n")
 BULK = re.compile(rb"\$([0-9]{1,18})\r\n")
 ANNOTATION = re.compile(rb"#[^\n]*\n")

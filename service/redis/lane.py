@@ -30,7 +30,7 @@ MAX_BACKOFF_SECONDS = 0.500
 # A connection that lasted this long is replaced at once. A shorter one counts as a failed attempt, so that a server
 # that accepts connections and closes them is not flooded.
 STEADY_SECONDS = 1.0
-EAGER_COMMANDS = 16  # are written at once, so that Redis begins with them before the tick ends
+EAGER_COMMANDS = 16  # this many commands are written at once, so that Redis begins with them before the tick ends
 
 
 class Lane:
@@ -267,13 +267,13 @@ class BulkLane(Lane):
 
 
 def backoff(attempt: int) -> float:
-    """Return the seconds to wait after so many failures, with jitter, so that workers do not connect all at once."""
+    """Return the seconds to wait after a number of failures, with jitter, so that workers do not connect together."""
     full: float = min(FIRST_BACKOFF_SECONDS * 2 ** min(attempt - 1, 10), MAX_BACKOFF_SECONDS)
     return full * random.uniform(0.5, 1.0)
 
 
 def hopeless(error: Exception) -> bool:
-    """Return if a failure to connect comes from a wrong configuration, so that waiting does not help."""
+    """Return True if a failure to connect is caused by a wrong configuration, so that waiting does not help."""
     untrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)
     unauthenticated = isinstance(error, Rejected) and error.word == "NOAUTH"
     return untrusted or unauthenticated or isinstance(error, AuthenticationError)

@@ -25,14 +25,14 @@ from service.redis.confirmation import CONFIRM, Confirmation, Held
 from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswered
 from service.redis.outcome import NOBODY, Outcome
 
-NOTHING = object()  # stands for: no complete reply is left
+NOTHING = object()  # returned when no complete reply is left
 
 # Errors with which Redis refuses a command before it has any effect, for a reason that is temporary.
 TRANSIENT = frozenset({"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN"})
 
 PAUSE_SECONDS = 0.010  # before the first repetition; it doubles
 MAX_PAUSE_SECONDS = 0.100
-DIRECT = 2  # times that a command may go from node to node without a pause
+DIRECT = 2  # a command may be redirected this often without a pause
 
 ASKING = b"*1\r\n$6\r\nASKING\r\n"  # permits the next command only to use a slot that is being imported
 
@@ -85,7 +85,7 @@ class Remedy:
 
 
 class Pending:
-    """The queue of one lane (see the module). `reason` is a text that tells why commands wait, for their failures.
+    """The queue of one lane (see the module). `reason` says why commands wait; it is a part of their failures.
 
     Each refused command is offered to `redirect` first, while replies are being read, and then, if the refusal is not
     temporary, to `mend`.
@@ -245,7 +245,7 @@ class Pending:
 
     def drain(self) -> list[Command]:
         """Remove and return the waiting and the resting commands. The commands in flight stay."""
-        self._remedy.on_its_way = False  # it is useful on this server only
+        self._remedy.on_its_way = False  # the remedy is useful on this server only
         drained = [*(rest[2] for rest in sorted(self.resting)), *self.waiting]
         self.resting.clear()
         self.waiting.clear()

@@ -22,7 +22,7 @@ ASK_SECONDS = 1.0
 
 
 async def keep_rewritten(data_dir: Path, socket: Path) -> None:
-    """Check for a gap again and again, until cancelled, and have Redis rewrite the file if there is one."""
+    """Check for a gap regularly, until cancelled, and let Redis rewrite the file if there is one."""
     loop = asyncio.get_running_loop()
     pause, retry, earliest = PAUSE, FIRST_RETRY_SECONDS, 0.0
     while True:
@@ -41,7 +41,7 @@ async def keep_rewritten(data_dir: Path, socket: Path) -> None:
                 log.warning(text, gap, reply)
                 earliest, retry = loop.time() + retry, min(2 * retry, MAX_RETRY_SECONDS)
         except (OSError, EOFError, KeyError, ValueError):
-            pause = PAUSE  # Redis does not run, or loads its files
+            pause = PAUSE  # Redis does not run, or is loading its files
 
 
 async def look(data_dir: Path, socket: Path) -> tuple[dict[str, str], int]:

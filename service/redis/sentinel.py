@@ -1,7 +1,7 @@
 """Redis with Sentinel: one lane to the primary that the sentinels name.
 
-The sentinels are asked with redis-py (see Guidelines for Redis clients with support for Redis Sentinel) at each
-connection. They are also asked once a second, so that a primary that hangs is left when it has been replaced.
+redis-py asks the sentinels before each connection (see Guidelines for Redis clients with support for Redis Sentinel).
+They are also asked once a second, so that the connection to a primary that hangs is closed when it has been replaced.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from service.redis.wire import Ask, Prepare
 
 log = logging.getLogger(__name__)
 
-SENTINEL_SECONDS = 0.5  # that one sentinel may take to answer; all together may take as long as a connection
+SENTINEL_SECONDS = 0.5  # time for one sentinel to answer; all of them together have the time for a connection
 WATCH_SECONDS = 1.0  # between two questions for the primary
 
 
@@ -102,7 +102,7 @@ class Watched:
 
     async def _check_role(self, ask: Ask) -> None:
         """Check that the server is a primary, because the sentinels may not know of a change yet; then prepare it."""
-        with suppress(Rejected):  # an ACL may forbid ROLE; then the error READONLY tells
+        with suppress(Rejected):  # an ACL may forbid ROLE; then the error READONLY shows that it is a replica
             if (await ask("ROLE"))[0] != b"master":
                 raise Demoted("the server that the sentinels name is a replica")
         if self._on_connect is not None:

@@ -32,7 +32,7 @@ async def keep_synced(data_dir: Path) -> None:
 
 
 def sync(data_dir: Path) -> None:
-    """Sync the append-only files to disk; those of Redis 7 and of older versions. Raises OSError."""
+    """Sync the append-only files to disk, those of Redis 7 and those of older versions. Raises OSError."""
     for path in chain(data_dir.glob("*.aof"), data_dir.glob("appendonlydir/*.aof")):
         # A file that Redis has just removed is not needed any more. If a write to the disk has failed since the last
         # sync, the system reports it to the next process that opens the file, so no failure is missed.

@@ -31,15 +31,15 @@ from service.redis.outcome import NOBODY, Outcome
 from service.redis.pending import Command, Redirect
 from service.redis.wire import Ask, Prepare, Wire, pack
 
-WAIT_SECONDS = 0.1  # for a reply on this connection; then the reads are sent on the ordinary lane instead
-PAUSE_SECONDS = 0.05  # for which the cache is not used after that; it doubles with each late reply in succession
+WAIT_SECONDS = 0.1  # a reply on this connection that takes longer is late; then reads are sent on the ordinary lane
+PAUSE_SECONDS = 0.05  # the cache is not used for this time after a late reply; it doubles with each further late reply
 MAX_PAUSE_SECONDS = 1.0
-LAST_LOOK_SECONDS = 0.001  # from a deadline until its replies count as late; meanwhile those that are there are read
+LAST_LOOK_SECONDS = 0.001  # from a deadline until replies count as late, so that replies in the socket are read first
 TIME = pack(("TIME",))
 
 
 class Dependent(Struct, eq=False):
-    """A cached value that was made from some keys.
+    """A cached value that depends on some keys.
 
     While none of the keys changes, it is valid up to and including the time `until` (ms; 0: always). `probes` are
     commands that fail if the primary does not serve the slot of the keys any more.
@@ -132,7 +132,7 @@ class Tracker(Lane):
         self.send(Command(outcome, command.packed, True, key=command.key))
 
     def wait(self, waiter: Waiter) -> None:
-        """Let a read wait for the next barrier, which is sent after this call; or, while a reply is late, for none."""
+        """Let a read wait for the next barrier, sent after this call. While a reply is late, no read waits."""
         if not self._waiters:
             if self._pause and self._resting():
                 waiter.unconfirmed()
@@ -164,7 +164,7 @@ class Tracker(Lane):
                     del self._dependents[key]
 
     def failed(self) -> None:
-        """Handle a late reply: do not use this connection for a while. A lost one is replaced at once."""
+        """Handle a late reply: do not use this connection for a while. A lost connection is replaced at once."""
         now = self._loop.time()
         if self.connected and now >= self._paused_until:
             self._pause = min(2 * self._pause or PAUSE_SECONDS, MAX_PAUSE_SECONDS)
@@ -199,8 +199,7 @@ class Tracker(Lane):
             self.refusal = ""
 
     def _ring(self) -> None:
-        """Handle deadlines one pass of the event loop later. If the worker was busy, replies may have arrived that are
-        not read yet."""
+        """Handle deadlines a moment later: if the worker was busy, replies that have arrived are not read yet."""
         self._timer = self._loop.call_later(LAST_LOOK_SECONDS, super()._ring)
 
     def _empty(self) -> None:

@@ -1,10 +1,10 @@
 """Removal of a transaction that is cut off at the end of an append-only file.
 
 Redis writes the effects of a script as a transaction, from MULTI to EXEC. If Redis is killed while it writes, the file
-can end within one. At the next start Redis 7.0 removes the incomplete command, but leaves the MULTI and the commands
-behind it, and appends new ones. So at the start after that, the first part of the script that was cut off is executed
-together with the next transaction; and commands that no EXEC follows are lost, although they were acknowledged. Redis
-8.0 and Valkey 9.1 remove the whole transaction. Here it is removed before Redis starts.
+can end inside of a transaction. At the next start Redis 7.0 removes the incomplete command, but leaves the MULTI and
+the commands behind it, and appends new ones. So at the start after that, the first part of the script that was cut off
+is executed together with the next transaction; and commands that no EXEC follows are lost, although they were
+acknowledged. Redis 8.0 and Valkey 9.1 remove the whole transaction. Here it is removed before Redis starts.
 
 Invariant: only commands of a transaction without EXEC are removed.
 """
@@ -47,8 +47,8 @@ def unfinished(path: Path) -> int | None:
     """Return the offset of the transaction in which a file ends, None if it ends in none or has other damage.
 
     Usually only the commands after the last EXEC are read. That EXEC may be in a value of the unfinished transaction.
-    So the whole file is read if the last command is incomplete. A value that is made like commands, and that is cut off
-    between two of them, is not noticed.
+    So the whole file is read if the last command is incomplete. If a value looks like commands, and is cut off between
+    two of them, that is not noticed.
     """
     last = _last(path, EXEC)
     for offset in (0,) if last is None else (last + len(EXEC), 0):

@@ -21,7 +21,7 @@ from service.redis.pending import NOTHING, Command, Pending, Unexpected
 
 Argument = str | bytes | int | float
 
-# Its stub declares a tuple of exactly one element.
+# The stub of this method declares a tuple of exactly one element.
 pack = cast(Callable[[tuple[Argument, ...]], bytes], hiredis.pack_command)
 
 
@@ -66,7 +66,7 @@ class Wire(asyncio.Protocol):
         self._pending = Pending(max_commands=1000, max_bytes=1 << 30)
         self._changed: Callable[[], None] = self.flush
         self._paused = False
-        self._leaving = False  # the server is not a primary any more: close after the replies that are due
+        self._leaving = False  # the server is not a primary any more: close after the missing replies
         self.heard = self._loop.time()  # time of the last reply, or of the oldest command in flight
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self.commands = 0
@@ -96,7 +96,7 @@ class Wire(asyncio.Protocol):
         self._next_reply = next_reply
 
     async def ask(self, *args: Argument) -> Any:
-        """Send one command before `open_to` and await its reply. Temporary refusals are not waited for."""
+        """Send one command before `open_to` and await its reply. A temporary refusal is raised at once."""
         future: asyncio.Future[Any] = self._loop.create_future()
         self._pending.add(Command(future, pack(args), write=True, deadline=0.0))
         self.flush()
@@ -223,7 +223,7 @@ async def _set_name(wire: Wire) -> None:
 
 @asynccontextmanager
 async def limit(seconds: float, what: str) -> AsyncIterator[None]:
-    """Limit a block like `asyncio.timeout`, with a text in TimeoutError that tells which step took too long."""
+    """Limit the time of a block like `asyncio.timeout`; the text of TimeoutError names the step that took too long."""
     try:
         async with asyncio.timeout(seconds):
             yield

@@ -17,8 +17,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from yarl import URL
 
 ATTEMPTS = 12
-SECONDS = 60.0  # until one attempt is given up
-MOST_BYTES = 64 << 20  # of one answer
+SECONDS = 60.0  # limit of one attempt
+MOST_BYTES = 64 << 20  # the longest answer
 LONGEST = 3600.0  # seconds: a longer Retry-After is shortened to this
 _pause = wait_random_exponential(multiplier=0.25, max=30)
 
@@ -83,7 +83,7 @@ def _wait(state: RetryCallState) -> float:
 
 
 class Remote:
-    """A server at a base URL. Each request has the same headers, beside its own."""
+    """A server at a base URL. Its headers are added to those of each request."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Remote:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.base = base.rstrip("/")
-        self.repeated = 0  # second and later attempts, of all requests
+        self.repeated = 0  # number of repeated attempts, over all requests
         self._http = http
         self._headers = dict(headers or {})
         self._attempts = attempts

@@ -23,5 +23,5 @@ async def at_once(limit: int, work: Iterable[Coroutine[Any, Any, T]]) -> list[T]
         raise failures.exceptions[0] from None
     finally:
         for piece in pieces:
-            piece.close()  # those that never started
+            piece.close()  # closes the coroutines that never started
     return [task.result() for task in tasks]

@@ -14,8 +14,8 @@ from service.storage.errors import Invalid
 from service.transfer import lines
 from service.transfer.lines import FORMAT, LINE_BYTES, Beginning, Ending, Line
 
-LEVEL = 3  # of compression by zstd
-BLOCK_BYTES = 256 * 1024  # that are read at a time
+LEVEL = 3  # the level of compression by zstd
+BLOCK_BYTES = 256 * 1024  # bytes that are read at a time
 WINDOW_BYTES = 8 * 1024 * 1024  # a compressed file that needs a larger window is refused
 MAGIC = b"\x28\xb5\x2f\xfd"  # the first bytes of each file that zstd wrote
 
@@ -93,7 +93,7 @@ class _Verified:
     """The state of an export that is being read."""
 
     def __init__(self) -> None:
-        self.number = 0  # of the line that was read last
+        self.number = 0  # the number of the last line that was read
         self._digest = sha256()
         self._ended = False
 

@@ -39,7 +39,7 @@ AHEAD = (
     315_360_000  # seconds that a cursor may be ahead of the clock: ten years, the longest age of a journal's entries
 )
 LARGEST = 10**14  # the second number of a cursor: it rises by 1 for each change while the clock is behind the cursor
-STATE_FIELDS = 10_000  # of a journal in one line; an export has about 500 in each
+STATE_FIELDS = 10_000  # limit of a journal's fields in one line; an export writes about 500 into each
 # Version and etag of a record that will expire. Numbers of 15 digits are exact in Lua.
 _remembered = re.compile(r"[0-9]{1,15} [0-9a-f]{0,32}").fullmatch
 _etag = re.compile(r"[0-9a-f]{0,32}").fullmatch
@@ -52,11 +52,11 @@ _STATE = {  # the fields beside a journal, which lua/include/enter_write.lua and
 
 
 class _Journals:
-    """The byte counts and cursors of the journal that is being checked. Its state comes first, then its entries."""
+    """The byte counts and cursors of the journal that is being checked: first its state, then its entries."""
 
     def __init__(self) -> None:
         self._namespaces = set[tuple[str, str]]()  # dialect and namespace
-        self._cursor = BEGINNING  # of the last entry that was removed or checked
+        self._cursor = BEGINNING  # the cursor of the last entry that was removed or checked
         self._place = ("", "", "")  # dialect, namespace and collection
         self._bytes = self._freed = 0
         self._entered = False
@@ -83,14 +83,14 @@ class _Journals:
         if TRIMMED in line.state:
             self._bounded("trimmed", line.state[TRIMMED])
             self._cursor = max(self._cursor, line.state[TRIMMED], key=position)
-        if place[:2] not in self._namespaces:  # neither exports nor checks would find the journal
+        if place[:2] not in self._namespaces:  # otherwise neither exports nor checks would find the journal
             raise Damaged("it must come after the `namespace` of its collection")
 
     def entry(self, line: ChangeLine, header: Header, value: bytes) -> None:
         """Check one entry. Raises Damaged.
 
-        Only the first entry must be larger than the removed bytes (`freed`). The totals need not rise: they do not in a
-        journal whose entries were imported after those of another one.
+        Only the total of the first entry must be larger than the removed bytes (`freed`). The totals need not rise:
+        they do not if the entries of one journal were imported after those of another one.
         """
         if (line.dialect, line.namespace, line.collection) != self._place:
             raise Damaged("it must come after the `journal` of its collection")
@@ -103,7 +103,7 @@ class _Journals:
         self._entered, self._cursor = True, line.cursor
 
     def _bounded(self, name: str, cursor: str) -> None:
-        """Refuse a cursor that lies far ahead: all later changes get larger ones. Raises Damaged."""
+        """Refuse a cursor far in the future, because all later changes would get higher ones. Raises Damaged."""
         ms, number = position(cursor)
         if ms > self._latest or number > LARGEST:
             most = f"{self._latest}-{LARGEST}, ten years from now"
@@ -117,7 +117,7 @@ class Checked:
         self._lines = chain.from_iterable(blocks)
         self._dialects = dialects
         self._journals = _Journals()
-        self._number = 1  # of the line that was read last
+        self._number = 1  # the number of the last line that was read
 
     def __iter__(self) -> Iterator[Line]:
         for line in self._lines:

@@ -21,16 +21,16 @@ from service.transfer.rest import Selection
 STANDARD = "-"  # the file name of standard input and output
 PACKED, PLAIN = ".ndjson.zst", ".ndjson"  # the suffixes of file names
 TIMEOUT = 60.0  # seconds for one Redis command
-FAIL, SKIP, REPLACE = "fail", "skip", "replace"  # --on-conflict: if a different record is stored already
+FAIL, SKIP, REPLACE = "fail", "skip", "replace"  # values of --on-conflict, for a different record that is stored
 
 
 def writable(file: str) -> bool:
-    """Tell whether an export can be written to this file name."""
+    """Return True if an export can be written to this file name."""
     return file == STANDARD or file.endswith((PACKED, PLAIN))
 
 
 async def export(redis_url: str, file: str, selection: Selection, *, quiet: bool) -> int:
-    """Write everything that is selected into a file, and return the exit status. Raises Failed, Refusal, OSError."""
+    """Write all selected records into a file, and return the exit status. Raises Failed, Refusal, OSError."""
     async with _connected(redis_url) as runner:
         sizes = [await lane.execute("DBSIZE", write=False) for lane in runner.redis.lanes]
         total = None if selection.narrow or selection.dialects else sum(map(int, sizes))
@@ -63,7 +63,7 @@ async def import_(redis_url: str, file: str, dialects: Collection[str], on_confl
 async def copy(
     source_url: str, redis_url: str, dialects: Collection[str], on_conflict: str, *, access: bool, quiet: bool
 ) -> int:
-    """Write everything that one store holds into another one, and return the exit status. Raises Failed, Refusal.
+    """Write everything that is in one store into another one, and return the exit status. Raises Failed, Refusal.
 
     The export runs in a process of its own, and its output is imported as it arrives, without a file between.
     """
@@ -82,7 +82,7 @@ async def copy(
 
 
 def _exporting(source_url: str, *, access: bool) -> "subprocess.Popen[bytes]":
-    """Start an export into a pipe. It gets the URL in its environment: other users could see it in the arguments."""
+    """Start an export into a pipe. It gets the URL in its environment, because other users can see its arguments."""
     command = [sys.executable, "-P", "-m", "service", "export", STANDARD, "--quiet", *["--with-access"] * access]
     environment = os.environ | {"POLYSTOW_REDIS_URL": source_url}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)

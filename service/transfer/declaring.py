@@ -1,4 +1,4 @@
-"""Imports what an access document declares (entries, grants, links, passwords), and users with their numbers."""
+"""Imports declarations of an access document (entries, grants, links, passwords), and users with their numbers."""
 
 from service.storage import keys
 from service.storage.access.transfer import AccessTransfer
@@ -14,7 +14,7 @@ class Declaring:
     def __init__(self, runner: Runner, *, replace: bool) -> None:
         self._runner, self._replace = runner, replace
         self._access = AccessTransfer(runner)
-        self._changed = False  # True: the caches of the workers are out of date
+        self._changed = False  # True if the caches of the workers are out of date
 
     async def restore(self, line: Line) -> tuple[list[Outcome], list[str]]:
         """Restore the declaration or user of one line; return the outcome and a name for messages, each in a list."""

@@ -33,7 +33,7 @@ class Filing:
     async def restore(self, line: Files, reading: Iterator[Line]) -> Outcome | None:
         """Restore a record whose files are in the next lines. Return the outcome, or None if it is withdrawn.
 
-        Raises Unavailable if Redis cannot be reached: the bytes can be read only once, so the record is not repeated.
+        Raises Unavailable if Redis cannot be reached: the bytes can be read only once, so it is not tried again.
         """
         collection = keys.collection(line.dialect, line.namespace, line.collection, "")
         found = await until_reachable(lambda: self._files.find(collection, line.id))
@@ -100,7 +100,7 @@ def _body(content: Content, kept: dict[str, Kept]) -> bytes | Span:
 
 
 def _state(line: Files, alive: int) -> tuple[object, ...]:
-    """Return what is compared of a record with files: all but ids of blobs, and values that have expired at `alive`."""
+    """Return the compared part of a record with files: all but ids of blobs and values that have expired by `alive`."""
     state = line.version, line.created, line.updated, line.expires, line.creator, line.updater
     if line.file is not None:
         file = line.file

@@ -1,4 +1,4 @@
-"""Imports an export into a store. An import can be repeated, also after it was stopped half way."""
+"""Imports an export into a store. An import can be repeated, also after it was stopped before its end."""
 
 import asyncio
 from collections import Counter
@@ -33,7 +33,7 @@ from service.transfer.rechecking import Rechecking
 from service.transfer.repeating import until_reachable
 
 PORTION = 20  # records that are written by one script: 0.5 ms of Redis's time
-PORTION_BYTES = 256 * 1024  # of bodies in one portion
+PORTION_BYTES = 256 * 1024  # bytes of the bodies in one portion
 AT_ONCE = 3  # portions that are written concurrently
 
 
@@ -57,7 +57,7 @@ class Import:
         self._filing, self._declaring = Filing(runner, replace=replace), Declaring(runner, replace=replace)
         self._rechecking = Rechecking(runner, readers, self._fault)
         self._kinds: dict[tuple[str, str], str] = {}  # letters of the collections' indexes, by dialect and namespace
-        self._documents: list[Restored] = []  # that are not written yet
+        self._documents: list[Restored] = []  # documents that are not written yet
         self._size = 0  # bytes of the bodies of `_documents`
         self._assigned: list[VariableLine] = []  # variables that are not written yet
         self._running: set[asyncio.Task[None]] = set()

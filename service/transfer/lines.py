@@ -13,20 +13,20 @@ from service.storage.records.record import CALLER_ID_BYTES
 from service.storage.variables.variables import KEY_BYTES, NUMBER, VALUE_BYTES
 
 FORMAT = 1
-PIECE_BYTES = 256 * 1024  # of a body in one line; the rest of a longer body is in the lines that follow
+PIECE_BYTES = 256 * 1024  # bytes of a body in one line; the rest of a longer body is in the lines that follow
 LINE_BYTES = 16 * 1024 * 1024  # a longer line is refused, because a line is held in memory as a whole
 EXACT = (1 << 53) - 1  # the largest integer that Lua and readers of JSON represent exactly
 CURSOR = "^(?!0-0$)(0|[1-9][0-9]{0,14})-(0|[1-9][0-9]{0,14})$"  # as Redis writes the id of an entry of a stream
 LAST = 253_402_300_799_999  # ms since the epoch: the end of the year 9999; later times cannot be shown in an answer
 
 Number = Annotated[int, Meta(ge=0, le=EXACT)]
-Bytes = Annotated[int, Meta(ge=0, le=1 << 52)]  # of a journal; as many again can be added exactly
+Bytes = Annotated[int, Meta(ge=0, le=1 << 52)]  # bytes of a journal; as many again can be added exactly
 Positive = Annotated[int, Meta(ge=1, le=EXACT)]
 Expiry = Annotated[int, Meta(ge=0, le=LAST)]
 Word = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,39}$")]
 Name = Annotated[str, Meta(min_length=1, max_length=1024)]
 Text = Annotated[str, Meta(max_length=1024)]
-Shown = Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]  # is sent in a header of an answer
+Shown = Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]  # sent in a header of an answer
 Caller = Annotated[str, Meta(max_length=CALLER_ID_BYTES)]
 Size = Annotated[int, Meta(ge=0, le=512 * 1024 * 1024)]  # bytes: the maximum of a string in Redis
 
@@ -66,7 +66,7 @@ class InCollection(Line):
 
 
 class Stored(InCollection):
-    """The members that the lines of all records have, beside the body."""
+    """The members that the lines of all records have, except the body."""
 
     id: Text
     version: Positive

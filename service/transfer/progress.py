@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 PERIOD = 5.0  # seconds between two lines
-REFRESHES = 4  # of the bar, per second
+REFRESHES = 4  # how often the bar is drawn in a second
 
 
 class Reporter:
-    """Counts the records that are done, and shows nothing."""
+    """Counts the records that are done. It shows nothing."""
 
     done = 0
 

@@ -1,4 +1,4 @@
-"""Checks what an import wrote, except documents, which `importing` checks itself.
+"""Checks the records that an import has written, except documents, which `importing` checks itself.
 
 Records with files are checked one by one. Variables, journals and grants are checked at the end, a whole collection at
 a time, because their entries do not arrive together.
@@ -29,7 +29,7 @@ class Rechecking:
         self._left: dict[tuple[Check, Collection], None] = {}  # each check once, in the order of the export
 
     def add(self, line: Line) -> None:
-        """Note the collection of a line, if collections with such lines are checked at the end."""
+        """Note the collection of a line if it must be checked at the end."""
         if isinstance(line, VariableLine):
             check = self._variables
         elif isinstance(line, JournalLine | ChangeLine):

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def until_reachable(work: Callable[[], Awaitable[T]]) -> T:
-    """Do some idempotent work, at most ATTEMPTS times, until Redis can be reached and has answered."""
+    """Do some idempotent work until Redis has answered, at most ATTEMPTS times."""
     for _ in range(ATTEMPTS - 1):
         try:
             return await work()

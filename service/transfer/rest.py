@@ -37,14 +37,14 @@ from service.transfer.lines import (
 )
 from service.transfer.rendering import document, files, names
 
-Write = Callable[[str, Sequence[Line]], object]  # takes lines of one dialect
+Write = Callable[[str, Sequence[Line]], object]  # a function that writes lines of one dialect
 
 
 class Selection(Struct, frozen=True):
     """The part of a store that is exported; an empty set selects everything.
 
     `namespaces` and `collections` select collections that a registry lists, such as categories of projects. If one of
-    them is given, nothing else is exported. `access`: credentials and quotas are exported too.
+    them is given, nothing else is exported. `access`: credentials and quotas are exported, too.
     """
 
     dialects: frozenset[str] = frozenset()
@@ -100,7 +100,7 @@ class Rest:
             await self._users(dialect)
 
     def _first(self, dialect: str, key: str) -> bool:
-        """Tell whether a key is selected and was not exported yet."""
+        """Return True if a key is selected and was not exported yet."""
         mark = hash(key)
         if (self._selection.dialects and dialect not in self._selection.dialects) or mark in self._seen:
             return False

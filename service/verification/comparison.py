@@ -134,7 +134,7 @@ def _tree(text: str) -> Tree:
     tokens = iter(_token.findall(text))
     tree = _value(_next(tokens), tokens)
     if next(tokens, None) is not None:
-        raise ValueError("there is something behind the end")
+        raise ValueError("there is text behind the end")
     return tree
 
 
@@ -173,7 +173,7 @@ def _items(end: str, tokens: Iterator[str]) -> Iterator[str]:
 
 
 def _matches(expected: str, actual: str, known: dict[str, str]) -> bool:
-    """Tell whether a text is as expected. Values that its placeholders name are added to `known`."""
+    """Return True if a text is as expected. Values that its placeholders name are added to `known`."""
     found = re.fullmatch(_pattern(expected, known), actual, re.DOTALL)
     if found is None:
         return False
@@ -202,5 +202,5 @@ def _wanted(hole: re.Match[str], known: Mapping[str, str]) -> str:
 
 
 def _readable(expected: str, known: Mapping[str, str]) -> str:
-    """Return the expected text for people: known values are filled in, others are shown by their sort: `<uuid>`."""
+    """Return the expected text for people: known values are filled in, others are shown as their sort: `<uuid>`."""
     return HOLE.sub(lambda hole: f"<{hole[2]}>" if hole[2] else known.get(hole[1], f"<{hole[1]}>"), expected)

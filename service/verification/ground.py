@@ -1,4 +1,4 @@
-"""Check that a server has no data before a conversation, and remove what a conversation left.
+"""Check that a server has no data before a conversation, and remove the data that a conversation has left.
 
 A conversation expects an empty project. If the project has data, nothing is changed and the verification ends. Data
 that a conversation left is removed before the next one. The APIs of Auravant and Genesys do not list what is stored:
@@ -14,7 +14,7 @@ from service.remote.client import Remote, Reply
 
 DOCUMENTS = "/api/v1/storage/json"
 PAGE = 1000
-ROUNDS = 10  # of removals; if documents are left after them, the server counts as one that does not remove any
+ROUNDS = 10  # attempts to remove all documents; if some are left, the server counts as one that removes none
 UNLIKE_ITS_PAGE = "the list of the server's data must have the members that the vendor's page describes"
 
 
@@ -92,7 +92,7 @@ async def left(dialect: str, remote: Remote, known: Mapping[str, str]) -> str:
 
 
 async def remove(dialect: str, remote: Remote, known: Mapping[str, str]) -> None:
-    """Remove everything that a conversation left. Raises Unusable if the server does not remove it."""
+    """Remove all data that a conversation has left. Raises Unusable if the server does not remove it."""
     if dialect not in GROUNDS:
         return
     try:

@@ -36,7 +36,7 @@ class Verification:
     conversations: int = 0
     exchanges: int = 0
     findings: list[Finding] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)  # names of values that only the caller can give and did not give
+    missing: list[str] = field(default_factory=list)  # names of missing values that only the caller can give
 
     @property
     def differing(self) -> list[Finding]:
@@ -50,7 +50,7 @@ class Verification:
 
 
 def values(token: str | None, base: str, more: Mapping[str, str]) -> dict[str, str]:
-    """Return the values that are known before the first exchange: credential, server URL, two new names, and `more`."""
+    """Return the values that are known before the first exchange: credential, URL, two new names, and `more`."""
     known = {"here": base, "url": base, "user": uuid4().hex, "custom": uuid4().hex}
     if token:
         known |= {"token": token, "key": token}

@@ -146,7 +146,7 @@ async def test_a_second_start_continues_where_the_first_one_ended(
         assert await migrate(here, there, url, incoming=incoming, state=state) == 1
         said = capsys.readouterr().err
         assert "was answered with 401" in said
-        assert f"start it again with --state {state} to go on" in said
+        assert f"to continue, start it again with --state {state}" in said
         told = json.loads(state.read_bytes())
         assert told["parts"]["many"]["position"] not in ("", "0")
     async with proxied(there.running.url, second) as url:
