@@ -1,4 +1,4 @@
-"""The command line `polystow`: serve, access apply, fsck, doctor, verify.
+"""The command line `polystow`: serve, access apply, fsck, doctor, verify, migrate, export, import, copy.
 
 Exit statuses: 0 if the command is done or the service was stopped by a signal; 1 if the service could not start, Redis
 could not be used, or fsck or doctor found something; 2 for wrong arguments, settings or documents.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from service.process.supervisor import Announce, Serving
 
 DESCRIPTION = "Four vendors' storage APIs, served from one core on Redis. Flags win over their POLYSTOW_ variables."
-DATA_SETTINGS = ("redis_url", "data_dir")  # the settings that tell where the data is
+DATA_SETTINGS = ("redis_url", "data_dir")  # the settings that say where the data is
 
 # Each command imports its modules when it runs, so that a worker does not load the supervisor.
 
@@ -157,7 +157,7 @@ async def _copy_between(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _usable(file: str) -> Iterator[None]:
-    """Say of a file that cannot be used which one it is."""
+    """Raise BadSetting, which names the file, if the file in this block cannot be used."""
     try:
         yield
     except OSError as error:
@@ -289,16 +289,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_verify(verify: argparse.ArgumentParser) -> None:
-    verify.add_argument("dialect", metavar="DIALECT", help="whose conversations: ainoflow, for example")
+    verify.add_argument("dialect", metavar="DIALECT", help="the dialect to verify, such as ainoflow")
     verify.add_argument("--against", metavar="BASE_URL", required=True, help="the server; its project must be empty")
     verify.add_argument("--token-env", metavar="NAME", help="environment variable that holds the credential")
-    verify.add_argument("--beyond", action="store_true", help="also replay what this service decided or added")
+    verify.add_argument("--beyond", action="store_true", help="also replay decisions and additions of this service")
     verify.add_argument("--report", metavar="FILE", help="write the outcome as JSON; - for standard output")
     verify.set_defaults(run=_verify)
 
 
 def _add_migrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the commands that move data from a vendor, or to it."""
+    """Add the command `migrate`, with one subcommand for each vendor."""
     migrate = commands.add_parser("migrate", help="move data from a vendor or to it, over its API", allow_abbrev=False)
     vendors = migrate.add_subparsers(metavar="DIALECT", required=True)
     ainoflow = vendors.add_parser("ainoflow", help="documents", allow_abbrev=False)
@@ -306,42 +306,42 @@ def _add_migrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     direction.add_argument("--from", dest="source", metavar="BASE_URL", help="bring documents from this server")
     direction.add_argument("--to", dest="target", metavar="BASE_URL", help="take documents to this server")
     ainoflow.add_argument("--project", required=True, help="the project here")
-    ainoflow.add_argument("--category", action="append", help="this category alone; may be repeated")
+    ainoflow.add_argument("--category", action="append", help="only this category; may be repeated")
     ainoflow.set_defaults(run=_migrate, vendor=_migrate_ainoflow)
     avaamo = vendors.add_parser("avaamo", help="variables of an agent", allow_abbrev=False)
     avaamo.add_argument("--from", dest="source", metavar="BASE_URL", required=True, help="the server that has them")
     avaamo.add_argument("--agent", metavar="N", type=int, required=True, help="the agent, there and here")
-    avaamo.add_argument(
-        "--users", metavar="FILE", help="layer id and number of users, with a comma between, one a line"
-    )
+    avaamo.add_argument("--users", metavar="FILE", help="one user per line: layer id, comma, number")
     avaamo.set_defaults(run=_migrate, vendor=_migrate_avaamo)
     auravant = vendors.add_parser("auravant", help="values and files of an extension", allow_abbrev=False)
     auravant.add_argument("--from", dest="source", metavar="BASE_URL", required=True, help="the server that has them")
     auravant.add_argument("--scope", choices=("users", "fields", "farms"), required=True, help="where they are kept")
-    auravant.add_argument("--ids", metavar="FILE", required=True, help="ids of users, fields or farms, one a line")
-    auravant.add_argument("--keys", metavar="FILE", required=True, help="keys, one a line")
+    auravant.add_argument("--ids", metavar="FILE", required=True, help="ids of users, fields or farms, one per line")
+    auravant.add_argument("--keys", metavar="FILE", required=True, help="keys, one per line")
     auravant.add_argument("--extension", metavar="CLIENT_ID", required=True, help="the extension here")
     auravant.add_argument("--environment", default="production", choices=("production", "dev"), help="[production]")
     auravant.set_defaults(run=_migrate, vendor=_migrate_auravant)
     for command in (ainoflow, avaamo, auravant):
-        command.add_argument("--token-env", metavar="NAME", required=True, help="environment variable: the credential")
-        command.add_argument("--state", metavar="FILE", help="keep how far it has come, so that a second start goes on")
+        command.add_argument(
+            "--token-env", metavar="NAME", required=True, help="environment variable with the credential"
+        )
+        command.add_argument("--state", metavar="FILE", help="file for the progress, to continue after a stop")
         command.add_argument("--quiet", action="store_true", help="print only errors")
         add_flags(command, DATA_SETTINGS)
 
 
 def _add_transfers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the commands by which data leaves a store and enters one."""
+    """Add the commands `export`, `import` and `copy`."""
     export = commands.add_parser("export", help="write everything into a file", allow_abbrev=False)
     export.add_argument("file", metavar="FILE", help="its name ends in .ndjson or .ndjson.zst; - for standard output")
-    export.add_argument("--dialect", action="append", help="this dialect alone; may be repeated")
-    export.add_argument("--project", action="append", help="documents of this project alone; may be repeated")
-    export.add_argument("--category", action="append", help="documents of this category alone; may be repeated")
+    export.add_argument("--dialect", action="append", help="only this dialect; may be repeated")
+    export.add_argument("--project", action="append", help="only documents of this project; may be repeated")
+    export.add_argument("--category", action="append", help="only documents of this category; may be repeated")
     export.set_defaults(run=_export)
-    into = commands.add_parser("import", help="write what a file holds into the store", allow_abbrev=False)
+    into = commands.add_parser("import", help="write the records of a file into the store", allow_abbrev=False)
     into.add_argument("file", metavar="FILE", help="an export; - for standard input")
     into.set_defaults(run=_import)
-    between = commands.add_parser("copy", help="write what one Redis holds into another one", allow_abbrev=False)
+    between = commands.add_parser("copy", help="write the records of one Redis into another one", allow_abbrev=False)
     between.add_argument("--from", dest="source", metavar="REDIS_URL", required=True, help="the Redis to read")
     between.add_argument("--to", dest="target", metavar="REDIS_URL", required=True, help="the Redis to write")
     between.add_argument("--quiet", action="store_true", help="print only errors")
@@ -349,13 +349,15 @@ def _add_transfers(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     conflicts = ("fail", "skip", "replace")
     for command in (into, between):
         command.add_argument(
-            "--on-conflict", choices=conflicts, default="fail", help="where another record is there [fail]"
+            "--on-conflict", choices=conflicts, default="fail", help="if a different record is stored already [fail]"
         )
     for command in (export, into):
         command.add_argument("--quiet", action="store_true", help="print only errors")
         add_flags(command, DATA_SETTINGS)
     for command in (export, between):
-        command.add_argument("--with-access", action="store_true", help="keys, tokens, passwords, rates and quotas too")
+        command.add_argument(
+            "--with-access", action="store_true", help="keys, tokens, passwords, rates and quotas, too"
+        )
 
 
 def main(arguments: Sequence[str] | None = None, announce: "Announce" = announce) -> int:

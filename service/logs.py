@@ -1,6 +1,6 @@
 """Logs: one JSON object per line on standard error, in every process of the service.
 
-Invariant: no line contains a credential. The code logs none, and `redacted` removes any that slips in.
+Invariant: no line contains a credential. The code logs none, and `redacted` removes any that is there by mistake.
 
 Lines are written directly, without a queue and a thread: a line is one write, the default level logs a few lines per
 minute, and the lines in a queue would be lost in a crash, where they are needed most.
@@ -16,7 +16,7 @@ from typing import Any
 
 REDACTED = "[redacted]"
 
-# Patterns of credentials that could slip into a message: in a header, as a URL's password, in a JSON member.
+# Patterns of credentials that could be in a message by mistake: in a header, as a URL's password, in a JSON member.
 _CREDENTIALS = (
     (re.compile(r"\b(bearer|basic)(\s+)[^\s\"',;]+", re.IGNORECASE), rf"\1\2{REDACTED}"),
     (
@@ -32,7 +32,7 @@ _CREDENTIALS = (
 
 
 def redacted(text: str) -> str:
-    """Return `text` with everything replaced that looks like a credential."""
+    """Return `text` without everything that looks like a credential."""
     for pattern, replacement in _CREDENTIALS:
         text = pattern.sub(replacement, text)
     return text

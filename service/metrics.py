@@ -18,7 +18,7 @@ from typing import Any
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
-Snapshot = dict[str, list[Any]]  # kind -> [name, labels, value] of each series; msgpack carries it
+Snapshot = dict[str, list[Any]]  # kind -> [name, labels, value] of each series; sent as msgpack
 
 
 class Kind(StrEnum):
@@ -99,7 +99,7 @@ class Series:
         self.seconds = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count one request that took so many seconds."""
+        """Count one request and the seconds that it took."""
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.seconds += seconds
 

@@ -15,7 +15,7 @@ from service.setting_types import PATH, PORT, SWITCH, Kind, between, duration, o
 
 PREFIX = "POLYSTOW_"
 MEBIBYTE = 1024 * 1024
-FINISH_SECONDS = 6.0  # that a worker which stops takes at most to answer the requests that have begun
+FINISH_SECONDS = 6.0  # a worker that stops has this time to answer the requests that have begun
 
 
 class BadSetting(ValueError):
@@ -69,7 +69,7 @@ class Settings:
         10 * MEBIBYTE, between(1024, 512 * MEBIBYTE), "Largest document, in bytes; a larger one gets 413."
     )
     request_timeout: float = _set(
-        5.0, duration(0.1, 600), "Seconds that a request may wait for Redis before it gets 503."
+        5.0, duration(0.1, 600), "Seconds that each command of a request may wait for Redis; then it gets 503."
     )
     max_in_flight: int = _set(
         10_000, between(1, 10_000_000), "Redis commands in flight per worker; further requests get 503."

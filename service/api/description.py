@@ -32,7 +32,7 @@ class Content:
     media: tuple[str, ...] = (JSON,)  # content types that the body may have
     examples: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # values, by the name of the example
     headers: type[Struct] | None = None  # headers of an answer
-    other: tuple["Content", ...] = ()  # the same in other content types, for clients that ask for one of them
+    other: tuple["Content", ...] = ()  # this content in other content types, for clients that ask for one of them
     # OpenAPI links: names of handlers that the answer leads to, each with its parameters.
     leads_to: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
@@ -82,4 +82,4 @@ class Api:
     path: type[Struct]  # one field for each parameter name in the path templates
     security: Mapping[str, Mapping[str, Any]]  # OpenAPI's security schemes; a request uses any one of them
     error: Any  # the type of a refusal's body
-    open: bool = False  # may a request also come without a credential?
+    open: bool = False  # True if a request may also come without a credential

@@ -89,7 +89,7 @@ class Stream(msgspec.Struct):
     content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
     length: int | None = None
-    follower: Follower | None = None  # of a stream that ends with its client: its head is sent before its first event
+    follower: Follower | None = None  # set if the stream follows events; its head is sent before the first one
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class Request(msgspec.Struct):
     left: bool = False  # the client has left
 
     def follow(self, follower: Follower) -> None:
-        """Let the handler wait for events with this follower, which ends when the client leaves, or has left before."""
+        """Let the handler wait for events with this follower. It ends when the client leaves, or at once if it has."""
         self.follower = follower
         if self.left:
             follower.leave()

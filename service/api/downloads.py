@@ -26,7 +26,7 @@ _unsafe = re.compile(
 _attribute = "!#$&+-.^_`|~"  # characters that need no escape in an RFC 5987 value, besides letters and digits
 
 Headers = tuple[tuple[str, str], ...]
-Pieces = Callable[[int, int], AsyncIterator[bytes]]  # the content from an offset on, so many bytes
+Pieces = Callable[[int, int], AsyncIterator[bytes]]  # the content from an offset on, up to a number of bytes
 
 
 class File(Struct):
@@ -40,7 +40,7 @@ class File(Struct):
 
 
 def download(headers: MultiMapping[str], file: File, pieces: Pieces, more: Headers = ()) -> Answer | Stream:
-    """Answer a download as `If-None-Match`, `Range` and `If-Range` ask for it; `more` are the dialect's headers."""
+    """Answer a download as its `If-None-Match`, `Range` and `If-Range` demand; `more` are the dialect's headers."""
     known = (
         *SAFE,
         *more,

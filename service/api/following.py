@@ -16,7 +16,7 @@ HEARTBEAT_SECONDS = 15.0
 LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 
 Cursor = Callable[[Position], str]
-Confirm = Callable[[], Awaitable[None]]  # raises Refusal if the caller may not follow any longer
+Confirm = Callable[[], Awaitable[None]]  # raises Refusal if the caller may not follow any more
 
 
 def asks_for_events(accept: str) -> bool:
@@ -29,8 +29,8 @@ def asks_for_events(accept: str) -> bool:
 
 
 async def poll(request: Request, follower: Follower, limit: int, seconds: float, confirm: Confirm) -> Sequence[Event]:
-    """Return the next events as soon as there are some. There are none if the time is over, the client has left, or the
-    worker ends. Raises Refusal."""
+    """Return the next events as soon as there are some; none if the time is over, the client has left, or the worker
+    ends. Raises Refusal."""
     request.follow(follower)
     clock = asyncio.get_running_loop().time
     end = min(clock() + seconds, _expiry(request))
@@ -45,8 +45,8 @@ async def poll(request: Request, follower: Follower, limit: int, seconds: float,
 def stream(request: Request, follower: Follower, name: str, cursor: Cursor, confirm: Confirm) -> Stream:
     """Answer with events of this name, as they come, and with a heartbeat after a time without events.
 
-    The stream ends if the caller may not follow any longer, if an event that comes next was trimmed, or if the worker
-    ends. The client then resumes with the last id.
+    The stream ends if the caller may not follow any more, if the next event was trimmed, or if the worker ends. The
+    client then resumes with the last id.
     """
     request.follow(follower)
     events = _Events(request, follower, name, cursor, confirm)
@@ -59,14 +59,14 @@ class _Events:
         self._start = b"event: %b\nid: " % name.encode()
         self._clock = asyncio.get_running_loop().time
         self._expiry = _expiry(request)
-        self._piece: Piece | None = None  # the next one
-        self._beat = 0.0  # when it is time for a heartbeat
+        self._piece: Piece | None = None  # the next piece to send
+        self._beat = 0.0  # the time of the next heartbeat
         self._generation: int | None = None  # of the access directory in which the caller was last confirmed
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield an empty piece when the first events were read, then all events. Raises Refusal before that.
 
-        What was yielded is not kept: while thousands of streams wait, that would be most of their memory.
+        A yielded piece is not kept: pieces would be most of the memory of thousands of waiting streams.
         """
         follower = self._follower
         follower.served = self._push
@@ -75,7 +75,7 @@ class _Events:
             yield b""
             self._set_beat()
             while self._piece is not None or await self._next():
-                if (sent := follower.sent) is not None:  # nothing is to be written, but the client is to read
+                if (sent := follower.sent) is not None:  # there is nothing to write, but the client must read
                     follower.sent = None
                     with follower.unread(sent):
                         yield b""
@@ -92,7 +92,7 @@ class _Events:
                 self._set_beat()
 
     def _push(self) -> None:
-        """Send the next events without waking this stream, if nothing but that is to be done."""
+        """Send the next events without waking this stream, if there is nothing else to do."""
         if self._generation is None or self._generation != self._follower.generation or self._clock() >= self._expiry:
             self._follower.wake()
         elif self._follower.push(self._render):
@@ -102,7 +102,7 @@ class _Events:
         self._beat = self._clock() + HEARTBEAT_SECONDS
 
     async def _next(self) -> bool:
-        """Wait for the next events, or until it is time for a heartbeat or a second look. Return False at the end."""
+        """Wait for the next events, or for the time of a heartbeat or another check. Return False at the end."""
         follower = self._follower
         if follower.over or not await self._may_follow():
             return False
@@ -120,8 +120,8 @@ class _Events:
         return True
 
     async def _may_follow(self) -> bool:
-        """Return False if the caller may not follow any longer. It is looked up again if access has changed, also while
-        there always are events for a client that reads slowly."""
+        """Return False if the caller may not follow any more. The caller is looked up again if access has changed, also
+        while there are always more events for a client that reads slowly."""
         if self._clock() >= self._expiry:
             return False
         generation = self._follower.generation

@@ -92,7 +92,7 @@ async def parts(
         parsed = chain(parser.parse(await anext(pieces, b"")), parser.close())
         for part in _complete(parsed, charset, limits):
             yield part
-        async for _ in pieces:  # nothing is left, but the body counts as read only once its iterator is exhausted
+        async for _ in pieces:  # nothing is left, but the body counts as read only when its iterator has ended
             pass
         return
     count, events = 0, _events(pieces, parser)
@@ -239,8 +239,8 @@ def _long(limit: int) -> str:
 class _Urlencoded:
     """Parser of application/x-www-form-urlencoded.
 
-    `_rest` is not complete yet: a name, or the first characters of an escape. `_inside`: the parser is inside a value,
-    whose name it has yielded.
+    `_rest` is the incomplete end of the data: a name, or the first characters of an escape. `_inside`: the parser is
+    inside a value, whose name it has yielded.
     """
 
     def __init__(self) -> None:
@@ -336,7 +336,7 @@ def _undecodable(name: str, charset: str) -> Invalid:
 
 
 async def pieces_of(content: Content) -> AsyncIterator[bytes]:
-    """Yield a part's content piece by piece, whether it is complete or arrives."""
+    """Yield a part's content piece by piece, also if it is complete already."""
     if isinstance(content, bytes):
         yield content
     else:

@@ -130,7 +130,7 @@ def validate(body: bytes) -> None:
 
 
 def mistake(error: msgspec.ValidationError, name: str = "") -> str:
-    """Return the message for an error of msgspec: which member has an invalid type or value, and what it must be.
+    """Return the message for an error of msgspec: the member with an invalid type or value, and what it must be.
 
     `name` is the parameter or member that was parsed; without it, it is the body.
     """

@@ -63,7 +63,7 @@ class Signer:
 
     def sign(self, purpose: str, fields: Mapping[str, str], *, seconds: float, bytes: int = 0) -> dict[str, str]:
         """Return the fields with their policy, key id and signature: all that the request must carry, as a form or as a
-        query. The permission holds for so many seconds; `bytes` is the most that the body may have."""
+        query. The permission is valid for `seconds`; the body may have at most `bytes`."""
         expires = int((self._clock() + seconds) * 1000)
         policy = urlsafe_b64encode(_encode(Policy(purpose, expires, dict(fields), bytes))).decode().rstrip("=")
         return {**fields, POLICY: policy, KEY_ID: self._first, SIGNATURE: self._signature(self._first, policy)}

@@ -55,7 +55,7 @@ HEADERS = (
 
 @dataclass
 class Page:
-    """One page or file. Its body is made or read when it is requested first."""
+    """One page or file. Its body is made or read at the first request."""
 
     path: str
     content_type: str

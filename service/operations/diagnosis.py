@@ -11,8 +11,8 @@ from service.redis.check import Finding, Server, refuse, warn
 from service.settings import Settings
 
 FULL, NEARLY_FULL, HALF = 0.95, 0.80, 0.50  # parts of the memory that Redis may use
-FRAGMENTED, LARGE = 1.5, 256 * 1024 * 1024  # ratio of resident to used memory; judged from so many bytes used
-CONNECTIONS = 2  # of the parent process while it applies an access document; each worker has one more
+FRAGMENTED, LARGE = 1.5, 256 * 1024 * 1024  # ratio of resident to used memory; judged if more bytes are used
+CONNECTIONS = 2  # connections of the parent process while it applies an access document; each worker adds one
 SPARE_CONNECTIONS = 10
 MANY_SCRIPTS = 1000
 LEAST_FREE = 256 * 1024 * 1024  # bytes free on the disk of the embedded Redis

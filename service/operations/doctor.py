@@ -26,10 +26,10 @@ from service.settings import Settings
 from service.storage import keys
 from service.storage.scripts import library
 
-COMMANDS = 100  # sent to measure the latency
-ANSWER_SECONDS = 2.0  # for a connection, and for each answer
-CLOCK_SECONDS = 1.0  # allowed between Redis's clock (expiry of records) and this machine's (expiry of tokens)
-LATENCY_SECONDS = 0.005  # allowed for the median; higher percentiles depend on this machine as much as on the network
+COMMANDS = 100  # number of commands that are sent to measure the latency
+ANSWER_SECONDS = 2.0  # time for a connection, and for each answer
+CLOCK_SECONDS = 1.0  # allowed difference of Redis's clock (expiry of records) and this machine's (of tokens)
+LATENCY_SECONDS = 0.005  # largest median; higher percentiles depend on this machine as much as on the network
 
 Out = Callable[[str], object]
 
@@ -136,7 +136,7 @@ async def _commands(ask: Ask) -> Iterable[Finding]:
         except Rejected as error:
             if error.word == "NOPERM" or "unknown command" in error.message:
                 missing.append(" ".join(command[: 2 if command[0] == "FUNCTION" else 1]))
-        except NotSent:  # refused for the moment: the command exists, and other rules report the server's state
+        except NotSent:  # a temporary refusal: the command exists, and other rules report the server's state
             pass
     return diagnosis.of_commands(missing)
 

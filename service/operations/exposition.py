@@ -85,7 +85,7 @@ def _histogram(definition: Definition, series: Series) -> Metric:
 
 
 def registry(totals: Totals) -> CollectorRegistry:
-    """Return everything that /metrics shows: the metrics of the service and those of the parent process."""
+    """Return the registry that /metrics shows: the metrics of the service and those of the parent process."""
     everything = CollectorRegistry()
     everything.register(totals)
     for standard in (ProcessCollector, PlatformCollector, GCCollector):

@@ -23,7 +23,7 @@ from service.redis.errors import Rejected
 from service.storage.errors import Unavailable
 
 PING_SECONDS = 1.0  # a Redis that takes longer to answer is not ready
-REMEMBERED_SECONDS = 0.5  # for which an answer is used again, so that many probes cost Redis two PINGs a second
+REMEMBERED_SECONDS = 0.5  # an answer is used again for this time, so many probes cost Redis two PINGs a second
 LARGEST_ACCESS_BYTES = 1024 * 1024
 WATCH_SECONDS = 2.0
 READ_ONLY = "redis refuses writes: it cannot write to its disk, which usually is full"
@@ -45,7 +45,7 @@ class Service(Protocol):
 
 
 class RedisHealth:
-    """The health of Redis: `answers` tells if it answers PING, `read_only` if it refuses writes.
+    """The health of Redis: `answers` returns True if it answers PING; `read_only`: it refuses writes.
 
     Redis is asked at most every `REMEMBERED_SECONDS`, however many probes there are.
     """
@@ -58,7 +58,7 @@ class RedisHealth:
         self.read_only = False
 
     async def answers(self, max_age: float = REMEMBERED_SECONDS) -> bool:
-        """Return if the latest PING was answered in time. A PING older than `max_age` seconds is repeated first."""
+        """Return True if the latest PING was answered in time; send one if that is older than `max_age` seconds."""
         async with self._asking:
             if monotonic() - self._asked >= max_age:
                 self._answered = await self._probe()
@@ -74,7 +74,7 @@ class RedisHealth:
             if error.word != "MISCONF":
                 return False
             read_only = True
-        except Exception:  # for any other reason, Redis did not answer
+        except Exception:  # any other failure counts as no answer
             return False
         if read_only != self.read_only:
             log.log(*(logging.ERROR, READ_ONLY) if read_only else (logging.WARNING, "redis accepts writes again"))
@@ -82,7 +82,7 @@ class RedisHealth:
         return True
 
     async def watch(self) -> None:
-        """Ask Redis every `WATCH_SECONDS`, so that the log tells when Redis begins and ceases to refuse writes.
+        """Ask Redis every `WATCH_SECONDS`, so that the log says when Redis begins and ends to refuse writes.
 
         The first question is not sent at once: Redis may still be starting, and its silence would be remembered.
         """
