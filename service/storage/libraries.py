@@ -1,9 +1,10 @@
-"""Libraries of functions on the servers: which are used, and the removal of those of former versions.
+"""Libraries of functions on the servers: the marks of those in use, and the removal of those of former versions.
 
 Every version of the service has a library of its own (service/storage/scripts/library.py), which stays on a server
-when the last worker of that version has ended. Each worker marks its library as used once an hour. One that no worker
-has marked for a day is removed. If a worker calls it after all (it was stopped for a day, or the version came back at
-that very moment), the server says that the function is missing, and the library is loaded again (runner.py).
+when the last worker of that version has ended. Each worker marks its library as used once an hour. A library that no
+worker has marked for a day is removed. A worker may still need it: it was suspended for a day, or its version is used
+again at that moment. Then the server answers that the function is missing, and the library is loaded again
+(runner.py).
 """
 
 import asyncio

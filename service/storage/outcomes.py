@@ -4,9 +4,9 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """The fate of something that was to be restored."""
+    """The outcome of restoring one record, entry or other thing."""
 
     STORED = "stored"
-    PRESENT = "present"  # exactly this was there
-    DIFFERENT = "different"  # something else was there, and was left
-    EXPIRED = "expired"  # its time is over
+    PRESENT = "present"  # the store has exactly this already
+    DIFFERENT = "different"  # the store has something else under this name, which was kept
+    EXPIRED = "expired"  # it has expired meanwhile

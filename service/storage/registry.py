@@ -1,7 +1,7 @@
-"""Registers what is stored, and walks over it: namespaces, their collections, the members of an index.
+"""Registers namespaces and collections, and walks over them and over the members of an index.
 
-Registries are supersets (lua/register.lua), so a registered collection may be empty; the collection itself
-decides. A walk goes in short steps, and visits everything that was there for the whole walk.
+Registries are supersets (lua/register.lua): a registered collection may be empty. A walk has short steps, and
+visits everything that exists during the whole walk.
 """
 
 from collections.abc import AsyncIterator
@@ -61,7 +61,7 @@ async def stored_keys(runner: Runner) -> AsyncIterator[list[str]]:
 
 
 async def sizes(runner: Runner, collection: Collection) -> tuple[int, int]:
-    """Return the number of records in the index of sizes, and their bytes in all."""
+    """Return the number of records in the index of sizes, and the sum of their bytes."""
     documents = size = 0
     async for _, weight in scan(runner, "ZSCAN", collection.index("s")):
         documents, size = documents + 1, size + int(weight)

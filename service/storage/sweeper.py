@@ -1,9 +1,9 @@
 """The sweeper: removes expired members from the indexes of collections that nobody uses, and drops empty
 collections.
 
-Reads are exact without it: a page sweeps first, a count subtracts due members. The sweeper gives memory and
-quota back. One worker at a time holds its lease; if two work at once after a stall, they only do the same work
-twice.
+Reads are exact without it: a page sweeps first, and a count subtracts expired members. The sweeper frees memory
+and quota. One worker at a time has its lease. If two work at the same time after a stall, they only do the same
+work twice.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Sweeper:
         self._name = uuid4().hex
 
     async def run(self) -> None:
-        """Sweep again and again, for as long as the worker lives."""
+        """Sweep regularly, until the worker ends."""
         while True:
             try:
                 leading = await self.acquire_lease()
@@ -52,7 +52,7 @@ class Sweeper:
             await asyncio.sleep(PERIOD)
 
     async def acquire_lease(self) -> bool:
-        """Acquire or renew the lease; return whether this worker has it."""
+        """Acquire or renew the lease. Return True if this worker has it."""
         return bool(await self._runner.run("acquire_lease", (keys.SWEEPER,), name=self._name, ms=HELD_FOR))
 
     async def sweep(self) -> None:
@@ -67,7 +67,7 @@ class Sweeper:
         await self._batch(waiting)
 
     async def _batch(self, batch: list[tuple[Collection, str]]) -> bool:
-        """Sweep these collections; return whether the lease is still held."""
+        """Sweep these collections. Return True if this worker still has the lease."""
         swept = await asyncio.gather(*(self._storage.records.sweep(collection) for collection, _ in batch))
         for (collection, seen), first in zip(batch, swept, strict=True):
             await self._finish(collection, seen, first)
@@ -75,7 +75,7 @@ class Sweeper:
         return await self.acquire_lease()
 
     async def _finish(self, collection: Collection, seen: str, swept: Swept) -> None:
-        """Sweep what is left in a collection, and drop it if it is empty.
+        """Sweep the rest of a collection, and unregister it if it is empty.
 
         One collection is swept at a time, so a request waits for one step at most. The pauses are as long as
         the steps, so half of Redis's time is left to requests.

@@ -2,8 +2,8 @@
 
 Each entry is a key of its own in Redis. A token is named by its SHA-256 and is never stored in the clear. A
 worker caches what it has looked up. Every change of the directory starts a new generation, a number in Redis,
-which each worker reads twice a second. The cache may be used for one second after the number was read and had
-not changed. So a revoked token stops working everywhere within one second, even if Redis cannot be reached.
+which each worker reads twice a second. If it has not changed, the worker may use its cache for one second after
+the number was read. So a revoked token stops working everywhere within one second, even if Redis cannot be reached.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from service.storage.scripts.runner import Runner
 FRESH = 1.0  # seconds for which the cache may be used after the generation was read
 POLL = 0.4  # seconds between two readings of the generation
 SIZE = 20_000  # cached entries, unknown tokens included; a fuller cache is emptied
-BYTES = 64 * 1024 * 1024  # of cached entries, as stored in Redis; a larger cache is emptied
-CACHED_IDS = 100_000  # of one kind: some 14 MB; beyond that all of the kind are dropped
+BYTES = 64 * 1024 * 1024  # size of the cached entries, as stored in Redis; a larger cache is emptied
+CACHED_IDS = 100_000  # cached ids of one kind: some 14 MB; if there are more, all of the kind are dropped
 
 log = getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Directory:
             return kept[0]
         generation = self._cache_generation
         found = await look()
-        if generation == self._cache_generation:  # else the answer may be older than the change that emptied the cache
+        if generation == self._cache_generation:  # else the answer may be older than the cache's last clearing
             if len(self._entries) >= SIZE or self._entries_bytes > BYTES:
                 self._entries.clear()
                 self._entries_bytes = 0
@@ -140,7 +140,7 @@ class Directory:
     ) -> list[Any]:
         """Return a value for each id, never None. `ask` is called once, with the ids that are not cached.
 
-        The meaning of the values belongs to the dialect. The ids are short: very many may be cached.
+        Only the dialect knows the meaning of the values. The ids are short, so very many may be cached.
         """
         cached = self.cached_values(dialect, kind)
         found = {id: cached.get(id) for id in ids}
@@ -156,14 +156,14 @@ class Directory:
         return [found[id] for id in ids]
 
     async def watch(self) -> None:
-        """Read the generation again and again, for as long as the worker lives."""
+        """Read the generation regularly, until the worker ends."""
         loop = asyncio.get_running_loop()
         end = loop.call_later(0, self._stale)
         while True:
             asked = loop.time()
             try:
                 stored = await self._command("GET", keys.GENERATION, key=keys.GENERATION)
-            except (Refusal, Failed) as error:  # not confirmed: the cache goes out of use by itself
+            except (Refusal, Failed) as error:  # not confirmed, so the cache is soon not used any more
                 log.debug("the generation could not be read: %s", error)
             else:
                 if stored != self._stored_generation:
@@ -181,7 +181,7 @@ class Directory:
         self.generation = None
 
     async def declare(self, dialect: str, entries: Iterable[Entry]) -> None:
-        """Write entries. They apply everywhere within a second after `invalidate`. Safe to repeat."""
+        """Write entries. All workers use them within a second after `invalidate`. Idempotent."""
         await fan_out(partial(self._declare, dialect), entries)
 
     async def _declare(self, dialect: str, entry: Entry) -> None:
@@ -195,12 +195,12 @@ class Directory:
             await self._command("UNLINK", usage, key=usage, write=True)
 
     async def invalidate(self) -> None:
-        """Start a new generation: every worker looks up again what it cached."""
+        """Start a new generation, so that every worker looks up its cached entries again."""
         await self._run("invalidate", (keys.GENERATION,))
 
 
 def digest(token: str) -> str:
-    """Return the name of a token at rest. Tokens are long and random, so a fast hash is as good as a slow one."""
+    """Return the name under which a token is stored. Tokens are long and random, so a fast hash is good enough."""
     return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -1,12 +1,12 @@
 """Grants: the verbs that each subject may use in a collection. The scripts themselves check them
 (lua/include/denied.lua).
 
-Grants are stored in the collection's slot and never cached, so a withdrawn grant is effective once `grant` has
-returned: no later write can pass.
+Grants are stored in the collection's slot and never cached. So after `grant` has removed a grant and returned, no
+write uses it any more.
 
-Grants follow from declared entries. If two programs apply declarations at the same time, the one that read the
-later state must win. So: declare, take a revision, read the declared entries, then grant. A grant with a
-revision lower than the stored one is refused; then take a new revision and read again.
+Grants follow from declared entries. If two programs apply declarations at the same time, the grants of the one
+that has read the later state must remain. So: declare, take a revision, read the declared entries, then grant. A
+grant with a revision lower than the stored one is refused; then take a new revision and read again.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,7 +21,7 @@ from service.storage.scripts.runner import Runner
 READ, WRITE, DELETE = "r", "w", "d"  # the verbs; a grant is a text of one or more of them
 PORTION = 1000  # subjects in one command: below 1 ms of Redis's time
 STAGED_SECONDS = 60
-ATTEMPTS = 20  # at a collection whose grants others keep changing
+ATTEMPTS = 20  # attempts at a collection whose grants others keep changing
 
 
 class Grants:
@@ -32,7 +32,7 @@ class Grants:
         self._command = runner.command
 
     async def revise(self, above: int = 0) -> int:
-        """Return a new revision, higher than all before and than `above`."""
+        """Return a new revision, higher than all earlier ones and than `above`."""
         return int(await self._run("revise", (keys.REVISION,), above=above))
 
     async def grant(self, collection: Collection, verbs: Mapping[str, str] | None, revision: int) -> list[str]:
@@ -40,7 +40,7 @@ class Grants:
         known.
 
         `verbs` maps subjects to verbs; None undeclares the collection's resource. It is one step, however many
-        grants there are: those beyond `PORTION` are sent ahead to a staging key. Safe to repeat. Raises
+        grants there are: more than `PORTION` are sent to a staging key first. Idempotent. Raises
         OutdatedGrants, Unavailable, OutcomeUnknown.
         """
         staged = collection.staged(uuid4().hex)
@@ -79,5 +79,5 @@ class Grants:
         raise Unavailable("other documents are applied at the same time; apply this document again")
 
     async def permit(self, collection: Collection, subject: str, verb: str) -> None:
-        """Check that a caller may use a verb, before a step elsewhere that leads to a write. Raises Denied."""
+        """Check that a caller may use a verb, before a step outside of the script that writes. Raises Denied."""
         await self._run("permit", (collection.acl,), subject=subject, verb=verb)

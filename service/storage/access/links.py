@@ -1,8 +1,8 @@
 """Links: relations between an id and members in many slots, such as the fields that a user may read.
 
-Links are supersets. A link is written before its relation becomes true, and removed after it ceased to be true.
-So there may be stale links, never missing ones; the data's own slot decides. Each link carries the revision at
-which it was made. Removing links up to a revision leaves those that were made again meanwhile.
+Links are supersets. A link is written before its relation becomes true, and removed after the relation has ended.
+So there may be stale links, never missing ones; the data itself decides. Each link has the revision at which it was
+made, so removing links up to a revision keeps those that were made again meanwhile.
 """
 
 from collections.abc import Sequence

@@ -19,12 +19,12 @@ from service.storage.errors import Throttled, Unauthenticated
 
 SALT_BYTES = 16
 QUEUE = 16  # verifications that may wait for their turn
-SIZE = 10_000  # remembered outcomes; beyond that all are dropped
+SIZE = 10_000  # remembered outcomes; if there are more, all are dropped
 ANYONE = Caller("", {})
 
 
 class Password(NamedTuple):
-    """The user name and password that a request shows."""
+    """The user name and password of a request."""
 
     username: str
     password: str
@@ -50,7 +50,7 @@ class Passwords:
         self._waiting = 0
 
     async def caller(self, dialect: str, shown: Password | None) -> Caller:
-        """Return the caller with that password. Raises Unauthenticated, Throttled (too many are trying)."""
+        """Return the caller with this password. Raises Unauthenticated, Throttled (too many verifications wait)."""
         key = keys.passwords(dialect)
 
         async def look() -> dict[str, bytes]:
@@ -78,7 +78,7 @@ class Passwords:
         return stored + blake2b(said, key=self._secret, digest_size=32).digest()
 
     async def _verify(self, stored: bytes, password: str) -> bool:
-        """Tell whether the password is right. An unknown user takes as long as a known one."""
+        """Return True if the password is right. An unknown user takes as long as a known one."""
         if self._waiting >= QUEUE:
             raise Throttled("1000000")
         self._waiting += 1

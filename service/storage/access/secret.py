@@ -1,4 +1,4 @@
-"""The secret of this installation: random bytes in Redis, from which ids are derived that nobody else can compute."""
+"""The secret of this installation: random bytes in Redis, from which ids are derived that others cannot compute."""
 
 from secrets import token_bytes
 

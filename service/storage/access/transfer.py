@@ -1,6 +1,6 @@
-"""Declared entries, grants, links and passwords on their way out of a store and into another one.
+"""Declared entries, grants, links and passwords, read for an export and restored.
 
-Restoring one of them again changes nothing. What is there and differs stays, unless it is to be replaced.
+Restoring one of them again changes nothing. If the store has a different one, it is kept, unless `replace` is set.
 """
 
 from typing import Any
@@ -19,12 +19,12 @@ PORTION = 1000  # members in one command: below 1 ms of Redis's time
 
 
 class AccessTransfer:
-    """The way of what is declared out of a store and into another one."""
+    """Declarations, read for an export and restored."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner, self._command = runner, runner.command
         self._grants = Grants(runner)
-        self._revision = 0  # the counter of revisions is at least that
+        self._revision = 0  # the counter of revisions is at least this number
 
     async def entry(self, dialect: str, kind: str, id: str) -> dict[str, Any] | None:
         """Read a declared entry; None if there is none."""
@@ -33,7 +33,7 @@ class AccessTransfer:
         return None if packed is None else dict(unpackb(packed))
 
     async def restore_entry(self, dialect: str, kind: str, id: str, value: dict[str, Any], *, replace: bool) -> Outcome:
-        """Restore a declared entry. It counts everywhere a second after `finish`."""
+        """Restore a declared entry. All workers use it within a second after `finish`."""
         key = keys.entry(dialect, kind, id)
         condition = () if replace else ("NX",)
         if await self.entry(dialect, kind, id) == value:
@@ -47,7 +47,7 @@ class AccessTransfer:
         return {member: int(score) async for member, score in registry.scan(self._runner, "ZSCAN", key)}
 
     async def restore_links(self, dialect: str, kind: str, id: str, members: dict[str, int]) -> Outcome:
-        """Restore links beside those that are there: they are supersets, so two links never contradict each other."""
+        """Add links to the existing ones. Links are supersets, so they never contradict each other."""
         key, pairs = keys.links(dialect, kind, id), [*members.items()]
         for start in range(0, len(pairs), PORTION):
             words = [word for member, revision in pairs[start : start + PORTION] for word in (revision, member)]
@@ -81,7 +81,7 @@ class AccessTransfer:
             self._revision = await self._grants.revise(revision)
         try:
             await self._grants.grant(collection, verbs, revision)
-        except OutdatedGrants:  # somebody declares at the same time, and wins
+        except OutdatedGrants:  # another program declares grants at the same time; its grants remain
             return Outcome.DIFFERENT
         return Outcome.STORED
 
@@ -104,5 +104,5 @@ class AccessTransfer:
         return Outcome.STORED if stored or replace else Outcome.DIFFERENT
 
     async def finish(self) -> None:
-        """Let all workers look up again what they cached."""
+        """Make all workers look up their cached entries again."""
         await Directory(self._runner).invalidate()

@@ -1,1 +1,1 @@
-"""Streams of changes, followed live: each stream is read once by a worker, for all clients that follow it."""
+"""Streams of changes, followed live: a worker reads each stream once for all clients that follow it."""

@@ -1,4 +1,4 @@
-"""A follower: one client's position in a stream, from which it goes on until the client has had enough."""
+"""A follower: the position of one client in a stream, and the events that it is given next."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -9,20 +9,20 @@ from service.storage.feed.turns import LEAST_BYTES
 from service.storage.feed.unread import Unread
 from service.storage.feed.watcher import PORTION, Source, Watcher
 
-PIECE_BYTES = 65_536  # of events that are given to a client at a time
-FIRST = 16  # events of the first read for one follower, at most; then twice as many, while they are short
-WAITING_BYTES = 1_000_000  # of events that wait for a client; with more it is cut off
-UNREAD_BYTES = 64 * 1024 * 1024  # of pieces that all clients of a worker have not read
-LOOK_BYTES = 1_024  # that a look at a client which does not read counts as: it takes 1 us
+PIECE_BYTES = 65_536  # bytes of events that are given to a client at a time
+FIRST = 16  # limit of events in the first read for one follower; it doubles while the events are short
+WAITING_BYTES = 1_000_000  # bytes of events that may wait for a client; with more it is cut off
+UNREAD_BYTES = 64 * 1024 * 1024  # limit of the pieces that all clients of a worker have not read
+LOOK_BYTES = 1_024  # checking a client that does not read counts as this many bytes in a slice: it takes 1 us
 
 
 Render = Callable[[Event], bytes]
 
 
 class Followers:
-    """Makes followers, and counts them. `events` were given to them; `cut` of them were too slow.
+    """Makes followers, and counts them. `events` counts the events given to them, `cut` those that were too slow.
 
-    `unread` is what they were given and have not read.
+    `unread` has the pieces that they were given and have not read.
     """
 
     def __init__(self, watcher: Watcher, most_unread: int = UNREAD_BYTES) -> None:
@@ -35,15 +35,15 @@ class Followers:
 
 
 class Follower:
-    """See the module. `position` is that of the last event that `take` returned. `over`: there is nothing to wait for
-    any more, because the client has left or the worker ends.
+    """See the module. `position` is that of the last event that `take` returned. `over`: it need not wait any
+    more, because the client has left or the worker ends.
 
     `abort` closes the client's connection. `send` writes a piece, and returns False if not all of it could be sent at
     once. `served` is called instead of waking a follower that waits for events, when it is its turn. `sent` is a piece
     that was pushed, and that the client has not read.
 
-    A client that has once had all events is cut off, by `abort`, if it does not read while more than `WAITING_BYTES` of
-    newer ones wait. A client that catches up reads as slowly as it likes.
+    After a client has received all events once, it is cut off (by `abort`) if it does not read while more than
+    `WAITING_BYTES` of newer events wait. Before that, it may read as slowly as it likes.
     """
 
     def __init__(self, followers: Followers, source: Source, position: Position) -> None:
@@ -55,13 +55,13 @@ class Follower:
         self._portion = FIRST
         self._left = False
         self._live = False
-        self._waiting = False  # for events; and it is not woken yet
+        self._waiting = False  # it waits for events, and has not been woken yet
         self._unread = False  # events were given to the client, and it has not read them yet
-        self._slow = False  # the client is to be cut off, if it does not read at its next turn
-        self._in_pieces = False  # the client is given pieces, and not all events that there are
+        self._slow = False  # the client is cut off if it does not read at its next turn
+        self._in_pieces = False  # the client is given pieces, not all existing events
 
     def forget_client(self) -> None:
-        """Do nothing to the client any more, and keep nothing of it."""
+        """Drop all references to the client."""
         self.abort: Callable[[], None] = _nothing
         self.send: Callable[[bytes], bool] = _refuse
         self.served: Callable[[], None] | None = None
@@ -82,7 +82,7 @@ class Follower:
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Count it as a follower."""
+        """Count this follower for the length of the block."""
         self._followers.now += 1
         try:
             yield
@@ -90,8 +90,8 @@ class Follower:
             self._followers.now -= 1
 
     async def take(self, limit: int, until: float) -> list[Event]:
-        """Return the next events, at most `limit`. If there are none, wait for something to happen until a moment of
-        the event loop's clock, and look once more: there may still be none.
+        """Return the next events, at most `limit`. If there are none, wait to be woken, or until a time of the event
+        loop's clock, and try again. There may still be none.
 
         Raises Refusal, also if one of the next events was trimmed.
         """
@@ -101,7 +101,7 @@ class Follower:
         """Return the next events as one piece, which has no more than `PIECE_BYTES` or one event; None if there still
         are none at a moment of the event loop's clock, as in `take`, or if a piece was `sent` meanwhile.
 
-        Events that do not fit are not kept for the client: they are looked for again when it has read the piece.
+        Events that do not fit are not kept for the client: they are read again when it has read the piece.
         """
         self._in_pieces = True
         found = await self._next(PORTION, until)
@@ -162,7 +162,7 @@ class Follower:
 
     async def _take(self, limit: int) -> list[Event]:
         tail = self._watcher.follow(self._source).tail
-        for _ in range(2):  # while the first read was on its way, the tail may have begun with a later event
+        for _ in range(2):  # during the first read, the tail may have begun with a later event
             if (found := tail.after(self.position, limit)) is not None:
                 self._live |= len(found) < limit
                 return found
@@ -192,7 +192,7 @@ class Follower:
             await self._woken()
 
     async def _woken(self) -> None:
-        """Wait until it is woken."""
+        """Wait to be woken."""
         self._future = asyncio.get_running_loop().create_future()
         try:
             await self._future
@@ -213,7 +213,7 @@ class Follower:
 
     @contextmanager
     def unread(self, piece: Piece) -> Iterator[None]:
-        """The time in which the client has not read all that it was given."""
+        """Mark the client as one that has not read its events, for the length of the block."""
         followed = self._watcher.follow(self._source)
         followed.followers.add(self)
         self._unread, self._slow = True, False
@@ -226,13 +226,13 @@ class Follower:
             followed.followers.discard(self)
 
     def wake(self) -> None:
-        """Let it look for events, or see that it is over."""
+        """Wake the follower: there are events, or it is over."""
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
     def serve(self) -> int:
-        """Let it look for events; close the connection of a client that does not read and is to be cut off, for which
-        too much waits, or whose worker ends. See Waiting."""
+        """Wake the follower (see Waiting). If its client does not read, close the connection when the client must be
+        cut off, when too much waits for it, or when the worker ends."""
         behind = self._watcher.follow(self._source).tail.behind(self.position)
         if not self._unread:
             if self.served is not None and self._waiting and self.sent is None and not self.over:
@@ -254,13 +254,13 @@ class Follower:
         self._watcher.turns.add((self,))
 
     def leave(self) -> None:
-        """The client has left."""
+        """Note that the client has left."""
         self._left = True
         self.wake()
 
 
 def _fitting(events: list[Event]) -> list[Event]:
-    """Return the first events: so many that they have no more than `PIECE_BYTES`, or one."""
+    """Return the first events that fit into `PIECE_BYTES`, but at least one."""
     size = 0
     for count, event in enumerate(events):
         size += len(event.data)

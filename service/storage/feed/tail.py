@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from msgspec import Struct
 
-KEPT_BYTES = 2_000_000  # of one tail's events; a follower may be half as far behind
+KEPT_BYTES = 2_000_000  # limit of one tail's events; a follower may be half as far behind
 EVENT_BYTES = 200  # memory of an event beside its data, as it is counted
 
 Position = tuple[int, int]  # the two numbers of a stream's id
@@ -26,7 +26,7 @@ class Piece(Struct, eq=False):
     """The events after `start` up to `end`, as streams send them; `count` is their number. `waiting` counts the clients
     that have not read it.
 
-    Clients that are equally far get one and the same piece, so its bytes are in memory once.
+    Clients with the same position get the same piece, so its bytes are in memory once.
     """
 
     start: Position
@@ -38,7 +38,7 @@ class Piece(Struct, eq=False):
 
 class Tail:
     """The events after `base` up to `last`. `base` is None until the stream's end was read once. `piece` is the last
-    piece that was made of them.
+    piece that was made of these events.
 
     Invariant: between `base` and `last` no event is missing.
     """
@@ -47,7 +47,7 @@ class Tail:
         self.base: Position | None = None
         self.last: Position = BEGINNING
         self.piece: Piece | None = None
-        self.total = 0  # bytes of all events that ever were added
+        self.total = 0  # bytes of all events that were ever added
         self._base_total = 0
         self._events: list[Event] = []
 
@@ -79,8 +79,8 @@ class Tail:
             del self._events[:dropped]
 
     def begin_earlier(self, position: Position, events: list[Event]) -> None:
-        """Begin after an earlier position, if these events that follow it lead up to the present beginning. Then other
-        followers that are as far need not read them from Redis.
+        """Begin after an earlier position, if these events fill the gap to the present beginning. Then other followers
+        with this position need not read them from Redis.
         """
         if self.base is None or position >= self.base:
             return
@@ -96,10 +96,10 @@ class Tail:
             event.total = total
 
     def after(self, position: Position, limit: int) -> list[Event] | None:
-        """Return the events after a position, at most `limit`; None if they have to be read from Redis.
+        """Return the events after a position, at most `limit`; None if they must be read from Redis.
 
-        That is so if some of them may not be in memory, and if no event has this position: Redis may have lost that
-        event in a failover.
+        They must be read if some of them may not be in memory, or if no event has this position: Redis may have lost
+        that event in a failover.
         """
         if self.base is None or position < self.base or position > self.last:
             return None
@@ -111,7 +111,7 @@ class Tail:
         return self._events[first : first + limit]
 
     def behind(self, position: Position) -> int:
-        """Return the size of the events after a position; at least so much if not all of them are in memory."""
+        """Return the size of the events after a position; a lower limit of it if not all of them are in memory."""
         first = bisect_right(self._events, position, key=_position)
         return self.total - (self._events[first - 1].total if first else self._base_total)
 

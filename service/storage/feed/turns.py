@@ -1,24 +1,24 @@
-"""Turns of followers: they are served in slices, one in each turn of the event loop, and requests between them."""
+"""Turns of followers: they are served in slices, one slice in each tick of the event loop, with requests in between."""
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Protocol
 
-SLICE_BYTES = 1_048_576  # of events that are given to followers in one turn of the event loop
-LEAST_BYTES = 65_536  # that serving one follower counts as, at least: waking it takes as long as sending so much
+SLICE_BYTES = 1_048_576  # bytes of events that are given to followers in one tick of the event loop
+LEAST_BYTES = 65_536  # serving a follower counts as at least so many bytes: waking it takes as long as sending them
 
 
 class Waiting(Protocol):
     """A follower that waits for events, or for its client to read them."""
 
     def serve(self) -> int:
-        """Let it look for events. Return how many bytes it will be given, as far as that is known."""
+        """Serve this follower. Return the number of bytes that it will be given, as far as that is known."""
         ...
 
 
 class Turns:
-    """The followers that are to be served, in the order in which they came. `slices` counts slices."""
+    """The followers that must be served, in the order in which they were added. `slices` counts slices."""
 
     def __init__(self) -> None:
         self.slices = 0
@@ -28,12 +28,12 @@ class Turns:
         self._scheduled = False
 
     def add(self, followers: Iterable[Waiting]) -> None:
-        """Serve these followers, each once, after those that are waiting."""
+        """Serve each of these followers once, after those that are waiting."""
         self._queue.update(dict.fromkeys(followers))
         self._schedule()
 
     def at_once(self) -> bool:
-        """Take a part of this turn's slice for a follower that has not waited. Return False if it must wait."""
+        """Take a part of this tick's slice for a follower that has not waited. Return False if it must wait."""
         if self._queue or self._left <= 0:
             return False
         self._left -= LEAST_BYTES

@@ -1,4 +1,4 @@
-"""The account of what the followers of a worker were given and have not read, with one limit for all of them."""
+"""An account of the pieces that the followers of a worker have not read, with one limit for all of them."""
 
 from collections import OrderedDict
 from typing import Protocol
@@ -16,7 +16,7 @@ class Unread:
     """The unread pieces of all followers, in the order in which they were given. `bytes` is the sum of their sizes.
 
     A piece that several clients have not read counts once, because it is in memory once. Over the limit, the clients
-    that have waited longest are cut off. They lose nothing: they continue with the id of the last event that they have.
+    that have waited longest are cut off. They lose nothing: they continue after the last event that they have received.
     """
 
     def __init__(self, most: int) -> None:
@@ -25,7 +25,7 @@ class Unread:
         self._pieces: OrderedDict[Reader, Piece] = OrderedDict()
 
     def add(self, reader: Reader, piece: Piece) -> None:
-        """Add a piece that was given to a client, which has read all pieces before."""
+        """Add a piece that was given to a client. The client has read all its earlier pieces."""
         self._pieces[reader] = piece
         if not piece.waiting:
             self.bytes += len(piece.data)

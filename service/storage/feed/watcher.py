@@ -1,12 +1,12 @@
 """The watcher: reads each followed stream of a worker once, when it has grown, for all of its followers.
 
 A stream is read on the tracking connection to its primary (service/redis/tracking.py), so Redis says when it has
-changed, and writers without followers pay nothing. Every read continues after the last event that is known and repeats
-that event, which proves that nothing between the two was trimmed. So nothing is lost or doubled by a push that comes
-too often, by a connection that is lost, or by a slot that moves: these only decide when the next read is made.
+changed, and writes cost nothing while nobody follows. Every read begins with the last known event: if that is still
+there, nothing after it was trimmed. So events are neither lost nor repeated if a push comes too often, a connection is
+lost or a slot moves: these only decide when the next read is made.
 
-A stream is read at least once in `QUIET` seconds, because a slot can move without a push. Where a primary cannot be
-tracked it is read every `POLL` seconds on the ordinary connection; all streams that are due are read by one write.
+A stream is read at least once in `QUIET` seconds, because a slot can move without a push. If a primary cannot be
+tracked, its streams are read every `POLL` seconds on the ordinary connection, all that are due with one write.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from service.redis.wire import pack
 from service.storage.feed.tail import BEGINNING, Event, Position, Tail
 from service.storage.feed.turns import Turns, Waiting
 
-TICK = 0.1  # seconds between two looks at what is due
-QUIET = 1.0  # seconds after which a stream is read again although no push came
+TICK = 0.1  # seconds between two checks for streams that are due
+QUIET = 1.0  # seconds after which a stream is read again without a push
 POLL = 0.1  # seconds between two reads of a stream that is not tracked
-POLLED = 5_000  # such reads in a second, at most
+POLLED = 5_000  # limit of such reads in a second
 PACE = 0.005  # seconds between two reads of one stream, so that the changes of that time are one portion
-PER_FOLLOWER = 0.000_040  # seconds more for each follower: what it takes to wake one and write to it, twice
-LINGER = 10.0  # seconds for which a tail is kept that nobody follows
+PER_FOLLOWER = 0.000_040  # seconds that are added for each follower: twice the time to wake it and write to it
+LINGER = 10.0  # seconds for which a tail without followers is kept
 PORTION = 100  # events of one read: 3.2 MB at most, 3 ms of Redis's time
 LARGEST = 1_000  # events of one read while they are short: below 1 ms of Redis's time
-SHORT_BYTES = 500  # of the events of a read, in the middle
+SHORT_BYTES = 500  # largest mean size of events that count as short
 MEMORY = 64_000_000  # bytes of all tails of a worker
 
 log = logging.getLogger(__name__)
@@ -62,21 +62,21 @@ class Followed:
         self._turns = turns
         self.tail = Tail()
         self.followers: set[Waiting] = set()
-        self.portion = PORTION  # events of the next read, at most
+        self.portion = PORTION  # limit of events in the next read
         self.reading = False
         self.read_at = 0.0  # when the last read was sent
-        self.due = 0.0  # when the next one is, if no push comes before
-        self.used = 0.0  # when somebody followed it last
-        self.reads: dict[Position, SharedRead] = {}  # that are on their way, by the position after which they begin
+        self.due = 0.0  # when the next read is sent if no push comes before
+        self.used = 0.0  # when it last had a follower
+        self.reads: dict[Position, SharedRead] = {}  # unanswered reads, by the position after which they begin
         self.armed: Armed | None = None
-        self.timer: asyncio.TimerHandle | None = None  # of a read that a push asked for
+        self.timer: asyncio.TimerHandle | None = None  # timer of a read that was caused by a push
 
     def wake(self) -> None:
-        """Let all followers look for events, when it is their turn."""
+        """Wake all followers, each in its turn."""
         self._turns.add(self.followers)
 
     def read(self, source: Source, after: Position, limit: int) -> "SharedRead":
-        """Read events that are not in memory, once for all followers that have come as far at that time."""
+        """Read events that are not in memory, once for all followers that have the same position at that time."""
         if (reading := self.reads.get(after)) is None:
             reading = self.reads[after] = SharedRead(asyncio.ensure_future(source.read(after, limit)), [])
             reading.events.add_done_callback(lambda events: self._has_read(after, events))
@@ -89,7 +89,7 @@ class Followed:
 
 
 class SharedRead(Struct, eq=False):
-    """A read for some followers, and those that wait for it. They are served when it is their turn."""
+    """A read, with the followers that wait for it. They are served in their turns."""
 
     events: "asyncio.Future[list[Event]]"
     waiting: list[Waiting]
@@ -127,7 +127,7 @@ class Watcher:
         self.reads = 0
 
     def follow(self, source: Source) -> Followed:
-        """Return a stream that is, or is now, watched. It is watched as long as it has followers, and a bit longer."""
+        """Return a stream, and watch it from now on, as long as it has followers and `LINGER` seconds more."""
         followed = self._followed.get(source.key)
         if followed is None:
             followed = self._followed[source.key] = Followed(source, self.turns)
@@ -140,20 +140,20 @@ class Watcher:
         return followed
 
     def changed(self, followed: Followed) -> None:
-        """Read a stream again soon: it has grown, or that cannot be known."""
+        """Read a stream again soon: it has grown, or it may have grown."""
         if followed.timer is None and not self.stopping:
             pace = PACE + PER_FOLLOWER * len(followed.followers)
             followed.timer = self._loop.call_at(followed.read_at + pace, self._read, followed)
 
     def stop(self) -> None:
-        """End all followers, now and from now on."""
+        """End all followers, and each later one at once."""
         self.stopping = True
         for followed in self._followed.values():
             followed.wake()
 
     def _tick(self) -> None:
         now, generation = self._loop.time(), self.generation()
-        if generation is not None and generation != self._generation:  # access has changed: each follower looks itself
+        if generation is not None and generation != self._generation:  # access has changed: all check their callers
             self._generation = generation
             for followed in self._followed.values():
                 followed.wake()
@@ -176,14 +176,14 @@ class Watcher:
         self._disarm(followed)
 
     def _disarm(self, followed: Followed) -> None:
-        """Stop listening for pushes: those before the reply of a read are about changes that the reply has."""
+        """Stop listening for pushes: pushes before the reply of a read report changes that are in the reply."""
         if followed.armed is not None and followed.armed.good:
             followed.armed.good = False
             followed.armed.tracker.unlink(followed.armed)
         followed.armed = None
 
     def _read(self, followed: Followed) -> None:
-        """Read what follows the tail's end, on the tracking connection if there is one."""
+        """Read the events after the tail's end, on the tracking connection if there is one."""
         if followed.timer is not None:
             followed.timer.cancel()
             followed.timer = None
@@ -209,7 +209,7 @@ class Watcher:
         self._redis.send(Command(reading, reading.command, False, key=reading.followed.source.key))
 
     def arrived(self, followed: Followed, entries: list[Any]) -> None:
-        """Take the entries of a read."""
+        """Handle the entries of a read."""
         followed.reading = False
         full = len(entries) == followed.portion
         self._set_due(followed)
@@ -227,7 +227,7 @@ class Watcher:
             self.changed(followed)
 
     def failed(self, followed: Followed) -> None:
-        """Try a read again, by and by."""
+        """Handle a failed read: it is tried again later."""
         followed.reading = False
         self._set_due(followed)
 
@@ -238,8 +238,8 @@ class Watcher:
     def _add(self, followed: Followed, entries: list[Any]) -> None:
         """Add entries to the tail, and wake its followers.
 
-        If the last known event is gone, so may be others after it. The tail then begins anew, and its followers read
-        for themselves once, which tells them if something was trimmed.
+        If the last known event is gone, others after it may be gone, too. Then the tail begins again, and each follower
+        reads once for itself, so that it notices trimmed events.
         """
         tail = followed.tail
         found = [(_position(id), fields) for id, fields in entries]
@@ -261,7 +261,7 @@ class Watcher:
         followed.wake()
 
     def _bound(self) -> None:
-        """Empty all tails if they take too much memory: followers that are behind then read for themselves."""
+        """Empty all tails if they take too much memory. Then followers that are behind read for themselves."""
         if sum(followed.tail.size for followed in self._followed.values()) > MEMORY:
             for followed in self._followed.values():
                 if followed.tail.base is not None:
@@ -269,7 +269,7 @@ class Watcher:
 
 
 class Reading(Struct, eq=False):
-    """The outcome of one read; it is sent again on the ordinary connection if the tracking connection is of no use."""
+    """The outcome of one read; it is sent again on the ordinary connection if the tracking connection fails."""
 
     watcher: Watcher
     followed: Followed

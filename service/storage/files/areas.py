@@ -1,8 +1,8 @@
-"""Storage areas: texts and files under keys of their own, each with its own expiry, replaced and read as one.
+"""Storage areas: texts and files under keys. Each key has its own expiry; an area is replaced and read as a whole.
 
 An area is one record with files (files/attachments.py), whose content is a map of its keys. It lives as long as
-its longest-lived key, and nothing else in Redis names it. All times are Redis's: a new key expires a number of
-milliseconds after the record was written, and Redis decides when that was.
+the key with the longest lifetime, and no other key of Redis names it. All times are Redis's: a new key expires a
+number of milliseconds after Redis has written the record.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.reply import NO_TIME
 from service.storage.scripts.runner import Runner
 
-ATTEMPTS = 100  # at an area that other writers keep changing
+ATTEMPTS = 100  # attempts at an area that other writers keep changing
 RECORD = ""  # the id of an area's only record
 
 T = TypeVar("T")
 
 
 class Value(Struct, array_like=True):
-    """The value of a key. `expires` is in ms since the epoch; stored, a negative one counts from the time of
-    writing.
+    """The value of a key. `expires` is in ms since the epoch. In a stored value it may be negative: then it counts from
+    the time of writing.
 
     A file has a `type` and the MD5 of its bytes; a text is UTF-8 and has neither.
     """
@@ -62,7 +62,7 @@ class Part(Struct):
 
 
 class Limits(Struct, frozen=True):
-    """The most keys and bytes that an area may hold."""
+    """The largest number of keys, and of bytes, in an area."""
 
     keys: int
     bytes: int
@@ -140,14 +140,14 @@ class Areas:
 
     @idempotent(nothing)
     async def create(self, write: Write, parts: AsyncIterator[Part], ms: int, limits: Limits) -> None:
-        """Make an area that is not there yet; every key of it lives for `ms`. Raises TooLarge, AlreadyExists."""
+        """Make an area that does not exist yet. Each key lives for `ms`. Raises TooLarge, AlreadyExists."""
         async with self._attachments.staging(write.collection) as staging:
             values = await _taken(staging, parts, ms)
             await self._commit(write, staging, values, ms, limits, state=NEW)
 
     @idempotent(nothing)
     async def replace(self, write: Write, parts: AsyncIterator[Part], ms: int, limits: Limits) -> None:
-        """Make an area, and remove the one that was there. Raises TooLarge."""
+        """Make an area in place of an existing one. Raises TooLarge."""
         collection = write.collection
         async with self._attachments.staging(collection) as staging:
             values = await _taken(staging, parts, ms)
@@ -253,7 +253,7 @@ class Areas:
     async def _in_turn(self, collection: Collection, commit: Callable[[], Awaitable[None]]) -> None:
         """Repeat `commit` while other writers change the area first. Raises Unavailable.
 
-        Writers of one worker take turns, so each has one rival per other worker at most.
+        Writers of one worker take turns, so each competes with at most one writer of each other worker.
         """
         async with self._turns.setdefault(collection.tag, asyncio.Lock()):
             for _ in range(ATTEMPTS):
@@ -263,7 +263,7 @@ class Areas:
 
 
 async def _taken(staging: Staging, parts: AsyncIterator[Part], ms: int) -> dict[str, Value]:
-    """Take in all parts, and return the values by key. The last one of a repeated key counts."""
+    """Store all parts, and return the values by key. The last part with a repeated key counts."""
     values: dict[str, Value] = {}
     async for part in parts:
         values.pop(part.key, None)

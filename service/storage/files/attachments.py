@@ -4,7 +4,7 @@ Manifest and blobs change in one step (lua/attach.lua): a reader sees the files 
 no chunk is left that no manifest names. The rest of the manifest, `content`, belongs to the dialect. If it is
 long, it is kept in a blob of its own, so the record stays short.
 
-Scripts get every key from Python. So a writer that replaces or removes such a record must have read which blobs
+Scripts get every key from Python. So a writer that replaces or removes such a record must first read the blobs that
 it names, and its write is committed only onto exactly that record. Only a record without blobs (the condition
 'bare') may be replaced without being read.
 """
@@ -32,8 +32,8 @@ BARE = "bare"  # condition (lua/include/attachment_error.lua): no record, or one
 class Blob(Struct, array_like=True, frozen=True):
     """A blob as a manifest names it, with its size in bytes.
 
-    After `expires` (ms since the epoch) it may be gone although it is named; stored, a negative one counts from
-    the time of writing. 0: it lives as long as the record.
+    After `expires` (ms since the epoch) it may be gone although it is named; 0: it lives as long as the record. In a
+    stored manifest a negative number counts from the time of writing.
     """
 
     id: str
@@ -46,8 +46,8 @@ class Blob(Struct, array_like=True, frozen=True):
 
 
 class Manifest(Struct, array_like=True):
-    """The body of a record with files. Its first field is the blobs: the condition 'bare' looks for an empty
-    array there.
+    """The body of a record with files. The blobs are its first field, because the condition 'bare' looks for an
+    empty array there.
     """
 
     blobs: list[Blob]
@@ -94,7 +94,7 @@ def _chunks(collection: Collection, blobs: Iterable[Blob]) -> list[str]:
 
 
 async def placed(content: bytes | Span, staging: Staging) -> tuple[bytes | Span, list[Blob]]:
-    """Return the content as the manifest stores it, and the blobs that were needed for it: one if it is long."""
+    """Return the content as the manifest stores it, and the blobs in which it is stored: one if it is long."""
     if isinstance(content, Span) or len(content) <= CONTENT_BYTES:
         return content, []
     aside = await staging.keep_aside(content)
@@ -109,9 +109,9 @@ class Attachments:
         self._run = runner.run
 
     def staging(self, collection: Collection, inline_budget: int = INLINE_ROOM) -> Staging:
-        """Return an async context manager that takes in the blobs of a record before it is attached.
+        """Return an async context manager that stores the blobs of a record before it is attached.
 
-        `inline_budget` is how many bytes of short bodies may lie in the record itself.
+        `inline_budget` is the number of bytes of short bodies that may be stored in the record itself.
         """
         return Staging(self._runner, collection, inline_budget)
 
@@ -142,10 +142,10 @@ class Attachments:
     ) -> Saved:
         """Store a record with files, and release the blobs that it does not name.
 
-        Of the blobs in `staging` and of `before`, the record owns those in `named` from now on. `before` is the stored
-        record if it names blobs; the write is then committed only onto exactly that record, else under `state`
-        (lua/include/attachment_error.lua), which replaces `write.condition`. `write.lifetime` ('', '+ms' or '=')
-        applies to the new blobs, and to the record unless `least` (ms since the epoch) is later.
+        From now on the record owns the blobs in `named`, which are blobs of `staging` or of `before`. `before` is the
+        stored record if it names blobs; then the write is committed only onto exactly that record. Otherwise `state`
+        is the condition (lua/include/attachment_error.lua), in place of `write.condition`. `write.lifetime` ('', '+ms'
+        or '=') applies to the new blobs, and to the record unless `least` (ms since the epoch) is later.
 
         Raises Denied, AlreadyExists, Changed, Invalid (lifetime), Unavailable (staged blobs have expired).
         """
@@ -179,7 +179,7 @@ class Attachments:
         return Saved(*reply)
 
     async def detach(self, write: Write, before: Attached | None = None) -> None:
-        """Remove a record with files: exactly `before`, or if None, whatever record is there that names no blobs.
+        """Remove a record with files: exactly `before`, or if that is None, any record that names no blobs.
 
         Raises Denied, NotFound, Changed.
         """

@@ -1,10 +1,9 @@
-"""Blobs: bytes too many for a record, stored in chunks beside it, streamed in and out and never whole in
-memory.
+"""Blobs: bytes that are too many for a record. They are stored in chunks, and written and read piece by piece, so
+they are never in memory as a whole.
 
 A blob is written once, under a new id, and never changed. So a reader reads one file, even while another file
-replaces it. A chunk that arrives lives for a minute, and is renewed while the sender goes on sending. Only
-lua/attach.lua gives it the lifetime of the record that names it. So an abandoned upload expires by itself,
-however it ended.
+replaces it. A new chunk lives for a minute, which is renewed while the sender continues. Only lua/attach.lua gives it
+the lifetime of the record that names it. So an interrupted upload expires by itself.
 """
 
 import asyncio
@@ -25,14 +24,14 @@ from service.storage.scripts.runner import Runner
 
 # A chunk and Redis's header for it fill an allocation of 256 KiB; 64 bytes more would need 320 KiB.
 CHUNK_BYTES = 256 * 1024 - 64
-READ_BYTES = 128 * 1024  # most bytes of a chunk in one command
-READ_AHEAD = 1  # commands of one reader that are sent before the answer is needed
+READ_BYTES = 128 * 1024  # limit of bytes of a chunk in one command
+READ_AHEAD = 1  # commands that a reader sends before it needs their replies
 STAGED_MS = 60_000  # lifetime of a chunk that is not renewed
 RENEWED_AFTER = 15.0  # seconds
-GRACE_MS = 30_000  # lifetime of a chunk after no manifest names it, for readers at work
-IN_FLIGHT = 4  # chunks of one sender that Redis has not stored yet: 1 MiB, and the bytes being gathered
-INLINE_BYTES = 8192  # a longer body is stored in a blob, and a shorter one if the record has no space left
-INLINE_ROOM = 16_384  # bytes of all bodies of one staging that the record itself may hold
+GRACE_MS = 30_000  # lifetime of a chunk that no manifest names any more, so that readers can finish
+IN_FLIGHT = 4  # chunks of one sender that Redis has not stored yet: 1 MiB, beside the bytes of the next chunk
+INLINE_BYTES = 8192  # a longer body is stored in a blob; a shorter one, too, if the record has no space left
+INLINE_ROOM = 16_384  # limit of the bytes of all bodies of one staging that are stored in the record itself
 
 
 class Span(Struct, array_like=True, frozen=True):
@@ -44,7 +43,7 @@ class Span(Struct, array_like=True, frozen=True):
 
 
 class Kept(Struct, frozen=True):
-    """A body that has arrived: its bytes if it is short, else the span where it is stored. `md5` is of the
+    """A body that has arrived: its bytes if it is short, else the span where it is stored. `md5` is the MD5 of the
     whole body.
     """
 
@@ -54,15 +53,15 @@ class Kept(Struct, frozen=True):
 
 
 def count(size: int) -> int:
-    """Return the number of chunks of a blob of `size` bytes. The last chunk is longer, rather than a short one
-    more.
+    """Return the number of chunks of a blob of `size` bytes. A short rest is a part of the last chunk, which is longer
+    then.
     """
     return max(1, size // CHUNK_BYTES)
 
 
 class Staging:
-    """Bytes on their way into a collection; an async context manager. After an error it removes what it has
-    sent.
+    """Bytes that are being stored in a collection; an async context manager. After an error it removes the chunks
+    that it has sent.
 
     A body of a chunk or more gets a blob of its own, so that it can be released alone. Shorter bodies share one
     blob, so that a thousand of them are few chunks. `blobs` has the size of each blob in bytes.
@@ -83,7 +82,7 @@ class Staging:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Chunks that may be attached are not removed, and a cancelled request does not wait: chunks expire anyway.
+        # Chunks that may be attached are not removed, and a cancelled request does not wait: all chunks expire.
         if isinstance(error, Exception) and not isinstance(error, OutcomeUnknown):
             await asyncio.gather(*self._flying, return_exceptions=True)
             await self.discard_unattached(())
@@ -98,7 +97,7 @@ class Staging:
         return fits
 
     async def keep(self, content: bytes | AsyncIterator[bytes]) -> Kept:
-        """Take in a body. Raises Unavailable (nothing was stored), Invalid (the body stood still for a minute)."""
+        """Store a body. Raises Unavailable (nothing was stored), Invalid (nothing of it arrived for a minute)."""
         pieces = _single_piece(content) if isinstance(content, bytes) else content
         gathered, digest, size, blob = bytearray(), md5(usedforsecurity=False), 0, ""
         async for piece in pieces:
@@ -126,14 +125,14 @@ class Staging:
         return span
 
     async def keep_aside(self, body: bytes) -> Span:
-        """Take in bytes that have arrived already, as a blob of their own. Raises Unavailable."""
+        """Store bytes that have arrived already, as a blob of their own. Raises Unavailable."""
         blob, gathered = self._named(), bytearray(body)
         await self._send_whole(blob, gathered)
         await self._send(blob, bytes(gathered))
         return Span(blob, 0, len(body))
 
     async def finish(self) -> None:
-        """Wait until Redis has all bytes that were taken in. Raises Unavailable."""
+        """Wait until Redis has stored all bytes. Raises Unavailable."""
         if self._gathered:
             await self._send(self._shared, bytes(self._gathered))
             self._gathered.clear()
@@ -153,7 +152,7 @@ class Staging:
         return blob
 
     async def _send_whole(self, blob: str, gathered: bytearray) -> None:
-        """Send whole chunks, and keep back at least a chunk, which may become part of the last one."""
+        """Send whole chunks, but keep at least one, which may become a part of the last chunk."""
         while len(gathered) >= 2 * CHUNK_BYTES:
             with memoryview(gathered) as whole:  # a slice of the bytearray would be copied twice
                 chunk = bytes(whole[:CHUNK_BYTES])

@@ -2,9 +2,9 @@
 record with files.
 
 Initiating an upload stores the file's description and removes the file that was there before. The state of the
-record after that, version and microsecond, is the upload's `generation`. lua/attach.lua stores the bytes only
-onto exactly that state, and so leaves another one. That is why an upload works once, and not at all if the key
-was deleted or initiated again meanwhile.
+record after that (version and microsecond) is the upload's `generation`. lua/attach.lua stores the bytes only if the
+record still has this state, and gives it another one. So an upload works only once, and not at all if the key was
+deleted or initiated again meanwhile.
 
 The record itself never holds the file's bytes. It is smaller than 1 KB, so one script lists a thousand files.
 """
@@ -29,14 +29,14 @@ from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.runner import Runner
 
-ATTEMPTS = 100  # at a key that other writers keep changing
-MOST_BYTES = 1_000_000  # of records in one reading: enough for a thousand
+ATTEMPTS = 100  # attempts at a key that other writers keep changing
+MOST_BYTES = 1_000_000  # bytes of records that one script reads: enough for a thousand
 
 
 class File(Struct, array_like=True, frozen=True):
     """The description of a file under a key.
 
-    Until there is a `body`, `size` (bytes) and `md5` are those given when the upload was initiated, and then
+    Before the upload there is no `body`, and `size` (bytes) and `md5` are those of the initiation; after it, they are
     the file's own. `type` is the media type that the sender gave.
     """
 
@@ -92,15 +92,15 @@ class Files:
 
     @idempotent(lambda reply, remark: exactly(saved(reply)))
     async def initiate_upload(self, write: Write, file: File, *, create: bool, overwrite: bool) -> str:
-        """Store the description of a file that is to be uploaded, and return the upload's generation.
+        """Store the description of a file that will be uploaded, and return the upload's generation.
 
-        The file that was there before is removed. `create`: the key may be missing; `overwrite`: it may be there.
+        An existing file is removed. `create`: the key may be missing; `overwrite`: it may exist.
         Raises Denied, NotFound, AlreadyExists, Unavailable.
         """
         collection, state = write.collection, BARE if overwrite else NEW
         before = None
         for attempt in range(ATTEMPTS):
-            if attempt or not create:  # a first attempt that may create does not read: mostly there is nothing
+            if attempt or not create:  # a first attempt that may create does not read, because usually there is no file
                 before = await self._attachments.peek(collection, write.id)
             if before is None and not create:
                 await self._grants.permit(collection, write.subject, WRITE)
@@ -145,7 +145,7 @@ class Files:
         return await self._scoped.read_many(collections, ids, subject, most=MOST_BYTES, attached=True, strict=strict)
 
     def filed(self, reading: CollectionRead) -> dict[str, Filed]:
-        """Decode the files that a reading found, by id."""
+        """Decode the files that a script has found, by id."""
         return {
             id: Filed.of(reading.collection, id, Attached.of(record, record.updated))
             for id, record in reading.found.items()
@@ -174,7 +174,7 @@ class Files:
 
     @idempotent(lambda reply, remark: _removed(remark))
     async def remove(self, write: Write, ids: Sequence[str]) -> list[str]:
-        """Remove keys, at most 1,000, and return those that were there. Raises Denied.
+        """Remove keys, at most 1,000, and return those that existed. Raises Denied.
 
         The fields of `write` that count are collection, subject and idempotency.
         """
@@ -191,11 +191,11 @@ class Files:
     async def remove_found(
         self, reading: CollectionRead, subject: str, *, idempotency: Idempotency | None = None
     ) -> list[str]:
-        """Remove the keys that a reading found, and return those that were there; nothing if the caller may not
+        """Remove the keys that a script has found, and return those that still existed; none if the caller may not
         delete.
 
-        If nothing was found, a request with an idempotency key may be a repeated one that removed the keys
-        before.
+        If nothing was found, a request with an idempotency key may be a repetition of one that has removed the
+        keys.
         """
         if not reading.found and idempotency is None:
             return []
@@ -207,7 +207,7 @@ class Files:
             return []
 
     async def _remove(self, write: Write, filed: Filed) -> bool:
-        """Remove one key; return False if it is not there any more. Raises Denied, Unavailable."""
+        """Remove one key. Return False if it does not exist any more. Raises Denied, Unavailable."""
         attached: Attached | None = filed.attached
         write = replace(write, id=filed.id)
         for _ in range(ATTEMPTS):

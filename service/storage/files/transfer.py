@@ -1,7 +1,7 @@
-"""Records with files on their way out of a store and into another one: files under keys, and storage areas.
+"""Records with files, read for an export and restored: files under keys, and storage areas.
 
-The bytes of a file enter as those of an upload do, under new names, in chunks that expire unless a record names them.
-So an import that was stopped leaves nothing, and a file that is there is never written over.
+The bytes of a file are stored like those of an upload: under new names, in chunks that expire unless a record names
+them. So an import that was stopped leaves nothing, and an existing file is never overwritten.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,21 +20,21 @@ from service.storage.records.conditions import NEW, exactly
 from service.storage.records.record import Record
 from service.storage.scripts.runner import Runner
 
-ATTEMPTS = 100  # at a record that others keep changing
+ATTEMPTS = 100  # attempts at a record that others keep changing
 
 Content = File | dict[str, Value]
-Fill = Callable[[Staging], Awaitable[Content]]  # takes in the blobs and returns the content that names them
+Fill = Callable[[Staging], Awaitable[Content]]  # stores the blobs and returns the content that names them
 
 
 class FileTransfer:
-    """The way of records with files out of a store and into another one."""
+    """Records with files, read for an export and restored."""
 
     def __init__(self, runner: Runner) -> None:
         self._run = runner.run
         self.attachments = Attachments(runner)
 
     async def find(self, collection: Collection, id: str) -> tuple[Attached, Content] | None:
-        """Read a record with files and what it holds; None if it is gone. All expiries in it are absolute."""
+        """Read a record with files, and its content; None if it is gone. All expiries in it are absolute."""
         for _ in range(ATTEMPTS):
             if (attached := await self.attachments.peek(collection, id)) is None:
                 return None
@@ -49,9 +49,9 @@ class FileTransfer:
     async def restore(
         self, collection: Collection, id: str, record: Record, fill: Fill, before: Attached | None
     ) -> Outcome:
-        """Restore a record with files, onto nothing or onto exactly `before`.
+        """Restore a record with files, if there is none (`before` is None) or exactly `before`.
 
-        `record` has the state that it is to have; its body is not used. Raises AlreadyExists, Changed, Unavailable.
+        `record` is the state to restore; its body is not used. Raises AlreadyExists, Changed, Unavailable.
         """
         async with self.attachments.staging(collection, inline_budget=0) as staging:
             content, aside = await placed(encode(await fill(staging)), staging)
@@ -78,7 +78,7 @@ class FileTransfer:
         brought: list[str],
         before: Attached | None,
     ) -> bool:
-        """Store a manifest whose chunks were sent ahead; return False if it has expired."""
+        """Store a manifest whose chunks were sent before. Return False if it has expired."""
         dropped = before.chunks(collection) if before else []
         stored = await self._run(
             "reattach",

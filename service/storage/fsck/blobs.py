@@ -1,8 +1,8 @@
-"""The check of records with files: every blob that a manifest names is whole, and every chunk that stays is
-named.
+"""The check of records with files: every blob that a manifest names is complete, and every chunk that does not
+expire is named.
 
-Chunks that were released, or that are arriving, expire by themselves and are no fault. A possible fault is
-looked at again, because the chunk may have been written or replaced in between.
+Chunks that were released, or that are being stored, expire by themselves; they are not faults. A possible fault is
+checked again, because the chunk may have been written or replaced in between.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -64,7 +64,7 @@ class BlobCheck:
         return records, staying
 
     async def record(self, named: Named) -> None:
-        """Compare one record with its chunks; read it again until it stays the same meanwhile."""
+        """Compare one record with its chunks. Read it again until it is unchanged after the comparison."""
         collection, id = named
         before, faults = None, dict[str, str]()
         try:

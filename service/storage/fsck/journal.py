@@ -10,9 +10,9 @@ from service.storage.journal.transfer import JournalTransfer
 from service.storage.keys import Collection
 from service.storage.scripts.runner import Runner
 
-LOOKS = 20  # at a journal that is written meanwhile
+LOOKS = 20  # attempts to check a journal that is written meanwhile
 
-Found = list[tuple[bytes, list[bytes]]]  # cursor and fields of one entry, or nothing
+Found = list[tuple[bytes, list[bytes]]]  # cursor and fields of one entry, or an empty list
 
 
 class JournalCheck:
@@ -47,7 +47,7 @@ class JournalCheck:
         return int(added or 0), int(removed or 0), (trimmed or b"").decode()
 
     async def _compare(self, state: str, counted: tuple[int, int], first: Found, last: Found) -> int:
-        """Compare the counted bytes with those that the first and the last entry tell; return the removed bytes."""
+        """Compare the counted bytes with those in the first and the last entry. Return the removed bytes."""
         right = (counted[0], counted[0])
         if first and last:
             oldest, total, value = unpacked(first[0][1])
@@ -69,13 +69,13 @@ class JournalCheck:
             await self._command(*change, key=state, write=True)
 
     async def _begin(self, collection: Collection, trimmed: str) -> None:
-        """Repair a journal without a stream: its first entry could get a cursor before that of the last removed one."""
+        """Repair a journal without a stream. Its first entry could get a cursor before that of a removed one."""
         self._fault(f"{collection.journal}: is missing; entries up to {trimmed} were removed from it")
         if self._repair:
             await JournalTransfer(self._runner).reenter(collection, trimmed=trimmed)
 
     async def _expiring(self, collection: Collection, field: str) -> None:
-        """Check that a record whose state is kept will expire; a write may have changed that since it was read."""
+        """Check that a record with a stored state will expire. A write may have changed that since it was read."""
         expiry, state = collection.expiry, collection.journal_state
         for _ in range(2):
             if await self._command("ZSCORE", expiry, field[1:], key=expiry) is not None:

@@ -1,8 +1,8 @@
 """The check of grants: each subject that may read a collection is linked to it, so that a list of all readable
 collections is complete.
 
-Links are supersets (access/links.py): a link to a collection that is not readable any more is no fault. A
-possible fault is looked at again, because a grant may have been withdrawn in between.
+Links are supersets (access/links.py): a link to a collection that is not readable any more is not a fault. A
+possible fault is checked again, because a grant may have been removed in between.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping

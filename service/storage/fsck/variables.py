@@ -2,8 +2,8 @@
 in.
 
 The right entries are computed from the variable's own user, key and value, by the functions that writes use
-(variables/variables.py). Each comparison is one script, which compares only if the variable is as it was seen;
-else it is read again. Keys are walked in steps of `STEP` members.
+(variables/variables.py). Each comparison is one script, which compares only if the variable has not changed since
+it was read; otherwise the variable is read again. Keys are walked in steps of `STEP` members.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from service.storage.scripts.runner import Runner
 from service.storage.variables.variables import LIST, Claim, Variable, Variables, fixed, name, rest, valued
 
 STEP = 200
-MEMBER = 13  # bytes of a list's member: moment and id
+MEMBER = 13  # bytes of a list's member: time and id
 NUMBER = 6  # bytes of the length of a long list
-LOOKS = 20  # at a variable that keeps changing; each change repairs its entries
+LOOKS = 20  # attempts at a variable that keeps changing; each change repairs its entries
 
 
 class Audit:

@@ -6,9 +6,9 @@ The stable names:
   `change.position(cursor)` gives the two numbers of a cursor, after checking its form;
 - `journal.Journal(runner)` reads: `read(collection, after, limit)`, `latest(collection)`, `entry(collection, cursor)`,
   `history(collection, id, before, limit)`;
-- `retention.Retention(entries, seconds, values)` is what a journal keeps: `Write.journal`, None for none;
+- `retention.Retention(entries, seconds, values)` are the limits of a journal: `Write.journal`, None without one;
 - `Collection.journal` is the key of the stream.
 
 A cursor is the stream's id of an entry as text, `MS-NUMBER`. `read` raises errors.Trimmed, which has `oldest`, if an
-entry after the cursor was removed already.
+entry after the cursor has been removed.
 """

@@ -26,7 +26,7 @@ _cursor = re.compile(r"(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})", re.ASCII).ful
 class Header(Struct, array_like=True, gc=False):
     """An entry's header in archives and in the entries of a former version.
 
-    `version` is 0, `etag` and `author` are "" where they are not known.
+    `version` is 0, and `etag` and `author` are "", if they are not known.
     """
 
     id: str
@@ -39,10 +39,10 @@ class Header(Struct, array_like=True, gc=False):
 
 
 class Stored(Struct, array_like=True, gc=False):
-    """An entry's header as it is stored. `total` are the bytes of all entries that ever were added, up to this one.
+    """An entry's header as it is stored. `total` are the bytes of all entries that were ever added, up to this one.
 
-    The first five are known to the worker, which packs them; the script appends the others. The id comes first, because
-    a history is searched for by it.
+    The worker packs the first five values; the script appends the others. The id is the first one, because histories
+    search for it.
     """
 
     id: str
@@ -79,7 +79,7 @@ class Change(Struct, frozen=True):
 
 
 def packed_id(id: str) -> bytes:
-    """Return what follows the first byte of the packed headers of a record's entries."""
+    """Return the bytes that follow the first byte of the packed headers of a record's entries."""
     return bytes(packb(id))
 
 
@@ -96,7 +96,7 @@ def without_total(header: Header) -> bytes:
 
 
 def weight(id: str, author: str, value: bytes) -> int:
-    """Return the bytes that an entry counts, as lua/include/enter_change.lua adds them."""
+    """Return the size of an entry as lua/include/enter_change.lua counts it, in bytes."""
     return 64 + len(id.encode()) + len(author.encode()) + len(value)
 
 
@@ -108,7 +108,7 @@ def position(cursor: str) -> tuple[int, int]:
 
 
 def before(cursor: str) -> str:
-    """Return a cursor that is before this one, and after all smaller ones that a journal has. Raises Invalid."""
+    """Return the cursor directly before this one: no entry of a journal is between them. Raises Invalid."""
     ms, number = position(cursor)
     if number:
         return f"{ms}-{number - 1}"

@@ -1,4 +1,4 @@
-"""Reads journals. Scripts of the write operations write them (lua/include/enter_change.lua)."""
+"""Reads journals. The scripts of writes add the entries (lua/include/enter_change.lua)."""
 
 from msgspec import Struct
 
@@ -7,13 +7,13 @@ from service.storage.journal.change import BEGINNING, Change, change, decode, pa
 from service.storage.keys import Collection
 from service.storage.scripts.runner import Runner
 
-READ_BYTES = 500_000  # of entries in one `changes`: below 1 ms of Redis's time; a portion may exceed it by 1 MB
-PAGE_BYTES = 4_000_000  # of entries in one page: a longer one ends early
-SCANNED = 500  # entries that one `history` looks at, and not many more than 1 MB: below 3 ms of Redis's time
+READ_BYTES = 500_000  # of entries in one `changes`: below 1 ms of Redis's time; a portion may have 1 MB more
+PAGE_BYTES = 4_000_000  # bytes of entries after which a page ends early
+SCANNED = 500  # entries that one `history` reads, and about 1 MB: below 3 ms of Redis's time
 
 
 class Changes(Struct, frozen=True):
-    """A page of changes. `next` is the cursor after which the next page begins; `more`: it is not empty."""
+    """A page of changes. `next` is the cursor after which the next page begins; `more`: that page is not empty."""
 
     changes: list[Change]
     next: str
@@ -27,11 +27,11 @@ class Journal:
         self._runner = runner
 
     async def read(self, collection: Collection, after: str | None, limit: int) -> Changes:
-        """Return the changes after a cursor, oldest first; without one from the oldest that is kept.
+        """Return the changes after a cursor, oldest first; without a cursor all that are kept.
 
         There are at most `limit`, and fewer if they are long. A collection without a journal has no changes. Raises
-        Invalid if the cursor is none, Trimmed if one of the changes after it was removed, UnknownCursor if it is not
-        one of this journal.
+        Invalid if the cursor is malformed, Trimmed if a change after it was removed, UnknownCursor if the journal does
+        not have it.
         """
         if after is not None:
             position(after)
@@ -43,7 +43,7 @@ class Journal:
             except Trimmed:
                 if not found:
                     raise
-                return Changes(found, found[-1].cursor, True)  # the next page will say so
+                return Changes(found, found[-1].cursor, True)  # the next page raises the refusal
             found += page.changes
             after = page.next
             size += sum(len(each.value) for each in page.changes if each.value)
@@ -51,7 +51,7 @@ class Journal:
                 return Changes(found, after, page.more)
 
     async def changes(self, collection: Collection, after: str | None, limit: int) -> Changes:
-        """Return a portion of the changes after a cursor: see `read`, which puts portions together."""
+        """Return a portion of the changes after a cursor; `read` joins the portions."""
         trimmed, more, entries = await self._runner.run(
             "changes",
             (collection.journal, collection.journal_state),
@@ -69,7 +69,7 @@ class Journal:
         return trimmed.decode() if trimmed else BEGINNING
 
     async def latest(self, collection: Collection) -> str:
-        """Return the cursor of the newest change; the changes after it are made from now on."""
+        """Return the cursor of the newest change, after which there are no changes yet."""
         key = collection.journal
         if last := await self._runner.command("XREVRANGE", key, "+", "-", "COUNT", 1, key=key):
             return str(last[0][0].decode())
@@ -88,8 +88,8 @@ class Journal:
         """Return the changes of one record without values, newest first, and the cursor for the next page, None at the
         end.
 
-        `before` is the cursor at which the page before ended. The journal is scanned, so a page takes time with its
-        length: 10,000 entries are 20 steps. Raises Invalid.
+        `before` is the cursor at which the former page ended. The journal is scanned, so its length determines the
+        time: 10,000 entries take 20 steps. Raises Invalid.
         """
         if before is not None and position(before) == position(BEGINNING):
             return [], None

@@ -1,4 +1,4 @@
-"""The limits of a journal: how much of it is kept."""
+"""The limits of a journal."""
 
 from functools import lru_cache
 
@@ -8,8 +8,8 @@ from service.storage.journal.change import start
 
 
 class Retention(Struct, frozen=True):
-    """The limits of a journal: it keeps at least the last `entries` of a collection and drops what is older than
-    `seconds`. With `values` it has the bodies too, if they are short enough to be stored without staging.
+    """The limits of a journal: it keeps at least the last `entries` of a collection, and drops entries older than
+    `seconds`. With `values`, entries contain the bodies that are short enough to be stored without staging.
     """
 
     entries: int = 10_000
@@ -17,7 +17,7 @@ class Retention(Struct, frozen=True):
     values: bool = True
 
     def entry(self, operation: str, id: str, author: str, size: int, etag: str) -> bytes:
-        """Return what a script needs to know to enter a change; lua/include/open_journal.lua reads it."""
+        """Return the argument with which a script enters a change; lua/include/open_journal.lua reads it."""
         return self.opening(author) + start(operation, id, author, size, etag)
 
     def opening(self, author: str) -> bytes:

@@ -24,7 +24,7 @@ BYTES, FREED, TRIMMED = "bytes", "freed", "trimmed"
 
 
 class Entry(Struct, frozen=True):
-    """An entry as an archive has it. `header` is a packed `Header`; `total` are the bytes of all entries that ever were
+    """An entry as an archive has it. `header` is a packed `Header`; `total` are the bytes of all entries that were ever
     added, up to this one.
     """
 
@@ -47,7 +47,7 @@ class JournalTransfer:
         self._command, self._run = runner.command, runner.run
 
     async def bytes(self, collection: Collection) -> int | None:
-        """Return the bytes of all entries that a journal ever had; None if there is no journal."""
+        """Return the bytes of all entries that were ever added to a journal; None if there is no journal."""
         key = collection.journal_state
         found = await self._command("HGET", key, BYTES, key=key)
         return None if found is None else int(found)
@@ -82,12 +82,11 @@ class JournalTransfer:
             after = f"({entries[-1].cursor}"
 
     async def restore_state(self, collection: Collection, fields: dict[str, str], most: int) -> None:
-        """Restore what stands beside a journal of `most` bytes, where nothing is there yet.
+        """Restore the state of a journal of `most` bytes: the fields that are not stored yet.
 
         The counts of bytes follow from the entries; they are restored here only if all entries were removed. The cursor
-        of the last removed entry is restored only if this journal never had an entry: readers of one that had have
-        missed nothing. The state of a record that will expire is left out if the record is not there, or does not
-        expire.
+        of the last removed entry is restored only if this journal never had an entry; otherwise its readers have missed
+        nothing. The state of an expiring record is left out if the record does not exist or does not expire.
         """
         key, expiry = collection.journal_state, collection.expiry
         left_out = {BYTES, FREED, TRIMMED}
@@ -105,7 +104,7 @@ class JournalTransfer:
     def reenter(
         self, collection: Collection, entry: Entry | None = None, *, freed: int | None = None, trimmed: str = ""
     ) -> Reply:
-        """Return the command that adds an entry, or sets what was removed from the exported journal."""
+        """Return the command that adds an entry, or that records what was removed from the exported journal."""
         before = freed if entry is None else entry.before
         return self._run(
             "reenter",
@@ -119,13 +118,13 @@ class JournalTransfer:
         )
 
     async def restore_many(self, collection: Collection, entries: Sequence[Entry]) -> list[Outcome]:
-        """Restore entries, oldest first, and return what became of each."""
+        """Restore entries, oldest first, and return the outcome of each."""
         replies = await all_of(self.reenter(collection, one) for one in entries)
         outcomes = [
             Outcome.STORED if added else await self._compare(collection, entry)
             for entry, added in zip(entries, replies, strict=True)
         ]
-        usage = keys.usage(collection.dialect, collection.namespace)  # is counted again: it has the bytes of journals
+        usage = keys.usage(collection.dialect, collection.namespace)  # counted again, with the bytes of journals
         await self._command("UNLINK", usage, key=usage, write=True)
         return outcomes
 

@@ -2,7 +2,7 @@
 
 Redis has no MD5, and a merge patch may take longer than a script may. So the worker reads the records that are patched
 or whose etag is compared, and applies the batch to them. The script then requires exactly the states that were read,
-and decides about all else. If a record has changed in between, the worker reads again.
+and decides everything else. If a record has changed in between, the worker reads again.
 """
 
 from collections.abc import Container, Sequence
@@ -48,7 +48,7 @@ class Outcome(Struct):
 
 
 class Found(Struct):
-    """A record that the worker read: the state that the script has to find, the etag, and the body if it is needed."""
+    """A record that was read: the state that the script must find, the etag, and the body if it is needed."""
 
     state: str
     etag: str = ""
@@ -56,7 +56,7 @@ class Found(Struct):
 
 
 class Plan(Struct):
-    """The operations as the script gets them, eight texts for each; etags of the bodies, and what they take in all."""
+    """The arguments of the script, eight texts for each operation; the etags of the bodies, and their bytes in all."""
 
     arguments: list[str | bytes]
     etags: list[str]
@@ -72,9 +72,10 @@ class Batches:
 
     @idempotent(lambda reply, remark: _outcomes(reply, remark.decode().split(",")))
     async def batch(self, write: Write, operations: Sequence[Operation], limit: int) -> list[Outcome]:
-        """Do all operations or none; each sees those before it. `limit` is the largest document, in bytes.
+        """Do all operations or none; each sees the results of earlier ones. `limit` is the largest document, in bytes.
 
-        Of `write` are used: collection, caller, quota, journal, idempotency. Raises OperationRefused, QuotaExceeded.
+        The fields of `write` that count are collection, caller, quota, journal and idempotency.
+        Raises OperationRefused, QuotaExceeded.
         """
         collection = write.collection
         patched = {each.id for each in operations if each.op == "patch"}
@@ -95,7 +96,7 @@ class Batches:
         collection = write.collection
         if write.idempotency is not None:
             write.idempotency.remark = ",".join(plan.etags).encode()
-        # The operations behind one that fails are not sent.
+        # The operations after one that fails are not sent.
         records = [collection.record(each.id) for each in operations[: len(plan.etags)]]
         arguments: dict[str, Any] = {"caller": write.caller, "operations": plan.arguments, "journal": ""}
         if write.journal is not None:
@@ -119,7 +120,7 @@ class Batches:
 
 
 async def _planned(write: Write, operations: Sequence[Operation], found: dict[str, Found], limit: int) -> Plan:
-    """Apply a batch to the records that were read, up to the first operation that they make fail."""
+    """Apply a batch to the records that were read, up to the first operation that fails because of them."""
     plan = Plan([], [])
     now: dict[str, Found] = {}
     for each in operations:
@@ -152,7 +153,7 @@ async def _planned(write: Write, operations: Sequence[Operation], found: dict[st
 async def _applied(operation: Operation, known: Found, limit: int) -> bytes:
     """Return the body that an operation stores in the record that the worker knows. Raises Changed, TooLarge.
 
-    If there is no record, the script refuses what needs one.
+    If there is no record, the script refuses an operation that needs one.
     """
     if known.state == ABSENT:
         return operation.body
@@ -172,7 +173,7 @@ def _etags(condition: Condition) -> bool:
 
 
 def _literal(condition: Condition) -> str:
-    """Return the part of a condition that the script decides: whether there is a record."""
+    """Return the part of a condition that the script decides: if the record must exist or not."""
     if condition.match is None:
         return ABSENT if condition.none_match is not None else ANYTHING
     return PRESENT if condition.none_match is None else NEVER

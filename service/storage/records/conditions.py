@@ -21,7 +21,7 @@ def exactly(record: Record | Saved) -> str:
 class Condition:
     """The conditions of `If-Match` and `If-None-Match`: etags, or `ANY`; None if the header is absent.
 
-    `state` is the condition for scripts, None if the record's etag has to be compared first.
+    `state` is the condition for scripts, None if the record's etag must be compared first.
     """
 
     match: frozenset[str] | None = None
@@ -29,7 +29,7 @@ class Condition:
 
     @cached_property
     def state(self) -> str | None:
-        """The condition for scripts, None if the record's etag has to be compared first."""
+        """The condition for scripts, None if the record's etag must be compared first."""
         if self.match is None and self.none_match is None:
             return ANYTHING
         if self.match == ANY and self.none_match is None:

@@ -1,10 +1,10 @@
-"""Appending one JSON value to another, on large texts. lua/include/join.lua does it for small ones inside
+"""Appending one JSON value to another, for large texts. lua/include/join.lua does it for small ones inside
 Redis.
 
-An array takes the elements of an array, or any other value; an object the members of an object, shallowly; a
-string a string. The bytes that were there stay. An array's new elements come after the last one, before the
-white space at its end, without the white space around them. Members are placed where a merge patch would put
-them.
+To an array, the elements of an array or any other value can be appended; to an object, the members of an object
+(not recursively); to a string, a string. The existing bytes stay. New elements of an array come after the last one,
+before the white space at its end, and without the white space around them. New members are placed where a merge
+patch would place them.
 """
 
 from service.storage.errors import Mismatched, TooLarge

@@ -1,9 +1,9 @@
-"""Work that grows with a document, done outside of the event loop.
+"""Work whose time grows with a document, done outside of the event loop.
 
 Long work is done by a second process of the worker: parsers and regular expressions hold Python's lock, so a
 thread would stop the event loop too. The process is started when it is first needed, and does one job at a
-time. It is replaced if it has died, and it ends when its input does, however the worker ended. A job that takes
-far longer than any document can is ended with the process. The memory of the process is bounded by the size of
+time. It is replaced if it has died. It ends at the end of its input, so it ends with the worker. If a job takes far
+longer than any document needs, the process is ended. The memory of the process is bounded by the size of
 its jobs. It has the worker's environment, without settings, and standard error, and none of its sockets.
 
 A job is a picklable function and its arguments. Short work is done at once, in the event loop.
@@ -27,10 +27,10 @@ from typing import Any, BinaryIO, TypeVar
 from service.storage.errors import Refusal, TooLarge, Unavailable
 from service.storage.scripts.turns import Turns
 
-INLINE_BYTES = 64_000  # of arguments: work in the event loop takes 20 ms at worst, mostly less than 1 ms
+INLINE_BYTES = 64_000  # of arguments: work in the event loop takes at most 20 ms, mostly less than 1 ms
 PIPE_BYTES = 1 << 20  # the most that Linux allows, so that the thread waits for Python's lock less often
-LEAST_MEMORY, MEMORY_A_BYTE = 64 << 20, 16  # bytes of a job; most need less than 10 per byte, many short names 14
-LONGEST_SECONDS, SECONDS_A_BYTE = 10.0, 3e-6  # of a job: ten times what the worst documents need
+LEAST_MEMORY, MEMORY_A_BYTE = 64 << 20, 16  # limit of a job; most need less than 10 bytes a byte, short names 14
+LONGEST_SECONDS, SECONDS_A_BYTE = 10.0, 3e-6  # limit of a job: ten times the time for the worst documents
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Offload:
 
     def __init__(self, seconds: float = LONGEST_SECONDS) -> None:
         self._seconds = seconds
-        self._thread = ThreadPoolExecutor(1, "offload")  # talks to the process
+        self._thread = ThreadPoolExecutor(1, "offload")  # the thread that waits for the process
         self._process: subprocess.Popen[bytes] | None = None
         self._turns = Turns()
         self._inline = 0  # bytes worked on in the event loop since it last ran other tasks
@@ -117,7 +117,7 @@ def _started() -> "subprocess.Popen[bytes]":
 
 
 def _asked(process: "subprocess.Popen[bytes]", function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[bool, Any]:
-    """Give a job to the process; return whether it succeeded, and its result or its error."""
+    """Give a job to the process. Return True and its result, or False and its error."""
     jobs, results = process.stdin, process.stdout
     assert jobs is not None
     assert results is not None

@@ -1,8 +1,8 @@
 """The usage of a namespace's quota: counted once, then updated with the reply of every write.
 
-Without racing writers it is exact. Racing writers may exceed a quota by what is in flight. After a crash
-between a write and its update the usage is wrong until it is counted again, an hour later at most (`polystow
-fsck --repair` counts at once).
+Without racing writers it is exact. Racing writers may exceed a quota by the writes that are in flight. After a
+crash between a write and its update, the usage is wrong until it is counted again, at most an hour later
+(`polystow fsck --repair` counts at once).
 """
 
 import asyncio
@@ -18,14 +18,14 @@ ENDLESS = 1 << 53  # more than any namespace holds, and exact as a Lua number
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The most documents and bytes that a namespace may hold; None is no limit."""
+    """The largest number of documents and of bytes in a namespace; None means no limit."""
 
     documents: int | None = None
     bytes: int | None = None
 
 
 async def journal_bytes(runner: Runner, collection: Collection) -> int:
-    """Return the bytes of a collection's journal that count."""
+    """Return the bytes of a collection's journal that count in the quota."""
     key = collection.journal_state
     added, removed = await runner.command("HMGET", key, "bytes", "freed", key=key)
     return int(added or 0) - int(removed or 0)

@@ -28,7 +28,7 @@ else:
 
 MARGIN = 256  # free bytes before a staged body: the length byte and the longest header
 CALLER_ID_BYTES = 80
-BRIEF = 2048  # bytes below which CPython's own MD5 (0.7 us) is faster than OpenSSL's (1.0 us)
+BRIEF = 2048  # up to this size CPython's own MD5 (0.7 us) is faster than OpenSSL's (1.0 us)
 
 
 class Saved(Struct):
@@ -49,8 +49,8 @@ def saved(reply: Sequence[int], remark: bytes = b"") -> Saved:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """The result of a sweep: removed members, whether more are due, records left, the time of the sweep (us), and
-    whether there is a journal.
+    """The result of a sweep: the number of removed members, True if more are due, the number of records left, the
+    time of the sweep (us), and True if there is a journal.
     """
 
     members: int
@@ -61,7 +61,7 @@ class Swept:
 
 
 class Listed(Struct):
-    """A record on a page: its id and size; of the last one its score too, if there are more behind the page."""
+    """A record on a page: its id and size; the last one also has its score, if there are more after the page."""
 
     id: str
     size: int  # bytes of the body

@@ -5,7 +5,7 @@ A registration is known by its time (us, from Redis). Scripts accept it for ten 
 (lua/include/admission_error.lua); it is remembered for five.
 
 A failover may lose a registration that was answered. A first record that relies on it would be stored in a collection
-that no registry lists. So what is remembered is registered again when a connection to a server has been made.
+that no registry lists. So remembered collections are registered again when a connection to a server has been made.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from service.storage.scripts.fan_out import fan_out
 from service.storage.scripts.runner import Runner
 
 LIFETIME = 300.0  # seconds
-SIZE = 10_000  # collections; beyond that all are dropped
+SIZE = 10_000  # registrations that are remembered; if there are more, all are dropped
 
 log = getLogger(__name__)
 
@@ -30,12 +30,12 @@ class Registrations:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._known: dict[str, tuple[Collection, str, float]] = {}  # by tag: a string caches its hash
-        self._connected = False  # a connection was made since they were registered again
+        self._connected = False  # True if a connection was made since the last registering again
         self._repeating: asyncio.Task[None] | None = None
         runner.connected.append(self._repeat)
 
     def get(self, collection: Collection) -> str:
-        """Return the time of a collection's registration, "" if none is known that is young enough."""
+        """Return the time of a collection's registration, "" if no recent one is known."""
         known = self._known.get(collection.tag)
         return known[1] if known is not None and monotonic() < known[2] else ""
 
@@ -49,7 +49,7 @@ class Registrations:
         return registered
 
     def _repeat(self) -> None:
-        """Register again what is remembered, in the background."""
+        """Register all remembered collections again, in the background."""
         if self._known:
             self._connected = True
             if self._repeating is None:

@@ -1,9 +1,8 @@
-"""The operations on collections with scopes. The script of an operation first checks whether the caller may do
-it.
+"""The operations on collections with scopes. The script of an operation first checks the caller's permission.
 
 Reading has two steps. One script for each collection, all in one round trip, checks the grants and replies
-small records. Then the records that were large or did not fit are read in portions, as they are asked for. So
-neither Redis nor this process holds much at once.
+small records. Then the records that are large or did not fit are read in portions, when they are needed. So
+neither Redis nor this process has much of them in memory at the same time.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -132,7 +131,7 @@ class Scoped:
             with suppress(OverBudget):
                 names = (collection.record(id), *collection.guarded)
                 return await self._records.commit("append", names, arguments, write)
-        while True:  # others may create and delete the record in turns: then one of the two steps succeeds
+        while True:  # others may create and delete the record alternately; one of the two steps succeeds at last
             try:
                 return (await self._records.rewrite(write, join, (value, limit)))[0]
             except NotFound:
@@ -143,7 +142,7 @@ class Scoped:
 
     @idempotent(nothing)
     async def discard(self, write: Write, ids: Sequence[str]) -> None:
-        """Remove those of the records that are there, `DISCARDED` in a step. Raises Denied.
+        """Remove those of the records that exist, `DISCARDED` in one step. Raises Denied.
 
         The fields of `write` that count are collection, subject and idempotency.
         """
@@ -157,7 +156,7 @@ class Scoped:
 
 
 def _decode_reading(collection: Collection, ids: Sequence[str], reply: Any) -> CollectionRead:
-    """Make a result of the reply or the refusal to a reading of these ids."""
+    """Return the result for the reply or refusal of a script that has read these ids."""
     if isinstance(reply, Exception):
         if isinstance(reply, Refused):
             return CollectionRead(collection, {}, (), reply)
@@ -172,7 +171,7 @@ def _decode_reading(collection: Collection, ids: Sequence[str], reply: Any) -> C
 
 
 def _together(first: CollectionRead, second: CollectionRead) -> CollectionRead:
-    """Merge the results of two readings of one collection."""
+    """Merge the results of two scripts that have read one collection."""
     return CollectionRead(
         first.collection, first.found | second.found, (*first.rest, *second.rest), first.refused or second.refused
     )

@@ -1,18 +1,22 @@
-r"""JSON merge patch (RFC 7386) on the text of large documents; lua/include/splice.lua does the small ones inside Redis.
+r"""JSON merge patch (RFC 7386) on the text of large documents; lua/include/splice.lua does it for small ones in Redis.
 
-What the patch does not name keeps its bytes: order, white space, escapes, number texts. The two agree to the byte:
+Members that the patch does not name keep their bytes: order, white space, escapes, texts of numbers. Both
+implementations give the same bytes, by these rules:
 
 - A member owns the bytes from the end of the value before it (or from the brace) to the end of its own value: white
-  space, the comma, its name and value. Removing it removes exactly these. Where that brings another member to the
-  front, its bytes up to and with its comma go too. White space between the last value and the brace stays.
-- A changed member gets the bytes of the patch's value in place of its own value's. Of several of one name, each does.
-- A new member comes behind the last value: a comma, if a member stands before it, then the patch's bytes from the name
-  to the end of the value. New members keep the patch's order.
-- A patch value is inserted without its null members (but for those inside of arrays), removed by the same rule. Of its
-  members of one name only the last counts, the others are removed like null ones.
-- A patch that is not an object is the result, byte for byte; one that meets no object is, without its null members.
+  space, the comma, its name and value. Removing the member removes exactly these bytes. If another member becomes the
+  first one, its bytes up to its comma are removed, too. White space between the last value and the brace stays.
+- A changed member gets the bytes of the patch's value in place of its own value's. If several members have this name,
+  each of them is changed.
+- A new member comes after the last value: a comma, if there is a member before it, then the patch's bytes from the
+  name to the end of the value. New members have the order of the patch.
+- A value of the patch is inserted without its null members (except those inside of arrays), which are removed by the
+  same rule. If several of its members have one name, the last one counts, and the others are removed like null ones.
+- If the patch is not an object, it is the result, byte for byte. If the target is not an object, the result is the
+  patch without its null members.
 
-A regular expression passes over whole values in C, and nothing recurses, so that depth costs no stack.
+A regular expression passes over whole values in C, and no function is recursive, so the depth is not limited by the
+stack.
 """
 
 import re
@@ -28,15 +32,15 @@ from service.storage.errors import TooLarge
 LONGEST = 512 * 1024 * 1024  # bytes: the longest string that Redis holds
 
 DEPTH = 32  # levels of brackets that one match passes over
-PATIENCE = 32  # members looked at one by one before the patch's names are searched for ahead
+PATIENCE = 32  # members that are read one by one before the patch's names are searched for ahead
 NAMES = 8  # a patch object with more names is not searched for
-NEAR = 1024  # bytes in which the regular expression looks for a value's end
+NEAR = 1024  # bytes in which the regular expression searches for the end of a value
 WINDOW = 4096  # bytes searched ahead at first; grows with success, so that small objects in large texts stay cheap
 
 OPEN, NULL, BRACKETS = ord("{"), ord("n"), b"[{"
 CLOSE = {ord("["): b"]", OPEN: b"}"}
 
-_Match = Callable[[bytes, int], re.Match[bytes]]  # of an expression that always matches
+_Match = Callable[[bytes, int], re.Match[bytes]]  # the `match` of an expression that always matches
 
 # An empty alternative ends each repetition of a group: before Python 3.11.5 a possessive one that ends by a failed try
 # does not go back to where that try began.
@@ -56,7 +60,7 @@ _following = re.compile(r"JSON is malformed: trailing characters \(byte ([0-9]+)
 _shallow = cast(_Match, re.compile(rb"(?:" + _inside + rb"|)*+").match)
 _members = re.compile(rb'(?:[\s,]*+"[^"\\]*+"\s*+:\s*+(?:' + _any_value + rb")(?=\s*+[,}])|)*+")
 
-Task = Iterator["Task"]  # one level of a recursion: yields the levels below it, and goes on when each is done
+Task = Iterator["Task"]  # one level of a recursion: yields the levels below it, and continues when each has ended
 
 
 def splice(target: bytes, patch: bytes, limit: int = LONGEST, *, flat: bool = False) -> bytes:
@@ -64,7 +68,7 @@ def splice(target: bytes, patch: bytes, limit: int = LONGEST, *, flat: bool = Fa
 
     Both are valid JSON in UTF-8, without lone surrogates. `flat`: null is a value like others, and members that
     are objects are replaced, not merged. Raises TooLarge if the result would be longer than `limit` bytes,
-    before it takes that memory: many members of one name multiply what they are given.
+    before it takes that memory: one value may replace many members of one name.
     """
     start = _space(patch, 0).end()
     if patch[start] != OPEN:
@@ -80,7 +84,7 @@ def splice(target: bytes, patch: bytes, limit: int = LONGEST, *, flat: bool = Fa
 
 
 def _run(task: Task) -> None:
-    """Run a recursion of any depth: JSON may have 1,024 levels, Python's calls may not."""
+    """Run a recursion of any depth: JSON may have 1,024 levels, which is too deep for Python's calls."""
     tasks = [task]
     while tasks:
         below = next(tasks[-1], None)
@@ -165,7 +169,7 @@ class _Object(_Member):
         self._text: bytes | None = None
 
     def text(self, patch: bytes) -> bytes:
-        if self._text is None:  # cached, because many members of one name in the target may need it
+        if self._text is None:  # cached, because many members of the target may have this name
             cuts = [self.start]
             if self.dirty:
                 _run(_cut(self, cuts))
@@ -189,7 +193,7 @@ def _read(patch: bytes, object: _Object, flat: bool) -> Task:
         else:
             member = _Member(start, stop, last, patch[start] == NULL and not flat)
         name = _unescaped(match[1])
-        members.pop(name, None)  # so that the order is that of the last ones
+        members.pop(name, None)  # so that members have the order of their last occurrences
         members[name] = member
         last, count = member.stop, count + 1
     object.last, object.stop = last, patch.index(b"}", last) + 1
@@ -200,7 +204,7 @@ def _read(patch: bytes, object: _Object, flat: bool) -> Task:
 
 
 def _cut(object: _Object, cuts: list[int]) -> Task:
-    """Append the start and the end of each cut that removes what is not inserted."""
+    """Append the start and the end of each range of bytes that is not inserted."""
     edge = object.start + 1
     for member in object.kept:
         if member.own > edge:
@@ -219,7 +223,7 @@ class _Splicing:
         self._target, self._patch, self._limit = target, patch, limit
         self._out = bytearray()
         self._run = 0
-        self._last = 0  # where the object ends that was merged last
+        self._last = 0  # the end of the object that was merged last
 
     def result(self) -> bytes:
         if self._run == 0:

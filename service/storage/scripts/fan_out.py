@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from service.storage.scripts.reply import Replies, Reply
 
-FAN_OUT = 500  # commands sent in one go
+FAN_OUT = 500  # commands that are sent together
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -1,4 +1,4 @@
-"""The identity of a request with an idempotency key, which is carried out once however often it is repeated."""
+"""The identity of a request with an idempotency key. Such a request is carried out once, also if it is repeated."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -16,8 +16,8 @@ class Idempotency:
     def __init__(self, who: Iterable[str], what: Iterable[str], how: Iterable[str]) -> None:
         asked = _joined(what)
         self.digest = _digest(_joined(who)).hexdigest()
-        self.remark = b""  # what the worker knows of the write and Redis does not; stored with the reply
-        self.whole = False  # has the whole body arrived, so that the request can be compared?
+        self.remark = b""  # facts about the write that only the worker knows; stored with the reply
+        self.whole = False  # True if the whole body has arrived, so that the request can be compared
         self._asked = asked
         self._said = _digest(asked + _joined(how))
 
@@ -25,7 +25,7 @@ class Idempotency:
         """Return a UUID for the object that the request creates: 32 hexadecimal digits, the same for a repeated
         request.
 
-        Nobody can compute it without the secret (at most 64 bytes).
+        It cannot be computed without the secret (at most 64 bytes).
         """
         made = blake2b(self.digest.encode() + self._asked, key=secret, digest_size=16)
         return UUID(bytes=made.digest(), version=4).hex

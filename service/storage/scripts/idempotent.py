@@ -43,7 +43,7 @@ def idempotent(decode: Callable[[Any, bytes], T]) -> Decorator[S, Target, P, T]:
 
     The operation's first parameter is a write, which has the request's idempotency; or a list of collections of which
     one is written to, and then the operation has a keyword parameter `idempotency`. `decode` makes the operation's
-    result from the committing script's reply and `Idempotency.remark`. The decorated operation raises Reused besides.
+    result from the committing script's reply and `Idempotency.remark`. The decorated operation also raises Reused.
 
     A request whose body is still arriving can be compared only at the end of the body. After a refusal the reply is
     looked up again, because the same request may have been carried out elsewhere.
@@ -80,7 +80,7 @@ def idempotent(decode: Callable[[Any, bytes], T]) -> Decorator[S, Target, P, T]:
 async def _remembered(
     runner: Runner, target: HasTarget | list[Collection], idempotency: Idempotency
 ) -> tuple[Any, bytes] | None:
-    """Return the reply to the first of these requests and its remark; None if there was none. Raises Reused."""
+    """Return the reply to the first request with this key, and its remark; None without one. Raises Reused."""
     if not idempotency.whole:
         return None
     for collection in target if isinstance(target, list) else (target.collection,):

@@ -1,25 +1,25 @@
-"""Finds the Lua scripts, composes them into one library of functions, and learns their interface from their own lines.
+"""Finds the Lua scripts, composes them into one library of functions, and reads their interface from their lines.
 
 A script binds names once: `local record = KEYS[1] -- ...` and `local body = ARGV[2] -- ...`; a last
 `local indexes = {unpack(KEYS, 4)}` takes any number of keys, `{unpack(ARGV, 3)}` any number of arguments.
-These lines are the interface: Python calls by name, no position is written twice.
+These lines are the interface: Python calls a script with names, so no position is written twice.
 
-The last arguments may be bound with `or ''`: empty ones at the end are left out. An entry of a journal is sent behind
-those that are left: `local journal = ... table.remove(ARGV) or ''`, before the others are bound.
+The last arguments may be bound with `or ''`: empty arguments at the end are not sent. An entry of a journal is sent
+behind the other arguments; the script takes it first: `local journal = ... table.remove(ARGV) or ''`.
 
 A header may say `Varies: record, id, body`: the names of the first key and of the first two arguments, which are
-different in each call; all else is the same again and again, so it is packed once and kept.
+different in each call. All others are often the same, so they are packed once and kept.
 
 The library has each include once, as a local function, and one function for each script, which is given KEYS and ARGV
 as parameters. A script whose header says `Idempotent:` has a second function, `put_once` beside `put`, that
-include/once.lua runs: key, fingerprint and remark come last, and are gone when the script sees the rest.
+include/once.lua runs: key, fingerprint and remark are its last arguments, and are removed before the script runs.
 
-What Lua and Redis have (`redis.call`, `string.byte`) is looked up once for a library, in its first call, and kept in
-local variables: to look it up through the tables of globals costs half as much as calling it. While a library is being
-loaded it is not there yet.
+The functions of Lua and Redis (`redis.call`, `string.byte`) are looked up once for a library, in its first call, and
+kept in local variables: looking a function up in the tables of globals costs half as much as calling it. They do not
+exist yet while a library is loaded.
 
-The names of the library and of its functions end with a digest of its text, so that workers of two versions call each
-their own functions on one server.
+The names of the library and of its functions end with a digest of its text. So workers of two versions call their own
+functions on one server.
 
     python -m service.storage.scripts.library              prints the library (Redis reports line numbers of it)
     python -m service.storage.scripts.library --all DIR    writes it, and each script and include by itself: luacheck
@@ -48,7 +48,7 @@ _flags = re.compile(r"^--- Flags: (.+)$", re.MULTILINE)
 _varies = re.compile(r"^--- Varies: (.+)\.$", re.MULTILINE)
 
 ONCE = "_once"  # ends the name of a script's second function
-DIGEST = 16  # characters of it
+DIGEST = 16  # characters of the digest
 NAME = "polystow_"  # begins the names of all libraries of this service
 
 _FUNCTION = """\
@@ -69,14 +69,14 @@ end}}
 
 
 class Malformed(Exception):
-    """A script that cannot be composed or whose bindings have gaps; names the script and what is wrong."""
+    """A script cannot be composed, or its bindings have gaps. The text names the script and the error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
     """One script. `text` is composed, `function` the name by which a server calls it. `keys` and `arguments` are names
-    in the order of their positions, of which the last `optional` are not sent if they are empty; `varies` is what its
-    header says varies."""
+    in the order of their positions, of which the last `optional` are not sent if they are empty; `varies` are the names
+    that its header declares as varying."""
 
     function: str
     text: str
@@ -86,7 +86,7 @@ class Script:
     flags: tuple[str, ...]
     varies: tuple[str, ...]
     pick: Callable[[dict[str, Any]], tuple[Any, ...]]
-    journaled: bool  # the argument `journal`, if it is not empty, is sent behind all others
+    journaled: bool  # True if the argument `journal`, unless it is empty, is sent behind all others
 
     @property
     def writes(self) -> bool:
@@ -129,7 +129,7 @@ class Script:
 
 
 def _sent(arguments: tuple[Argument, ...], optional: int) -> tuple[Argument, ...]:
-    """Leave out the empty arguments at the end, of the last `optional` ones."""
+    """Leave out those of the last `optional` arguments that are empty and at the end."""
     end = len(arguments)
     while end > len(arguments) - optional and arguments[end - 1] == "":
         end -= 1
@@ -145,7 +145,7 @@ def _packed(arguments: tuple[Argument, ...], optional: int) -> tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """All scripts by name, and the text that makes a server know their functions."""
+    """All scripts by name, and the text that is loaded into servers to define their functions."""
 
     digest: str
     text: str
@@ -276,8 +276,8 @@ def _names(name: str, source: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _varying(name: str, source: str, keys: Sequence[str], arguments: Sequence[str]) -> tuple[str, ...]:
-    """Return the arguments that the header declares as varying, if it does. Raises Malformed where that is not the
-    first of its kind."""
+    """Return the arguments that the header declares as varying, if any. Raises Malformed if they are not the first
+    ones."""
     if (found := _varies.search(source)) is None:
         return ()
     named = tuple(found[1].split(", "))
@@ -287,8 +287,8 @@ def _varying(name: str, source: str, keys: Sequence[str], arguments: Sequence[st
 
 
 def _picker(names: tuple[str, ...], *, several: bool) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
-    """From arguments by name to arguments in order; KeyError names the one that is missing. `several`: the last one is
-    any number of them."""
+    """Return a function that orders arguments given by name; its KeyError names a missing one. `several`: the last
+    name stands for any number of arguments."""
     if several:
         first = _picker(names[:-1], several=False)
         return lambda given: (*first(given), *given[names[-1]])

@@ -6,7 +6,7 @@ without a future: the driver gets the `Reply` that the coroutine yields, and is 
 so with the handler of a request (service/http/driver.py). An operation is written once, as a coroutine, and
 does not know which of the two steps it.
 
-This module is the one place where Redis's errors become refusals.
+Only this module makes refusals of Redis's errors.
 """
 
 from asyncio import CancelledError, get_running_loop
@@ -29,7 +29,7 @@ def for_ever(reply: Any) -> int:
     return 0
 
 
-_by_hand = False  # a Driver is stepping a coroutine right now
+_by_hand = False  # True while a Driver is stepping a coroutine
 
 
 def _unsendable(command: Command) -> None:
@@ -40,8 +40,8 @@ class Reply(Command):
     """The reply of one command, which is sent once, when it is awaited. Raises Refusal.
 
     `send` sends it; `decode`, if given, makes the result from Redis's reply. `until` returns the time (ms) up
-    to which a reply stays valid while nobody writes `keys`, or `key` if there are none: 0 is for ever,
-    `NO_TIME` is not at all. If `until` is None, the reply may not be reused.
+    to which a reply stays valid if `keys` (or `key`, if there are none) are not written: 0 means for ever,
+    `NO_TIME` means not at all. If `until` is None, the reply must not be reused.
     """
 
     send: Send = _unsendable
@@ -102,7 +102,7 @@ class Replies:
         return replies
 
     def put(self, number: int, reply: Any) -> bool:
-        """Store the outcome of one command; return whether it was the last."""
+        """Store the outcome of one command. Return True if it was the last one."""
         self._replies[number] = reply
         self._left -= 1
         return not self._left
@@ -127,7 +127,7 @@ class _OneOfSeveral(Struct):
 
     def set_exception(self, error: Failed) -> None:
         if self.replies.put(self.number, refusal(error)):
-            get_running_loop().call_soon(self.replies.end)  # the continuation may send, while queues are walked through
+            get_running_loop().call_soon(self.replies.end)  # the coroutine may send; queues are being read now
 
 
 class Driver(Struct):
@@ -153,8 +153,8 @@ class Driver(Struct):
         return False
 
     def set_exception(self, error: Failed) -> None:
-        """Continue with a failure, after the queues have been walked through, because the coroutine may send
-        again.
+        """Continue with a failure, in a later tick: the coroutine may send commands, and queues are being iterated
+        over now.
         """
         get_running_loop().call_soon(self.set_result, refusal(error), self.coroutine.throw)
 

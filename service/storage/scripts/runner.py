@@ -1,7 +1,7 @@
-"""Makes commands and scripts into replies to be awaited (service/storage/scripts/reply.py).
+"""Makes awaitable replies of commands and scripts (service/storage/scripts/reply.py).
 
-The one place where `FCALL` is sent, and where a server that does not have the library of functions is given it: on
-each connection, and by the queue of a lane where the server has lost it since (a flush, a failover to an empty node).
+Only this module sends `FCALL`, and loads the library of functions into servers: on each new connection, and again from
+the queue of a lane if the server has lost it since then (a flush, a failover to an empty node).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,8 +19,8 @@ from service.storage.scripts.library import ONCE
 from service.storage.scripts.reply import Reply
 from service.storage.scripts.turns import Turns
 
-BULK_AT_ONCE = 3  # long commands of a worker
-BEGUN = 64  # bytes of a packed script in which its function's name ends
+BULK_AT_ONCE = 3  # long commands that a worker sends at the same time
+BEGUN = 64  # the function's name ends within this many bytes of a packed script
 MISSING = "ERR Function not found"
 
 
@@ -38,7 +38,7 @@ class Runner:
 
     def __init__(self) -> None:
         self._turns = Turns(BULK_AT_ONCE)
-        self.connected: list[Callable[[], None]] = []  # are called when a connection to a server has been made
+        self.connected: list[Callable[[], None]] = []  # called when a connection to a server has been made
         self.library = library.installed()
         self._loading = pack(("FUNCTION", "LOAD", self.library.text))
         self._digest = self.library.digest.encode()
@@ -57,16 +57,16 @@ class Runner:
         try:
             if not known:
                 await ask("FUNCTION", "LOAD", self.library.text)
-        except NotSent:  # refused for the moment
+        except NotSent:  # a temporary refusal
             pass
         except Rejected as error:
-            if error.word not in ("MISCONF", "OOM") and "already exists" not in error.message:  # another was faster
+            if error.word not in ("MISCONF", "OOM") and "already exists" not in error.message:  # another one was faster
                 raise
         for each in self.connected:
             each()
 
     def mend(self, command: Command, error: Rejected) -> bytes | None:
-        """Return the command that loads the library if `error` is that its function is missing; else None."""
+        """Return the command that loads the library if `error` says that a function is missing; else None."""
         ours = error.message.startswith(MISSING) and self._digest in command.packed[:BEGUN]
         return self._loading if ours else None
 
@@ -78,7 +78,7 @@ class Runner:
         idempotency: Idempotency | None = None,
         until: Callable[[Any], int] | None = None,
     ) -> Reply:
-        """Return the reply of a script. `arguments` are by the names of its bindings. Raises KeyError.
+        """Return the reply of a script. `arguments` have the names of its bindings. Raises KeyError.
 
         With `idempotency`, the script's second function is called, if it has one, which remembers its reply
         (lua/include/once.lua).
@@ -121,10 +121,10 @@ class Runner:
         return Reply(NOBODY, pack(command), write, 0.0, 0, key, self.redis.send, None, until, keys)
 
     async def bulk(self, *command: str | bytes | int, key: str, write: bool = False) -> Any:
-        """Send a command that is long or has a long reply, when it is its turn, and return the reply. Raises Refusal.
+        """Send a command that is long or has a long reply, in its turn, and return the reply. Raises Refusal.
 
         Such commands have their own lanes, so that short commands of this worker do not wait for them. At most
-        `BULK_AT_ONCE` are sent at a time, because Redis's other clients wait for all that it has received.
+        `BULK_AT_ONCE` are sent at a time, because Redis's other clients wait until it has read them all.
         """
         async with self._turns.turn():
             return await Reply(NOBODY, pack(command), write, 0.0, 0, key, self.redis.send_bulk)

@@ -1,4 +1,4 @@
-"""Turns: a bounded number of users at a time; the others wait in order, up to a deadline.
+"""Turns: a limited number of operations run at a time; the others wait in order, up to a deadline.
 
 asyncio's Lock and Semaphore have no deadline, and its timeouts need a task, which operations may not have.
 """
@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from service.storage.errors import Unavailable
 
-WAIT_SECONDS = 5.0  # for a turn
+WAIT_SECONDS = 5.0  # the longest wait for a turn
 
 
 class Turns:
@@ -30,7 +30,7 @@ class Turns:
             self.release()
 
     async def take(self) -> None:
-        """Wait for a turn, which has to be given back with `release`. Raises Unavailable."""
+        """Wait for a turn. The caller must give it back with `release`. Raises Unavailable."""
         if self._free:
             self._free -= 1
             return
@@ -49,7 +49,7 @@ class Turns:
             timer.cancel()
 
     def release(self) -> None:
-        """Give back a turn: to the first one that waits, if any."""
+        """Give back a turn. The first waiting operation gets it."""
         while self._waiting:
             if not (next := self._waiting.popleft()).done():
                 next.set_result(None)

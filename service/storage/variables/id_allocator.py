@@ -1,5 +1,5 @@
-"""Allocates ids: unique over all collections of a dialect, never allotted twice, and at hand when they are
-needed.
+"""Allocates ids that are unique over all collections of a dialect and never allotted twice. They are reserved
+before they are needed.
 
 A worker reserves ids in blocks. It reserves the next block before the last one is used up, so only the first
 request of a worker has to wait. Ids that are left when a worker ends are never used.
@@ -25,7 +25,7 @@ class IdAllocator:
     def __init__(self, runner: Runner) -> None:
         self._command = runner.command
         self._run = runner.run
-        self._left: defaultdict[str, list[int]] = defaultdict(list)  # by dialect, the next one last
+        self._left: defaultdict[str, list[int]] = defaultdict(list)  # by dialect; the last one is next
         self._reserving: dict[str, asyncio.Task[None]] = {}
 
     async def take(self, dialect: str) -> int:

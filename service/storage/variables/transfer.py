@@ -1,7 +1,7 @@
-"""Variables on their way out of a store and into another one, with their ids and times.
+"""Variables, read for an export and restored with their ids and times.
 
-A variable keeps its id, unless another variable of the collection has it. Ids that are allotted from then on are higher
-than those that came. Restoring a variable again changes nothing.
+A variable keeps its id, unless another variable of the collection has it. Ids that are allotted later are higher than
+the restored ones. Restoring a variable again changes nothing.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -16,14 +16,14 @@ from service.storage.scripts.runner import Runner
 from service.storage.variables.id_allocator import IdAllocator
 from service.storage.variables.variables import Variable, fixed, name, rest, valued
 
-STEP = 100  # variables in one command: at most 6.6 MB, as a rule 10 KB
-ATTEMPTS = 100  # at a variable that others keep changing
+STEP = 100  # variables in one command: at most 6.6 MB, usually 10 KB
+ATTEMPTS = 100  # attempts at a variable that others keep changing
 
 Restored = tuple[Collection, Variable]
 
 
 class VariableTransfer:
-    """The way of variables out of a store and into another one."""
+    """Variables, read for an export and restored."""
 
     def __init__(self, runner: Runner) -> None:
         self._command, self._run = runner.command, runner.run
@@ -40,7 +40,7 @@ class VariableTransfer:
                 return
 
     async def restore_many(self, wanted: Sequence[Restored], *, replace: bool) -> list[Outcome]:
-        """Restore variables, and return what became of each. `replace`: also where another one is there.
+        """Restore variables, and return the outcome of each. `replace`: also if a different one is stored.
 
         Raises Unavailable, OutcomeUnknown, QuotaExceeded (Redis's memory is full): it may be repeated then.
         """
@@ -73,7 +73,7 @@ class VariableTransfer:
         raise Unavailable("the variable keeps changing")
 
     async def reassign(self, collection: Collection, wanted: Variable, id: int, seen: bytes) -> bool:
-        """Restore one variable under an id, onto exactly what was seen; return False if the id is another one's.
+        """Restore one variable under an id, if it is still as it was seen. Return False if another one has the id.
 
         Raises Changed.
         """
@@ -100,5 +100,5 @@ class VariableTransfer:
 
 
 def state(variable: Variable) -> tuple[object, ...]:
-    """Return all that distinguishes one variable from another, but for its id, which may have been taken."""
+    """Return everything that distinguishes two variables, except the id, which another one may have had already."""
     return variable.user, variable.key, variable.value, variable.created, variable.updated

@@ -1,6 +1,6 @@
-"""Users with their numbers and display names, on their way out of a store and into another one.
+"""Users with their numbers and display names, read for an export and restored.
 
-A number that was allotted comes as a declared one: then no other user gets it, whatever the other store has allotted.
+An allotted number is restored as a declared one. Then no other user gets it, whatever this store has allotted.
 """
 
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ STEP = 500  # users in one portion
 
 
 class UserTransfer:
-    """The way of a dialect's users out of a store and into another one."""
+    """A dialect's users, read for an export and restored."""
 
     def __init__(self, runner: Runner, dialect: str) -> None:
         self._runner, self._dialect = runner, dialect
@@ -51,7 +51,7 @@ class UserTransfer:
         return found
 
     async def restore(self, name: str, number: int, display: str, *, replace: bool) -> Outcome:
-        """Restore a user. It stays out if another user may have its number."""
+        """Restore a user. It is left out if another user may have its number."""
         key = keys.users(self._dialect)
         had = await self._runner.command("HGET", key, name, key=key)
         if had is not None:
@@ -66,6 +66,6 @@ class UserTransfer:
         return Outcome.STORED
 
     async def advance(self, counter: str, last: int) -> None:
-        """Let the numbers of users, or the ids of variables, go on after a number."""
+        """Let the numbers of users, or the ids of variables, continue after a number."""
         key = keys.user(self._dialect) if counter == "user" else keys.variable(self._dialect)
         await IdAllocator(self._runner).advance(key, last)

@@ -1,5 +1,5 @@
 """Numbers and display names of users whom a vendor names by a text. A number is declared, or allotted when the
-user is first seen.
+user appears for the first time.
 
 One slot holds all users of a dialect, so a user has the same number in every collection, and a number has one
 owner.
@@ -11,7 +11,7 @@ from service.storage import keys
 from service.storage.errors import Unavailable
 from service.storage.scripts.runner import Runner
 
-ATTEMPTS = 1000  # each skips up to 100 declared numbers
+ATTEMPTS = 1000  # attempts, each of which skips up to 100 declared numbers
 
 
 class Users:
@@ -30,8 +30,8 @@ class Users:
         raise Unavailable("no number is free for this user")
 
     async def enroll(self, user: str, number: int | None, display: str) -> None:
-        """Declare a user. `number` None removes the user; `display` "" is the usual display name. Safe to
-        repeat.
+        """Declare a user. `number` None removes the user; `display` "" means the default display name.
+        Idempotent.
 
         Raises AlreadyExists if the number was allotted to another user; Unavailable, OutcomeUnknown.
         """

@@ -1,12 +1,12 @@
-"""Variables: short texts under a user and a key, listed newest first through any filter, in any number.
+"""Variables: any number of short texts under a user and a key, listed newest first with any filter.
 
-A collection of variables is five keys, whatever their number. The hash `variables` has the packed variables by
-id. The hash `names` has the ids by *name*, a digest of user and key. The sorted set `newest` has all ids by the
-time of the last update. The variables that one filter selects are a *list*, which has a name of 15 bytes. A
+A collection of variables has five keys, however many variables there are. The hash `variables` has the packed
+variables by id. The hash `names` has the ids by *name*, a digest of user and key. The sorted set `newest` has all ids
+by the time of the last update. The variables that one filter selects are a *list*, which has a name of 15 bytes. A
 variable is in up to five lists: those of its key, user, value, key and value, user and value. In a list it is a
-*member* of 13 bytes: time of update and id. A short list is one text of members in the hash `lists`. The
-members of a long list are in the sorted set `listing`, each behind the list's name, so they are adjacent and
-sorted by time and id; `lists` has their number (lua/include/move_between_lists.lua).
+*member* of 13 bytes: time of update and id. A short list is one text of members in the hash `lists`. The members of a
+long list are in the sorted set `listing`, each behind the list's name, so they are adjacent and sorted by time and
+id; `lists` has their number (lua/include/move_between_lists.lua).
 
 | filter | cost for Redis, n variables |
 | --- | --- |
@@ -37,12 +37,12 @@ from service.storage.scripts.reply import for_ever
 from service.storage.scripts.runner import Runner
 from service.storage.variables.id_allocator import IdAllocator
 
-KEY_BYTES = 1_020  # 255 characters of the longest kind
-VALUE_BYTES = 65_536  # scripts copy their arguments: 64 KB take 0.3 ms
+KEY_BYTES = 1_020  # 255 characters of 4 bytes each
+VALUE_BYTES = 65_536  # limit of a value: scripts copy their arguments, which takes 0.3 ms for 64 KB
 PAGE = 100  # variables in a page
 INLINE_BYTES = 200_000  # of packed variables in the reply with a page: 0.7 ms of Redis's time
-PORTION = 10  # of the variables that do not fit, read in one command: at most 0.7 MB
-LIST = 15  # bytes of a list's name, without collisions in practice; with a member 28, which take 32 in Redis
+PORTION = 10  # variables that do not fit into the reply, read with one command: at most 0.7 MB
+LIST = 15  # bytes of a list's name, without collisions in practice; name and member are 28, for which Redis takes 32
 LAST = (1 << 56) - 1  # the latest time that a member can hold (us): in the year 4253
 NUMBER = (1 << 48) - 1  # the largest id of a variable or user
 
@@ -50,7 +50,7 @@ _head = Struct(">7s7s6sB").unpack_from  # updated, created, user, the length of 
 _size = Struct(">H")
 
 
-Claim = tuple[str, bytes]  # of lua/audit.lua: what should be true, and the name, time or list concerned
+Claim = tuple[str, bytes]  # argument of lua/audit.lua: what should be true, and of which name, time or list
 
 
 class Filter(NamedTuple):
@@ -85,7 +85,7 @@ class Variable:
         return cls(_int(id), _int(user), key, value, _int(created), _int(updated))
 
     def selected(self, by: Filter) -> bool:
-        """Tell whether a filter selects this variable."""
+        """Return True if a filter selects this variable."""
         return (
             by.user in (None, self.user)
             and by.key in (None, self.key)
@@ -94,7 +94,7 @@ class Variable:
         )
 
 
-@lru_cache(maxsize=2048)  # at 1 KB a key, 3 MB at the most; a digest costs 1 us
+@lru_cache(maxsize=2048)  # at most 3 MB, with keys of 1 KB; a digest takes 1 us
 def name(user: int, key: str) -> bytes:
     """Return the name of a variable, by which it is found: a digest of its user and key."""
     return blake2b(_user(user) + _framed(key), digest_size=16).digest()
@@ -116,7 +116,7 @@ def valued(user: int, key: str, value: str) -> bytes:
 def selecting(by: Filter) -> bytes:
     """Return the name of the list that a filter selects, b"" for all variables.
 
-    A filter of user and key selects one variable at most; it has no list.
+    A filter of user and key selects at most one variable, so there is no list for it.
     """
     value = b"" if by.value is None else _framed(by.value)
     if by.user is not None:
@@ -137,7 +137,7 @@ def _list(filter: bytes) -> bytes:
 
 
 def _framed(text: str) -> bytes:
-    """Return a text behind its length, so that two texts in a row can be split in one way only."""
+    """Return a text with its length before it, so that two joined texts can be split in only one way."""
     encoded = text.encode()
     return b"%d:%b" % (len(encoded), encoded)
 
@@ -153,7 +153,8 @@ def _int(text: bytes) -> int:
 class Variables:
     """The operations on variables.
 
-    `subject` is the caller's name in the collection's grants. Of a `Write`, collection, subject and idempotency count.
+    `subject` is the caller's name in the collection's grants. The fields of a `Write` that count are collection,
+    subject and idempotency.
     Every method raises Denied, Undeclared and Unavailable, every write OutcomeUnknown as well.
     """
 
@@ -169,7 +170,7 @@ class Variables:
         lists = valued(user, key, value)
         while True:
             number = await self._ids.take(collection.dialect)
-            with suppress(AlreadyExists):  # a variable that was imported has this id
+            with suppress(AlreadyExists):  # an imported variable has this id
                 reply = await self._run(
                     "assign",
                     _keys(collection),
@@ -183,12 +184,12 @@ class Variables:
                 )
                 break
         id = _int(reply)
-        if id != number:  # the variable was there
+        if id != number:  # the variable existed already
             self._ids.give_back(collection.dialect, number)
         return id
 
     async def reserve(self, dialect: str, last: int) -> tuple[int, int]:
-        """Reserve the ids up to `last` for variables that come from elsewhere; see `IdAllocator.reserve_through`."""
+        """Reserve the ids up to `last` for imported variables; see `IdAllocator.reserve_through`."""
         return await self._ids.reserve_through(dialect, last)
 
     async def fresh_id(self, dialect: str) -> int:
@@ -200,8 +201,8 @@ class Variables:
     ) -> tuple[int, list[Variable]]:
         """Return the number of variables that a filter selects, and one page of them, newest first, then by id.
 
-        `limit` is 1 to 100. Number and page are of one moment, except for large values that are read after the
-        page: they are returned as they are then, and left out if they are gone.
+        `limit` is 1 to 100. Number and page are of one moment, except for large values, which are read after the
+        page: they are as they are then, and left out if they are gone.
         """
         if by.user is not None and by.key is not None:
             found = await self.recall(collection, subject, by.user, by.key)
@@ -238,7 +239,7 @@ class Variables:
 
     @idempotent(lambda reply, remark: int(reply))
     async def clear(self, write: Write) -> int:
-        """Remove all variables of a collection in one step, and return how many there were."""
+        """Remove all variables of a collection in one step, and return their number."""
         return int(await self._run("clear", _keys(write.collection), write.idempotency, subject=write.subject))
 
     async def audit(
