@@ -99,7 +99,7 @@ def _condition(asked: Operation) -> Condition:
 
 
 def _matching(tag: str) -> frozenset[str]:
-    """Return the etags that `ifMatch` names; none if it is not one. Quotes are accepted, as in the header."""
+    """Return the etags that `ifMatch` names; none if it is not an etag. Quotes are accepted, as in the header."""
     return ANY if tag == "*" else frozenset({tag.strip('"')} - ANY)
 
 

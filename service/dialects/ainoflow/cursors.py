@@ -31,12 +31,12 @@ _decode = msgpack.Decoder(Cursor).decode
 
 
 def identity(*parts: str) -> bytes:
-    """Return a digest of what distinguishes a list from others: project, category, order, prefix."""
+    """Return a digest of everything that distinguishes lists: project, category, order, prefix."""
     return blake2b(_encode(parts), digest_size=6).digest()
 
 
 def parsed(query: Mapping[str, str], list: bytes) -> Cursor | None:
-    """Return the position that `cursor` names; None if it is empty, for the beginning. Raises Invalid."""
+    """Return the position that `cursor` names; None if it is empty, which means the beginning. Raises Invalid."""
     if query.get("page"):
         raise Invalid("only one of `cursor` and `page` may be given")
     text = query["cursor"]

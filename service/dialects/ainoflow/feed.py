@@ -56,7 +56,7 @@ class Feed:
         return position(await self._journal.oldest(self._collection))
 
     async def _confirm(self) -> None:
-        """Raise Refusal if the caller may not follow the category any longer."""
+        """Raise Refusal if the caller may not follow the category any more."""
         request = self._request
         directory, project = request.service.directory, request.caller.claims["project"]
         caller = await directory.caller(NAME, bearer(request.headers, NEEDED))

@@ -1,4 +1,4 @@
-"""The history of a document: its changes, what it was after one of them, and putting that back."""
+"""The history of a document: its changes, the document as it was after one of them, and its restoration."""
 
 from msgspec import UNSET
 

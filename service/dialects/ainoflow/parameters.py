@@ -1,4 +1,4 @@
-"""Parameters of requests, checked: names, query parameters, the document itself."""
+"""Checks and parses the parameters of requests: names, query parameters, the document itself."""
 
 import re
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ INDEXES = "cusn"  # the sort orders of a category: created, updated, size, name
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS = 253_402_300_799_999  # 9999-12-31, the last day that ISO 8601 writes with four digits
 LONGEST_MS = 250_000_000_000_000  # the longest lifetime, about 7,900 years: it ends before the year 10000 until 2077
-VALIDATED_INLINE = 1_000_000  # most bytes that are validated on the event loop: at most 5 ms
-BATCH_BYTES = 1_000_000  # most bytes of a batch's body: it is parsed on the event loop
+VALIDATED_INLINE = 1_000_000  # a body up to this size is validated on the event loop, which takes at most 5 ms
+BATCH_BYTES = 1_000_000  # the longest body of a batch, which is parsed on the event loop
 LAST_OFFSET = 1 << 50  # larger than any collection, and exact as a Lua number
 
 _iso_8601 = re.compile(r"[0-9W-]+(?:[T ][0-9:.,]+(?:Z|[ +-][0-9:]+)?)?").fullmatch

@@ -1,7 +1,7 @@
 """The section `auravant` of the access document: extensions, users, spaces, groups, fields, farms, tokens.
 
-The members and the leaders of a space or group are stored as two entries: a declaration that leaves one of them out
-leaves that one as it is.
+The members and the leaders of a space or group are stored as two entries. A declaration without one of them does not
+change that one.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ USER, EXTENSION, MEMBERS, LEADERS = "user", "extension", "members", "leaders"  #
 
 
 def check_users(path: str, ids: Iterable[Id] | None) -> None:
-    """Check that these are valid ids of users. `path` is where they stand in the document. Raises InvalidValue."""
+    """Check that these are valid ids of users. `path` is their place in the document. Raises InvalidValue."""
     for id in map(str, ids or ()):
         if id == ANYONE or len(id.encode()) > CALLER_ID_BYTES:
             raise InvalidValue(f"the id of a user has at most {CALLER_ID_BYTES} bytes, and is not {ANYONE!r}", path)

@@ -1,6 +1,6 @@
-"""Values and files that come from the vendor's own storage, stored as if the extension had stored them here.
+"""Stores values and files from the vendor's own storage, as if the extension had stored them here.
 
-What is here already is never replaced: the vendor's API does not tell when a value was stored.
+Existing ones are never replaced, because the vendor's API does not return the times of values.
 """
 
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from service.storage.root import Storage
 
 
 class Arrivals:
-    """The values and files that come for one extension in one environment."""
+    """The arriving values and files of one extension in one environment."""
 
     def __init__(self, storage: Storage, client_id: str, environment: str) -> None:
         self._storage, self._client_id, self._environment = storage, client_id, environment
@@ -27,12 +27,12 @@ class Arrivals:
         return collection_of(scope, id), record_id(self._client_id, self._environment, key)
 
     async def value(self, scope: str, id: str, key: str) -> bytes | None:
-        """Return the value that is here; None if there is none."""
+        """Return the stored value; None if there is none."""
         found = await self._storage.records.find_current(*self._place(scope, id, key))
         return None if found is None else found.body
 
     async def store_value(self, scope: str, id: str, key: str, value: bytes) -> bool:
-        """Store a value unless the key is there; return whether it was stored."""
+        """Store a value unless the key exists. Return True if it was stored."""
         collection, record = self._place(scope, id, key)
         if scope == USERS and is_public(key):  # linked first, as every public key is
             await self._storage.links.link(NAME, PUBLIC, record, [collection.name])
@@ -43,14 +43,14 @@ class Arrivals:
         return True
 
     async def file(self, scope: str, id: str, key: str) -> bytes | None:
-        """Return the MD5 of the file that is here; None if there is none, or it was not uploaded yet."""
+        """Return the MD5 of the stored file; None if there is none, or if it was not uploaded yet."""
         collection, record = self._place(scope, id, key)
         [reading] = await self._storage.files.read_many([collection], [record], "")
         filed = self._storage.files.filed(reading).get(record)
         return filed.file.md5 if filed is not None and filed.uploaded else None
 
     async def store_file(self, scope: str, id: str, key: str, name: str, type: str, content: bytes) -> bool:
-        """Store a file unless the key is there; return whether it was stored."""
+        """Store a file unless the key exists. Return True if it was stored."""
         collection, record = self._place(scope, id, key)
         write = Write(collection, record, id if scope == USERS else "")
         digest = md5(content, usedforsecurity=False).digest()

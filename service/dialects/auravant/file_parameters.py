@@ -1,4 +1,4 @@
-"""Parameters of requests for files, checked in the order of the vendor's codes like those of values, the size last."""
+"""Checks the parameters of requests for files in the order of the vendor's codes, as for values; the size last."""
 
 import math
 import re
@@ -51,7 +51,7 @@ _parse_json: Callable[..., Body] = json_parser(Body, lax=True)
 
 
 class Upload(Struct):
-    """The checked parameters of a PUT or PATCH; `most` is the most bytes that the upload may have."""
+    """The checked parameters of a PUT or PATCH; the upload may have at most `most` bytes."""
 
     collection: Collection
     id: str

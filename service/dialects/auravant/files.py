@@ -69,7 +69,7 @@ async def filestorage(scope: str, request: Request) -> Answer | Stream:
     name = parameters.operation(request)
     parameters.extension_of(request)  # refuses before the body is read
     body = await parameters.read(request, body_of)
-    extension = parameters.extension_of(request)  # it may have been declared anew while the body arrived
+    extension = parameters.extension_of(request)  # it may have been declared again while the body arrived
     if name == "GET":
         return await get(
             request, scope, parameters.keys_request(request, extension, body.keys, body.ids), urls=bool(body.get_url)

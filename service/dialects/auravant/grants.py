@@ -1,14 +1,14 @@
 """Computes and stores the grants of users, fields and farms from a stored access document.
 
 The grants of a user come from the spaces and groups that the user belongs to, those of a field or farm from its own
-entry. An apply takes a revision number, computes a resource's grants anew from everything that is declared, and
-replaces them in one step (storage/access/grants.py). So two documents applied at once do not undo each other.
+entry. An apply takes a revision number, computes the grants of a resource from all declarations, and replaces them in
+one step (storage/access/grants.py). So two documents that are applied at the same time do not undo each other.
 
 Three kinds of links are the indexes (storage/access/links.py): the members of a space or group, including former
 members whose grants were not updated yet; the spaces and groups of a user; the fields, farms and other users that a
 user may read. A link is written before a grant is widened and removed after it was narrowed: there may be stale links,
-never missing ones. An interrupted apply leaves each resource as it was or as declared, and the next apply does the
-rest.
+never missing ones. After an interrupted apply, each resource is as before or as declared, and the next apply completes
+the work.
 """
 
 from collections import defaultdict
@@ -46,7 +46,7 @@ async def apply_grants(section: Access, directory: Directory, storage: Storage) 
 
 
 class GrantsUpdate:
-    """One apply of a section. A circle is a space or a group; those it has read stay cached until a newer revision."""
+    """One apply of a section. A circle is a space or a group; circles are cached until a newer revision."""
 
     def __init__(self, directory: Directory, storage: Storage, revision: int) -> None:
         self._find = partial(directory.find_entry, NAME)
@@ -115,7 +115,7 @@ class GrantsUpdate:
     ) -> list[str]:
         """Store the declared grants of one resource; return the subjects that had grants before.
 
-        `again` writes this apply's links anew, for the later revision that another apply has taken meanwhile.
+        `again` writes this apply's links again, for a later revision if another apply has taken one meanwhile.
         """
 
         async def anew(latest: int) -> None:
@@ -139,7 +139,7 @@ class GrantsUpdate:
         return verbs
 
     async def _permitted(self, scope: str, id: str, known: dict[str, Any]) -> Verbs:
-        """Return the verbs of each subject at a field or farm. An entry in `known` is used once, then read anew."""
+        """Return the verbs of each subject at a field or farm. An entry in `known` is used once, then read again."""
         found = known.pop(id) if id in known else await self._find(scope, id)
         return None if found is None else {user: ROLES[scope][role] for user, role in found.items()}
 

@@ -1,4 +1,4 @@
-"""Parameters of requests, checked in the order of the vendor's codes: missing ones, keys, the extension's version.
+"""Checks the parameters of requests in the order of the vendor's codes: missing ones, keys, the extension's version.
 
 A body is JSON or a form. The value inside it is not decoded: its bytes are stored unchanged.
 """
@@ -23,8 +23,8 @@ from service.storage.keys import Collection
 from service.storage.records import offload
 
 CLAIM = "storage"
-READ_VALUES = 20_000  # most values (ids times keys) in one request
-READ_KEYS = 1_000  # most keys in one request
+READ_VALUES = 20_000  # limit of values (ids times keys) in one request
+READ_KEYS = 1_000  # limit of keys in one request
 SHORT_BYTES = 4096  # a body up to this size is parsed on the event loop, a larger one in a thread
 KEY_CHARACTERS = 200  # the longest key
 

@@ -30,7 +30,7 @@ from service.storage.scripts.turns import Turns
 
 routes = Routes()
 
-MOST_IDS = 10_000  # most users, fields or farms in one request
+MOST_IDS = 10_000  # limit of users, fields or farms in one request
 MERGING = Turns(3)  # resources whose values are too large for a batch are read and merged three at a time
 _number = re.compile(r"0|[1-9][0-9]{0,14}").fullmatch
 

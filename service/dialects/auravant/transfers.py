@@ -1,8 +1,7 @@
 """The routes that upload and download files by signed URLs, which need no token.
 
 A URL is signed for one resource, key, generation of the key (storage/files/files.py) and user. The user's grants are
-checked when the URL is used: the script that attaches an upload and the one that reads for a download decide by the
-grants of that moment.
+checked when the URL is used, by the scripts that attach an upload or read for a download.
 """
 
 from base64 import b64encode
@@ -34,7 +33,7 @@ SIGNED = ("resource", "key", "generation", "user", "policy", "key-id", "signatur
 MD5, FILE = "content-md5", "file"
 FIELD_BYTES = 16_384
 FORM = Limits(parts=20, part_bytes=FILE_BYTES, bytes=FILE_BYTES + 131_072)
-PRIVATE = (("Referrer-Policy", "no-referrer"),)  # the URL is the permission: it must not reach another site
+PRIVATE = (("Referrer-Policy", "no-referrer"),)  # the URL is a permission, so it must not be sent to other sites
 
 routes = Routes()
 
@@ -52,7 +51,7 @@ def upload_form(request: Request, announced: Upload, generation: str) -> dict[st
 
 
 def download_urls(request: Request, seconds: int) -> Callable[[Filed], str]:
-    """Return a function that makes download URLs for this caller, valid for so many seconds."""
+    """Return a function that makes download URLs for this caller, valid for a number of seconds."""
     base, user = request.base() + DOWNLOAD + "?", request.caller.id
     sign = partial(signer(request.service.settings.signing_key).sign, "download", seconds=seconds)
     return lambda filed: base + urlencode(sign(_signed_fields(filed.collection, filed.id, filed.generation, user)))

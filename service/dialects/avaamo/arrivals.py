@@ -1,4 +1,4 @@
-"""Variables and users of an agent that come from the vendor's own storage."""
+"""Stores variables and users of an agent from the vendor's own storage."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from service.storage.variables.variables import NUMBER, VALUE_BYTES, Filter, Var
 
 
 class Arrivals:
-    """The variables that come for one agent."""
+    """The arriving variables of one agent."""
 
     def __init__(self, storage: Storage, transfer: VariableTransfer, directory: Directory, agent: str) -> None:
         self._storage, self._transfer, self._directory = storage, transfer, directory
@@ -29,9 +29,9 @@ class Arrivals:
         return ""
 
     async def enroll(self, number: int, layer_id: str | None, display: str) -> bool:
-        """Give a user its number and display name; return False if the number is another user's.
+        """Give a user its number and display name. Return False if the number belongs to another user.
 
-        Without a layer id the user has a name that no layer id is expected to have: nobody else gets the number then.
+        Without a layer id, the user is stored under a name that is unlikely to be a layer id, to reserve the number.
         """
         users, unnamed = self._storage.users(NAME), f"number {number}"
         shown = "" if display == f"User {number}" else display
@@ -44,21 +44,21 @@ class Arrivals:
         return True
 
     async def announce(self) -> None:
-        """Let running workers forget the users that they know."""
+        """Make running workers drop the users that they have cached."""
         await self._directory.invalidate()
 
     async def reserve(self, last: int) -> tuple[int, int]:
-        """Reserve the ids of variables up to `last`; return the first and the last of those that were free."""
+        """Reserve the ids of variables up to `last`. Return the first and the last of those that were free."""
         return await self._storage.variables.reserve(NAME, last)
 
     async def variable(self, user: int, key: str) -> Variable | None:
-        """Return the variable that is here."""
+        """Return the stored variable."""
         return await self._storage.variables.recall(self._collection, "", user, key)
 
     async def store(self, came: Variable, before: Variable | None, *, free: bool) -> None:
-        """Store a variable with its times, in the place of the one that was there before.
+        """Store a variable with its times, in place of an existing one, which keeps its id.
 
-        That one's id is kept. A new variable keeps the id with which it came if that is free, or gets the next one.
+        A new variable keeps the id from the vendor if that is free; otherwise it gets the next id.
         """
         if before is not None:
             came = replace(came, id=before.id)
@@ -67,6 +67,6 @@ class Arrivals:
         await self._transfer.restore_many([(self._collection, came)], replace=True)
 
     async def count(self) -> int:
-        """Return the number of variables that are here."""
+        """Return the number of stored variables."""
         total, _ = await self._storage.variables.select(self._collection, "", Filter(), 0, 1)
         return total

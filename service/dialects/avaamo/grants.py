@@ -1,9 +1,9 @@
 """Computes and stores the grants of tokens on agents from a stored access document, and declares its users.
 
-An apply takes a revision number, computes an agent's grants anew from the entries of all tokens that are linked to it,
-and replaces them in one step (storage/access/grants.py). Two kinds of links are the indexes (storage/access/links.py):
+An apply takes a revision number, computes an agent's grants from the entries of all tokens that are linked to it, and
+replaces them in one step (storage/access/grants.py). Two kinds of links are the indexes (storage/access/links.py):
 the agents of a token and the tokens of an agent. A link is written before a grant is widened and removed after it was
-narrowed: there may be stale links, never missing ones. The next apply finishes what an interrupted one left.
+narrowed: there may be stale links, never missing ones. The next apply completes the work of an interrupted one.
 """
 
 from collections.abc import Iterable
@@ -63,10 +63,10 @@ class GrantsUpdate:
             await self._withdraw(subject, [id for id in before[subject] - ids if subject not in granted[id]])
 
     async def _grant(self, now: dict[str, set[str]], id: str) -> set[str]:
-        """Store the declared grants of an agent; return the subjects that have grants now.
+        """Store the declared grants of an agent. Return the subjects that have grants now.
 
-        They may differ from this apply's own section: another apply may have declared a token since, and its links must
-        not be withdrawn. Links that another apply withdrew for a later revision are written again.
+        They may differ from this apply's own section: another apply may have declared a token meanwhile, whose links
+        must not be removed. Links that another apply has removed for a later revision are written again.
         """
         granted = set[str]()
 

@@ -1,4 +1,4 @@
-"""Parameters of requests, checked: agents, users, variables, filters, pages."""
+"""Checks and parses the parameters of requests: agents, users, variables, filters, pages."""
 
 import re
 from collections.abc import Mapping

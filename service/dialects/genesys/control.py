@@ -8,7 +8,7 @@ import puremagic
 from service.api.forms import Content, Part
 from service.storage.errors import Denied
 
-LOOKED_AT = 8192  # bytes at the start of a file that are examined
+LOOKED_AT = 8192  # number of bytes at the start of a file that are examined
 SURE = 0.4  # puremagic's confidence for a signature of four bytes; a text may begin with a shorter one by chance
 UNKNOWN = "application/octet-stream"
 
@@ -65,7 +65,7 @@ def fits(type: str, start: bytes) -> bool:
 
 
 def _detected_types(start: bytes) -> set[str]:
-    """Return the types that the first bytes of a file show with the highest confidence; none without a signature.
+    """Return the types with the highest confidence for the first bytes of a file; none without a signature.
 
     Texts have no reliable signatures: their types are left out, and `fits` accepts any `text/` type for them.
     """

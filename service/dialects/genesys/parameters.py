@@ -1,4 +1,4 @@
-"""Parameters of requests, checked: the storage area, its lifetime, the keys to store."""
+"""Checks and parses the parameters of requests: the storage area, its lifetime, the keys to store."""
 
 import re
 from base64 import b64decode
