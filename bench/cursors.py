@@ -1,8 +1,9 @@
 """`python -m bench.cursors`: pages through a large collection by cursor, while writers create and delete in it.
 
-It shows two things: every document that is there all the while is listed exactly once; and a page costs Redis the same
-time wherever it is. Documents that stay have names of digits; those that writers create and delete are among them in
-every order. Redis's time for a page is that of its script, from `INFO commandstats`, after the writers have stopped.
+It shows two things: every document that exists during the whole listing is listed exactly once, and a page takes Redis
+the same time wherever it is. Permanent documents have names of digits. In every order, those that writers create and
+delete are among them. Redis's time for a page is that of its script, from `INFO commandstats`, after the writers have
+stopped.
 
 Exit statuses: 0 if each document was listed once, 1 if not, or if it could not be measured.
 """
@@ -32,7 +33,7 @@ CATEGORY = "paged"
 TARGET = f"/api/v1/storage/json/{CATEGORY}"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 SIZE = 125
-COMPARED = 50  # pages at the beginning, and at the end
+COMPARED = 50  # number of pages that are compared, at the beginning and at the end
 
 
 def name(number: int) -> str:
@@ -40,7 +41,7 @@ def name(number: int) -> str:
 
 
 async def write(url: str, number: int, documents: int, over: asyncio.Event) -> int:
-    """Create and delete documents between those that stay, until it is over. Return how many."""
+    """Create and delete documents among the permanent ones, until the end. Return their number."""
     random, written = Random(number), 0
     async with ClientSession(url, headers=HEADERS) as http:
         while not over.is_set():
@@ -54,7 +55,7 @@ async def write(url: str, number: int, documents: int, over: asyncio.Event) -> i
 
 
 class Walk:
-    """All pages of one order. `seen` has the keys that were listed, `cursors` where each page began."""
+    """All pages of one order. `seen` has the listed keys, `cursors` the cursor at which each page began."""
 
     def __init__(self, order: str, limit: int) -> None:
         self.order = order
@@ -71,7 +72,7 @@ class Walk:
             self.seen += keys
 
     async def page(self, http: ClientSession, cursor: str) -> tuple[list[str], str | None]:
-        """Return the keys of a page, and where the next one begins."""
+        """Return the keys of a page, and the cursor of the next one."""
         query = {"cursor": cursor, "limit": self._limit, "sortBy": self.order}
         async with http.get(TARGET, params=query) as answer:
             if answer.status != 200:
@@ -80,13 +81,13 @@ class Walk:
             return keys, answer.headers.get("X-Next-Cursor")
 
     def faults(self, documents: int) -> tuple[int, int]:
-        """Return how many documents that stayed were not listed, and how many were listed again."""
+        """Return the number of permanent documents that were not listed, and of those that were listed twice."""
         lasting = [key for key in self.seen if key.isdigit()]
         once = set(lasting)
         return documents - len(once), len(lasting) - len(once)
 
     async def costs(self, http: ClientSession, server: RedisServer) -> tuple[float, float]:
-        """Return Redis's microseconds for one of the first pages, and for one of the last: medians, taken in turns."""
+        """Return Redis's microseconds for one of the first and one of the last pages: medians of alternating calls."""
         _, *cursors = self.cursors
         ends = cursors[:COMPARED], cursors[-COMPARED:]
         found: tuple[list[float], list[float]] = ([], [])

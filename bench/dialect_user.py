@@ -45,7 +45,7 @@ class DialectUser(FastHttpUser):
         """Store the documents `key_of(0)` to `key_of(options.documents - 1)`; defined by the class of a dialect."""
 
     def key(self) -> str:
-        """Return the key for the next request: the first document with the hot share, else any."""
+        """Return the key for the next request: the first document for the share `hot_share` of requests, else any."""
         hot = random() < self.options.hot_share
         return key_of(0 if hot else randrange(self.options.documents))
 
@@ -59,5 +59,5 @@ def key_of(number: int) -> str:
 
 
 def document_of(key: str, body: bytes) -> bool:
-    """Return if these bytes are a document that was made for the key."""
+    """Return True if these bytes are a document that was made for the key."""
     return body.startswith(b'{"name":"%b",' % key.encode())

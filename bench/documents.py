@@ -1,11 +1,11 @@
 """JSON documents of an exact size, so that every system under test gets the same bytes.
 
-A document of more than about 400 bytes is mostly a list of small objects: validating one long string costs next to
-nothing, which would favour the systems that validate.
+A document of more than about 400 bytes is mostly a list of small objects. One long string would take almost no time to
+validate, which would be an advantage for systems that validate.
 """
 
 ITEM = b'{"sku":"%06d","price":%d.50,"label":"item %06d","sold":false}'
-ITEM_BYTES = len(ITEM % (0, 100, 0)) + 1  # with its comma
+ITEM_BYTES = len(ITEM % (0, 100, 0)) + 1  # the item and its comma
 
 
 def document(size: int, name: str = "document") -> bytes:

@@ -1,8 +1,8 @@
 """`python -m bench.fairness`: the slowest GET of another tenant while a worker processes the largest documents.
 
-One connection reads a small document again and again, from before the work begins until it is answered. The exit status
-is 1 if any of these answers took longer than `WITHIN`. The memory is the peak of the worker, and of the process that
-does its long work.
+One connection reads a small document repeatedly, from before the work begins until it is answered. The exit status is 1
+if any of these answers took longer than `WITHIN`. The reported memory is the peak of the worker, and that of the
+process that does its long work.
 """
 
 import json
@@ -20,9 +20,9 @@ from bench.polystow import KEY, Polystow
 from bench.processes import Unusable, peak_bytes
 from bench.results import table
 
-WITHIN = 0.2  # seconds
+WITHIN = 0.2  # the longest time for an answer, in seconds
 ROUNDS = 3
-PAUSE = 0.001  # seconds between an answer and the next question
+PAUSE = 0.001  # seconds between an answer and the next request
 SIZE, HALF = 10_000_000, 9_000_000  # bytes
 MEBIBYTE = 1024 * 1024
 JSON = "/api/v1/storage/json"
@@ -38,7 +38,7 @@ def nested(size: int) -> bytes:
 
 
 def brackets(size: int) -> bytes:
-    """Return the document whose merge with a short patch takes longest: many values of several steps each."""
+    """Return the document whose merge with a short patch takes longest: it has many values that take several steps."""
     return b"{%b}" % b",".join([b'"a":' + b"[" * 33 + b"]" * 33] * (size // 71 - 1))
 
 
@@ -83,7 +83,7 @@ class Bench:
         head = {"Authorization": f"Bearer {KEY}"}
         waits: list[float] = []
         for pid in self._pids():
-            Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # resets the peak
         with ThreadPoolExecutor(len(work)) as threads:
             began, doing = perf_counter(), list[Future[int | None]]()
             while not doing or not all(each.done() for each in doing):

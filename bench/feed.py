@@ -1,9 +1,9 @@
-"""`python -m bench.feed`: the delay from a write's acknowledgement to the sockets of those who follow its category.
+"""`python -m bench.feed`: the delay from a write's acknowledgement to the sockets of its category's followers.
 
 Writers put documents at a steady rate, each on a connection of its own, while followers read the category as
-server-sent events. Everything that followers receive is kept with its time and read after the end, so that the client
-spends little time meanwhile. All of it shares one clock. A change that arrives before its write is acknowledged counts
-as no delay.
+server-sent events. The client stores everything that followers receive with its time, and parses it after the end, so
+that it needs little time during the measurement. All times are of one clock. If a change arrives before its write is
+acknowledged, its delay counts as 0.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _number = re.compile(rb'"value":\{"n":(\d+)\}')
 
 
 class Run:
-    """The times of acknowledgements, by the number in each document, and what each follower received when."""
+    """The times of acknowledgements, by the number in each document, and what each follower received, by time."""
 
     def __init__(self, host: str, port: int) -> None:
         self.place = host, port
@@ -41,7 +41,7 @@ class Run:
         self.over = False
 
     async def write(self, key: int, interval: float) -> None:
-        """Put one document again and again, once in each interval."""
+        """Put one document repeatedly, once in each interval."""
         reader, writer = await asyncio.open_connection(*self.place)
         due = monotonic() + interval * key / 100
         while not self.over:
@@ -59,7 +59,7 @@ class Run:
         writer.close()
 
     async def follow(self) -> None:
-        """Receive the changes from now on."""
+        """Receive the changes that are made from now on."""
         reader, writer = await asyncio.open_connection(*self.place, limit=LIMIT)
         writer.write(f"GET /api/v1/storage/changes/{CATEGORY}?since=now HTTP/1.1\r\n{HEAD}".encode())
         writer.write(b"Accept: text/event-stream\r\n\r\n")
@@ -75,7 +75,7 @@ class Run:
             writer.close()
 
     def delays(self) -> tuple[list[float], int]:
-        """Return the sorted delays of all changes at all followers, and how many changes did not reach one."""
+        """Return the sorted delays of all changes at all followers, and the number of changes that did not arrive."""
         found: list[float] = []
         missing = 0
         for received in self.received:

@@ -1,11 +1,11 @@
 """`python -m bench.files`: latencies and memory while eight files of 8 MB at once are uploaded and downloaded.
 
-Two probes ask all the time: one asks Redis itself (GET), one asks the service for a key of a storage area, on its only
-worker, which is the one that moves the files. Each round measures them three times, in the same way: in quiet, with the
-same bytes going to a server without Redis (control), and with the files going to the service.
+Two probes send requests all the time: one sends GET to Redis itself, the other asks the service for a key of a storage
+area. The service has one worker, so the same worker also moves the files. Each round measures the probes three times:
+without load, while the same bytes go to a server without Redis (control), and while the files go to the service.
 
-Redis and the probes share a core that nothing of the load runs on, and go before whatever else the machine does there,
-a probe before Redis: as if the probes were on another machine. Worker, client and control have the other core.
+Redis and the probes share a core without any load. They have priority over everything else that runs on this core, and
+the probes have priority over Redis, as if they were on another machine. Worker, client and control have the other core.
 """
 
 import argparse
@@ -34,10 +34,10 @@ from bench.results import RESULTS, table, write
 MEBIBYTE = 1024 * 1024
 ROUNDS = 5
 SECONDS = 3.0
-WITHIN = 3.0  # times the quiet p99 of Redis
-GROWTH = 120 * MEBIBYTE  # of the worker
+WITHIN = 3.0  # limit for Redis's p99, as a multiple of that without load
+GROWTH = 120 * MEBIBYTE  # limit of the worker's growth
 HOLD_US = 5000
-REDIS_PRIORITY, PROBE_PRIORITY = 1, 2  # of SCHED_FIFO
+REDIS_PRIORITY, PROBE_PRIORITY = 1, 2  # priorities of SCHED_FIFO
 GET = r"*2\r\n$3\r\nGET\r\n$5\r\nprobe\r\n"
 
 
@@ -79,13 +79,13 @@ class Stage:
 
     @contextmanager
     def moving(self, url: str) -> Iterator[list[int]]:
-        """Upload and download files during the block; the list then has their number."""
+        """Upload and download files during the block. After it, the list has their number."""
         command = ["taskset", "-c", self.load_cores, sys.executable, "-m", "bench.moving", "--to", url]
         moved: list[int] = []
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as moving:
             assert moving.stdout is not None
             try:
-                moving.stdout.readline()  # the first file is there and back: from now on it is busy
+                moving.stdout.readline()  # the first file was moved: from now on there is load
                 yield moved
             finally:
                 moving.terminate()
@@ -140,7 +140,7 @@ def figures(latencies: Sequence[float]) -> dict[str, float]:
 
 
 def verdict(rounds: Sequence[dict[str, Any]]) -> tuple[bool, str]:
-    """Return if the round was within all bounds, and a sentence about it.
+    """Return True if the round was within all bounds, and a sentence about it.
 
     The bounds are `WITHIN` for Redis (median of the rounds) and `GROWTH` for the worker; nothing may block Redis.
     """
@@ -157,7 +157,7 @@ def verdict(rounds: Sequence[dict[str, Any]]) -> tuple[bool, str]:
 
 
 def report(rounds: Sequence[dict[str, Any]]) -> str:
-    """Return the medians over the rounds, in ms; for the p99 the least and the largest value as well."""
+    """Return the medians over the rounds, in ms; for the p99 also the smallest and the largest value."""
     rows = []
     for who in ("redis", "service"):
         for state in ("quiet", "control", "busy"):

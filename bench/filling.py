@@ -1,6 +1,6 @@
 """Filling of a collection with 1,000,000 records, through the storage core of the service.
 
-One connection, a thousand scripts in each write: Redis is the limit, at some 20,000 to 30,000 records a second.
+It uses one connection, with a thousand scripts in each write. Redis is the limit: 20,000 to 30,000 records a second.
 """
 
 import asyncio
@@ -49,6 +49,6 @@ async def fill(
     async def store(number: int) -> None:
         await storage.records.put(Write(collection, name(number), CALLER, lifetime=lifetime), body)
 
-    await store(0)  # registers the collection, for all
+    await store(0)  # registers the collection
     for start in range(1, count, AT_ONCE):
         await asyncio.gather(*map(store, range(start, min(start + AT_ONCE, count))))

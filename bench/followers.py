@@ -1,8 +1,8 @@
-"""`python -m bench.followers`: PUTs beside thousands of streams that follow the category which they change.
+"""`python -m bench.followers`: PUTs to a category while thousands of streams follow it.
 
-The followers are sockets in a process of their own, which only counts what arrives. One connection puts documents, one
-after another with a pause between them, so that each PUT comes while the followers are still being served. With
-`--unread` nobody reads the streams: then the memory of the worker is what counts.
+The followers are sockets in a process of their own, which only counts the bytes that arrive. One connection puts
+documents one after another, with a pause between them, so that each PUT comes while the followers are still being
+served. With `--unread` the streams are not read, to measure the memory of the worker.
 """
 
 import argparse
@@ -50,7 +50,7 @@ class Stream:
         self.socket.setblocking(False)
 
     def receive(self) -> bool:
-        """Count what has arrived; return False at the end of the stream."""
+        """Count the changes that have arrived. Return False at the end of the stream."""
         try:
             piece = self.socket.recv(262_144)
         except BlockingIOError:
@@ -66,7 +66,7 @@ class Stream:
 
 
 def follow(place: tuple[str, int], categories: int, count: int, unread: bool, link: Connection) -> None:
-    """Open the streams, say so, and send the changes of each stream and the moment of the last one when asked."""
+    """Open the streams and report it. When asked, send the number of changes of each stream and the last one's time."""
     streams: dict[int, Stream] = {}
     while len(streams) < count:
         opened = [
@@ -95,7 +95,7 @@ def follow(place: tuple[str, int], categories: int, count: int, unread: bool, li
 
 
 class Writer:
-    """Puts documents one after another, and keeps how long each took."""
+    """Puts documents one after another, and stores the time that each took."""
 
     def __init__(self, place: tuple[str, int], size: int, categories: int) -> None:
         self._socket = socket.create_connection(place)

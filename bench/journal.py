@@ -1,7 +1,7 @@
-"""`python -m bench.journal`: PUTs a second in a project that keeps a journal, with values, beside one that keeps none.
+"""`python -m bench.journal`: PUTs a second in a project that has a journal with values, and in one without a journal.
 
-One service has both projects. They have their turns one after the other, and the ratio is the median of those of all
-rounds; the first turn of each is not counted. Redis's time for a PUT is that of its script, from `INFO commandstats`.
+One service has both projects. They take turns, and the result is the median of the ratios of all rounds; the first
+round is not counted. Redis's time for a PUT is that of its script, from `INFO commandstats`.
 
 Exit statuses: 0 if a PUT with a journal is at least 0.8 times as fast as one without, 1 if not, or if it could not be
 measured.
@@ -29,7 +29,7 @@ SIZE = 125
 KEYS = 1000
 CONNECTIONS = 64
 LEAST = 0.8
-PROJECTS = {"journal": KEY, "none": FEW_KEY}  # the key of each
+PROJECTS = {"journal": KEY, "none": FEW_KEY}  # the key of each project
 
 
 def script_time(server: RedisServer) -> tuple[int, int]:
@@ -39,7 +39,7 @@ def script_time(server: RedisServer) -> tuple[int, int]:
 
 
 def measure(directory: Path, rounds: int, seconds: int) -> dict[str, dict[str, list[float]]]:
-    """Return, for each project, PUTs a second and Redis's microseconds for one, round by round. Raises Unusable."""
+    """Return PUTs a second, and Redis's microseconds for one PUT, by project and round. Raises Unusable."""
     found: dict[str, dict[str, list[float]]] = {name: {"rate": [], "redis": []} for name in PROJECTS}
     with ExitStack() as stack:
         where = placement()

@@ -1,8 +1,8 @@
 """`python -m bench.operations`: each Lua operation alone, in microseconds of Redis's time.
 
-The figure is what INFO commandstats counts between a CONFIG RESETSTAT and the end of a run of that one operation: the
-script with all its commands, without reading the request and writing the reply. For this time the operation
-blocks Redis for all other clients.
+The figure is the time in INFO commandstats after a CONFIG RESETSTAT and a run of that one operation: the script with
+all its commands, without reading the request and writing the reply. During this time the operation blocks Redis for all
+other clients.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from service.storage.scripts import library
 SIZES = (125, 1024, 10 * 1024, 100 * 1024)
 FEW = 1000
 MANY = 1_000_000
-ITEMS = 50  # of a page
+ITEMS = 50  # items of a page
 LARGE = 1024 * 1024
 AT_ONCE = 50
 SWEEPS = 10
@@ -70,7 +70,7 @@ class Operation:
     title: str
     script: str
     act: Act
-    sized: bool = False  # measured at each of SIZES too
+    sized: bool = False  # True if it is measured at each of SIZES
     counted: tuple[str, ...] = ("fcall",)
     times: int = 500
     before: Callable[[Bench], Awaitable[object]] | None = None

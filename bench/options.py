@@ -1,4 +1,4 @@
-"""The options of a load test beside Locust's own: as a flag, or as a POLYSTOW_BENCH_ variable.
+"""The options of a load test in addition to Locust's own, each a flag or a POLYSTOW_BENCH_ variable.
 
 In a distributed run the master sends its values to the workers; files must exist on the workers as well.
 """
@@ -14,7 +14,7 @@ from locust.argument_parser import LocustArgumentParser
 from bench.profiles import PROFILES, RAMP
 
 PREFIX = "POLYSTOW_BENCH_"
-HOST = os.environ.get(f"{PREFIX}HOST")  # where `--host` is not given
+HOST = os.environ.get(f"{PREFIX}HOST")  # used if `--host` is not given
 
 FLAGS: tuple[tuple[str, type, object, str], ...] = (
     ("access", str, "", "access document that the service was given; its clear tokens are used"),

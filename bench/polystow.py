@@ -10,11 +10,11 @@ from bench.processes import ROOT, Child, children
 
 KEY = "bench-key"
 PROJECT = "bench"
-FEW_KEY = "bench-few-key"  # of a project of its own, which has few categories
+FEW_KEY = "bench-few-key"  # the key of a project of its own, which has few categories
 TOKEN = "bench-token"
 USER = "UID-bench"
 AGENT = 8017
-VARIABLES_USER = "bench-user"  # declared, so that its number is known before it has a variable
+VARIABLES_USER = "bench-user"  # a declared user, whose number is known before it has a variable
 VARIABLES_USER_ID = 1
 SIGNING_KEY = "bench-signing-key-0123456789abcdef"
 ACCESS = {
@@ -39,7 +39,7 @@ ACCESS = {
 
 
 class Polystow(Child):
-    """A running service. `settings` are those of the service, by name; without `redis_url` it has its embedded Redis.
+    """A running service. `settings` are those of the service, by name; without `redis_url` it has an embedded Redis.
 
     `checkout` is the directory whose `service` package runs.
     """

@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from time import perf_counter, sleep
 
-PAUSE = 0.002  # seconds between an answer and the next question
+PAUSE = 0.002  # seconds between an answer and the next request
 ANSWER_BYTES = 65_536  # an answer is short and comes in one piece
 
 

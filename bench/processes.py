@@ -1,4 +1,4 @@
-"""The programs that are measured: start on given cores, stop, and the CPU time and memory that they used.
+"""Measured programs: started on given cores and stopped, with the CPU time and memory that they have used.
 
 Invariant: after `with` or `stop`, a Child and its children have ended. Its files belong to the caller.
 """
@@ -29,7 +29,7 @@ class Unusable(Exception):
 class Child:
     """One program in a process group of its own, started in `directory`.
 
-    `cores` is a list as taskset reads it ("0", "0,1"); "" is any.
+    `cores` is a list as taskset reads it ("0", "0,1"); "" means any core.
     """
 
     def __init__(

@@ -11,14 +11,14 @@ def hold(at: float, seconds: float, users: int) -> int | None:
 
 
 def spike(at: float, seconds: float, users: int) -> int | None:
-    """Run a fifth of the users, and in the middle fifth of the time all of them: does the service recover?"""
+    """Run a fifth of the users, and all of them in the middle fifth of the time, to see if the service recovers."""
     if at >= seconds:
         return None
     return users if 0.4 * seconds <= at < 0.6 * seconds else max(1, users // 5)
 
 
 def soak(at: float, seconds: float, users: int) -> int | None:
-    """All users for a long time, reached in a slow rise over its first tenth, so that what grows is not the load."""
+    """Run all users for a long time. Their number rises in the first tenth; after it, the load is constant."""
     if at >= seconds:
         return None
     return max(1, min(users, int(users * at / (0.1 * seconds))))
@@ -29,7 +29,7 @@ RAMP = "ramp"
 
 
 class Ramp:
-    """More users, step by step, until throughput no longer grows: `PATIENCE` steps in a row brought under `GROWTH`.
+    """Add users step by step, until `PATIENCE` steps in a row have raised the throughput by less than `GROWTH`.
 
     `users` may be called at any time; the steps have a fixed length. The ramp also ends at `most` users.
     """
@@ -37,7 +37,7 @@ class Ramp:
     FIRST = 5
     FACTOR = 1.5
     STEP_SECONDS = 5.0
-    SETTLE_SECONDS = 1.0  # of each step, which are not counted: users are still being started
+    SETTLE_SECONDS = 1.0  # at the beginning of each step, which is not counted: users are still being started
     GROWTH = 0.05
     PATIENCE = 2
 
@@ -45,12 +45,12 @@ class Ramp:
         self._most = most
         self._now = min(self.FIRST, most)
         self._began = 0.0
-        self._counted: tuple[float, int] | None = None  # since when, and how many requests there were by then
+        self._counted: tuple[float, int] | None = None  # time and requests at the step's start
         self._poor = 0
         self.best = (0, 0.0)  # users, requests per second
 
     def users(self, at: float, requests: int) -> int | None:
-        """Return the number of users at the time `at` (seconds), after so many `requests`; None ends the run."""
+        """Return the number of users at the time `at` (seconds), after a number of `requests`; None ends the run."""
         if self._counted is None and at >= self._began + self.SETTLE_SECONDS:
             self._counted = (at, requests)
         if self._counted is None or at < self._began + self.STEP_SECONDS:

@@ -1,6 +1,6 @@
-"""A redis-server for one measurement: on loopback TCP, without persistence.
+"""A redis-server for one measurement, on loopback TCP.
 
-It has no persistence, because the time for writing files would be measured as well.
+It has no persistence, because the time for writing files would be measured, too.
 """
 
 from pathlib import Path

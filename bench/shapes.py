@@ -1,7 +1,8 @@
-"""The load shape of every run, chosen by name with `--shape`: Locust's side of `bench.profiles`.
+"""The load shape of a run, chosen by name with `--shape`. It connects Locust with `bench.profiles`.
 
-One class for all, because Locust takes the shape before it reads the command line. Locust's own `--users`,
-`--spawn-rate` and `--run-time` keep their meaning: the largest number of users, how fast they start, the duration.
+There is one class for all shapes, because Locust chooses the class before it reads the command line. Locust's own
+`--users`, `--spawn-rate` and `--run-time` keep their meaning: the largest number of users, how fast they start, the
+duration.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """`python -m bench.soak`: the memory of one worker under a long mix of requests.
 
-As many requests come before, until caches are full and libc's allocator has the most memory that it ever needs. Then
-the memory is read ten times, at equal numbers of requests. A line is fitted to it, and its rise over these requests is
-the growth.
+As many requests are sent first, as a warm-up: until caches are full, and libc's allocator has its maximum of memory.
+Then the memory is read ten times, after equal numbers of requests. A line is fitted to it. Its rise over these requests
+is the growth.
 
 Exit statuses: 0 if the memory does not grow, 1 if it does or could not be measured.
 """
@@ -35,7 +35,7 @@ KEYS = 10_000
 SIZE = 1024
 CONNECTIONS = 64
 MEBIBYTE = 1024 * 1024
-FLAT = 0.02  # of its memory: growth over the whole run that is still called flat
+FLAT = 0.02  # share of the memory by which it may grow over the whole run
 
 _one = f"{DOCUMENTS}/{COLLECTION}/KEY"
 MIX = (
@@ -60,7 +60,7 @@ class Point:
 def soaked(
     placement: Placement, directory: Path, warm_up: int, requests: int, say: Callable[[Point], None]
 ) -> list[Point]:
-    """Run the mix, and return the memory at each point behind the warm-up. Raises Unusable, Wrong."""
+    """Run the mix, and return the memory at each point after the warm-up. Raises Unusable, Wrong."""
     with ExitStack() as stack:
         redis = stack.enter_context(RedisServer(directory, placement.redis))
         service = stack.enter_context(Polystow(directory, placement.server, redis_url=redis.url))
@@ -102,7 +102,7 @@ def growth(points: Sequence[Point]) -> float:
 
 
 def verdict(points: Sequence[Point]) -> tuple[bool, str]:
-    """Return if the memory does not grow, and a sentence about it."""
+    """Return True if the memory does not grow, and a sentence about it."""
     rise, last = growth(points), points[-1]
     flat = rise <= FLAT * last.resident
     said = (

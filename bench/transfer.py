@@ -1,9 +1,9 @@
 """`python -m bench.transfer`: exports 1,000,000 documents and imports them into an empty store, beside a service.
 
-The service serves each store meanwhile. A light client sends it GETs and PUTs at a fixed rate, first while nothing else
-happens and then during the export or import. Each answer is timed from the moment at which its request was due, so a
-late request counts too. The exit status is 1 if a bound is broken: the seconds of the command, its peak memory, or how
-many times longer the client's 99th percentile is than in the quiet time.
+A service runs on each store meanwhile. A light client sends it GETs and PUTs at a fixed rate, first without other load
+and then during the export or import. Each answer is timed from the moment at which its request was due, so a late
+request counts, too. The exit status is 1 if a bound is exceeded: the seconds of the command, its peak memory, or the
+ratio of the client's 99th percentiles with and without the command.
 """
 
 import argparse
@@ -25,10 +25,10 @@ from bench.polystow import KEY, Polystow
 from bench.processes import Child, Unusable, peak_bytes
 from bench.redis_server import RedisServer
 
-SECONDS, MEMORY, TIMES = 60.0, 150, 3.0  # bounds: of a command, of its peak in MB, of the 99th percentile
+SECONDS, MEMORY, TIMES = 60.0, 150, 3.0  # bounds: of a command's time, of its peak in MB, of the ratio
 QUIET_SECONDS = 20.0
-RATE = 200  # requests a second of the light client
-CONNECTIONS, KEYS = 8, 500  # of the light client
+RATE = 200  # requests of the light client in a second
+CONNECTIONS, KEYS = 8, 500  # connections and keys of the light client
 BODY = b'{"a":"%b"}' % (b"x" * 192)
 HEAD = f"Host: bench\r\nAuthorization: Bearer {KEY}\r\n"
 
@@ -46,7 +46,7 @@ class Moved:
     requests: int
 
     def broken(self) -> list[str]:
-        """Return the bounds that are broken, in words."""
+        """Return the exceeded bounds, as texts."""
         found = []
         if self.seconds > SECONDS:
             found.append(f"{self.command} took {self.seconds} s, more than {SECONDS:g}")
@@ -77,7 +77,7 @@ class Light:
             await self._ask("PUT", key)
 
     async def _ask(self, method: str, key: int) -> float:
-        """Send one request, read its answer, and return when it was there."""
+        """Send one request, read its answer, and return the time of its arrival."""
         connection = await self._free.get()
         reader, writer = connection
         body = BODY if method == "PUT" else b""
@@ -93,7 +93,7 @@ class Light:
         return arrived
 
     async def until(self, over: Callable[[], bool]) -> list[float]:
-        """Send requests at the fixed rate until `over`; return the sorted times in ms."""
+        """Send requests at the fixed rate until `over` is set. Return the sorted times in ms."""
         asked: list[asyncio.Task[float]] = []
         began = monotonic()
 
@@ -120,7 +120,7 @@ def percentile(found: Sequence[float]) -> float:
 
 
 class Bench:
-    """All that is measured: `documents` documents, out of one Redis and into another one."""
+    """The whole measurement: `documents` documents are exported from one Redis and imported into another one."""
 
     def __init__(self, scratch: Path, documents: int, quiet: float, place: Placement) -> None:
         self._scratch, self._documents, self._quiet, self._place = scratch, documents, quiet, place

@@ -1,7 +1,8 @@
 """`python -m bench.variables`: Redis's time and memory for few and for very many variables of an agent.
 
-Redis's own account, as in `bench.operations`; the longest of a kind is that of SLOWLOG. Variables of 100,000 users at
-ten keys each; of the values, half are one of seven and half are nobody else's. The small agent has the first of them.
+The times are Redis's own, as in `bench.operations`; the longest call of each kind is taken from SLOWLOG. There are
+variables of 100,000 users with ten keys each. Half of the values are one of seven, and the other half are unique. The
+small agent has the first of these variables.
 """
 
 import argparse
@@ -34,9 +35,9 @@ FEW = 1000
 MANY = 1_000_000
 VENDORS = 582_068  # entries that the vendor's example lists one per page
 TIMES = 300
-SLOW_US = 500  # what is longest is told from here on
-ROUNDS = 20  # of writes to the one and to the other, in turns
-WRITES = 100  # in one of them
+SLOW_US = 500  # the longest call is reported if it takes at least so many microseconds
+ROUNDS = 20  # rounds of writes to both agents in turn
+WRITES = 100  # writes in one round
 PARTS = ("lists", "writes", "requests", "clear")
 
 Variable = tuple[int, str, str]  # user, key, value
@@ -57,7 +58,7 @@ class Bench:
         self.random = Random(many)
 
     async def fill(self, size: int, until: int) -> None:
-        """Set the variables of an agent, up to that number."""
+        """Set the variables of an agent, up to this number."""
         collection = self.agents[size]
         self._say(f"sets variables of the agent of {size:,}: {self.counts[size]:,} to {until:,}")
         for start in range(self.counts[size], until, AT_ONCE):

@@ -14,7 +14,7 @@ from bench.redis_server import RedisServer
 from service.storage import keys
 
 HTTP_ROUNDS, HTTP_SECONDS, WARM_SECONDS, CONNECTIONS = 5, 2, 12, 64
-USERS = 20_000  # that change their variables: known to the worker after a while
+USERS = 20_000  # users who change their variables; the worker soon knows all of them
 TOKEN = "bench-token"
 
 
@@ -60,7 +60,7 @@ def requests(server: RedisServer, sizes: Sequence[int], scratch: Path) -> dict[s
                 after = cpu_seconds(service.pids()), cpu_seconds([server.pid])
                 if sample.refused or sample.broken:
                     raise Unusable(f"{sample.refused} requests were refused, {sample.broken} broken")
-                if turn:  # the first one is for the worker to learn the users
+                if turn:  # in the first turn the worker looks up the users
                     used = [(b - a) / sample.requests * 1e6 for a, b in zip(before, after, strict=True)]
                     took[size].append((1e6 / sample.rate, *used))  # type: ignore[arg-type]
     few, many = took.values()

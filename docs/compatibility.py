@@ -1,6 +1,6 @@
 """Write docs/COMPATIBILITY.md from the tests: for each route of each dialect, the evidence that it is the vendor's.
 
-`make compatibility` runs it; a test fails if the page is not what this program makes.
+`make compatibility` runs it; a test fails if the page differs from the output of this program.
 """
 
 import re
@@ -38,7 +38,7 @@ Routes = dict[str, list[Exchange]]
 
 
 def sorted_out(router: Router, dialect: Dialect, paths: list[Path]) -> tuple[Routes, list[Exchange]]:
-    """The exchanges of conversations by their route, and those that lead to none."""
+    """Return the exchanges of conversations by their route, and those without a route."""
     found, refused = defaultdict[str, list[Exchange]](list), []
     for exchange in (exchange for path in paths for exchange in load(path) if not exchange.title.startswith("(")):
         method, target, *_ = HOLE.sub(placeholder, exchange.request.start).split(" ")
@@ -53,24 +53,24 @@ def sorted_out(router: Router, dialect: Dialect, paths: list[Path]) -> tuple[Rou
 
 
 def placeholder(hole: re.Match[str]) -> str:
-    """A value for a placeholder in a request line; a whole path is that of Auravant's files."""
+    """Return a value for a placeholder in a request line. For a whole path, it is that of Auravant's files."""
     return "/api/mktplace/filestorage/download" if hole[1].endswith("path") else "x"
 
 
 def public_clients() -> list[Published]:
-    """The published clients whose calls the tests make."""
+    """Return the published clients whose calls the tests make."""
     for path in sorted((ROOT / "tests" / "clients").glob("test_*.py")):
         import_module(f"tests.clients.{path.stem}")
     return [client.published for client in PublicClient.__subclasses__()]
 
 
 def fuzzed(dialect: Dialect) -> bool:
-    """True if schemathesis has the configuration that it needs; its test demands that it tested every route."""
+    """Return True if schemathesis has the configuration that it needs. Its test checks that every route was tested."""
     return (ROOT / "tests" / "dialects" / dialect.name / "schemathesis.toml").is_file()
 
 
 def section(router: Router, dialect: Dialect, clients: list[Published]) -> Iterator[str]:
-    """The lines of one dialect."""
+    """Return the lines of one dialect."""
     ours = [path for path in shipped(dialect.name) if path not in shipped(dialect.name, beyond=False)]
     vendor, vendor_refused = sorted_out(router, dialect, shipped(dialect.name, beyond=False))
     decided, decided_refused = sorted_out(router, dialect, ours)
@@ -101,12 +101,12 @@ def section(router: Router, dialect: Dialect, clients: list[Published]) -> Itera
 
 
 def names(dialect: Dialect) -> list[str]:
-    """The routes of a dialect as the page calls them."""
+    """Return the routes of a dialect as the page calls them."""
     return [f"{route.method} {route.template}" for route in dialect.routes]
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     dialects = discover()
     router, clients = Router(dialects), public_clients()
     lines = [line for dialect in dialects for line in section(router, dialect, clients)]

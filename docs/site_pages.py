@@ -1,7 +1,7 @@
 """The files of the documentation site, a hook of mkdocs: the pages of the whole tree, at their paths in it.
 
-mkdocs takes the pages of one directory. Here they lie beside what they describe, and link to each other by their paths;
-so each page has the same path in the site, and the links need no change.
+mkdocs reads the pages of one directory. Here the pages are beside the code that they describe, and link to each other
+with relative paths. Each page has the same path in the site, so the links need no change.
 """
 
 import re
@@ -24,7 +24,7 @@ def pages() -> list[Path]:
 
 
 def linked(page: Path) -> Iterator[Path]:
-    """Return the files that a page links to and that are no pages, such as pictures."""
+    """Return the files that a page links to and that are not pages, such as pictures."""
     for target in _target.findall(page.read_text()):
         if (found := (page.parent / target).resolve()).is_file() and found.suffix != ".md":
             yield found

@@ -1,7 +1,7 @@
 """`python -m bench.compare`: measures, prints tables in Markdown, writes JSON and a picture.
 
-Exit statuses: 0 when measured; 1 when a program is missing, a system answered wrongly, or a request takes more CPU time
-than in the run that `--against` names; 2 for a wrong call.
+Exit statuses: 0 if all was measured; 1 if a program is missing, a system gave a wrong answer, or a request takes more
+CPU time than in the run that `--against` names; 2 for wrong arguments.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def _checkout(text: str) -> Path:
 
 
 def _earlier(text: str) -> dict[str, Any]:
-    """The figures in a file. Raises argparse.ArgumentTypeError when there are none."""
+    """Return the figures in a file. Raises argparse.ArgumentTypeError if there are none."""
     try:
         return against.read(Path(text))
     except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
-"""`--against FILE`: does a request take more CPU time than in an earlier run?
+"""`--against FILE`: compares the CPU time of each request with that in an earlier run.
 
-Times are multiples of what bare aiohttp's constant answer took in the same run, so that runs of a fast and of a slow
-machine, or hour, can be compared.
+Times are multiples of the time for bare aiohttp's constant answer in the same run, so that runs of a fast and of a slow
+machine can be compared.
 """
 
 import json
@@ -12,9 +12,9 @@ from typing import Any
 from bench.compare.systems import SUBJECT
 from bench.compare.systems.bare import Bare
 
-TOLERANCE = 0.05  # of the earlier CPU time
+TOLERANCE = 0.05  # share of the earlier CPU time
 KINDS = ("operations", "workloads")  # the members of a result that hold figures by name
-YARDSTICK = "get"  # the workload whose answer by bare aiohttp counts where it has no turn of its own
+YARDSTICK = "get"  # the workload whose figure of bare aiohttp is used for workloads without one
 
 
 def grown(now: Mapping[str, Any], earlier: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from bench.polystow import AGENT, FEW_KEY, TOKEN, USER, VARIABLES_USER, VARIABLE
 KEYS = 10_000
 CATEGORIES = 10
 CONNECTIONS = 64
-LIFETIME = 86_400  # seconds, of what expires
+LIFETIME = 86_400  # seconds, of records that expire
 PUT_10K = replace(PUT, name="put-10k", title="PUT existing, 10 KB", size=SIZES["10k"], keys=1000)
 PEERS = (GET, PUT, EXPIRING, PUT_10K)
 
@@ -34,21 +34,21 @@ Right = Callable[[bytes], bool]
 class Operation:
     """An operation of a dialect, measured over `keys` keys.
 
-    `fill` are requests that are sent for each key first. `named` finds the key in the last one's answer where the
-    service chooses it. `peer` is the workload of nginx + Lua that it is compared with, and `goal` the least ratio.
+    `fill` are requests that are sent for each key first. If the service chooses the key, `named` finds it in the last
+    answer to these. `peer` is the workload of nginx + Lua that it is compared with, and `goal` the smallest ratio.
     """
 
     name: str
     title: str
     request: Request
-    right: Right  # whether an answer's body is right
+    right: Right  # checks the body of an answer
     peer: Workload
     goal: float
     fill: tuple[Request, ...] = ()
     status: int = 200
     keys: int = KEYS
     named: Callable[[bytes], str] | None = None
-    main: bool = False  # part of a quick run
+    main: bool = False  # True if it is a part of a quick run
 
     @property
     def script(self) -> str:
@@ -69,7 +69,7 @@ def _has(name: str) -> Right:
 
 
 def _holds(count: int, name: str = "") -> Right:
-    """Return a check that the answer, or one of its members, has so many items."""
+    """Return a check for the number of items in the answer, or in one of its members."""
 
     def right(body: bytes) -> bool:
         answer = orjson.loads(body)

@@ -1,9 +1,8 @@
 """The part `latency`: latencies at a fixed rate, timed from the moment at which each request was due.
 
-wrk sends a request when the last one is answered: its rate is the most that it gets, and its latencies leave out what a
-stall does to requests that would have come meanwhile. Here the client (bench/compare/paced.py) sends at half and at
-four fifths of the most that it gets itself in the same run. It is written in Python, so its most is less than wrk's,
-above all for reads from memory.
+wrk sends a request when the last one is answered: its rate is always the maximum, and its latencies leave out requests
+that a stall would have delayed. Here the client (bench/compare/paced.py) sends at 50 % and at 80 % of its own maximum
+in the same run. It is written in Python, so its maximum is less than wrk's, above all for reads from memory.
 """
 
 import asyncio
@@ -26,7 +25,7 @@ from bench.processes import ROOT
 from bench.results import table
 
 WORKLOADS = (GET, PUT, MIX)
-SHARES = (0.5, 0.8)  # of the most
+SHARES = (0.5, 0.8)  # of the maximum rate
 
 
 def run(
@@ -45,7 +44,7 @@ def run(
 
 
 def _measured(system: FastPath, workload: Workload, rounds: int, seconds: float) -> dict[str, Any]:
-    """Measure one workload in rounds: the most in each, and then each share of it."""
+    """Measure one workload in rounds: the maximum rate in each round, and then each share of it."""
     most: list[float] = []
     taken: dict[float, list[Outcome]] = {share: [] for share in SHARES}
     for number in range(rounds):

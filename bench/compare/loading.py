@@ -44,7 +44,7 @@ async def prepare(system: System, workloads: Sequence[Workload]) -> None:
 
 async def _fill(system: System, session: ClientSession, place: str, size: int, keys: Iterable[str]) -> None:
     request = system.request("put", place, size)
-    if request is None:  # it stores nothing
+    if request is None:  # the system stores nothing
         return
     left = iter(keys)
 

@@ -18,7 +18,7 @@ from bench.redis_server import RedisServer
 from bench.results import table
 
 PAYLOADS = (SMALL, SIZES["1k"], SIZES["10k"])
-LARGEST_TOTAL = 200 * 1024 * 1024  # bytes of payload
+LARGEST_TOTAL = 200 * 1024 * 1024  # limit of the payload, in bytes
 RECORDS = 100_000
 QUICK_RECORDS = 5000
 SAMPLED = 1000
@@ -49,7 +49,7 @@ def weighed(server: RedisServer, payload: int, records: int, lifetime: str) -> d
         return f"{number:032x}"
 
     collection = collection_named("weighed")
-    asyncio.run(filled(1))  # the scripts and all that there is once are no record's
+    asyncio.run(filled(1))  # scripts, and everything else that exists only once
     before = server.info("memory")["used_memory"]
     asyncio.run(filled(records))
     total = (server.info("memory")["used_memory"] - before) / (records - 1)

@@ -6,12 +6,12 @@ the first free one. Its latency counts from the moment at which it was due and n
 So a stall of the server delays all requests that were due meanwhile; a client that waits for an answer before it times
 the next request leaves them out ("coordinated omission").
 
-The client may be late itself, because its timers are coarse or because it is busy. This is part of the latencies, and
-is told beside them: a latency that is not much longer says nothing of the server.
+The client may be late itself, because its timers are coarse or because it is busy. This is a part of the latencies, and
+is reported beside them: a latency that is not much longer says nothing about the server.
 
 Before a run, each connection sends a request that is not counted. The requests are sent on the connections in turn.
 
-If the rate is 0, each connection sends its next request when the last one is answered: the most that this client gets.
+If the rate is 0, each connection sends its next request when the last one is answered: the maximum of this client.
 
 Invariant: every request that was due is counted once: as answered, or as broken. An answer whose end is not known,
 because it is chunked for example, is broken.
@@ -31,8 +31,8 @@ from urllib.parse import urlsplit
 import msgspec
 import uvloop
 
-STEP = 0.001  # seconds between two moments at which requests are due
-LATE_SECONDS = 10.0  # for the answers to the last requests
+STEP = 0.001  # seconds between two times at which requests are due
+LATE_SECONDS = 10.0  # time for the answers to the last requests
 DECK = 1 << 16  # requests in random order, which are sent over and over
 
 
@@ -55,7 +55,7 @@ class Part(msgspec.Struct):
 
 
 class Order(msgspec.Struct):
-    """A run: `rate` requests per second over so many connections."""
+    """A run: `rate` requests per second, over a number of connections."""
 
     url: str
     parts: list[Part]
@@ -176,7 +176,7 @@ class Run:
             self.end_if_done()
 
     def end_if_done(self) -> None:
-        """End the run if all that was due is answered and nothing more becomes due, or if no connection is left."""
+        """End the run if all requests are answered and none becomes due any more, or if no connection is left."""
         idle = len(self.free) == len(self.clients)
         if not self.clients or (idle and not self.due and (not self._more_due or not self.began)):
             self.over.set()
@@ -253,8 +253,8 @@ class Client(asyncio.Protocol):
 
 
 def whole_length(received: bytes) -> int | None:
-    """Return the length of the answer that begins here; 0 if its head has not arrived whole, None if the head does not
-    tell."""
+    """Return the length of the answer that begins here; 0 if its head has not arrived whole, None if the head
+    does not say."""
     end = received.find(b"\r\n\r\n")
     if end < 0:
         return 0
@@ -265,7 +265,7 @@ def whole_length(received: bytes) -> int | None:
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """Return the least value that this share of the values does not exceed; 0 if there are none."""
+    """Return the smallest value that this share of the values does not exceed; 0 if there are no values."""
     return ordered[max(ceil(share * len(ordered)) - 1, 0)] if ordered else 0.0
 
 

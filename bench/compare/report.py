@@ -10,7 +10,7 @@ from bench.results import table
 
 Measured = Mapping[str, Samples]  # by workload
 
-# Least ratios of requests per second: workload, to which system, how much. A PATCH and a PUT are held against a SET.
+# Goals: workload, system, smallest ratio of requests per second. A PATCH or PUT is compared with a SET.
 GOALS = (
     ("hot", "limit", 0.8),
     ("get-c256", "limit", 0.85),
@@ -32,7 +32,7 @@ GOALS = (
     ("patch", "kinto", 20),
     ("list", "kinto", 20),
 )
-P99_GOAL = 2.0  # at the most, of Webdis's
+P99_GOAL = 2.0  # largest multiple of Webdis's
 
 
 def tables(measured: Measured) -> str:

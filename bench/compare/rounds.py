@@ -12,12 +12,12 @@ from bench.compare.workloads import Workload
 from bench.compare.wrk import Sample
 
 Samples = dict[str, list[Sample]]  # by system, one for each round
-Turn = Callable[[int], Sample]  # a system's turn in the round of that number
+Turn = Callable[[int], Sample]  # runs a system's turn in the round with this number
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A median with the least and the largest value."""
+    """A median with the smallest and the largest value."""
 
     median: float
     least: float
@@ -71,7 +71,7 @@ def ratios(samples: Samples, of: str, to: str) -> Spread | None:
 
 
 def spreads(samples: Samples, of: str) -> dict[str, list[float]]:
-    """Return the ratios of one system to every other, as median, least and largest."""
+    """Return the ratios of one system to every other: median, smallest and largest."""
     found = {other: ratios(samples, of, other) for other in samples if other != of}
     return {
         other: [round(spread.median, 3), round(spread.least, 3), round(spread.most, 3)]

@@ -25,16 +25,16 @@ class System(ABC):
     """A compared system. `start` starts it, and the ExitStack given to `start` stops it."""
 
     name: ClassVar[str]
-    about: ClassVar[str]  # what it is, in the words of the report
+    about: ClassVar[str]  # the description in the report
     most_keys: ClassVar[int] = 10_000
-    everything: ClassVar[bool] = True  # it is asked for every workload that it knows, not for the main ones only
+    everything: ClassVar[bool] = True  # True: it runs all workloads that it supports; False: only the main ones
 
     def __init__(self, placement: Placement, directory: Path) -> None:
         self.placement = placement
         self.directory = directory / self.name.replace(" ", "-")
         self.directory.mkdir(parents=True)
         self.url = ""
-        self.processes: dict[str, list[int]] = {}  # the ones whose CPU time is read: server, redis
+        self.processes: dict[str, list[int]] = {}  # ids of the processes whose CPU time is read, by name: server, redis
 
     @abstractmethod
     def start(self, stack: ExitStack) -> None:
@@ -85,7 +85,7 @@ class System(ABC):
         return sample
 
     def rest(self) -> None:
-        """Wait until the system has finished the work that its client left, for the next system uses the same core."""
+        """Wait until the system has finished its remaining work, because the next system uses the same core."""
         used, deadline = sum(self.cpu().values()), time.monotonic() + REST_SECONDS
         while time.monotonic() < deadline:
             time.sleep(IDLE_SECONDS)

@@ -8,14 +8,14 @@ Parts = tuple[tuple[int, Kind], ...]
 
 SIZES = {"288": 288, "1k": 1024, "10k": 10 * 1024, "100k": 100 * 1024}
 SMALL = 125
-ITEMS = 50  # of a page
+ITEMS = 50  # items of a page
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """A workload. `parts` are kinds of request with their weights, of 100. `main` workloads run on every system.
 
-    `cached` workloads show what the read cache does, and run on the service without its cache too.
+    `cached` workloads show the effect of the read cache; they also run on the service without its cache.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Workload:
     size: int = SMALL  # bytes of a document
     connections: int = 64
     keys: int = 10_000
-    fresh: bool = False  # each request has a key of its own that was never used
+    fresh: bool = False  # True: each request has a new key
     skewed: bool = False  # the key of rank k is asked for 1/k times as often as the first (Zipf's law)
     main: bool = False
     cached: bool = False

@@ -10,7 +10,7 @@ from typing import Any
 from bench.processes import program
 
 SCRIPTS = Path(__file__).with_name("wrk")
-LATE_SECONDS = 30.0  # beyond its duration; wrk ends by itself
+LATE_SECONDS = 30.0  # time after its duration for wrk to end by itself
 
 
 @dataclass(frozen=True, slots=True)

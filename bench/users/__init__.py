@@ -1,4 +1,4 @@
-"""The users: one module for each dialect, with one class, found by discovery. Adding one edits nothing here."""
+"""The users: one module for each dialect, with one class, found by discovery. To add one, nothing here is edited."""
 
 from importlib import import_module
 from pkgutil import iter_modules

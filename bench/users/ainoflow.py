@@ -1,8 +1,8 @@
 """Clients of the Ainoflow dialect: one that reads and writes, and one that follows what the others write.
 
-Weights, of 100. A document store behind an application is read far more than written: YCSB's workload B, the one it
-calls "photo tagging", has 95 % reads, its A ("session store") 50 %. Automations, the vendor's customers, keep state
-there and write more than photographs are tagged, so this lies between: 80 reads, 20 writes.
+The weights are shares of 100. Applications read documents far more often than they write them: YCSB's workload B
+("photo tagging") has 95 % reads, and its workload A ("session store") has 50 %. The vendor's customers are automations,
+which keep their state there and write more often than in workload B. So there are 80 reads and 20 writes.
 
 | of 100 | request | why |
 | --- | --- | --- |
@@ -14,10 +14,10 @@ there and write more than photographs are tagged, so this lies between: 80 reads
 | 1 | POST of a batch | several documents change together |
 | 6 | PATCH | one member of it changes |
 | 3 | POST, key made by the service | events, inboxes |
-| 3 | DELETE of one of these | what came is dealt with, so the collection stays as large as it was |
+| 3 | DELETE of one of these | events are processed, so the collection does not grow |
 
-Beside them one user follows the journal of their category, if their project keeps one: it polls, and fails if a version
-of a document is missing, comes twice, or comes out of order.
+One more user follows the journal of their category, if their project has one: it polls, and fails if a version of a
+document is missing, comes twice, or comes in the wrong order.
 """
 
 from hashlib import md5
@@ -37,7 +37,7 @@ DOCUMENT = CATEGORY + "/{key}"
 
 
 class Keyed(DialectUser):
-    """A user with the first API key that there is."""
+    """A user with the first API key of the access document."""
 
     abstract = True
 
@@ -64,7 +64,7 @@ class AinoflowUser(Keyed):
     def _ask(self, method: str, path: str, name: str, body: bytes = b"", etag: str = "") -> Any:
         """Send one request and check its answer: `with self._ask(...) as answer`."""
         headers = self._headers | {"If-None-Match": etag} if etag else self._headers
-        data: Any = body or None  # its annotation knows no bytes, what it calls does
+        data: Any = body or None  # the annotation of the parameter lacks bytes, which are accepted
         return self.client.request(method, path, name=name, data=data, headers=headers, catch_response=True)
 
     def _put(self, key: str, name: str = "PUT") -> None:
@@ -84,7 +84,7 @@ class AinoflowUser(Keyed):
             elif not document_of(key, answer.content):
                 answer.failure("the body is another document")
             else:
-                self._etags = {key: answer.headers["ETag"]}  # the last one, to ask for again
+                self._etags = {key: answer.headers["ETag"]}  # the last etag, for a conditional GET
 
     @task(6)
     def get_again(self) -> None:
@@ -150,7 +150,7 @@ class AinoflowFollower(Keyed):
 
     def on_start(self) -> None:
         self._cursor = "now"
-        self._versions: dict[str, int] = {}  # of documents, as the changes so far tell them
+        self._versions: dict[str, int] = {}  # of documents, by the changes so far
         super().on_start()
 
     @task
@@ -170,7 +170,7 @@ class AinoflowFollower(Keyed):
             self._cursor = page["next"]
 
     def _follows(self, change: dict[str, Any]) -> bool:
-        """Note a change, and return if it follows the last one of its document."""
+        """Note a change. Return True if it follows the last one of its document."""
         key, version, leaves = change["key"], change["version"], change["op"] in ("delete", "expire")
         last = self._versions.get(key)
         self._versions[key] = 0 if leaves else version

@@ -1,18 +1,18 @@
 """A client of the Auravant dialect: an extension that keeps its state at its user.
 
-Weights, of 100. The vendor says nothing of its load; extensions are small applications in a farm's dashboard, which
-read what they keep when they open and write what their user changes. So it is the mixture of the other document store:
-80 reads, 20 writes.
+The weights are shares of 100. The vendor publishes nothing about its load. Extensions are small applications in a
+farm's dashboard. They read their data when they are opened, and write changes of their user. So the shares are those of
+the other document store: 80 reads, 20 writes.
 
 | of 100 | request | why |
 | --- | --- | --- |
 | 62 | GET, one key | an application opens one of its screens |
-| 12 | GET of 20 keys | it opens with all that it keeps |
-| 6 | publicvalues | it shows what others share |
+| 12 | GET of 20 keys | it reads all of its data at the start |
+| 6 | publicvalues | it shows values that others share |
 | 9 | PUT with overwrite | the state is replaced |
-| 5 | PATCH | the same, of what is known to be there |
+| 5 | PATCH | the same, for a key that exists |
 | 3 | PATCH with append | a log, a list of events |
-| 3 | PUT of a new key, and DELETE | what came is dealt with, so the user's values stay as many as they were |
+| 3 | PUT of a new key, and DELETE | events are processed, so the number of values does not grow |
 """
 
 from itertools import count
@@ -55,7 +55,7 @@ class AuravantUser(DialectUser):
 
     def _ask(self, method: str, path: str, name: str, body: bytes = b"") -> Any:
         """Send one request and check its answer: `with self._ask(...) as answer`."""
-        data: Any = body or None  # its annotation knows no bytes, what it calls does
+        data: Any = body or None  # the annotation of the parameter lacks bytes, which are accepted
         return self.client.request(method, path, name=name, data=data, headers=self._headers, catch_response=True)
 
     def _send(self, operation: str, name: str, members: bytes) -> None:
@@ -103,7 +103,7 @@ class AuravantUser(DialectUser):
 
     @task(3)
     def append(self) -> None:
-        if next(NUMBERS) % 100 == 99:  # now and then a new log is begun
+        if next(NUMBERS) % 100 == 99:  # a new log is begun for each hundredth number
             self._send("PATCH", "storage PATCH", b'"key":"log","value":[]')
         self._send("PATCH", "storage append", b'"key":"log","value":{"event":1},"append":true')
 

@@ -1,13 +1,14 @@
 """A client of the Avaamo dialect.
 
-Weights, of 100. Agents set a variable at many turns of a conversation, and look at what they know of its user at some;
-dashboards and reports list an agent through filters, rarely. No figures of such are published: the shares are ours.
+The weights are shares of 100. Agents set a variable at many turns of a conversation, and read the variables of its user
+at some. Dashboards and reports list an agent with filters, which is rare. No figures are published, so the shares are
+estimates.
 
 | of 100 | request | why |
 | --- | --- | --- |
 | 70 | POST set_storage | a turn of a conversation |
-| 12 | GET, user | what is known of somebody |
-| 8 | GET, key and value | everybody on that plan |
+| 12 | GET, user | the variables of one user |
+| 8 | GET, key and value | all users with one plan |
 | 5 | GET, first page | a dashboard |
 | 5 | GET, dates, page 2 | a report |
 """
@@ -21,8 +22,8 @@ from locust import task
 from bench.dialect_user import DialectUser, key_of
 from bench.options import credentials, declared
 
-KEYS = 10  # of a user
-PLANS = 7  # values that many share
+KEYS = 10  # keys of a user
+PLANS = 7  # number of values that many users have
 
 
 class AvaamoUser(DialectUser):

@@ -1,16 +1,16 @@
 """A client of the Genesys dialect.
 
-Weights, of 100. A storage area holds what one conversation of a customer needs, a few texts, now and then a picture: it
-is made, read a few times by whoever takes the conversation over, changed, and left to expire.
+The weights are shares of 100. A storage area contains the data of one conversation with a customer: a few texts, and
+sometimes a picture. It is created, read a few times by the agents who take the conversation over, changed, and expires.
 
 | of 100 | request | why |
 | --- | --- | --- |
 | 30 | GET one key | an agent's screen, a script's step |
 | 25 | GET all keys | the conversation is taken over |
-| 10 | GET a file | its picture is looked at |
+| 10 | GET a file | somebody looks at its picture |
 | 15 | POST, an area with texts | a conversation begins |
 | 3 | POST, an area with a file | it begins with a picture |
-| 12 | POST, an update | something was found out |
+| 12 | POST, an update | there is new information |
 | 5 | DELETE | it has ended |
 """
 
@@ -27,7 +27,7 @@ from bench.options import declared
 STORAGE = "/genesys/1/storage"
 TTL = 600  # seconds
 FILE_BYTES = 20_000
-AREAS = 50  # that one user has open; of all users, `documents`
+AREAS = 50  # open areas of one user; all users together have `documents`
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 BOUNDARY = "----bench"
 
@@ -46,7 +46,7 @@ class GenesysUser(DialectUser):
     def _ask(self, method: str, path: str, name: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Any:
         """Send one request and check its answer: `with self._ask(...) as answer`."""
         given = self._headers | (headers or {})
-        data: Any = body or None  # its annotation knows no bytes, what it calls does
+        data: Any = body or None  # the annotation of the parameter lacks bytes, which are accepted
         name = f"genesys: {name}"
         return self.client.request(method, STORAGE + path, name=name, data=data, headers=given, catch_response=True)
 

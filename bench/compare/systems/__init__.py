@@ -24,7 +24,7 @@ SYSTEMS: tuple[type[System], ...] = (
     Kinto,
     RawRedis,
 )
-SUBJECT = FastPath.name  # whose ratios are taken
+SUBJECT = FastPath.name  # the system whose ratios to the others are computed
 
 
 def select(names: Sequence[str], before: Path | None, placement: Placement, directory: Path) -> list[System]:

@@ -60,7 +60,7 @@ class Kinto(System):
     name = "kinto"
     about = "Kinto with its memory backend, as `kinto start` runs it: one process, waitress"
     everything = False
-    most_keys = 1000  # with 10,000, 174 GETs a second instead of 501: its memory backends walk over what they hold
+    most_keys = 1000  # with 10,000 keys, 174 GETs a second instead of 501: its memory backends scan all records
 
     def start(self, stack: ExitStack) -> None:
         install()

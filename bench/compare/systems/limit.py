@@ -1,6 +1,6 @@
 """The limit: a uvloop protocol that answers every read with the same bytes, and parses nothing.
 
-What any Python service can reach at the most on one core. `python -m bench.compare.systems.limit PORT` is its server.
+No Python service on one core can be faster. `python -m bench.compare.systems.limit PORT` is its server.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """nginx with its Lua module: a few lines of Lua in front of Redis's GET and SET, which run in C and LuaJIT.
 
-It is what one would write by hand instead of a storage service: it authenticates nobody, checks no JSON, and has no
-version, list or index. It has one worker process, because it has one core, and a pool of connections to Redis.
-It has no PATCH; a SET is measured instead, as for Webdis.
+People would write this by hand instead of a storage service. It has no authentication, no check of JSON, no versions,
+no lists and no indexes. It has one worker process, because it has one core, and a pool of connections to Redis. It has
+no PATCH; a SET is measured instead, as for Webdis.
 """
 
 from contextlib import ExitStack
@@ -23,7 +23,7 @@ NEEDED = (
     MODULES / "ngx_http_lua_module.so",
     Path("/usr/share/lua/5.1/nginx/redis.lua"),
 )
-LIFETIME = 86_400  # seconds, of what expires
+LIFETIME = 86_400  # seconds, of values that expire
 
 
 class Nginx(System):

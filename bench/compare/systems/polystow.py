@@ -19,8 +19,8 @@ from service import __version__
 
 DOCUMENTS = "/api/v1/storage/json"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
-LIFETIME_MS = 86_400_000  # of what expires
-CHANGE = b'{"count":11}'  # as long as what it replaces, so that a patched document keeps its size
+LIFETIME_MS = 86_400_000  # of documents that expire
+CHANGE = b'{"count":11}'  # as long as the member that it replaces, so that a patched document keeps its size
 
 
 class FastPath(System):

@@ -10,7 +10,7 @@ from bench.compare.wrk import Request, Sample
 from bench.processes import cpu_seconds, program
 from bench.redis_server import RedisServer
 
-PER_SECOND = 80_000  # requests that stand for a second of wrk; it counts requests, not seconds
+PER_SECOND = 80_000  # requests in place of a second of wrk, because redis-benchmark counts requests
 
 
 class RawRedis(System):

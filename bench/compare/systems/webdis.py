@@ -1,7 +1,7 @@
 """Webdis: HTTP in front of Redis, written in C. It does not interpret the data that it stores and authenticates nobody.
 
-Its `.txt` output is chosen: the value's very bytes, with their MD5 as ETag, as this service answers; its JSON output
-would escape them. It has one thread, because it has one core. It has no PATCH; a SET is measured instead,
+Its `.txt` output is used: the bytes of the value, with their MD5 as ETag, like the answers of this service. Its JSON
+output would escape them. It has one thread, because it has one core. It has no PATCH; a SET is measured instead,
 because a client would have to merge the document itself and then send it as a whole.
 """
 
