@@ -1,4 +1,4 @@
-"""The stand of a trial: a service with some workers, a proxy, and a Redis that writes its data to disk.
+"""The test stand of a trial: a service with some workers, a proxy, and a Redis that writes its data to disk.
 
 `cluster.py` has a stand with a cluster. The faults use the methods that both stands have.
 """
