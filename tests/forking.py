@@ -124,42 +124,52 @@ def _end(process: subprocess.Popen[bytes], requests: socket.socket) -> None:
 
 
 def _serve(requests: socket.socket) -> list[str] | None:
-    """Fork a child for each request until the socket is closed. In a child, return its arguments."""
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(requests, LARGEST, 1 + STREAMS)
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        if not message:
-            return None
-        if os.fork() == 0:
-            requests.close()
-            status, *streams = descriptors
-            return _started(status, streams, *json.loads(message))
-        for descriptor in descriptors:
-            os.close(descriptor)
+    """Fork a child for each request, and report the ends of children, until the socket is closed.
 
-
-def _started(status: int, streams: list[int], arguments: list[str], environment: dict[str, str]) -> list[str]:
-    """Fork the process that runs the command. Return its arguments in it; report its end to the test in its parent.
-
-    The parent is a process of its own, so that the fork server can handle the next request meanwhile.
+    In a child, return its arguments.
     """
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        for number, stream in enumerate(streams):
-            os.dup2(stream, number)
-        os.closerange(STREAMS, NO_DESCRIPTOR_FROM)
-        _replace(environment)
-        return arguments
-    for stream in streams:
-        os.close(stream)
-    os.write(status, b"%d\n" % pid)
+    waiting = dict[int, tuple[int, int]]()  # the pidfd of each child -> its process id, and the socket of its test
+    poll = select.poll()
+    poll.register(requests, select.POLLIN)
+    while True:
+        for ready, _ in poll.poll():
+            if ready in waiting:
+                poll.unregister(ready)
+                os.close(ready)
+                _report_end(*waiting.pop(ready))
+                continue
+            message, descriptors, _, _ = socket.recv_fds(requests, LARGEST, 1 + STREAMS)
+            if not message:
+                return None
+            status, *streams = descriptors
+            pid = os.fork()
+            if pid == 0:
+                return _started(streams, *json.loads(message))
+            for descriptor in streams:
+                os.close(descriptor)
+            with suppress(BrokenPipeError):
+                os.write(status, b"%d\n" % pid)
+            ended = os.pidfd_open(pid)
+            waiting[ended] = pid, status
+            poll.register(ended, select.POLLIN)
+
+
+def _report_end(pid: int, status: int) -> None:
+    """Tell the test that started a child how the child has ended."""
     ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    with suppress(BrokenPipeError):
+    with suppress(BrokenPipeError):  # the test waits no longer
         os.write(status, b"%d\n" % ended)
-    os._exit(0)
+    os.close(status)
+
+
+def _started(streams: list[int], arguments: list[str], environment: dict[str, str]) -> list[str]:
+    """Make this child like a process of its own, and return its arguments."""
+    os.setsid()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    os.closerange(STREAMS, NO_DESCRIPTOR_FROM)
+    _replace(environment)
+    return arguments
 
 
 def _replace(environment: dict[str, str]) -> None:
@@ -261,7 +271,10 @@ if __name__ == "__main__":
     served = _serve(socket.socket(fileno=int(sys.argv[1])))
     if served is not None:
         sys.argv[1:] = served
-        status = _main(served)
+        try:
+            status = _main(served)
+        except SystemExit as error:  # of the parser of arguments
+            status = int(error.code or 0)
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         sys.stdout.flush()

@@ -34,9 +34,14 @@ async def begun(serve: Serve, http: ClientSession, **settings: object) -> Client
 
 async def gauge(project: Client, name: str) -> float:
     """Return a metric of the service; its workers report it every second."""
+    (value,) = await gauges(project, name)
+    return value
+
+
+async def gauges(project: Client, *names: str) -> list[float]:
     async with project.http.get(project.running.ops_url + "/metrics") as response:
         lines = (await response.text()).splitlines()
-    return next(float(line.split()[-1]) for line in lines if line.startswith(name))
+    return [next(float(line.split()[-1]) for line in lines if line.startswith(name)) for name in names]
 
 
 async def change(project: Client, category: str) -> None:

@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 
 from tests.dialects.ainoflow.client import Client, open_project
 from tests.dialects.ainoflow.events import EVENTS, feed, keep_journal
-from tests.dialects.ainoflow.test_feed import gauge
+from tests.dialects.ainoflow.test_feed import gauge, gauges
 from tests.effort import either
 from tests.running import Running, soon
 
@@ -66,7 +66,7 @@ def rest_of(client: socket.socket) -> bytes:
 async def nothing_is_left(project: Client) -> None:
     async def left() -> bool:
         names = ("polystow_feed_followers", "polystow_feed_unread_bytes", "polystow_requests_in_flight")
-        return not any([await gauge(project, name) for name in names])
+        return not any(await gauges(project, *names))
 
     await soon(left)
     assert "Traceback" not in project.running.log

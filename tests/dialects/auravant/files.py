@@ -123,7 +123,8 @@ class Files:
 def chunks(running: Running, world: str) -> list[bytes]:
     """Return the chunks of a world's resources, also those that will expire soon."""
     with running.redis as client:
-        return [key for key in client.scan_iter("{auravant:*}b:*") if world.encode() in key]
+        found: list[bytes] = client.keys("{auravant:*}b:*")
+    return [key for key in found if world.encode() in key]
 
 
 def staying(running: Running, world: str) -> list[bytes]:

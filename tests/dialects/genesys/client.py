@@ -84,5 +84,8 @@ class Client(HttpClient[Reply]):
 
 def areas(running: Running) -> set[str]:
     """Return the Redis keys of this dialect that do not expire within a minute."""
-    with running.redis as client:
-        return {key.decode() for key in client.scan_iter("{genesys:*") if not 0 <= int(client.pttl(key)) <= 60_000}
+    with running.redis as client, client.pipeline(transaction=False) as lives:
+        names: list[bytes] = client.keys("{genesys:*")
+        for name in names:
+            lives.pttl(name)
+        return {name.decode() for name, ms in zip(names, lives.execute(), strict=True) if not 0 <= ms <= 60_000}
