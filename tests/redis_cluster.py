@@ -18,7 +18,7 @@ SLOTS = 16384
 NODE_TIMEOUT = 1.0  # seconds without an answer, after which the other nodes consider a node dead
 BUS = 10_000  # the port of a node's cluster bus is the node's port plus this
 SHARDS = 3
-MOVED_AT_ONCE = 20  # slots that a reshard moves at the same time
+MOVED_AT_ONCE = 100  # slots that a reshard moves at the same time
 
 
 def reserved_with_bus() -> tuple[socket.socket, socket.socket]:

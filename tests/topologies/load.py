@@ -11,7 +11,7 @@ from tests.dialects.ainoflow.client import Client, at
 from tests.running import soon
 
 WRITERS = 24
-PAUSE = 0.01  # seconds between two requests of a writer
+PAUSE = 0.05  # seconds between two requests of a writer
 
 
 class Load:
