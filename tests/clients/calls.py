@@ -1,7 +1,7 @@
 """Requests of a public client: a table of its calls, from which each request is made.
 
-A client here sends what the published one sends: paths, parameters, headers and bodies, in the same order. The table is
-also read for docs/COMPATIBILITY.md, so a call that is listed there is one that these tests make.
+A client here sends the same requests as the published one, in the same order: paths, parameters, headers and bodies.
+docs/COMPATIBILITY.md is made from the same table, so these tests make each call that is listed there.
 """
 
 import json
@@ -17,7 +17,7 @@ from yarl import URL
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer."""
+    """A complete answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -30,17 +30,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A client that somebody else published."""
+    """A client that was published by others."""
 
     name: str
-    source: str  # the publication in which its behaviour is read
+    source: str  # the publication that shows its behaviour
     dialect: str
     headers: Mapping[str, str]  # sent with each request
-    calls: Mapping[str, str]  # by name: method and template of the path
+    calls: Mapping[str, str]  # name -> method and template of the path
 
 
 class PublicClient:
-    """A published client at work."""
+    """A running copy of a published client."""
 
     published: ClassVar[Published]
 

@@ -12,7 +12,7 @@ from tests.running import Running
 
 
 class Extension(PublicClient):
-    """The calls of a page in a browser: each is one POST whose operation stands in the query."""
+    """The calls of a page in a browser: each is one POST with the operation in the query."""
 
     published = Published(
         name="Auravant extension",
@@ -28,7 +28,7 @@ class Extension(PublicClient):
     )
 
     async def storage(self, scope: str, operation: str, body: Mapping[str, object]) -> Any:
-        """One operation; what the page finds under `info`."""
+        """Send one operation. Return the content of `info` in the answer."""
         answer = await self.call(scope, query={"operation": operation}, body=json.dumps(body).encode())
         assert answer.status == 200, answer.body
         return answer.json["info"]
@@ -44,7 +44,7 @@ async def test_an_extension_keeps_its_state(service: Running, http: ClientSessio
     extension = Extension(http, service.url, Authorization=f"Bearer {grower.token}")
     user = world.name("grower")
 
-    # The first start: nothing is there yet, and that is no error.
+    # The first start: nothing is stored yet, which is not an error.
     found = await extension.storage("storage.user", "GET", {"ids": [user], "keys": ["state"]})
     assert (found["code"], found["objects"]) == (0, {})
 

@@ -11,7 +11,7 @@ from tests.clients.calls import Answer, PublicClient, Published
 from tests.dialects.ainoflow.client import open_project
 from tests.running import Running
 
-PAGE = 1000  # records that the node asks for at a time when it is to return all
+PAGE = 1000  # size of a page if the node must return all records
 
 
 class Failed(Exception):
@@ -55,7 +55,7 @@ class N8nNode(PublicClient):
         return answer.json
 
     async def all(self, call: str, *names: str, **query: object) -> list[Mapping[str, Any]]:
-        """Return all: pages of 1,000, until one is not full."""
+        """Return all records, in pages of 1,000, until one is not full."""
         found: list[Mapping[str, Any]] = []
         page = 1
         while True:

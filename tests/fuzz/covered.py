@@ -1,6 +1,6 @@
 """One target under atheris, in a process of its own, which libFuzzer ends: python -m tests.fuzz.covered TARGET OPTIONS
 
-OPTIONS are libFuzzer's. What is instrumented is the service, and nothing that its answers are compared with.
+OPTIONS are those of libFuzzer. Only the service is instrumented, not the references that its answers are compared with.
 """
 
 import logging
@@ -11,12 +11,12 @@ import atheris
 with atheris.instrument_imports(include=["service"]):
     from tests.fuzz.targets import TARGETS
 
-    if not TARGETS.keys() & sys.argv:  # the whole service takes a second to import
+    if not TARGETS.keys() & sys.argv:  # the import of the whole service takes a second
         from tests.fuzz.service_targets import TARGETS
 
 
 def main() -> None:
-    logging.disable(logging.ERROR)  # what is sent is broken, and said to be
+    logging.disable(logging.ERROR)  # the input is broken, so errors are expected
     program, name, *options = sys.argv
     atheris.Setup([program, *options], TARGETS[name].target)
     atheris.Fuzz()

@@ -4,7 +4,7 @@ from random import Random
 
 from tests.raw_http import DOCUMENTS, request
 
-NOT_SERVED = (501, 505)  # a method, a transfer coding or a version of HTTP: no fault of the service's
+NOT_SERVED = (501, 505)  # for a method, a transfer coding or a version of HTTP; not a fault of the service
 SEEDS = (
     request("GET", f"{DOCUMENTS}/c/k"),
     request("HEAD", f"{DOCUMENTS}/c/k"),
@@ -63,7 +63,7 @@ PIECES = (
 
 
 def broken(random: Random) -> bytes:
-    """One to three requests, some of whose bytes are dropped, doubled, changed, or pushed aside by a piece."""
+    """Return one to three requests, with some bytes removed, doubled, changed, or moved by an inserted piece."""
     text = bytearray(b"".join(random.choice(SEEDS) for _ in range(random.choice([1, 1, 1, 2, 3]))))
     for _ in range(random.choice([0, 1, 1, 2, 3, 8])):
         place = random.randrange(len(text) + 1)

@@ -16,13 +16,13 @@ from tests.fuzz import service_targets, targets
 from tests.running import ROOT
 from tests.servers import RedisProcess, binaries
 
-LONGEST = 2048  # bytes of an input
+LONGEST = 2048  # limit of an input, in bytes
 TARGETS = targets.TARGETS | service_targets.TARGETS
 COVERED = tuple(TARGETS) if find_spec("atheris") else ()
 
 
 class Run(NamedTuple):
-    """`runs`: inputs tried; `kept`: those that reached something new; `found`: what was wrong, "" if nothing."""
+    """`runs`: inputs tried; `kept`: inputs that reached new code; `found`: the error, "" if none."""
 
     target: str
     runs: int
@@ -37,13 +37,13 @@ class Run(NamedTuple):
 
 
 def run(target: str, seed: int, *, runs: int = -1, seconds: float = 0) -> Run:
-    """Fuzz a target for so many runs or seconds."""
+    """Fuzz a target for a number of runs or seconds."""
     with TemporaryDirectory() as scratch, RedisProcess(binaries()[0][1]) as redis:
         corpus = Path(scratch, "corpus")
         corpus.mkdir()
         for number, text in enumerate(TARGETS[target].seeds):
             Path(corpus, f"seed{number}").write_bytes(text)
-        longest = max(1, int(seconds)) if seconds else 0  # 0: as long as the runs take
+        longest = max(1, int(seconds)) if seconds else 0  # 0: no limit
         limits = {"runs": runs, "max_total_time": longest, "max_len": LONGEST, "timeout": 20, "seed": seed}
         options = [f"-{name}={value}" for name, value in limits.items()]
         done = subprocess.run(
@@ -54,7 +54,7 @@ def run(target: str, seed: int, *, runs: int = -1, seconds: float = 0) -> Run:
             text=True,
             errors="replace",
         )
-    said = done.stderr + done.stdout  # Python's exceptions are on the latter
+    said = done.stderr + done.stdout  # Python's exceptions are in stdout
     last = re.findall(r"^#(\d+)\s.*? cov: (\d+) ft: \d+ corp: (\d+)/", said, re.MULTILINE)
     count, coverage, kept = map(int, last[-1]) if last else (0, 0, 0)
     return Run(target, count, coverage, kept, said[-3000:] if done.returncode or not last else "")

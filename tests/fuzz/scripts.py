@@ -11,11 +11,11 @@ from tests.storage.splice.reference import merge
 from tests.storage.splice.script import Script
 from tests.storage.splice.texts import pairs, pairs_of_one
 
-ROUND = 500  # examples of one seed
+ROUND = 500  # number of examples for one seed
 
 
 def agree(seconds: float, seed: int) -> tuple[int, str]:
-    """The number of pairs that were tried, and the error, "" if none."""
+    """Return the number of pairs that were tried, and the error, "" if there was none."""
     end, count = monotonic() + seconds, 0
     with RedisProcess(binaries()[0][1]) as redis:
         script = Script(redis.socket)

@@ -13,7 +13,7 @@ from tests.raw_http import DOCUMENTS, connected
 from tests.running import Running
 
 STATUS = re.compile(rb"HTTP/[01]\.[0-9] (\d{3}) ")
-PATIENCE = 0.15  # seconds for what comes of a request that the service may still wait for the rest of
+PATIENCE = 0.15  # seconds to wait for an answer if the service may still be waiting for the rest of the request
 
 
 async def fuzz(running: Running, seed: int, requests: int, at_once: int = 32) -> tuple[Counter[int], list[str]]:
@@ -50,5 +50,5 @@ async def _answer(running: Running, sent: bytes, random: Random) -> bytes:
                 while piece := await wire.some():
                     got += piece
     except (TimeoutError, OSError):
-        pass  # it waits for the rest, or has closed
+        pass  # the service waits for the rest, or has closed the connection
     return got

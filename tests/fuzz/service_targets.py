@@ -1,7 +1,7 @@
 """Targets of fuzzing guided by coverage that take a service: all dialects, and connections.
 
-The application runs in this process, on a Redis that others started (`FUZZ_REDIS`, its URL). Whatever it is asked, it
-gives an answer of its own, and none is a 5xx.
+The application runs in this process, on a Redis that is running already (`FUZZ_REDIS`, its URL). For any request, it
+must give an answer of its own, never a 5xx.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ from tests.running import ACCESS, SIGNING_KEY
 ENVIRONMENT = "FUZZ_REDIS"
 TOKENS = {"ainoflow": "ak-1", "auravant": "at-owner", "avaamo": "av-edit", "genesys": ""}
 STATUS = re.compile(rb"HTTP/\d\.\d (\d{3}) ")
-QUIET = 10  # turns of the event loop, after which what is at work can be seen to be
-TURNS = 200  # at the most, in which a connection comes to rest or waits for more
+QUIET = 10  # turns of the event loop after which a connection that does nothing is at rest
+TURNS = 200  # limit of turns until a connection is at rest or waits for more bytes
 _hole = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -54,7 +54,7 @@ async def _started() -> App:
 
 
 def asked(data: bytes) -> None:
-    """Any request to any route: method, path, query, headers, body."""
+    """Send any request to any route: method, path, query, headers, body."""
     head, _, body = data.partition(b"\n\n")
     try:
         first, *lines = head.decode().split("\n")
@@ -62,7 +62,7 @@ def asked(data: bytes) -> None:
     except ValueError:
         return
     if not (target.isascii() and target.isprintable() and method.isalpha()):
-        return  # aiohttp lets no such thing through
+        return  # aiohttp refuses such a request
     path, _, query = target.partition("?")
     pairs = (line.partition(": ") for line in lines)
     headers = CIMultiDict((name, value) for name, _, value in pairs if name.isascii())
@@ -91,7 +91,7 @@ async def _asked(app: App, method: str, path: str, query: str, headers: CIMultiD
 
 
 class Body(NamedTuple):
-    """One that arrives in two pieces, and perhaps is cut off then."""
+    """A body that arrives in two pieces, and may be cut off after them."""
 
     whole: bytes
     cut: bool
@@ -113,7 +113,7 @@ class Body(NamedTuple):
 
 
 def received(data: bytes) -> None:
-    """Any bytes on a connection, in two pieces: the answer must be HTTP."""
+    """Send any bytes on a connection, in two pieces. The answer must be HTTP."""
     if data:
         loop().run_until_complete(_received(app(), data[1:], data[0]))
 
@@ -139,7 +139,7 @@ async def _received(app: App, data: bytes, cut: int) -> None:
 
 
 def _seed(dialect: str, exchange: Exchange) -> bytes:
-    """A request of a vendor's page."""
+    """Return a request of a vendor's page as a seed."""
     known = {"token": TOKENS[dialect], "key": TOKENS[dialect], "agent": "8017"}
     start = exchange.request.start.removesuffix(" HTTP/1.1")
     lines = [start, *(f"{name}: {value}" for name, value in exchange.request.headers)]

@@ -1,6 +1,6 @@
 """Targets of fuzzing guided by coverage that are functions of bytes: the splice, the join, forms.
 
-A target gets any bytes and raises where something is wrong. `SEEDS` are what the fuzzer starts from.
+A target gets any bytes, and raises an exception if a result is wrong. The fuzzer starts with `SEEDS`.
 """
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -19,7 +19,7 @@ Target = Callable[[bytes], None]
 
 
 class Fuzzed(NamedTuple):
-    """A target, and inputs to start from."""
+    """A target, and its first inputs."""
 
     target: Target
     seeds: tuple[bytes, ...]
@@ -37,7 +37,7 @@ JSON = (
 
 
 def _texts(data: bytes) -> tuple[bytes, bytes] | None:
-    """Two JSON texts, with a NUL between them; None if the service would refuse one of them."""
+    """Split the input into two JSON texts, at a NUL; None if the service would refuse one of them."""
     one, _, other = data.partition(b"\x00")
     try:
         orjson.loads(one)
@@ -48,18 +48,18 @@ def _texts(data: bytes) -> tuple[bytes, bytes] | None:
 
 
 def spliced(data: bytes) -> None:
-    """A merge patch gives the bytes that the slow and plain reference gives."""
+    """Check that a merge patch gives the same bytes as the slow and simple reference."""
     if (texts := _texts(data)) is None:
         return
     target, patch = texts
-    with suppress(RecursionError):  # of the reference
+    with suppress(RecursionError):  # raised by the reference
         expected = merge(target.decode(), patch.decode()).encode()
         if patch.lstrip()[:1] == b"{":
             assert splice(target, patch) == expected, f"{target!r} {patch!r}"
 
 
 def joined(data: bytes) -> None:
-    """Check that the result holds both arrays or objects, as another JSON parser reads them."""
+    """Check that the result contains both arrays or objects, as another JSON parser reads them."""
     if (texts := _texts(data)) is None:
         return
     there, added = map(orjson.loads, texts)
@@ -83,7 +83,7 @@ Form = list[tuple[str, str | None, bytes]] | str
 
 
 async def _form(type: str, pieces: Iterable[bytes], complete: bool = False) -> Form:
-    """All parts of a form, or which refusal it gets; parsed as a whole where it is `complete`."""
+    """Return all parts of a form, or the name of its refusal. `complete`: the form is parsed as a whole."""
 
     async def arriving() -> AsyncIterator[bytes]:
         for piece in filter(None, pieces):
@@ -100,7 +100,7 @@ async def _form(type: str, pieces: Iterable[bytes], complete: bool = False) -> F
 
 
 def _result(form: Coroutine[None, None, Form]) -> Form:
-    """The result of a coroutine; it waits for nothing, so an event loop would be in the way."""
+    """Return the result of a coroutine that waits for nothing, without an event loop."""
     try:
         form.send(None)
     except StopIteration as done:
@@ -109,7 +109,7 @@ def _result(form: Coroutine[None, None, Form]) -> Form:
 
 
 def formed(data: bytes) -> None:
-    """A form means the same however it is cut into pieces, and where it is parsed as a whole."""
+    """Check that a form gives the same parts in any pieces and as a whole."""
     if len(data) < 2:
         return
     type, cut, body = TYPES[data[0] % len(TYPES)], data[1], data[2:]

@@ -100,7 +100,7 @@ async def test_a_head_that_grows_is_refused_before_its_end(service: Running) -> 
 
 
 async def test_the_longest_head_is_served_again_and_again(service: Running) -> None:
-    short = f"{DOCUMENTS}/messages/longest"  # of this test alone
+    short = f"{DOCUMENTS}/messages/longest"  # used only by this test
     target = short + "?" + "x" * 60_000
     more = HEAD_BYTES - len(request("GET", target, None, *FULL[:4], "Y: "))
     long = request("GET", target, None, *FULL[:4], "Y: " + "y" * more)

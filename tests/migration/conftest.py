@@ -1,4 +1,4 @@
-"""Two services: data comes from the other one, or goes to it."""
+"""Two services, between which data is migrated."""
 
 from collections.abc import Iterator
 from random import randrange

@@ -48,7 +48,7 @@ async def there(other: Running, http: ClientSession) -> Client:
 
 
 async def filled(project: Client, documents: int = 60) -> int:
-    """Put documents of all sorts into a project, and return how many."""
+    """Put documents of all kinds into a project, and return their number."""
     for number, name in enumerate(NAMES):
         await project.put("names/é", name, BODIES[number % len(BODIES)])
     for number in range(documents):
@@ -92,7 +92,7 @@ def test_a_migration_writes_the_indexes_of_the_dialect() -> None:
 async def test_documents_arrive_unchanged_from_a_hostile_vendor(
     here: Client, there: Client, seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With their bytes, versions, times, expiries and the keys that wrote them."""
+    """Bytes, versions, times, expiries and the ids of the writing keys are unchanged."""
     count = await filled(there)
     hostile = Hostile(seed)
     async with proxied(there.running.url, hostile) as url:
@@ -107,7 +107,7 @@ async def test_documents_arrive_unchanged_from_a_hostile_vendor(
 async def test_documents_are_sent_unchanged_to_a_hostile_vendor(
     here: Client, there: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With their bytes and expiries; versions begin anew."""
+    """Bytes and expiries are unchanged; versions begin at 1 again."""
     count = await filled(here)
     hostile = Hostile(3)
     async with proxied(there.running.url, hostile) as url:
@@ -124,7 +124,7 @@ async def test_documents_are_sent_unchanged_to_a_hostile_vendor(
 
 
 def limited(hostile: Hostile, requests: int) -> Behaviour:
-    """A vendor that refuses everything after so many requests."""
+    """Start a vendor that refuses everything after a number of requests."""
 
     async def behaviour(request: web.Request, forward: Forward) -> Reply | None:
         if hostile.asked >= requests:
@@ -166,7 +166,7 @@ async def test_a_second_start_continues_where_the_first_one_ended(
 async def test_a_killed_migration_continues_and_repeats_nothing(
     here: Client, there: Client, tmp_path: Path, incoming: bool
 ) -> None:
-    """Killed with -9 at requests that chance chose, and started again until it ends by itself."""
+    """The migration is killed (SIGKILL) at random requests, and started again until it ends by itself."""
     count = await filled(there if incoming else here, 150)
     chance = Random(11)
     left = [0]  # requests until the process is killed

@@ -83,7 +83,7 @@ async def filled(there: Client, http: ClientSession, users: int = 3, each: int =
 async def test_variables_arrive_unchanged_from_a_hostile_vendor(
     here: Client, there: Client, http: ClientSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With their users, display names and times."""
+    """Users, display names and times are unchanged, too."""
     users = await filled(there, http)
     hostile = Hostile(7, share=0.6)
     async with proxied(there.running.url, hostile) as url:

@@ -1,4 +1,4 @@
-"""Tests the OpenAPI document of each dialect: it is valid and complete, and true as far as no request is needed."""
+"""Tests the OpenAPI document of each dialect: it is valid, complete, and correct as far as that needs no request."""
 
 import json
 from collections.abc import Iterator
