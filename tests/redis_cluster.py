@@ -3,34 +3,19 @@
 Invariant: when the `with` block of a RedisCluster has ended, no process and no file of it is left.
 """
 
-import random
-import socket
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
 from tests.running import eventually
-from tests.servers import Certificates, RedisProcess, reserved
+from tests.servers import Certificates, RedisProcess
 
 SLOTS = 16384
 NODE_TIMEOUT = 1.0  # seconds without an answer, after which the other nodes consider a node dead
-BUS = 10_000  # the port of a node's cluster bus is the node's port plus this
 SHARDS = 3
 MOVED_AT_ONCE = 100  # slots that a reshard moves at the same time
-
-
-def reserved_with_bus() -> tuple[socket.socket, socket.socket]:
-    """Reserve a port together with that of its bus, both below the ports that the system gives to clients."""
-    while True:
-        port = random.randrange(12_000, 22_000)
-        with suppress(OSError):
-            first = reserved(port)
-            try:
-                return first, reserved(port + BUS)
-            except OSError:
-                first.close()
 
 
 class ClusterNode(RedisProcess):
@@ -47,11 +32,7 @@ class ClusterNode(RedisProcess):
             "appendonly": "yes",
         }
         arguments = [word for name, value in settings.items() for word in (f"--{name}", value)]
-        super().__init__(path, *arguments, *config, tcp=not tls, tls=tls, password=password)
-        assert self._reserved is not None
-        self._reserved.close()
-        self._reserved, self._reserved_bus = reserved_with_bus()
-        self.port = self._reserved.getsockname()[1]
+        super().__init__(path, *arguments, *config, tcp=not tls, tls=tls, bus=True, password=password)
         self.id = ""
 
     @property
@@ -62,10 +43,6 @@ class ClusterNode(RedisProcess):
         super().start(wait=wait)
         if wait and not self.id:
             self.id = self.command("CLUSTER", "MYID").decode()
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        self._reserved_bus.close()
 
     def ask_all(self, *commands: tuple[str | int | bytes, ...]) -> list[Any]:
         """Run several commands in one pipeline, and return their replies."""
@@ -98,7 +75,9 @@ class RedisCluster:
         self._stack = ExitStack()
         self._login = f":{quote(password, safe='')}@" if password else ""
         self._tls = tls
-        self.nodes = [ClusterNode(path, *config, tls=tls, password=password) for _ in range(2 * SHARDS)]
+        self.nodes = [
+            self._stack.push(ClusterNode(path, *config, tls=tls, password=password)) for _ in range(2 * SHARDS)
+        ]
 
     @property
     def url(self) -> str:
@@ -121,7 +100,7 @@ class RedisCluster:
     def __enter__(self) -> Self:
         try:
             for node in self.nodes:
-                self._stack.enter_context(node)
+                node.start()
             self._join()
         except BaseException:
             self._stack.close()

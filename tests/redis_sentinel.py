@@ -51,9 +51,11 @@ class SentinelSet:
         self._stack = ExitStack()
         self._tls = tls
         self._passwords = password, sentinel_password
-        self.servers = [RedisProcess(path, *config, tcp=not tls, tls=tls, password=password) for _ in range(3)]
+        self.servers = [
+            self._stack.push(RedisProcess(path, *config, tcp=not tls, tls=tls, password=password)) for _ in range(3)
+        ]
         primary = self.servers[0]
-        self.sentinels = [SentinelProcess(path, primary, tls, sentinel_password) for _ in range(3)]
+        self.sentinels = [self._stack.push(SentinelProcess(path, primary, tls, sentinel_password)) for _ in range(3)]
 
     @property
     def url(self) -> str:
@@ -78,12 +80,12 @@ class SentinelSet:
     def __enter__(self) -> Self:
         try:
             for server in self.servers:
-                self._stack.enter_context(server)
+                server.start()
             for replica in self.servers[1:]:
                 replica.command("REPLICAOF", "127.0.0.1", self.servers[0].port)
             eventually(lambda: all(each.command("ROLE")[3] == b"connected" for each in self.servers[1:]))
             for sentinel in self.sentinels:
-                self._stack.enter_context(sentinel)
+                sentinel.start()
             eventually(self._known)
         except BaseException:
             self._stack.close()

@@ -1,4 +1,4 @@
-"""The service as its users run it: a real process with a Redis of its own, on free ports.
+"""The service as its users run it: a real process with a Redis of its own, on reserved ports.
 
 Invariant: `close` leaves no process and no file behind, whatever a test has done to the service.
 """
@@ -25,7 +25,7 @@ from redis.retry import Retry
 
 from service.storage.errors import Refusal
 from tests.forking import Forked
-from tests.servers import reserved
+from tests.ports import Reserved
 
 ROOT = Path(__file__).parent.parent
 ACCESS = Path(__file__).with_name("access.yaml")
@@ -160,13 +160,13 @@ class Running:
         self._command = [str(program), *arguments] if program else [sys.executable, "-m", module, *arguments]
         self.directory = self._scratch / "work" if program else ROOT
         self.directory.mkdir(exist_ok=True)
+        self._ports = {name: Reserved() for name in ("port", "ops_port") if name not in settings}
         self._settings: dict[str, object] = {
-            "port": 0,
-            "ops_port": 0,
             "data_dir": self.data_dir,
             "admin_token": ADMIN_TOKEN,
             "access": ACCESS,
             "drain_seconds": 0,
+            **{name: reserved.port for name, reserved in self._ports.items()},
         } | settings
         self.url = self.ops_url = ""
         self.process = self._spawn()
@@ -258,12 +258,9 @@ class Running:
 
     def restart(self) -> None:
         """Stop it, and start it again on the same ports and data."""
-        ports = [int(url.rpartition(":")[2]) for url in (self.url, self.ops_url)]
-        self._settings |= dict(zip(("port", "ops_port"), ports, strict=True))
         assert self.stop() == 0, self.log
-        with reserved(ports[0]), reserved(ports[1]):
-            self.process = self._spawn()
-            self.wait_ready()
+        self.process = self._spawn()
+        self.wait_ready()
 
     def __enter__(self) -> "Running":
         return self
@@ -278,4 +275,6 @@ class Running:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        for reserved in self._ports.values():
+            reserved.close()
         shutil.rmtree(self._scratch, ignore_errors=True)

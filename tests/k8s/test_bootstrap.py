@@ -10,7 +10,7 @@ import pytest
 from tests.k8s.kustomize import K8S
 from tests.k8s.nodes import Node
 from tests.running import eventually
-from tests.servers import binaries, free_port
+from tests.servers import binaries
 
 FOLDERS = (K8S / "redis", K8S / "overlays" / "cluster")
 BINARY = binaries()[0][1]
@@ -21,16 +21,11 @@ def names(nodes: list[Node]) -> str:
     return " ".join(node.name for node in nodes)
 
 
-def bus_free_port() -> int:
-    """A port whose bus (10000 above it) is a port too."""
-    return int(eventually(lambda: (port := free_port()) <= 55535 and port))
-
-
 @contextmanager
 def six() -> Iterator[list[Node]]:
     """Six nodes that have never heard of each other."""
     with ExitStack() as stack:
-        nodes = [stack.enter_context(Node(BINARY, *FOLDERS, port=bus_free_port())) for _ in range(6)]
+        nodes = [stack.enter_context(Node(BINARY, *FOLDERS)) for _ in range(6)]
         for node in nodes:
             node.wait()
         yield nodes
@@ -100,7 +95,7 @@ def test_nodes_that_all_have_new_addresses_find_each_other(nodes: list[Node]) ->
     for node in nodes:
         node.kill()
     for node in nodes:
-        node.restart(port=bus_free_port())
+        node.restart(elsewhere=True)
     for node in nodes:
         assert node.run("rejoin.sh", NODES=names(nodes)).returncode == 0
     eventually(lambda: all(shape(node) == (3, 3, 16384) for node in nodes))

@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.k8s.kustomize import Object
 from tests.k8s.objects import named
+from tests.ports import Reserved
 from tests.running import ACCESS, ROOT, Running
-from tests.servers import free_port
 
 WORKERS = 2
 # What the image says before a container's arguments.
@@ -39,18 +39,20 @@ async def _run(objects: list[Object], service: Running, seconds: int) -> tuple[l
         "LOCUST_EXPECT_WORKERS": str(WORKERS),
     }
     assert set(told) <= set(configured), "the manifests and this test give the same variables"
-    port = str(free_port())
-    master = await _started([*_arguments(objects, "loadtest-master"), "--master-bind-port", port], configured | told)
-    arguments = [word.replace("loadtest-master", "127.0.0.1") for word in _arguments(objects, "loadtest-workers")]
-    workers = [await _started([*arguments, "--master-port", port], configured | told) for _ in range(WORKERS)]
-    try:
-        async with asyncio.timeout(60 + seconds):
-            (said, _), *_ = await asyncio.gather(*(each.communicate() for each in (master, *workers)))
-    finally:
-        for each in (master, *workers):
-            if each.returncode is None:
-                each.kill()
-                await each.wait()
+    on_master = _arguments(objects, "loadtest-master")
+    on_worker = [word.replace("loadtest-master", "127.0.0.1") for word in _arguments(objects, "loadtest-workers")]
+    with Reserved() as reserved:
+        port = str(reserved.port)
+        master = await _started([*on_master, "--master-bind-port", port], configured | told)
+        workers = [await _started([*on_worker, "--master-port", port], configured | told) for _ in range(WORKERS)]
+        try:
+            async with asyncio.timeout(60 + seconds):
+                (said, _), *_ = await asyncio.gather(*(each.communicate() for each in (master, *workers)))
+        finally:
+            for each in (master, *workers):
+                if each.returncode is None:
+                    each.kill()
+                    await each.wait()
     return [each.returncode for each in (master, *workers)], said.decode()
 
 
