@@ -8,7 +8,7 @@ if [ -e "$here/cluster.conf" ]; then
     cluster="include $here/cluster.conf
 cluster-announce-ip $POD_IP"
 fi
-# From standard input, because everybody on the machine can list flags.
+# The password is sent on standard input, because all users of the machine can see arguments.
 exec redis-server "$here/redis.conf" - <<END
 requirepass $REDIS_PASSWORD
 masterauth $REDIS_PASSWORD

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs before a node is stopped: a primary lets its replica take over, which loses no write. Without this the cluster
-# would notice its end only after cluster-node-timeout.
+# Runs before a node is stopped: a primary lets its replica take over, so that no write is lost. Without this, the cluster
+# would notice the end of the primary only after cluster-node-timeout.
 set -u
 . "$(dirname "$0")/nodes.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs after a node has started: tells all other nodes its address. One node that it still finds would be enough, but if
-# all pods have new addresses, no node finds another.
+# Runs after a node has started: tells its address to all other nodes. Usually one node that it knows would be enough, but
+# if all pods have new addresses, no node can find another one.
 set -u
 . "$(dirname "$0")/nodes.sh"
 
