@@ -21,18 +21,20 @@ PAGE = ROOT / "docs" / "COMPATIBILITY.md"
 BEGINNING = """# Compatibility: the evidence for each route
 
 This page is made from the tests (`make compatibility`), and a test fails if it is out of date. For each route of each
-dialect it says what shows that clients of the vendor can use it:
+dialect it lists the evidence that clients of the vendor can use it:
 
-- **Vendor's page**: exchanges that hold what the vendor documents, replayed by the tests on each server and by
-  [`polystow verify`](verifying.md) against any. Below each table they are listed by their titles, which name the part
-  of the page. Exchanges whose titles are in parentheses only prepare others and are not counted.
-- **Decided here**: exchanges that hold what the vendor's page leaves open, or what this service adds.
-- **Public client**: a client that somebody else published, whose calls are made as it makes them (`tests/clients`).
-- **Fuzzer**: schemathesis sends what the OpenAPI document allows and forbids, and judges the answers
-  (`tests/openapi/test_schemathesis.py`).
-- **Vendor itself**: the conversations, replayed against the vendor's own servers. That has never been done, for want of
-  an account. Where a page is ambiguous, the dialect's decisions say how it was read. With an account, `polystow verify`
-  does it.
+- **Vendor's page**: the number of exchanges (a request and its answer) that the vendor documents. The tests replay
+  them on each server, and [`polystow verify`](verifying.md) replays them against any server. Below each table they
+  are listed by their titles, which name the part of the page. Exchanges with titles in parentheses only prepare
+  others, and are not counted.
+- **Decided here**: the number of exchanges for decisions and additions of this service, about which the vendor's page
+  says nothing.
+- **Public client**: a published client of others. Tests send its requests as it sends them (`tests/clients`).
+- **Fuzzer**: schemathesis sends requests that the OpenAPI document allows, and requests that it forbids, and checks
+  the answers (`tests/openapi/test_schemathesis.py`).
+- **Vendor itself**: the same exchanges, replayed against the vendor's own servers. This has never been done, because
+  it needs an account; with one, `polystow verify` does it. If a page is ambiguous, the decisions of the dialect say
+  how it was understood.
 """
 Routes = dict[str, list[Exchange]]
 
@@ -80,20 +82,20 @@ def section(router: Router, dialect: Dialect, clients: list[Published]) -> Itera
         for call in client.calls.values()
     }
     yield f"## {dialect.name}\n"
-    yield f"The vendor's page: <{dialect.docs}>. Where it is silent: [decisions](dialects.md#{dialect.name}).\n"
+    yield f"The vendor's page: <{dialect.docs}>. What it leaves open: [decisions](dialects.md#{dialect.name}).\n"
     for client in clients:
         if client.dialect == dialect.name:
-            assert set(client.calls.values()) <= set(names(dialect)), f"{client.name} calls what is no route"
+            assert set(client.calls.values()) <= set(names(dialect)), f"{client.name} calls an unknown route"
             yield f"Public client: {client.name} ({client.source}).\n"
     if not any(client.dialect == dialect.name for client in clients):
-        yield "Public client: none is known whose calls could be read.\n"
+        yield "Public client: none is known whose source is published.\n"
     yield "| route | vendor's page | decided here | public client | fuzzer | vendor itself |"
     yield "| --- | ---: | ---: | --- | --- | --- |"
     for name in names(dialect):
         held = f"{len(vendor[name])} | {len(decided[name])} | {', '.join(users.get(name, [])) or 'none'}"
         yield f"| `{name}` | {held} | {'yes' if fuzzed(dialect) else 'no'} | never |"
     refused = f"{len(vendor_refused)} | {len(decided_refused)} | none | yes | never |"
-    yield f"| paths and methods that there are not | {refused}\n"
+    yield f"| unknown paths and methods | {refused}\n"
     for name in names(dialect):
         if vendor[name]:
             yield f"- `{name}`: {'; '.join(dict.fromkeys(exchange.title for exchange in vendor[name]))}"

@@ -83,7 +83,7 @@ async def lag(stand: Stand, random: Random) -> None:
 
 
 async def fill_memory(stand: Stand, random: Random) -> None:
-    """Let all writes fail for want of memory; first wait until the functions are loaded, which needs memory itself."""
+    """Let all writes fail because memory is full. First wait until the functions are loaded, which needs memory."""
     await soon(lambda: stand.command("FUNCTION", "LIST"))
     await stand.configure("maxmemory", "1")
     await asyncio.sleep(random.choice([0.1, 0.5]))
