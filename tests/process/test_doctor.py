@@ -83,7 +83,6 @@ CONFIGURED = [
     (("no-appendfsync-on-rewrite", "yes"), "warn", "while the file is rewritten"),
     (("min-replicas-to-write", "1"), "refuse", "0 replicas are connected"),
     (("maxmemory-policy", "allkeys-lru"), "warn", "allkeys-lru"),
-    (("maxmemory", "1500000"), "warn|refuse", "of maxmemory"),
     (("maxmemory", "1000000000000"), "warn", "of the machine's memory"),
     (("proto-max-bulk-len", "1mb"), "refuse", "proto-max-bulk-len"),
     (("client-query-buffer-limit", "1mb"), "refuse", "client-query-buffer-limit"),
@@ -108,6 +107,18 @@ def test_each_wrong_setting_of_redis_is_found(
     assert status == 1
     assert found, said
     assert found[0].split()[0] in level.split("|")
+
+
+def test_a_memory_that_is_nearly_full_is_found(server: RedisProcess) -> None:
+    used = server.command("INFO", "memory")["used_memory"]
+    server.command("CONFIG", "SET", "maxmemory", used)
+    try:
+        status, said = examined(server.url)
+    finally:
+        server.command("CONFIG", "SET", "maxmemory", "0")
+    (found,) = [line for line in said.splitlines() if "of maxmemory" in line]
+    assert status == 1
+    assert found.split()[0] in ("warn", "refuse"), "the memory that is used changes a little"
 
 
 def test_each_finding_names_a_remedy(server: RedisProcess) -> None:
