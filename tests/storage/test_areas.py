@@ -11,8 +11,11 @@ from service.storage.files.areas import Areas, Limits, Part
 from service.storage.files.blobs import GRACE_MS
 from service.storage.records.write import Write
 from service.storage.root import Storage
-from service.storage.scripts.runner import Runner
+from service.storage.scripts.runner import BULK_AT_ONCE
+from service.storage.scripts.turns import Turns
+from tests.runners import Connect
 from tests.running import soon, while_it_lives
+from tests.servers import RedisProcess
 from tests.storage.keyspace import ME, Keyspace
 from tests.storage.pieces import (
     AREA,
@@ -31,6 +34,7 @@ from tests.storage.pieces import (
 )
 
 LARGE = bytes(range(256)) * 4096  # 1 MiB: four chunks
+PATIENT = 100.0  # seconds that a command waits, for a test that does not test deadlines and needs many commands
 OTHER = LARGE[::-1] + b"!"
 
 
@@ -215,7 +219,11 @@ async def test_an_interrupted_sender_leaves_no_chunk(areas: Areas, keyspace: Key
     assert await held(areas) == {"a": b"1"}
 
 
-async def test_none_of_many_concurrent_updates_is_lost(areas: Areas, runner: Runner, keyspace: Keyspace) -> None:
+async def test_none_of_many_concurrent_updates_is_lost(
+    areas: Areas, connect: Connect, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    runner = await connect(redis, timeout=PATIENT)
+    runner._turns = Turns(BULK_AT_ONCE, PATIENT)
     others = [Areas(runner) for _ in range(4)]  # as many workers
     await create(areas)
     await asyncio.gather(*(update(others[n % 4], (f"k{n}", b"%d" % n), ("file", LARGE)) for n in range(40)))
