@@ -1,7 +1,7 @@
 """The base of the models of all dialects.
 
-A model has a service of its own, which is asked over HTTP. Its Redis is killed, and forgets its functions. At the end
-of each run, fsck must find nothing.
+A model has a service of its own, to which it sends requests. Its Redis is killed, and its functions are flushed. At the
+end of each run, fsck must find nothing.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Machine(RuleBasedStateMachine):
 
     @abstractmethod
     def serves(self) -> bool:
-        """Tell whether the service answers a read as it does while Redis runs."""
+        """Return True if the service answers a read as it does while Redis runs."""
 
     def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Reply:
         """Send a request and return the answer. In names of headers, `_` stands for `-`."""

@@ -20,7 +20,7 @@ from tests.running import Running
 Work = Callable[[], Awaitable[object]]
 RUNS = 4
 SIZE = 9_000_000  # bytes
-UNIT = b'"a":' + b"[" * 33 + b"]" * 33  # the document that takes a merge longest for its size
+UNIT = b'"a":' + b"[" * 33 + b"]" * 33  # a part of the document whose merge takes longest for its size
 LONG = b"{%b}" % b",".join([UNIT] * (SIZE // len(UNIT)))
 ENCODED = b"key=k&overwrite=true&value=%5B" + b"%5B%5D%2C" * (SIZE // 9) + b"1%5D&id="
 

@@ -19,7 +19,7 @@ CHUNK = 1 << 16
 
 
 class Balancer:
-    """Started with `async with`; `url` is the Service's address."""
+    """The balancer, to be started with `async with`. `url` is the Service's address."""
 
     def __init__(self, pods: list[Running]) -> None:
         self._pods = pods
@@ -35,7 +35,7 @@ class Balancer:
         return self._ready[pod]
 
     def chosen_since(self, pod: int, connections: int) -> bool:
-        """True if it was given a connection since it had so many."""
+        """Return True if the pod was given a connection since it had this number of them."""
         return self.connections[pod] > connections
 
     async def __aenter__(self) -> Self:
@@ -92,7 +92,7 @@ class Balancer:
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Bytes one way; the end of one side is passed on to the other."""
+    """Copy bytes in one direction, and pass on the end of the stream."""
     with suppress(OSError):
         while data := await source.read(CHUNK):
             sink.write(data)

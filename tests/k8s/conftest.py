@@ -1,4 +1,4 @@
-"""The overlays, built once by each installed tool, when a test first needs them."""
+"""The overlays. Each installed tool builds them once, when a test first needs them."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -34,5 +34,5 @@ def objects(built: dict[str, dict[str, list[Object]]], overlay: str) -> list[Obj
 
 @pytest.fixture(scope="session")
 def built() -> dict[str, dict[str, list[Object]]]:
-    """All builds: way -> overlay -> objects."""
+    """All builds: tool -> overlay -> objects."""
     return {name: {overlay: build(overlay) for overlay in OVERLAYS} for name, build in WAYS.items()}

@@ -1,7 +1,7 @@
 """Reads the Dockerfile, and carries out its build stages in a folder, without an engine.
 
-`Stages.run` does what COPY and RUN say, with the image's paths moved under the folder: what it copies is all that the
-commands find there, as in an image, and `.dockerignore` decides what there is to copy.
+`Stages.run` carries out COPY and RUN, with the image's paths inside of the folder. As in an image, the commands find
+only the copied files there, and `.dockerignore` decides which files can be copied.
 """
 
 import os
@@ -18,19 +18,19 @@ from tests.running import ROOT
 
 @dataclass
 class Stage:
-    """One FROM and what follows."""
+    """One FROM and the instructions after it."""
 
     base: str
     name: str
     steps: list[tuple[str, str]] = field(default_factory=list)
 
     def all(self, instruction: str) -> list[str]:
-        """The arguments of each such instruction."""
+        """Return the arguments of all instructions of one kind."""
         return [text for word, text in self.steps if word == instruction]
 
 
 def stages() -> dict[str, Stage]:
-    """The stages by name, in order."""
+    """Return the stages by name, in order."""
     found: dict[str, Stage] = {}
     for word, text in _instructions():
         if word == "FROM":
@@ -50,14 +50,14 @@ def _instructions() -> Iterator[tuple[str, str]]:
 
 
 def context() -> list[Path]:
-    """The paths that `.dockerignore` leaves to the builder."""
+    """Return the paths that `.dockerignore` does not exclude."""
     rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert rules[0] == "*"
     return [ROOT / rule[1:] for rule in rules if rule.startswith("!")]
 
 
 class Workshop:
-    """A folder in the place of an image's root."""
+    """A folder that stands for the root of an image."""
 
     MOVED = ("/src", "/opt/")
 
@@ -65,11 +65,11 @@ class Workshop:
         self.root = root
 
     def at(self, path: str) -> Path:
-        """The place of a path of the image."""
+        """Return the path in the folder for a path of the image."""
         return self.root / path.lstrip("/")
 
     def run(self, stage: Stage) -> None:
-        """Carry out its WORKDIR, COPY and RUN instructions; fail with the output of a command that fails."""
+        """Carry out the WORKDIR, COPY and RUN instructions of a stage. Fail with the output of a command that fails."""
         where = self.at("/src")
         for word, text in stage.steps:
             if word == "WORKDIR":

@@ -1,8 +1,8 @@
-"""Builds overlays as Kubernetes gets them: by kubectl or kustomize if installed, and by our own reading.
+"""Builds overlays as Kubernetes gets them: with kubectl or kustomize if they are installed, and without any program.
 
-The reading is for machines without either: PyPI has no kustomize, and Debian 12's kubectl carries one from 2019. It
-knows just what our kustomizations use, and refuses the rest, so that nothing is passed over in silence. A test holds it
-against the real ones. Names of generated objects come without the hash that kustomize appends.
+The last way is for machines without these programs: PyPI has no kustomize, and the kubectl of Debian 12 contains one
+from 2019. It supports only the features that our kustomizations use, and refuses all others, so that none is ignored.
+A test compares it with the real programs. Names of generated objects lack the hash that kustomize appends.
 """
 
 import base64
@@ -37,7 +37,7 @@ CLUSTER_WIDE = {"Namespace"}
 
 
 def ways() -> dict[str, Build]:
-    """Every way to build an overlay here, by name."""
+    """Return the ways to build an overlay on this machine, by name."""
     found: dict[str, Build] = {"reading": reading}
     if path := shutil.which("kubectl"):
         found["kubectl"] = _by(path, "kustomize")
@@ -59,7 +59,7 @@ def _by(*command: str) -> Build:
 
 
 def _loaded(text: str) -> list[Object]:
-    """The documents of a file of YAML, read by libyaml, which is five times as fast as Python."""
+    """Return the documents of a YAML file, read by libyaml, which is five times as fast as Python."""
     return list(yaml.load_all(text, Loader=yaml.CSafeLoader))
 
 
@@ -114,7 +114,7 @@ def _read(folder: Path) -> list[Object]:
 
 
 def identity(each: Object) -> tuple[str, str]:
-    """The key that tells an object from the others of an overlay."""
+    """Return the key that identifies an object in an overlay."""
     return each["kind"], each["metadata"]["name"]
 
 
@@ -141,7 +141,7 @@ def _generate(folder: Path, kind: str, made: dict[str, Any], objects: list[Objec
 
 
 def _merged(base: Any, change: Any, name: str = "") -> Any:
-    """A strategic merge: maps member by member, known lists entry by entry with new entries first, else replaced."""
+    """Return a strategic merge: maps by member, known lists by entry with new entries first; all else is replaced."""
     if isinstance(base, dict) and isinstance(change, dict):
         both = {key: _merged(base[key], value, key) for key, value in change.items() if key in base}
         return base | change | both

@@ -43,7 +43,7 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The name by which the scripts call the node."""
+        """The name of the node in the scripts."""
         return f"127.0.0.1:{self.port}"
 
     @property
@@ -52,13 +52,13 @@ class Node:
         return self._process.pid
 
     def environment(self, **more: str) -> dict[str, str]:
-        """The environment of its container."""
+        """The environment of the container."""
         path = f"{self._root / 'bin'}:{os.environ['PATH']}"
         given = {"REDIS_PASSWORD": PASSWORD, "REDISCLI_AUTH": PASSWORD, "POD_IP": "127.0.0.1", "NODE": self.name}
         return {"PATH": path} | given | more
 
     def start(self) -> None:
-        """Start it on its files and its port."""
+        """Start the node on its files and its port."""
         conf = self.etc / "redis.conf"
         lines = conf.read_text().splitlines()
         here = {"port": str(self.port), "dir": str(self._data), "bind": "127.0.0.1"}
@@ -70,7 +70,7 @@ class Node:
             )
 
     def wait(self) -> None:
-        """Return when it answers; fails with its log when it ends instead."""
+        """Wait until the node answers. Fail with its log if it ends instead."""
         deadline = time.monotonic() + START_SECONDS
         while self.ask("ping") != "PONG":
             assert self._process is not None
@@ -79,7 +79,7 @@ class Node:
             time.sleep(0.02)
 
     def ask(self, *command: str) -> str:
-        """One command by redis-cli; its reply as text."""
+        """Run one command with redis-cli, and return its reply as text."""
         done = subprocess.run(
             ["redis-cli", *([] if command[0] == "--cluster" else ["-p", str(self.port)]), *command],
             env=self.environment(),
@@ -89,24 +89,24 @@ class Node:
         return done.stdout.strip()
 
     def config(self, name: str) -> str:
-        """A setting's value now, as the server writes it."""
+        """Return the present value of a setting, as the server writes it."""
         return self.ask("config", "get", name).partition("\n")[2]
 
     def run(self, script: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """One of the scripts, as the pod runs it."""
+        """Run one of the scripts as the pod runs it."""
         return subprocess.run(
             ["sh", self.etc / script], env=self.environment(**more), capture_output=True, text=True, timeout=60
         )
 
     def backup(self) -> bytes:
-        """Its log as an archive, as README.md says to take it."""
+        """Return the node's log as an archive, made as README.md says."""
         assert self.ask("config", "set", "auto-aof-rewrite-percentage", "0") == "OK"
         assert "aof_rewrite_in_progress:0" in self.ask("info", "persistence")
         command = "cd data && tar -cf - append*"
         return subprocess.run(["sh", "-c", command], cwd=self._root, check=True, capture_output=True).stdout
 
     def restore(self, backup: bytes) -> None:
-        """Replace its files by those of a backup."""
+        """Replace the files of the node with those of a backup."""
         self.kill()
         self.wipe()
         subprocess.run(["tar", "-C", self._data, "-xf", "-"], input=backup, check=True)
@@ -114,7 +114,7 @@ class Node:
         self.wait()
 
     def wipe(self) -> None:
-        """Lose the volume."""
+        """Delete everything on the volume."""
         shutil.rmtree(self._data)
         self._data.mkdir()
 
@@ -125,7 +125,7 @@ class Node:
             self._process.wait()
 
     def restart(self, *, elsewhere: bool = False) -> None:
-        """Kill it and start it again; with `elsewhere`, at another port, which simulates a pod's new address."""
+        """Kill the node and start it again; with `elsewhere` at another port, which simulates a new address."""
         self.kill()
         if elsewhere:
             self._reserved.close()

@@ -19,7 +19,7 @@ BY_NAME = {entry.variable: entry for entry in TABLE}
 
 @pytest.fixture(params=SERVING)
 def overlay(request: pytest.FixtureRequest) -> str:
-    """The overlays that bring the service."""
+    """The overlays that contain the service."""
     name: str = request.param
     return name
 
@@ -49,7 +49,7 @@ def secret(objects: list[Object]) -> dict[str, str]:
 
 @pytest.fixture
 def variables(container: Any, configured: dict[str, str], secret: dict[str, str]) -> dict[str, str]:
-    """The environment of the container, as Kubernetes makes it, with the secrets that the README tells to fill in."""
+    """The environment of the container, as Kubernetes makes it, with the secrets that an operator must fill in."""
     filled = secret | {name: "x1" for name in secret if name.endswith(("PASSWORD", "TOKEN"))}
     found = configured | filled
     for variable in container.get("env", []):
@@ -69,7 +69,7 @@ def test_every_variable_is_a_setting(variables: dict[str, str]) -> None:
 def test_the_secret_has_all_secrets_and_nothing_else(
     configured: dict[str, str], secret: dict[str, str], container: Any
 ) -> None:
-    """A secret setting that the code gains is missed here until each overlay has it."""
+    """The test fails if the code has a new secret setting, until each overlay has it."""
     secrets = {name for name, entry in BY_NAME.items() if entry.secret}
     composed = {variable["name"] for variable in container.get("env", [])}
     assert composed | set(secret) - {"REDIS_PASSWORD"} == secrets

@@ -91,7 +91,7 @@ def test_an_import_is_never_scheduled() -> None:
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Path:
-    """A folder in the place of the volume of backups, and beside it the program of the image."""
+    """A folder that stands for the volume of backups, and beside it the program of the image."""
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "polystow").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m service "$@"\n')

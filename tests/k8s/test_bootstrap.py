@@ -17,7 +17,7 @@ BINARY = binaries()[0][1]
 
 
 def names(nodes: list[Node]) -> str:
-    """The value of NODES in the pods."""
+    """Return the value of NODES in the pods."""
     return " ".join(node.name for node in nodes)
 
 
@@ -41,21 +41,21 @@ def nodes() -> Iterator[list[Node]]:
 
 
 def bootstrap(nodes: list[Node], at: int = 0) -> None:
-    """Run the Job's script on the side of one node, until all see a whole cluster."""
+    """Run the Job's script beside one node, until all nodes see a complete cluster."""
     done = nodes[at].run("bootstrap.sh", NODES=names(nodes))
     assert done.returncode == 0, done.stderr
     eventually(lambda: all(shape(node) == (3, 3, 16384) for node in nodes))
 
 
 def said(node: Node, field: str) -> int:
-    """A number of CLUSTER INFO."""
+    """Return a number from CLUSTER INFO."""
     found = re.search(rf"{field}:(\d+)", node.ask("cluster", "info"))
     assert found
     return int(found[1])
 
 
 def shape(node: Node) -> tuple[int, int, int]:
-    """Primaries with slots, replicas, slots that are served."""
+    """Return the numbers of primaries with slots, of replicas, and of slots that are served."""
     lines = [line.split() for line in node.ask("cluster", "nodes").splitlines()]
     primaries = sum("master" in line[2] and len(line) > 8 for line in lines)
     return primaries, sum("slave" in line[2] for line in lines), said(node, "cluster_slots_ok")

@@ -47,7 +47,7 @@ def gets(server: RedisProcess) -> int:
 
 
 async def has_keys(*servers: RedisProcess) -> bool:
-    """Tell whether a replica has everything that was written to its primary."""
+    """Return True if a replica has everything that was written to its primary."""
     return all(server.command("DBSIZE") for server in servers)
 
 

@@ -62,7 +62,7 @@ async def test_a_primary_that_hangs_is_disconnected(watched: SentinelSet, client
 
 
 def _follows(server: RedisProcess, primary: RedisProcess, offset: int) -> bool:
-    """Tell whether a replica of this primary has everything up to an offset of its replication stream."""
+    """Return True if a replica of this primary has everything up to an offset of its replication stream."""
     role = server.command("ROLE")
     return bool(role[0] == b"slave" and role[2] == primary.port and role[3] == b"connected" and role[4] >= offset)
 

@@ -18,26 +18,26 @@ def both(binary: Path) -> Iterator[tuple[RedisProcess, RedisProcess]]:
 
 @pytest.fixture
 def source(both: tuple[RedisProcess, RedisProcess]) -> RedisProcess:
-    """An empty server that data is to leave."""
+    """An empty server, from which data is exported."""
     both[0].command("FLUSHALL")
     return both[0]
 
 
 @pytest.fixture
 def target(both: tuple[RedisProcess, RedisProcess]) -> RedisProcess:
-    """An empty server that data is to enter."""
+    """An empty server, into which data is imported."""
     both[1].command("FLUSHALL")
     return both[1]
 
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """Makes runners, as workers have them, and closes them after the test."""
+    """A function that opens runners like those of workers. All are closed after the test."""
     async with runners() as opening:
         yield opening
 
 
 @pytest.fixture
 async def storage(connect: Connect, source: RedisProcess) -> Storage:
-    """The operations on the server that data is to leave."""
+    """The operations on the source."""
     return Storage(await connect(source))

@@ -1,4 +1,4 @@
-"""`python -m tests.transfer.everything`: compares all that clients can see of a store before and after a transfer.
+"""`python -m tests.transfer.everything`: compares all that clients can see in a store before and after a transfer.
 
 A service is filled with records of all dialects and with files, exported, and imported into an empty service. The
 clients of both read every record, its metadata, and all pages of all lists. Every answer is compared: its status, its
@@ -46,7 +46,7 @@ PAGE = 100  # rows of a list
 LARGE = 10_000_000  # bytes of one file
 LIFETIME = 315_360_000  # seconds
 WITHIN = 1000  # ms by which a lifetime may differ
-SHOWN = 20  # differences that are named
+SHOWN = 20  # limit of differences that are named
 DOCUMENTS = "/api/v1/storage/json"
 ANN = {"gms_user": "ann"}
 PLOTS = (("users", "user", "UID-owner"), ("fields", "field", 12345), ("farms", "farm", 777))
@@ -106,7 +106,7 @@ KINDS: tuple[Callable[[int], Kept], ...] = (document, value, variable, texts)
 
 
 def kept(records: int) -> Iterator[Kept]:
-    """Yield so many records, of all dialects in turn."""
+    """Yield a number of records, of all dialects in turn."""
     for n in range(records):
         yield KINDS[n % len(KINDS)](n // len(KINDS))
 
@@ -173,7 +173,7 @@ class Clients:
         return answer + body
 
     async def each(self, asks: Iterator[tuple[Ask, ...]], said: Callable[[Ask, bytes], object]) -> None:
-        """Send rows of requests; those of one row one after the other. `said` gets each answer."""
+        """Send rows of requests; those of one row one after the other. `said` is called with each answer."""
 
         async def client() -> None:
             for row in asks:
@@ -197,9 +197,9 @@ async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
 
 
 def seen(answer: bytes) -> bytes:
-    """Return a digest of an answer, without what each answer and each service has of its own.
+    """Return a digest of an answer, without the parts that differ between answers and between services.
 
-    The order of headers is not compared: it depends on the way that a request took through the worker.
+    The order of headers is not compared: it depends on the path of the request through the worker.
     """
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *headers = _passing.sub(b"", head + b"\r\n").splitlines()
@@ -277,7 +277,7 @@ def moved(records: int, files: int, name: str, scratch: Path) -> list[str]:
     with Running(access="") as target:
         target.wait_ready()
         there = f"unix://{target.data_dir}/redis.sock"
-        for _ in range(2):  # the second time everything is there
+        for _ in range(2):  # the second time, everything is stored already
             done = polystow("import", file, timeout=None, redis_url=there)
             assert done.returncode == 0, done.stderr
             assert "0 different, 0 expired; 0 faults found" in done.stderr

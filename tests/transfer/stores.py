@@ -5,12 +5,12 @@ from typing import Any
 
 from tests.servers import RedisProcess
 
-# Of a store itself, and not of what is in it: times of registrations and marks, leases, generations.
+# Keys that belong to a store itself, not to its records: times of registrations and marks, leases, generations.
 OWN = ("polystow:libraries", "polystow:sweeper", "polystow:epoch", "polystow:revision", "polystow:secret")
 
 
 def contents(*servers: RedisProcess, without: Iterable[str] = OWN) -> dict[str, Any]:
-    """Return every key of these servers with what it holds and when it expires."""
+    """Return every key of these servers with its content and its expiry."""
     found = dict[str, Any]()
     left_out = {name.encode() for name in without}
     for server in servers:

@@ -38,13 +38,13 @@ def found(data: bytes) -> list[Line]:
 
 
 def signed(*lines: bytes) -> bytes:
-    """A file of these lines with a correct manifest, as an attacker might write it."""
+    """Return a file with these lines and a correct manifest, as an attacker could write it."""
     body = b"".join(line + b"\n" for line in (b'{"type":"export","format":1,"service":"0.2.0"}', *lines))
     return body + encode({"type": "manifest", "counts": {}, "sha256": sha256(body).hexdigest()}) + b"\n"
 
 
 def hostile(**members: object) -> bytes:
-    """A document with members that the service never writes."""
+    """Return a document with members that the service never writes."""
     usual = {"type": "document", "dialect": "ainoflow", "namespace": "acme", "collection": "orders", "id": "k"}
     return signed(encode({k: v for k, v in (usual | STATE | {"text": "[]"} | members).items() if v is not None}))
 
@@ -54,23 +54,23 @@ VALUE = {"expires": 4_000_000_000_000, "content": {"text": ""}}
 
 
 def beside(type: str, **members: Any) -> bytes:
-    """A line of another type with members that the service never writes."""
+    """Return a line of another type with members that the service never writes."""
     return signed(encode({"type": type, "dialect": "ainoflow", "namespace": "acme", "collection": "orders"} | members))
 
 
 def entry(version: int = 1, at: int = 1, text: str = "{}", total: int = 67, cursor: str = "1-1") -> bytes:
-    """An entry of a journal that the service never writes."""
+    """Return an entry of a journal that the service never writes."""
     header: bytes = packb(["k", "put", version, "", "", at, 2])
     return beside("change", cursor=cursor, header=header, total=total, text=text)
 
 
 def behind(*files: bytes) -> bytes:
-    """A file with the lines of these files of one line, after their namespace."""
+    """Return a file with the lines of several files of one line, after their namespace."""
     return signed(encode(SPACE), *(file.splitlines()[1] for file in files))
 
 
 def state(bytes: int, collection: str = "orders", **fields: str) -> bytes:
-    """The state of a journal."""
+    """Return the state of a journal."""
     return beside("journal", bytes=bytes, state=fields, collection=collection)
 
 

@@ -23,7 +23,7 @@ def cluster() -> Iterator[RedisCluster]:
 
 async def test_a_copy_is_equal_to_its_source(storage: Storage, source: RedisProcess, target: RedisProcess) -> None:
     await fill(storage)
-    for _ in range(2):  # the second time all is there
+    for _ in range(2):  # the second time, everything is stored already
         done = polystow("copy", "--from", source.url, "--to", target.url, "--quiet")
         assert (done.returncode, done.stderr) == (0, "")
         assert alive(target) == alive(source)
@@ -50,7 +50,7 @@ async def test_a_copy_goes_through_sentinels(storage: Storage, source: RedisProc
 
 
 async def test_a_copy_goes_into_a_data_directory(storage: Storage, source: RedisProcess, tmp_path: Path) -> None:
-    """Of a running service, and of one that was stopped."""
+    """The directory is that of a running service, or that of a stopped one."""
     await fill(storage)
     names = [str(tmp_path / name) for name in ("all.ndjson.zst", "second.ndjson", "third.ndjson")]
     assert polystow("export", names[0], redis_url=source.url).returncode == 0

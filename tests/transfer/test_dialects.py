@@ -14,7 +14,7 @@ from tests.transfer import everything
 
 @pytest.mark.parametrize("name", ["all.ndjson", "all.ndjson.zst"])
 def test_every_record_is_read_as_before(tmp_path: Path, name: str) -> None:
-    """The other service has no access document: keys, tokens and grants come with the export, and count at once."""
+    """The other service has no access document: keys, tokens and grants are in the export, and count at once."""
     assert everything.moved(400, 6, name, tmp_path) == []
 
 
@@ -37,7 +37,7 @@ def test_differences_are_named() -> None:
 
 
 def test_a_killed_import_can_be_repeated(service: Running, tmp_path: Path) -> None:
-    """The import is killed at any moment, several times. At the end each record is there once."""
+    """The import is killed at any moment, several times. At the end each record exists once."""
     file = str(tmp_path / "all.ndjson")
     for record in RECORDS:
         record.write(Client(service.url))

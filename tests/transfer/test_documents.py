@@ -37,7 +37,7 @@ IDS = ("a", "\u00fc/:{}%", " ", "x" * 200, "\x00")
 
 
 async def fill(storage: Storage) -> None:
-    """Documents of every kind, some of which have expired and are in the indexes still."""
+    """Store documents of every kind, some of which have expired and are still in the indexes."""
     for project in ("acme", "\u00fcber:{x}"):
         for category in ("orders", "a/b"):
             place = keys.collection("ainoflow", project, category, "cusn")
@@ -56,7 +56,7 @@ async def fill(storage: Storage) -> None:
 
 
 def alive(store: RedisProcess) -> dict[str, object]:
-    """The contents of a store without index entries of documents that have expired."""
+    """Return the contents of a store without index entries of documents that have expired."""
     return {
         key: ({id: score for id, score in held.items() if id != b"gone"} if isinstance(held, dict) else held, expires)
         for key, (held, expires) in contents(store).items()
@@ -65,7 +65,7 @@ def alive(store: RedisProcess) -> dict[str, object]:
 
 
 def documents(file: str) -> list[Any]:
-    """The documents of an export."""
+    """Return the documents of an export."""
     with open(file) as lines:
         return [said for line in lines if (said := json.loads(line))["type"] == "document"]
 

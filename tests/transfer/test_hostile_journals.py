@@ -34,7 +34,7 @@ WEIGHT = 67
 
 
 def entry(cursor: str, *header: Any, text: str = "{}", total: int = WEIGHT) -> bytes:
-    """An entry with this header, the usual one if none is given."""
+    """Return an entry with this header, or with the usual one."""
     packed: bytes = packb([*header] or ["k", "put", 1, "", "", 1, 2])
     return beside("change", cursor=cursor, header=packed, total=total, text=text)
 

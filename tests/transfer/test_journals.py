@@ -27,7 +27,7 @@ WEIGHT = 64 + len("a") + len("author") + len("[0]")
 
 
 async def written(storage: Storage, count: int) -> None:
-    """Write a document so many times, and trim the journal to its limit."""
+    """Write a document a number of times, and trim the journal to its limit."""
     for _ in range(count):
         await storage.records.put(SHORT, b"[0]")
     await storage.records.sweep(SHORT.collection)

@@ -18,7 +18,7 @@ class Batches(Documents):
     pads = (0,)
 
     def batch(self, random: Random, keys: Keys, name: str) -> tuple[list[Write], bytes]:
-        """Two to six operations, mostly of different keys; some must be refused, and the batch with them."""
+        """Return two to six operations, mostly of different keys. Some must be refused, and then the whole batch."""
         writes: list[Write] = []
         operations: list[dict[str, Any]] = []
         for number in range(random.randint(2, 6)):
@@ -63,7 +63,7 @@ class Batches(Documents):
         return request("GET", f"{DOCUMENTS}/faults?sortBy=key&limit=100")
 
     def saw_all(self, response: Response) -> list[Read]:
-        """A document that is absent tells nothing: it may have been created since the list of keys was read."""
+        """Return the reads of a list. A missing document is not a read: it may be newer than the list of keys."""
         if response.status != 200:
             assert response.status in (404, 503), (response.status, response.body)
             return []

@@ -26,7 +26,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         query.pop("page", None)
     if query and "prefix" in query and "category" in (case.path_parameters or {}):  # only lists by key have `prefix`
         query["sortBy"] = "key"
-    # It is for what was deleted, say; in a sequence of requests `{}` would pass for a document that is still there.
+    # It is for missing documents. In a sequence of requests, `{}` would look like a document that still exists.
     if query and meta.phase.name.value == "stateful":
         query.pop("allowEmpty", None)
 

@@ -22,7 +22,7 @@ CHANGES = 8  # of each category: more than the kernel takes of a stream
 
 @pytest.fixture(autouse=True)
 async def _closed() -> AsyncIterator[None]:
-    """Close what each test leaves open."""
+    """Close the streams that a test has left open."""
     yield
     close_all()
 
@@ -34,7 +34,7 @@ async def begun(serve: Callable[..., Running], http: ClientSession) -> Client:
 
 
 def unread_stream(project: Client, category: str, since: str) -> socket.socket:
-    """Ask for a stream, on a socket that takes as little as possible."""
+    """Ask for a stream, on a socket with the smallest receive buffer."""
     host, port = project.running.url.removeprefix("http://").split(":")
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -63,7 +63,7 @@ async def test_streams_that_nobody_reads_share_one_limit_and_lose_nothing(
         await asyncio.gather(*(project.put(f"c{each}", f"k{number}", BODY) for each in range(CATEGORIES)))
     with ExitStack() as opened:
         streams = [opened.enter_context(unread_stream(project, f"c{each}", "oldest")) for each in range(CATEGORIES)]
-        least = CATEGORIES - MEBIBYTE // len(BODY)  # each that is left has a piece of one event at least
+        least = CATEGORIES - MEBIBYTE // len(BODY)  # each remaining one has a piece of at least one event
 
         async def cut() -> bool:
             assert await gauge(project, "polystow_feed_unread_bytes") <= MEBIBYTE

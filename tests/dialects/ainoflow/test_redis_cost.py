@@ -18,14 +18,14 @@ from tests.slow_commands import slow_commands
 NAMES = [f"project-{n:03}" for n in range(100)]
 UNUSED = iter(NAMES)  # each test takes one
 JOURNALED = "journaled"
-ENTRIES = 1000  # that its journal keeps of each category
+ENTRIES = 1000  # entries that its journal keeps for each category
 
 
 @pytest.fixture(scope="module")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A service of which nobody else asks anything, and which does not sweep: someone else seems to hold that job.
+    """A service that no other test uses, and that does not sweep, because another worker seems to have the lease.
 
-    All that is ever declared is known to its worker from the start, so that nothing is looked up later on.
+    Its worker has cached all declarations from the start, so that nothing is looked up later.
     """
     keys = [{"key": f"key-{name}", "id": name, "project": name} for name in NAMES]
     file = tmp_path_factory.mktemp("access") / "access.yaml"
@@ -41,7 +41,7 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture
 async def alone(idle: Running, http: ClientSession) -> Client:
-    """A project with a document and a category that are known everywhere, so that nothing is left to look up."""
+    """A project with a document and a category that are cached everywhere, so that nothing must be looked up."""
     name = next(UNUSED)
     project = Client(http, idle, f"key-{name}", name)
     for key in ("known", "k"):
@@ -138,13 +138,13 @@ async def held(
     operation: Callable[[], Awaitable[object]],
     prepare: Callable[[], Awaitable[object]] | None = None,
 ) -> list[str]:
-    """The commands that held Redis too long while the operation ran."""
+    """Return the commands that blocked Redis for too long while the operation ran."""
     with running.redis as client:
         return await slow_commands(client.execute_command, operation, prepare)
 
 
 def shapes(size: int) -> dict[str, bytes]:
-    """Documents of about this size, of the shapes that are laborious to merge into."""
+    """Return documents of about this size whose shapes make a merge slow."""
     flat = json.dumps({f"member{n}": n for n in range(size // 18)})
     nested = json.dumps({f"m{n}": {"a": {"b": [n, {}]}, "c": "d"} for n in range(size // 48)})
     deep = '{"a":' * 500 + f'{{"pad":"{"x" * size}"}}' + "}" * 500
@@ -197,7 +197,7 @@ async def test_no_large_document_holds_redis_for_long(alone: Client, size: int) 
 
 
 def many(op: str, size: int, **more: object) -> bytes:
-    """A batch of 100 operations on documents of this size."""
+    """Return a batch of 100 operations on documents of this size."""
     value = {} if op == "delete" else {"value": {"v": "x" * (size - 8)}}
     return json.dumps({"operations": [{"op": op, "key": f"k{n}", **value, **more} for n in range(100)]}).encode()
 
@@ -291,19 +291,19 @@ async def test_no_list_with_many_expired_documents_holds_redis_for_long(alone: C
 
 
 def now(client: Redis) -> int:
-    """Redis's clock (ms)."""
+    """Return the time of Redis's clock (ms)."""
     seconds, micros = client.time()
     return seconds * 1000 + micros // 1000
 
 
 def output_buffers(running: Running) -> int:
-    """Bytes of replies that Redis holds because nobody has read them yet."""
+    """Return the bytes of replies that Redis holds because they are not read yet."""
     with running.redis as client:
         return sum(int(each["omem"]) for each in client.client_list())
 
 
 async def slowly(content: AsyncIterator[bytes], look: Callable[[], None]) -> bytes:
-    """Read a body, pausing at each mebibyte to look."""
+    """Read a body, and pause after each mebibyte to check."""
     body, looked = bytearray(), 0
     async for piece in content:
         body += piece

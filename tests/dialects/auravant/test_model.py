@@ -160,7 +160,7 @@ class Values(Machine):
 
     @rule(caller=each_caller, places=st.lists(each_place, min_size=1, unique=True), keys=st.lists(each_key, min_size=1))
     def get(self, caller: str, places: list[tuple[str, str]], keys: list[str]) -> None:
-        """Of the resources of one scope."""
+        """Read values of the resources of one scope."""
         scope = places[0][0]
         places = [place for place in places if place[0] == scope]
         answer = self.storage(caller, scope, "GET", {"ids": [self.name(id) for _, id in places], "keys": keys})
@@ -199,7 +199,7 @@ class Values(Machine):
         key=st.sampled_from(["k", "ext_k", "priv_k"]),
     )
     def get_public(self, caller: str, scope: str, named: bool, key: str) -> None:
-        """Of the caller's own extension. Users need not be named."""
+        """Read public values of the caller's own extension. Users need not be named."""
         places = [place for place in PLACES if place[0] == scope]
         query = {"key": key}
         if named or scope != "users":

@@ -23,7 +23,7 @@ LARGE = os.urandom(3_000_000)
 
 
 def late(purpose: str, fields: dict[str, str], seconds: float = 10, keys: tuple[str, ...] = (SIGNING_KEY,)) -> Any:
-    """Return the query that the service would have signed so many seconds ago for 10 s."""
+    """Return the query that the service would have signed some seconds ago for 10 s."""
     rest = {name: text for name, text in fields.items() if name not in ("policy", "key-id", "signature")}
     return Signer(keys, lambda: time() - seconds).sign(purpose, rest, seconds=10, bytes=1000)
 
