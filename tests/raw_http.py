@@ -87,7 +87,7 @@ class Wire:
         return await self._reader.read(1 << 16)
 
     async def silent(self) -> bool:
-        """Tell whether no bytes of an answer have arrived."""
+        """Return True if no bytes of an answer have arrived."""
         try:
             async with asyncio.timeout(0):
                 await self._reader.read(1)

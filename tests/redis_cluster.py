@@ -59,7 +59,7 @@ class ClusterNode(RedisProcess):
         return bool(self.command("ROLE")[0] == b"master")
 
     def replicates(self) -> bool:
-        """Tell whether this node is a replica that has everything its primary has."""
+        """Return True if this node is a replica that has everything its primary has."""
         role = self.command("ROLE")
         return bool(role[0] == b"slave" and role[3] == b"connected")
 

@@ -96,7 +96,7 @@ class SentinelSet:
         self._stack.close()
 
     def _known(self) -> bool:
-        """Tell whether each sentinel knows the replicas and the other sentinels."""
+        """Return True if each sentinel knows the replicas and the other sentinels."""
         for sentinel in self.sentinels:
             if len(sentinel.command("SENTINEL", "REPLICAS", SERVICE)) < 2:
                 return False

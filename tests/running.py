@@ -130,7 +130,7 @@ class Everywhere(redis.RedisCluster):
 
 
 def _is_worker(process: Path) -> bool:
-    """Tell whether a process is a worker: one that users have, or a forked one (tests/forking.py)."""
+    """Return True if a process is a worker: one that users have, or a forked one (tests/forking.py)."""
     return b"\0worker\0" in (process / "cmdline").read_bytes() or (process / "comm").read_text().startswith("worker")
 
 

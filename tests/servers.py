@@ -74,7 +74,7 @@ def _version(path: Path) -> str:
 
 
 def speaks_tls(path: Path) -> bool:
-    """Tell whether a server program was built with TLS: only then does it contain names of OpenSSL's functions."""
+    """Return True if a server program was built with TLS: only then does it contain names of OpenSSL's functions."""
     return b"SSL_CTX_" in path.read_bytes()
 
 
@@ -255,7 +255,7 @@ class RedisProcess:
         return [*arguments, *self._config]
 
     def answers(self) -> bool:
-        """Tell whether it answers commands; an answer that asks for a password counts, too."""
+        """Return True if it answers commands; an answer that asks for a password counts, too."""
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1.0)
             try:

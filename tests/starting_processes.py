@@ -15,7 +15,7 @@ _known: dict[object, bool] = {}
 
 
 def starts_processes(item: pytest.Function) -> bool:
-    """Tell whether a test, one of its fixtures or one of its parameters starts a process."""
+    """Return True if a test, one of its fixtures or one of its parameters starts a process."""
     definitions = item._fixtureinfo.name2fixturedefs.values()
     parameters = filter(_is_ours, item.callspec.params.values()) if hasattr(item, "callspec") else ()
     fixtures = (each.func for found in definitions for each in found)
@@ -23,7 +23,7 @@ def starts_processes(item: pytest.Function) -> bool:
 
 
 def _starts(thing: object) -> bool:
-    """Tell whether a function or class refers to one of STARTERS, directly or through others."""
+    """Return True if a function or class refers to one of STARTERS, directly or through others."""
     if thing not in _known:
         _known[thing] = False  # ends the recursion where functions refer to each other
         _known[thing] = any(each in STARTERS if isinstance(each, str) else _starts(each) for each in _referred(thing))

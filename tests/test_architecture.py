@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 LUA = ROOT / "lua"
 MODULES = sorted((ROOT / "service").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
+MEASUREMENTS = sorted((ROOT / "bench").rglob("*.py"))
 DIALECTS = sorted(path for path in (ROOT / "service" / "dialects").iterdir() if path.is_dir() and path.name[0] != "_")
 OPERATIONS = sorted(LUA.glob("*.lua"))
 INCLUDES = sorted((LUA / "include").glob("*.lua"))
@@ -159,7 +160,7 @@ def test_a_dialect_imports_neither_http_server_nor_redis_nor_scripts() -> None:
 def test_storage_is_used_through_its_operations_only() -> None:
     """A dialect does not send commands of its own; tests and measurements use no private member of storage."""
     runner, private = re.compile(r"\bstorage\.runner\b"), re.compile(r"\bstorage(\.\w+)*\._\w")
-    dialects, others = (ROOT / "service" / "dialects").rglob("*.py"), [*TESTS, *(ROOT / "bench").rglob("*.py")]
+    dialects, others = (ROOT / "service" / "dialects").rglob("*.py"), [*TESTS, *MEASUREMENTS]
     found = [path for path in dialects if runner.search(path.read_text())]
     assert found + [path for path in others if private.search(path.read_text())] == []
 
@@ -342,13 +343,13 @@ def test_a_function_has_few_parameters() -> None:
     assert many == []
 
 
-HALF_QUESTION = re.compile(r"(What|Who|Whose|Which|How|Whether|The same|Nor)\b")
+HALF_QUESTION = re.compile(r"(What|Who|Whose|Which|How|Whether|The same|Nor|Tell whether)\b")
 
 
 def test_a_docstring_begins_with_a_noun_phrase_or_an_imperative() -> None:
     found = [
         f"{path.name}: {docstring.splitlines()[0]}"
-        for path in (*MODULES, *TESTS)
+        for path in (*MODULES, *TESTS, *MEASUREMENTS)
         for docstring in parsed(path).docstrings
         if HALF_QUESTION.match(docstring)
     ]

@@ -25,7 +25,7 @@ class Trial:
     dead: set[tuple[frozenset[int], State]] = field(default_factory=set)
 
     def possible(self, done: frozenset[int], state: State) -> bool:
-        """Tell whether the calls that are not done can follow, in some order, on this state."""
+        """Return True if the calls that are not done can follow, in some order, on this state."""
         left = [number for number in range(len(self.calls)) if number not in done]
         if all(_may_never_be(self.calls[number]) for number in left):
             return True

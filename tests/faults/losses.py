@@ -94,7 +94,7 @@ def _without(history: History, gone: set[str], before: Chain, moment: float) -> 
     highest = min(before.at[value] for value in gone)
 
     def saw(read: Read) -> bool:
-        """Tell whether a read may have seen a removed write; a write without a known version may be a lost one."""
+        """Return True if a read may have seen a removed write; a write without a known version may be a lost one."""
         unplaced = read.value is not None and read.value not in before.at
         return (
             unplaced

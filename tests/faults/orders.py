@@ -186,7 +186,7 @@ class Orders:
         return None
 
     def _follows(self, write: Write, state: State) -> bool:
-        """Tell whether the state is the one that the write's condition named, as far as that is known."""
+        """Return True if the state is the one that the write's condition named, as far as that is known."""
         facts, etag = self._facts, write.expected
         if etag is None or state.value is None:
             return etag is None

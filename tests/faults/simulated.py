@@ -91,7 +91,7 @@ class Simulation:
             self.etags.append(tag)
 
     def _settled(self, begun: float) -> bool:
-        """Tell whether the newest write had been acknowledged before this moment."""
+        """Return True if the newest write had been acknowledged before this moment."""
         return any(w.version == self.register.now.version and w.returned < begun for w in self.made.writes)
 
     def _write(self, value: str, begun: float, ended: float, wanted: bool) -> None:

@@ -111,7 +111,7 @@ class Stand(Service):
         await soon(self._written)
 
     async def _written(self) -> bool:
-        """Tell whether Redis has written what it could not write before; until then, a kill would lose it."""
+        """Return True if Redis has written what it could not write before; until then, a kill would lose it."""
         if not self.redis.alive:
             await asyncio.to_thread(self._start)
         try:

@@ -93,7 +93,7 @@ async def persistence(running: Running, **wanted: object) -> bool:
 
 
 async def refused(http: ClientSession, running: Running) -> bool:
-    """Tell whether a write is refused. The one that meets the full disk is acknowledged, later ones are not."""
+    """Return True if a write is refused. The one that meets the full disk is acknowledged, later ones are not."""
     return await ask(http, running, "PUT", b"[2]") == 503
 
 

@@ -99,7 +99,7 @@ class Values(Machine):
         return user == caller or led or role == "edit" or (role == "read" and verb == R)
 
     def serves(self) -> bool:
-        """Tell whether every token has its permissions."""
+        """Return True if every token has its permissions."""
         return all(
             self.storage(caller, "users", "GET", {"keys": ["k"]}).status == (401 if caller == self.revoked else 200)
             for caller in CALLERS

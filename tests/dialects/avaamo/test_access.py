@@ -131,7 +131,7 @@ async def test_tokens_are_generated_once_and_removed_by_name(
 
 
 async def known(client: Client) -> bool:
-    """Tell whether a worker still uses its cached entry of a token; the grants of the token are removed in any case."""
+    """Return True if a worker still uses its cached entry of a token. The grants of the token are removed already."""
     return (await client.ask("GET", storages(UNKNOWN))).status != 401
 
 
