@@ -1,6 +1,6 @@
 --- Compare one record with its entries in the collection's indexes and expiry set, and repair them if asked.
---- Replies with: the faults, a text each. Entries of an expired record that has not been swept yet are no
---- fault.
+--- Replies with: the faults, a text each. Entries of an expired record that has not been swept yet are no fault, nor
+--- are entries that the indexes u and n do not have (yet): a list in their order fills them first (fill_index.lua).
 --- Flags: allow-oom
 
 local record  = KEYS[1] -- string: packed header, then the body
@@ -25,9 +25,9 @@ local function fault(text, ...)
   if repair == '1' then redis.call(...) end
 end
 
-local function compare(what, key, wanted)
+local function compare(what, key, wanted, optional)
   local actual = tonumber(redis.call('ZSCORE', key, id) or nil)
-  if actual == wanted then return end
+  if actual == wanted or optional and not actual then return end
   if not wanted then return fault(what .. ': without a record', 'ZREM', key, id) end
   fault(what .. (actual and ': wrong' or ': missing'), 'ZADD', key, wanted, id)
 end
@@ -36,7 +36,7 @@ local due = tonumber(redis.call('ZSCORE', expiry, id) or nil)
 if found or not due or due >= math.floor(at / 1000) then
   for i, key in ipairs(indexes) do
     local kind = string.sub(kinds, i, i)
-    compare('index ' .. kind, key, found and score(kind, found) or nil)
+    compare('index ' .. kind, key, found and score(kind, found) or nil, kind == 'u' or kind == 'n')
   end
   compare('expiry', expiry, expires)
 end

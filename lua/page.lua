@@ -2,12 +2,14 @@
 --- Replies with: total, ids, the size of each (bytes), so that the records can be read in portions of bounded
 --- size; the earliest expiry in the collection (ms, nil = none), until which the page stays as it is; the score of the
 --- last id if there are more after it, else nil.
---- Refuses: SWEEPNEEDED (expired members are still in the index: sweep, then ask again).
+--- Refuses: SWEEPNEEDED (expired members are still in the index: sweep, then ask again), INCOMPLETE (the index does
+--- not have all records yet: fill it, then ask again).
 --- Flags: no-writes
 
-local index  = KEYS[1] -- zset: id -> the score by which the page is sorted
-local sizes  = KEYS[2] -- zset: id -> size (bytes)
-local expiry = KEYS[3] -- zset: id -> expiry (ms)
+local index   = KEYS[1] -- zset: id -> the score by which the page is sorted
+local created = KEYS[2] -- zset: id -> created (us), of all records
+local sizes   = KEYS[3] -- zset: id -> size (bytes)
+local expiry  = KEYS[4] -- zset: id -> expiry (ms)
 
 local offset     = ARGV[1] -- ids to skip
 local limit      = ARGV[2] -- ids in the page, 1 to 1000: unpack puts them on Lua's stack
@@ -28,6 +30,7 @@ end
 local earliest = redis.call('ZRANGE', expiry, 0, 0, 'WITHSCORES')[2] or false
 local from, upto, reversed = 0, redis.call('ZCARD', index), descending == '1'
 local all = upto
+if all < redis.call('ZCARD', created) then return redis.error_reply('INCOMPLETE the index is to be filled first') end
 if prefix ~= '' then -- no id has the byte 255, which UTF-8 does not use
   from = redis.call('ZLEXCOUNT', index, '-', '(' .. prefix)
   upto = redis.call('ZLEXCOUNT', index, '-', '(' .. prefix .. '\255')

@@ -188,10 +188,11 @@ class Departure(_Side):
         for category in categories or sorted(collection.name for collection in found):
             part = self.state.part(category)
             if not part.done:
-                async for portion in self.transfer.walk(self.collection(category), part.position):
+                async for portion in self.transfer.walk(self.collection(category), part.moment_and_name()):
                     await self._send(category, portion)
                     if portion:
-                        part.position = portion[-1][0]
+                        key, record = portion[-1]
+                        part.position = f"{record.created} {key}"
                         self.state.save()
                 part.done = True
                 self.state.save()

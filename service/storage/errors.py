@@ -183,6 +183,12 @@ class SweepNeeded(Refusal):
     word, internal = "SWEEPNEEDED", True
 
 
+class Incomplete(Refusal):
+    """The index must be filled before this page can be read."""
+
+    word, internal = "INCOMPLETE", True
+
+
 class OverBudget(Refusal):
     """A merge or append would hold Redis for too long; it has to be done in the worker."""
 

@@ -9,7 +9,7 @@ from service.storage.root import Storage
 from service.storage.scripts.bounds import DISCARDED
 from service.storage.scripts.runner import Runner
 from tests.servers import RedisProcess
-from tests.storage.keyspace import COLLECTION, RECORD, REGISTRIES, Keyspace, numbered
+from tests.storage.keyspace import COLLECTION, INDEXES, RECORD, REGISTRIES, Keyspace, numbered
 
 FIELD = keys.collection("auravant", "fields", "12345", "")
 
@@ -56,5 +56,5 @@ async def test_only_the_expected_keys_remain_after_discard(
     ids, names = ["a", "none", "c"], (*COLLECTION.guarded, *map(RECORD, ["a", "none", "c"]))
     reply = await runner.run("discard", names, subject="", kinds=COLLECTION.kinds, ids=ids)
     assert reply == [-2, -6]
-    assert keyspace.names() == {RECORD("b"), COLLECTION.expiry, *COLLECTION.indexes, *REGISTRIES}
+    assert keyspace.names() == {RECORD("b"), COLLECTION.expiry, *INDEXES, *REGISTRIES}
     assert all(set(scores) == {"b"} for scores in keyspace.indexes().values())

@@ -61,7 +61,8 @@ async def test_expired_members_before_their_sweep_are_no_fault(
 
 
 DAMAGE: dict[str, tuple[Damage, str]] = {
-    "an index lacks a record": (lambda k: k.command("ZREM", COLLECTION.index("u"), "k00001"), "index u: missing"),
+    "an index lacks a record": (lambda k: k.command("ZREM", COLLECTION.index("s"), "k00001"), "index s: missing"),
+    "an index of updates is wrong": (lambda k: k.plant("k00001", u=1), "index u: wrong"),
     "no index has a record": (
         lambda k: [k.command("ZREM", i, "k00001") for i in COLLECTION.indexes],
         "index c: missing",
@@ -69,7 +70,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "all indexes are gone": (lambda k: k.command("DEL", *COLLECTION.indexes), "index s: missing"),
     "an index is wrong": (lambda k: k.plant("k00001", s=1), "index s: wrong"),
     "an index names no record": (lambda k: k.plant("ghost", c=1), "index c: without a record"),
-    "a record is gone": (lambda k: k.command("DEL", RECORD("k00002")), "index n: without a record"),
+    "a record is gone": (lambda k: k.command("DEL", RECORD("k00002")), "index c: without a record"),
     "a record that expires is gone": (lambda k: k.command("DEL", RECORD("later")), "expiry: without a record"),
     "the expiry set lacks a record": (lambda k: k.command("ZREM", COLLECTION.expiry, "later"), "expiry: missing"),
     "the expiry set is wrong": (lambda k: k.plant("later", x=253402300799999), "expiry: wrong"),

@@ -106,7 +106,7 @@ async def test_reads_deletes_and_sweeps_work_with_full_memory(
         assert await sweeper.acquire_lease()
         assert await sweeper.acquire_lease()
         await sweeper.sweep()
-        total, _ = await storage.records.page(COLLECTION, "n", 0, 10)
+        total, _ = await storage.records.page(COLLECTION, "c", 0, 10)
         assert total == 1
         assert keyspace.command("GET", USAGE) == b"1 3"
     assert keyspace.names() == {RECORD("a"), USAGE, keys.SWEEPER} | INDEXES | REGISTRIES
@@ -119,6 +119,19 @@ async def test_a_page_sweeps_expired_members_with_full_memory(
     keyspace.wait_past(gone.expires)
     with full(redis):
         assert await storage.records.page(COLLECTION, "n", 0, 10) == (0, [])
+
+
+async def test_an_order_without_an_index_is_unavailable_with_full_memory(
+    storage: Storage, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
+    with full(redis):
+        for kind in "un":
+            with pytest.raises(Unavailable, match=r"^the store's memory is full: there is none"):
+                await storage.records.page(COLLECTION, kind, 0, 10)
+        assert (await storage.records.page(COLLECTION, "s", 0, 10))[0] == 1
+    assert set(keyspace.indexes()) == {"c", "s"}
+    assert (await storage.records.page(COLLECTION, "n", 0, 10))[0] == 1
 
 
 async def test_rates_are_counted_with_full_memory_and_not_refused_as_a_full_quota(
@@ -161,4 +174,4 @@ async def test_a_redis_that_cannot_save_refuses_writes_as_unavailable(
                 await write
         assert (keyspace.names(), keyspace.indexes(), keyspace.header("a")) == before
         assert (await storage.records.get(COLLECTION, "a")).body == b'{"a":1}'
-        assert (await storage.records.page(COLLECTION, "n", 0, 10))[0] == 1
+        assert (await storage.records.page(COLLECTION, "c", 0, 10))[0] == 1

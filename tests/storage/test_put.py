@@ -11,7 +11,7 @@ from service.storage.records.records import KEEP, Records
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
-from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace
+from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, Keyspace, listed_in_all_orders
 
 
 async def test_put_creates_a_missing_record(storage: Storage) -> None:
@@ -79,7 +79,11 @@ async def test_put_after_expiry_starts_at_version_one(storage: Storage, keyspace
 async def test_the_indexes_are_updated(storage: Storage, keyspace: Keyspace) -> None:
     first = await storage.records.put(Write(COLLECTION, "a", ME), b"[1]")
     second = await storage.records.put(Write(COLLECTION, "a", ME), b"[1,2]")
+    assert keyspace.indexes() == {"c": {"a": first.created}, "s": {"a": 5}}
+    await listed_in_all_orders(storage)
     assert keyspace.indexes() == {"c": {"a": first.created}, "u": {"a": second.updated}, "s": {"a": 5}, "n": {"a": 0}}
+    third = await storage.records.put(Write(COLLECTION, "a", ME), b"[1]")
+    assert keyspace.indexes() == {"c": {"a": first.created}, "u": {"a": third.updated}, "s": {"a": 3}, "n": {"a": 0}}
 
 
 async def test_a_lifetime_in_the_past_leaves_the_old_record(storage: Storage) -> None:

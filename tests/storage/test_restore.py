@@ -12,7 +12,17 @@ from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES
 from service.storage.scripts.runner import Runner
-from tests.storage.keyspace import COLLECTION, INDEXES, LIMIT, ME, RECORD, REGISTRIES, USAGE, Keyspace
+from tests.storage.keyspace import (
+    COLLECTION,
+    INDEXES,
+    LIMIT,
+    ME,
+    RECORD,
+    REGISTRIES,
+    USAGE,
+    Keyspace,
+    listed_in_all_orders,
+)
 
 LONG = b"[" + b"1," * INLINE_BYTES + b"1]"
 FAR = 4_000_000_000_000  # ms: in the year 2096
@@ -41,6 +51,7 @@ async def test_a_restored_record_is_unchanged(
     assert await restore(transfer, wanted) == [Outcome.STORED]
     assert await storage.records.get(COLLECTION, "k0") == wanted
     assert keyspace.expires("k0") == (expires or -1)
+    await listed_in_all_orders(storage)
     indexed = {"c": 1_000_000, "u": 2_000_001, "s": len(body), "n": 0} | ({"x": expires} if expires else {})
     assert keyspace.indexes() == {letter: {"k0": score} for letter, score in indexed.items()}
     assert await storage.records.examine(COLLECTION, "k0", repair=False) == []
@@ -80,8 +91,11 @@ async def test_an_expired_record_with_the_same_id_leaves_the_indexes(
     saved = await storage.records.put(Write(COLLECTION, "k0", ME, lifetime="+20"), b"[1, 2, 3]")
     keyspace.wait_past(saved.expires)
     keyspace.command("SET", USAGE, "1 9", "PX", 60_000)
+    keyspace.plant("k0", u=saved.updated, n=0)
+    keyspace.plant("other", c=1, u=1, s=1, n=0)
     assert await restore(transfer, record()) == [Outcome.STORED]
-    assert keyspace.indexes() == {"c": {"k0": 1_000_000}, "u": {"k0": 2_000_001}, "s": {"k0": 2}, "n": {"k0": 0}}
+    kept = {letter: scores.pop("k0") for letter, scores in keyspace.indexes().items()}
+    assert kept == {"c": 1_000_000, "u": 2_000_001, "s": 2, "n": 0}
     assert keyspace.command("GET", USAGE) == b"1 2"
 
 
@@ -102,11 +116,17 @@ async def test_the_versions_of_a_restored_record_continue(transfer: RecordTransf
     assert (saved.version, saved.created, after.creator, after.updater) == (8, 1_000_000, "author", "another")
 
 
-async def test_a_walk_visits_every_record_in_the_order_of_ids(transfer: RecordTransfer) -> None:
+async def test_a_walk_visits_every_record_in_the_order_of_creations_and_ids(
+    transfer: RecordTransfer, keyspace: Keyspace
+) -> None:
+    """All were created at one moment, so they are in the order of their ids."""
     wanted = {f"k{number:04}": b"%d" % number for number in range(2500)}
     await transfer.restore_many([Restored(COLLECTION, id, record(body)) for id, body in wanted.items()], replace=False)
     found = [(id, one.body) async for portion in transfer.walk(COLLECTION) for id, one in portion]
     assert found == sorted(wanted.items())
+    later = [one.body async for portion in transfer.walk(COLLECTION, (1_000_000, "k2497")) for _, one in portion]
+    assert later == [b"2498", b"2499"]
+    assert set(keyspace.indexes()) == {"c", "s"}  # an export fills no index
 
 
 async def test_a_check_finds_a_wrong_entry(transfer: RecordTransfer, keyspace: Keyspace) -> None:

@@ -4,12 +4,23 @@ from service.storage.records.quota import Quota
 from service.storage.records.records import SWEEP_MEMBERS
 from service.storage.records.write import Write
 from service.storage.root import Storage
-from tests.storage.keyspace import COLLECTION, INDEXES, ME, RECORD, REGISTRIES, USAGE, Keyspace, numbered
+from tests.storage.keyspace import (
+    COLLECTION,
+    INDEXES,
+    ME,
+    RECORD,
+    REGISTRIES,
+    USAGE,
+    Keyspace,
+    listed_in_all_orders,
+    numbered,
+)
 
 
 async def test_a_sweep_removes_expired_members_from_all_indexes(storage: Storage, keyspace: Keyspace) -> None:
     await storage.records.put(Write(COLLECTION, "stays", ME), b"[]")
     await storage.records.put(Write(COLLECTION, "later", ME, lifetime="+60000"), b"[]")
+    await listed_in_all_orders(storage)
     gone = await storage.records.put(Write(COLLECTION, "gone", ME, lifetime="+20"), b"[]")
     keyspace.wait_past(gone.expires)
     swept = await storage.records.sweep(COLLECTION)

@@ -20,6 +20,7 @@ from service.storage.fsck.journal import JournalCheck
 from service.storage.fsck.links import LinkCheck, Readers
 from service.storage.fsck.variables import Audit
 from service.storage.keys import Collection
+from service.storage.records.filling import ON_REQUEST
 from service.storage.records.quota import Usage
 from service.storage.root import Storage
 from service.storage.scripts.fan_out import fan_out
@@ -75,7 +76,8 @@ class Fsck:
         namespaces = await registry.namespaces(self._runner)
         for dialect, namespace in {collection[:2] for collection in stored} - set(namespaces):
             found = [known.kinds for collection, known in stored.items() if collection[:2] == (dialect, namespace)]
-            namespaces[dialect, namespace] = kinds = "".join(sorted(set().union(*found)))
+            kinds = "".join(sorted(set().union(*found, ON_REQUEST))) if any(found) else ""
+            namespaces[dialect, namespace] = kinds
             if not kinds:  # a collection without indexes is never listed, so it is not registered
                 continue
             self._fault(f"{keys.namespace(dialect, namespace)}: is not among the namespaces")

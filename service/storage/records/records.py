@@ -20,6 +20,7 @@ from service.storage import keys, registry
 from service.storage.access.grants import WRITE, Grants
 from service.storage.errors import (
     Changed,
+    Incomplete,
     NotFound,
     OverBudget,
     Refusal,
@@ -31,6 +32,7 @@ from service.storage.errors import (
 from service.storage.keys import Collection
 from service.storage.records import offload
 from service.storage.records.conditions import ABSENT, ANYTHING, NEW, PRESENT, exactly
+from service.storage.records.filling import IndexFilling
 from service.storage.records.quota import Usage
 from service.storage.records.record import (
     MARGIN,
@@ -78,6 +80,7 @@ class Records:
         self._run, self._command = runner.run, runner.command
         self._registrations = Registrations(runner)
         self._usage = Usage(runner)
+        self._filling = IndexFilling(runner, self.page)
         self.rewriting = Rewriting()
 
     @idempotent(saved)
@@ -283,9 +286,9 @@ class Records:
 
         `more` may have a `prefix` of ids, for the index "n", and `score` and `last`: the page goes on behind these. If
         members are due, they are swept first, and the page is as of that time, so it ends even if records expire all
-        the time.
+        the time. The first page in an order for which there is no index yet waits until the index is filled.
         """
-        names = (collection.index(kind), collection.index("s"), collection.expiry)
+        names = (collection.index(kind), collection.index("c"), collection.index("s"), collection.expiry)
         more = {"prefix": "", "score": "", "last": "", **more, "offset": offset, "limit": limit}
         ask = partial(self._run, "page", names, until=page_until, descending=int(descending), **more)
         moment: int | str = ""
@@ -296,6 +299,9 @@ class Records:
                 while (swept := await self.sweep(collection)).more:
                     pass
                 moment = swept.at
+            except Incomplete:
+                await self._filling.fill(collection, kind)
+                moment = ""  # it may have taken long
 
     async def count(self, collection: Collection) -> int:
         """Return the number of live records of a collection with indexes."""

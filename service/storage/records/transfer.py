@@ -1,7 +1,7 @@
 """Records on their way out of a store and into another one: with their versions, times, expiries and callers.
 
-A walk goes along the index of ids, which orders them by their bytes: it visits every record that is there all the
-while once, in the same order on any server. A record is restored by one script, which writes string, expiry and indexes
+A walk goes along the index of creations: it visits every record that is there all the while once, in the same order on
+any server. A record is restored by one script, which writes string, expiry and indexes
 in one step. Restoring it again changes nothing, so what was interrupted may be repeated.
 """
 
@@ -15,8 +15,10 @@ from service.storage.errors import AlreadyExists, Changed, Refusal, StagingExpir
 from service.storage.keys import Collection
 from service.storage.outcomes import Outcome
 from service.storage.records.conditions import NEW, exactly
-from service.storage.records.record import MARGIN, Listed, Record
+from service.storage.records.filling import ON_REQUEST
+from service.storage.records.record import MARGIN, Record
 from service.storage.records.records import STAGED_SECONDS, Records
+from service.storage.records.walk import walk
 from service.storage.scripts.bounds import INLINE_BYTES
 from service.storage.scripts.fan_out import all_of, each
 from service.storage.scripts.reply import Reply
@@ -45,22 +47,16 @@ class RecordTransfer:
         self._runner, self._records = runner, records
         self._run = runner.run
 
-    async def walk(self, collection: Collection, behind: str = "") -> AsyncIterator[list[tuple[str, Record]]]:
-        """Read the records of a collection with an index of ids, a portion at a time, in the order of their ids.
+    async def walk(
+        self, collection: Collection, behind: tuple[int, str] | None = None
+    ) -> AsyncIterator[list[tuple[str, Record]]]:
+        """Read the records of a listed collection, a portion at a time, in the order of their creations and ids.
 
-        `behind`: only those whose ids come after this one.
+        `behind`: only those that come after this time (us) and id.
         """
-        index, sizes = collection.index("n"), collection.index("s")
-        after = b"(" + behind.encode() if behind else b"-"
-        while True:
-            ids = await self._runner.command("ZRANGEBYLEX", index, after, "+", "LIMIT", 0, STEP, key=index)
-            if not ids:
-                return
-            weights = await self._runner.command("ZMSCORE", sizes, *ids, key=sizes)
-            listed = [Listed(id.decode(), int(size or 0)) for id, size in zip(ids, weights, strict=True)]
+        async for listed in walk(self._records.page, collection, STEP, behind):
             async for portion in self._records.read_listed(collection, listed):
                 yield portion
-            after = b"(" + ids[-1]
 
     async def restore_many(self, wanted: Sequence[Restored], *, replace: bool) -> list[Outcome]:
         """Restore records, and return what became of each. `replace`: also where another record is there.
@@ -164,10 +160,10 @@ class RecordTransfer:
         commands += [self._runner.command("ZMSCORE", key, *ids, key=key) for key in collection.tail]
         packed, *scores = await all_of(commands)
         expected = [_scores(each, collection.kinds) for each in packed]
-        found = zip(*scores, strict=True)
+        letters = "x" + collection.kinds
         return [
-            [None if score is None else int(score) for score in actual] == wanted
-            for actual, wanted in zip(found, expected, strict=True)
+            all(map(_agrees, letters, actual, wanted))
+            for actual, wanted in zip(zip(*scores, strict=True), expected, strict=True)
         ]
 
     async def _adjust_usage(self, wanted: Sequence[Restored], replies: Mapping[int, Any]) -> None:
@@ -194,6 +190,13 @@ def _scores(packed: bytes | None, kinds: str) -> list[int | None]:
     record = Record.unpack(packed)
     scores = {"c": record.created, "u": record.updated, "s": record.size, "n": 0}
     return [record.expires or None, *(scores[kind] for kind in kinds)]
+
+
+def _agrees(kind: str, score: bytes | None, wanted: int | None) -> bool:
+    """Tell if an index has the score that it should have, or has none yet and may lack it."""
+    if score is None:
+        return wanted is None or kind in ON_REQUEST
+    return int(score) == wanted
 
 
 def state(record: Record) -> tuple[object, ...]:
