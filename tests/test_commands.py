@@ -21,7 +21,7 @@ SHORT = {
     "docs": ("--help", "--site-dir"),
     "bench": ("--users 2 --run-time 3s --think 0.02", "aggregated"),
     "check": ("-p no:cacheprovider --numprocesses 0 tests/test_conversations.py", "passed"),
-    "test-long": ("-p no:cacheprovider --numprocesses 0 tests/storage/test_bulk.py", "passed"),
+    "test-long": ("-p no:cacheprovider --numprocesses 0 tests/storage/test_long_commands.py", "passed"),
     "test": ("-p no:cacheprovider --numprocesses 0 tests/test_conversations.py", "passed"),
 }
 

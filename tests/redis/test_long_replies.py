@@ -15,9 +15,9 @@ import pytest
 from service.redis.errors import Unanswered
 from service.redis.lane import EAGER_COMMANDS
 from tests.redis.conftest import Open
+from tests.redis_turns import A_MOMENT, LONG, Client
 from tests.running import soon
 from tests.servers import RedisProcess
-from tests.turns import A_MOMENT, LONG, Client
 
 SECONDS = 60.0  # of a command: Redis is kept busy, killed and started meanwhile, also on a slow machine
 PIECES = 300  # more than a Unix socket buffers

@@ -22,11 +22,11 @@ from service.storage.scripts import library
 from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES
 from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.runner import Runner
+from tests.redis_turns import A_MOMENT, LONG, Client
 from tests.runners import Connect
 from tests.running import soon
 from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, LIMIT, ME, RECORD, USAGE, Keyspace, words
-from tests.turns import A_MOMENT, LONG, Client
 
 DAY_MS = 86_400_000
 OBJECT = b'{"n":0}'
