@@ -14,6 +14,7 @@ from tests.servers import RedisProcess, binaries
 
 KEY = {"Authorization": "Bearer ak-1", "Content-Type": "application/json"}
 CLIENTS = 16
+PAUSE = 0.01  # seconds between two turns of a client
 KEPT = 50  # requests, of all clients, until one of them closes its connection
 
 
@@ -24,7 +25,7 @@ def redis() -> Iterator[RedisProcess]:
 
 
 class Clients:
-    """Clients that write and read one document each, without pause, and sometimes change their connection."""
+    """Clients that write and read one document each, again and again, and sometimes change their connection."""
 
     def __init__(self, url: str) -> None:
         self.statuses: Counter[object] = Counter()
@@ -45,6 +46,7 @@ class Clients:
                 acknowledged = body
             found = await self._ask(http, "GET", url)
             self.lost += found is not None and found != acknowledged
+            await asyncio.sleep(PAUSE)
 
     async def _ask(self, http: ClientSession, method: str, url: str, body: bytes | None = None) -> bytes | None:
         try:

@@ -1,6 +1,7 @@
 """Tests stopping and starting: no request fails, no process is left, and the exit status shows the reason.
 
-These services are started as users start them, because the tests are about signals, terminals and exit statuses.
+Where a test is about a terminal, signals to several processes, or processes that are left, `start` starts the service
+as users start it. `serve` forks it (tests/forking.py), with the same handlers of signals.
 """
 
 import asyncio
@@ -24,17 +25,18 @@ from tests.running import ACCESS, START_SECONDS, Running, eventually, polystow
 
 KEY = {"Authorization": "Bearer ak-1", "Content-Type": "application/json"}
 DOCUMENT = "/api/v1/storage/json/stop/one"
+PAUSE = 0.01  # seconds after a put and a get
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., Running]]:
+def start() -> Iterator[Callable[..., Running]]:
     """A function that starts a service by the command, not by a fork."""
     with ExitStack() as started:
         yield lambda **settings: started.enter_context(Running(forked=False, **settings)).wait_ready()
 
 
 class Load:
-    """Clients that put and get without a pause, until `/readyz` is refused, as for a load balancer."""
+    """Clients that put and get again and again, until `/readyz` is refused, as for a load balancer."""
 
     def __init__(self, running: Running) -> None:
         self.statuses: dict[int, int] = {}
@@ -54,6 +56,7 @@ class Load:
                     await answer.read()
                 self.statuses[answer.status] = self.statuses.get(answer.status, 0) + 1
                 self.asked_to_close += answer.headers.get("Connection", "").lower() == "close"
+            await asyncio.sleep(PAUSE)
 
     async def _balance(self, http: ClientSession) -> None:
         refused = 0
@@ -74,8 +77,8 @@ def ready(running: Running) -> bool:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_no_request_fails_in_a_stop_under_load(serve: Callable[..., Running], workers: int) -> None:
-    running = serve(workers=workers, drain_seconds=60)
+async def test_no_request_fails_in_a_stop_under_load(start: Callable[..., Running], workers: int) -> None:
+    running = start(workers=workers, drain_seconds=60)
     load = Load(running)
     loading = asyncio.create_task(load.run())
     await asyncio.sleep(0.5)
@@ -114,8 +117,8 @@ async def test_a_request_in_flight_is_finished_before_the_exit(serve: Callable[.
     assert await asyncio.to_thread(running.ended) == 0
 
 
-def test_no_process_is_left_after_sigterm(serve: Callable[..., Running]) -> None:
-    running = serve(workers=2)
+def test_no_process_is_left_after_sigterm(start: Callable[..., Running]) -> None:
+    running = start(workers=2)
     pids = [*running.worker_pids(), running.redis_pid()]
     assert running.stop() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
@@ -135,9 +138,9 @@ def test_a_second_sigterm_ends_the_drain(serve: Callable[..., Running]) -> None:
 
 
 def test_ctrl_c_in_a_terminal_reaches_only_the_parent_which_stops_all_in_order(
-    serve: Callable[..., Running],
+    start: Callable[..., Running],
 ) -> None:
-    running = serve(workers=2, drain_seconds=3600)
+    running = start(workers=2, drain_seconds=3600)
     os.killpg(running.process.pid, signal.SIGINT)
     assert running.ended() == 0
     assert "died" not in running.log
@@ -158,11 +161,11 @@ async def test_closing_the_terminal_drains_the_service(http: ClientSession) -> N
         assert await asyncio.to_thread(running.stop) == 0
 
 
-def test_an_ignored_sighup_stays_ignored(serve: Callable[..., Running]) -> None:
+def test_an_ignored_sighup_stays_ignored(start: Callable[..., Running]) -> None:
     """`nohup` starts a program with SIGHUP ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        running = serve()
+        running = start()
     finally:
         signal.signal(signal.SIGHUP, before)
     status = Path(f"/proc/{running.process.pid}/status").read_text()

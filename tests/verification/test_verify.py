@@ -1,10 +1,7 @@
 """Tests `polystow verify`: no differences at the service itself, and each change by a proxy is named."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +17,7 @@ from tests.dialects.ainoflow.client import open_project
 from tests.dialects.auravant.client import CALLERS
 from tests.dialects.avaamo.client import open_agent
 from tests.remote.proxy import Forward, proxied
-from tests.running import ROOT, Running, environment
+from tests.running import ROOT, Running, polystow
 
 DIALECTS = ["ainoflow", "auravant", "avaamo", "genesys"]
 
@@ -179,16 +176,14 @@ async def test_the_page_declares_and_names_the_values_that_auravant_needs(
         (["avaamo", "--against", "http://x", "--token-env", "TOKEN"], "TOKEN_AGENT"),
     ],
 )
-def test_wrong_arguments_end_with_status_2(arguments: list[str], said: str) -> None:
-    outside = environment({}) | {"TOKEN": "t", "PATH": os.environ["PATH"]}
-    command = [sys.executable, "-m", "service", "verify", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=outside, capture_output=True, text=True)
+def test_wrong_arguments_end_with_status_2(arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "t")
+    done = polystow("verify", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
 
 
 def test_an_unreachable_server_ends_with_status_1(service: Running) -> None:
-    command = [sys.executable, "-m", "service", "verify", "genesys", "--against", "http://127.0.0.1:1"]
-    done = subprocess.run(command, cwd=ROOT, env=environment({}), capture_output=True, text=True)
+    done = polystow("verify", "genesys", "--against", "http://127.0.0.1:1")
     assert done.returncode == 1
     assert "no answer" in done.stderr

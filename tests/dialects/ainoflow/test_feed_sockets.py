@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from time import monotonic
 
@@ -24,7 +24,24 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
 @pytest.fixture
 async def project(serve: Callable[..., Running], http: ClientSession) -> Client:
-    found = await open_project(serve(), http)
+    """A project of a service of its own."""
+    return await begun(serve(), http)
+
+
+@pytest.fixture(scope="module")
+def common() -> Iterator[Running]:
+    with Running() as running:
+        yield running.wait_ready()
+
+
+@pytest.fixture
+async def another(common: Running, http: ClientSession) -> Client:
+    """A project of a service that tests share whose requests are answered at once."""
+    return await begun(common, http)
+
+
+async def begun(running: Running, http: ClientSession) -> Client:
+    found = await open_project(running, http)
     await keep_journal(found)
     return found
 
@@ -128,34 +145,34 @@ async def test_requests_after_a_stream_wait_for_its_end_and_take_little_memory(p
     ],
     ids=lambda cursor: ascii(cursor[:12]),
 )
-async def test_an_invalid_last_event_id_is_refused(project: Client, cursor: str) -> None:
-    with connected(project) as client:
-        request = asking(project, feed("c"), "Last-Event-ID: CURSOR", "Connection: close")
+async def test_an_invalid_last_event_id_is_refused(another: Client, cursor: str) -> None:
+    with connected(another) as client:
+        request = asking(another, feed("c"), "Last-Event-ID: CURSOR", "Connection: close")
         client.sendall(request.replace(b"CURSOR", cursor.encode()))
         answer = await asyncio.to_thread(rest_of, client)
     assert answer.startswith(b"HTTP/1.1 400 ")
-    await nothing_is_left(project)
+    await nothing_is_left(another)
 
 
-async def test_two_last_event_ids_are_refused(project: Client) -> None:
+async def test_two_last_event_ids_are_refused(another: Client) -> None:
     """One of them would be skipped, and with it changes, or some would be sent again."""
-    with connected(project) as client:
-        client.sendall(asking(project, feed("c"), "Last-Event-ID: 0-0", "Last-Event-ID: 1-1", "Connection: close"))
+    with connected(another) as client:
+        client.sendall(asking(another, feed("c"), "Last-Event-ID: 0-0", "Last-Event-ID: 1-1", "Connection: close"))
         assert (await asyncio.to_thread(rest_of, client)).startswith(b"HTTP/1.1 400 ")
 
 
-async def test_all_lines_of_accept_count(project: Client) -> None:
-    with connected(project) as client:
-        head = asking(project, feed("c"), "Connection: close", method="HEAD")
+async def test_all_lines_of_accept_count(another: Client) -> None:
+    with connected(another) as client:
+        head = asking(another, feed("c"), "Connection: close", method="HEAD")
         client.sendall(head.replace(b"Accept: ", b"Accept: application/json\r\nAccept: "))
         assert b"Content-Type: text/event-stream\r\n" in await asyncio.to_thread(rest_of, client)
 
 
 @pytest.mark.parametrize("cursor", ["9999999999999-0", "1-1", "0-1"])
-async def test_an_unknown_last_event_id_is_410(project: Client, cursor: str) -> None:
-    await project.put("c", "k", b"{}")
-    with connected(project) as client:
-        client.sendall(asking(project, feed("c"), f"Last-Event-ID: {cursor}", "Connection: close"))
+async def test_an_unknown_last_event_id_is_410(another: Client, cursor: str) -> None:
+    await another.put("c", "k", b"{}")
+    with connected(another) as client:
+        client.sendall(asking(another, feed("c"), f"Last-Event-ID: {cursor}", "Connection: close"))
         assert (await asyncio.to_thread(rest_of, client)).startswith(b"HTTP/1.1 410 ")
 
 
