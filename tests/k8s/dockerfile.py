@@ -15,6 +15,8 @@ from pathlib import Path
 
 from tests.running import ROOT
 
+COMMAND_SECONDS = 900.0  # much longer than one command of a build takes, also on a busy machine without pip's cache
+
 
 @dataclass
 class Stage:
@@ -96,6 +98,11 @@ class Workshop:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("POLYSTOW_")}
         done = subprocess.run(
-            ["sh", "-ec", command], cwd=where, env=kept | {"PATH": path}, capture_output=True, text=True, timeout=110
+            ["sh", "-ec", command],
+            cwd=where,
+            env=kept | {"PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
         )
         assert done.returncode == 0, f"this needs the package index or pip's cache:\n{command}\n{done.stderr}"

@@ -19,6 +19,9 @@ from tests.k8s.objects import named
 from tests.running import ROOT, Running
 from tests.servers import RedisProcess, binaries
 
+# The first test of a worker waits for the build, which installs packages and compiles them.
+pytestmark = pytest.mark.timeout(func_only=True)
+
 STAGES = stages()
 SERVICE = STAGES["service"]
 
