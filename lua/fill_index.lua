@@ -1,6 +1,6 @@
---- Enter records in an index, unless they are in it: a part of the work that the first list in its order waits for.
---- Once the index exists, writes enter new records and move those that it has. So the index has all records when a walk
---- over all ids has ended.
+--- Enter records in an index, unless it has them: a part of the work for which the first list in this order waits.
+--- As soon as the index exists, writes enter new records, and move records that it has. So the index has all records
+--- when a walk over all ids has ended.
 --- Replies with: the number of entries that were added.
 
 local index   = KEYS[1] -- zset: id -> the score that `kind` defines
@@ -17,7 +17,7 @@ local ids  = {unpack(ARGV, 2)} -- 1 to 200 ids of records, as the indexes hold t
 local at, entries = now(), {}
 for i, present in ipairs(redis.call('ZMSCORE', index, unpack(ids))) do
   local found = not present and header(records[i], at)
-  if found or not present and redis.call('ZSCORE', created, ids[i]) then -- the latter: it has expired, and is not swept
+  if found or not present and redis.call('ZSCORE', created, ids[i]) then -- the second case: expired, and not swept
     entries[#entries + 1], entries[#entries + 2] = found and score(kind, found) or 0, ids[i]
   end
 end

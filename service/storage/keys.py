@@ -1,40 +1,40 @@
-"""The only module that spells Redis keys.
+"""The only module that makes the names of Redis keys.
 
-A collection is the unit of co-location: all of its keys carry one hash tag, so a script about it touches one slot. Ids
-from outside are percent-encoded before they enter a name, so no `{`, `}` or `:` can be forged.
+All keys of a collection have one hash tag, so they are in one slot, and one script can use all of them. Ids from
+clients are percent-encoded before they become part of a name, so they cannot contain `{`, `}` or `:`.
 
-| key | type | holds |
+| key | type | content |
 | --- | --- | --- |
 | `{DIALECT:NAMESPACE:COLLECTION}r:ID` | string | a record: packed header, then the body |
-| `{DIALECT:NAMESPACE:COLLECTION}s:TOKEN` | string | a large body (or a hash of many grants), sent ahead, for a minute |
+| `{DIALECT:NAMESPACE:COLLECTION}s:TOKEN` | string | a staged body (or hash of many grants); lives for a minute |
 | `{DIALECT:NAMESPACE:COLLECTION}f:ID` | string | a record with files: packed header, then its manifest |
-| `{DIALECT:NAMESPACE:COLLECTION}b:BLOB:NUMBER` | string | a chunk of a blob; for a minute until it is attached |
-| `{DIALECT:NAMESPACE:COLLECTION}o:DIGEST` | string | the reply of a write with an idempotency key, for a day |
+| `{DIALECT:NAMESPACE:COLLECTION}b:BLOB:NUMBER` | string | a chunk of a blob; lives for a minute until it is attached |
+| `{DIALECT:NAMESPACE:COLLECTION}o:DIGEST` | string | the reply of a write with an idempotency key; lives for a day |
 | `{DIALECT:NAMESPACE:COLLECTION}x` | zset | id -> expiry (ms), of records that expire |
-| `{DIALECT:NAMESPACE:COLLECTION}a` | hash | subject -> verbs, where there are scopes; '' -> revision of these grants |
-| `{DIALECT:NAMESPACE:COLLECTION}c`, `u`, `s`, `n` | zset | id -> created, updated (us), size (bytes), 0 (so by id) |
+| `{DIALECT:NAMESPACE:COLLECTION}a` | hash | subject -> verbs, if there are scopes; '' -> revision of these grants |
+| `{DIALECT:NAMESPACE:COLLECTION}c`, `u`, `s`, `n` | zset | id -> created, updated (us), size (bytes), 0 (sorts by id) |
 | `{DIALECT:NAMESPACE:COLLECTION}j` | stream | the journal: an entry for each change, if one is declared |
 | `{DIALECT:NAMESPACE:COLLECTION}k` | hash | state of the journal (lua/include/trim_portion.lua, enter_expired.lua) |
 | `{DIALECT:NAMESPACE:COLLECTION}variables` | hash | id (6 bytes) -> packed variable (variables.py) |
 | `{DIALECT:NAMESPACE:COLLECTION}names` | hash | digest of user and key -> id of that variable |
-| `{DIALECT:NAMESPACE:COLLECTION}newest` | zset | id -> when that variable was updated (us) |
+| `{DIALECT:NAMESPACE:COLLECTION}newest` | zset | id -> time of the variable's last update (us) |
 | `{DIALECT:NAMESPACE:COLLECTION}lists` | hash | list of variables -> its members if it is short, else their number |
 | `{DIALECT:NAMESPACE:COLLECTION}listing` | zset | list and member in one, of long lists; all scores 0 |
-| `{DIALECT:NAMESPACE}collections` | zset | collection -> when it was last registered (us) |
-| `{DIALECT:NAMESPACE}usage` | string | documents and bytes in use, where there is a quota; lives for an hour |
+| `{DIALECT:NAMESPACE}collections` | zset | collection -> time of its last registration (us) |
+| `{DIALECT:NAMESPACE}usage` | string | documents and bytes in use, if there is a quota; lives for an hour |
 | `{DIALECT}users` | hash | a user's name -> number |
-| `{DIALECT}declared` | hash | number that was declared -> display name, '' for the usual one |
+| `{DIALECT}declared` | hash | declared number -> display name, '' for the default |
 | `{DIALECT}user` | string | the last number that was allotted to a user |
 | `{DIALECT}variable` | string | the last number that was reserved for a variable |
 | `polystow:namespaces` | hash | `DIALECT:NAMESPACE` of every namespace that ever had a record -> kinds of index |
 | `polystow:entry:DIALECT:KIND:ID` | string | an entry of the access directory, packed |
 | `polystow:passwords:DIALECT` | hash | name of each user with a password -> salt and digest of it |
 | `polystow:epoch` | string | a number that grows with every change of the access directory |
-| `polystow:rate:DIALECT:ID` | string | when the next request of a caller with a rate is due (us) |
+| `polystow:rate:DIALECT:ID` | string | time at which the next request of a caller with a rate is due (us) |
 | `polystow:links:DIALECT:KIND:ID` | zset | member to which the id is linked -> revision of the link |
 | `polystow:revision` | string | the latest revision of grants; it grows with every change |
-| `polystow:secret` | string | random bytes, from which ids are made that nobody else can compute |
-| `polystow:libraries` | hash | name of a library of functions -> when a worker last used it (us) |
+| `polystow:secret` | string | random bytes, from which ids are made that others cannot compute |
+| `polystow:libraries` | hash | name of a library of functions -> time of its last use by a worker (us) |
 | `polystow:sweeper` | string | name of the worker with the sweeper's lease; it expires soon |
 """
 
@@ -43,7 +43,7 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 NAMESPACES = "polystow:namespaces"
-GENERATION = "polystow:epoch"  # a key keeps its name: workers of two versions serve beside each other in an update
+GENERATION = "polystow:epoch"  # the name is that of an earlier version, because workers of both serve during an update
 REVISION = "polystow:revision"
 SWEEPER = "polystow:sweeper"
 SECRET = "polystow:secret"
@@ -65,7 +65,7 @@ def escape(id: str) -> str:
 
 
 class Collection:
-    """The keys of one collection. Create it with `collection()`, which caches the ones in use.
+    """The keys of one collection. Create it with `collection()`, which caches collections.
 
     `kinds` has a letter for each index that the collection has, as lua/include/index.lua reads them.
     """
@@ -102,7 +102,7 @@ class Collection:
         self.expiry = tag + "x"
         self.indexes = tuple(tag + kind for kind in kinds)
         self.tail = (self.expiry, *self.indexes)  # the last keys of every script that uses the indexes
-        self.guarded = (self.acl, *self.tail)  # the last keys of a script that checks grants too
+        self.guarded = (self.acl, *self.tail)  # the last keys of a script that also checks grants
         self.journal = tag + "j"
         self.journal_state = tag + "k"
         self.journaled = (self.journal, self.journal_state)  # the last keys of a script that writes the journal
@@ -131,7 +131,7 @@ class Collection:
         return self.indexes[self.kinds.index(kind)]
 
 
-# Names may take 13 KB in each: 26 MB in all.
+# The names of each take at most 13 KB: 26 MB in all.
 collection = lru_cache(maxsize=2_000)(Collection)
 
 
@@ -203,7 +203,7 @@ def parse_namespace(member: str) -> tuple[str, str]:
 
 
 def parse(key: str) -> tuple[str, str, str, str, str] | None:
-    """Return the parts of a collection's key: dialect, namespace, name, kind and rest; None if it is none.
+    """Return the parts of a collection's key: dialect, namespace, name, kind and rest; None for any other key.
 
     The kind is `r:`, `s:`, `f:`, `b:` or an index's letter; the rest is an id, a token, or `BLOB:NUMBER`.
     """
@@ -232,7 +232,7 @@ def passwords(dialect: str) -> str:
 def parse_shared(key: str) -> tuple[str, str, str, str] | None:
     """Return sort, dialect, kind and id of a key that belongs to no collection; None if it is another key.
 
-    The sort is entry, links, passwords, users, user or variable; kind and id are "" where it has none.
+    The sort is entry, links, passwords, users, user or variable; kind and id are "" if the key has none.
     """
     if match := _shared(key):
         sort, dialect, kind, id = match.groups()

@@ -1,9 +1,9 @@
 """Compares records with the indexes, expiries, registries and usages that belong to them, and repairs on
 request.
 
-It may run beside a serving instance. Each record is compared by one script, so nothing can change in between. A
-difference that takes longer to find is a fault only if it stays the same while it is looked at. What cannot be
-read is reported and left alone.
+It may run while the service runs. Each record is compared by one script, so it cannot change in between. A difference
+that takes more than one command to find is a fault only if it is found several times. Keys that cannot be read are
+reported and not changed.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from service.storage.root import Storage
 from service.storage.scripts.fan_out import fan_out
 from service.storage.scripts.runner import Runner
 
-LOOKS = 5  # at a wrong usage, half a second in all: writes in flight are complete by then
+LOOKS = 5  # checks of a wrong usage, in half a second: after that, writes that were in flight are complete
 PAUSE = 0.1  # seconds
 
 Out = Callable[[str], object]
 
 
 class Stored(NamedTuple):
-    """The ids and the kinds of index that the keys of one collection show."""
+    """The ids, and the kinds of index, of the keys of one collection."""
 
     ids: set[str]
     kinds: set[str]
@@ -46,7 +46,7 @@ async def run(redis_url: str, *, repair: bool, out: Out, readers: Readers = Mapp
     """Check a whole Redis. Return 0 if there is no fault, else 1 (also after a repair). Raises NotSent,
     Refusal.
 
-    `readers` names the grants that go with links.
+    `readers` names the grants that need links.
     """
     runner = Runner.open(redis_url, timeout=60.0)
     await runner.redis.connect()

@@ -1,7 +1,7 @@
-"""The filling of the indexes that a collection does not have from its first record on.
+"""Fills the indexes that a collection does not have from its first record on.
 
 Lists in the order of updates or of keys are rare, and an index takes some 140 bytes of Redis's memory for each record.
-So writes keep these two only where they exist, and the first list that needs one fills it. An index is complete if it
+So writes keep these two only if they exist, and the first list that needs one fills it. An index is complete if it
 has as many members as the index of creations, which always has all records; lua/page.lua compares the two.
 """
 
@@ -18,14 +18,14 @@ from service.storage.scripts.turns import Turns
 
 ON_REQUEST = frozenset("un")  # the kinds of index that a collection may lack
 STEP = 200  # records in one `fill_index`: about 1 ms of Redis's time
-WAIT_SECONDS = 30.0  # for a list while another one fills the index: a million records take about ten seconds
-WORTH_A_LINE = 1.0  # seconds
+WAIT_SECONDS = 30.0  # the longest wait of a list while another one fills the index; a million records take about 10 s
+WORTH_A_LINE = 1.0  # seconds: a longer filling is logged
 
 log = getLogger(__name__)
 
 
 class IndexFilling:
-    """The filling of indexes by one worker, by one request at a time for each index."""
+    """Fills indexes in one worker; each index is filled by one request at a time."""
 
     def __init__(self, runner: Runner, page: Page) -> None:
         self._runner, self._page = runner, page
@@ -34,7 +34,7 @@ class IndexFilling:
     async def fill(self, collection: Collection, kind: str) -> None:
         """Enter all records of a collection in the index `kind`, unless another request has done it meanwhile.
 
-        Raises Unavailable, also if Redis's memory is full, and OutcomeUnknown. What was entered stays.
+        Raises Unavailable, also if Redis's memory is full, and OutcomeUnknown. Entries that were added stay.
         """
         index = collection.index(kind)
         turns = self._turns.setdefault(index, Turns(seconds=WAIT_SECONDS))
@@ -51,7 +51,7 @@ class IndexFilling:
         return int(await self._runner.command("ZCARD", index, key=index))
 
     async def fill_index(self, collection: Collection, kind: str, ids: Sequence[str]) -> int:
-        """Enter 1 to `STEP` records in an index; return the number of entries that were added.
+        """Enter 1 to `STEP` records in an index. Return the number of added entries.
 
         Raises what `fill` raises.
         """
@@ -59,4 +59,4 @@ class IndexFilling:
         try:
             return int(await self._runner.run("fill_index", names, kind=kind, ids=ids))
         except QuotaExceeded:
-            raise Unavailable("the store's memory is full: there is none for the index of this order") from None
+            raise Unavailable("the store's memory is full, so the index for this order cannot be made") from None

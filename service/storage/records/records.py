@@ -1,10 +1,11 @@
 """The operations on records: one typed method for each Lua script.
 
-A method builds keys and arguments, runs its script, and returns a typed result. Around a write it does what a script
-cannot: it registers a new collection, keeps the namespace's quota, and handles what is too large or too slow for a
-script.
+A method builds keys and arguments, runs its script, and returns a typed result. For a write it also does what a script
+cannot do: it registers a new collection, keeps the namespace's quota, and handles data that is too large or too slow
+for a script.
 
-Times are Redis's, in microseconds since the epoch. Every method may raise Unavailable, every write OutcomeUnknown too.
+Times are Redis's, in microseconds since the epoch. Every method may raise Unavailable, and every write also
+OutcomeUnknown.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -60,9 +61,9 @@ from service.storage.scripts.idempotent import idempotent, nothing
 from service.storage.scripts.reply import Reply
 from service.storage.scripts.runner import Runner
 
-READ_BYTES = 1_000_000  # of records in one MGET: 0.4 ms of Redis's time, and the memory of a slow reader
-SWEEP_MEMBERS = 40  # per `sweep`: about 2 ms of Redis's time in a collection of 1,000,000 (45 us a member)
-ATTEMPTS = 100  # at a record that other writers keep changing
+READ_BYTES = 1_000_000  # of records in one MGET: 0.4 ms of Redis's time; a slow reader holds as much memory
+SWEEP_MEMBERS = 40  # members for one `sweep`: about 2 ms of Redis's time in a collection of 1,000,000 (45 us each)
+ATTEMPTS = 100  # attempts at a record that other writers keep changing
 STAGED_SECONDS = 60
 
 KEEP = "="  # the lifetime of a record that keeps its expiry
@@ -85,7 +86,7 @@ class Records:
 
     @idempotent(saved)
     def create(self, write: Write, body: bytes) -> Coroutine[Any, Any, Saved]:
-        """Store a record that is not there yet; ignore `write.condition`.
+        """Store a record that does not exist yet; ignore `write.condition`.
 
         Raises Denied, AlreadyExists, Invalid (lifetime), QuotaExceeded.
         """
@@ -125,10 +126,10 @@ class Records:
         return self.commit("put", (write.collection.record(write.id), *write.collection.guarded), arguments, write)
 
     async def publish(self, write: Write, body: bytes, state: str, journal: bytes | str = "") -> Saved:
-        """Store a large record: send the body ahead to a staging key, then make that key the record.
+        """Store a large record: send the body to a staging key, then make that key the record.
 
-        `state` has the format of lua/include/precondition_error.lua and replaces `write.condition`; `journal` is of
-        `Write.entry`. Raises what `create` and `put` raise.
+        `state` has the format of lua/include/precondition_error.lua and replaces `write.condition`; `journal` comes
+        from `Write.entry`. Raises what `create` and `put` raise.
         """
         collection = write.collection
         if write.subject:  # a caller who may not write must not make Redis store the body
@@ -148,13 +149,13 @@ class Records:
         try:
             return await self.commit("publish", names, arguments, write)
         except Refusal:
-            with suppress(Refusal):  # it would expire anyway
+            with suppress(Refusal):  # it expires by itself
                 await self._command("UNLINK", staged, key=staged, write=True)
             raise
 
     @idempotent(lambda reply, remark: (saved(reply), remark.decode()))
     def merge(self, write: Write, patch: bytes, limit: int) -> Coroutine[Any, Any, tuple[Saved, str]]:
-        """Apply a JSON merge patch (RFC 7386) to a record, and return the new body's etag too.
+        """Apply a JSON merge patch (RFC 7386) to a record, and return also the new body's etag.
 
         The record keeps its expiry; `write.lifetime` is ignored. `patch` is a JSON object or array; `limit` is the
         largest body, in bytes. Raises Denied, NotFound, Changed, TooLarge, QuotaExceeded.
@@ -192,11 +193,11 @@ class Records:
     ) -> tuple[Saved, str]:
         """Change a record in the worker, and commit the result only onto the state that was read.
 
-        The new body is `change(old body, *arguments)`. The record keeps its expiry. It serves changes that would hold
-        Redis for too long, and changes with an idempotency key or a journal, whose etag has to be remembered.
+        The new body is `change(old body, *arguments)`. The record keeps its expiry. It is for changes that would
+        block Redis for too long, and for changes with an idempotency key or a journal, whose etag must be stored.
 
-        Changes of one record take turns, so each has one rival per other worker at most. Raises NotFound, Changed, and
-        what `put` and `change` raise.
+        Changes of one record take turns, so each competes with at most one change of each other worker. Raises
+        NotFound, Changed, and what `put` and `change` raise.
         """
         collection, id = write.collection, write.id
         write = replace(write, lifetime=KEEP)
@@ -217,7 +218,7 @@ class Records:
     def get(self, collection: Collection, id: str) -> Awaitable[Record]:
         """Read one record of a collection without scopes. Raises NotFound.
 
-        It is a bare GET, which costs Redis a fraction of a script, and the one read that replicas may answer.
+        It is a GET, which takes Redis a fraction of the time of a script. Only this read may be answered by replicas.
         """
         return self._runner.get(collection.record(id), _record, until)
 
@@ -232,9 +233,7 @@ class Records:
     async def read_listed(
         self, collection: Collection, listed: Iterable[Listed]
     ) -> AsyncIterator[list[tuple[str, Record]]]:
-        """Read the records of a page, a portion at a time as they are asked for; records that are gone are left
-        out.
-        """
+        """Read the records of a page in portions, when they are needed; records that are gone are left out."""
         for portion in portions(listed, READ_BYTES):
             names = [collection.record(one.id) for one in portion]
             found = await self._command("MGET", *names, key=names[0], until=all_until, keys=names)
@@ -284,9 +283,9 @@ class Records:
     ) -> tuple[int, list[Listed]]:
         """Return the number of records, and one page of them in the order of the index `kind`. `limit` is 1 to 1000.
 
-        `more` may have a `prefix` of ids, for the index "n", and `score` and `last`: the page goes on behind these. If
-        members are due, they are swept first, and the page is as of that time, so it ends even if records expire all
-        the time. The first page in an order for which there is no index yet waits until the index is filled.
+        `more` may have a `prefix` of ids, for the index "n", and `score` and `last`: the page continues after these.
+        Expired members are swept first, and the page is of that time, so it ends even if records expire all the time.
+        The first page in an order for which there is no index yet waits until the index is filled.
         """
         names = (collection.index(kind), collection.index("c"), collection.index("s"), collection.expiry)
         more = {"prefix": "", "score": "", "last": "", **more, "offset": offset, "limit": limit}
@@ -301,7 +300,7 @@ class Records:
                 moment = swept.at
             except Incomplete:
                 await self._filling.fill(collection, kind)
-                moment = ""  # it may have taken long
+                moment = ""  # filling may have taken long
 
     async def count(self, collection: Collection) -> int:
         """Return the number of live records of a collection with indexes."""
@@ -326,8 +325,9 @@ class Records:
         return [fault.decode() for fault in faults]
 
     async def adjust_usage(self, collection: Collection, documents: int, size: int) -> None:
-        """Add the effect of a write to the stored usage, if there is one. It raises no refusal: the write is
-        done.
+        """Add the effect of a write to the stored usage, if there is one.
+
+        It raises no refusal, because the write is done already.
         """
         if not documents and not size:
             return
@@ -342,11 +342,11 @@ class Records:
         return self._registrations.register(collection)
 
     async def registered(self, collection: Collection) -> str:
-        """Return the time of a collection's registration; register it unless that was done a short while ago."""
+        """Return the time of a collection's registration; register it unless that was done recently."""
         return self._registrations.get(collection) or await self.register(collection)
 
     async def unregister(self, collection: Collection, seen: str, empty: int) -> bool:
-        """Drop a collection that was found empty at `empty` (us); return whether it was dropped.
+        """Drop a collection that was found empty at `empty` (us). Return True if it was dropped.
 
         It is dropped only if its registration still is `seen`, and is an hour older than `empty`.
         """
@@ -363,7 +363,7 @@ class Records:
         return saved(reply)
 
     async def admitted(self, script: str, names: Sequence[str], arguments: dict[str, Any], write: Write) -> Any:
-        """Run a script that may create records; register their collection, and tell it the remaining quota."""
+        """Run a script that may create records; register their collection, and give it the remaining quota."""
         collection, quota = write.collection, write.quota
         arguments["kinds"], arguments["registered"] = collection.kinds, self._registrations.get(collection)
         arguments["remaining_quota"] = await self._usage.remaining_quota(quota, collection) if quota else ""
@@ -375,7 +375,7 @@ class Records:
             except Unregistered:
                 arguments["registered"] = await self.register(collection)
                 return await self._runner.script(script, names, arguments, write.idempotency)
-        except (Unregistered, StagingExpired):  # this process, or Redis, stood still for minutes
+        except (Unregistered, StagingExpired):  # this process, or Redis, was suspended for minutes
             raise Unavailable("the store did not answer in time; nothing was done") from None
 
     async def _compare_etag(self, write: Write, commit: Callable[[str], Coroutine[Any, Any, T]]) -> T:

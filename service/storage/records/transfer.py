@@ -1,8 +1,8 @@
-"""Records on their way out of a store and into another one: with their versions, times, expiries and callers.
+"""Records, read for an export and restored with their versions, times, expiries and callers.
 
-A walk goes along the index of creations: it visits every record that is there all the while once, in the same order on
-any server. A record is restored by one script, which writes string, expiry and indexes
-in one step. Restoring it again changes nothing, so what was interrupted may be repeated.
+A walk follows the index of creations: it visits every record that exists during the whole walk once, in the same order
+on any server. A record is restored by one script, which writes string, expiry and indexes in one step. Restoring it
+again changes nothing, so an interrupted import may be repeated.
 """
 
 from collections import Counter
@@ -24,12 +24,12 @@ from service.storage.scripts.fan_out import all_of, each
 from service.storage.scripts.reply import Reply
 from service.storage.scripts.runner import Runner
 
-STEP = 200  # ids in one command: so that requests beside a walk wait for a short while
-ATTEMPTS = 100  # at a record that others keep changing
+STEP = 200  # ids in one command: few, so that other requests wait only for a short time
+ATTEMPTS = 100  # attempts at a record that others keep changing
 
 
 class Restored(NamedTuple):
-    """A record and the place where it is to be."""
+    """A record to restore, and its collection and id."""
 
     collection: Collection
     id: str
@@ -41,7 +41,7 @@ class Restored(NamedTuple):
 
 
 class RecordTransfer:
-    """The way of records out of a store and into another one."""
+    """Records, read for an export and restored."""
 
     def __init__(self, runner: Runner, records: Records) -> None:
         self._runner, self._records = runner, records
@@ -52,17 +52,17 @@ class RecordTransfer:
     ) -> AsyncIterator[list[tuple[str, Record]]]:
         """Read the records of a listed collection, a portion at a time, in the order of their creations and ids.
 
-        `behind`: only those that come after this time (us) and id.
+        `behind`: only those after this time (us) and id.
         """
         async for listed in walk(self._records.page, collection, STEP, behind):
             async for portion in self._records.read_listed(collection, listed):
                 yield portion
 
     async def restore_many(self, wanted: Sequence[Restored], *, replace: bool) -> list[Outcome]:
-        """Restore records, and return what became of each. `replace`: also where another record is there.
+        """Restore records, and return the outcome of each. `replace`: also if a different record is stored.
 
-        All that may be restored are, before a failure is raised. Raises Unavailable, OutcomeUnknown, QuotaExceeded
-        (Redis's memory is full); it may be repeated then.
+        All records that can be restored are restored before a failure is raised. Raises Unavailable, OutcomeUnknown,
+        QuotaExceeded (Redis's memory is full); it may be repeated then.
         """
         registered = {one.collection: "" for one in wanted}
         for collection in registered:
@@ -87,7 +87,7 @@ class RecordTransfer:
         return [outcomes[number] for number in range(len(wanted))]
 
     async def _compare(self, wanted: Restored, packed: bytes | None, registered: str, replace: bool) -> Outcome:
-        """Compare a record with the one that is there, and restore it if it may be restored."""
+        """Compare a record with the stored one, and restore it if it may be restored."""
         for _ in range(ATTEMPTS):
             found = None if packed is None else Record.unpack(packed)
             if found is not None and state(found) == state(wanted.record):
@@ -100,7 +100,7 @@ class RecordTransfer:
         raise Unavailable("the record keeps changing")
 
     async def _restore_onto(self, wanted: Restored, registered: str, condition: str) -> Outcome:
-        """Restore a record if the condition holds. A large body is sent ahead. Raises AlreadyExists, Changed."""
+        """Restore a record if the condition holds. A large body is staged first. Raises AlreadyExists, Changed."""
         body, staged = wanted.record.body, ""
         if len(body) > INLINE_BYTES:
             staged = wanted.collection.staged(uuid4().hex)
@@ -108,10 +108,10 @@ class RecordTransfer:
             await self._runner.command(*command, key=staged, write=True)
         try:
             reply = await self.restore(wanted, registered, condition, staged)
-        except (Unregistered, StagingExpired):  # this process, or Redis, stood still for minutes
+        except (Unregistered, StagingExpired):  # this process, or Redis, was suspended for minutes
             raise Unavailable("the store did not answer in time") from None
         finally:
-            if staged:  # it is gone if it became the record
+            if staged:  # the key is gone if it became the record
                 with suppress(Refusal):
                     await self._runner.command("UNLINK", staged, key=staged, write=True)
         await self._adjust_usage([wanted], {0: reply})
@@ -140,8 +140,8 @@ class RecordTransfer:
     async def check(self, wanted: Sequence[Restored]) -> list[str]:
         """Check the index entries of records that were restored; return the faults.
 
-        All records of a collection are compared with a few commands. Only what differs is looked at by a script: a
-        client may have changed it in between.
+        All records of a collection are compared with a few commands. Only those that differ are checked by a script,
+        because a client may have changed them in between.
         """
         collections = dict[Collection, list[str]]()
         for one in wanted:
@@ -154,7 +154,7 @@ class RecordTransfer:
         return faults
 
     async def _consistent(self, collection: Collection, ids: Sequence[str]) -> list[bool]:
-        """Tell for each record whether its index entries are right, or may be wrong."""
+        """Return for each record True if its index entries are right, False if they may be wrong."""
         names = [collection.record(id) for id in ids]
         commands = [self._runner.command("MGET", *names, key=names[0])]
         commands += [self._runner.command("ZMSCORE", key, *ids, key=key) for key in collection.tail]
@@ -167,7 +167,7 @@ class RecordTransfer:
         ]
 
     async def _adjust_usage(self, wanted: Sequence[Restored], replies: Mapping[int, Any]) -> None:
-        """Add what was restored to the usage of its namespaces."""
+        """Add the restored records to the usage of their namespaces."""
         documents, sizes = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         collections = dict[tuple[str, str], Collection]()
         for number, reply in replies.items():
@@ -193,13 +193,13 @@ def _scores(packed: bytes | None, kinds: str) -> list[int | None]:
 
 
 def _agrees(kind: str, score: bytes | None, wanted: int | None) -> bool:
-    """Tell if an index has the score that it should have, or has none yet and may lack it."""
+    """Return True if an index has the right score, or if it has none yet and need not have one."""
     if score is None:
         return wanted is None or kind in ON_REQUEST
     return int(score) == wanted
 
 
 def state(record: Record) -> tuple[object, ...]:
-    """Return all that distinguishes one record from another; a stored header may also have padding."""
+    """Return everything that distinguishes two records; a stored header may also have padding."""
     times = record.version, record.created, record.updated, record.expires
     return *times, record.creator, record.updater, record.body

@@ -14,7 +14,7 @@ async def walk(
 ) -> AsyncIterator[Sequence[Listed]]:
     """Return the records of a collection by creation and id, at most `limit` at a time.
 
-    A record that is there all the while is returned once. `behind`: only those that come after this time (us) and id.
+    A record that exists during the whole walk is returned once. `behind`: only those after this time (us) and id.
     """
     more: dict[str, Any] = {} if behind is None else {"score": behind[0], "last": behind[1]}
     while True:
