@@ -28,7 +28,7 @@ def refused(document: str | bytes) -> str:
     return str(error.value)
 
 
-WRONG = [  # a document that has a slip near a key, and what is said of it
+WRONG = [  # a document with an error near a key, and the message about it
     ("ainoflow: {keys: [{key: SECRET, id: a, project: p}", "line 2, column 1: not YAML or JSON"),
     ("ainoflow:\n keys:\n  - {key: 'SECRET, id: a}\n", "line 4, column 1: not YAML or JSON"),
     ("ainoflow: {keys: [{key: *SECRET, id: a}]}", "line 1, column 25: aliases"),
@@ -142,7 +142,7 @@ async def test_two_keys_that_swap_their_ids_both_work_afterwards(service: Runnin
         assert [await whoami(http, service, key) for key in ("ak-x", "ak-y")] == [200, 200]
 
 
-EXPIRING: dict[str, tuple[str, str, dict[str, str]]] = {  # its part of a document, a path, and a header
+EXPIRING: dict[str, tuple[str, str, dict[str, str]]] = {  # dialect -> part of a document, path, and headers
     "ainoflow": (
         "ainoflow: {keys: [{key: TOKEN, id: TOKEN, project: p, expires: DATE}]}",
         "/api/v1/whoami",

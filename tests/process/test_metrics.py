@@ -10,7 +10,7 @@ from service.operations.exposition import Totals
 
 
 def seen(totals: Totals) -> dict[str, float]:
-    """The samples that /metrics shows: `name{label,...}` -> value, in the text's own order of labels."""
+    """Return the samples of /metrics: `name{label,...}` -> value, with labels in the order of the text."""
     registry = CollectorRegistry()
     registry.register(totals)
     families = text_string_to_metric_families(generate_latest(registry).decode())

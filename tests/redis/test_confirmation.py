@@ -16,8 +16,8 @@ from tests.effort import examples
 from tests.redis.conftest import Open
 from tests.servers import RedisProcess
 
-SOCKET_BYTES = 40_000  # that the socket of the model buffers: a little more than the minimum that the code assumes
-TURN_BYTES = 64 * 1024  # that Redis writes to a connection in one turn of its event loop
+SOCKET_BYTES = 40_000  # buffer of the model's socket: a little more than the minimum that the code assumes
+TURN_BYTES = 64 * 1024  # bytes that Redis writes to a connection in one turn of its event loop
 
 
 class Queue:
@@ -158,14 +158,14 @@ class Connection:
         self.noticed: set[int] = set()
 
     def flush(self, sizes: list[int], pieces: int = 1) -> None:
-        """Flush these commands, which Redis reads in so many pieces."""
+        """Flush these commands, which Redis reads in a number of pieces."""
         self.sizes += sizes
         self.reads += [len(sizes) // pieces] * (pieces - 1)
         self.reads.append(len(sizes) - len(sizes) // pieces * (pieces - 1))
         self.backlog.flushed(len(self.sizes), (pieces - 1) * READ_BYTES)
 
     def short(self, flushes: int) -> None:
-        """Flush short commands that are executed, so many times, while nothing is received."""
+        """Flush short commands that are executed, a number of times, while nothing is received."""
         for _ in range(flushes):
             self.flush([5])
             self.turn()

@@ -1,4 +1,4 @@
-"""Tests that closing ends a background task that took its cancellation for an error of its connection."""
+"""Tests that closing ends a background task that has mistaken its cancellation for an error of its connection."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

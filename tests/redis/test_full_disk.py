@@ -1,6 +1,6 @@
 """Tests a disk that fills up while Redis writes a file that a rewrite has begun: no acknowledged write is lost.
 
-A limit for the size of Redis's files stands for a full disk: the command that exceeds it is written partially.
+A limit for the size of Redis's files simulates a full disk: the command that exceeds it is written partially.
 """
 
 import asyncio

@@ -37,7 +37,7 @@ def placed(data_dir: Path, text: bytes) -> Path:
 
 
 def kept(end: int) -> int:
-    """Return how much is kept of a file that ends here. Redis itself cuts off a single command that is not complete."""
+    """Return the number of kept bytes of a file that ends here. Redis itself cuts off an incomplete single command."""
     start = max(start for start in STARTS if start <= end)
     began = WHOLE.startswith(BEGIN, start) and start + len(BEGIN) <= end
     looks_complete = WHOLE[:end].endswith(EXEC)  # in a value: that is not noticed
@@ -82,7 +82,7 @@ def test_a_file_with_other_damage_is_unchanged(tmp_path: Path) -> None:
     assert path.read_bytes() == damaged
 
 
-MOMENTS = {  # of a kill within the last transaction
+MOMENTS = {  # moments of a kill within the last transaction
     "behind MULTI": len(BEGIN),
     "within its first command": len(BEGIN) + 9,
     "behind its first command": len(BEGIN) + len(command(b"SET", b"a", b"3")),

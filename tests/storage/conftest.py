@@ -44,7 +44,7 @@ def keyspace(redis: RedisProcess) -> Keyspace:
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """A function that opens a runner as workers have it. All runners are closed after the test."""
+    """A function that opens a runner like that of a worker. All runners are closed after the test."""
     async with runners() as opening:
         yield opening
 
@@ -61,7 +61,7 @@ def storage(runner: Runner) -> Storage:
 
 @pytest.fixture
 async def follow() -> AsyncIterator[Callable[..., list[Client]]]:
-    """A function that makes clients of a stream. All of them leave after the test."""
+    """A function that makes clients of a stream. All of them are stopped after the test."""
     clients: list[Client] = []
 
     def following(followers: Followers, stream: Stream, count: int = 1, after: Position = BEGINNING) -> list[Client]:

@@ -53,7 +53,7 @@ class Keyspace:
     def expires(self, id: str) -> int:
         """Return the expiry of a key in Redis (ms since the epoch), -1 if it has none."""
         before = left = after = 0
-        while not before == after > 0:  # until all is in one millisecond, so that the sum is exact
+        while not before == after > 0:  # repeated until all is in one millisecond, so that the sum is exact
             before, left, after = self.command("EVAL", EXPIRES, 1, RECORD(id))
         return left if left < 0 else int(before + left)
 

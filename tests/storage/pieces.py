@@ -1,4 +1,4 @@
-"""Makes bodies that arrive piece by piece, and reads what Redis has of them."""
+"""Makes bodies that arrive piece by piece, and reads the parts that are stored in Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -50,6 +50,6 @@ async def held(areas: Areas) -> dict[str, bytes]:
 
 
 def blob_chunks(keyspace: Keyspace, *, let_go: bool = False) -> set[str]:
-    """Return the names of the chunks that stay, or only of those that will expire soon."""
+    """Return the names of the chunks that do not expire, or only of those that will expire soon."""
     found = {name for name in keyspace.names() if name.startswith(AREA.chunks)}
     return {name for name in found if (0 < int(keyspace.command("PTTL", name)) <= 61_000) == let_go}

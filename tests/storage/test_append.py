@@ -76,7 +76,7 @@ def reference(text: str, value: str) -> str | None:
         return lead + old[:-1] + new[1:] + trail
     if old[0] != "[":
         return None
-    # Of an array's value what stands between its elements stays as it is written too.
+    # The text between the elements of an array must stay as it is, too.
     more = new[1:-1].strip(SPACE) if new[0] == "[" else new
     if not more:
         return text

@@ -243,7 +243,7 @@ Refused = tuple[int, type[Refusal]] | None
 
 
 async def alone(storage: Storage, each: Operation) -> None:
-    """Do an operation by itself."""
+    """Carry out an operation as a request of its own."""
     write = Write(COLLECTION, each.id, ME, condition=each.condition)
     todo: dict[str, Any] = {
         "create": lambda: storage.records.create(write, each.body),
@@ -264,7 +264,7 @@ async def everything(storage: Storage) -> State:
 async def test_a_batch_has_the_effect_of_its_operations_in_order(
     storage: Storage, keyspace: Keyspace, batches: list[list[Operation]]
 ) -> None:
-    """Each batch is done, then undone by starting anew; then its operations are done alone up to the first refusal."""
+    """The operations of each batch are also carried out one by one, on equal data, up to the first refusal."""
     done: list[Operation] = []
     for operations in batches:
         await _anew(keyspace, storage, done)
@@ -284,7 +284,7 @@ async def test_a_batch_has_the_effect_of_its_operations_in_order(
 
 
 async def _one_by_one(storage: Storage, operations: list[Operation]) -> Refused:
-    """Do operations alone, one after another; the number and the type of the first refusal."""
+    """Carry out operations one after another. Return the number and the type of the first refusal."""
     for number, each in enumerate(operations):
         try:
             await alone(storage, each)

@@ -29,7 +29,7 @@ JOURNAL = {STREAM, STATE}
 
 @dataclass
 class Author:
-    """Writes under a journal."""
+    """Writes into a collection with a journal."""
 
     storage: Storage
     retention: Retention = KEPT
@@ -162,7 +162,7 @@ async def test_an_expiry_is_entered_when_it_is_swept(storage: Storage, author: A
 
 
 async def test_the_expiry_comes_before_the_record_is_made_again(author: Author, keyspace: Keyspace) -> None:
-    """Even if a write removes only two others that are due."""
+    """This holds even if a write removes only two other expired records."""
 
     async def made_again(seconds: float) -> None:
         ids = [f"{name} {seconds}" for name in ("a", "b", "c", "d", "again")]  # no entry of a shorter attempt counts
@@ -280,7 +280,7 @@ async def test_a_trimmed_cursor_is_refused_and_the_oldest_works(storage: Storage
         with pytest.raises(Trimmed) as refused:
             await storage.journal.read(COLLECTION, cursor, 5)
         assert refused.value.oldest == cursors[99]
-    page = await storage.journal.read(COLLECTION, cursors[99], 100)  # nothing after it is gone
+    page = await storage.journal.read(COLLECTION, cursors[99], 100)  # no entry after the cursor was removed
     assert [each.cursor for each in page.changes] == cursors[100:]
 
 
@@ -303,7 +303,7 @@ async def test_a_cursor_that_the_journal_does_not_have_is_refused(
             with pytest.raises(UnknownCursor) as refused:
                 await storage.journal.read(COLLECTION, cursor, 5)
             assert refused.value.oldest == start
-        await author.put("a")  # with a later cursor: the lost one is not skipped either
+        await author.put("a")  # this entry has a later cursor: the lost one must not be skipped
     assert len((await storage.journal.read(COLLECTION, start, 1000)).changes) == len(await author.all())
 
 
@@ -322,7 +322,7 @@ async def test_old_entries_are_removed_from_an_idle_collection(
     assert keyspace.command("HMGET", STATE, "trimmed", "freed") == [b"1000127-0", b"1280"]
     with pytest.raises(Trimmed):
         await storage.journal.read(COLLECTION, "1000126-0", 5)
-    keyspace.command("HSET", STATE, "limits", "10 0")  # all of it is too old now
+    keyspace.command("HSET", STATE, "limits", "10 0")  # all entries are too old now
     last = await storage.journal.latest(COLLECTION)
     keyspace.wait_past(int(last.split("-")[0]))
     await storage.records.sweep(COLLECTION)

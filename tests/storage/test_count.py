@@ -28,7 +28,7 @@ async def test_expired_records_are_not_counted_from_their_expiry_on(storage: Sto
 
     keyspace.wait_past(await while_it_lives(0.1, live))
     assert await storage.records.count(COLLECTION) == 10
-    assert len(keyspace.indexes()["x"]) == 20  # counted out, not swept
+    assert len(keyspace.indexes()["x"]) == 20  # the count leaves them out; they are not swept
 
 
 async def test_the_count_and_the_record_agree_to_the_millisecond(storage: Storage, keyspace: Keyspace) -> None:

@@ -37,7 +37,7 @@ async def seen(found: Callable[[], object]) -> None:
 
 
 class Asked(Exception):
-    """A look-up would need Redis."""
+    """Raised if a look-up needs Redis."""
 
 
 def kept_caller(directory: Directory, token: str) -> Caller | None:
@@ -216,7 +216,7 @@ async def test_entries_are_found_replaced_and_removed(directory: Directory) -> N
 
 
 async def test_a_changed_quota_makes_the_usage_be_counted_again(directory: Directory, keyspace: Keyspace) -> None:
-    """Without a quota the usage is not updated, so a usage of before would be wrong."""
+    """Without a quota the usage is not updated, so an earlier usage would be wrong."""
     usage = keys.usage("ainoflow", "acme")
     for declared in ({"quota": None}, None, {"quota": {"documents": 1}}):
         keyspace.command("SET", usage, "7 70")

@@ -16,7 +16,7 @@ IN_A_SLICE = SLICE_BYTES // LEAST_BYTES
 
 
 class Waiting:
-    """A follower that is given so many bytes when it is served."""
+    """A follower that is given a number of bytes when it is served."""
 
     def __init__(self, size: int = LEAST_BYTES) -> None:
         self.size, self.served = size, 0
@@ -27,7 +27,7 @@ class Waiting:
 
 
 async def turn_by_turn(waiting: list[Waiting]) -> list[int]:
-    """Count those that were served in each turn of the event loop, until all were."""
+    """Return the number of followers that were served in each turn of the event loop, until all were served."""
     served, counts = 0, []
     while served < len(waiting):
         await asyncio.sleep(0)

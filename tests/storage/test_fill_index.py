@@ -139,7 +139,7 @@ async def test_an_index_that_was_filled_in_part_is_completed(
 async def test_an_index_whose_entries_all_vanish_while_it_is_filled_is_filled_again(
     storage: Storage, runner: Runner, keyspace: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Redis removes an empty sorted set, so later writes do not enter new records; the list notices."""
+    """Redis removes an empty sorted set, so later writes do not enter new records. The list notices that."""
     for id in numbered(3 * STEP):
         await storage.records.put(Write(COLLECTION, id, ME), b"[]")
 
@@ -163,7 +163,7 @@ async def test_an_index_whose_entries_all_vanish_while_it_is_filled_is_filled_ag
 
 
 async def test_a_list_ends_although_an_index_names_no_record(storage: Storage, keyspace: Keyspace) -> None:
-    """Entries without a record are a fault that fsck mends; a list must end all the same."""
+    """Entries without a record are a fault that fsck repairs. A list must end nevertheless."""
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     keyspace.plant("ghost", c=9)
     keyspace.plant("phantom", s=9)
@@ -198,7 +198,7 @@ async def write_until(ended: asyncio.Event, storage: Storage, chance: random.Ran
 
 
 async def read_lists(storage: Storage, kind: str) -> None:
-    """Of documents that nobody touches, each list has all that fit, once, in order."""
+    """Check that each list has all unchanged documents that fit, once and in order."""
     for _ in range(20):
         listed = ids((await storage.records.page(COLLECTION, kind, 0, 1000))[1])
         found = [id for id in listed if id.startswith("still")]

@@ -27,7 +27,7 @@ FORMER = [
 
 @pytest.fixture
 def former(keyspace: Keyspace) -> list[int]:
-    """A journal as a former version left it; the totals of its entries."""
+    """Write a journal like a former version. Return the totals of its entries."""
     weights = [weight(each.id, each.author or "", each.value or b"") for each in FORMER]
     totals = [*accumulate(weights)]
     for each, total in zip(FORMER, totals, strict=True):

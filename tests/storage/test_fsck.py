@@ -163,7 +163,7 @@ async def test_keys_of_other_programs_are_ignored(filled: Storage, redis: RedisP
 async def test_two_objects_of_one_collection_are_no_damage(
     filled: Storage, redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With more collections than are kept in memory, the same one is not the same object."""
+    """If there are more collections than are cached, one collection may be two objects."""
     monkeypatch.setattr(keys, "collection", keys.Collection)
     assert await check(redis) == (0, ["0 faults found"])
 
@@ -218,7 +218,7 @@ async def cursors(storage: Storage, after: str | None) -> list[str]:
 async def test_a_removed_cursor_behind_entries_is_found_and_repaired(
     storage: Storage, redis: RedisProcess, removed: int, ahead: int
 ) -> None:
-    """Earlier versions set it so in an import. All readers of the entries before it were refused."""
+    """Imports of earlier versions set this cursor. All readers of the entries before it were refused."""
     for _ in range(5):
         await storage.records.put(Write(COLLECTION, "a", ME, journal=Retention(entries=5 - removed)), b"[]")
     if removed:
@@ -247,7 +247,7 @@ async def test_a_removed_cursor_behind_entries_is_found_and_repaired(
 async def test_a_journal_without_its_stream_is_found_and_continues_after_its_removed_entries(
     storage: Storage, redis: RedisProcess
 ) -> None:
-    """Earlier versions imported a journal so whose entries were all removed. Later changes may be before these."""
+    """Earlier versions imported journals without entries in this way. Later changes may be before the removed ones."""
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     trimmed = "8000000000000-5"
     redis.command("HSET", COLLECTION.journal_state, "bytes", "500", "freed", "500", "trimmed", trimmed)

@@ -39,7 +39,7 @@ WRITES: dict[str, tuple[str, Ask]] = {
 
 
 class Granting:
-    """Grants, each of a later revision."""
+    """Makes grants, each with a later revision."""
 
     def __init__(self, runner: Runner) -> None:
         self.inner = Grants(runner)
@@ -61,7 +61,7 @@ async def filled(storage: Storage) -> Storage:
 
 
 def held(redis: RedisProcess) -> dict[bytes, bytes]:
-    """Return the grants that Redis has."""
+    """Return the grants that are stored in Redis."""
     found: dict[bytes, bytes] = redis.command("HGETALL", FIELD.acl)
     return found
 
@@ -96,7 +96,7 @@ async def test_only_the_expected_keys_remain_after_grant(
 
 
 async def test_grants_of_an_older_revision_never_replace_newer_ones(grants: Granting, redis: RedisProcess) -> None:
-    """This holds whichever is written last, also if the resource was undeclared."""
+    """This holds in any order of the writes, also if the resource was undeclared."""
     earlier, later = await grants.inner.revise(), await grants.inner.revise()
     for latest in ({"owner": "r"}, None):
         await grants.inner.grant(FIELD, latest, later)

@@ -101,7 +101,7 @@ async def test_a_repetition_gets_the_same_answer_and_changes_nothing(
 ) -> None:
     await fill(storage, name)
     first = await ask(storage, WRITES[name], request())
-    # Whatever the first one did is undone or overwritten, so that doing it again would show or be refused.
+    # The effect of the first request is undone or overwritten, so that a second execution would be visible or refused.
     for id in ("a", "new", "list", "large"):
         await storage.records.put(Write(COLLECTION, id, ME), b'{"later":[]}')
     await storage.records.delete(Write(COLLECTION, "a"))
@@ -119,7 +119,7 @@ async def test_a_repetition_gets_the_same_answer_and_changes_nothing(
 async def test_of_racing_repetitions_one_is_carried_out_and_all_get_its_answer(
     storage: Storage, runner: Runner, keyspace: Keyspace, name: str
 ) -> None:
-    """Two storages, as of two workers, so that the requests meet in Redis."""
+    """There are two storages, like those of two workers, so that the requests meet in Redis."""
     await fill(storage, name)
     before = await versions(storage)
     workers = [storage, Storage(runner)]
@@ -301,7 +301,7 @@ def test_the_id_of_a_new_object_depends_on_the_request_and_not_on_its_body() -> 
 async def test_every_worker_uses_the_same_secret(
     storage: Storage, runner: Runner, connect: Connect, redis: RedisProcess, keyspace: Keyspace
 ) -> None:
-    """Two workers that need it at once, and one that starts later."""
+    """Two workers need it at the same time, and one starts later."""
     another = Storage(await connect(redis))
     secrets = await asyncio.gather(*(each.secret.read() for each in (storage, another, storage, another)))
     assert len(set(secrets)) == 1

@@ -81,7 +81,7 @@ async def test_preconditions_are_checked(storage: Storage, body: bytes) -> None:
 
 @BOTH
 async def test_of_many_racing_merges_none_is_lost(storage: Storage, runner: Runner, body: bytes) -> None:
-    """Two storages, as of two workers, so that merges that are done in a worker race, too."""
+    """There are two storages, like those of two workers, so that merges in workers race, too."""
     await storage.records.put(Write(COLLECTION, "a", ME), body)
     workers = [storage, Storage(runner)]
     done = await asyncio.gather(*(merge(workers[n % 2].records, b'{"k%d":%d}' % (n, n)) for n in range(60)))

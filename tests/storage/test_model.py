@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 QUOTA = Quota(documents=9)
 IDS = st.sampled_from(["a", "b", "B", "a:b", "{x}", "é", "\U0001f600", "k1", "k2", "k3", "k4", "k5"])
-# An object each, so that all can be merged; the longest take the other ways in: staged, merged in the worker.
+# Each is an object, so that all can be merged. The longest ones are staged, and merged in the worker.
 PADS = st.sampled_from([0, 0, 0, 1, 7, 100, INLINE_BYTES, MERGE_BYTES])
 BODIES = st.builds(lambda n, pad: b'{"n":%d,"pad":"%s"}' % (n, b"x" * pad), st.integers(0, 9), PADS)
 NEVER, LATER, SOON = "", "+600000", "+2"
@@ -75,7 +75,7 @@ class Machine(RuleBasedStateMachine):
             self.do(work)
 
     def expected(self, id: str, condition: str, growing: bool) -> type[Refusal] | None:
-        """The refusal of a conditional write of that id, if it is refused. `growing`: it may create the record."""
+        """Return the refusal of a conditional write, None if it is not refused. `growing`: it may create the record."""
         there = id in self.held
         if (condition == "absent" and there) or condition == "other":
             return Changed
@@ -88,7 +88,7 @@ class Machine(RuleBasedStateMachine):
         return None
 
     def used(self) -> int:
-        """Documents that count against the quota: with those that wait to be swept."""
+        """Return the number of documents that count in the quota, also of those that are not swept yet."""
         return self.do(Usage(self.runner).count(COLLECTION))[0]
 
     def condition(self, id: str, word: str) -> Condition:
@@ -102,14 +102,14 @@ class Machine(RuleBasedStateMachine):
         }[word]
 
     def entered(self, operation: str, id: str, version: int, body: bytes) -> None:
-        """Note a change that the journal has to have."""
+        """Note a change that must be in the journal."""
         kept = body if operation not in ("delete", "expire") and len(body) <= INLINE_BYTES else None
         self.by_id.setdefault(id, []).append((operation, version, etag(body)))
         if operation != "expire":
             self.changes.append((operation, id, version, kept))
 
     def wrote(self, operation: str, id: str, body: bytes, version: int, expires: int, lifetime: str) -> None:
-        """Note a write that was carried out; one that lives shortly is waited for, and so is unswept from then on."""
+        """Note a write that was carried out. If it expires soon, wait for that; then it is not swept yet."""
         self.step += 1
         self.entered(operation, id, version, body)
         before = self.held.get(id)
@@ -218,7 +218,7 @@ class Machine(RuleBasedStateMachine):
         assert self.do(Usage(self.runner).stored(COLLECTION)) == (len(self.held), total)
 
     def journal_is_what_was_done(self) -> int:
-        """Compare the journal with all changes that were made; return the bytes that it counts."""
+        """Compare the journal with all changes that were made. Return the bytes that it counts."""
         found = self.do(self.storage.journal.read(COLLECTION, None, 1000)).changes
         written = [(each.operation, each.id, each.version, each.value) for each in found if each.operation != "expire"]
         assert written == self.changes

@@ -79,7 +79,7 @@ async def test_an_unknown_collection_is_empty(storage: Storage, keyspace: Keyspa
 
 
 async def test_expired_records_are_never_listed(storage: Storage, keyspace: Keyspace) -> None:
-    """Every second of more than one sweep's worth expires; the next page is exact."""
+    """Every second record expires, more than one sweep removes; the next page is exact."""
     count = 2 * SWEEP_MEMBERS + 200
     for n, id in enumerate(numbered(count)):
         saved = await storage.records.put(Write(COLLECTION, id, ME, lifetime="+300" if n % 2 else ""), b"[]")
@@ -140,7 +140,7 @@ async def test_only_the_expected_keys_remain(filled: Storage, keyspace: Keyspace
 async def test_a_page_continues_after_an_id_that_was_removed(
     storage: Storage, keyspace: Keyspace, descending: bool
 ) -> None:
-    """Ids that share a score are found by halves, in the order of their bytes."""
+    """Ids with one score are found by a binary search, in the order of their bytes."""
     names = sorted([*numbered(50), "B", "a", "\x01", "é", "\U0001f600"], key=str.encode)
     for score, group in ((5, names[::2]), (7, names[1::2])):
         keyspace.plant_many(group, s=score, c=score)
@@ -162,7 +162,7 @@ async def test_a_page_continues_after_an_id_that_was_removed(
 
 @pytest.mark.long
 async def test_the_last_page_costs_as_much_as_the_first(storage: Storage, keyspace: Keyspace) -> None:
-    """Of documents that share one size, the last one of the page before gone: the worst case."""
+    """In the worst case, many documents have one size, and the last one of the former page is gone."""
     names = [f"k{n:07}" for n in range(either(100_000, 1_000_000))]
     late = len(names) - 101
     for begin in range(0, len(names), 10_000):
@@ -178,5 +178,5 @@ async def test_the_last_page_costs_as_much_as_the_first(storage: Storage, keyspa
             times.append(stats["cmdstat_fcall"]["usec_per_call"])
             assert (
                 stats["cmdstat_zrange"]["calls"] <= len(names).bit_length() + 2
-            )  # the halvings, the page, the earliest expiry
+            )  # the binary search, the page, the earliest expiry
     print({last: f"{median(times)} us" for last, times in spent.items()})

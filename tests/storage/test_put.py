@@ -30,7 +30,7 @@ async def test_put_replaces_the_whole_record_except_its_creation(storage: Storag
 
 @pytest.mark.parametrize("length", [*range(20, 41), CALLER_ID_BYTES])
 async def test_a_header_of_any_length_is_read(storage: Storage, length: int) -> None:
-    """A script reads as many bytes as most headers have, and again if this one has more: two ids are in it."""
+    """A script reads as many bytes as most headers have, and reads again if a header is longer."""
     author, body = "a" * length, b'{"n":1}'
     first = await storage.records.put(Write(COLLECTION, "a", author, lifetime="+60000"), body)
     second = await storage.records.put(Write(COLLECTION, "a", author, lifetime=KEEP), body)
@@ -169,7 +169,7 @@ async def test_a_record_deleted_and_created_again_in_between_is_read_again(stora
     saved = await meddler.put(Write(COLLECTION, "a", ME, condition=Condition(match=frozenset({etag(b"[1]")}))), b"[2]")
     record = await storage.records.get(COLLECTION, "a")
     assert saved.version == 2
-    assert record.creator == "meddler"  # the compare-and-set saw that it was no longer the record it had looked at
+    assert record.creator == "meddler"  # the compare-and-set noticed that the record had changed
 
 
 async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:

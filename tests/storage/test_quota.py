@@ -116,7 +116,7 @@ async def test_a_usage_is_counted_when_it_is_first_needed_and_again_after_an_hou
     await storage.records.create(Write(COLLECTION, "new", ME, quota=Quota(documents=10_000)), b"[]")
     assert keyspace.command("GET", USAGE) == b"1502 3005"
     assert COUNTED_FOR - 60 < keyspace.command("TTL", USAGE) <= COUNTED_FOR
-    keyspace.command("SET", USAGE, "9000 9000", "PX", 1)  # it had drifted, and its hour is over
+    keyspace.command("SET", USAGE, "9000 9000", "PX", 1)  # a wrong usage, whose hour is over
     keyspace.wait_past(keyspace.now() // 1000 + 2)
     await storage.records.create(Write(COLLECTION, "newer", ME, quota=Quota(documents=10_000)), b"[]")
     assert keyspace.command("GET", USAGE) == b"1503 3007"

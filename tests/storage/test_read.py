@@ -52,7 +52,7 @@ async def test_each_collection_tells_if_it_may_be_read(storage: Storage) -> None
 
 
 async def test_refusals_keep_no_stack_frames(storage: Storage) -> None:
-    """Thousands of them are kept until the last collection is read: the collector would walk all of their frames."""
+    """Thousands of refusals may be kept at the same time, and the garbage collector would visit all their frames."""
     await granted(storage, FIELD)
     for reading in await storage.scoped.read_many([FIELD, GONE], ["a"], "stranger"):
         assert reading.refused is not None

@@ -82,7 +82,7 @@ async def test_an_existing_area_is_replaced_only_in_the_state_that_was_read(
     assert found is not None
     assert await transfer.restore(PLACE, "", STATE, holding(BYTES), found[0]) is Outcome.STORED
     assert await faults(runner) == []
-    for chunk in found[0].chunks(PLACE):  # they go when nobody reads them any more
+    for chunk in found[0].chunks(PLACE):  # they expire when readers have had time to finish
         assert 0 < keyspace.command("PTTL", chunk) <= GRACE_MS
 
 

@@ -33,7 +33,7 @@ def test_a_packed_record_can_be_parsed(
 
 @pytest.mark.parametrize("id", ["i" * CALLER_ID_BYTES, "é" * (CALLER_ID_BYTES // 2), "", "i" * 31, "i" * 32])
 async def test_the_longest_header_fits(storage: Storage, keyspace: Keyspace, id: str) -> None:
-    """The largest that each field gets: a version of 9 bytes, times, an expiry in the year 9999, the longest ids."""
+    """Each field has its largest value: a version of 9 bytes, times, an expiry in the year 9999, the longest ids."""
     await storage.records.put(Write(COLLECTION, "a", id), b"[]")
     now = keyspace.now()
     header = packb((2**53 - 2, now, now, 0, id, id, 2))

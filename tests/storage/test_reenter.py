@@ -79,7 +79,7 @@ async def test_a_journal_whose_entries_were_all_removed_still_counts_them(
 async def test_only_the_states_of_records_that_expire_are_restored(
     transfer: JournalTransfer, storage: Storage, runner: Runner
 ) -> None:
-    """A record may have expired on the way; nothing would ever remove its state."""
+    """A record may have expired during the transfer. Then its state would never be removed."""
     await storage.records.put(Write(COLLECTION, "soon", ME, lifetime="+86400000"), b"[]")
     await storage.records.put(Write(COLLECTION, "stays", ME), b"[]")
     await transfer.restore_state(COLLECTION, {":soon": "1 ab", ":stays": "1 ab", ":gone": "1 ab"}, 0)

@@ -20,7 +20,7 @@ TEN_MINUTES, HOUR = 600_000_000, 3_600_000_000  # us
 
 
 async def put(runner: Runner, registered: str) -> None:
-    """The bare script."""
+    """Run the script alone, without the registration by the method."""
     names = (RECORD("a"), *COLLECTION.guarded)
     await runner.run(
         "put",
@@ -48,7 +48,7 @@ async def test_a_registration_is_valid_for_ten_minutes(runner: Runner, keyspace:
     with pytest.raises(Unregistered):
         await put(runner, str(keyspace.now() - TEN_MINUTES))
     await put(runner, str(keyspace.now() - TEN_MINUTES + 5_000_000))
-    await put(runner, "")  # the collection is there: nobody asks for a proof
+    await put(runner, "")  # the collection exists, so no registration is needed
 
 
 async def test_a_registration_is_required_again_when_the_collection_is_empty(storage: Storage, runner: Runner) -> None:
@@ -123,7 +123,7 @@ async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspac
 async def test_a_registration_that_a_failover_has_lost_is_made_again(
     storage: Storage, redis: RedisProcess, lost: str
 ) -> None:
-    """The new primary lacks what the old one answered last. In a cluster, the collection may be on another one."""
+    """The new primary lacks the last writes of the old one. In a cluster, the collection may be on another primary."""
     await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
     if lost == "everything":
         redis.command("FLUSHALL")
