@@ -1,11 +1,13 @@
 """The part `memory`: bytes that a record takes in Redis, part by part, as a multiple of its payload.
 
 Ids have 32 hexadecimal digits, like those that the service generates. The parts are the MEMORY USAGE of the
-record and of each index; the rest of the growth of `used_memory` are the hash tables of the database.
+record and of each index; the rest of the growth of `used_memory` are the hash tables of the database. Records are
+weighed as they are written, and again after a list in each order, which fills the indexes that such a list needs.
 """
 
 import asyncio
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Any, cast
@@ -31,19 +33,26 @@ def run(
 ) -> tuple[str, dict[str, Any]]:
     """Measure, and return a table and the figures. Raises Unusable."""
     found = []
-    for payload in PAYLOADS:
-        for lifetime in ("", LIFETIME):
-            records = min(QUICK_RECORDS if quick else RECORDS, LARGEST_TOTAL // payload)
-            say(f"memory: {records:,} records of {payload:,} bytes{', with expiry' if lifetime else ''}")
-            with RedisServer(directory, placement.redis) as server:
-                found.append(weighed(server, payload, records, lifetime))
+    for payload, lifetime, listed in product(PAYLOADS, ("", LIFETIME), (False, True)):
+        records = min(QUICK_RECORDS if quick else RECORDS, LARGEST_TOTAL // payload)
+        say(f"memory: {records:,} records of {_case(payload, expires=bool(lifetime), listed=listed)}")
+        with RedisServer(directory, placement.redis) as server:
+            found.append(weighed(server, payload, records, lifetime, listed=listed))
     return _table(found), {"quick": quick, "records": found}
 
 
-def weighed(server: RedisServer, payload: int, records: int, lifetime: str) -> dict[str, Any]:
+def _case(payload: int, *, expires: bool, listed: bool) -> str:
+    return f"{payload:,} B{', expires' if expires else ''}{', listed in all orders' if listed else ''}"
+
+
+def weighed(server: RedisServer, payload: int, records: int, lifetime: str, *, listed: bool) -> dict[str, Any]:
+    """Return the bytes of one of so many records. `lifetime` has the format of storage."""
+
     async def filled(count: int) -> None:
         async with opened(server.url) as (_, storage):
             await fill(storage, collection, count, document(payload), lifetime=lifetime, name=name)
+            for kind in collection.kinds if listed else ():
+                await storage.records.page(collection, kind, 0, 1)
 
     def name(number: int) -> str:
         return f"{number:032x}"
@@ -67,6 +76,7 @@ def weighed(server: RedisServer, payload: int, records: int, lifetime: str) -> d
     return {
         "payload": payload,
         "expires": bool(lifetime),
+        "listed": listed,
         "records": records,
         "bytes": {part: round(each, 1) for part, each in parts.items()},
         "total": round(total, 1),
@@ -78,7 +88,7 @@ def _table(found: list[dict[str, Any]]) -> str:
     parts = list(found[0]["bytes"])
     rows = [
         [
-            f"{each['payload']:,} B{', expires' if each['expires'] else ''}",
+            _case(each["payload"], expires=each["expires"], listed=each["listed"]),
             *(f"{each['bytes'][part]:,.0f}" for part in parts),
             f"{each['total']:,.0f}",
             f"{each['ratio']:.2f}",
