@@ -223,7 +223,7 @@ async def test_public_files_are_listed_for_callers_who_may_read_the_field_or_far
 
 
 async def test_urls_begin_with_the_public_url(serve: Callable[..., Running], http: ClientSession) -> None:
-    running = serve(public_url="https://files.example/base", signing_key="", port=0)
+    running = serve(public_url="https://files.example/base", signing_key="")
     world = World(running, http)
     files, field = await opened(world)
     data = await files.announced("fields", field, "k")
