@@ -48,11 +48,11 @@ class AccessTransfer:
 
     async def restore_links(self, dialect: str, kind: str, id: str, members: dict[str, int]) -> Outcome:
         """Add links to the existing ones. Links are supersets, so they never contradict each other."""
-        key, pairs = keys.links(dialect, kind, id), [*members.items()]
+        key, pairs, changed = keys.links(dialect, kind, id), [*members.items()], 0
         for start in range(0, len(pairs), PORTION):
             words = [word for member, revision in pairs[start : start + PORTION] for word in (revision, member)]
-            await self._command("ZADD", key, "GT", *words, key=key, write=True)
-        return Outcome.STORED
+            changed += await self._command("ZADD", key, "GT", "CH", *words, key=key, write=True)
+        return Outcome.STORED if changed else Outcome.PRESENT
 
     async def grants(self, collection: Collection) -> tuple[int, dict[str, str]] | None:
         """Read the grants of a collection and their revision; None if it is not declared.
