@@ -12,7 +12,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("docs", "service", "lua", "k8s", "bench")
+FOLDERS = ("docs", "service", "lua", "k8s", "bench", "tests")
 
 _target = re.compile(r"\]\((?!https?://)([^)#]+)")
 

@@ -16,7 +16,7 @@ from service.storage import keys
 ROOT = Path(__file__).parent.parent
 LUA = ROOT / "lua"
 DIALECTS = sorted(path for path in (ROOT / "service" / "dialects").iterdir() if path.is_dir() and path.name[0] != "_")
-PARTS = ("service", "lua", "k8s", "bench")
+PARTS = ("service", "lua", "k8s", "bench", "tests")
 SCRIPTS = sorted(LUA.rglob("*.lua"))
 
 
@@ -129,6 +129,12 @@ def test_each_module_of_the_service_is_in_its_map() -> None:
     ]
     modules = [path.name for room in rooms for path in sorted(room.glob("*.py")) if path.stem != "__init__"]
     assert [name for name in modules if f"`{name}`" not in readme] == []
+
+
+def test_each_folder_of_the_tests_is_in_their_map() -> None:
+    readme = (ROOT / "tests" / "README.md").read_text()
+    folders = [path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and [*path.glob("*.py")]]
+    assert [name for name in folders if f"`{name}/`" not in readme] == []
 
 
 DOCS = sorted((ROOT / "docs").rglob("*.md"))

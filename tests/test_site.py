@@ -25,7 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def documented() -> list[Path]:
     """Return the pages that the site must have."""
-    folders = ("service", "lua", "k8s", "bench")
+    folders = ("service", "lua", "k8s", "bench", "tests")
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     pages += [page for folder in folders for page in (ROOT / folder).rglob("README.md")]
     return [page.relative_to(ROOT) for page in pages]
