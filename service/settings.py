@@ -69,7 +69,9 @@ class Settings:
         10 * MEBIBYTE, between(1024, 512 * MEBIBYTE), "Largest document, in bytes; a larger one gets 413."
     )
     request_timeout: float = _set(
-        5.0, duration(0.1, 600), "Seconds that each command of a request may wait for Redis; then it gets 503."
+        5.0,
+        duration(0.1, 600),
+        "Seconds that each command of a request may wait for Redis; then the request gets 503.",
     )
     max_in_flight: int = _set(
         10_000, between(1, 10_000_000), "Redis commands in flight per worker; further requests get 503."

@@ -243,7 +243,7 @@ class Dialect:
     depends: Callable[[Caller], tuple[str, str]] | None = None
     cache_control: str = "private, no-cache"  # the header Cache-Control of every answer
     vary: str = "Authorization"  # the header Vary of every answer: request headers on which it depends
-    others: tuple[tuple[str, str], ...] = ()  # further headers of every answer
+    more_headers: tuple[tuple[str, str], ...] = ()  # further headers of every answer
     signs: bool = False  # True if it issues signed URLs: a signing key is then required
     merges_slashes: bool = False  # True if `//` below its prefixes means `/`
     # Stores the grants that a section declares, after its entries are written. It may be repeated, like a whole apply.
@@ -261,7 +261,7 @@ class Dialect:
             ("Cache-Control", self.cache_control),
             ("Vary", self.vary),
             ("X-Content-Type-Options", "nosniff"),
-            *self.others,
+            *self.more_headers,
         )
         object.__setattr__(self, "headers", headers)
         object.__setattr__(self, "lines", "".join(f"{name}: {value}\r\n" for name, value in headers))

@@ -133,14 +133,18 @@ async def test_answers_that_differ_from_request_to_request_are_not_cached(app: A
     assert len(app.cache.answers) == 0
 
 
-async def test_each_cached_answer_counts_for_the_rate_of_the_caller(app: App) -> None:
+async def test_reads_of_a_caller_with_a_rate_are_counted_and_not_cached(app: App) -> None:
     directory = app.state.service.directory
     caller = Caller("rated", {"project": "p"}, rate=(5, 3600.0))
     await directory.declare("ainoflow", [token_entry(digest("ak-2"), caller)])
     client = Client(app)
-    data = request("GET", "/api/v1/storage/json/c/none", credential="Authorization: Bearer ak-2")
+    await client.ask("PUT", DOCUMENT, b'{"a":1}')
+    before = hits(app)
+    data = request("GET", DOCUMENT, credential="Authorization: Bearer ak-2")
     statuses = [(await client.answer(data))[0] for _ in range(7)]
-    assert statuses == [404] * 5 + [429] * 2
+    assert statuses == [200] * 5 + [429] * 2
+    assert hits(app) == before
+    assert data not in app.cache.answers
 
 
 async def test_a_request_that_could_not_be_cached_is_rarely_tried_again(app: App, redis: RedisProcess) -> None:

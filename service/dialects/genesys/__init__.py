@@ -30,5 +30,5 @@ DIALECT = Dialect(
     challenge='Basic realm="genesys", charset="UTF-8"',
     cache_control="no-cache, no-store",  # areas are short-lived and private
     vary="Authorization, gms_user",
-    others=(("Pragma", "no-cache"),),
+    more_headers=(("Pragma", "no-cache"),),
 )

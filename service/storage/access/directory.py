@@ -2,7 +2,7 @@
 
 Each entry is a key of its own in Redis. A token is named by its SHA-256 and is never stored in the clear. A
 worker caches what it has looked up. Every change of the directory starts a new generation, a number in Redis,
-which each worker reads twice a second. If it has not changed, the worker may use its cache for one second after
+which each worker reads every 0.4 s (`POLL`). If it has not changed, the worker may use its cache for one second after
 the number was read. So a revoked token stops working everywhere within one second, even if Redis cannot be reached.
 """
 
