@@ -171,8 +171,7 @@ async def test_an_answer_older_than_a_change_is_not_cached(
 
     async def overtaken(*args, **arguments):  # type: ignore[no-untyped-def]
         found = await command(*args, **arguments)
-        watching._entries.clear()
-        watching._cache_generation += 1
+        watching._empty()
         return found
 
     monkeypatch.setattr(watching, "_command", overtaken)
@@ -180,20 +179,67 @@ async def test_an_answer_older_than_a_change_is_not_cached(
     assert kept_caller(watching, TOKEN) is None
 
 
+async def confirmed(directory: Directory) -> None:
+    """Read the generation, and stop reading it before it changes."""
+    watch = asyncio.create_task(directory.watch())
+    await seen(lambda: directory.generation is not None)
+    watch.cancel()
+
+
+async def test_nothing_of_a_generation_that_was_lost_before_it_was_read_is_cached(
+    runner: Runner, redis: RedisProcess
+) -> None:
+    """The worker was too busy to read the generation while a token was declared and lost again."""
+    directory = Directory(runner)
+    await confirmed(directory)
+    directory._stale()
+    await directory.declare("ainoflow", [token_entry(digest(TOKEN), CALLER)])
+    await directory.invalidate()
+    assert await directory.caller("ainoflow", TOKEN) == CALLER
+    redis.command("FLUSHALL")
+    await confirmed(directory)
+    with pytest.raises(Unauthenticated):
+        await directory.caller("ainoflow", TOKEN)
+
+
+async def test_a_new_connection_empties_the_cache(
+    own: RedisProcess, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection may lead to a replica that did not receive the last change."""
+    monkeypatch.setattr(module, "FRESH", 3600.0)
+    runner = await connect(own)
+    directory = Directory(runner)
+    await confirmed(directory)
+    await directory.declare("ainoflow", [token_entry(digest(TOKEN), CALLER)])
+    await directory.caller("ainoflow", TOKEN)
+    assert kept_caller(directory, TOKEN) == CALLER
+    await directory.declare("ainoflow", [Entry("token", digest(TOKEN), None)])
+    own.restart()
+    await runner.command("PING", key="")
+    assert kept_caller(directory, TOKEN) is None
+    await confirmed(directory)
+    with pytest.raises(Unauthenticated):
+        await directory.caller("ainoflow", TOKEN)
+
+
 async def test_unknown_tokens_do_not_grow_the_cache_without_limit(
     directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SIZE", 10)
+    monkeypatch.setattr(module, "FRESH", 3600.0)
+    await confirmed(directory)
     for n in range(25):
         with pytest.raises(Unauthenticated):
             await directory.caller("ainoflow", f"guess{n}")
-    assert len(directory._entries) <= 10
+    assert 0 < len(directory._entries) <= 10
 
 
 async def test_long_tokens_and_long_entries_do_not_grow_the_cache_without_limit(
     directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token is cached by its digest, so its length does not matter. Entries have a limit in bytes."""
+    monkeypatch.setattr(module, "FRESH", 3600.0)
+    await confirmed(directory)
     guess = "guess" * 1600
     with pytest.raises(Unauthenticated):
         await directory.caller("ainoflow", guess)

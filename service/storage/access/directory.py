@@ -4,6 +4,10 @@ Each entry is a key of its own in Redis. A token is named by its SHA-256 and is 
 worker caches what it has looked up. Every change of the directory starts a new generation, a number in Redis,
 which each worker reads every 0.4 s (`POLL`). If it has not changed, the worker may use its cache for one second after
 the number was read. So a revoked token stops working everywhere within one second, even if Redis cannot be reached.
+
+An earlier number comes back if Redis loses a change: in a failover, or when a backup is restored. A worker that has not
+read the number of the lost change would keep what it had looked up since the change. So nothing is cached while the
+number is not confirmed, and each new connection to Redis empties the cache.
 """
 
 import asyncio
@@ -90,6 +94,7 @@ class Directory:
         self._stored_generation: bytes | None = None
         self.generation: int | None = None
         self._cache_generation = 0
+        runner.connected.append(self._empty)
 
     async def caller(self, dialect: str, token: str) -> Caller:
         """Return the caller with that token. Raises Unauthenticated."""
@@ -122,9 +127,9 @@ class Directory:
         """Return the cached value of that kind and id; if there is none, cache and return the result of `look`."""
         if self.generation is not None and (kept := self._entries.get((dialect, kind, id))) is not None:
             return kept[0]
-        generation = self._cache_generation
+        generation = self.generation
         found = await look()
-        if generation == self._cache_generation:  # else the answer may be older than the cache's last clearing
+        if generation is not None and generation == self.generation:  # else it may belong to another generation
             if len(self._entries) >= SIZE or self._entries_bytes > BYTES:
                 self._entries.clear()
                 self._entries_bytes = 0
@@ -145,10 +150,10 @@ class Directory:
         cached = self.cached_values(dialect, kind)
         found = {id: cached.get(id) for id in ids}
         if unknown := [id for id, value in found.items() if value is None]:
-            generation = self._cache_generation
+            generation = self.generation
             replied = dict(zip(unknown, await ask(unknown), strict=True))
             found |= replied
-            if generation == self._cache_generation:
+            if generation is not None and generation == self.generation:
                 cached_values = self._values[dialect, kind]
                 if len(cached_values) + len(replied) > CACHED_IDS:
                     cached_values.clear()
@@ -167,15 +172,20 @@ class Directory:
                 log.debug("the generation could not be read: %s", error)
             else:
                 if stored != self._stored_generation:
-                    self._entries.clear()
-                    self._entries_bytes = 0
-                    self._values.clear()
-                    self._cache_generation += 1
+                    self._empty()
                     self._stored_generation = stored
                 end.cancel()
                 end = loop.call_at(asked + FRESH, self._stale)
                 self.generation = self._cache_generation if loop.time() < asked + FRESH else None
             await asyncio.sleep(POLL)
+
+    def _empty(self) -> None:
+        """Forget everything. Nothing is cached until the generation is read again."""
+        self._entries.clear()
+        self._entries_bytes = 0
+        self._values.clear()
+        self._cache_generation += 1
+        self._stale()
 
     def _stale(self) -> None:
         self.generation = None
