@@ -327,7 +327,7 @@ async def test_large_documents_after_small_ones_do_not_fill_the_memory(
 ) -> None:
     """Pages grow with small documents; one that would be too large is asked for in parts."""
     monkeypatch.setattr("service.remote.client.MOST_BYTES", 400_000)
-    for number in range(300):
+    for number in range(230):
         await there.put("c", f"{number:03}", BODIES[0] if number < 200 else BODIES[-1])
     shown: list[int] = []
 

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import ClientSession
 
 from service.storage import keys
+from service.storage.records.batches import Operation
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.fan_out import FAN_OUT, fan_out
@@ -47,13 +48,15 @@ class Cost:
 
     async def least(self, ask: Callable[[], Awaitable[object]]) -> tuple[int, int]:
         """Return the minimum of several runs, because other work of the worker only adds to the counts."""
-        found = []
-        for _ in range(RUNS):
-            before = await asyncio.to_thread(self.now)
-            await ask()
-            after = await asyncio.to_thread(self.now)
-            found.append((after[0] - before[0], after[1] - before[1]))
+        found = [await self.once(ask) for _ in range(RUNS)]
         return min(scripts for scripts, _ in found), min(reads for _, reads in found)
+
+    async def once(self, ask: Callable[[], Awaitable[object]]) -> tuple[int, int]:
+        """Return the counts of one run, in which the worker may have done other work as well."""
+        before = await asyncio.to_thread(self.now)
+        await ask()
+        after = await asyncio.to_thread(self.now)
+        return after[0] - before[0], after[1] - before[1]
 
     async def of(self, ask: Callable[[], Awaitable[object]]) -> tuple[int, int]:
         """Return the numbers of scripts and round trips of a request."""
@@ -83,11 +86,12 @@ async def storage_of(running: Running) -> AsyncIterator[Storage]:
 async def fill(running: Running, world: World, ids: list[str], names: list[str], value: bytes) -> None:
     async with storage_of(running) as storage:
 
-        async def put(pair: tuple[str, str]) -> None:
-            collection = keys.collection("auravant", "fields", pair[0], "")
-            await storage.records.put(Write(collection, f"{world.extension}:production:{pair[1]}", "me"), value)
+        async def put(id: str) -> None:
+            collection = keys.collection("auravant", "fields", id, "")
+            puts = [Operation("put", f"{world.extension}:production:{name}", value) for name in names]
+            await storage.batches.batch(Write(collection, caller="me"), puts, len(value))
 
-        await fan_out(put, [(id, name) for id in ids for name in names])
+        await fan_out(put, ids)
 
 
 async def test_a_request_for_one_resource_is_one_script(alone: Running, http: ClientSession) -> None:
@@ -154,8 +158,12 @@ async def test_an_unknown_id_is_refused_by_the_first_portion_that_has_one(alone:
     async def ask() -> None:
         assert (await owner.get("fields", unknown, "k")).code == 5
 
-    scripts, _ = await Cost(alone).of(ask)
-    assert scripts <= FAN_OUT
+    cost = Cost(alone)
+    for _ in range(RUNS):
+        scripts, _ = await cost.once(ask)
+        if scripts <= FAN_OUT:
+            return
+    pytest.fail(f"{scripts} scripts")
 
 
 def peak(running: Running) -> int:
