@@ -40,7 +40,7 @@ def notes(tree: Path) -> Iterator[Running]:
     program.write_text(f'#!/bin/sh\nPYTHONPATH="{tree}" exec "{sys.executable}" -m service "$@"\n')
     program.chmod(0o755)
     (tree / "access.yaml").write_text("".join(blocks("yaml")))
-    with Running(program=program, access=tree / "access.yaml") as running:
+    with Running(program=program, access=tree / "access.yaml", cors_origins="https://app.example") as running:
         yield running.wait_ready()
 
 
@@ -51,6 +51,15 @@ async def test_the_dialect_of_the_page_holds_the_conversation_of_the_page(
     conversation.write_text("".join(blocks("http")))
     assert len(list(load(conversation))) == conversation.read_text().count("### ")
     await replay(conversation, http, notes.url)
+
+
+async def test_a_browser_may_send_the_credential_of_the_dialect_of_the_page(
+    notes: Running, http: ClientSession
+) -> None:
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}
+    async with http.options(notes.url + "/notes/v1/milk", headers=asked) as answer:
+        assert answer.status == 204
+        assert "x-notes-token" in answer.headers["Access-Control-Allow-Headers"].split(", ")
 
 
 async def test_the_dialect_of_the_page_has_an_openapi_document(notes: Running, http: ClientSession) -> None:

@@ -242,7 +242,9 @@ class Dialect:
     # Returns the kind and id of the directory entry that every request of a caller needs: `Request.declared`.
     depends: Callable[[Caller], tuple[str, str]] | None = None
     cache_control: str = "private, no-cache"  # the header Cache-Control of every answer
-    vary: str = "Authorization"  # the header Vary of every answer: request headers on which it depends
+    # The header Vary of every answer: the request headers on which it depends, also that of the credential. With CORS,
+    # browsers may send them.
+    vary: str = "Authorization"
     more_headers: tuple[tuple[str, str], ...] = ()  # further headers of every answer
     signs: bool = False  # True if it issues signed URLs: a signing key is then required
     merges_slashes: bool = False  # True if `//` below its prefixes means `/`

@@ -1,24 +1,27 @@
 """Cross-origin requests (the CORS protocol of the Fetch standard), allowed from the configured origins only."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from service.api.dialect import Answer
+from service.api.dialect import Answer, Dialect
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
-# Request headers of the dialects' clients. A browser asks for permission (preflight) before it sends one of them.
-REQUEST_HEADERS = (
-    "authorization, access-token, gms_user, content-type, idempotency-key, if-match, if-none-match, last-event-id, "
-    "x-request-id"
-)
+# Request headers of the clients of all dialects. A browser asks for permission (preflight) before it sends one of them.
+# In addition each dialect has the headers on which its answers depend (`Dialect.vary`), such as its credential.
+SHARED = ("content-type", "idempotency-key", "if-match", "if-none-match", "last-event-id", "x-request-id")
 EXPOSED = "ETag, Last-Modified, Retry-After, X-Request-Id, X-Total-Count, X-Page, X-Limit, X-Total-Pages, X-Next-Cursor"
 PREFLIGHT_SECONDS = "600"
 
 
 class Cors:
-    """The CORS headers for a set of origins. Cookies are never allowed: pages send credentials in headers."""
+    """The CORS headers for a set of origins and the dialects that are served.
 
-    def __init__(self, origins: tuple[str, ...]) -> None:
+    Cookies are never allowed: pages send credentials in headers.
+    """
+
+    def __init__(self, origins: tuple[str, ...], dialects: Iterable[Dialect]) -> None:
         self._origins = frozenset(origins)
+        own = (name for dialect in dialects for name in dialect.vary.lower().split(", "))
+        self._request_headers = ", ".join(dict.fromkeys((*own, *SHARED)))
 
     def preflight(self, method: str, headers: Mapping[str, str]) -> Answer | None:
         """Return the answer to a preflight request, None if the request is not one.
@@ -31,7 +34,7 @@ class Cors:
             204,
             headers=(
                 ("Access-Control-Allow-Methods", METHODS),
-                ("Access-Control-Allow-Headers", REQUEST_HEADERS),
+                ("Access-Control-Allow-Headers", self._request_headers),
                 ("Access-Control-Max-Age", PREFLIGHT_SECONDS),
             ),
         )

@@ -7,7 +7,7 @@ answer must have, of all dialects, is added in `Middleware.finish`; one that is 
 
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 from uuid import uuid4
@@ -78,8 +78,8 @@ class ConfirmedBody:
 class Middleware:
     """The steps around handlers, for one worker."""
 
-    def __init__(self, service: Service, meter: Meter) -> None:
-        self.cors = Cors(service.settings.cors_origins)
+    def __init__(self, service: Service, dialects: Sequence[Dialect], meter: Meter) -> None:
+        self.cors = Cors(service.settings.cors_origins, dialects)
         self._storage, self._directory, self._meter = service.storage, service.directory, meter
         self._passwords = Passwords(service.directory)
         self._logging = service.settings.access_log

@@ -19,7 +19,7 @@ class State:
         self.service = service
         self.router = Router(dialects)
         self.docs = Docs(dialects if service.settings.docs else ())
-        self.middleware = Middleware(service, meter)
+        self.middleware = Middleware(service, dialects, meter)
         self.draining = False
         self.in_flight = 0
 

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from multidict import CIMultiDict
 
 from service.storage.fsck import check as fsck
-from tests.effort import either, some
 from tests.http_client import Reply
+from tests.lengths import either, some
 from tests.running import Running, eventually
 
 STEPS = 30

@@ -63,6 +63,10 @@ ASKED: dict[str, list[tuple[str, str, bytes | None, str, int]]] = {
 }
 
 
+def test_each_dialect_has_requests_here() -> None:
+    assert ASKED.keys() == DIALECTS.keys()
+
+
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 @pytest.mark.parametrize("name", ASKED)
 async def test_each_answer_has_its_cache_headers(running: Running, name: str, version: str) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dialects.ainoflow.client import Client, at
-from tests.effort import some
+from tests.lengths import some
 
 Value = str | list[tuple[str, "Value"]]  # a name is its text, too, with its quotes
 

@@ -15,7 +15,7 @@ from aiohttp import ClientSession
 from tests.dialects.ainoflow.client import Client, open_project
 from tests.dialects.ainoflow.events import EVENTS, feed, keep_journal
 from tests.dialects.ainoflow.test_feed import gauge, gauges
-from tests.effort import either
+from tests.lengths import either
 from tests.running import Running, soon
 
 BODY = b'["%b"]' % (b"x" * 31_896)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dialects.avaamo.client import Client, global_storage, set_storage, storages
-from tests.effort import examples
+from tests.lengths import examples
 
 
 def setting(key: bytes = b'"k"', value: bytes = b'"v"', bot_id: bytes = b"B") -> bytes:
