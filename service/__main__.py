@@ -104,7 +104,7 @@ def _export(settings: Settings, arguments: argparse.Namespace) -> int:
 async def _export_to(settings: Settings, arguments: argparse.Namespace) -> int:
     from service.dialects import discover
     from service.transfer.commands import export
-    from service.transfer.rest import Selection
+    from service.transfer.unlisted import Selection
 
     chosen = [frozenset[str](names or ()) for names in (arguments.dialect, arguments.project, arguments.category)]
     private = frozenset((dialect.name, kind) for dialect in discover() for kind in dialect.private)

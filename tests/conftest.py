@@ -1,7 +1,7 @@
 """Fixtures for all tests: a shared service, a factory for more services, and an HTTP client.
 
 `--cluster` runs the dialects' tests that use only the shared service, on a Redis Cluster.
-`--long` runs randomised tests and trials in their long forms (tests/effort.py).
+`--long` runs randomised tests and trials in their long forms (tests/lengths.py).
 `--server` runs all tests on one Redis or Valkey instead of on each one of this machine, for example `--server valkey`.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from tests import effort
+from tests import lengths
 from tests.redis_cluster import RedisCluster
 from tests.running import Running
 from tests.servers import binaries, choose
@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose the length of tests and the servers before tests are collected: many tests are made for each server."""
     gc.disable()
     _hear_ignored_signals()
-    effort.choose(long=config.getoption("--long"))
+    lengths.choose(long=config.getoption("--long"))
     if name := config.getoption("--server"):
         directory = tempfile.TemporaryDirectory(prefix="server-")
         config.add_cleanup(directory.cleanup)
@@ -57,7 +57,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if "processes" in item.config.option.markexpr and isinstance(item, pytest.Function) and starts_processes(item):
         item.add_marker("processes")
     if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
-        item.add_marker(pytest.mark.timeout(effort.SECONDS))
+        item.add_marker(pytest.mark.timeout(lengths.SECONDS))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

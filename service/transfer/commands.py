@@ -16,7 +16,7 @@ from service.transfer.checking import Checked
 from service.transfer.exporting import Export
 from service.transfer.importing import Import
 from service.transfer.progress import Reporter, reporting
-from service.transfer.rest import Selection
+from service.transfer.unlisted import Selection
 
 STANDARD = "-"  # the file name of standard input and output
 PACKED, PLAIN = ".ndjson.zst", ".ndjson"  # the suffixes of file names

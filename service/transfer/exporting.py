@@ -15,7 +15,7 @@ from service.storage.scripts.runner import Runner
 from service.transfer.journals import export_journal
 from service.transfer.lines import Line, Namespace
 from service.transfer.rendering import document
-from service.transfer.rest import Rest, Selection, Write
+from service.transfer.unlisted import Selection, Unlisted, Write
 
 
 class Export:
@@ -30,7 +30,7 @@ class Export:
         """Export everything that is selected."""
         await self._documents()
         if not self._selection.narrow:
-            await Rest(self._runner, self._selection, self._write, self._progress).run()
+            await Unlisted(self._runner, self._selection, self._write, self._progress).run()
 
     async def _documents(self) -> None:
         """Export the records of all listed collections."""

@@ -17,7 +17,7 @@ from service.storage.variables.transfer import VariableTransfer
 from service.storage.variables.variables import Variable
 from service.transfer import lines
 from service.transfer.declaring import Declaring
-from service.transfer.filing import Filing
+from service.transfer.files import FileImport
 from service.transfer.journals import import_changes, import_state
 from service.transfer.lines import (
     ChangeLine,
@@ -54,7 +54,7 @@ class Import:
         self._records, self._variables = RecordTransfer(runner, self._storage.records), VariableTransfer(runner)
         self._journals = JournalTransfer(runner)
         self._changes: list[ChangeLine] = []  # entries of one journal that are not written yet
-        self._filing, self._declaring = Filing(runner, replace=replace), Declaring(runner, replace=replace)
+        self._files_import, self._declaring = FileImport(runner, replace=replace), Declaring(runner, replace=replace)
         self._rechecking = Rechecking(runner, readers, self._fault)
         self._kinds: dict[tuple[str, str], str] = {}  # letters of the collections' indexes, by dialect and namespace
         self._documents: list[Restored] = []  # documents that are not written yet
@@ -180,7 +180,7 @@ class Import:
 
     async def _files(self, line: Files, reading: Iterable[Line]) -> None:
         """Write a record with files, whose pieces are the next lines, then check its blobs."""
-        outcome = await self._filing.restore(line, iter(reading))
+        outcome = await self._files_import.restore(line, iter(reading))
         if outcome is not None:
             self._done([outcome], [f"{line.dialect} {line.namespace}/{line.collection}/{line.id}"])
         if outcome in (Outcome.STORED, Outcome.PRESENT):

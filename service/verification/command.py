@@ -13,7 +13,7 @@ from service.remote import target
 from service.remote.client import Remote, Unreachable
 from service.settings import BadSetting
 from service.verification.conversations import shipped
-from service.verification.ground import Unusable
+from service.verification.leftovers import Unusable
 from service.verification.replay import Verification, basic, values, verify
 
 

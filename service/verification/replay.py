@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from service.remote.client import NEVER, THROTTLED, Remote, Unreachable
-from service.verification import ground
+from service.verification import leftovers
 from service.verification.comparison import Difference, differences
 from service.verification.conversations import Exchange, Request, filled, lacking, load, recorded
 
@@ -65,15 +65,15 @@ def basic(token: str) -> dict[str, str]:
 async def verify(dialect: str, remote: Remote, paths: list[Path], known: Mapping[str, str]) -> Verification:
     """Replay each conversation on an empty project.
 
-    Raises ground.Unusable if the project is not empty, and Unreachable if the server does not answer.
+    Raises leftovers.Unusable if the project is not empty, and Unreachable if the server does not answer.
     """
-    if found := await ground.left(dialect, remote, known):
-        raise ground.Unusable(f"the project must be empty, but it has {found}")
+    if found := await leftovers.left(dialect, remote, known):
+        raise leftovers.Unusable(f"the project must be empty, but it has {found}")
     outcome = Verification(dialect, remote.base)
     for path in paths:
         outcome.conversations += 1
         await _replay(path, remote, dict(known), outcome)
-        await ground.remove(dialect, remote, known)
+        await leftovers.remove(dialect, remote, known)
     recordable = {name for path in paths for exchange in load(path) for name in recorded(exchange)}
     outcome.missing = sorted({name for finding in outcome.unsent for name in finding.lacks} - recordable)
     return outcome

@@ -20,7 +20,7 @@ from tests.conversations import judge
 from tests.dialects.ainoflow.client import open_project
 from tests.dialects.auravant.client import CALLERS
 from tests.dialects.avaamo.client import open_agent
-from tests.effort import either, examples
+from tests.lengths import either, examples
 from tests.raw_http import DOCUMENTS, Response, Wire, connected, request
 from tests.running import Running
 

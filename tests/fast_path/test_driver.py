@@ -26,8 +26,8 @@ from service.settings import Settings
 from service.storage.errors import NotFound, Refusal
 from service.storage.scripts.reply import Replies, Reply
 from service.storage.scripts.runner import Runner
-from tests.effort import examples
 from tests.fast_path.rig import runner_of
+from tests.lengths import examples
 from tests.running import soon
 from tests.servers import RedisProcess
 

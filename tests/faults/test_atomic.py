@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers, randoms
 
-from tests.effort import examples
-from tests.faults import atomic, losses, versions, zones
+from tests.faults import atomic, linearizability, losses, versions
 from tests.faults.history import History, Outcome, Read, Write
+from tests.lengths import examples
 
 OK, REFUSED, UNKNOWN = Outcome.OK, Outcome.REFUSED, Outcome.UNKNOWN
 KEYS = ("a", "b", "c")
@@ -35,7 +35,7 @@ def read(key: str, value: str | None, begun: float, ended: float, together: str 
 
 
 def found(history: History) -> list[str]:
-    return versions.check(history) + atomic.check(history) + zones.check(history)
+    return versions.check(history) + atomic.check(history) + linearizability.check(history)
 
 
 FIRST = batch("x", 0, 1, {"a": 1, "b": 1})
@@ -79,7 +79,7 @@ def test_each_batch_that_is_written_or_read_in_part_is_found(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["half seen by one read", "half seen by two reads", "two batches in two orders"])
 def test_a_partial_batch_that_no_single_key_shows_is_found_by_the_order_of_all(name: str) -> None:
-    assert versions.check(FAULTY[name]) == zones.check(FAULTY[name]) == []
+    assert versions.check(FAULTY[name]) == linearizability.check(FAULTY[name]) == []
     assert "not atomic" in atomic.check(FAULTY[name])[0]
 
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.effort import either
 from tests.faults.batching import Account, write_batches
 from tests.faults.groups import DUE, REFUSED, Group
 from tests.faults.stand import standing
+from tests.lengths import either
 
 
 def changes(group: Group, *numbers: int) -> list[dict[str, Any]]:

@@ -8,12 +8,12 @@ from time import time
 import pytest
 
 from service.redis.tracking import Tracker
-from tests.effort import either
 from tests.faults import stale
 from tests.faults.caching import NotEmptied, Services, WithoutBarrier, WithoutClock, caching
 from tests.faults.register import registers
 from tests.faults.stand import Stand
 from tests.faults.trial import Plan, Verdict, trial
+from tests.lengths import either
 from tests.raw_http import DOCUMENTS, Wire, connected, request
 
 SMALL = 30_000  # bytes of the cache: a third of what a trial reads, so entries are evicted all the time

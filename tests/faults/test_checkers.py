@@ -7,18 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import integers, randoms
 
-from tests.effort import examples
-from tests.faults import losses, orders, versions, zones
+from tests.faults import linearizability, losses, orders, versions
 from tests.faults.exhaustive import possible
 from tests.faults.history import History, Outcome, Read, Write
 from tests.faults.mutations import MUTATIONS
 from tests.faults.simulated import FLAWS, history
+from tests.lengths import examples
 
 HISTORIES = 500
 OK, REFUSED, UNKNOWN = Outcome.OK, Outcome.REFUSED, Outcome.UNKNOWN
 
 Check = Callable[[History], list[str]]
-each_checker = pytest.mark.parametrize("check", [versions.check, zones.check], ids=["versions", "zones"])
+each_checker = pytest.mark.parametrize(
+    "check", [versions.check, linearizability.check], ids=["versions", "linearizability"]
+)
 
 
 def write(value: str, begun: float, ended: float, version: int | None = None, outcome: Outcome = OK) -> Write:
@@ -110,7 +112,7 @@ def test_each_fault_is_found_and_named(name: str) -> None:
     ],
 )
 def test_faults_that_need_no_version_are_found_without_versions(name: str) -> None:
-    assert zones.check(FAULTY[name][1])
+    assert linearizability.check(FAULTY[name][1])
 
 
 def test_a_write_that_broke_its_condition_is_found() -> None:
@@ -128,9 +130,9 @@ def test_a_patch_that_lost_an_unnamed_member_is_found() -> None:
     seen = Read("k", 6, 7, "p", replaced_by="a", version=3)
     writes = [write("a", 0, 1, 1), write("b", 2, 3, 2), patch]
     assert any("torn" in fault for fault in versions.check(History(writes, [seen])))
-    assert any("stale" in fault or "lost" in fault for fault in zones.check(History(writes, [seen])))
+    assert any("stale" in fault or "lost" in fault for fault in linearizability.check(History(writes, [seen])))
     seen.replaced_by = "b"
-    assert versions.check(History(writes, [seen])) == zones.check(History(writes, [seen])) == []
+    assert versions.check(History(writes, [seen])) == linearizability.check(History(writes, [seen])) == []
 
 
 def test_the_order_of_writes_with_unknown_outcome_is_not_guessed() -> None:
@@ -140,7 +142,7 @@ def test_the_order_of_writes_with_unknown_outcome_is_not_guessed() -> None:
     after.expected = "ey"
     seen = Read("k", 4, 5, "y", etag="ey")
     made = History([write("a", 0, 1, 1), early, late, after], [seen])
-    assert versions.check(made) == zones.check(made) == []
+    assert versions.check(made) == linearizability.check(made) == []
     after.version = 3  # then x took effect later or never
     assert versions.check(made) == []
     after.version = 5  # no write made version 4
@@ -184,7 +186,7 @@ def test_the_verdict_is_that_of_trying_all_orders(random: Random, clients: int, 
         random.choice(MUTATIONS)(made, random)
     can_have_been = possible(made)
     assert (versions.check(made) == []) == can_have_been
-    assert not (can_have_been and zones.check(made))
+    assert not (can_have_been and linearizability.check(made))
 
 
 def newest(*reads: Read, ended: float = 7) -> History:
@@ -197,9 +199,9 @@ def test_writes_that_a_failover_lost_are_counted() -> None:
     made.writes.append(write("d", 11, 12, 3))
     account = losses.judge(made, [8])
     assert (account.found, account.lost) == ([], ["k: c"])
-    assert versions.check(account.left) == zones.check(account.left) == []
+    assert versions.check(account.left) == linearizability.check(account.left) == []
     assert versions.check(made)
-    assert zones.check(made)
+    assert linearizability.check(made)
     assert losses.judge(newest(read("c", 9, 10, 3)), [8]).lost == []
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.effort import either
 from tests.faults.cluster import clustered
 from tests.faults.faults import FAULTS, names
 from tests.faults.history import Outcome
 from tests.faults.register import registers
 from tests.faults.stand import standing
 from tests.faults.trial import Plan, trial
+from tests.lengths import either
 
 ACKNOWLEDGED = 50  # writes: with fewer of them, a trial shows nothing
 INJECTIONS = either(3, 6)

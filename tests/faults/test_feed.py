@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.effort import either
 from tests.faults.following import Ledger, Wrong, follow
 from tests.faults.stand import standing
+from tests.lengths import either
 
 
 @pytest.mark.long

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
 
-from tests.faults import atomic, losses, zones
+from tests.faults import atomic, linearizability, losses
 from tests.faults.clients import Client
 from tests.faults.faults import FAULTS, Fault, counts_of
 from tests.faults.history import History, Outcome
@@ -114,7 +114,7 @@ def _judge(verdict: Verdict, register: Register, failovers: list[float]) -> None
         verdict.found, verdict.undecided, verdict.lost = account.found, account.undecided, account.lost
         verdict.found += atomic.half_lost(verdict.history, left, failovers)
         verdict.found += atomic.check(left)
-    verdict.found += zones.check(left)
+    verdict.found += linearizability.check(left)
 
 
 async def _inject(

@@ -10,8 +10,8 @@ and a few passes over the calls replace a search through all orders. They check 
 - members that a patch does not name are as the last write of the whole record left them.
 
 The versions of writes of unknown outcome are not known. `orders.py` searches for any versions of them that make the
-history possible. Keys are never deleted in a trial, because versions would begin again. `zones.py` checks histories
-without versions.
+history possible. Keys are never deleted in a trial, because versions would begin again. `linearizability.py` checks
+histories without versions.
 """
 
 from bisect import bisect_right

@@ -15,7 +15,7 @@ import pytest
 from service.api.dialect import Dialect
 from service.dialects import discover
 from service.openapi.document import document
-from tests.effort import either
+from tests.lengths import either
 from tests.openapi.warm import schemathesis
 from tests.running import ROOT, Running, environment, polystow
 

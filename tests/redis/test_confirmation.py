@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.redis.confirmation import CONFIRM, PIECE_BYTES, READ_BYTES, Backlog
 from service.redis.errors import Rejected, Unanswered, rejected
 from service.redis.pending import NOTHING, Command, Pending
-from tests.effort import examples
+from tests.lengths import examples
 from tests.redis.conftest import Open
 from tests.servers import RedisProcess
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from service.redis.confirmation import CONFIRM, Confirmation
 from service.redis.errors import NotSent, Overloaded, Rejected, Unanswered, rejected
 from service.redis.pending import NOTHING, Command, Pending, Unexpected
-from tests.effort import examples
+from tests.lengths import examples
 
 TIMEOUT = 1.0
 

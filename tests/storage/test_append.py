@@ -16,7 +16,7 @@ from service.storage.records.join import join
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES
-from tests.effort import examples
+from tests.lengths import examples
 from tests.servers import RedisProcess, binaries
 from tests.slow_commands import slow_commands
 from tests.storage.keyspace import LIMIT, ME, Keyspace

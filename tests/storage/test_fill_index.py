@@ -20,7 +20,7 @@ from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES
 from service.storage.scripts.runner import Runner
-from tests.effort import either
+from tests.lengths import either
 from tests.runners import Connect
 from tests.servers import RedisProcess
 from tests.storage.keyspace import (

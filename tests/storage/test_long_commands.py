@@ -13,7 +13,7 @@ from service.storage.errors import OutcomeUnknown, Unavailable
 from service.storage.scripts.runner import BULK_AT_ONCE as AT_ONCE
 from service.storage.scripts.runner import Runner
 from service.storage.scripts.turns import Turns
-from tests.effort import examples
+from tests.lengths import examples
 from tests.servers import RedisProcess
 
 

@@ -20,7 +20,7 @@ from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES
 from service.storage.scripts.runner import Runner
-from tests.effort import some
+from tests.lengths import some
 from tests.servers import RedisProcess
 from tests.storage.keyspace import COLLECTION, LIMIT, ME, Keyspace, ids
 

@@ -9,7 +9,7 @@ from service.storage.records.records import SWEEP_MEMBERS
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
-from tests.effort import either
+from tests.lengths import either
 from tests.storage.keyspace import (
     COLLECTION,
     INDEXES,

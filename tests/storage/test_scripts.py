@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from service.redis.wire import pack
 from service.storage.scripts import library
 from service.storage.scripts.library import Malformed, load
-from tests.effort import examples
+from tests.lengths import examples
 from tests.servers import RedisProcess
 
 HEADER = "--- What it does.\n"

@@ -14,7 +14,7 @@ from service.storage.fsck import check as fsck
 from service.storage.records.write import Write
 from service.storage.scripts.runner import Runner
 from service.storage.variables.variables import LAST, Filter, Variable, Variables
-from tests.effort import some
+from tests.lengths import some
 from tests.servers import RedisProcess
 from tests.storage.variables import AGENT, EDITOR, SHORT, VIEWER, opened
 

@@ -18,7 +18,7 @@ from service.storage.records.conditions import Condition
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.transfer.commands import REPLACE, SKIP, export, import_
-from service.transfer.rest import Selection
+from service.transfer.unlisted import Selection
 from tests.runners import Connect
 from tests.running import polystow
 from tests.servers import RedisProcess

@@ -19,7 +19,7 @@ from service.storage.root import Storage
 from service.transfer.archive import Damaged
 from service.transfer.checking import AHEAD, LARGEST
 from service.transfer.commands import import_
-from tests.effort import either
+from tests.lengths import either
 from tests.runners import Connect
 from tests.running import soon
 from tests.servers import RedisProcess

@@ -10,7 +10,7 @@ from service.storage.fsck.journal import JournalCheck
 from service.storage.journal.retention import Retention
 from service.storage.records.write import Write
 from service.storage.root import Storage
-from tests.effort import either
+from tests.lengths import either
 from tests.runners import Connect
 from tests.servers import RedisProcess
 from tests.transfer.stores import contents

@@ -4,7 +4,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from service.remote.client import Remote, Reply
-from service.verification import ground
+from service.verification import leftovers
 from service.verification.comparison import compare
 from tests.remote.proxy import Forward, proxied
 
@@ -20,8 +20,8 @@ def test_a_deeply_nested_body_is_reported_as_a_difference(depth: int) -> None:
 @pytest.mark.parametrize("items", [b'[{"key": "a"}]', b'[{"name": "a"}]', b"[1]", b"[" * 100_000], ids=range(4))
 async def test_a_server_that_removes_nothing_or_lists_nonsense_is_unusable(items: bytes) -> None:
     async def behaviour(request: web.Request, forward: Forward) -> Reply:
-        return Reply(200, {}, b'[{"category": "c"}]' if request.path == ground.DOCUMENTS else items)
+        return Reply(200, {}, b'[{"category": "c"}]' if request.path == leftovers.DOCUMENTS else items)
 
     async with proxied("http://unused", behaviour) as url, ClientSession() as http:
-        with pytest.raises(ground.Unusable):
-            await ground.remove("ainoflow", Remote(http, url), KNOWN)
+        with pytest.raises(leftovers.Unusable):
+            await leftovers.remove("ainoflow", Remote(http, url), KNOWN)

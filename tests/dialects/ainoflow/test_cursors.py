@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.dialects.ainoflow.client import Client, Reply, at
-from tests.effort import either
+from tests.lengths import either
 
 KEYS = [f"k{n:02}" for n in range(23)]
 

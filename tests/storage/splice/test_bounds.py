@@ -9,7 +9,7 @@ from hypothesis import given
 from service.api.parsing import validate
 from service.storage.errors import TooLarge
 from service.storage.records.splice import splice
-from tests.effort import examples
+from tests.lengths import examples
 from tests.storage.splice.conftest import Splice, in_python
 from tests.storage.splice.reference import merge
 from tests.storage.splice.script import Script

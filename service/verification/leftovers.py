@@ -75,7 +75,7 @@ async def _remove_variables(remote: Remote, known: Mapping[str, str]) -> None:
 
 Left = Callable[[Remote, Mapping[str, str]], Awaitable[str]]
 Remove = Callable[[Remote, Mapping[str, str]], Awaitable[None]]
-GROUNDS: dict[str, tuple[Left, Remove]] = {
+BY_DIALECT: dict[str, tuple[Left, Remove]] = {
     "ainoflow": (_documents_left, _remove_documents),
     "avaamo": (_variables_left, _remove_variables),
 }
@@ -83,19 +83,19 @@ GROUNDS: dict[str, tuple[Left, Remove]] = {
 
 async def left(dialect: str, remote: Remote, known: Mapping[str, str]) -> str:
     """Describe the data of the project; "" if there is none or the API has no list. Raises Unusable on a bad answer."""
-    if dialect not in GROUNDS:
+    if dialect not in BY_DIALECT:
         return ""
     try:
-        return await GROUNDS[dialect][0](remote, known)
+        return await BY_DIALECT[dialect][0](remote, known)
     except (KeyError, TypeError) as error:
         raise Unusable(UNLIKE_ITS_PAGE) from error
 
 
 async def remove(dialect: str, remote: Remote, known: Mapping[str, str]) -> None:
     """Remove all data that a conversation has left. Raises Unusable if the server does not remove it."""
-    if dialect not in GROUNDS:
+    if dialect not in BY_DIALECT:
         return
     try:
-        await GROUNDS[dialect][1](remote, known)
+        await BY_DIALECT[dialect][1](remote, known)
     except (KeyError, TypeError) as error:
         raise Unusable(UNLIKE_ITS_PAGE) from error

@@ -60,7 +60,7 @@ class Selection(Struct, frozen=True):
     private: frozenset[tuple[str, str]] = frozenset()  # (dialect, kind) of entries that only `access` exports
 
 
-class Rest:
+class Unlisted:
     """The part of an export that no registry lists. `write` gets the lines, `progress` the number of records."""
 
     def __init__(self, runner: Runner, selection: Selection, write: Write, progress: Callable[[int], object]) -> None:

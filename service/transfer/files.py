@@ -23,7 +23,7 @@ class _Gone(Exception):
     """The export has withdrawn the record (`lines.Withdrawn`)."""
 
 
-class Filing:
+class FileImport:
     """The part of an import for records with files."""
 
     def __init__(self, runner: Runner, *, replace: bool) -> None:
