@@ -59,6 +59,7 @@ lint: venv ## check style, types, the Dockerfile and the Lua scripts
 	@rm -rf .lint && mkdir .lint
 	$(BIN)/python -m service.storage.scripts.library --all .lint
 	$(LUACHECK) .lint/*.lua
+	@rm -rf .lint
 
 faults: venv ## inject faults while clients call, and check the recorded histories; ARGS='--seconds 600 --seed 7'
 	$(BIN)/python -m tests.faults $(ARGS)

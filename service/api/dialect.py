@@ -25,7 +25,7 @@ from service.storage.access.passwords import Password as Password
 from service.storage.errors import Invalid, Refusal, Unauthenticated
 from service.storage.feed.follower import Follower, Followers
 from service.storage.root import Storage
-from service.storage.scripts.idempotency import Idempotency
+from service.storage.scripts.identity import Idempotency
 
 Headers = MultiMapping[str]
 

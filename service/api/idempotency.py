@@ -12,7 +12,7 @@ from multipart import parse_options_header
 
 from service.api.dialect import Body, Handler, Handling, Request
 from service.storage.errors import Invalid
-from service.storage.scripts.idempotency import Idempotency
+from service.storage.scripts.identity import Idempotency
 
 HEADER = "Idempotency-Key"
 LONGEST = 255  # most characters of a key

@@ -16,7 +16,7 @@ from service.storage.records.record import etag
 from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts.bounds import INLINE_BYTES, MERGE_BYTES
-from service.storage.scripts.idempotency import Idempotency
+from service.storage.scripts.identity import Idempotency
 from service.storage.scripts.runner import Runner
 from tests.running import while_it_lives
 from tests.servers import RedisProcess

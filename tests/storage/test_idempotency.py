@@ -20,7 +20,7 @@ from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts import library
 from service.storage.scripts.bounds import DISCARDED, INLINE_BYTES
-from service.storage.scripts.idempotency import Idempotency
+from service.storage.scripts.identity import Idempotency
 from service.storage.scripts.runner import Runner
 from tests.redis_turns import A_MOMENT, LONG, Client
 from tests.runners import Connect

@@ -18,7 +18,7 @@ from service.storage.records.write import Write
 from service.storage.root import Storage
 from service.storage.scripts import library
 from service.storage.scripts.fan_out import FAN_OUT, all_of, each
-from service.storage.scripts.idempotency import Idempotency
+from service.storage.scripts.identity import Idempotency
 from service.storage.scripts.reply import Replies, Reply, refusal
 from service.storage.scripts.runner import Runner
 from tests.runners import Connect

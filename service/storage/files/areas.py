@@ -22,8 +22,8 @@ from service.storage.files.blobs import Span, Staging
 from service.storage.keys import Collection
 from service.storage.records.conditions import ABSENT, NEW
 from service.storage.records.write import Write
-from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.idempotent import idempotent, nothing
+from service.storage.scripts.identity import Idempotency
 from service.storage.scripts.reply import NO_TIME
 from service.storage.scripts.runner import Runner
 

@@ -25,8 +25,8 @@ from service.storage.records.record import saved
 from service.storage.records.scoped import CollectionRead, Scoped
 from service.storage.records.write import Write
 from service.storage.scripts.fan_out import fan_out
-from service.storage.scripts.idempotency import Idempotency
 from service.storage.scripts.idempotent import idempotent, nothing
+from service.storage.scripts.identity import Idempotency
 from service.storage.scripts.runner import Runner
 
 ATTEMPTS = 100  # attempts at a key that other writers keep changing

@@ -7,7 +7,7 @@ from service.storage.keys import Collection
 from service.storage.records.conditions import UNCONDITIONAL, Condition
 from service.storage.records.quota import Quota
 from service.storage.records.record import etag
-from service.storage.scripts.idempotency import Idempotency
+from service.storage.scripts.identity import Idempotency
 
 
 class Write(Struct):

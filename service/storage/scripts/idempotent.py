@@ -13,7 +13,7 @@ import msgpack
 from service.storage import keys
 from service.storage.errors import Answered, OutcomeUnknown, Refusal, Reused, Unavailable
 from service.storage.keys import Collection
-from service.storage.scripts.idempotency import Idempotency
+from service.storage.scripts.identity import Idempotency
 from service.storage.scripts.runner import Runner
 
 

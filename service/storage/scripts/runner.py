@@ -14,7 +14,7 @@ from service.redis.pending import Command
 from service.redis.wire import Ask, pack
 from service.storage.keys import remembered
 from service.storage.scripts import library
-from service.storage.scripts.idempotency import Idempotency
+from service.storage.scripts.identity import Idempotency
 from service.storage.scripts.library import ONCE
 from service.storage.scripts.reply import Reply
 from service.storage.scripts.turns import Turns

@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 
 from service.storage.access.passwords import ANYONE
 from service.storage.keys import SECRET
-from service.storage.scripts.idempotency import Idempotency
+from service.storage.scripts.identity import Idempotency
 from tests.dialects.genesys.client import Client, Reply, at
 from tests.running import Running
 
