@@ -3,7 +3,7 @@
 A run of the tests starts the service hundreds of times, and half of each start is the import of modules. The fork
 server imports them once and forks a child for each start. The child gets the same arguments, environment, standard
 streams and session as `python -m service` would get, and runs the same `main`. A supervisor forks its workers from
-itself. Each process makes its event loop after the fork.
+itself, and a copy its export. Each process makes its event loop after the fork.
 
 Invariant: a child ends as a process of `python -m service` would, and the fork server ends with this process.
 """
@@ -21,14 +21,15 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn, Self
 
 from service.process.workers import Worker
+from service.transfer import commands
 
 LARGEST = 1 << 20  # bytes of a request to the fork server, at most
 STREAMS = 3
@@ -203,18 +204,63 @@ class ForkedWorker:
 
 async def _spawn(worker: Worker, link_end: socket.socket) -> ForkedWorker:
     """Start a worker by a fork; replaces `Worker._spawn`."""
+    return ForkedWorker(_fork(partial(_work, worker, link_end)))
+
+
+def _work(worker: Worker, link_end: socket.socket) -> NoReturn:
+    os.setsid()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    Path("/proc/self/comm").write_text(f"worker {worker.index}")  # tests find workers by this name
+    descriptors = (worker._listener.fileno(), link_end.fileno())
+    _run(["worker", str(worker.index), *map(str, descriptors)], worker._environment, descriptors)
+
+
+class ForkedExport:
+    """A forked export into a pipe, with the methods of subprocess.Popen that `polystow copy` uses."""
+
+    def __init__(self, pid: int, output: int) -> None:
+        self.stdout = os.fdopen(output, "rb")
+        self._pid = pid
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stdout.close()
+        os.waitpid(self._pid, 0)
+
+
+def _exporting(source_url: str, *, access: bool) -> ForkedExport:
+    """Start an export by a fork; replaces `commands._exporting`."""
+    output, into = os.pipe()
+    pid = _fork(partial(_export, source_url, into, access=access))
+    os.close(into)
+    return ForkedExport(pid, output)
+
+
+def _export(source_url: str, into: int, *, access: bool) -> NoReturn:
+    os.dup2(into, 1)
+    arguments = ["export", commands.STANDARD, "--quiet", *["--with-access"] * access]
+    _run(arguments, os.environ | {"POLYSTOW_REDIS_URL": source_url}, ())
+
+
+def _fork(become: Callable[[], NoReturn]) -> int:
+    """Fork a process, and return its id."""
     # Parent and child share the pipe through which asyncio learns of signals. Until the child has installed its own
     # handlers, a signal to the child would run the parent's handlers.
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     pid = os.fork()
     if pid == 0:
-        _work(worker, link_end)
+        become()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
-    return ForkedWorker(pid)
+    return pid
 
 
-def _work(worker: Worker, link_end: socket.socket) -> None:
-    """Run the worker's command and end the process. The parent's file descriptors are closed first."""
+def _run(arguments: list[str], environment: Mapping[str, str], kept: Sequence[int]) -> NoReturn:
+    """Run a command in a child and end the child. The parent's file descriptors are closed first, except `kept`."""
     status = 1
     try:
         gc.freeze()
@@ -225,17 +271,13 @@ def _work(worker: Worker, link_end: socket.socket) -> None:
                 signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
-        os.setsid()
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         start = STREAMS
-        for kept in sorted((worker._listener.fileno(), link_end.fileno())):
-            os.closerange(start, kept)
-            start = kept + 1
+        for each in sorted(kept):
+            os.closerange(start, each)
+            start = each + 1
         os.closerange(start, NO_DESCRIPTOR_FROM)
-        _replace(worker._environment)
-        Path("/proc/self/comm").write_text(f"worker {worker.index}")  # tests find workers by this name
-        descriptors = (worker._listener.fileno(), link_end.fileno())
-        status = _main(["worker", str(worker.index), *map(str, descriptors)])
+        _replace(dict(environment))
+        status = _main(arguments)
     except SystemExit as error:
         status = int(error.code or 0)
     except BaseException:
@@ -256,9 +298,9 @@ def _warm() -> None:
     """Import and compute what each process of the service would import and compute again, and the same each time."""
     for module in MODULES:
         import_module(module)
-    commands, routing = import_module("service.__main__"), import_module("service.http.routing")
-    commands.__dict__["parser"] = cache(commands.parser)
-    commands.parser()
+    program, routing = import_module("service.__main__"), import_module("service.http.routing")
+    program.__dict__["parser"] = cache(program.parser)
+    program.parser()
     import_module("service.storage.scripts.library").installed()
     routing.Router(import_module("service.dialects").discover())  # Python keeps its regular expressions
 
@@ -266,6 +308,7 @@ def _warm() -> None:
 if __name__ == "__main__":
     _warm()
     Worker._spawn = _spawn  # type: ignore[method-assign,assignment]
+    commands._exporting = _exporting  # type: ignore[assignment]
     gc.collect()
     gc.freeze()
     served = _serve(socket.socket(fileno=int(sys.argv[1])))

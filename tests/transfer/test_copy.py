@@ -9,7 +9,7 @@ import pytest
 from service.storage.root import Storage
 from tests.redis_cluster import RedisCluster
 from tests.redis_sentinel import SentinelSet
-from tests.running import ROOT, Running, polystow
+from tests.running import ROOT, Running, command, polystow
 from tests.servers import RedisProcess, binaries
 from tests.transfer.stores import contents
 from tests.transfer.test_documents import alive, fill
@@ -79,12 +79,13 @@ def test_wrong_arguments_are_refused_with_status_2(target: RedisProcess) -> None
 
 
 def test_the_commands_of_the_page_work(source: RedisProcess, target: RedisProcess, tmp_path: Path) -> None:
-    """Run the commands at the page's beginning, with these servers and this folder."""
+    """Run the commands at the page's beginning, with these servers and this folder. The copy runs as users run it."""
     beginning = (ROOT / "docs" / "transfer.md").read_text().partition("\n## ")[0]
     commands = [line.split()[1:] for line in beginning.splitlines() if line.startswith("    polystow ")]
     assert [words[0] for words in commands] == ["export", "import", "copy"]
     named = {"redis://old:6379": source.url, "redis+cluster://new:6379": target.url}
     named["backup.ndjson.zst"] = str(tmp_path / "backup.ndjson.zst")
     for words in commands:
-        done = polystow(*(named.get(word, word) for word in words), redis_url=source.url)
+        run = command if words[0] == "copy" else polystow
+        done = run(*(named.get(word, word) for word in words), redis_url=source.url)
         assert done.returncode == 0, done.stderr
