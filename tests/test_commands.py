@@ -141,17 +141,20 @@ def test_make_format_corrects_findings_of_make_lint(tmp_path: Path) -> None:
         "rm",
         "python",
         "luacheck",
+        "rm",
     ]
 
 
 def test_make_lint_checks_the_dockerfile_and_the_composed_scripts(tmp_path: Path) -> None:
-    *_, hadolint, _, compose, luacheck = commands("lint")
+    *_, hadolint, _, compose, luacheck, remove = commands("lint")
     assert run(hadolint).returncode == 0
     (tmp_path / ".lint").mkdir()
     assert run(compose, tmp_path).returncode == 0
     assert len(list((tmp_path / ".lint").glob("*.lua"))) > 20
     if shutil.which("luacheck"):  # without luacheck, the rest is tested
         assert run(luacheck, tmp_path).returncode == 0
+    assert run(remove, tmp_path).returncode == 0
+    assert not (tmp_path / ".lint").exists()
 
 
 def test_make_check_runs_lint_too() -> None:
