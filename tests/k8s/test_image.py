@@ -16,6 +16,7 @@ from service.settings import Settings
 from tests.k8s.dockerfile import Workshop, context, stages
 from tests.k8s.kustomize import Object
 from tests.k8s.objects import named
+from tests.k8s.wheels import wheels
 from tests.running import ROOT, Running
 from tests.servers import RedisProcess, binaries
 
@@ -28,8 +29,10 @@ SERVICE = STAGES["service"]
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """The result of the build stage, made by its own commands."""
-    workshop = Workshop(tmp_path_factory.mktemp("image"))
+    """The result of the build stage, made by its own commands, with the packages that are installed here."""
+    packages = tmp_path_factory.mktemp("wheels")
+    wheels(packages)
+    workshop = Workshop(tmp_path_factory.mktemp("image"), packages)
     workshop.run(STAGES["build"])
     return workshop
 
