@@ -30,6 +30,8 @@ from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
 from service.storage.sweeper import Sweeper
 
+START_SECONDS = 30.0  # for the connection to Redis, which the parent has reached just before: so Redis is only slow
+
 
 class App:
     """One worker's application. `server` is the handler factory for aiohttp's runner; call `close` at the end."""
@@ -120,5 +122,5 @@ async def start(settings: Settings, redis_url: str, meter: Meter) -> App:
         bulk=True,
         tracking=settings.read_cache_bytes > 0 and settings.fast_path,
     )
-    await runner.redis.connect()
+    await runner.redis.connect(START_SECONDS)
     return App(settings, runner, meter)

@@ -18,8 +18,6 @@ from service.storage.errors import Refusal, Unavailable
 from service.storage.root import Storage
 from service.storage.scripts.runner import Runner
 
-CONNECT_SECONDS = 5.0
-
 
 async def apply_document(redis_url: str, document: bytes | str) -> list[dict[str, Any]]:
     """Apply `document` and return the tokens that were generated for it.
@@ -28,7 +26,7 @@ async def apply_document(redis_url: str, document: bytes | str) -> list[dict[str
     """
     runner = Runner.open(redis_url)
     try:
-        await runner.redis.connect(CONNECT_SECONDS)
+        await runner.redis.connect()
         return list(await access.apply(Directory(runner), Storage(runner), document, discover()))
     except (Failed, Refusal) as error:
         raise Unavailable(f"redis: {error}") from error

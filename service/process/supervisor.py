@@ -37,7 +37,6 @@ from service.redis.errors import Failed
 from service.settings import BadSetting, Settings
 from service.storage.errors import Unavailable
 
-REDIS_SECONDS = 10.0  # time for an external Redis to answer at start
 SMALL = 16 * 1024  # a longer access document is read by a subprocess, which takes 0.5 s; here, this takes 20 ms
 STOP_SECONDS = 12.0  # workers that run longer after a stop are killed; they should end within 10 s
 SIGNING_KEY = "signing.key"  # file in the data directory
@@ -146,7 +145,7 @@ class Supervisor:
         try:
             redis = Redis.open(redis_url, timeout=PING_SECONDS)
             stack.push_async_callback(redis.close)
-            await redis.connect(REDIS_SECONDS)
+            await redis.connect()
             await _check(redis)
             self._redis = redis
         except (Failed, ValueError) as error:

@@ -13,7 +13,7 @@ from service.redis import address
 from service.redis.address import Address
 from service.redis.cluster import Cluster
 from service.redis.errors import NotSent
-from service.redis.lane import BulkLane, Lane
+from service.redis.lane import START_SECONDS, BulkLane, Lane
 from service.redis.pending import Command
 from service.redis.sentinel import Watched
 from service.redis.tracking import Tracker, Tracking
@@ -117,7 +117,7 @@ class Redis:
                 ping.cancel()
         raise next(filter(None, failures))
 
-    async def connect(self, within: float = 5.0) -> None:
+    async def connect(self, within: float = START_SECONDS) -> None:
         """Wait until every lane is connected; in a cluster, until one is.
 
         Raises NotSent, with a text for the operator. The lanes go on trying to connect until `close`.

@@ -21,17 +21,17 @@ from service.redis.address import Address
 from service.redis.ending import end
 from service.redis.errors import NotSent, Rejected
 from service.redis.fleet import Fleet
-from service.redis.lane import Lane, backoff, hopeless
-from service.redis.pending import Command
+from service.redis.lane import START_SECONDS, Lane, backoff, hopeless
+from service.redis.pending import NOT_YET, Command
 from service.redis.replicas import Replicas
 from service.redis.topology import SLOTS, Node, View, look, redirection, slot
-from service.redis.wire import Prepare, established
+from service.redis.wire import CONNECT_SECONDS, Prepare, established, limit, next_limit
 
 log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 10.0  # between two refreshes of the map if no node has answered MOVED
 CHECK_SECONDS = 0.25  # between two checks of the lanes
-LOOK_SECONDS = 1.0  # time for a node to answer with its map
+LOOK_SECONDS = 1.0  # time for a node to answer with its map; longer if making the connection has more time, too
 ASKED = 3  # nodes that are asked at the same time
 
 
@@ -56,7 +56,8 @@ class Cluster:
         self._spread: list[tuple[Node, ...]] = [()] * SLOTS  # the replicas of each slot
         self._doubted = asyncio.Event()  # set when a node has answered MOVED
         self._attempted = asyncio.Event()
-        self._reason = "not connected yet"
+        self._reason = NOT_YET
+        self._connecting = CONNECT_SECONDS  # for the connections that are made only to ask for the map
         self._hopeless = False
         self._keeper: asyncio.Task[None] | None = None
 
@@ -81,7 +82,7 @@ class Cluster:
             lane = self._replicas.any_of(self._spread[number]) or lane
         lane.send(command)
 
-    async def connect(self, within: float = 5.0) -> None:
+    async def connect(self, within: float = START_SECONDS) -> None:
         """Wait at most `within` seconds until every primary is connected. One of them is enough.
 
         Raises NotSent, with a text for the operator; without waiting if the reason is a wrong configuration.
@@ -93,10 +94,10 @@ class Cluster:
                 while not self.lanes and not self._hopeless:
                     self._attempted.clear()
                     await self._attempted.wait()
-                found = await asyncio.gather(*(lane.connect(within) for lane in self.lanes), return_exceptions=True)
-                self._reason = next((str(error) for error in found if error), self._reason)
+                await asyncio.gather(*(lane.connect(within) for lane in self.lanes), return_exceptions=True)
         if not any(lane.connected for lane in self.lanes):
-            raise NotSent(f"cannot connect to {self._where}: {self._reason}")
+            reasons = [f"{lane.name}: {lane.reason}" for lane in self.lanes if lane.reason != NOT_YET]
+            raise NotSent(f"cannot connect to {self._where}: {[*reasons, self._reason][0]}")
 
     async def close(self) -> None:
         if self._keeper:
@@ -133,7 +134,9 @@ class Cluster:
             self._doubted.clear()
             try:
                 self._adopt(await self._look())
+                self._connecting = CONNECT_SECONDS
             except Exception as error:  # for any failure: keep the present map
+                self._connecting = next_limit(self._connecting, error)
                 self._report(error)
             self._attempted.set()
             attempt = 1 if await self._until_doubted() else attempt + 1
@@ -170,13 +173,14 @@ class Cluster:
         return max(views, key=lambda view: view.rank)
 
     async def _ask(self, node: Node, lane: Lane) -> View:
-        async with asyncio.timeout(LOOK_SECONDS):
+        async with limit(LOOK_SECONDS, "the answer with the slots"):
             return await look(partial(lane.execute, write=False), node[0])
 
     async def _visit(self, node: Node) -> View:
-        wire = await established(address.connection(self._where.at(*node)), None, LOOK_SECONDS)
+        connecting = self._connecting
+        wire = await established(address.connection(self._where.at(*node)), None, LOOK_SECONDS, connecting)
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with limit(LOOK_SECONDS * connecting / CONNECT_SECONDS, "the answer with the slots"):
                 return await look(wire.ask, node[0])
         finally:
             await wire.close()

@@ -21,7 +21,7 @@ from service.redis.ending import end
 from service.redis.errors import NotSent, Rejected
 from service.redis.pending import Command, Mend, Pending, Redirect
 from service.redis.piecemeal import Piecemeal
-from service.redis.wire import Argument, Prepare, Wire, established, pack
+from service.redis.wire import CONNECT_SECONDS, Argument, Prepare, Wire, established, next_limit, pack
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ MAX_BACKOFF_SECONDS = 0.500
 # A connection that lasted this long is replaced at once. A shorter one counts as a failed attempt, so that a server
 # that accepts connections and closes them is not flooded.
 STEADY_SECONDS = 1.0
+START_SECONDS = 10.0  # for the first connection; several attempts fit in, also on a busy machine
 EAGER_COMMANDS = 16  # this many commands are written at once, so that Redis begins with them before the tick ends
 
 
@@ -102,6 +103,11 @@ class Lane:
         return self._wire is not None and not self._wire.lost.done()
 
     @property
+    def reason(self) -> str:
+        """The reason why it is not connected, or why the connection before this one was lost."""
+        return self._pending.reason
+
+    @property
     def silence(self) -> float:
         """The seconds for which commands have been in flight without any reply."""
         return self._loop.time() - self._wire.heard if self._wire and self._pending.flight else 0.0
@@ -154,7 +160,7 @@ class Lane:
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep_connected())
 
-    async def connect(self, within: float = 5.0) -> None:
+    async def connect(self, within: float = START_SECONDS) -> None:
         """Wait at most `within` seconds until the lane is connected.
 
         Raises NotSent, with a text for the operator; without waiting if the configuration is wrong (credentials,
@@ -167,7 +173,7 @@ class Lane:
                     self._attempted.clear()
                     await self._attempted.wait()
         if not self.connected:
-            raise NotSent(f"cannot connect to {self.name}: {self._pending.reason}")
+            raise NotSent(f"cannot connect to {self.name}: {self.reason}")
 
     async def close(self) -> None:
         """Disconnect and do not connect again. Commands without an outcome fail now."""
@@ -179,17 +185,19 @@ class Lane:
         self._pending.close("the lane was closed")
 
     async def _keep_connected(self) -> None:
-        attempt = 0
+        attempt, connecting = 0, CONNECT_SECONDS
         while True:
             if attempt:
                 await asyncio.sleep(backoff(attempt))
             began = self._loop.time()
             try:
-                wire = await established(self._dial(), self._on_connect, self._silent)
+                wire = await established(self._dial(), self._on_connect, self._silent, connecting)
             except Exception as error:  # after any failure the lane goes on until it is closed
                 self._report(error)
                 attempt += 1
+                connecting = next_limit(connecting, error)
                 continue
+            connecting = CONNECT_SECONDS
             try:
                 await self._serve(wire)
             finally:

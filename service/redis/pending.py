@@ -26,6 +26,7 @@ from service.redis.errors import Failed, NotSent, Overloaded, Rejected, Unanswer
 from service.redis.outcome import NOBODY, Outcome
 
 NOTHING = object()  # returned when no complete reply is left
+NOT_YET = "not connected yet"  # the reason before the first attempt to connect has failed
 
 # Errors with which Redis refuses a command before it has any effect, for a reason that is temporary.
 TRANSIENT = frozenset({"ASK", "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN"})
@@ -99,7 +100,7 @@ class Pending:
         self.resting: list[tuple[float, int, Command]] = []  # heap by the end of the pause
         self.size = 0  # bytes of all packed commands held
         self.retries = 0
-        self.reason = "not connected yet"
+        self.reason = NOT_YET
         self._redirect = redirect
         self._mend = mend
         self._remedy = Remedy()

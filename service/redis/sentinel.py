@@ -18,7 +18,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnec
 from service.redis.address import Address, connection, connection_options
 from service.redis.ending import end
 from service.redis.errors import Rejected
-from service.redis.lane import Lane
+from service.redis.lane import START_SECONDS, Lane
 from service.redis.pending import Command
 from service.redis.replicas import Replicas
 from service.redis.topology import Node
@@ -86,7 +86,7 @@ class Watched:
         there = self._where.at(*node)
         return self._make(partial(connection, there), name=str(there), **options)
 
-    async def connect(self, within: float = 5.0) -> None:
+    async def connect(self, within: float = START_SECONDS) -> None:
         """Wait until the lane to the primary is connected (see Lane.connect)."""
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._watch())

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.redis.confirmation import Backlog
 from service.redis.errors import Rejected, rejected
@@ -42,7 +43,8 @@ def run(arguments: tuple[Argument, ...]) -> bytes:
 # Commands of one flush are joined up to this size. A longer one is written alone, because copying it would cost more
 # than a write.
 JOIN_BYTES = 256 * 1024
-CONNECT_SECONDS = 2.0  # for socket, TLS and handshake together
+CONNECT_SECONDS = 2.0  # for socket, TLS and handshake together, and for the first answer
+LONGEST_CONNECT_SECONDS = 4.0  # after attempts that took too long
 CLIENT_NAME = "polystow"
 
 
@@ -188,20 +190,24 @@ def take_over(connection: AbstractConnection, protocol: asyncio.Protocol) -> asy
     return transport
 
 
-async def established(connection: AbstractConnection, prepare: Prepare | None, within: float) -> Wire:
-    """Connect, and run `prepare` for at most `within` seconds before other commands are sent.
+async def established(
+    connection: AbstractConnection, prepare: Prepare | None, within: float, connecting: float
+) -> Wire:
+    """Connect in at most `connecting` seconds, and run `prepare` for at most `within` seconds before other commands
+    are sent.
 
     Raises the exceptions of redis-py if it cannot connect, TimeoutError, and those of `prepare`.
     """
+    connection.socket_timeout = connection.socket_connect_timeout = connecting
     try:
-        async with limit(CONNECT_SECONDS, "connecting"):
+        async with limit(connecting, "connecting"):
             await connection.connect()  # type: ignore[no-untyped-call]
         wire = Wire(connection)
     except BaseException:
         await connection.disconnect(nowait=True)
         raise
     try:
-        async with limit(CONNECT_SECONDS, "the first answer"):
+        async with limit(connecting, "the first answer"):
             await _set_name(wire)
         if prepare is not None:
             async with limit(within, "preparing the connection"):
@@ -210,6 +216,16 @@ async def established(connection: AbstractConnection, prepare: Prepare | None, w
         await wire.close()
         raise
     return wire
+
+
+def next_limit(connecting: float, error: BaseException) -> float:
+    """Return the seconds for the next attempt to connect after one with `connecting` seconds failed with `error`.
+
+    If it took too long, the next one has twice the time. Otherwise a busy machine that needs a little longer for a TLS
+    handshake would begin it again and again.
+    """
+    slow = isinstance(error, TimeoutError | RedisTimeoutError)
+    return min(2 * connecting, LONGEST_CONNECT_SECONDS) if slow else CONNECT_SECONDS
 
 
 async def _set_name(wire: Wire) -> None:
