@@ -113,6 +113,16 @@ async def test_damage_is_found_reported_and_repaired(
     assert await check(redis) == (0, ["0 faults found"])
 
 
+async def test_a_namespace_is_named_again_with_the_kinds_of_index_that_it_may_have(
+    filled: Storage, redis: RedisProcess, keyspace: Keyspace
+) -> None:
+    """Its collections have not been listed by update or id, so no key shows that there can be such an index."""
+    keyspace.command("DEL", keys.NAMESPACES)
+    await check(redis, repair=True)
+    kinds = set(keyspace.command("HVALS", keys.NAMESPACES))
+    assert {"".join(sorted(each.decode())) for each in kinds} == {"cnsu"}
+
+
 async def test_repaired_data_works_again(filled: Storage, redis: RedisProcess, keyspace: Keyspace) -> None:
     before = keyspace.indexes()
     keyspace.command("DEL", *COLLECTION.indexes, COLLECTION.expiry, COLLECTION.registry, keys.NAMESPACES, USAGE)
