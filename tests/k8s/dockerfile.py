@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.running import ROOT
 
-COMMAND_SECONDS = 900.0  # much longer than one command of a build takes, also on a busy machine without pip's cache
+COMMAND_SECONDS = 900.0  # much longer than one command of a build takes, also on a busy machine
 
 
 @dataclass

@@ -17,6 +17,7 @@ from tests.servers import binaries
 from tests.topologies.load import Load
 
 CALM = 2.0  # seconds of load before the kill
+PAUSE = 0.01  # seconds between two requests of a writer: as many as one worker answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Failover:
 async def fail_over(running: Running, cluster: RedisCluster) -> Failover:
     """Kill a primary under load. Wait until its replica has taken over and a write to each category has succeeded."""
     async with ClientSession() as http:
-        load = Load(await open_project(running, http))
+        load = Load(await open_project(running, http), PAUSE)
         victim = cluster.primaries[0]
         heirs = cluster.replicas(victim)
 

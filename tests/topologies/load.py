@@ -17,8 +17,8 @@ PAUSE = 0.05  # seconds between two requests of a writer
 class Load:
     """Writers that each put a new document, get it, and repeat that. Their categories are spread over the slots."""
 
-    def __init__(self, project: Client) -> None:
-        self._project = project
+    def __init__(self, project: Client, pause: float = PAUSE) -> None:
+        self._project, self._pause = project, pause
         self.stored: dict[tuple[str, str], bytes] = {}  # (category, key) of each PUT that was answered with 200
         self.refused: Counter[tuple[int, str]] = Counter()  # by status and body
         self.unhelpful = 0  # number of refusals without Retry-After
@@ -44,7 +44,7 @@ class Load:
                 self.stored[category, f"d{number}"] = body
                 self.last[category] = monotonic()
                 await self._ask("GET", category, f"d{number}", None)
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(self._pause)
 
     async def _ask(self, method: str, category: str, key: str, body: bytes | None) -> bool:
         began = monotonic()
