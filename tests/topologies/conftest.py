@@ -10,7 +10,7 @@ import uvloop
 
 from service.redis.client import Redis
 from tests.redis_cluster import RedisCluster
-from tests.running import Running
+from tests.running import START_SECONDS, Running
 from tests.servers import Certificates, binaries
 
 Open = Callable[..., Any]
@@ -67,7 +67,7 @@ async def client_of() -> AsyncIterator[Open]:
 
     async def connect(url: str, **settings: Any) -> Redis:
         opened.append(Redis.open(url, **settings))
-        await opened[-1].connect()
+        await opened[-1].connect(START_SECONDS)
         return opened[-1]
 
     yield connect
