@@ -1,5 +1,6 @@
 """Tests the read cache on one server: what it caches, what invalidates it, and that it never changes an answer."""
 
+import asyncio
 import json
 from time import time
 
@@ -367,4 +368,5 @@ async def test_no_answer_is_cached_for_a_token_with_an_expiry(app: App) -> None:
         late = time() >= ends
         assert status == 200 or late
         assert data not in app.cache.answers
+        await asyncio.sleep(0.005)
     assert (await client.answer(data))[0] == 401

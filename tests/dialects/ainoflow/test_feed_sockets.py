@@ -204,6 +204,7 @@ async def test_thousands_of_connections_that_are_cut_leave_nothing_behind(projec
     cutting = asyncio.create_task(asyncio.to_thread(cuts))
     while not cutting.done():
         await project.put("c1", "k", b"{}")
+        await asyncio.sleep(0.005)
     await cutting
     await nothing_is_left(project)
 
