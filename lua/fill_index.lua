@@ -8,16 +8,16 @@ local created = KEYS[2] -- zset: id -> created (us), of all records; others are 
 local records = {unpack(KEYS, 3)} -- strings: packed header, then the body; one for each of `ids`
 
 local kind = ARGV[1] -- see include/score.lua
-local ids  = {unpack(ARGV, 2)} -- 1 to 200 ids of records, as the indexes hold them
+local ids  = {unpack(ARGV, 2)} -- 1 to 100 ids of records, as the indexes hold them
 
 --- @include now
 --- @include header
 --- @include score
 
-local at, entries = now(), {}
+local at, entries, listed = now(), {}, redis.call('ZMSCORE', created, unpack(ids))
 for i, present in ipairs(redis.call('ZMSCORE', index, unpack(ids))) do
-  local found = not present and header(records[i], at)
-  if found or not present and redis.call('ZSCORE', created, ids[i]) then -- the second case: expired, and not swept
+  if not present and listed[i] then
+    local found = header(records[i], at) -- nil: it has expired, and is not swept yet
     entries[#entries + 1], entries[#entries + 2] = found and score(kind, found) or 0, ids[i]
   end
 end

@@ -188,11 +188,10 @@ class Departure(_Side):
         for category in categories or sorted(collection.name for collection in found):
             part = self.state.part(category)
             if not part.done:
-                async for portion in self.transfer.walk(self.collection(category), part.moment_and_name()):
+                async for portion in self.transfer.walk(self.collection(category), part.position):
                     await self._send(category, portion)
                     if portion:
-                        key, record = portion[-1]
-                        part.position = f"{record.created} {key}"
+                        part.position = portion[-1][0]
                         self.state.save()
                 part.done = True
                 self.state.save()

@@ -11,7 +11,7 @@ from service.settings import BadSetting
 
 FORMAT = 1
 
-_number = re.compile("[0-9]{1,16}").fullmatch
+_number = re.compile("[0-9]{1,15}").fullmatch
 
 
 class Progress(Struct):
@@ -31,15 +31,6 @@ class Progress(Struct):
         if len(found) != len(start) or not all(map(_number, found)):
             raise BadSetting(f"the state of a migration must have numbers as positions, not '{self.position[:40]}'")
         return tuple(map(int, found))
-
-    def moment_and_name(self) -> tuple[int, str] | None:
-        """Return a position that is a time (us) and a name, None if there is no position. Raises BadSetting."""
-        if not self.position:
-            return None
-        moment, _, name = self.position.partition(" ")
-        if not _number(moment) or not name:
-            raise BadSetting(f"the state of a migration must have a time and a name, not '{self.position[:40]}'")
-        return int(moment), name
 
 
 class _Contents(Struct):

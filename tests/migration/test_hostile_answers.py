@@ -127,17 +127,6 @@ def test_a_state_with_an_invalid_position_is_refused(position: str) -> None:
         Progress(position).numbers(0)
 
 
-@pytest.mark.parametrize("position", ["x", "-1 a", "1", "1 ", " a", "9" * 17 + " a", "\u0661 a", "invoice 7"])
-def test_a_state_whose_position_is_no_time_and_name_is_refused(position: str) -> None:
-    with pytest.raises(BadSetting, match="a time and a name"):
-        Progress(position).moment_and_name()
-
-
-def test_a_position_may_have_a_name_with_spaces() -> None:
-    assert Progress("1700000000000001 a  b ").moment_and_name() == (1_700_000_000_000_001, "a  b ")
-    assert Progress("").moment_and_name() is None
-
-
 async def test_a_count_of_thousands_of_digits_is_refused() -> None:
     async def behaviour(request: web.Request, forward: Forward) -> Reply:
         return Reply(200, {"X-Total-Count": "9" * 5000}, b"[]")

@@ -4,10 +4,11 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
-from service.storage.errors import NotFound, Refusal
+from service.storage.errors import NotFound, OutcomeUnknown, Unavailable
 from service.storage.fsck import check as fsck
 from service.storage.journal.retention import Retention
 from service.storage.keys import Collection
@@ -129,8 +130,8 @@ async def test_a_record_that_expires_while_an_index_is_filled_is_not_listed(
     gone = await storage.records.put(Write(COLLECTION, "gone", ME, lifetime="+1"), b"[]")
     keyspace.wait_past(gone.expires)
 
-    async def slow(page: Page, collection: Collection, limit: int) -> AsyncIterator[Sequence[Listed]]:
-        async for listed in walk(page, collection, limit):
+    async def slow(page: Page, collection: Collection, kind: str, limit: int) -> AsyncIterator[Sequence[Listed]]:
+        async for listed in walk(page, collection, kind, limit):
             yield listed
         keyspace.wait_past(later.expires)
 
@@ -162,8 +163,8 @@ async def test_an_index_whose_entries_all_vanish_while_it_is_filled_is_filled_ag
     for id in numbered(3 * STEP):
         await storage.records.put(Write(COLLECTION, id, ME), b"[]")
 
-    async def interrupted(page: Page, collection: Collection, limit: int) -> AsyncIterator[Sequence[Listed]]:
-        walked = walk(page, collection, limit)
+    async def interrupted(page: Page, collection: Collection, kind: str, limit: int) -> AsyncIterator[Sequence[Listed]]:
+        walked = walk(page, collection, kind, limit)
         yield await anext(walked)
         if len(keyspace.indexes()["c"]) == 3 * STEP:
             for id in keyspace.indexes()["n"]:
@@ -269,13 +270,30 @@ async def test_a_refused_fill_leaves_what_was_entered(
 
     monkeypatch.setattr(runner, "run", failing)
     try:
-        with pytest.raises(Refusal, match="memory is full"):
+        with pytest.raises(Unavailable, match="memory is full"):
             await storage.records.page(COLLECTION, "n", 0, 10)
     finally:
         redis.command("CONFIG", "SET", "maxmemory", 0)
     assert len(keyspace.indexes()["n"]) == STEP
     monkeypatch.undo()
     assert (await storage.records.page(COLLECTION, "n", 0, 10))[0] == 2 * STEP
+
+
+async def test_a_list_never_says_that_a_write_may_have_been_carried_out(
+    storage: Storage, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks while the index is filled."""
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[]")
+    run = runner.run
+
+    def unanswered(script: str, *arguments: Any, **more: Any) -> Any:
+        if script == "fill_index":
+            raise OutcomeUnknown("the write may or may not have been carried out")
+        return run(script, *arguments, **more)
+
+    monkeypatch.setattr(runner, "run", unanswered)
+    with pytest.raises(Unavailable, match="while the index"):
+        await storage.records.page(COLLECTION, "n", 0, 10)
 
 
 async def test_only_the_expected_keys_remain(storage: Storage, keyspace: Keyspace) -> None:

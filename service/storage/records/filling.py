@@ -10,14 +10,14 @@ from logging import getLogger
 from time import monotonic
 from weakref import WeakValueDictionary
 
-from service.storage.errors import QuotaExceeded, Unavailable
+from service.storage.errors import OutcomeUnknown, QuotaExceeded, Unavailable
 from service.storage.keys import Collection
 from service.storage.records.walk import Page, walk
 from service.storage.scripts.runner import Runner
 from service.storage.scripts.turns import Turns
 
 ON_REQUEST = frozenset("un")  # the kinds of index that a collection may lack
-STEP = 200  # records in one `fill_index`: about 1 ms of Redis's time
+STEP = 100  # records in one `fill_index`: about 1 ms of Redis's time
 WAIT_SECONDS = 30.0  # the longest wait of a list while another one fills the index; a million records take about 10 s
 WORTH_A_LINE = 1.0  # seconds: a longer filling is logged
 
@@ -34,7 +34,7 @@ class IndexFilling:
     async def fill(self, collection: Collection, kind: str) -> None:
         """Enter all records of a collection in the index `kind`, unless another request has done it meanwhile.
 
-        Raises Unavailable, also if Redis's memory is full, and OutcomeUnknown. Entries that were added stay.
+        Raises Unavailable, also if Redis's memory is full. Entries that were added stay.
         """
         index = collection.index(kind)
         turns = self._turns.setdefault(index, Turns(seconds=WAIT_SECONDS))
@@ -42,7 +42,7 @@ class IndexFilling:
             if await self._length(index) >= await self._length(collection.index("c")):
                 return
             started, added = monotonic(), 0
-            async for listed in walk(self._page, collection, STEP):
+            async for listed in walk(self._page, collection, "c", STEP):
                 added += await self.fill_index(collection, kind, [one.id for one in listed])
             if (seconds := monotonic() - started) > WORTH_A_LINE:
                 log.info("%s was filled for a list: %d records in %.1f s", index, added, seconds)
@@ -60,3 +60,5 @@ class IndexFilling:
             return int(await self._runner.run("fill_index", names, kind=kind, ids=ids))
         except QuotaExceeded:
             raise Unavailable("the store's memory is full, so the index for this order cannot be made") from None
+        except OutcomeUnknown:  # whether some entries were added does not matter to the client of a list
+            raise Unavailable("the store did not answer in time while the index for this order was made") from None

@@ -1,7 +1,7 @@
 """Records, read for an export and restored with their versions, times, expiries and callers.
 
-A walk follows the index of creations: it visits every record that exists during the whole walk once, in the same order
-on any server. A record is restored by one script, which writes string, expiry and indexes in one step. Restoring it
+A walk follows the index of ids: it visits every record that exists during the whole walk once, in the same order on any
+server. A record is restored by one script, which writes string, expiry and indexes in one step. Restoring it
 again changes nothing, so an interrupted import may be repeated.
 """
 
@@ -47,14 +47,19 @@ class RecordTransfer:
         self._runner, self._records = runner, records
         self._run = runner.run
 
-    async def walk(
-        self, collection: Collection, behind: tuple[int, str] | None = None
-    ) -> AsyncIterator[list[tuple[str, Record]]]:
-        """Read the records of a listed collection, a portion at a time, in the order of their creations and ids.
+    async def walk(self, collection: Collection, behind: str | None = None) -> AsyncIterator[list[tuple[str, Record]]]:
+        """Read the records of a listed collection, a portion at a time, in the order of their ids.
 
-        `behind`: only those after this time (us) and id.
+        `behind`: only those whose ids come after this one. If it is None, and there is no memory for an index of ids,
+        the order is that of creations: with full memory no document is created again, which would be read twice.
         """
-        async for listed in walk(self._records.page, collection, STEP, behind):
+        kind = "n"
+        if behind is None:
+            try:
+                await self._records.page(collection, kind, 0, 1)
+            except Unavailable:
+                kind = "c"
+        async for listed in walk(self._records.page, collection, kind, STEP, behind or ""):
             async for portion in self._records.read_listed(collection, listed):
                 yield portion
 
