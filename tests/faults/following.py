@@ -37,7 +37,7 @@ CATEGORY = "followed"
 BATCH = "/api/v1/storage/batch/" + CATEGORY
 HARMS = ("kill_redis", "kill_worker", "reset", "kill_clients", "delay", "half_reply")
 JOURNAL = {"entries": 200_000}
-BEHIND = 50_000  # if the slowest follower lacks more changes, writers wait: no change may be trimmed before it is read
+BEHIND = 50_000  # changes; a follower that lacks more could find some of them trimmed
 DOCUMENTS = 16  # of one writer
 ANSWER_SECONDS = 5.0  # after these without an answer, the client reconnects
 PAUSE = 0.02  # seconds before a client reconnects
@@ -197,13 +197,15 @@ async def follow(
     writers: int = 32,
     followers: int = 20,
     between: float = 4.0,
+    behind: int = BEHIND,
     least_faults: int = 0,
     say: float = 0.0,
 ) -> str:
     """Write until `changes` are acknowledged and `least_faults` injected; return the figures in words. Raises Wrong.
 
-    `between`: longest time between two faults of a group. `say`: time between two lines of output, 0 for none. Both are
-    in seconds.
+    `behind`: writers wait while the slowest follower lacks more changes. It reads all of them with each new connection,
+    so where faults are frequent, `behind` must be small, or a busy machine does nothing else. `between`: longest time
+    between two faults of a group. `say`: time between two lines of output, 0 for none. Both are in seconds.
     """
     async with ClientSession() as http:
         project = await open_with(stand.service, http, journal=JOURNAL)
@@ -239,7 +241,7 @@ async def follow(
                 for task in (*works, *tasks):
                     if task.done():
                         task.result()  # raises the exception that ended it
-                if done() - min(follower.ledger.number for follower in following) < BEHIND:
+                if done() - min(follower.ledger.number for follower in following) < behind:
                     room.set()
                 else:
                     room.clear()

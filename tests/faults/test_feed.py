@@ -10,7 +10,9 @@ from tests.lengths import either
 @pytest.mark.long
 async def test_no_fault_hides_repeats_or_reorders_a_change_for_a_follower() -> None:
     async with standing() as stand:
-        print(await follow(stand, either(2_000, 20_000), seed=21, between=1.0, least_faults=either(6, 30)))
+        print(
+            await follow(stand, either(2_000, 20_000), seed=21, between=1.0, behind=1_000, least_faults=either(6, 30))
+        )
 
 
 @pytest.mark.parametrize("versions", [(1, 3), (1, 1), (1, 3, 2)], ids=["missed", "doubled", "out of order"])
