@@ -56,11 +56,13 @@ async def fill(storage: Storage) -> None:
 
 
 def alive(store: RedisProcess) -> dict[str, object]:
-    """Return the contents of a store without index entries of documents that have expired."""
+    """Return the contents of a store without index entries of documents that have expired, and without the indexes that
+    are made for lists: an export makes that of ids.
+    """
     return {
         key: ({id: score for id, score in held.items() if id != b"gone"} if isinstance(held, dict) else held, expires)
         for key, (held, expires) in contents(store).items()
-        if not key.endswith("r:gone")
+        if not key.endswith(("r:gone", "}u", "}n"))
     }
 
 
