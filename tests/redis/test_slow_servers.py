@@ -29,16 +29,23 @@ def short_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
 async def node(delay: float, primary: int | None = None) -> AsyncIterator[int]:
     """Run a node that answers after `delay` seconds, and yield its port. It names the port `primary`, or its own."""
 
+    talks = set[asyncio.Task[None]]()
+
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         parser = hiredis.Reader()
-        while data := await reader.read(1000):
-            parser.feed(data)
-            while command := parser.gets():
-                await asyncio.sleep(delay)
-                writer.write(answers.get(tuple(command[:2]), b"+OK\r\n"))
-        writer.close()
+        try:
+            while data := await reader.read(1000):
+                parser.feed(data)
+                while command := parser.gets():
+                    await asyncio.sleep(delay)
+                    writer.write(answers.get(tuple(command[:2]), b"+OK\r\n"))
+        finally:
+            writer.transport.abort()
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.add(asyncio.create_task(talk(reader, writer)))
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0)
     port: int = server.sockets[0].getsockname()[1]
     named = primary or port
     answers = {
@@ -46,7 +53,13 @@ async def node(delay: float, primary: int | None = None) -> AsyncIterator[int]:
         (b"CLUSTER", b"SLOTS"): b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%d\r\n" % named,
     }
     async with server:
-        yield port
+        try:
+            yield port
+        finally:
+            for each in talks:
+                each.cancel()
+            await asyncio.gather(*talks, return_exceptions=True)
+            await asyncio.sleep(0)  # transports close in the next turn of the loop
 
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
