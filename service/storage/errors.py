@@ -133,6 +133,10 @@ class Unavailable(Refusal):
     status = 503
 
 
+class NoMemoryForIndex(Unavailable):
+    """Redis's memory is full, so the index that a list needs cannot be made."""
+
+
 class OutcomeUnknown(Refusal):
     """A write was sent and not answered: it may have been carried out or not."""
 

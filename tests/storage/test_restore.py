@@ -1,8 +1,10 @@
 """Tests restore: stores a record from an export with its version, times, expiry and callers."""
 
+from typing import Any
+
 import pytest
 
-from service.storage.errors import AlreadyExists, Changed, Unavailable
+from service.storage.errors import AlreadyExists, Changed, OutcomeUnknown, Unavailable
 from service.storage.journal.retention import Retention
 from service.storage.outcomes import Outcome
 from service.storage.records.conditions import NEW, exactly
@@ -154,6 +156,23 @@ async def test_a_walk_without_memory_for_an_index_follows_creations(
         keyspace.command("CONFIG", "SET", "maxmemory", 0)
     assert found == names
     assert set(keyspace.indexes()) == {"c", "s"}
+
+
+async def test_a_walk_whose_index_cannot_be_made_for_another_reason_fails(
+    transfer: RecordTransfer, storage: Storage, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of creations, a document that is created again would be read twice."""
+    await storage.records.put(Write(COLLECTION, "a", ME), b"[1]")
+    run = runner.run
+
+    def unanswered(script: str, *arguments: Any, **more: Any) -> Any:
+        if script == "fill_index":
+            raise OutcomeUnknown("no answer")
+        return run(script, *arguments, **more)
+
+    monkeypatch.setattr(runner, "run", unanswered)
+    with pytest.raises(Unavailable):
+        [_ async for _ in transfer.walk(COLLECTION)]
 
 
 async def test_a_check_finds_a_wrong_entry(transfer: RecordTransfer, keyspace: Keyspace) -> None:

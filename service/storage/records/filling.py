@@ -10,7 +10,7 @@ from logging import getLogger
 from time import monotonic
 from weakref import WeakValueDictionary
 
-from service.storage.errors import OutcomeUnknown, QuotaExceeded, Unavailable
+from service.storage.errors import NoMemoryForIndex, OutcomeUnknown, QuotaExceeded, Unavailable
 from service.storage.keys import Collection
 from service.storage.records.walk import Page, walk
 from service.storage.scripts.runner import Runner
@@ -34,7 +34,7 @@ class IndexFilling:
     async def fill(self, collection: Collection, kind: str) -> None:
         """Enter all records of a collection in the index `kind`, unless another request has done it meanwhile.
 
-        Raises Unavailable, also if Redis's memory is full. Entries that were added stay.
+        Raises Unavailable, and NoMemoryForIndex if Redis's memory is full. Entries that were added stay.
         """
         index = collection.index(kind)
         turns = self._turns.setdefault(index, Turns(seconds=WAIT_SECONDS))
@@ -59,6 +59,6 @@ class IndexFilling:
         try:
             return int(await self._runner.run("fill_index", names, kind=kind, ids=ids))
         except QuotaExceeded:
-            raise Unavailable("the store's memory is full, so the index for this order cannot be made") from None
+            raise NoMemoryForIndex("the store's memory is full, so the index for this order cannot be made") from None
         except OutcomeUnknown:  # whether some entries were added does not matter to the client of a list
             raise Unavailable("the store did not answer in time while the index for this order was made") from None

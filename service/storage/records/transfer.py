@@ -11,7 +11,15 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from service.storage.errors import AlreadyExists, Changed, Refusal, StagingExpired, Unavailable, Unregistered
+from service.storage.errors import (
+    AlreadyExists,
+    Changed,
+    NoMemoryForIndex,
+    Refusal,
+    StagingExpired,
+    Unavailable,
+    Unregistered,
+)
 from service.storage.keys import Collection
 from service.storage.outcomes import Outcome
 from service.storage.records.conditions import NEW, exactly
@@ -51,13 +59,14 @@ class RecordTransfer:
         """Read the records of a listed collection, a portion at a time, in the order of their ids.
 
         `behind`: only those whose ids come after this one. If it is None, and there is no memory for an index of ids,
-        the order is that of creations: with full memory no document is created again, which would be read twice.
+        the order is that of creations. Then a document that is created again would be read twice, but none can be
+        created while memory is full.
         """
         kind = "n"
         if behind is None:
             try:
                 await self._records.page(collection, kind, 0, 1)
-            except Unavailable:
+            except NoMemoryForIndex:
                 kind = "c"
         async for listed in walk(self._records.page, collection, kind, STEP, behind or ""):
             async for portion in self._records.read_listed(collection, listed):
