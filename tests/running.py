@@ -14,7 +14,8 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
@@ -92,6 +93,16 @@ def eventually(check: Callable[[], Any], within: float = START_SECONDS) -> Any:
             return answer
         assert time.monotonic() < deadline, f"not within {within:g} s"
         time.sleep(0.02)
+
+
+@contextmanager
+def paused(pid: int) -> Iterator[None]:
+    """Stop a process during the block (SIGSTOP)."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 async def soon(check: Callable[[], Awaitable[Any]]) -> Any:

@@ -8,27 +8,18 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from aiohttp import ClientSession
 
 from tests.memory import resident
 from tests.raw_http import DOCUMENTS, Response, Wire, connected, request, warm
-from tests.running import Running, soon
+from tests.running import Running, paused, soon
 
 K = DOCUMENTS + "/faults/k"
 GET, PUT = request("GET", K), request("PUT", K, b'{"a":1}')
 Start = Callable[..., Running]
-
-
-@contextmanager
-def paused(pid: int) -> Any:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 @asynccontextmanager

@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
-import signal
 from collections.abc import Callable
-from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -15,19 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics import METRICS
 from service.operations.port import LARGEST_ACCESS_BYTES, RedisHealth
-from tests.running import Running, polystow, soon
+from tests.running import Running, paused, polystow, soon
 
 JSON = "application/json"
-
-
-@contextmanager
-def paused(pid: int) -> Any:
-    """Stop a process during the block (SIGSTOP)."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 async def status(http: ClientSession, url: str) -> tuple[int, Any]:

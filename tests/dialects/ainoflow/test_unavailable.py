@@ -1,27 +1,13 @@
 """Tests a service whose Redis does not answer: 503 in the vendor's format, and never a part that looks complete."""
 
 import asyncio
-import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 from aiohttp import ClientPayloadError, ClientSession
 
 from tests.dialects.ainoflow.client import DOCUMENTS, at, open_project
-from tests.running import Running, soon
-
-
-@contextmanager
-def paused(running: Running) -> Iterator[None]:
-    """Pause Redis during the block."""
-    pid = running.redis_pid()
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
+from tests.running import Running, paused, soon
 
 
 async def test_without_redis_requests_get_503_and_afterwards_they_work_again(
@@ -29,7 +15,7 @@ async def test_without_redis_requests_get_503_and_afterwards_they_work_again(
 ) -> None:
     project = await open_project(serve(request_timeout=0.5), http)
     await project.put("d", "k", b"[1]")
-    with paused(project.running):
+    with paused(project.running.redis_pid()):
         for method, target in (
             ("GET", at("d", "k")),
             ("GET", at("d", "k", "meta")),
@@ -62,7 +48,7 @@ async def test_a_list_that_cannot_be_completed_is_cut_off_and_never_looks_comple
     async with ClientSession(read_bufsize=64 * 1024) as slow, slow.get(url, headers=headers) as answer:
         assert answer.status == 200
         await answer.content.readexactly(1000)
-        with paused(project.running), pytest.raises(ClientPayloadError):
+        with paused(project.running.redis_pid()), pytest.raises(ClientPayloadError):
             await answer.read()
 
 
@@ -87,7 +73,7 @@ async def test_a_write_that_may_have_been_done_has_another_message_than_one_that
 ) -> None:
     project = await open_project(serve(request_timeout=0.5), http)
     await project.put("d", "k", b"[1]")
-    with paused(project.running):
+    with paused(project.running.redis_pid()):
         sent = await project.ask("PUT", at("d", "k"), b"[2]")
         assert "may or may not" in sent.refused(503)
         assert "cannot be reached" in (await project.get("d", "k")).refused(503)

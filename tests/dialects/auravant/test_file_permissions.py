@@ -41,20 +41,24 @@ async def outcome(files: Files, scope: str, id: str, operation: str) -> int:
     return code
 
 
-@pytest.mark.parametrize("scope", MAY)
-async def test_each_caller_has_the_permissions_of_the_vendors_page_for_files(world: World, scope: str) -> None:
-    callers = list(MAY[scope])
-    names = {caller: caller.replace(" ", "-").replace("'", "") for caller in callers}
-    opened = await world.open(*names.values())
-    clients = {caller: Files(client, world.http) for caller, client in zip(callers, opened, strict=True)}
+async def opened(world: World, scope: str) -> tuple[dict[str, Files], Files, str]:
+    """Declare a resource, and return the clients of all its callers, that of its owner, and its id."""
+    names = {caller: caller.replace(" ", "-").replace("'", "") for caller in MAY[scope]}
+    clients = await world.open(*names.values())
+    files = {caller: Files(client, world.http) for caller, client in zip(names, clients, strict=True)}
     user = {caller: world.name(name) for caller, name in names.items()}
     id = user["self"] if scope == "users" else world.name("plot")
     await world.declare(**declared(world, scope, id, user))
     await world.declare(**narrowed(world, scope, id, user))
-    owner = clients["self" if scope == "users" else "owner"]
+    return files, files["self" if scope == "users" else "owner"], id
+
+
+@pytest.mark.parametrize("scope", MAY)
+async def test_each_caller_has_the_permissions_of_the_vendors_page_for_files(world: World, scope: str) -> None:
+    clients, owner, id = await opened(world, scope)
     await owner.store(scope, id, "there")
     wrong = []
-    for caller, operation in itertools.product(callers, OPERATIONS):
+    for caller, operation in itertools.product(clients, OPERATIONS):
         expected = 0 if OPERATIONS[operation] in MAY[scope][caller] else 3
         found = await outcome(clients[caller], scope, id, operation)
         listed = (await owner.get(scope, [id], "there", "absent")).get(id, {})
@@ -72,16 +76,8 @@ async def test_delete_without_an_id_leaves_out_resources_where_the_caller_may_no
     world: World, scope: str
 ) -> None:
     """Resources where the caller may not delete are answered as if they had no file. The other files are deleted."""
-    callers = list(MAY[scope])
-    names = {caller: caller.replace(" ", "-").replace("'", "") for caller in callers}
-    opened = await world.open(*names.values())
-    clients = {caller: Files(client, world.http) for caller, client in zip(callers, opened, strict=True)}
-    user = {caller: world.name(name) for caller, name in names.items()}
-    id = user["self"] if scope == "users" else world.name("plot")
-    await world.declare(**declared(world, scope, id, user))
-    await world.declare(**narrowed(world, scope, id, user))
-    owner = clients["self" if scope == "users" else "owner"]
-    for caller in callers:
+    clients, owner, id = await opened(world, scope)
+    for caller in clients:
         await owner.store(scope, id, "there", overwrite=True)
         expected = ["there"] if D in MAY[scope][caller] else []
         assert await clients[caller].delete(scope, None, "there") == expected, caller

@@ -1,13 +1,11 @@
 """Tests a service whose Redis does not answer: 503 in the vendor's format; afterwards everything works again."""
 
-import os
-import signal
 from collections.abc import Callable
 
 from aiohttp import ClientSession
 
 from tests.dialects.avaamo.client import Client, global_storage, open_agent, set_storage, storages
-from tests.running import Running, soon
+from tests.running import Running, paused, soon
 
 
 def asked(agent: Client) -> list[tuple[str, str, bytes | None]]:
@@ -30,15 +28,11 @@ async def test_without_redis_requests_get_503_and_afterwards_they_work_again(
 ) -> None:
     agent = await open_agent(serve(request_timeout=0.5), http)
     await agent.set("u", "k", "v")
-    pid = agent.running.redis_pid()
-    os.kill(pid, signal.SIGSTOP)
-    try:
+    with paused(agent.running.redis_pid()):
         for method, target, body in asked(agent):
             reply = await agent.ask(method, target, body)
             reply.refused(503)
             assert int(reply.headers["Retry-After"]) >= 1
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
     async def works() -> bool:
         return (await agent.ask("POST", set_storage("u"), asked(agent)[2][2])).status == 200
